@@ -1,0 +1,140 @@
+//! The audit trail: one row for every login attempt, kept in the account store.
+//!
+//! Unlike telemetry it may name the account (by id) and the address, because it stays in the operator's own database.
+//! It never holds a name that was typed: people type passwords into that field.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{
+    accounts::UserId, clock::Timestamp, error::StoreError, telemetry::instruments::LoginMetrics,
+};
+
+/// One login attempt and how it came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// Identifies the row, so that writing it twice leaves one.
+    pub id: Uuid,
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// `success`, or a reason of `skriptoteket.login_failures`.
+    pub outcome: &'static str,
+    /// The account, where the name belonged to one and the attempt came as far as looking it up.
+    pub user_id: Option<UserId>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+}
+
+/// An event read back from the trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// `success`, or a reason of `skriptoteket.login_failures`.
+    pub outcome: String,
+    /// The account, if it was known.
+    pub user_id: Option<UserId>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+}
+
+/// A place that keeps the audit trail.
+///
+/// All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout.
+#[async_trait]
+pub trait AuditRepository: fmt::Debug + Send + Sync {
+    /// Adds events, all or none. An event whose id is already there is left out.
+    async fn append(&self, events: &[AuditEvent]) -> Result<(), StoreError>;
+
+    /// The newest `limit` events, newest first.
+    async fn latest(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Removes at most `limit` events from before `before`. Returns how many.
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// How many events may wait to be written. At 1,000 logins a second this is ten seconds of a store that is away.
+const QUEUE: usize = 10_000;
+
+/// How many events are written in one step.
+const BATCH: usize = 256;
+
+/// Hands events to the one task that writes them, without waiting. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AuditTrail {
+    queue: mpsc::Sender<AuditEvent>,
+    metrics: LoginMetrics,
+}
+
+/// The task that writes the trail.
+#[derive(Debug)]
+pub struct AuditWriter {
+    queue: mpsc::Receiver<AuditEvent>,
+    repository: Arc<dyn AuditRepository>,
+    metrics: LoginMetrics,
+}
+
+impl AuditTrail {
+    /// A trail and the writer that must run for it.
+    #[must_use]
+    pub fn new(repository: Arc<dyn AuditRepository>, metrics: LoginMetrics) -> (Self, AuditWriter) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let trail = Self {
+            queue: sender,
+            metrics: metrics.clone(),
+        };
+        let writer = AuditWriter {
+            queue: receiver,
+            repository,
+            metrics,
+        };
+        (trail, writer)
+    }
+
+    /// Queues an event. Never waits and never fails: what finds the queue full is counted as dropped and logged.
+    pub fn record(&self, event: AuditEvent) {
+        if self.queue.try_send(event).is_err() {
+            self.metrics.audit_events_dropped(1);
+        }
+    }
+}
+
+impl AuditWriter {
+    /// Writes events as they come, until every [`AuditTrail`] is gone and the queue is empty.
+    ///
+    /// What the store does not take is tried again, with growing pauses; meanwhile the queue fills.
+    pub async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
+            self.write(&batch).await;
+            batch.clear();
+        }
+    }
+
+    async fn write(&self, batch: &[AuditEvent]) {
+        for attempt in 0..RETRIES {
+            match self.repository.append(batch).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error.type = error.error_type(), events = batch.len(),
+                        "the audit trail could not be written; trying again"
+                    );
+                }
+            }
+            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+        }
+        tracing::error!(
+            events = batch.len(),
+            "audit events are lost: the store did not take them"
+        );
+        self.metrics.audit_events_dropped(batch.len() as u64);
+    }
+}
+
+/// How often a batch is tried, and the first pause between: 0.1 s, doubling, 12.7 s in all.
+const RETRIES: u32 = 7;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,165 @@
+//! Configuration: every setting, its unit and its default.
+//!
+//! Settings come from a TOML file and from the environment, which wins. [`load`] reads both, checks everything and
+//! reports all faults at once.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use url::Url;
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the public listener binds.
+    pub listen: SocketAddr,
+    /// Where the management listener binds: `/metrics`, `/livez`, `/readyz`.
+    pub management_listen: SocketAddr,
+    /// The origin under which browsers see the service: `https`, or `http` on loopback.
+    pub public_url: Url,
+    /// Where the embedded store and the generated cookie key live.
+    pub data_dir: PathBuf,
+    /// Where accounts, audit and (without Redis) sessions are kept.
+    pub database: Database,
+    /// The key material of the session cookie; generated into `data_dir` where it is not given.
+    pub cookie_key: Option<SecretString>,
+    /// The bearer token that `/metrics` asks for; none asks for none.
+    pub metrics_token: Option<SecretString>,
+    /// How long a session lives without use.
+    pub session_idle_timeout: Duration,
+    /// How long a session lives at most.
+    pub session_absolute_timeout: Duration,
+    /// How long a session lives that was started with `remember_me`.
+    pub session_remember_timeout: Duration,
+    /// Live sessions of one user; the oldest beyond it end.
+    pub max_sessions_per_user: u32,
+    /// How often sessions are counted.
+    pub census_interval: Duration,
+    /// How long a store may take to answer.
+    pub store_timeout: Duration,
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// HTTP worker threads.
+    pub workers: usize,
+    /// How long audit events are kept.
+    pub audit_retention: Duration,
+    /// Password hashing.
+    pub argon2: Argon2Settings,
+    /// The login guard.
+    pub guard: GuardSettings,
+    /// The first superuser, made at start where there is no account.
+    pub bootstrap: Option<Bootstrap>,
+    /// Logs.
+    pub log: LogSettings,
+    /// OpenTelemetry, from the standard `OTEL_*` variables.
+    pub otel: OtelSettings,
+}
+
+/// Where accounts are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// An embedded SQLite file.
+    Sqlite {
+        /// The file; made where it is missing.
+        path: PathBuf,
+    },
+}
+
+/// Argon2id's cost and the threads it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Settings {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Hashes made at the same time.
+    pub threads: usize,
+    /// Checks that may wait.
+    pub queue: usize,
+}
+
+/// Budgets of guesses. See `guard::Budget` for what the numbers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardSettings {
+    /// Failed logins until an account is locked.
+    pub account_attempts: u32,
+    /// Failed logins until an address is locked out.
+    pub address_attempts: u32,
+    /// How long the first lock lasts.
+    pub lock: Duration,
+    /// How long a lock lasts at most.
+    pub longest_lock: Duration,
+    /// In which time one failed login of an account is forgotten.
+    pub account_regain: Duration,
+    /// In which time one failed login of an address is forgotten.
+    pub address_regain: Duration,
+    /// After which quiet time locks are forgotten.
+    pub forget: Duration,
+}
+
+/// The first superuser.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Login name.
+    pub username: String,
+    /// Password.
+    pub password: SecretString,
+}
+
+/// How logs are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A filter as `tracing_subscriber::EnvFilter` reads it, for example `info` or `skriptoteket=debug,info`.
+    pub filter: String,
+    /// The form.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What leaves by OTLP, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtelSettings {
+    /// `OTEL_SDK_DISABLED`: no instrument records anything.
+    pub disabled: bool,
+    /// Where metrics go, if anywhere.
+    pub metrics: Option<OtlpTarget>,
+    /// Where spans go, if anywhere.
+    pub traces: Option<OtlpTarget>,
+    /// Where log records go, if anywhere.
+    pub logs: Option<OtlpTarget>,
+    /// `OTEL_METRICS_EXPORTER` names `prometheus`, or nothing that excludes it: `/metrics` shows what there is.
+    pub prometheus: bool,
+    /// `OTEL_METRIC_EXPORT_INTERVAL`.
+    pub metric_export_interval: Duration,
+}
+
+/// One OTLP endpoint. Headers, timeouts and compression are read by the exporter from their standard variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpTarget {
+    /// The protocol.
+    pub protocol: OtlpProtocol,
+    /// The URL that is called: for HTTP the whole path of the signal.
+    pub endpoint: Url,
+}
+
+/// How OTLP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf over HTTP.
+    HttpProtobuf,
+}

@@ -1,0 +1,10 @@
+//! Skriptoteket.
+pub mod accounts;
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod guard;
+pub mod login;
+pub mod sessions;
+pub mod telemetry;

@@ -1,0 +1,414 @@
+//! Login: guard → password → session. The one place that records a login.
+//!
+//! [`LoginService::login`] wraps the attempt once and maps its result once, so every exit is counted exactly once, in
+//! the metrics and in the audit trail: `?`, the client going away, and a panic included.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use tokio::{runtime::Handle, sync::oneshot};
+use uuid::Uuid;
+
+use crate::{
+    accounts::{
+        Account, AccountRepository, User, Username,
+        password::{HashingError, Passwords},
+    },
+    audit::{AuditEvent, AuditTrail},
+    clock::Clock,
+    error::StoreError,
+    guard::{Checked, Decision, Entities, Entity, GuardPolicy, LimitRepository},
+    sessions::{EndReason, SessionId, Sessions, StartSession, Started},
+    telemetry::instruments::{LoginAttempt, LoginMetrics, Outcome},
+};
+
+/// What a person presents.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The name as it was typed.
+    pub username: String,
+    /// The password as it was typed.
+    pub password: SecretString,
+    /// True for the longer session.
+    pub remember_me: bool,
+}
+
+/// Where an attempt comes from.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The client's address, behind trusted proxies.
+    pub address: IpAddr,
+    /// True where a browser says that another site sent the request.
+    pub cross_site: bool,
+    /// What the client says it is.
+    pub user_agent: String,
+    /// The session that the client has already; it ends when the login succeeds.
+    pub session: Option<SessionId>,
+}
+
+/// Someone who is in.
+#[derive(Clone, Debug)]
+pub struct LoggedIn {
+    /// The account.
+    pub user: User,
+    /// The new session.
+    pub session: Started,
+}
+
+/// Why someone is not in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Another site sent the request.
+    #[error("the login came from another site")]
+    CrossSite,
+    /// There is no such user, or the password is wrong; which of them is not told.
+    #[error("the user name or the password is wrong")]
+    InvalidCredentials,
+    /// The password is right but the account is disabled. To the client this is [`LoginError::InvalidCredentials`].
+    #[error("the account is disabled")]
+    AccountDisabled,
+    /// The account's budget of guesses is used up.
+    #[error("the account is locked")]
+    AccountLocked {
+        /// When the next attempt may pass.
+        retry_after: Duration,
+    },
+    /// The address's budget of guesses is used up.
+    #[error("the address is limited")]
+    RateLimited {
+        /// When the next attempt may pass.
+        retry_after: Duration,
+    },
+    /// All threads that check passwords are busy and the queue is full.
+    #[error("too many logins at once")]
+    Overloaded,
+    /// A store failed.
+    #[error("a store failed")]
+    Store(#[from] StoreError),
+    /// The service failed.
+    #[error("the login failed for a reason of our own")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl LoginError {
+    /// The `reason` of `skriptoteket.login_failures`: THE map from errors to what is counted.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::CrossSite => "cross_site",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountLocked { .. } => "account_locked",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Store(StoreError::Unavailable(_)) => "store_unavailable",
+            Self::Store(StoreError::Conflict | StoreError::Corrupt(_))
+            | Self::Overloaded
+            | Self::Internal(_) => "internal_error",
+        }
+    }
+}
+
+impl From<HashingError> for LoginError {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Overloaded => Self::Overloaded,
+            other => Self::Internal(other.into()),
+        }
+    }
+}
+
+/// What a [`LoginService`] works with.
+#[derive(Clone, Debug)]
+pub struct LoginParts {
+    /// The accounts.
+    pub accounts: Arc<dyn AccountRepository>,
+    /// The budgets of guesses.
+    pub limits: Arc<dyn LimitRepository>,
+    /// How large they are.
+    pub policy: GuardPolicy,
+    /// What names them.
+    pub entities: Entities,
+    /// The hash threads.
+    pub passwords: Passwords,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The audit trail.
+    pub audit: AuditTrail,
+    /// The counters.
+    pub metrics: LoginMetrics,
+    /// The time of audit events.
+    pub clock: Arc<dyn Clock>,
+    /// Where work goes on that must not stop half-way.
+    pub runtime: Handle,
+}
+
+/// Lets people in. Cheap to clone.
+#[derive(Clone)]
+pub struct LoginService {
+    parts: Arc<LoginParts>,
+}
+
+impl fmt::Debug for LoginService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginService")
+    }
+}
+
+impl LoginService {
+    /// A login service of these parts.
+    #[must_use]
+    pub fn new(parts: LoginParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// Tries to log someone in.
+    ///
+    /// Unknown user, wrong password and disabled account take the same time: each costs one look-up, one charge and
+    /// one password check.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError`]; [`LoginError::reason`] says how each was counted.
+    ///
+    /// # Cancellation
+    ///
+    /// A dropped future is counted as `cancelled`. A session that was started for it ends at once.
+    pub async fn login(
+        &self,
+        credentials: Credentials,
+        from: Caller,
+    ) -> Result<LoggedIn, LoginError> {
+        let mut record = Record::begin(&self.parts, from.address);
+        let result = self.attempt(credentials, from, &mut record).await;
+        record.finish(outcome_of(&result));
+        result
+    }
+
+    async fn attempt(
+        &self,
+        credentials: Credentials,
+        from: Caller,
+        record: &mut Record,
+    ) -> Result<LoggedIn, LoginError> {
+        let parts = &self.parts;
+        if from.cross_site {
+            return Err(LoginError::CrossSite);
+        }
+        let account = self.find(&credentials.username).await?;
+        let user_id = account.as_ref().map(|account| account.user.id);
+        record.event.user_id = user_id;
+        let charged = Charged {
+            address: parts.entities.address(from.address),
+            account: parts
+                .entities
+                .account(user_id, &credentials.username.to_lowercase()),
+        };
+        let decision = parts
+            .limits
+            .charge(charged.address, charged.account, &parts.policy)
+            .await?;
+        match decision {
+            Decision::Go => {}
+            Decision::AddressLimited { retry_after } => {
+                return Err(LoginError::RateLimited { retry_after });
+            }
+            Decision::AccountLocked { retry_after } => {
+                return Err(LoginError::AccountLocked { retry_after });
+            }
+        }
+        let hash = account
+            .as_ref()
+            .map(|account| account.password_hash.clone());
+        let verified = parts
+            .passwords
+            .verify(credentials.password.clone(), hash)
+            .await;
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.give_back(charged, Checked::NotChecked).await?;
+                return Err(error.into());
+            }
+        };
+        let Some(account) = account.filter(|_| verified.matches) else {
+            return Err(LoginError::InvalidCredentials);
+        };
+        if account.user.disabled {
+            return Err(LoginError::AccountDisabled);
+        }
+        let admission = Admission {
+            account,
+            outdated: verified.outdated.then_some(credentials.password),
+            charged,
+            start: (credentials.remember_me, from.user_agent, from.session),
+        };
+        self.admit(admission).await
+    }
+
+    /// A name that cannot be a name belongs to nobody, like any other unknown one.
+    async fn find(&self, name: &str) -> Result<Option<Account>, LoginError> {
+        match name.parse::<Username>() {
+            Ok(name) => Ok(self.parts.accounts.find_by_username(&name).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn give_back(&self, charged: Charged, checked: Checked) -> Result<(), StoreError> {
+        let Charged { address, account } = charged;
+        let limits = &self.parts.limits;
+        limits
+            .give_back(address, account, &self.parts.policy, checked)
+            .await
+    }
+
+    /// All that follows a right password, on a task of its own: a client that goes away in the middle leaves no
+    /// charge standing and no session behind.
+    async fn admit(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
+        let (answer, result) = oneshot::channel();
+        let this = self.clone();
+        self.parts.runtime.spawn(async move {
+            let result = this.admit_now(admission).await;
+            if let Err(Ok(logged_in)) = answer.send(result) {
+                let id = logged_in.session.record.id;
+                if let Err(error) = this.parts.sessions.end(id, EndReason::Revoked).await {
+                    tracing::warn!(error = %error, "a session that nobody waited for is left to expire");
+                }
+            }
+        });
+        match result.await {
+            Ok(result) => result,
+            Err(gone) => Err(LoginError::Internal(gone.into())),
+        }
+    }
+
+    async fn admit_now(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
+        let parts = &self.parts;
+        let Admission {
+            account,
+            outdated,
+            charged,
+            start,
+        } = admission;
+        self.give_back(charged, Checked::Right).await?;
+        let (remember_me, user_agent, replaces) = start;
+        let session = parts
+            .sessions
+            .start(StartSession {
+                user: account.user.clone(),
+                remember_me,
+                user_agent,
+                replaces,
+            })
+            .await?;
+        let user = self.recheck(&account.user, &session).await?;
+        if let Some(password) = outdated {
+            self.rehash(&account, password).await;
+        }
+        Ok(LoggedIn { user, session })
+    }
+
+    /// The account may have changed since it was read, and the change have reached only the sessions of before.
+    async fn recheck(&self, read: &User, session: &Started) -> Result<User, LoginError> {
+        let parts = &self.parts;
+        let now = parts.accounts.find(read.id).await?;
+        let unchanged = now
+            .as_ref()
+            .is_some_and(|now| now.user.version == read.version);
+        if !unchanged {
+            parts.sessions.settle(read.id).await?;
+        }
+        match now {
+            Some(now) if !now.user.disabled => Ok(now.user),
+            _ => {
+                parts
+                    .sessions
+                    .end(session.record.id.clone(), EndReason::Revoked)
+                    .await?;
+                Err(LoginError::AccountDisabled)
+            }
+        }
+    }
+
+    /// Brings an old hash up to the parameters in force. A login does not fail over it: the next one tries again.
+    async fn rehash(&self, account: &Account, password: SecretString) {
+        let parts = &self.parts;
+        let Ok(hash) = parts.passwords.hash(password).await else {
+            return;
+        };
+        let stored = parts
+            .accounts
+            .replace_password(account.user.id, &account.password_hash, &hash)
+            .await;
+        if let Err(error) = stored {
+            tracing::warn!(error.type = error.error_type(), "an outdated password hash was not replaced");
+        }
+    }
+}
+
+/// What was charged for an attempt.
+#[derive(Clone, Copy)]
+struct Charged {
+    address: Entity,
+    account: Entity,
+}
+
+/// An attempt with a right password.
+struct Admission {
+    account: Account,
+    outdated: Option<SecretString>,
+    charged: Charged,
+    start: (bool, String, Option<SessionId>),
+}
+
+const fn outcome_of(result: &Result<LoggedIn, LoginError>) -> Outcome {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.reason()),
+    }
+}
+
+/// Counts an attempt and writes its audit event, once, however it ends.
+struct Record {
+    attempt: Option<LoginAttempt>,
+    event: AuditEvent,
+    audit: AuditTrail,
+    clock: Arc<dyn Clock>,
+}
+
+impl Record {
+    fn begin(parts: &LoginParts, address: IpAddr) -> Self {
+        Self {
+            attempt: Some(parts.metrics.login_started()),
+            event: AuditEvent {
+                id: Uuid::now_v7(),
+                at: parts.clock.now(),
+                outcome: "cancelled",
+                user_id: None,
+                address: Some(address),
+            },
+            audit: parts.audit.clone(),
+            clock: Arc::clone(&parts.clock),
+        }
+    }
+
+    fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(attempt) = self.attempt.take() {
+            self.event.at = self.clock.now();
+            self.event.outcome = outcome.err().unwrap_or("success");
+            self.audit.record(self.event.clone());
+            attempt.finish(outcome);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.end(Err(LoginAttempt::outcome_if_dropped()));
+    }
+}

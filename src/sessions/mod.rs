@@ -1,0 +1,22 @@
+//! Sessions: who is logged in, from when to when, and how many of them there are.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `key` | the secret key of a session and its public id |
+//! | `repository` | the record, and the contract every session store keeps |
+//! | `service` | what happens to sessions: start, check, end, change of role |
+//! | `census` | the snapshot that the gauges read |
+//! | `reaper` | ends what has expired, settles what was left half done |
+
+pub mod census;
+mod key;
+pub mod reaper;
+mod repository;
+mod service;
+
+pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
+pub use repository::{
+    Census, EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionRepository,
+    SessionState, Totals,
+};
+pub use service::{SessionPolicy, Sessions, StartSession, Started};

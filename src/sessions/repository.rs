@@ -1,0 +1,254 @@
+//! The record of a session, and the contract that every session store keeps.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use async_trait::async_trait;
+
+use super::SessionId;
+use crate::{
+    accounts::{Role, UserId, Username},
+    clock::Timestamp,
+    error::StoreError,
+    telemetry::instruments::END_REASONS,
+};
+
+/// What an application keeps in a session beside the login: actix-session's state, JSON by name.
+pub type SessionState = BTreeMap<String, String>;
+
+/// A live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The public id.
+    pub id: SessionId,
+    /// Whose session it is.
+    pub user_id: UserId,
+    /// The login name; an account keeps its name for ever.
+    pub username: Username,
+    /// The role that the session has now.
+    pub role: Role,
+    /// When it was started.
+    pub created_at: Timestamp,
+    /// When it was last refreshed: up to one refresh step before its last use.
+    pub last_seen_at: Timestamp,
+    /// When it ends if nobody uses it: the earlier of idle and absolute expiry.
+    pub expires_at: Timestamp,
+    /// When it ends in any case.
+    pub ends_at: Timestamp,
+    /// How long it lives without use.
+    pub idle: Duration,
+    /// What the client said it was at login, at most 256 characters.
+    pub user_agent: String,
+    /// What the application keeps in it.
+    pub state: SessionState,
+}
+
+/// A session to be started.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Its public id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The login name.
+    pub username: Username,
+    /// The role.
+    pub role: Role,
+    /// How long it lives without use.
+    pub idle: Duration,
+    /// How long it lives at most.
+    pub lifetime: Duration,
+    /// What the client says it is.
+    pub user_agent: String,
+    /// What the application keeps in it from the start.
+    pub state: SessionState,
+}
+
+impl NewSession {
+    /// The longest user agent that is kept, in characters.
+    pub const USER_AGENT_MAX_CHARS: usize = 256;
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EndReason {
+    /// Its owner logged out, or logged in again from the same browser.
+    Logout = 0,
+    /// Nobody used it for the idle timeout.
+    Idle = 1,
+    /// It reached its greatest age.
+    Absolute = 2,
+    /// Its owner, an administrator, a password change or a disabled account ended it.
+    Revoked = 3,
+    /// The user had too many, and it was the oldest.
+    Evicted = 4,
+    /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
+    /// started − ended = active holds for every role.
+    RoleChanged = 5,
+}
+
+impl EndReason {
+    /// Every reason; `ALL[reason.index()] == reason`.
+    pub const ALL: [Self; 6] = [
+        Self::Logout,
+        Self::Idle,
+        Self::Absolute,
+        Self::Revoked,
+        Self::Evicted,
+        Self::RoleChanged,
+    ];
+
+    /// The place of this reason in [`EndReason::ALL`] and in [`Totals::ended`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The value of the `reason` label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        END_REASONS[self.index()]
+    }
+}
+
+/// One end of one session. Each is handed to exactly one caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The session.
+    pub id: SessionId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// The role that it had at its end.
+    pub role: Role,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// From its start to its end; an expired one ended at its expiry, not when it was found.
+    pub lasted: Duration,
+}
+
+/// All sessions that were ever started and ended in this store. Indexed by [`Role::index`] and [`EndReason::index`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Started, by role.
+    pub started: [u64; 4],
+    /// Ended, by role and reason.
+    pub ended: [[u64; 6]; 4],
+}
+
+/// How many are logged in at one moment, and the totals at the same moment. Indexed by [`Role::index`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Live sessions by role.
+    pub sessions: [u64; 4],
+    /// Distinct users with a live session, by role.
+    pub users: [u64; 4],
+    /// Sessions that have expired, by role, and were not ended yet: started − ended = live + expired, always.
+    pub expired: [u64; 4],
+    /// What was ever started and ended.
+    pub totals: Totals,
+}
+
+/// Which sessions to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Only sessions that have this role.
+    pub role: Option<Role>,
+    /// Only sessions of this user.
+    pub user: Option<UserId>,
+}
+
+/// A place that keeps sessions.
+///
+/// # Contract
+///
+/// * Every method is one atomic step: it happens whole or not at all, also when the process is killed or the caller's
+///   future is dropped.
+/// * The store's own clock decides. A session is live while `expires_at > now`; one that has expired is found by
+///   nothing but [`SessionRepository::reap`], even before that ran.
+/// * Every start and every end is added to [`Totals`] in the same step, so `started − ended = live + expired` for
+///   every role at every moment, across restarts. Each end is returned to exactly one caller.
+/// * All live sessions of a user have one role: that of the newest `create` or `set_role`. One that moves is counted
+///   as ended (`role_changed`) under the old role and as started under the new one.
+/// * Nothing here brings a session back: `touch` and `update` of a session that is not live write nothing.
+/// * All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout. A record that
+///   cannot be read is no session: it is reported as [`StoreError::Corrupt`] by `load` and left out of lists.
+#[async_trait]
+pub trait SessionRepository: fmt::Debug + Send + Sync {
+    /// Starts a session. If the user then has more than `max_per_user` live ones, the oldest end (`evicted`) and are
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the id is taken.
+    async fn create(
+        &self,
+        session: NewSession,
+        max_per_user: u32,
+    ) -> Result<(SessionRecord, Vec<Ended>), StoreError>;
+
+    /// The live session with this id, if there is one.
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError>;
+
+    /// Moves the idle expiry to `idle` from now, never past `ends_at`, and only if it moves by `step` or more.
+    /// Returns the record as it is then, or `None` if the session is not live.
+    async fn touch(
+        &self,
+        id: &SessionId,
+        idle: Duration,
+        step: Duration,
+    ) -> Result<Option<SessionRecord>, StoreError>;
+
+    /// Replaces the application's state. Returns false, and writes nothing, if the session is not live.
+    async fn update(&self, id: &SessionId, state: &SessionState) -> Result<bool, StoreError>;
+
+    /// Ends one session. Returns its end, or `None` if there was none to end. One that has already expired ends with
+    /// the reason of its expiry, whatever `reason` says.
+    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError>;
+
+    /// Ends all sessions of a user but `keep`. One that has already expired ends with the reason of its expiry.
+    async fn end_user(
+        &self,
+        user: UserId,
+        reason: EndReason,
+        keep: Option<&SessionId>,
+    ) -> Result<Vec<Ended>, StoreError>;
+
+    /// Gives all live sessions of a user this role. Returns how many had another one.
+    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError>;
+
+    /// The live sessions of a user, newest first. At most the configured number per user.
+    async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError>;
+
+    /// At most `limit` live sessions that match, in the order of their ids, from the first after `after`.
+    async fn page(
+        &self,
+        filter: SessionFilter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError>;
+
+    /// Ends at most `limit` sessions that have expired, each with the reason (`idle` or `absolute`) of its expiry.
+    async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError>;
+
+    /// Counts live sessions and distinct users by role, and reads the totals, all at one moment.
+    ///
+    /// The cost does not depend on the number of live sessions: it reads an index, not the records.
+    async fn census(&self) -> Result<Census, StoreError>;
+
+    /// Answers if the store does.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_reason_is_its_index() {
+        for (index, reason) in EndReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+        assert_eq!(EndReason::RoleChanged.as_str(), "role_changed");
+        assert_eq!(EndReason::ALL.len(), END_REASONS.len());
+    }
+}

@@ -1,0 +1,380 @@
+//! What happens to sessions: they start, are checked, change role and end; each start and end is recorded once.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+
+use super::{
+    EndReason, Ended, NewSession, SessionFilter, SessionId, SessionKey, SessionRecord,
+    SessionRepository, SessionState, census::CensusBell,
+};
+use crate::{
+    accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
+    clock::Clock,
+    error::StoreError,
+    telemetry::instruments::Presence,
+};
+
+/// How long sessions live and how many a user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// How long a session lives without use.
+    pub idle: Duration,
+    /// How long it lives at most.
+    pub absolute: Duration,
+    /// How long one lives, used or not, that was started with `remember_me`.
+    pub remembered: Duration,
+    /// Live sessions of one user.
+    pub max_per_user: u32,
+}
+
+/// A refresh is written at most this often, or every twentieth of the idle timeout where that is shorter.
+const LONGEST_STEP: Duration = Duration::from_secs(60);
+
+impl SessionPolicy {
+    /// How far the idle expiry must move to be worth a write.
+    #[must_use]
+    pub fn step(&self) -> Duration {
+        LONGEST_STEP.min(self.idle / 20)
+    }
+}
+
+/// A session to be started.
+#[derive(Clone, Debug)]
+pub struct StartSession {
+    /// Whose it is; the role is taken from here.
+    pub user: User,
+    /// True for the longer life.
+    pub remember_me: bool,
+    /// What the client says it is; cut to [`NewSession::USER_AGENT_MAX_CHARS`].
+    pub user_agent: String,
+    /// The session that the client had before: it ends.
+    pub replaces: Option<SessionId>,
+}
+
+/// A session that was started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The secret for the cookie.
+    pub key: SessionKey,
+    /// The record.
+    pub record: SessionRecord,
+}
+
+/// Starts, checks and ends sessions. Cheap to clone.
+///
+/// What changes the store runs on a task of its own: a client that goes away in the middle cannot part a write from
+/// what has to follow it.
+#[derive(Clone)]
+pub struct Sessions {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    repository: Arc<dyn SessionRepository>,
+    accounts: Arc<dyn AccountRepository>,
+    presence: Presence,
+    clock: Arc<dyn Clock>,
+    policy: SessionPolicy,
+    bell: CensusBell,
+    runtime: Handle,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("policy", &self.inner.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Sessions in `repository` of the users in `accounts`. Detached work runs on `runtime`.
+    #[must_use]
+    pub fn new(
+        repository: Arc<dyn SessionRepository>,
+        accounts: Arc<dyn AccountRepository>,
+        presence: Presence,
+        clock: Arc<dyn Clock>,
+        policy: SessionPolicy,
+        bell: CensusBell,
+        runtime: Handle,
+    ) -> Self {
+        let inner = Inner {
+            repository,
+            accounts,
+            presence,
+            clock,
+            policy,
+            bell,
+            runtime,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Starts a session under a new key; the one it replaces ends first, so its key is dead from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn start(&self, request: StartSession) -> Result<Started, StoreError> {
+        self.detached(|this| async move { this.start_now(request).await })
+            .await
+    }
+
+    async fn start_now(&self, request: StartSession) -> Result<Started, StoreError> {
+        let Inner {
+            repository, policy, ..
+        } = &*self.inner;
+        if let Some(old) = &request.replaces {
+            self.end_now(old, EndReason::Logout).await?;
+        }
+        let key = SessionKey::generate(request.user.id);
+        let lifetime = if request.remember_me {
+            policy.remembered
+        } else {
+            policy.absolute
+        };
+        let user_agent = request.user_agent.chars();
+        let session = NewSession {
+            id: key.id(),
+            user_id: request.user.id,
+            username: request.user.username,
+            role: request.user.role,
+            // Remembered means remembered: such a session does not end because nobody used it for half an hour.
+            idle: if request.remember_me {
+                lifetime
+            } else {
+                policy.idle
+            },
+            lifetime,
+            user_agent: user_agent.take(NewSession::USER_AGENT_MAX_CHARS).collect(),
+            state: SessionState::new(),
+        };
+        let (record, evicted) = repository.create(session, policy.max_per_user).await?;
+        self.record(&evicted);
+        Ok(Started { key, record })
+    }
+
+    /// The live session of this key, if there is one; using it moves its idle expiry.
+    ///
+    /// One read. A write at most once per [`SessionPolicy::step`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store. A record that cannot be read is no session.
+    pub async fn check(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let Inner {
+            repository,
+            clock,
+            policy,
+            ..
+        } = &*self.inner;
+        let record = match repository.load(id).await {
+            Err(StoreError::Corrupt(what)) => {
+                tracing::error!(session.id = %id, what, "a session record cannot be read; it is no session");
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let idle = record.idle;
+        let moved = clock
+            .now()
+            .plus(idle)
+            .min(record.ends_at)
+            .since(record.expires_at);
+        if moved < policy.step().max(Duration::from_millis(1)) {
+            return Ok(Some(record));
+        }
+        repository.touch(id, idle, policy.step()).await
+    }
+
+    /// Replaces the application's state in a live session. Returns false if it is not live; nothing brings it back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn update(&self, id: SessionId, state: SessionState) -> Result<bool, StoreError> {
+        self.detached(|this| async move { this.inner.repository.update(&id, &state).await })
+            .await
+    }
+
+    /// Ends one session. Returns its end, or `None` if it was no longer there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn end(&self, id: SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
+        self.detached(|this| async move { this.end_now(&id, reason).await })
+            .await
+    }
+
+    async fn end_now(
+        &self,
+        id: &SessionId,
+        reason: EndReason,
+    ) -> Result<Option<Ended>, StoreError> {
+        let ended = self.inner.repository.end(id, reason).await?;
+        self.record(ended.as_slice());
+        Ok(ended)
+    }
+
+    /// Ends all sessions of a user but `keep` (`revoked`). Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn end_user(
+        &self,
+        user: UserId,
+        keep: Option<SessionId>,
+    ) -> Result<usize, StoreError> {
+        self.detached(|this| async move { this.end_user_now(user, keep.as_ref()).await })
+            .await
+    }
+
+    async fn end_user_now(
+        &self,
+        user: UserId,
+        keep: Option<&SessionId>,
+    ) -> Result<usize, StoreError> {
+        let repository = &self.inner.repository;
+        let ended = repository.end_user(user, EndReason::Revoked, keep).await?;
+        self.record(&ended);
+        Ok(ended.len())
+    }
+
+    /// The live sessions of a user, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
+        self.inner.repository.list_user(user).await
+    }
+
+    /// Live sessions by page; see [`SessionRepository::page`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn page(
+        &self,
+        filter: SessionFilter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        self.inner.repository.page(filter, after, limit).await
+    }
+
+    /// Changes an account and brings the change to its live sessions: a new role moves them, disabling ends them.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError`]. After [`AccountError::Store`] the change may have been made; it then reaches the sessions
+    /// within the reaper's interval once the stores answer.
+    pub async fn change_account(
+        &self,
+        id: UserId,
+        change: AccountChange,
+    ) -> Result<Option<User>, AccountError> {
+        self.detached(|this| async move {
+            let user = this.inner.accounts.change(id, change).await?;
+            if user.is_some() {
+                this.settle_now(id).await?;
+            }
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Disables an account, ends its sessions and deletes it. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError`]. After [`AccountError::Store`] the account may be left disabled; delete it again.
+    pub async fn delete_account(&self, id: UserId) -> Result<bool, AccountError> {
+        self.detached(|this| async move {
+            let disabled = AccountChange {
+                disabled: Some(true),
+                ..AccountChange::default()
+            };
+            // Disabled first: no login can start a session between the end of the last one and the deletion.
+            if this.inner.accounts.change(id, disabled).await?.is_none() {
+                return Ok(false);
+            }
+            this.settle_now(id).await?;
+            let deleted = this.inner.accounts.delete(id).await?;
+            // A login that had read the account before it was disabled may have started one since.
+            this.end_user_now(id, None).await?;
+            Ok(deleted)
+        })
+        .await
+    }
+
+    /// Makes the live sessions of a user what the account says: under its role, or ended if it is disabled or gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of either store; the account stays unsettled and the reaper tries again.
+    pub async fn settle(&self, id: UserId) -> Result<(), StoreError> {
+        self.detached(|this| async move { this.settle_now(id).await })
+            .await
+    }
+
+    async fn settle_now(&self, id: UserId) -> Result<(), StoreError> {
+        let Inner {
+            repository,
+            accounts,
+            bell,
+            ..
+        } = &*self.inner;
+        loop {
+            let Some(account) = accounts.find(id).await? else {
+                self.end_user_now(id, None).await?;
+                return Ok(());
+            };
+            if account.user.disabled {
+                self.end_user_now(id, None).await?;
+            } else if repository.set_role(id, account.user.role).await? > 0 {
+                bell.ring();
+            }
+            // Someone may have changed the account meanwhile, and brought that to the sessions before this did.
+            if accounts.settle(id, account.user.version).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn record(&self, ended: &[Ended]) {
+        for end in ended {
+            self.inner
+                .presence
+                .session_ended(end.reason.as_str(), end.lasted);
+        }
+    }
+
+    async fn detached<T, E, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let bell = self.inner.bell.clone();
+        let work = work(self.clone());
+        let task = self.inner.runtime.spawn(async move {
+            let result = work.await;
+            bell.ring();
+            result
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Unavailable(error.into()).into()),
+        }
+    }
+}

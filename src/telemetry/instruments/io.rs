@@ -1,0 +1,216 @@
+//! HTTP requests and store operations.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Histogram, Meter},
+};
+
+use super::{
+    catalogue::{METHODS, SCHEMES},
+    presence::guarded,
+};
+use crate::clock::Clock;
+
+/// Bounds in seconds: from a look-up in memory to the longest that a client waits.
+const REQUEST_BOUNDS: [f64; 15] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Bounds in seconds: from an indexed read of an embedded file to a store that times out.
+const STORE_BOUNDS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+];
+
+/// What is known of a request before it is answered, all of it from closed sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLabels {
+    method: usize,
+    scheme: usize,
+}
+
+impl RequestLabels {
+    /// Labels of a request with this method; a method that is not in the known set is `_OTHER`.
+    #[must_use]
+    pub fn new(method: &str, https: bool) -> Self {
+        let known = METHODS.iter().position(|it| *it == method);
+        Self {
+            method: known.unwrap_or(METHODS.len() - 1),
+            scheme: usize::from(https),
+        }
+    }
+}
+
+/// Requests in flight, by method and scheme.
+type InFlight = [[AtomicI64; SCHEMES.len()]; METHODS.len()];
+
+/// Records HTTP requests by the semantic conventions for HTTP servers.
+#[derive(Clone)]
+pub struct HttpMetrics {
+    duration: Histogram<f64>,
+    in_flight: Arc<InFlight>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for HttpMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpMetrics")
+    }
+}
+
+impl HttpMetrics {
+    /// Builds the histogram on `meter` and registers the number of requests in flight on each of `observed`.
+    #[must_use]
+    pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
+        let in_flight: Arc<InFlight> = Arc::default();
+        for meter in observed {
+            register_in_flight(meter, &in_flight);
+        }
+        let duration = meter
+            .f64_histogram("http.server.request.duration")
+            .with_unit("s")
+            .with_description("How long HTTP requests took")
+            .with_boundaries(REQUEST_BOUNDS.to_vec())
+            .build();
+        Self {
+            duration,
+            in_flight,
+            clock,
+        }
+    }
+
+    /// Begins a request. Until the timer is dropped the request is in flight.
+    #[must_use]
+    pub fn request_started(&self, labels: RequestLabels) -> RequestTimer {
+        self.in_flight[labels.method][labels.scheme].fetch_add(1, Ordering::Relaxed);
+        RequestTimer {
+            metrics: self.clone(),
+            labels,
+            started: self.clock.monotonic(),
+        }
+    }
+}
+
+fn register_in_flight(meter: &Meter, in_flight: &Arc<InFlight>) {
+    let in_flight = Arc::clone(in_flight);
+    meter
+        .i64_observable_up_down_counter("http.server.active_requests")
+        .with_unit("{request}")
+        .with_description("HTTP requests being answered")
+        .with_callback(guarded(move |observer| {
+            for (method, by_scheme) in METHODS.iter().zip(in_flight.iter()) {
+                for (scheme, n) in SCHEMES.iter().zip(by_scheme) {
+                    let labels = [
+                        KeyValue::new("http.request.method", *method),
+                        KeyValue::new("url.scheme", *scheme),
+                    ];
+                    observer.observe(n.load(Ordering::Relaxed), &labels);
+                }
+            }
+        }))
+        .build();
+}
+
+/// One request in flight. Dropped without [`RequestTimer::finish`] (the client went away) it leaves no duration.
+#[derive(Debug)]
+#[must_use = "the request is in flight until this is dropped"]
+pub struct RequestTimer {
+    metrics: HttpMetrics,
+    labels: RequestLabels,
+    started: Duration,
+}
+
+impl RequestTimer {
+    /// Records the duration. `route` is the matched pattern, `None` where nothing matched.
+    pub fn finish(self, route: Option<&'static str>, status: u16) {
+        let took = self.metrics.clock.monotonic().saturating_sub(self.started);
+        let method = KeyValue::new("http.request.method", METHODS[self.labels.method]);
+        let scheme = KeyValue::new("url.scheme", SCHEMES[self.labels.scheme]);
+        let status = KeyValue::new("http.response.status_code", i64::from(status));
+        let seconds = took.as_secs_f64();
+        if let Some(route) = route {
+            let route = KeyValue::new("http.route", route);
+            self.metrics
+                .duration
+                .record(seconds, &[method, route, status, scheme]);
+        } else {
+            self.metrics
+                .duration
+                .record(seconds, &[method, status, scheme]);
+        }
+    }
+}
+
+impl Drop for RequestTimer {
+    fn drop(&mut self) {
+        self.metrics.in_flight[self.labels.method][self.labels.scheme]
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Records how long a store takes to answer.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    duration: Histogram<f64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for StoreMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreMetrics")
+    }
+}
+
+/// Which operation of which store: `store` is one of the catalogue's, `operation` the name of a repository's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOperation {
+    /// `accounts`, `sessions`, `limits` or `audit`.
+    pub store: &'static str,
+    /// The method's name.
+    pub operation: &'static str,
+}
+
+impl StoreMetrics {
+    /// Builds the histogram.
+    #[must_use]
+    pub fn new(meter: &Meter, clock: Arc<dyn Clock>) -> Self {
+        let duration = meter
+            .f64_histogram("skriptoteket.store_operation_duration")
+            .with_unit("s")
+            .with_description("How long the store took to answer")
+            .with_boundaries(STORE_BOUNDS.to_vec())
+            .build();
+        Self { duration, clock }
+    }
+
+    /// The time to measure from.
+    #[must_use]
+    pub fn start(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one.
+    pub fn finish(
+        &self,
+        operation: StoreOperation,
+        started: Duration,
+        error_type: Option<&'static str>,
+    ) {
+        let seconds = self.clock.monotonic().saturating_sub(started).as_secs_f64();
+        let store = KeyValue::new("store", operation.store);
+        let name = KeyValue::new("operation", operation.operation);
+        if let Some(error_type) = error_type {
+            let error = KeyValue::new("error.type", error_type);
+            self.duration.record(seconds, &[store, name, error]);
+        } else {
+            self.duration.record(seconds, &[store, name]);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Who is here: gauges and totals of sessions, read from a snapshot in memory.
+//!
+//! The callbacks run on an exporter's thread, or on the worker that serves `/metrics`. They read memory and nothing
+//! else, and a panic in one of them would silence all metrics for ever, so each runs inside `catch_unwind`.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{AsyncInstrument, Histogram, Meter},
+};
+
+use super::{END_REASONS, ROLES};
+use crate::clock::Clock;
+
+/// What the store counted at one moment. Arrays are indexed like [`ROLES`] and [`END_REASONS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Live sessions by role.
+    pub sessions: [u64; 4],
+    /// Distinct users with a live session, by role.
+    pub users: [u64; 4],
+    /// Sessions ever started, by role.
+    pub started: [u64; 4],
+    /// Sessions ever ended, by role and reason.
+    pub ended: [[u64; 6]; 4],
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last count, and when (monotonic) it was asked for.
+    last: Option<(Snapshot, Duration)>,
+    /// False while the store does not answer.
+    up: bool,
+}
+
+/// Holds the snapshot and the instruments that read it.
+#[derive(Clone)]
+pub struct Presence {
+    state: Arc<RwLock<State>>,
+    duration: Histogram<f64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Presence").field(&self.state).finish()
+    }
+}
+
+impl Presence {
+    /// Builds the histogram on `meter` and registers the observed instruments on each of `observed`.
+    ///
+    /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0.
+    #[must_use]
+    pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
+        let minute = 60.0;
+        let hour = 60.0 * minute;
+        let duration = meter
+            .f64_histogram("skriptoteket.session_duration")
+            .with_unit("s")
+            .with_description("How long a session lasted, from its start to its end")
+            .with_boundaries(vec![
+                1.0,
+                10.0,
+                minute,
+                5.0 * minute,
+                15.0 * minute,
+                30.0 * minute,
+                hour,
+                2.0 * hour,
+                4.0 * hour,
+                8.0 * hour,
+                12.0 * hour,
+                24.0 * hour,
+                7.0 * 24.0 * hour,
+                30.0 * 24.0 * hour,
+            ])
+            .build();
+        let presence = Self {
+            state: Arc::default(),
+            duration,
+            clock,
+        };
+        for meter in observed {
+            presence.register(meter);
+        }
+        presence
+    }
+
+    /// Replaces the snapshot. `taken_at` is the monotonic time at which the count was asked for.
+    pub fn publish(&self, snapshot: Snapshot, taken_at: Duration) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        *state = State {
+            last: Some((snapshot, taken_at)),
+            up: true,
+        };
+    }
+
+    /// Takes the gauges away until the next [`Presence::publish`]: a frozen or zero value would be a lie.
+    pub fn withdraw(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.up = false;
+    }
+
+    /// The snapshot, if the gauges show one now.
+    #[must_use]
+    pub fn current(&self) -> Option<Snapshot> {
+        self.read(|state| {
+            state
+                .last
+                .filter(|_| state.up)
+                .map(|(snapshot, _)| snapshot)
+        })
+    }
+
+    /// Records the length of a session that has ended; `reason` is one of [`END_REASONS`].
+    pub fn session_ended(&self, reason: &'static str, lasted: Duration) {
+        self.duration
+            .record(lasted.as_secs_f64(), &[KeyValue::new("reason", reason)]);
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn register(&self, meter: &Meter) {
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.active_sessions")
+            .with_unit("{session}")
+            .with_description("Live sessions")
+            .with_callback(guarded(move |observer| {
+                if let Some(snapshot) = this.current() {
+                    observer.observe(snapshot.sessions.iter().sum(), &[]);
+                }
+            }))
+            .build();
+        self.register_by_role(
+            meter,
+            (
+                "skriptoteket.sessions_by_role",
+                "{session}",
+                "Live sessions by role",
+            ),
+            |snapshot| snapshot.sessions,
+        );
+        self.register_by_role(
+            meter,
+            (
+                "skriptoteket.users_by_role",
+                "{user}",
+                "Distinct users with a live session, by role",
+            ),
+            |snapshot| snapshot.users,
+        );
+        self.register_totals(meter);
+        self.register_census(meter);
+    }
+
+    fn register_by_role(
+        &self,
+        meter: &Meter,
+        (name, unit, description): (&'static str, &'static str, &'static str),
+        values: fn(&Snapshot) -> [u64; 4],
+    ) {
+        let this = self.clone();
+        meter
+            .u64_observable_gauge(name)
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(guarded(move |observer| {
+                if let Some(snapshot) = this.current() {
+                    for (role, n) in ROLES.iter().zip(values(&snapshot)) {
+                        observer.observe(n, &[KeyValue::new("role", *role)]);
+                    }
+                }
+            }))
+            .build();
+    }
+
+    /// Totals stay as they were last read while the store does not answer: a counter is what is known to have
+    /// happened, not what is so now. Before the first answer they are absent, because a 0 followed by the store's
+    /// total would look like that many events.
+    fn register_totals(&self, meter: &Meter) {
+        let this = self.clone();
+        meter
+            .u64_observable_counter("skriptoteket.sessions_started")
+            .with_unit("{session}")
+            .with_description("Sessions started, from the store's own totals")
+            .with_callback(guarded(move |observer| {
+                let Some((totals, _)) = this.read(|state| state.last) else {
+                    return;
+                };
+                for (role, n) in ROLES.iter().zip(totals.started) {
+                    observer.observe(n, &[KeyValue::new("role", *role)]);
+                }
+            }))
+            .build();
+        let this = self.clone();
+        meter
+            .u64_observable_counter("skriptoteket.sessions_ended")
+            .with_unit("{session}")
+            .with_description("Sessions ended, by reason, from the store's own totals")
+            .with_callback(guarded(move |observer| {
+                let Some((totals, _)) = this.read(|state| state.last) else {
+                    return;
+                };
+                for (role, ended) in ROLES.iter().zip(totals.ended) {
+                    for (reason, n) in END_REASONS.iter().zip(ended) {
+                        let labels = [
+                            KeyValue::new("role", *role),
+                            KeyValue::new("reason", *reason),
+                        ];
+                        observer.observe(n, &labels);
+                    }
+                }
+            }))
+            .build();
+    }
+
+    fn register_census(&self, meter: &Meter) {
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.session_census_up")
+            .with_unit("{census}")
+            .with_description(
+                "1 while the session gauges can be believed, 0 while the store does not answer",
+            )
+            .with_callback(guarded(move |observer| {
+                observer.observe(this.read(|state| u64::from(state.up)), &[]);
+            }))
+            .build();
+        let this = self.clone();
+        meter
+            .f64_observable_gauge("skriptoteket.session_census_age")
+            .with_unit("s")
+            .with_description("Age of the last count that the store answered")
+            .with_callback(guarded(move |observer| {
+                if let Some((_, taken_at)) = this.read(|state| state.last) {
+                    let age = this.clock.monotonic().saturating_sub(taken_at);
+                    observer.observe(age.as_secs_f64(), &[]);
+                }
+            }))
+            .build();
+    }
+}
+
+/// Keeps a panic inside a callback: in SDK 0.33 it would end the export thread and empty `/metrics` for good.
+pub(super) fn guarded<T>(
+    callback: impl Fn(&dyn AsyncInstrument<T>) + Send + Sync + 'static,
+) -> impl Fn(&dyn AsyncInstrument<T>) + Send + Sync + 'static {
+    move |observer| {
+        if catch_unwind(AssertUnwindSafe(|| callback(observer))).is_err() {
+            tracing::error!("an instrument's callback panicked; its series are absent");
+        }
+    }
+}
