@@ -1,4 +1,49 @@
-//! Skriptoteket.
+//! Skriptoteket: a login-and-session service you can see into.
+//!
+//! # Floor plan
+//!
+//! A module imports from floors below its own, never from its own floor or above. `tests/architecture.rs` holds it.
+//!
+//! ```text
+//! floor 0  clock, error
+//! floor 1  config
+//! floor 2  telemetry        instruments, providers, logs
+//! floor 3  accounts         names, roles, passwords, the account repository's contract
+//!          audit, guard     login trail; budgets of guesses, client addresses   (they know accounts)
+//! floor 4  sessions         keys, records, the session repository's contract, census, reaper
+//! floor 5  login            guard → password → session: the one place that records a login
+//! floor 6  store | http     two rooms on one floor: neither sees the other
+//! floor 7  app              the composition root
+//!          cli, main        one file per command
+//! ```
+//!
+//! Outside crates have homes: `opentelemetry*` in `telemetry`, `sqlx` in `store`, `actix_*` in `http` and `app`, `clap`
+//! in `cli`; the environment is read in `config`, the clocks in `clock`.
+//!
+//! # A request's walk
+//!
+//! `POST /api/login` → `http::middleware` (metrics, span, panics become problems) → actix-session with
+//! `http::session_store` → `http::login` (JSON, client address, same site) → `login::LoginService` (counts the attempt,
+//! whatever happens) → `guard` budgets through a [`guard::LimitRepository`] → `accounts::password` on its own threads →
+//! `sessions::Sessions` → a [`sessions::SessionRepository`]: `store::Cached<store::Observed<…>>` → back up, through
+//! `http::error` if it failed.
+//!
+//! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever
+//! collects the metrics reads it there.
+//!
+//! # 30-second finder
+//!
+//! | you have | look in |
+//! |---|---|
+//! | a URL | `http/mod.rs` |
+//! | a status code | `http/error.rs` |
+//! | a metric's name | `telemetry/instruments/catalogue.rs` |
+//! | a setting | `config/settings.rs` |
+//! | a table or a query | `store/<backend>/<entity>.rs` |
+//! | a rule of login | `login/mod.rs` |
+//! | who starts and stops what | `app/mod.rs` |
+//! | a command | `cli/` |
+
 pub mod accounts;
 pub mod audit;
 pub mod clock;

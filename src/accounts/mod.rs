@@ -3,6 +3,7 @@
 //! The rules of names, roles and passwords live here, and the trait that a store of accounts keeps.
 
 pub mod password;
+pub mod registration;
 
 use std::{fmt, str::FromStr};
 

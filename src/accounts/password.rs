@@ -54,7 +54,9 @@ pub fn check_new(password: &SecretString, related: &[&str]) -> Result<(), WeakPa
     if u8::from(estimate.score()) >= MIN_SCORE {
         return Ok(());
     }
-    let warning = estimate.feedback().and_then(|feedback| feedback.warning());
+    let warning = estimate
+        .feedback()
+        .and_then(zxcvbn::feedback::Feedback::warning);
     let why = warning.map_or_else(
         || String::from("add another word or two; uncommon words are better"),
         |warning| warning.to_string(),

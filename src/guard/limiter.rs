@@ -130,10 +130,10 @@ mod tests {
 
     const BUDGET: Budget = Budget {
         attempts: 3,
-        regain: Duration::from_secs(60),
+        regain: Duration::from_mins(1),
         lock: Duration::from_secs(30),
         longest_lock: Duration::from_secs(100),
-        forget: Duration::from_secs(3600),
+        forget: Duration::from_hours(1),
     };
 
     fn at(seconds: i64) -> Timestamp {

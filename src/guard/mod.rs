@@ -15,7 +15,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 pub use address::client_address;
 pub use limiter::{Budget, LimitState, Verdict, charge, refund};
@@ -126,9 +126,12 @@ impl Entities {
     /// Hashes under this key, which all replicas share.
     #[must_use]
     pub fn keyed(key: &[u8]) -> Self {
-        // HMAC takes a key of any length; the error type is there for other MACs.
-        let mac = Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
-        Self { mac }
+        // Hashed to the block length first, which every HMAC takes.
+        let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+        block[..32].copy_from_slice(&Sha256::digest(key));
+        Self {
+            mac: Hmac::new(&block),
+        }
     }
 
     /// The entity of a client address. IPv4 in IPv6 is IPv4; of IPv6 the /64 counts, which one host may own whole.

@@ -29,7 +29,7 @@ pub struct SessionPolicy {
 }
 
 /// A refresh is written at most this often, or every twentieth of the idle timeout where that is shorter.
-const LONGEST_STEP: Duration = Duration::from_secs(60);
+const LONGEST_STEP: Duration = Duration::from_mins(1);
 
 impl SessionPolicy {
     /// How far the idle expiry must move to be worth a write.

@@ -3,6 +3,8 @@
 //! [`LoginService::login`] wraps the attempt once and maps its result once, so every exit is counted exactly once, in
 //! the metrics and in the audit trail: `?`, the client going away, and a panic included.
 
+mod password_change;
+
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
@@ -12,15 +14,17 @@ use uuid::Uuid;
 use crate::{
     accounts::{
         Account, AccountRepository, User, Username,
-        password::{HashingError, Passwords},
+        password::{HashingError, Passwords, Verified},
     },
     audit::{AuditEvent, AuditTrail},
     clock::Clock,
-    error::StoreError,
+    error::{Cause, StoreError},
     guard::{Checked, Decision, Entities, Entity, GuardPolicy, LimitRepository},
     sessions::{EndReason, SessionId, Sessions, StartSession, Started},
     telemetry::instruments::{LoginAttempt, LoginMetrics, Outcome},
 };
+
+pub use password_change::PasswordChangeError;
 
 /// What a person presents.
 #[derive(Clone, Debug)]
@@ -87,7 +91,7 @@ pub enum LoginError {
     Store(#[from] StoreError),
     /// The service failed.
     #[error("the login failed for a reason of our own")]
-    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Internal(#[source] Cause),
 }
 
 impl LoginError {
@@ -205,33 +209,13 @@ impl LoginService {
                 .entities
                 .account(user_id, &credentials.username.to_lowercase()),
         };
-        let decision = parts
-            .limits
-            .charge(charged.address, charged.account, &parts.policy)
-            .await?;
-        match decision {
-            Decision::Go => {}
-            Decision::AddressLimited { retry_after } => {
-                return Err(LoginError::RateLimited { retry_after });
-            }
-            Decision::AccountLocked { retry_after } => {
-                return Err(LoginError::AccountLocked { retry_after });
-            }
-        }
+        self.charge(charged).await?;
         let hash = account
             .as_ref()
             .map(|account| account.password_hash.clone());
-        let verified = parts
-            .passwords
-            .verify(credentials.password.clone(), hash)
-            .await;
-        let verified = match verified {
-            Ok(verified) => verified,
-            Err(error) => {
-                self.give_back(charged, Checked::NotChecked).await?;
-                return Err(error.into());
-            }
-        };
+        let verified = self
+            .verify(charged, credentials.password.clone(), hash)
+            .await?;
         let Some(account) = account.filter(|_| verified.matches) else {
             return Err(LoginError::InvalidCredentials);
         };
@@ -252,6 +236,36 @@ impl LoginService {
         match name.parse::<Username>() {
             Ok(name) => Ok(self.parts.accounts.find_by_username(&name).await?),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// Charges the attempt before anything is checked, so that guesses sent at once cannot pass together.
+    async fn charge(&self, Charged { address, account }: Charged) -> Result<(), LoginError> {
+        let Self { parts } = self;
+        match parts.limits.charge(address, account, &parts.policy).await? {
+            Decision::Go => Ok(()),
+            Decision::AddressLimited { retry_after } => {
+                Err(LoginError::RateLimited { retry_after })
+            }
+            Decision::AccountLocked { retry_after } => {
+                Err(LoginError::AccountLocked { retry_after })
+            }
+        }
+    }
+
+    /// Checks a password; one that was not looked at costs nothing.
+    async fn verify(
+        &self,
+        charged: Charged,
+        password: SecretString,
+        hash: Option<SecretString>,
+    ) -> Result<Verified, LoginError> {
+        match self.parts.passwords.verify(password, hash).await {
+            Ok(verified) => Ok(verified),
+            Err(error) => {
+                self.give_back(charged, Checked::NotChecked).await?;
+                Err(error.into())
+            }
         }
     }
 

@@ -1,0 +1,42 @@
+# make test  passes every check; make help  lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Warnings are errors here and in continuous integration, not while somebody is typing.
+DENY := -D warnings
+
+.PHONY: help test tools fmt-check clippy doc unit collector bench clean-cache
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+test: tools collector fmt-check clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+
+tools: ## checks the tools, and installs those that are missing
+	@scripts/need.sh cc=build-essential curl
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+collector: ## builds the OpenTelemetry Collector that the pipeline tests use
+	@otel-collector/build.sh
+
+fmt-check:
+	cargo fmt --check
+
+clippy:
+	cargo clippy --locked --all-targets -- $(DENY)
+
+doc:
+	RUSTDOCFLAGS="$(DENY)" cargo doc --locked --no-deps --document-private-items
+
+unit:
+	cargo test --locked
+
+bench: tools ## throughput, size and start-up, as ratios to a bare actix-web handler
+	@scripts/need.sh wrk
+	cargo bench --locked --bench http
+
+clean-cache: ## removes the Collector that was built
+	rm -rf .cache

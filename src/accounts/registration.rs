@@ -1,0 +1,114 @@
+//! Registration: the rules by which accounts come to be and get passwords.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::{
+    AccountRepository, InvalidUsername, NewAccount, Role, User, Username,
+    password::{HashingError, Passwords, WeakPassword, check_new},
+};
+use crate::error::StoreError;
+
+/// Makes accounts and sets passwords. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    accounts: Arc<dyn AccountRepository>,
+    passwords: Passwords,
+}
+
+/// Why an account was not made, or a password not set.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The name cannot be a login name.
+    #[error(transparent)]
+    Name(#[from] InvalidUsername),
+    /// The password would be guessed.
+    #[error(transparent)]
+    Weak(#[from] WeakPassword),
+    /// There is an account of this name.
+    #[error("the user name is taken")]
+    Taken,
+    /// There is no such account any more.
+    #[error("there is no such account")]
+    Gone,
+    /// All threads that hash passwords are busy and the queue is full.
+    #[error("too many passwords are being hashed at once")]
+    Overloaded,
+    /// A store failed.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The hash function failed.
+    #[error(transparent)]
+    Hash(HashingError),
+}
+
+impl From<StoreError> for RegisterError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::Taken,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<HashingError> for RegisterError {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Overloaded => Self::Overloaded,
+            other => Self::Hash(other),
+        }
+    }
+}
+
+impl Registrar {
+    /// A registrar of these accounts.
+    #[must_use]
+    pub fn new(accounts: Arc<dyn AccountRepository>, passwords: Passwords) -> Self {
+        Self {
+            accounts,
+            passwords,
+        }
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]; nothing was made.
+    pub async fn register(
+        &self,
+        username: &str,
+        role: Role,
+        password: SecretString,
+    ) -> Result<User, RegisterError> {
+        let username: Username = username.parse()?;
+        check_new(&password, &[username.as_str()])?;
+        let password_hash = self.passwords.hash(password).await?;
+        let account = NewAccount {
+            username,
+            role,
+            password_hash,
+        };
+        Ok(self.accounts.add(account).await?)
+    }
+
+    /// Sets the password of an account. Its sessions go on: ending them is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]; the old password stays.
+    pub async fn set_password(
+        &self,
+        user: &User,
+        password: SecretString,
+    ) -> Result<(), RegisterError> {
+        check_new(&password, &[user.username.as_str()])?;
+        let hash = self.passwords.hash(password).await?;
+        if self.accounts.set_password(user.id, &hash).await? {
+            Ok(())
+        } else {
+            Err(RegisterError::Gone)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What runs beside the server: the census, the reaper, and housekeeping.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use super::Tasks;
+use crate::{
+    audit::AuditRepository,
+    clock::Clock,
+    error::StoreError,
+    guard::LimitRepository,
+    sessions::{census::CensusTaker, reaper::Reaper},
+    telemetry::instruments::Presence,
+};
+
+/// How often old audit events and spent budgets are looked for, and how many are removed in one step.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
+const BATCH: u32 = 1_000;
+
+/// After a task has failed it is started again, but not faster than this.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// The tasks, before they are started.
+#[derive(Debug)]
+pub(super) struct Background {
+    pub(super) census: Arc<CensusTaker>,
+    pub(super) census_interval: Duration,
+    pub(super) presence: Presence,
+    pub(super) reaper: Arc<Reaper>,
+    pub(super) housekeeping: Arc<Housekeeping>,
+}
+
+impl Background {
+    /// Starts all tasks. They run until they are aborted.
+    pub(super) fn start(self) -> Tasks {
+        let Self {
+            census,
+            census_interval,
+            presence,
+            reaper,
+            housekeeping,
+        } = self;
+        let count = move || {
+            let census = Arc::clone(&census);
+            async move { census.run(census_interval).await }
+        };
+        let reap = move || {
+            let reaper = Arc::clone(&reaper);
+            async move { reaper.run().await }
+        };
+        let tidy = move || {
+            let housekeeping = Arc::clone(&housekeeping);
+            async move { housekeeping.run().await }
+        };
+        vec![
+            // Without the census nobody would take a frozen gauge away.
+            keep_running("census", count, move || presence.withdraw()),
+            keep_running("reaper", reap, || {}),
+            keep_running("housekeeping", tidy, || {}),
+        ]
+    }
+}
+
+/// Runs a task that never ends; if it panics, says so, does `on_failure` and starts it again.
+fn keep_running<F>(
+    name: &'static str,
+    task: impl Fn() -> F + Send + 'static,
+    on_failure: impl Fn() + Send + 'static,
+) -> tokio::task::JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut running = AbortOnDrop(tokio::spawn(task()));
+        loop {
+            let ended = (&mut running.0).await;
+            on_failure();
+            tracing::error!(task = name, crashed = ended.is_err(), "a background task ended; starting it again");
+            tokio::time::sleep(RESTART_PAUSE).await;
+            running = AbortOnDrop(tokio::spawn(task()));
+        }
+    })
+}
+
+/// A task that does not outlive whoever watches it.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Removes what is no longer needed.
+#[derive(Debug)]
+pub(super) struct Housekeeping {
+    pub(super) audit: Arc<dyn AuditRepository>,
+    pub(super) limits: Arc<dyn LimitRepository>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) audit_retention: Duration,
+}
+
+impl Housekeeping {
+    async fn run(&self) {
+        let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.tidy().await {
+                tracing::warn!(error.type = error.error_type(), error = %error, "housekeeping failed; it is tried again");
+            }
+        }
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        let retention = i64::try_from(self.audit_retention.as_millis()).unwrap_or(i64::MAX);
+        let now = self.clock.now().as_millis();
+        let before = crate::clock::Timestamp::from_millis(now.saturating_sub(retention));
+        while self.audit.prune(before, BATCH).await? > 0 {}
+        while self.limits.prune(BATCH).await? > 0 {}
+        Ok(())
+    }
+}

@@ -1,0 +1,323 @@
+//! The composition root: opens the stores, wires the services, starts and stops everything.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `data_dir` | the lock that keeps a second server away, the generated cookie key |
+//! | `background` | the tasks that run beside the server, and what happens when one of them fails |
+
+mod background;
+mod data_dir;
+
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::dev::{Server, ServerHandle};
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use self::{
+    background::{Background, Housekeeping},
+    data_dir::DataDir,
+};
+use crate::{
+    accounts::{
+        Role,
+        password::{HashingPolicy, Passwords},
+        registration::Registrar,
+    },
+    audit::{AuditTrail, AuditWriter},
+    clock::Clock,
+    config::Config,
+    guard::{Budget, Entities, GuardPolicy},
+    http::{Api, CookieSettings, Management, serve_management, serve_public},
+    login::{LoginParts, LoginService},
+    sessions::{SessionPolicy, Sessions, census::CensusTaker, reaper::Reaper},
+    store::{self, Stores},
+    telemetry::{
+        Telemetry,
+        instruments::{HttpMetrics, LoginMetrics, PasswordMetrics, Presence, StoreMetrics},
+    },
+};
+
+/// How long what is under way may take after the listeners were closed.
+const AUDIT_FLUSH: Duration = Duration::from_millis(300);
+
+/// A service that is listening and ready to run.
+#[derive(Debug)]
+pub struct Application {
+    public: Listening,
+    management: Listening,
+    background: Background,
+    audit: AuditWriter,
+    stores: Stores,
+    _data_dir: DataDir,
+}
+
+/// A server with the address it got.
+struct Listening {
+    server: Server,
+    address: SocketAddr,
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Listening").field(&self.address).finish()
+    }
+}
+
+impl Application {
+    /// Opens the stores, makes the first superuser where the configuration asks for one, counts the sessions once and
+    /// binds both listeners. Takes one password hash's time.
+    ///
+    /// # Errors
+    ///
+    /// What could not be opened, made or bound, and why.
+    pub async fn build(
+        config: &Config,
+        telemetry: &Telemetry,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let stores = store::open(config, Arc::clone(&clock), Some(store_metrics)).await?;
+        let key = match &config.cookie_key {
+            Some(key) => key.clone(),
+            None => data_dir.cookie_key()?,
+        };
+
+        let presence = Presence::new(&meter, &observed, Arc::clone(&clock));
+        let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
+        let passwords = Passwords::new(&hashing(config), PasswordMetrics::new(&meter))?;
+        let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
+        bootstrap(config, &stores, &registrar).await?;
+
+        let census = CensusTaker::new(
+            Arc::clone(&stores.sessions),
+            presence.clone(),
+            Arc::clone(&clock),
+            config.store_timeout,
+        );
+        let sessions = Sessions::new(
+            Arc::clone(&stores.sessions),
+            Arc::clone(&stores.accounts),
+            presence.clone(),
+            Arc::clone(&clock),
+            session_policy(config),
+            census.bell(),
+            Handle::current(),
+        );
+        let reaper = Reaper::new(
+            Arc::clone(&stores.sessions),
+            Arc::clone(&stores.accounts),
+            sessions.clone(),
+            presence.clone(),
+            census.bell(),
+        );
+        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), login_metrics.clone());
+        let login = LoginService::new(LoginParts {
+            accounts: Arc::clone(&stores.accounts),
+            limits: Arc::clone(&stores.limits),
+            policy: guard_policy(config),
+            entities: Entities::keyed(key.expose_secret().as_bytes()),
+            passwords,
+            sessions: sessions.clone(),
+            audit: trail,
+            metrics: login_metrics,
+            clock: Arc::clone(&clock),
+            runtime: Handle::current(),
+        });
+        // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
+        // service from starting; the gauges are absent until it answers.
+        let _ = census.take().await;
+
+        let api = Api {
+            login,
+            sessions,
+            accounts: Arc::clone(&stores.accounts),
+            registrar,
+            metrics: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
+            cookie: CookieSettings::new(&key, &config.public_url),
+            origin: (&config.public_url).into(),
+            trusted_proxies: config.trusted_proxies.clone().into(),
+        };
+        let management = Management {
+            page: telemetry.page(),
+            token: config.metrics_token.clone(),
+            accounts: Arc::clone(&stores.accounts),
+            sessions: Arc::clone(&stores.sessions),
+            timeout: config.store_timeout,
+        };
+        let public = listen("listen", config.listen, |listener| {
+            serve_public(api, listener, config.workers)
+        })?;
+        let management = listen("management_listen", config.management_listen, |listener| {
+            serve_management(management, listener)
+        })?;
+        let housekeeping = Housekeeping {
+            audit: Arc::clone(&stores.audit),
+            limits: Arc::clone(&stores.limits),
+            clock,
+            audit_retention: config.audit_retention,
+        };
+        Ok(Self {
+            public,
+            management,
+            background: Background {
+                census: Arc::new(census),
+                census_interval: config.census_interval,
+                presence,
+                reaper: Arc::new(reaper),
+                housekeeping: Arc::new(housekeeping),
+            },
+            audit,
+            stores,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Where the public listener is bound.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.public.address
+    }
+
+    /// Where the management listener is bound.
+    #[must_use]
+    pub const fn management_address(&self) -> SocketAddr {
+        self.management.address
+    }
+
+    /// Serves until `stop` is ready, then answers what is in flight, writes what is queued and returns. The stop takes
+    /// at most a second and a half.
+    ///
+    /// # Errors
+    ///
+    /// If a listener fails.
+    pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self {
+            public,
+            management,
+            background,
+            audit,
+            stores,
+            _data_dir,
+        } = self;
+        let census = Arc::clone(&background.census);
+        let tasks = background.start();
+        let audit = tokio::spawn(audit.run());
+        let handles = [public.server.handle(), management.server.handle()];
+        let mut public = tokio::spawn(public.server);
+        let mut management = tokio::spawn(management.server);
+        let result = tokio::select! {
+            () = stop => Ok(()),
+            ended = &mut public => ended_early("public", ended),
+            ended = &mut management => ended_early("management", ended),
+        };
+        let [public, management] = handles;
+        stop_gracefully(&public, &management).await;
+        for task in tasks {
+            task.abort();
+        }
+        // The last login's event is in the queue by now, and the queue closes with the last worker.
+        if tokio::time::timeout(AUDIT_FLUSH, audit).await.is_err() {
+            tracing::warn!("the audit trail was not written to its end");
+        }
+        let _ = census.take().await;
+        stores.close().await;
+        result
+    }
+}
+
+/// The management listener stays until the public one is done, so that probes see a service that is stopping.
+async fn stop_gracefully(public: &ServerHandle, management: &ServerHandle) {
+    public.stop(true).await;
+    management.stop(true).await;
+}
+
+fn ended_early(
+    which: &str,
+    ended: Result<std::io::Result<()>, tokio::task::JoinError>,
+) -> anyhow::Result<()> {
+    ended
+        .with_context(|| format!("the {which} listener crashed"))?
+        .with_context(|| format!("the {which} listener failed"))?;
+    anyhow::bail!("the {which} listener ended by itself")
+}
+
+fn listen(
+    setting: &str,
+    address: SocketAddr,
+    serve: impl FnOnce(TcpListener) -> std::io::Result<Server>,
+) -> anyhow::Result<Listening> {
+    let bind = || -> std::io::Result<Listening> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let server = serve(listener)?;
+        Ok(Listening { server, address })
+    };
+    bind().with_context(|| {
+        format!("{setting} = {address}: cannot listen there; choose an address of this machine and a free port")
+    })
+}
+
+/// Makes the first superuser if there is no account and the configuration names one.
+async fn bootstrap(
+    config: &Config,
+    stores: &Stores,
+    registrar: &Registrar,
+) -> anyhow::Result<()> {
+    let Some(first) = &config.bootstrap else {
+        return Ok(());
+    };
+    if stores.accounts.is_empty().await? {
+        registrar
+            .register(&first.username, Role::Superuser, first.password.clone())
+            .await
+            .context("bootstrap_password: the first superuser was not made")?;
+        tracing::info!("the first superuser was made from bootstrap_password");
+    }
+    Ok(())
+}
+
+fn hashing(config: &Config) -> HashingPolicy {
+    HashingPolicy {
+        memory_kib: config.argon2.memory_kib,
+        iterations: config.argon2.iterations,
+        parallelism: config.argon2.parallelism,
+        threads: config.argon2.threads,
+        queue: config.argon2.queue,
+    }
+}
+
+fn session_policy(config: &Config) -> SessionPolicy {
+    SessionPolicy {
+        idle: config.session_idle_timeout,
+        absolute: config.session_absolute_timeout,
+        remembered: config.session_remember_timeout,
+        max_per_user: config.max_sessions_per_user,
+    }
+}
+
+fn guard_policy(config: &Config) -> GuardPolicy {
+    let guard = &config.guard;
+    let budget = |attempts, regain| Budget {
+        attempts,
+        regain,
+        lock: guard.lock,
+        longest_lock: guard.longest_lock,
+        forget: guard.forget,
+    };
+    GuardPolicy {
+        account: budget(guard.account_attempts, guard.account_regain),
+        address: budget(guard.address_attempts, guard.address_regain),
+    }
+}
+
+/// Stops tasks when the server does.
+type Tasks = Vec<JoinHandle<()>>;
