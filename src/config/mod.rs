@@ -2,12 +2,81 @@
 //!
 //! Settings come from a TOML file and from the environment, which wins. [`load`] reads both, checks everything and
 //! reports all faults at once.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `settings` | the table of all settings: name, range, default, help |
+//! | `forms` | how values are written: durations, networks, … |
+//! | `environment` | the process environment as a value |
+//! | `names` | what settings are called, and which name may have been meant |
+//! | `reader` | the two sources, read into typed values |
+//! | `assembly` | the whole configuration, and the checks of settings against each other |
+//! | `otel` | the standard `OTEL_…` variables |
+//! | `render` | `config show` and `config init` |
+//! | `faults` | what is wrong, where, and what would be right |
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod assembly;
+mod environment;
+mod faults;
+mod forms;
+mod names;
+mod otel;
+mod reader;
+mod render;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
+
+pub use environment::Environment;
+pub use faults::{Fault, Faults};
+pub use render::template;
+
+use reader::Reader;
+
+/// Reads and checks the whole configuration.
+///
+/// `file` is the file to read; without one it is that of `SKRIPTOTEKET_CONFIG`, and without that `skriptoteket.toml` in
+/// the working directory if it is there (see [`Environment::from_process`]). The environment wins over the file.
+/// Relative paths are relative to the working directory.
+///
+/// # Errors
+///
+/// Everything that is wrong, at once. No secret is in it.
+pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, Faults> {
+    read(file, environment).map(|(config, _)| config)
+}
+
+/// The configuration in force as TOML: every setting with its value and where that comes from. Of secrets it says only
+/// whether they are set.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn show(file: Option<&Path>, environment: &Environment) -> Result<String, Faults> {
+    read(file, environment).map(|(config, effective)| render::effective(&effective, &config.otel))
+}
+
+fn read(
+    file: Option<&Path>,
+    environment: &Environment,
+) -> Result<(Config, Vec<reader::Effective>), Faults> {
+    let mut reader = Reader::open(file, environment);
+    match assembly::config(&mut reader) {
+        Ok(config) if reader.faults.is_empty() => Ok((config, reader.effective)),
+        _ => Err(reader.faults),
+    }
+}
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -140,19 +209,37 @@ pub struct OtelSettings {
     pub traces: Option<OtlpTarget>,
     /// Where log records go, if anywhere.
     pub logs: Option<OtlpTarget>,
-    /// `OTEL_METRICS_EXPORTER` names `prometheus`, or nothing that excludes it: `/metrics` shows what there is.
+    /// `/metrics` shows what there is: always, unless the SDK is disabled or `OTEL_METRICS_EXPORTER` is `none`.
     pub prometheus: bool,
     /// `OTEL_METRIC_EXPORT_INTERVAL`.
     pub metric_export_interval: Duration,
 }
 
 /// One OTLP endpoint. Headers, timeouts and compression are read by the exporter from their standard variables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OtlpTarget {
     /// The protocol.
     pub protocol: OtlpProtocol,
     /// The URL that is called: for HTTP the whole path of the signal.
     pub endpoint: Url,
+}
+
+impl fmt::Display for OtlpTarget {
+    /// Leaves the query out: some services take their key there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            OtlpProtocol::Grpc => "grpc",
+            OtlpProtocol::HttpProtobuf => "http/protobuf",
+        };
+        let origin = self.endpoint.origin().ascii_serialization();
+        write!(f, "{protocol} to {origin}{}", self.endpoint.path())
+    }
+}
+
+impl fmt::Debug for OtlpTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OtlpTarget({self})")
+    }
 }
 
 /// How OTLP is spoken.

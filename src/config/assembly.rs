@@ -1,0 +1,272 @@
+//! From settings one by one to the whole [`Config`], with the checks of settings against each other.
+//!
+//! Every setting is read before the first `?`: a fault in one must not hide the faults in the next.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::{
+    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings,
+    faults::{Origin, Problem, Reported},
+    forms::{Form, Span, duration_text},
+    otel,
+    reader::{Given, Reader},
+    settings as s,
+};
+
+/// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
+pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
+    let listen = reader.get(&s::LISTEN);
+    let management_listen = reader.get(&s::MANAGEMENT_LISTEN);
+    let public_url = public_url(reader, &listen);
+    let trusted_proxies = reader.get(&s::TRUSTED_PROXIES);
+    let workers = reader.get_or(&s::WORKERS, &processors());
+    let metrics_token = metrics_token(reader);
+    let data_dir = reader.get(&s::DATA_DIR);
+    let database = database(reader, &data_dir);
+    let redis_url = refuse_redis(reader);
+    let store_timeout = reader.get(&s::STORE_TIMEOUT);
+    let audit_retention = reader.get(&s::AUDIT_RETENTION);
+    let cookie_key = reader.secret(&s::COOKIE_KEY);
+    let absolute = reader.get(&s::SESSION_ABSOLUTE_TIMEOUT);
+    let idle = beside(reader, &s::SESSION_IDLE_TIMEOUT, &absolute, Duration::min);
+    let remember = beside(
+        reader,
+        &s::SESSION_REMEMBER_TIMEOUT,
+        &absolute,
+        Duration::max,
+    );
+    let max_sessions_per_user = reader.get(&s::MAX_SESSIONS_PER_USER);
+    let census_interval = reader.get(&s::CENSUS_INTERVAL);
+    let argon2 = argon2(reader);
+    let guard = guard(reader);
+    let bootstrap = bootstrap(reader);
+    let log = log(reader);
+    let otel = otel::settings(reader);
+
+    listeners_differ(reader, &listen, &management_listen);
+    at_most(reader, &idle, &absolute, s::SESSION_ABSOLUTE_TIMEOUT.name);
+    at_most(
+        reader,
+        &absolute,
+        &remember,
+        s::SESSION_REMEMBER_TIMEOUT.name,
+    );
+
+    redis_url?;
+    Ok(Config {
+        listen: listen?.value,
+        management_listen: management_listen?.value,
+        public_url: public_url?.value,
+        data_dir: data_dir?.value,
+        database: database?,
+        cookie_key: cookie_key?.map(|it| it.value),
+        metrics_token: metrics_token?,
+        session_idle_timeout: idle?.value,
+        session_absolute_timeout: absolute?.value,
+        session_remember_timeout: remember?.value,
+        max_sessions_per_user: max_sessions_per_user?.value,
+        census_interval: census_interval?.value,
+        store_timeout: store_timeout?.value,
+        trusted_proxies: trusted_proxies?.value,
+        workers: workers?.value,
+        audit_retention: audit_retention?.value,
+        argon2: argon2?,
+        guard: guard?,
+        bootstrap: bootstrap?,
+        log: log?,
+        otel: otel?,
+    })
+}
+
+/// A setting as it was read.
+type Setting<T> = Result<Given<T>, Reported>;
+
+/// As many as the machine has, within what the settings allow.
+fn processors() -> String {
+    available_parallelism()
+        .map_or(1, |it| it.get().min(256))
+        .to_string()
+}
+
+fn public_url(reader: &mut Reader<'_>, listen: &Setting<SocketAddr>) -> Setting<Url> {
+    if reader.is_given(&s::PUBLIC_URL) {
+        return reader.get(&s::PUBLIC_URL);
+    }
+    let listen = listen.as_ref().map_err(|reported| *reported)?.value;
+    if listen.ip().is_loopback() {
+        return reader.get_or(&s::PUBLIC_URL, &format!("http://{listen}"));
+    }
+    let expected = s::PUBLIC_URL.form.expected();
+    let problem = Problem::Missing(format!("{expected}, because listen is not on loopback"));
+    let origin = Origin::Default(s::PUBLIC_URL.name);
+    Err(reader.faults.report(origin, None, problem))
+}
+
+fn metrics_token(reader: &mut Reader<'_>) -> Result<Option<SecretString>, Reported> {
+    let Some(token) = reader.secret(&s::METRICS_TOKEN)? else {
+        return Ok(None);
+    };
+    let mut bytes = token.value.expose_secret().bytes();
+    if bytes.all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Some(token.value));
+    }
+    // No header could carry it, so nobody could ever read the metrics.
+    let problem = Problem::Expected("visible ASCII without spaces".into());
+    Err(reader.faults.report(token.origin, None, problem))
+}
+
+fn database(reader: &mut Reader<'_>, data_dir: &Setting<PathBuf>) -> Result<Database, Reported> {
+    let Some(url) = reader.secret(&s::DATABASE_URL)? else {
+        let data_dir = &data_dir.as_ref().map_err(|reported| *reported)?.value;
+        let path = data_dir.join("skriptoteket.db");
+        return Ok(Database::Sqlite { path });
+    };
+    match sqlite_path(url.value.expose_secret()) {
+        Some(path) => Ok(Database::Sqlite { path }),
+        None => Err(reader.faults.report(
+            url.origin,
+            None,
+            Problem::Unsupported(
+                "expected sqlite:PATH, a file without parameters, or nothing for skriptoteket.db in data_dir: \
+                 this build has no other database",
+            ),
+        )),
+    }
+}
+
+/// The path in `sqlite:PATH` or `sqlite://PATH`.
+fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    // In memory every connection would have a database of its own.
+    let is_file = !path.is_empty() && !path.contains(['?', '#', '\0']) && path != ":memory:";
+    is_file.then(|| Path::new(path).to_path_buf())
+}
+
+fn refuse_redis(reader: &mut Reader<'_>) -> Result<(), Reported> {
+    let Some(url) = reader.secret(&s::REDIS_URL)? else {
+        return Ok(());
+    };
+    let problem = Problem::Unsupported(
+        "this build keeps sessions in the embedded store: leave redis_url out",
+    );
+    Err(reader.faults.report(url.origin, None, problem))
+}
+
+fn argon2(reader: &mut Reader<'_>) -> Result<Argon2Settings, Reported> {
+    let memory_kib = reader.get(&s::ARGON2_MEMORY_KIB);
+    let iterations = reader.get(&s::ARGON2_ITERATIONS);
+    let parallelism = reader.get(&s::ARGON2_PARALLELISM);
+    let threads = reader.get_or(&s::ARGON2_THREADS, &processors());
+    let queue = reader.get(&s::ARGON2_QUEUE);
+    if let (Ok(memory), Ok(lanes)) = (&memory_kib, &parallelism)
+        && memory.value < 8 * lanes.value
+    {
+        let least = 8 * lanes.value;
+        let expected = format!("at least 8 times argon2_parallelism, which is {least}");
+        reader.refuse(memory, expected);
+    }
+    Ok(Argon2Settings {
+        memory_kib: memory_kib?.value,
+        iterations: iterations?.value,
+        parallelism: parallelism?.value,
+        threads: threads?.value,
+        queue: queue?.value,
+    })
+}
+
+fn guard(reader: &mut Reader<'_>) -> Result<GuardSettings, Reported> {
+    let account_attempts = reader.get(&s::GUARD_ACCOUNT_ATTEMPTS);
+    let address_attempts = reader.get(&s::GUARD_ADDRESS_ATTEMPTS);
+    let lock = reader.get(&s::GUARD_LOCK);
+    let longest_lock = beside(reader, &s::GUARD_LONGEST_LOCK, &lock, Duration::max);
+    let account_regain = reader.get(&s::GUARD_ACCOUNT_REGAIN);
+    let address_regain = reader.get(&s::GUARD_ADDRESS_REGAIN);
+    let forget = reader.get(&s::GUARD_FORGET);
+    at_most(reader, &lock, &longest_lock, s::GUARD_LONGEST_LOCK.name);
+    Ok(GuardSettings {
+        account_attempts: account_attempts?.value,
+        address_attempts: address_attempts?.value,
+        lock: lock?.value,
+        longest_lock: longest_lock?.value,
+        account_regain: account_regain?.value,
+        address_regain: address_regain?.value,
+        forget: forget?.value,
+    })
+}
+
+fn bootstrap(reader: &mut Reader<'_>) -> Result<Option<Bootstrap>, Reported> {
+    let username = reader.get(&s::BOOTSTRAP_USERNAME);
+    let password = reader.secret(&s::BOOTSTRAP_PASSWORD);
+    let username = username?.value;
+    Ok(password?.map(|password| Bootstrap {
+        username,
+        password: password.value,
+    }))
+}
+
+fn log(reader: &mut Reader<'_>) -> Result<LogSettings, Reported> {
+    let filter = reader.get(&s::LOG);
+    let format = reader.get(&s::LOG_FORMAT);
+    Ok(LogSettings {
+        filter: filter?.value,
+        format: format?.value,
+    })
+}
+
+fn listeners_differ(
+    reader: &mut Reader<'_>,
+    public: &Setting<SocketAddr>,
+    management: &Setting<SocketAddr>,
+) {
+    let (Ok(public), Ok(management)) = (public, management) else {
+        return;
+    };
+    let (one, other) = (public.value, management.value);
+    let overlap =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    // Port 0 is another free port each time.
+    if one.port() != 0 && one.port() == other.port() && overlap {
+        let expected = format!("another port than that of listen, which is {one}");
+        reader.refuse(management, expected);
+    }
+}
+
+/// A duration whose default gives way to another setting: who changes one should not have to change both.
+fn beside(
+    reader: &mut Reader<'_>,
+    setting: &'static s::Setting<Span>,
+    other: &Setting<Duration>,
+    give_way: fn(Duration, Duration) -> Duration,
+) -> Setting<Duration> {
+    if let (s::Preset::Fixed(text), Ok(other)) = (setting.preset, other)
+        && let Ok(default) = setting.form.read(text)
+        && give_way(default, other.value) != default
+    {
+        return reader.get_or(setting, &duration_text(other.value));
+    }
+    reader.get(setting)
+}
+
+/// Refuses `lesser` where it is greater than `greater`, the setting of this name.
+fn at_most<T: PartialOrd>(
+    reader: &mut Reader<'_>,
+    lesser: &Setting<T>,
+    greater: &Setting<T>,
+    name: &'static str,
+) {
+    if let (Ok(lesser), Ok(greater)) = (lesser, greater)
+        && lesser.value > greater.value
+    {
+        let limit = greater.shown.as_deref().unwrap_or_default();
+        reader.refuse(lesser, format!("at most {name}, which is {limit}"));
+    }
+}

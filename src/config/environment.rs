@@ -1,0 +1,79 @@
+//! The process environment, as a value: what is read once and handed down.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fmt,
+    path::PathBuf,
+};
+
+/// What every variable of a setting begins with.
+pub(super) const PREFIX: &str = "SKRIPTOTEKET_";
+
+/// What the standard variables of OpenTelemetry begin with.
+const OTEL_PREFIX: &str = "OTEL_";
+
+/// The file that is read from the working directory if no other is named.
+const DEFAULT_FILE: &str = "skriptoteket.toml";
+
+/// Environment variables, and the file to look for where none of them names one.
+///
+/// [`Environment::default`] is empty and looks for no file: a test fills it with [`Environment::with`].
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+    default_file: Option<PathBuf>,
+}
+
+impl Environment {
+    /// The environment of this process: its `SKRIPTOTEKET_…` and `OTEL_…` variables, and `skriptoteket.toml` in the
+    /// working directory. Everything else stays unread.
+    #[must_use]
+    pub fn from_process() -> Self {
+        // `vars_os`, because `vars` panics on what is not UTF-8.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is where the environment enters the crate"
+        )]
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with(PREFIX) || name.starts_with(OTEL_PREFIX))
+            .collect();
+        Self {
+            variables,
+            default_file: Some(PathBuf::from(DEFAULT_FILE)),
+        }
+    }
+
+    /// This environment with one variable more.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&OsString> {
+        self.variables.get(name)
+    }
+
+    /// All variables that begin like a setting's.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &OsStr)> {
+        let variables = self.variables.iter();
+        let variables = variables.map(|(name, value)| (name.as_str(), value.as_os_str()));
+        variables.filter(|(name, _)| name.starts_with(PREFIX))
+    }
+
+    pub(super) fn default_file(&self) -> Option<&PathBuf> {
+        self.default_file.as_ref()
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// Shows names only: some of the values are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("default_file", &self.default_file)
+            .finish()
+    }
+}

@@ -1,0 +1,181 @@
+//! What is wrong with a configuration: every fault at once, each where it was written, none with a secret in it.
+
+use std::{error::Error, fmt, io, path::PathBuf};
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The default of this setting.
+    Default(&'static str),
+    /// This environment variable.
+    Variable(String),
+    /// This key of the configuration file.
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// The key as it is written there.
+        key: String,
+    },
+    /// The configuration file as a whole.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default(name) => f.write_str(name),
+            Self::Variable(name) => f.write_str(&one_line(name)),
+            Self::Key { file, key } => write!(f, "{}: {}", file.display(), one_line(key)),
+            Self::File(file) => write!(f, "{}", file.display()),
+        }
+    }
+}
+
+/// What is wrong with a value.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    /// It is not written as it should be.
+    #[error("expected {0}")]
+    Expected(String),
+    /// There is no such setting.
+    #[error("there is no such setting{}", suggestion(nearest.as_deref()))]
+    Unknown {
+        /// The name that is most like it, as it would be written in the same place.
+        nearest: Option<String>,
+    },
+    /// Settings are flat, and this is a table.
+    #[error(
+        "settings are not grouped in tables: write `name = value` lines above the first `[table]`"
+    )]
+    Table,
+    /// A secret was given itself and as a file.
+    #[error("{0} is also set: keep one of the two")]
+    Twice(Origin),
+    /// The file that is named cannot be read.
+    #[error("the file {} cannot be read: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not. Part of the line: faults are printed as a list, not as a chain.
+        error: io::Error,
+    },
+    /// The file is not TOML. The parser's own words are left out: some of them quote the file.
+    #[error(
+        "line {line}, column {column}: not valid TOML: expected `name = value` lines, with texts in quotes and no name twice"
+    )]
+    Syntax {
+        /// The line, counted from 1.
+        line: usize,
+        /// The character in that line, counted from 1.
+        column: usize,
+    },
+    /// The variable holds bytes that are not UTF-8.
+    #[error("expected text in UTF-8")]
+    NotUnicode,
+    /// It has no default here.
+    #[error("has to be given: expected {0}")]
+    Missing(String),
+    /// This build cannot do what the value asks for.
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+/// One fault: where it was written, the value unless it is a secret, and what would be right.
+#[derive(Debug)]
+pub struct Fault {
+    origin: Origin,
+    value: Option<String>,
+    problem: Problem,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.origin)?;
+        if let Some(value) = &self.value {
+            write!(f, " = {}", one_line(value))?;
+            if matches!(self.origin, Origin::Default(_)) {
+                f.write_str(" (the default)")?;
+            }
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// Everything that is wrong with a configuration, one line each. Holds no secret.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Each fault, in the order of the settings.
+    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.0.iter()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a fault. `value` is shown: the caller leaves it out where it is a secret.
+    pub(super) fn report(
+        &mut self,
+        origin: Origin,
+        value: Option<String>,
+        problem: Problem,
+    ) -> Reported {
+        self.0.push(Fault {
+            origin,
+            value,
+            problem,
+        });
+        Reported
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Fault;
+    type IntoIter = std::slice::Iter<'a, Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Faults {}
+
+/// The value is missing because a fault was reported for it; what depends on it cannot be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reported;
+
+/// The longest value that is shown whole, in characters.
+const SHOWN_CHARS: usize = 100;
+
+/// The text on one line of bounded length: a fault is one line, whatever was typed.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index == SHOWN_CHARS {
+            line.push('…');
+            break;
+        }
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}

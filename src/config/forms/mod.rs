@@ -1,0 +1,310 @@
+//! How values are written: each form reads a text, says what it expects, and writes TOML.
+
+mod network;
+
+use std::{
+    fmt::{self, Write},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
+
+use super::faults::Problem;
+
+/// One way of writing a value.
+pub(in crate::config) trait Form: Sync {
+    /// What the text becomes.
+    type Value;
+
+    /// What a right text looks like, to follow the word "expected".
+    fn expected(&self) -> String;
+
+    /// The same for a value of the file.
+    fn expected_in_toml(&self) -> String {
+        format!("{}, written in quotes", self.expected())
+    }
+
+    /// Reads the text.
+    fn read(&self, text: &str) -> Result<Self::Value, Problem>;
+
+    /// The text in a TOML value; `None` where this form is not written so.
+    fn text(&self, value: &toml::Value) -> Option<String> {
+        value.as_str().map(str::to_owned)
+    }
+
+    /// The text as a TOML value.
+    fn toml(&self, text: &str) -> String {
+        quoted(text)
+    }
+
+    /// What a fault may show of the text: nothing where it is a secret or holds one.
+    fn shown(&self, text: &str) -> Option<String> {
+        Some(quoted(text))
+    }
+
+    /// True where nobody may see the value.
+    fn is_secret(&self) -> bool {
+        false
+    }
+
+    /// The problem of a text that is not as expected.
+    fn unexpected(&self) -> Problem {
+        Problem::Expected(self.expected())
+    }
+}
+
+/// The text as a TOML string on one line.
+pub(in crate::config) fn quoted(text: &str) -> String {
+    // Debug's escapes are not TOML's, and `toml` writes a text with line ends on several lines.
+    let mut line = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => line.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(line, "\\U{:08X}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+    line
+}
+
+/// A path, relative to the working directory.
+pub(in crate::config) struct FilePath;
+
+impl Form for FilePath {
+    type Value = PathBuf;
+
+    fn expected(&self) -> String {
+        "a path".into()
+    }
+
+    fn read(&self, text: &str) -> Result<PathBuf, Problem> {
+        if text.is_empty() || text.contains('\0') {
+            return Err(self.unexpected());
+        }
+        Ok(PathBuf::from(text))
+    }
+}
+
+/// Any text that is not empty.
+pub(in crate::config) struct Text;
+
+impl Form for Text {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a text that is not empty".into()
+    }
+
+    fn read(&self, text: &str) -> Result<String, Problem> {
+        if text.is_empty() {
+            return Err(self.unexpected());
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// A filter of log lines.
+pub(in crate::config) struct LogFilter;
+
+impl Form for LogFilter {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a level (error, warn, info, debug, trace, off) or targets with levels, such as info,skriptoteket=debug".into()
+    }
+
+    fn read(&self, text: &str) -> Result<String, Problem> {
+        match EnvFilter::builder().parse(text) {
+            Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+            _ => Err(self.unexpected()),
+        }
+    }
+}
+
+/// A text that nobody may see, of so many bytes at least. Where that is 0, an empty text stands for none.
+pub(in crate::config) struct Secret {
+    pub(in crate::config) least_bytes: usize,
+}
+
+impl Form for Secret {
+    type Value = SecretString;
+
+    fn expected(&self) -> String {
+        match self.least_bytes {
+            0 | 1 => "a text that is not empty".into(),
+            least => format!("at least {least} bytes"),
+        }
+    }
+
+    fn read(&self, text: &str) -> Result<SecretString, Problem> {
+        if text.len() < self.least_bytes {
+            return Err(Problem::Expected(format!(
+                "{}, not {}",
+                self.expected(),
+                text.len()
+            )));
+        }
+        Ok(text.into())
+    }
+
+    fn shown(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+/// A length of time within bounds.
+pub(in crate::config) struct Span {
+    pub(in crate::config) least: Duration,
+    pub(in crate::config) most: Duration,
+}
+
+impl Form for Span {
+    type Value = Duration;
+
+    fn expected(&self) -> String {
+        format!(
+            "a whole number and a unit (500ms, 5s, 30m, 12h, 30d), from {} to {}",
+            duration_text(self.least),
+            duration_text(self.most)
+        )
+    }
+
+    fn read(&self, text: &str) -> Result<Duration, Problem> {
+        let within = |it: &Duration| (self.least..=self.most).contains(it);
+        duration(text)
+            .filter(within)
+            .ok_or_else(|| self.unexpected())
+    }
+}
+
+/// The units of a duration and their milliseconds, longest first.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// The duration as it is written in settings, in the longest unit that takes it whole.
+pub(in crate::config) fn duration_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let fits = |(_, unit): &(&str, u64)| millis > 0 && millis.is_multiple_of(u128::from(*unit));
+    UNITS.into_iter().find(fits).map_or_else(
+        || "0s".into(),
+        |(name, unit)| format!("{}{name}", millis / u128::from(unit)),
+    )
+}
+
+/// A whole number within bounds.
+pub(in crate::config) struct Number<T> {
+    pub(in crate::config) least: T,
+    pub(in crate::config) most: T,
+}
+
+impl<T: FromStr + PartialOrd + fmt::Display + Sync> Form for Number<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        format!("a whole number from {} to {}", self.least, self.most)
+    }
+
+    fn read(&self, text: &str) -> Result<T, Problem> {
+        let number = text.parse().ok();
+        number
+            .filter(|it| (&self.least..=&self.most).contains(&it))
+            .ok_or_else(|| self.unexpected())
+    }
+
+    fn expected_in_toml(&self) -> String {
+        self.expected()
+    }
+
+    fn text(&self, value: &toml::Value) -> Option<String> {
+        let integer = value.as_integer().map(|it| it.to_string());
+        integer.or_else(|| value.as_str().map(str::to_owned))
+    }
+
+    fn toml(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+/// One of several words, each with what it stands for.
+pub(in crate::config) struct Choice<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
+
+impl<T: Copy + Sync> Form for Choice<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
+        format!("one of {}", words.join(", "))
+    }
+
+    fn read(&self, text: &str) -> Result<T, Problem> {
+        let known = self.0.iter().find(|(word, _)| *word == text);
+        known
+            .map(|(_, value)| *value)
+            .ok_or_else(|| self.unexpected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_whole_number_and_a_unit() {
+        let millis = |text: &str| duration(text).map(|it| it.as_millis());
+        assert_eq!(millis("500ms"), Some(500));
+        assert_eq!(millis("5s"), Some(5_000));
+        assert_eq!(millis("30m"), Some(1_800_000));
+        assert_eq!(millis("12h"), Some(43_200_000));
+        assert_eq!(millis("30d"), Some(2_592_000_000));
+        let bad = [
+            "", "5", "s", "5 s", "-5s", "1.5s", "5S", "5sec", "1h30m", "٣s",
+        ];
+        for text in bad {
+            assert_eq!(millis(text), None, "{text:?}");
+        }
+        assert_eq!(millis("99999999999999999999s"), None);
+        assert_eq!(millis("18446744073709551615d"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_is_read_as_it_was_written(millis in 0_u64..100_000_000_000) {
+            let written = Duration::from_millis(millis);
+            prop_assert_eq!(duration(&duration_text(written)), Some(written));
+        }
+
+        #[test]
+        fn any_text_survives_quoting(text in any::<String>()) {
+            let document: toml::Table = format!("key = {}", quoted(&text)).parse().unwrap();
+            prop_assert_eq!(document["key"].as_str(), Some(text.as_str()));
+            prop_assert!(!quoted(&text).contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The forms of what has to do with the network: addresses, networks, the origin.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::{super::faults::Problem, Form, quoted};
+
+/// An address and a port to listen on.
+pub(in crate::config) struct Address;
+
+impl Form for Address {
+    type Value = SocketAddr;
+
+    fn expected(&self) -> String {
+        "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into()
+    }
+
+    fn read(&self, text: &str) -> Result<SocketAddr, Problem> {
+        text.parse().map_err(|_| self.unexpected())
+    }
+}
+
+/// Networks and single addresses: an array in TOML, or a text with commas between them.
+pub(in crate::config) struct Networks;
+
+impl Form for Networks {
+    type Value = Vec<IpNet>;
+
+    fn expected(&self) -> String {
+        "addresses and networks in CIDR form, such as 127.0.0.1, 10.0.0.0/8, fd00::/8".into()
+    }
+
+    fn read(&self, text: &str) -> Result<Vec<IpNet>, Problem> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        text.split(',')
+            .map(|item| self.network(item.trim()))
+            .collect()
+    }
+
+    fn expected_in_toml(&self) -> String {
+        format!("{}, in an array or written in quotes", self.expected())
+    }
+
+    fn text(&self, value: &toml::Value) -> Option<String> {
+        let Some(array) = value.as_array() else {
+            return value.as_str().map(str::to_owned);
+        };
+        let items: Option<Vec<&str>> = array.iter().map(toml::Value::as_str).collect();
+        items.map(|items| items.join(","))
+    }
+
+    fn toml(&self, text: &str) -> String {
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        let items: Vec<String> = items.map(quoted).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
+impl Networks {
+    fn network(&self, item: &str) -> Result<IpNet, Problem> {
+        if let Ok(address) = item.parse::<IpAddr>() {
+            return Ok(address.into());
+        }
+        let network: IpNet = item.parse().map_err(|_| self.unexpected())?;
+        // 10.0.0.1/8 may be meant as one host or as sixteen million: trust is not guessed.
+        if network != network.trunc() {
+            return Err(Problem::Expected(format!(
+                "the network {} or the address {}, not both in one",
+                network.trunc(),
+                network.addr()
+            )));
+        }
+        Ok(network)
+    }
+}
+
+/// The origin under which browsers see the service.
+pub(in crate::config) struct WebOrigin;
+
+impl Form for WebOrigin {
+    type Value = Url;
+
+    fn expected(&self) -> String {
+        "https://HOST[:PORT], or http:// with a host on loopback".into()
+    }
+
+    fn shown(&self, text: &str) -> Option<String> {
+        // Someone may have written a password into it.
+        (!text.contains('@')).then(|| quoted(text))
+    }
+
+    fn read(&self, text: &str) -> Result<Url, Problem> {
+        let url = Url::parse(text).map_err(|_| self.unexpected())?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if has_credentials(&url) || !bare {
+            return Err(Problem::Expected(format!(
+                "{}, without user name, path or query",
+                self.expected()
+            )));
+        }
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if is_loopback(&url) => Ok(url),
+            "http" => Err(Problem::Expected(
+                "https://, because the session cookie would travel in the clear; http:// is for localhost, 127.0.0.0/8 and [::1] only"
+                    .into(),
+            )),
+            _ => Err(self.unexpected()),
+        }
+    }
+}
+
+/// True where the URL carries a user name or a password, which must not be shown.
+pub(in crate::config) fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}

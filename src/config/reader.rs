@@ -1,0 +1,312 @@
+//! The two sources of settings, file and environment, read into typed values; faults are collected, not returned.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::{
+    environment::Environment,
+    faults::{Faults, Origin, Problem, Reported},
+    forms::{Form, Secret},
+    names::{
+        CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, nearest, variable,
+    },
+    settings::{Preset, Setting},
+};
+
+/// The longest secret that is read from a file, in bytes: `/dev/zero` has no end.
+const LONGEST_SECRET: u64 = 64 * 1024;
+
+/// A setting's value in force.
+#[derive(Debug)]
+pub(super) struct Effective {
+    /// The setting.
+    pub(super) name: &'static str,
+    /// The value as TOML; of a secret only whether there is one.
+    pub(super) toml: String,
+    /// Where it comes from.
+    pub(super) origin: Origin,
+}
+
+/// Reads settings one by one, and remembers what was wrong and what came from where.
+pub(super) struct Reader<'a> {
+    environment: &'a Environment,
+    file: Option<(PathBuf, toml::Table)>,
+    pub(super) faults: Faults,
+    pub(super) effective: Vec<Effective>,
+}
+
+/// A value with its origin, so that a check of two settings against each other can name it.
+#[derive(Clone, Debug)]
+pub(super) struct Given<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+    /// The text as a fault may show it.
+    pub(super) shown: Option<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// Opens the sources: `file`, or what the environment names, or the file in the working directory if there is one.
+    pub(super) fn open(file: Option<&Path>, environment: &'a Environment) -> Self {
+        let mut reader = Self {
+            environment,
+            file: None,
+            faults: Faults::default(),
+            effective: Vec::new(),
+        };
+        let named = file
+            .map(Path::to_path_buf)
+            .or_else(|| environment.get(CONFIG_VARIABLE).map(PathBuf::from));
+        let path = named.as_ref().or(environment.default_file());
+        if let Some(path) = path {
+            match std::fs::read_to_string(path) {
+                Ok(text) => reader.parse(path, &text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {}
+                Err(error) => {
+                    let (origin, path) = (Origin::File(path.clone()), path.clone());
+                    reader
+                        .faults
+                        .report(origin, None, Problem::Unreadable { path, error });
+                }
+            }
+        }
+        reader.refuse_unknown();
+        reader
+    }
+
+    fn parse(&mut self, path: &Path, text: &str) {
+        match text.parse() {
+            Ok(table) => self.file = Some((path.to_path_buf(), table)),
+            Err(error) => {
+                let error: toml::de::Error = error;
+                let start = error.span().map_or(0, |span| span.start);
+                let before = text.get(..start).unwrap_or(text);
+                let line = 1 + before.matches('\n').count();
+                let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
+                let origin = Origin::File(path.to_path_buf());
+                let problem = Problem::Syntax { line, column };
+                self.faults.report(origin, None, problem);
+            }
+        }
+    }
+
+    fn refuse_unknown(&mut self) {
+        if let Some((file, table)) = &self.file {
+            let known = known_keys();
+            for (key, value) in table {
+                let problem = if value.is_table() {
+                    Problem::Table
+                } else if known.contains(key) {
+                    continue;
+                } else {
+                    let nearest = nearest(key, &known).cloned();
+                    Problem::Unknown { nearest }
+                };
+                let (file, key) = (file.clone(), key.clone());
+                // No value: it may be a secret under a name that is only nearly right.
+                self.faults.report(Origin::Key { file, key }, None, problem);
+            }
+        }
+        let known = known_variables();
+        for (name, value) in self.environment.settings() {
+            if known.iter().any(|it| it == name) || is_service_link(name, value) {
+                continue;
+            }
+            let nearest = nearest(name, &known).cloned();
+            let origin = Origin::Variable(name.to_owned());
+            self.faults
+                .report(origin, None, Problem::Unknown { nearest });
+        }
+    }
+
+    /// The value of a setting that has a fixed default.
+    pub(super) fn get<F: Form>(
+        &mut self,
+        setting: &'static Setting<F>,
+    ) -> Result<Given<F::Value>, Reported> {
+        let fallback = match setting.preset {
+            Preset::Fixed(text) => text,
+            Preset::Otherwise { .. } => "",
+        };
+        self.get_or(setting, fallback)
+    }
+
+    /// The value of a setting whose default is this text.
+    pub(super) fn get_or<F: Form>(
+        &mut self,
+        setting: &'static Setting<F>,
+        fallback: &str,
+    ) -> Result<Given<F::Value>, Reported> {
+        let (text, origin) = self
+            .find(setting)?
+            .unwrap_or_else(|| (fallback.to_owned(), Origin::Default(setting.name)));
+        let shown = setting.form.shown(&text);
+        match setting.form.read(&text) {
+            Ok(value) => {
+                self.effective.push(Effective {
+                    name: setting.name,
+                    toml: setting.form.toml(&text),
+                    origin: origin.clone(),
+                });
+                Ok(Given {
+                    value,
+                    origin,
+                    shown,
+                })
+            }
+            Err(problem) => Err(self.faults.report(origin, shown, problem)),
+        }
+    }
+
+    /// Reports a value that is well written and still wrong beside the others.
+    pub(super) fn refuse<T>(&mut self, read: &Given<T>, expected: String) -> Reported {
+        let (origin, shown) = (read.origin.clone(), read.shown.clone());
+        self.faults
+            .report(origin, shown, Problem::Expected(expected))
+    }
+
+    /// True where the setting is given, rightly or not.
+    pub(super) fn is_given<F>(&self, setting: &Setting<F>) -> bool {
+        let in_file = |(_, table): &(PathBuf, toml::Table)| table.contains_key(setting.name);
+        self.environment.get(&variable(setting.name)).is_some()
+            || self.file.as_ref().is_some_and(in_file)
+    }
+
+    /// A secret, if it is given: itself, or as the file that `<name>_file` names.
+    pub(super) fn secret(
+        &mut self,
+        setting: &'static Setting<Secret>,
+    ) -> Result<Option<Given<SecretString>>, Reported> {
+        let found = self.find_secret(setting)?;
+        let given = match found {
+            Some((text, origin)) => match setting.form.read(text.expose_secret()) {
+                Ok(value) if value.expose_secret().is_empty() => None,
+                Ok(value) => Some(Given {
+                    value,
+                    origin,
+                    shown: None,
+                }),
+                Err(problem) => return Err(self.faults.report(origin, None, problem)),
+            },
+            None => None,
+        };
+        let state = if given.is_some() {
+            "(set)"
+        } else {
+            "(not set)"
+        };
+        let origin = given.as_ref().map(|it| it.origin.clone());
+        self.effective.push(Effective {
+            name: setting.name,
+            toml: setting.form.toml(state),
+            origin: origin.unwrap_or(Origin::Default(setting.name)),
+        });
+        Ok(given)
+    }
+
+    fn find_secret(
+        &mut self,
+        setting: &'static Setting<Secret>,
+    ) -> Result<Option<(SecretString, Origin)>, Reported> {
+        let as_file = file_key(setting.name);
+        // The environment first, in whichever way it gives the secret: it wins over the file.
+        let given = (
+            self.in_environment(setting.name)?,
+            self.in_environment(&as_file)?,
+        );
+        let (itself, named) = match given {
+            (None, None) => (
+                self.in_file(setting.name, &setting.form)?,
+                self.in_file(&as_file, &setting.form)?,
+            ),
+            given => given,
+        };
+        match (itself, named) {
+            (None, None) => Ok(None),
+            (Some((text, origin)), None) => Ok(Some((text.into(), origin))),
+            (None, Some((path, origin))) => match read_secret(Path::new(&path)) {
+                Ok(secret) => Ok(Some((secret, origin))),
+                Err(problem) => Err(self.faults.report(origin, None, problem)),
+            },
+            (Some((_, origin)), Some((_, other))) => {
+                Err(self.faults.report(origin, None, Problem::Twice(other)))
+            }
+        }
+    }
+
+    fn find<F: Form>(
+        &mut self,
+        setting: &'static Setting<F>,
+    ) -> Result<Option<(String, Origin)>, Reported> {
+        match self.in_environment(setting.name)? {
+            Some(given) => Ok(Some(given)),
+            None => self.in_file(setting.name, &setting.form),
+        }
+    }
+
+    fn in_environment(&mut self, name: &str) -> Result<Option<(String, Origin)>, Reported> {
+        self.variable(&variable(name))
+    }
+
+    /// A variable of the environment as text.
+    pub(super) fn variable(&mut self, name: &str) -> Result<Option<(String, Origin)>, Reported> {
+        let Some(value) = self.environment.get(name) else {
+            return Ok(None);
+        };
+        let origin = Origin::Variable(name.to_owned());
+        match value.to_str() {
+            Some(text) => Ok(Some((text.to_owned(), origin))),
+            None => Err(self.faults.report(origin, None, Problem::NotUnicode)),
+        }
+    }
+
+    fn in_file<F: Form>(
+        &mut self,
+        key: &str,
+        form: &F,
+    ) -> Result<Option<(String, Origin)>, Reported> {
+        let Some((file, table)) = &self.file else {
+            return Ok(None);
+        };
+        // A table has been refused already.
+        let Some(value) = table.get(key).filter(|value| !value.is_table()) else {
+            return Ok(None);
+        };
+        let (file, key) = (file.clone(), key.to_owned());
+        let origin = Origin::Key { file, key };
+        if let Some(text) = form.text(value) {
+            return Ok(Some((text, origin)));
+        }
+        let written = value.to_string();
+        let shown = form.shown(&written).map(|_| written);
+        let problem = Problem::Expected(form.expected_in_toml());
+        Err(self.faults.report(origin, shown, problem))
+    }
+}
+
+/// Reads a secret's file: at most [`LONGEST_SECRET`] bytes, less the line end that editors add.
+fn read_secret(path: &Path) -> Result<SecretString, Problem> {
+    let unreadable = |error| Problem::Unreadable {
+        path: path.to_path_buf(),
+        error,
+    };
+    let mut text = Zeroizing::new(String::new());
+    let file = File::open(path).map_err(unreadable)?;
+    let mut file = file.take(LONGEST_SECRET + 1);
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > LONGEST_SECRET {
+        let error = io::Error::other(format!("it is longer than {LONGEST_SECRET} bytes"));
+        return Err(unreadable(error));
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(unreadable(io::Error::other("it is empty")));
+    }
+    Ok(line.into())
+}

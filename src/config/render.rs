@@ -1,0 +1,100 @@
+//! The configuration as TOML: what is in force, and a file to start from.
+
+use std::fmt::Write;
+
+use super::{
+    OtelSettings, OtlpTarget,
+    faults::{Origin, one_line},
+    names::{file_key, variable},
+    reader::Effective,
+    settings::{Entry, Preset, SECTIONS},
+};
+
+/// What is in force, setting by setting, in the order of the table.
+pub(super) fn effective(settings: &[Effective], otel: &OtelSettings) -> String {
+    let mut text = String::from("# The configuration in force, and where each value comes from.\n");
+    for (title, entries) in SECTIONS {
+        let _ = write!(text, "\n# {title}\n");
+        for entry in *entries {
+            let found = settings.iter().find(|it| it.name == entry.name());
+            if let Some(Effective { name, toml, origin }) = found {
+                let _ = writeln!(text, "{name} = {toml} # {}", source(origin));
+            }
+        }
+    }
+    text.push_str("\n# OpenTelemetry, from its standard OTEL_… variables\n");
+    for (signal, target) in [
+        ("metrics", &otel.metrics),
+        ("traces", &otel.traces),
+        ("logs", &otel.logs),
+    ] {
+        let _ = writeln!(text, "# {signal}: {}", exported(target.as_ref()));
+    }
+    let millis = otel.metric_export_interval.as_millis();
+    let _ = writeln!(text, "# metrics are exported every {millis} ms");
+    let page = if otel.prometheus { "shown" } else { "empty" };
+    let _ = writeln!(text, "# /metrics: {page}");
+    if otel.disabled {
+        text.push_str("# the SDK is disabled: nothing is recorded\n");
+    }
+    text
+}
+
+fn exported(target: Option<&OtlpTarget>) -> String {
+    target.map_or_else(|| "not exported".into(), |target| format!("OTLP, {target}"))
+}
+
+fn source(origin: &Origin) -> String {
+    match origin {
+        Origin::Default(_) => "default".into(),
+        Origin::Variable(name) => format!("environment: {name}"),
+        Origin::Key { file, .. } | Origin::File(file) => {
+            format!("file: {}", one_line(&file.display().to_string()))
+        }
+    }
+}
+
+/// A configuration file to start from: every setting with its meaning, commented out at its default.
+#[must_use]
+pub fn template() -> String {
+    let mut text = format!(
+        "\
+# Configuration of skriptoteket.
+#
+# Every line shows a default, or an example where a default says nothing; take the # away to change it.
+# The environment wins over this file: {} for {}, and so on.
+# Durations: a whole number and ms, s, m, h or d. Secrets can be kept in a file of their own: NAME_file = \"PATH\",
+# or SKRIPTOTEKET_NAME_FILE. Paths are relative to the working directory.
+# OpenTelemetry is configured by its standard OTEL_… variables, in the environment only.
+",
+        variable("listen"),
+        "listen"
+    );
+    for (title, entries) in SECTIONS {
+        let _ = write!(text, "\n# ---- {title} ----\n");
+        for entry in *entries {
+            describe(&mut text, *entry);
+        }
+    }
+    text
+}
+
+fn describe(text: &mut String, entry: &dyn Entry) {
+    text.push('\n');
+    for line in entry.help().lines() {
+        let _ = writeln!(text, "# {line}");
+    }
+    let _ = writeln!(text, "# Expected: {}.", entry.expected());
+    let name = entry.name();
+    let value = match entry.preset() {
+        Preset::Fixed(default) => default,
+        Preset::Otherwise { what, example } => {
+            let _ = writeln!(text, "# Default: {what}.");
+            example
+        }
+    };
+    let _ = writeln!(text, "#{name} = {}", entry.toml(value));
+    if entry.is_secret() {
+        let _ = writeln!(text, "# or {} = \"PATH\"", file_key(name));
+    }
+}

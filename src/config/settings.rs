@@ -1,0 +1,212 @@
+//! The table of all settings: name, form with its range, default and meaning. What is not in it is not a setting.
+
+use std::time::Duration;
+
+use super::{
+    LogFormat,
+    forms::{
+        Address, Choice, FilePath, Form, LogFilter, Networks, Number, Secret, Span, Text, WebOrigin,
+    },
+};
+
+/// A setting whose values have the form `F`.
+pub(super) struct Setting<F> {
+    /// The name in the file; the environment's is `SKRIPTOTEKET_` and this in upper case.
+    pub(super) name: &'static str,
+    /// How a value is written, and its range.
+    pub(super) form: F,
+    /// What holds if it is not given.
+    pub(super) preset: Preset,
+    /// What it does.
+    pub(super) help: &'static str,
+}
+
+/// What holds if a setting is not given.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preset {
+    /// This value.
+    Fixed(&'static str),
+    /// Something that this text does not say by itself.
+    Otherwise {
+        /// What holds, in words.
+        what: &'static str,
+        /// A value that could be given, for the file that `config init` writes.
+        example: &'static str,
+    },
+}
+
+/// A setting of whatever form, for all that goes through the whole table.
+pub(super) trait Entry: Sync {
+    fn name(&self) -> &'static str;
+    fn preset(&self) -> Preset;
+    fn help(&self) -> &'static str;
+    fn is_secret(&self) -> bool;
+    /// What a value looks like; see [`Form::expected`].
+    fn expected(&self) -> String;
+    /// A value as TOML; see [`Form::toml`].
+    fn toml(&self, text: &str) -> String;
+}
+
+impl<F: Form> Entry for Setting<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn preset(&self) -> Preset {
+        self.preset
+    }
+
+    fn help(&self) -> &'static str {
+        self.help
+    }
+
+    fn is_secret(&self) -> bool {
+        self.form.is_secret()
+    }
+
+    fn expected(&self) -> String {
+        self.form.expected()
+    }
+
+    fn toml(&self, text: &str) -> String {
+        self.form.toml(text)
+    }
+}
+
+/// Every setting, in the order of the table.
+pub(super) fn all() -> impl Iterator<Item = &'static dyn Entry> {
+    SECTIONS
+        .iter()
+        .flat_map(|(_, entries)| entries.iter().copied())
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+const fn span(least: Duration, most: Duration) -> Span {
+    Span { least, most }
+}
+
+const fn number<T>(least: T, most: T) -> Number<T> {
+    Number { least, most }
+}
+
+const fn secret(least_bytes: usize) -> Secret {
+    Secret { least_bytes }
+}
+
+const fn otherwise(what: &'static str, example: &'static str) -> Preset {
+    Preset::Otherwise { what, example }
+}
+
+/// Makes a static of each setting, and `SECTIONS` of them all, so that none can be left out.
+macro_rules! table {
+    ($($title:literal {$(
+        $id:ident: $kind:ty, $name:literal, $form:expr, $preset:expr, $help:literal;
+    )*})*) => {
+        $($(pub(super) static $id: Setting<$kind> = Setting {
+            name: $name,
+            form: $form,
+            preset: $preset,
+            help: $help,
+        };)*)*
+
+        /// Every setting under the title of its section.
+        pub(super) static SECTIONS: &[(&str, &[&dyn Entry])] = &[$(($title, &[$(&$id),*])),*];
+    };
+}
+
+use Preset::Fixed;
+
+table! {
+    "Listeners" {
+        LISTEN: Address, "listen", Address, Fixed("127.0.0.1:8080"),
+            "Where the public listener binds: the API. Port 0 takes any free port.";
+        MANAGEMENT_LISTEN: Address, "management_listen", Address, Fixed("127.0.0.1:9464"),
+            "Where the management listener binds: /metrics, /livez, /readyz. Keep it off the internet.";
+        PUBLIC_URL: WebOrigin, "public_url", WebOrigin,
+            otherwise("http:// and `listen` where that is on loopback; elsewhere it has to be given", "https://login.example.org"),
+            "The origin under which browsers see the service. Requests of other sites are refused by it, and it decides\nwhether the session cookie is Secure.";
+        TRUSTED_PROXIES: Networks, "trusted_proxies", Networks, Fixed("127.0.0.0/8, ::1/128"),
+            "The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. An empty list believes nobody.";
+        WORKERS: Number<usize>, "workers", number(1, 256), otherwise("the number of processors", "4"),
+            "HTTP worker threads.";
+        METRICS_TOKEN: Secret, "metrics_token", secret(1),
+            otherwise("none: /metrics asks for nothing", "a-long-random-text"),
+            "The bearer token that /metrics asks for: letters, digits and other visible ASCII.";
+    }
+    "Stores" {
+        DATA_DIR: FilePath, "data_dir", FilePath, Fixed("skriptoteket-data"),
+            "The directory of the embedded store and of the generated cookie key. Made where it is missing.";
+        DATABASE_URL: Secret, "database_url", secret(0),
+            otherwise("skriptoteket.db in data_dir", "sqlite:skriptoteket-data/skriptoteket.db"),
+            "Where accounts, sessions and the audit trail are kept: sqlite:PATH.";
+        REDIS_URL: Secret, "redis_url", secret(0),
+            otherwise("none: sessions are kept in the database", ""),
+            "Reserved: this build keeps sessions in the embedded store.";
+        STORE_TIMEOUT: Span, "store_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("500ms"),
+            "How long a store may take to answer. After it: 503, and the session gauges are absent.";
+        AUDIT_RETENTION: Span, "audit_retention", span(HOUR, DAY.saturating_mul(3_650)), Fixed("90d"),
+            "How long audit events are kept.";
+    }
+    "Sessions" {
+        COOKIE_KEY: Secret, "cookie_key", secret(32),
+            otherwise("made at the first start and kept in data_dir", "at-least-32-random-bytes-as-from-openssl-rand"),
+            "What the session cookie is encrypted under. Replicas share it; a new one ends all sessions.";
+        SESSION_IDLE_TIMEOUT: Span, "session_idle_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30m"),
+            "How long a session lives without use. At most session_absolute_timeout, to which the default gives way.";
+        SESSION_ABSOLUTE_TIMEOUT: Span, "session_absolute_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("12h"),
+            "How long a session lives at most.";
+        SESSION_REMEMBER_TIMEOUT: Span, "session_remember_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30d"),
+            "How long a session lives that was started with remember_me. At least session_absolute_timeout, to\nwhich the default gives way.";
+        MAX_SESSIONS_PER_USER: Number<u32>, "max_sessions_per_user", number(1, 1_000), Fixed("10"),
+            "Live sessions of one user; a login beyond it ends the oldest.";
+        CENSUS_INTERVAL: Span, "census_interval", span(SECOND, HOUR), Fixed("5s"),
+            "How often sessions are counted for the gauges.";
+    }
+    "Password hashing (Argon2id)" {
+        ARGON2_MEMORY_KIB: Number<u32>, "argon2_memory_kib", number(8, 2_097_152), Fixed("19456"),
+            "Memory of one hash, in KiB; at least 8 times argon2_parallelism. At login, hashes of other costs are renewed.";
+        ARGON2_ITERATIONS: Number<u32>, "argon2_iterations", number(1, 100), Fixed("2"),
+            "Passes over that memory.";
+        ARGON2_PARALLELISM: Number<u32>, "argon2_parallelism", number(1, 64), Fixed("1"),
+            "Lanes of one hash.";
+        ARGON2_THREADS: Number<usize>, "argon2_threads", number(1, 256), otherwise("the number of processors", "4"),
+            "Hashes made at the same time. Each takes argon2_memory_kib.";
+        ARGON2_QUEUE: Number<usize>, "argon2_queue", number(0, 100_000), Fixed("64"),
+            "Password checks that may wait for a thread; more are answered 503.";
+    }
+    "Login guard" {
+        GUARD_ACCOUNT_ATTEMPTS: Number<u32>, "guard_account_attempts", number(1, 1_000_000), Fixed("10"),
+            "Failed logins until an account is locked.";
+        GUARD_ADDRESS_ATTEMPTS: Number<u32>, "guard_address_attempts", number(1, 1_000_000), Fixed("100"),
+            "Failed logins until an address (IPv6: its /64) is locked out.";
+        GUARD_LOCK: Span, "guard_lock", span(SECOND, DAY), Fixed("60s"),
+            "How long the first lock lasts; each further one lasts twice as long.";
+        GUARD_LONGEST_LOCK: Span, "guard_longest_lock", span(SECOND, DAY.saturating_mul(7)), Fixed("15m"),
+            "How long a lock lasts at most. At least guard_lock, to which the default gives way.";
+        GUARD_ACCOUNT_REGAIN: Span, "guard_account_regain", span(MILLISECOND.saturating_mul(100), DAY), Fixed("5m"),
+            "In which time one failed login of an account is forgotten.";
+        GUARD_ADDRESS_REGAIN: Span, "guard_address_regain", span(MILLISECOND.saturating_mul(100), DAY), Fixed("10s"),
+            "In which time one failed login of an address is forgotten.";
+        GUARD_FORGET: Span, "guard_forget", span(MINUTE, DAY.saturating_mul(400)), Fixed("24h"),
+            "After which quiet time it is forgotten how often there was a lock.";
+    }
+    "First superuser" {
+        BOOTSTRAP_USERNAME: Text, "bootstrap_username", Text, Fixed("admin"),
+            "The name of the superuser that is made at start where there is no account and bootstrap_password is given.";
+        BOOTSTRAP_PASSWORD: Secret, "bootstrap_password", secret(1),
+            otherwise("none: `skriptoteket user add NAME --role superuser` makes the first account", "several uncommon words"),
+            "The password of that superuser.";
+    }
+    "Logs" {
+        LOG: LogFilter, "log", LogFilter, Fixed("info"),
+            "Which log lines are written: a level, or targets with levels.";
+        LOG_FORMAT: Choice<LogFormat>, "log_format",
+            Choice(&[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]), Fixed("auto"),
+            "How they are written. auto: human on a terminal, JSON otherwise.";
+    }
+}
