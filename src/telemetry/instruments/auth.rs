@@ -62,7 +62,6 @@ impl LoginMetrics {
     }
 
     /// Begins an attempt. It is counted once: by [`LoginAttempt::finish`], or when it is dropped without.
-    #[must_use]
     pub fn login_started(&self) -> LoginAttempt {
         LoginAttempt {
             metrics: self.clone(),

@@ -87,7 +87,6 @@ impl HttpMetrics {
     }
 
     /// Begins a request. Until the timer is dropped the request is in flight.
-    #[must_use]
     pub fn request_started(&self, labels: RequestLabels) -> RequestTimer {
         self.in_flight[labels.method][labels.scheme].fetch_add(1, Ordering::Relaxed);
         RequestTimer {
