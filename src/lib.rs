@@ -53,4 +53,5 @@ pub mod guard;
 pub mod http;
 pub mod login;
 pub mod sessions;
+pub mod store;
 pub mod telemetry;
