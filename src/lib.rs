@@ -50,6 +50,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod guard;
+pub mod http;
 pub mod login;
 pub mod sessions;
 pub mod store;
