@@ -45,6 +45,7 @@
 //! | a command | `cli/` |
 
 pub mod accounts;
+pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod config;

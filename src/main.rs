@@ -1,1 +1,3 @@
+//! The program `skriptoteket`.
+
 fn main() {}
