@@ -17,6 +17,8 @@ mod auth;
 mod catalogue;
 mod io;
 mod presence;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
 pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, Scope, Values};

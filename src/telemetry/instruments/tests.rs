@@ -1,0 +1,244 @@
+//! The instruments against the catalogue and against the page that they end up on.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{presence::guarded, *};
+use crate::{
+    clock::{Clock, ManualClock},
+    telemetry::{Telemetry, exposition::Exposition},
+};
+
+/// Every struct of instruments that the crate has, on one telemetry.
+struct Everything {
+    login: LoginMetrics,
+    passwords: PasswordMetrics,
+    presence: Presence,
+    http: HttpMetrics,
+    store: StoreMetrics,
+}
+
+impl Everything {
+    fn on(telemetry: &Telemetry) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        Self {
+            login: LoginMetrics::new(&meter, Arc::clone(&clock)),
+            passwords: PasswordMetrics::new(&meter),
+            presence: Presence::new(&meter, &observed, Arc::clone(&clock)),
+            http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
+            store: StoreMetrics::new(&meter, clock),
+        }
+    }
+
+    /// Records something with every label that there is.
+    fn record(&self) {
+        self.login.login_started().finish(Ok(()));
+        self.login.login_started().finish(Err("banned"));
+        self.login.audit_events_dropped(1);
+        self.passwords.checked(true);
+        self.presence.publish(Snapshot::default(), Duration::ZERO);
+        for reason in END_REASONS {
+            self.presence.session_ended(reason, Duration::from_secs(1));
+        }
+        for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
+            let request = self.http.request_started(RequestLabels::new(method, true));
+            request.finish(route, 200);
+        }
+        for error_type in [None, Some("unavailable")] {
+            let operation = StoreOperation {
+                store: "accounts",
+                operation: "find",
+            };
+            self.store.finish(operation, self.store.start(), error_type);
+        }
+    }
+}
+
+fn page_of(telemetry: &Telemetry) -> Exposition {
+    Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
+}
+
+#[test]
+fn the_page_shows_the_catalogue_and_nothing_else() {
+    let (telemetry, _collected) = Telemetry::in_memory();
+    Everything::on(&telemetry).record();
+    let text = telemetry.page().render().unwrap();
+    let page = Exposition::parse(&text).unwrap();
+
+    let shown: BTreeSet<&str> = page.types.keys().map(String::as_str).collect();
+    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    assert_eq!(shown, listed);
+    for instrument in CATALOGUE {
+        let name = instrument.prometheus;
+        let kind = match instrument.kind {
+            Kind::Counter | Kind::ObservableCounter => "counter",
+            Kind::ObservableGauge | Kind::ObservableUpDownCounter => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        assert_eq!(page.types[name], kind, "{name}");
+        let help = format!("# HELP {name} {}\n", instrument.meaning);
+        assert!(text.contains(&help), "{help}");
+    }
+}
+
+#[test]
+fn every_series_has_the_labels_of_the_catalogue_and_no_others() {
+    let (telemetry, _collected) = Telemetry::in_memory();
+    Everything::on(&telemetry).record();
+    let page = page_of(&telemetry);
+
+    for instrument in CATALOGUE {
+        let name = instrument.prometheus;
+        let mut missing: BTreeSet<String> = BTreeSet::new();
+        for attribute in instrument.attributes {
+            missing.insert(attribute.key.replace('.', "_"));
+        }
+        for sample in page.samples.iter().filter(|it| page.metric_of(it) == name) {
+            for (key, value) in sample.labels.iter().filter(|(key, _)| *key != "le") {
+                let attribute = instrument
+                    .attributes
+                    .iter()
+                    .find(|it| it.key.replace('.', "_") == *key)
+                    .unwrap_or_else(|| panic!("{name} has a label {key}"));
+                if let Values::Closed(values) = attribute.values {
+                    assert!(values.contains(&value.as_str()), "{name}: {key}={value}");
+                }
+                missing.remove(key);
+            }
+        }
+        assert!(missing.is_empty(), "{name} never has {missing:?}");
+    }
+}
+
+#[test]
+fn every_counter_has_all_its_series_at_zero_from_the_start() {
+    let (telemetry, _collected) = Telemetry::in_memory();
+    let _everything = Everything::on(&telemetry);
+    let page = page_of(&telemetry);
+
+    for instrument in CATALOGUE.iter().filter(|it| it.kind == Kind::Counter) {
+        let name = instrument.prometheus;
+        let mut expected = 1;
+        for attribute in instrument.attributes {
+            let Values::Closed(values) = attribute.values else {
+                panic!("{name} cannot be set to 0 for values that are not known");
+            };
+            expected *= values.len();
+        }
+        let series: Vec<_> = page.samples.iter().filter(|it| it.name == name).collect();
+        assert_eq!(series.len(), expected, "{name}");
+        assert!(series.iter().all(|it| it.value == 0.0), "{name}");
+    }
+}
+
+const GAUGES: [&str; 3] = [
+    "skriptoteket.active_sessions",
+    "skriptoteket.sessions_by_role",
+    "skriptoteket.users_by_role",
+];
+
+fn three_users() -> Snapshot {
+    Snapshot {
+        sessions: [3, 0, 0, 1],
+        users: [2, 0, 0, 1],
+        ..Snapshot::default()
+    }
+}
+
+#[test]
+fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
+    let (telemetry, collected) = Telemetry::in_memory();
+    let presence = Everything::on(&telemetry).presence;
+    let shown = || {
+        let series = collected.series();
+        GAUGES.map(|gauge| series.iter().filter(|(name, _)| name == gauge).count())
+    };
+    let up = || collected.gauge("skriptoteket.session_census_up", &[]);
+
+    assert_eq!((shown(), up()), ([0, 0, 0], Some(0.0)));
+    presence.publish(three_users(), Duration::ZERO);
+    assert_eq!((shown(), up()), ([1, 4, 4], Some(1.0)));
+    presence.withdraw();
+    assert_eq!((shown(), up()), ([0, 0, 0], Some(0.0)));
+    presence.publish(three_users(), Duration::ZERO);
+    assert_eq!((shown(), up()), ([1, 4, 4], Some(1.0)));
+    assert_eq!(
+        collected.gauge("skriptoteket.users_by_role", &[("role", "user")]),
+        Some(2.0)
+    );
+    assert_eq!(
+        collected.gauge("skriptoteket.users_by_role", &[("role", "admin")]),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn totals_stay_while_the_store_does_not_answer() {
+    let (telemetry, collected) = Telemetry::in_memory();
+    let presence = Everything::on(&telemetry).presence;
+    let started = || collected.counter("skriptoteket.sessions_started", &[("role", "user")]);
+
+    assert_eq!(started(), None);
+    let snapshot = Snapshot {
+        started: [7, 0, 0, 0],
+        ..Snapshot::default()
+    };
+    presence.publish(snapshot, Duration::ZERO);
+    presence.withdraw();
+    assert_eq!(started(), Some(7));
+}
+
+#[test]
+fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
+    let (telemetry, collected) = Telemetry::in_memory();
+    let presence = Everything::on(&telemetry).presence;
+    let on_page = || page_of(&telemetry).value("skriptoteket_active_sessions", &[]);
+    let in_memory = || collected.gauge("skriptoteket.active_sessions", &[]);
+
+    for page_first in [true, false] {
+        presence.publish(three_users(), Duration::ZERO);
+        // One reader alone runs its callbacks: they must leave nothing behind in the other.
+        if page_first {
+            assert_eq!(on_page(), Some(4.0));
+        } else {
+            assert_eq!(in_memory(), Some(4.0));
+        }
+        presence.withdraw();
+        let seen = if page_first {
+            [in_memory(), on_page()]
+        } else {
+            [on_page(), in_memory()]
+        };
+        assert_eq!(seen, [None, None]);
+    }
+}
+
+#[test]
+fn a_panic_in_a_callback_silences_only_its_own_series() {
+    let (telemetry, collected) = Telemetry::in_memory();
+    let everything = Everything::on(&telemetry);
+    for meter in telemetry.observed_meters() {
+        meter
+            .u64_observable_gauge("broken")
+            .with_callback(guarded(|observer| {
+                observer.observe(1, &[]);
+                panic!("a bug in a callback");
+            }))
+            .build();
+    }
+    everything.presence.publish(three_users(), Duration::ZERO);
+    for logins in 1..=2 {
+        everything.login.login_started().finish(Ok(()));
+        let label = ("status", "success");
+        assert_eq!(
+            collected.counter("skriptoteket.logins", &[label]),
+            Some(logins)
+        );
+        assert_eq!(
+            collected.gauge("skriptoteket.active_sessions", &[]),
+            Some(4.0)
+        );
+        let page = page_of(&telemetry);
+        assert_eq!(page.value("skriptoteket_active_sessions", &[]), Some(4.0));
+    }
+}

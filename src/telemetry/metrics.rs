@@ -1,0 +1,217 @@
+//! The providers behind the instruments.
+
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{self as sdk, MeterProviderBuilder, SdkMeterProvider, Stream, reader::MetricReader},
+};
+use prometheus::Registry;
+
+use super::{
+    MetricsPage, TelemetryError,
+    instruments::{CATALOGUE, Instrument, Values},
+};
+
+/// The name of every meter.
+const METER: &str = "skriptoteket";
+
+/// Attribute sets of an instrument that has an attribute from the program: routes and statuses, operations of stores.
+/// Three times what the whole API can produce.
+const BOUNDED_SETS: usize = 1_000;
+
+/// Collects readers.
+pub(super) struct Builder {
+    resource: Resource,
+    recorded: MeterProviderBuilder,
+    observed: Vec<SdkMeterProvider>,
+    registries: Vec<Registry>,
+}
+
+impl Builder {
+    pub(super) fn new(resource: Resource) -> Self {
+        Self {
+            recorded: provider(&resource),
+            resource,
+            observed: Vec::new(),
+            registries: Vec::new(),
+        }
+    }
+
+    /// Adds a reader, which is a pair: one for what is recorded, one for what is observed.
+    pub(super) fn reader<R: MetricReader>(mut self, recorded: R, observed: R) -> Self {
+        self.recorded = self.recorded.with_reader(recorded);
+        let observed = provider(&self.resource).with_reader(observed).build();
+        self.observed.push(observed);
+        self
+    }
+
+    /// Adds the reader behind `/metrics`.
+    pub(super) fn page(mut self) -> Result<Self, TelemetryError> {
+        // Two registries, because the exporter's collectors describe nothing and a registry takes them for the same.
+        let mut exporter = || {
+            let registry = Registry::new();
+            self.registries.push(registry.clone());
+            opentelemetry_prometheus::exporter()
+                .with_registry(registry)
+                .without_target_info()
+                .scope_info_enabled(false)
+                .build()
+                .map_err(TelemetryError::Page)
+        };
+        let (recorded, observed) = (exporter()?, exporter()?);
+        Ok(self.reader(recorded, observed))
+    }
+
+    pub(super) fn build(self) -> Providers {
+        Providers {
+            recorded: self.recorded.build(),
+            observed: self.observed,
+            registries: self.registries,
+        }
+    }
+}
+
+/// One provider for what is recorded and one per reader for what is observed.
+#[derive(Clone, Debug)]
+pub(super) struct Providers {
+    recorded: SdkMeterProvider,
+    observed: Vec<SdkMeterProvider>,
+    registries: Vec<Registry>,
+}
+
+impl Providers {
+    pub(super) fn meter(&self) -> Meter {
+        self.recorded.meter(METER)
+    }
+
+    pub(super) fn observed_meters(&self) -> Vec<Meter> {
+        self.observed.iter().map(|it| it.meter(METER)).collect()
+    }
+
+    pub(super) fn rendered(&self) -> MetricsPage {
+        MetricsPage::new(self.registries.clone())
+    }
+
+    pub(super) fn all(&self) -> Vec<SdkMeterProvider> {
+        let mut all = self.observed.clone();
+        all.push(self.recorded.clone());
+        all
+    }
+}
+
+fn provider(resource: &Resource) -> MeterProviderBuilder {
+    SdkMeterProvider::builder()
+        .with_resource(resource.clone())
+        .with_view(limited)
+}
+
+/// Bounds the attribute sets of every instrument of the catalogue by what the catalogue says. Beyond it the SDK counts
+/// into one series, `otel_metric_overflow="true"`. A low limit also saves memory: the SDK reserves room for all of it.
+fn limited(instrument: &sdk::Instrument) -> Option<Stream> {
+    let known = CATALOGUE.iter().find(|it| it.name == instrument.name())?;
+    Stream::builder()
+        .with_cardinality_limit(attribute_sets(known))
+        .build()
+        .ok()
+}
+
+fn attribute_sets(instrument: &Instrument) -> usize {
+    let mut sets = 1;
+    for attribute in instrument.attributes {
+        match attribute.values {
+            Values::Closed(values) => sets *= values.len(),
+            Values::Bounded(_) => return BOUNDED_SETS,
+        }
+    }
+    sets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        telemetry::{
+            Telemetry,
+            exposition::Exposition,
+            instruments::{HttpMetrics, LoginMetrics, RequestLabels, StoreMetrics, StoreOperation},
+        },
+    };
+
+    fn page(telemetry: &Telemetry) -> Exposition {
+        Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn past_its_limit_an_instrument_counts_into_one_series() {
+        let (telemetry, collected) = Telemetry::in_memory();
+        let store = StoreMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
+        let recorded = 3 * BOUNDED_SETS;
+        for n in 0..recorded {
+            let operation = StoreOperation {
+                store: "accounts",
+                operation: String::leak(format!("operation-{n}")),
+            };
+            store.finish(operation, store.start(), None);
+        }
+
+        let name = "skriptoteket.store_operation_duration";
+        assert_eq!(collected.series().len(), BOUNDED_SETS + 1);
+        let overflow = collected.histogram_count(name, &[("otel.metric.overflow", "true")]);
+        assert_eq!(overflow, u64::try_from(recorded - BOUNDED_SETS).ok());
+        let known = [("store", "accounts"), ("operation", "operation-0")];
+        assert_eq!(collected.histogram_count(name, &known), Some(1));
+    }
+
+    #[test]
+    fn the_limit_of_closed_sets_is_the_number_of_their_combinations() {
+        let limit = |name| {
+            CATALOGUE
+                .iter()
+                .find(|it| it.name == name)
+                .map(attribute_sets)
+        };
+        assert_eq!(limit("skriptoteket.sessions_ended"), Some(4 * 6));
+        assert_eq!(limit("skriptoteket.active_sessions"), Some(1));
+    }
+
+    #[test]
+    fn limits_leave_the_bounds_of_histograms_alone() {
+        let (telemetry, _collected) = Telemetry::in_memory();
+        let clock = Arc::new(ManualClock::default());
+        let http = HttpMetrics::new(&telemetry.meter(), &[], clock);
+        http.request_started(RequestLabels::new("GET", false))
+            .finish(None, 404);
+        let page = page(&telemetry);
+        let bounds: Vec<&str> = page
+            .samples
+            .iter()
+            .filter_map(|it| it.labels.get("le").map(String::as_str))
+            .collect();
+        assert_eq!(bounds.first(), Some(&"0.0005"));
+        assert_eq!(bounds.last(), Some(&"+Inf"));
+        assert_eq!(bounds.len(), 16);
+    }
+
+    #[test]
+    fn disabled_telemetry_takes_everything_and_shows_nothing() {
+        let telemetry = Telemetry::disabled();
+        let login = LoginMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
+        login.login_started().finish(Ok(()));
+        assert!(telemetry.observed_meters().is_empty());
+        assert_eq!(telemetry.page().render().unwrap(), "");
+    }
+
+    #[test]
+    fn a_page_that_has_gone_silent_is_an_error() {
+        let (telemetry, _collected) = Telemetry::in_memory();
+        let login = LoginMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
+        let page = telemetry.page();
+        assert!(page.render().unwrap().contains("skriptoteket_logins_total"));
+        telemetry.shutdown(Duration::from_secs(5)).unwrap();
+        login.login_started().finish(Ok(()));
+        assert!(page.render().is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! Telemetry whose Collector is absent, unknown or silent.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use url::Url;
+
+use super::{Telemetry, TelemetryError, instruments::LoginMetrics};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{OtelSettings, OtlpProtocol, OtlpTarget},
+};
+
+const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
+
+fn all_signals_to(protocol: OtlpProtocol, endpoint: &str) -> OtelSettings {
+    let target = Some(OtlpTarget {
+        protocol,
+        endpoint: Url::parse(endpoint).unwrap(),
+    });
+    OtelSettings {
+        disabled: false,
+        metrics: target.clone(),
+        traces: target.clone(),
+        logs: target,
+        prometheus: true,
+        metric_export_interval: Duration::from_millis(50),
+    }
+}
+
+/// Starts, records, shuts down. Returns how long start and shutdown took, and how the shutdown went.
+async fn live_through(settings: OtelSettings) -> (Duration, Duration, Result<(), TelemetryError>) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let before = clock.monotonic();
+    let telemetry = Telemetry::start(&settings).unwrap();
+    let start = clock.monotonic().saturating_sub(before);
+    let login = LoginMetrics::new(&telemetry.meter(), Arc::clone(&clock));
+    login.login_started().finish(Ok(()));
+    let page = telemetry.page().render().unwrap();
+    assert!(page.contains("skriptoteket_logins_total{status=\"success\"} 1\n"));
+
+    let before = clock.monotonic();
+    let result = tokio::task::spawn_blocking(move || telemetry.shutdown(LIMIT)).await;
+    (
+        start,
+        clock.monotonic().saturating_sub(before),
+        result.unwrap(),
+    )
+}
+
+const LIMIT: Duration = Duration::from_millis(400);
+
+/// More than any machine needs for what must not wait for the network, less than any timeout of the network.
+const AT_ONCE: Duration = Duration::from_millis(900);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_swallows_everything_delays_nothing() {
+    let black_hole = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/", black_hole.local_addr().unwrap());
+    for protocol in PROTOCOLS {
+        let (start, shutdown, result) = live_through(all_signals_to(protocol, &endpoint)).await;
+        assert!(start < AT_ONCE, "{protocol:?}: {start:?}");
+        assert!(
+            shutdown >= LIMIT && shutdown < AT_ONCE,
+            "{protocol:?}: {shutdown:?}"
+        );
+        assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_not_there_or_has_no_address_delays_nothing() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let absent = format!("http://{}/", closed.unwrap());
+    for endpoint in [absent.as_str(), "http://collector.invalid:4317/"] {
+        for protocol in PROTOCOLS {
+            let (start, shutdown, result) = live_through(all_signals_to(protocol, endpoint)).await;
+            assert!(start < AT_ONCE, "{endpoint} {protocol:?}: {start:?}");
+            assert!(shutdown < AT_ONCE, "{endpoint} {protocol:?}: {shutdown:?}");
+            assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_behind_tls_can_be_set() {
+    for protocol in PROTOCOLS {
+        let settings = all_signals_to(protocol, "https://collector.invalid:4317/");
+        let (start, _, _) = live_through(settings).await;
+        assert!(start < AT_ONCE, "{protocol:?}: {start:?}");
+    }
+}
+
+#[test]
+fn grpc_without_a_runtime_is_an_error_and_not_a_panic() {
+    let settings = all_signals_to(OtlpProtocol::Grpc, "http://127.0.0.1:4317/");
+    let result = Telemetry::start(&settings);
+    assert!(matches!(result, Err(TelemetryError::NoRuntime(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabled_telemetry_has_no_exporter() {
+    let settings = OtelSettings {
+        disabled: true,
+        ..all_signals_to(OtlpProtocol::Grpc, "http://127.0.0.1:4317/")
+    };
+    let telemetry = Telemetry::start(&settings).unwrap();
+    assert!(telemetry.observed_meters().is_empty());
+    assert_eq!(telemetry.page().render().unwrap(), "");
+    telemetry.shutdown(LIMIT).unwrap();
+}

@@ -1,0 +1,153 @@
+//! Logs and spans: lines for people and machines, and what of both goes out by OTLP.
+//!
+//! | what | where it goes | which |
+//! |---|---|---|
+//! | log lines | standard error, so that the output of commands stays clean | by the log filter |
+//! | log records | OTLP, where there is a target for logs | by the log filter, without the exporters' own |
+//! | spans | OTLP, where there is a target for traces | `info` and above, without the exporters' own |
+
+use std::{io::IsTerminal, sync::Arc};
+
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, TextMapPropagator},
+    trace::{TraceContextExt, TracerProvider},
+};
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::{Metadata, Span, Subscriber, level_filters::LevelFilter};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
+
+use super::{Telemetry, TelemetryError, complaints::Complaints};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{LogFormat, LogSettings},
+};
+
+/// Sets up logs and spans for the whole process, once.
+///
+/// # Errors
+///
+/// [`TelemetryError::Filter`] if the filter cannot be read; [`TelemetryError::Installed`] the second time.
+pub fn install(log: &LogSettings, telemetry: &Telemetry) -> Result<(), TelemetryError> {
+    let output = Output {
+        writer: std::io::stderr,
+        terminal: std::io::stderr().is_terminal(),
+    };
+    subscriber(log, telemetry, output, Arc::new(SystemClock::default()))?.try_init()?;
+    Ok(())
+}
+
+/// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
+///
+/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time.
+pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
+    let headers = Headers {
+        parent: get("traceparent"),
+        state: get("tracestate"),
+    };
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+    if parent.span().span_context().is_valid() {
+        // It fails where spans are not exported; then there is nothing to join.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// The headers of the W3C trace context.
+struct Headers<'a> {
+    parent: Option<&'a str>,
+    state: Option<&'a str>,
+}
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            "traceparent" => self.parent,
+            "tracestate" => self.state,
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent", "tracestate"]
+    }
+}
+
+/// Where lines go.
+struct Output<W> {
+    writer: W,
+    terminal: bool,
+}
+
+fn subscriber<W>(
+    log: &LogSettings,
+    telemetry: &Telemetry,
+    output: Output<W>,
+    clock: Arc<dyn Clock>,
+) -> Result<impl Subscriber + Send + Sync, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let human = match log.format {
+        LogFormat::Auto => output.terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let lines = fmt::layer().with_writer(output.writer);
+    let lines = match (human, output.terminal) {
+        (true, true) => lines.boxed(),
+        (true, false) => lines.with_ansi(false).boxed(),
+        (false, _) => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
+    };
+    let lines = lines.with_filter(EnvFilter::try_new(&log.filter)?.and(Complaints::new(clock)));
+
+    let records = match &telemetry.logs {
+        Some(provider) => {
+            let filter = EnvFilter::try_new(&log.filter)?.and(filter_fn(may_leave));
+            Some(OpenTelemetryTracingBridge::new(provider).with_filter(filter))
+        }
+        None => None,
+    };
+    let spans = telemetry.spans.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("skriptoteket"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(LevelFilter::INFO.and(filter_fn(may_leave)))
+    });
+    Ok(registry().with(spans).with(records).with(lines))
+}
+
+/// What exporters work with. Their events must not be exported: each export would cause the next.
+const PLUMBING: [&str; 7] = [
+    "hyper",
+    "hyper_util",
+    "tonic",
+    "h2",
+    "reqwest",
+    "tower",
+    "rustls",
+];
+
+fn may_leave(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let root = target.split_once("::").map_or(target, |(root, _)| root);
+    !root.starts_with("opentelemetry") && !PLUMBING.contains(&root)
+}
+
+#[cfg(test)]
+mod tests;
