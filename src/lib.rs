@@ -52,4 +52,5 @@ pub mod error;
 pub mod guard;
 pub mod login;
 pub mod sessions;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,234 @@
+//! Answers session checks from memory, so that one costs no SQL.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    accounts::{Role, UserId},
+    clock::Clock,
+    error::StoreError,
+    sessions::{
+        Census, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId, SessionRecord,
+        SessionRepository, SessionState, shard_of,
+    },
+};
+
+/// How long a record is believed: another process, such as the command line, may change the file meanwhile.
+const MAX_AGE: Duration = Duration::from_millis(500);
+
+/// How many records are kept at most, over all shards.
+const CAPACITY: usize = 100_000;
+
+/// A repository of sessions that remembers what it has loaded for half a second.
+///
+/// What is written through it is seen at once. What somebody else writes is seen when the record is that old; an expiry
+/// is always seen. Only sessions that were found are remembered: made-up ids cannot fill it.
+pub struct Cached {
+    inner: Arc<dyn SessionRepository>,
+    clock: Arc<dyn Clock>,
+    /// By [`SessionId::shard`], so that all sessions of a user are in one.
+    shards: Vec<Mutex<Shard>>,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// Rises with every write. A record whose load began under an older one may be outdated and is not kept.
+    generation: u64,
+    records: HashMap<SessionId, Remembered>,
+}
+
+struct Remembered {
+    record: SessionRecord,
+    /// When the load began, by the monotonic clock.
+    asked_at: Duration,
+}
+
+impl Remembered {
+    const fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.asked_at).as_nanos() < MAX_AGE.as_nanos()
+    }
+}
+
+/// What a write may have changed.
+#[derive(Clone, Copy)]
+enum Changed<'a> {
+    Session(&'a SessionId),
+    User(UserId),
+}
+
+/// Forgets what was changed when it is dropped: after the write, whether it went well, failed or was given up.
+struct Write<'a> {
+    cache: &'a Cached,
+    changed: Changed<'a>,
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        self.cache.forget(self.changed);
+    }
+}
+
+impl Cached {
+    /// Remembers what `inner` loads.
+    #[must_use]
+    pub fn new(inner: Arc<dyn SessionRepository>, clock: Arc<dyn Clock>) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self {
+            inner,
+            clock,
+            shards,
+        }
+    }
+
+    fn shard(&self, number: u8) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[usize::from(number) % self.shards.len()];
+        // A shard is a cache: whoever panicked left at worst one entry out.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    const fn write<'a>(&'a self, changed: Changed<'a>) -> Write<'a> {
+        Write {
+            cache: self,
+            changed,
+        }
+    }
+
+    fn forget(&self, changed: Changed<'_>) {
+        match changed {
+            Changed::Session(id) => {
+                let mut shard = self.shard(id.shard());
+                shard.generation += 1;
+                shard.records.remove(id);
+            }
+            Changed::User(user) => {
+                let mut shard = self.shard(shard_of(user));
+                shard.generation += 1;
+                shard.records.retain(|_, it| it.record.user_id != user);
+            }
+        }
+    }
+
+    fn remember(&self, record: SessionRecord, asked_at: Duration, generation: u64) {
+        let mut shard = self.shard(record.id.shard());
+        if shard.generation != generation {
+            return;
+        }
+        if shard.records.len() >= CAPACITY / usize::from(SHARDS) {
+            shard.records.retain(|_, it| it.is_fresh(asked_at));
+        }
+        if shard.records.len() >= CAPACITY / usize::from(SHARDS) {
+            shard.records.clear();
+        }
+        let id = record.id.clone();
+        shard.records.insert(id, Remembered { record, asked_at });
+    }
+}
+
+impl fmt::Debug for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cached").field(&self.inner).finish()
+    }
+}
+
+#[async_trait]
+impl SessionRepository for Cached {
+    async fn create(
+        &self,
+        session: NewSession,
+        max_per_user: u32,
+    ) -> Result<(SessionRecord, Vec<Ended>), StoreError> {
+        // Others of the user may change role or be evicted.
+        let _write = self.write(Changed::User(session.user_id));
+        self.inner.create(session, max_per_user).await
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let asked_at = self.clock.monotonic();
+        let generation = {
+            let shard = self.shard(id.shard());
+            let known = shard.records.get(id).filter(|it| it.is_fresh(asked_at));
+            if let Some(known) = known
+                && known.record.expires_at > self.clock.now()
+            {
+                return Ok(Some(known.record.clone()));
+            }
+            shard.generation
+        };
+        let record = self.inner.load(id).await?;
+        if let Some(record) = &record {
+            self.remember(record.clone(), asked_at, generation);
+        }
+        Ok(record)
+    }
+
+    async fn touch(
+        &self,
+        id: &SessionId,
+        idle: Duration,
+        step: Duration,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let _write = self.write(Changed::Session(id));
+        self.inner.touch(id, idle, step).await
+    }
+
+    async fn update(&self, id: &SessionId, state: &SessionState) -> Result<bool, StoreError> {
+        let _write = self.write(Changed::Session(id));
+        self.inner.update(id, state).await
+    }
+
+    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
+        let _write = self.write(Changed::Session(id));
+        self.inner.end(id, reason).await
+    }
+
+    async fn end_user(
+        &self,
+        user: UserId,
+        reason: EndReason,
+        keep: Option<&SessionId>,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let _write = self.write(Changed::User(user));
+        self.inner.end_user(user, reason, keep).await
+    }
+
+    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
+        let _write = self.write(Changed::User(user));
+        self.inner.set_role(user, role).await
+    }
+
+    async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
+        self.inner.list_user(user).await
+    }
+
+    async fn page(
+        &self,
+        filter: SessionFilter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        self.inner.page(filter, after, limit).await
+    }
+
+    async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
+        let ended = self.inner.reap(limit).await?;
+        // Nothing depends on this, for an expiry is seen in any case; it gives the memory back.
+        for end in &ended {
+            self.forget(Changed::Session(&end.id));
+        }
+        Ok(ended)
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.inner.census().await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}

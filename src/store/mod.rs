@@ -1,0 +1,191 @@
+//! Where things are kept: opens the store that the configuration names, and wraps its repositories.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `sqlite/` | the embedded store: one file per repository |
+//! | `observed` | records how long a repository takes to answer |
+//! | `cached` | answers session checks from memory |
+//!
+//! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
+
+mod cached;
+mod observed;
+mod sqlite;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+pub use cached::Cached;
+pub use observed::Observed;
+pub use sqlite::SqliteSettings;
+
+use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions};
+
+use crate::{
+    accounts::AccountRepository,
+    audit::AuditRepository,
+    clock::Clock,
+    config::{Config, Database},
+    guard::LimitRepository,
+    sessions::SessionRepository,
+    telemetry::instruments::StoreMetrics,
+};
+
+/// Why a store could not be opened. The text says what is wrong, where, and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory of the file is missing and cannot be made.
+    #[error("the data directory {} cannot be made; name one in `data_dir` that this user may write to", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is missing and cannot be made.
+    #[error("the database {} cannot be made; its directory must be one that this user may write to", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is there and cannot be opened for writing.
+    #[error("the database {} cannot be opened; this user must be able to read and write it and its directory", .path.display())]
+    NoAccess {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The file holds something else.
+    #[error("{} is not an SQLite database; move it away, or name another file in `database_url`", .path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a database that was damaged.
+    #[error("the database {} is damaged; restore it from a backup", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another process held the file for all of the store timeout.
+    #[error("the database {} is locked by another process; end that one, or try again", .path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer release has written the file.
+    #[error("the database {} has schema {found} and this release knows {known}; start the release that made it, or a later one", .path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The newest schema in the file.
+        found: i64,
+        /// The newest schema of this release.
+        known: i64,
+    },
+    /// The tables could not be made or brought up to date.
+    #[error("the tables of the database {} cannot be brought up to date; it was left as it was", .path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// SQLite failed otherwise.
+    #[error("the database {} cannot be opened", .path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// All repositories of one store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The accounts.
+    pub accounts: Arc<dyn AccountRepository>,
+    /// The sessions.
+    pub sessions: Arc<dyn SessionRepository>,
+    /// The budgets of guesses.
+    pub limits: Arc<dyn LimitRepository>,
+    /// The audit trail.
+    pub audit: Arc<dyn AuditRepository>,
+    file: SqliteFile,
+}
+
+impl Stores {
+    /// Writes back what is in flight and closes the files. What is asked of the repositories afterwards is refused as
+    /// unavailable. Takes at most the store timeout.
+    pub async fn close(&self) {
+        self.file.close().await;
+    }
+}
+
+/// Opens the store that `config` names; makes it where there is none.
+///
+/// With `metrics` the repositories are observed and sessions are cached, as a service wants it. Without, as a single
+/// command wants it, they are bare.
+///
+/// # Errors
+///
+/// [`OpenError`]; the store was left as it was, but for a directory or an empty file that were made.
+pub async fn open(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    metrics: Option<StoreMetrics>,
+) -> Result<Stores, OpenError> {
+    let Database::Sqlite { path } = &config.database;
+    let settings = SqliteSettings {
+        path: path.clone(),
+        timeout: config.store_timeout,
+    };
+    open_sqlite(&settings, clock, metrics).await
+}
+
+/// Opens an embedded store; see [`open`].
+///
+/// # Errors
+///
+/// [`OpenError`], as of [`open`].
+pub async fn open_sqlite(
+    settings: &SqliteSettings,
+    clock: Arc<dyn Clock>,
+    metrics: Option<StoreMetrics>,
+) -> Result<Stores, OpenError> {
+    let file = SqliteFile::open(settings, Arc::clone(&clock)).await?;
+    let bare = Stores {
+        accounts: Arc::new(SqliteAccounts::new(file.clone())),
+        sessions: Arc::new(SqliteSessions::new(file.clone())),
+        limits: Arc::new(SqliteLimits::new(file.clone())),
+        audit: Arc::new(SqliteAudit::new(file.clone())),
+        file,
+    };
+    Ok(match metrics {
+        None => bare,
+        Some(metrics) => decorated(bare, &metrics, clock),
+    })
+}
+
+/// The same stores, observed, with the cache outermost: what it answers is no operation of the store.
+fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Stores {
+    let sessions = Observed::new(bare.sessions, metrics.clone());
+    Stores {
+        accounts: Arc::new(Observed::new(bare.accounts, metrics.clone())),
+        sessions: Arc::new(Cached::new(Arc::new(sessions), clock)),
+        limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
+        audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
+        file: bare.file,
+    }
+}

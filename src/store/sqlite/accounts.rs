@@ -1,0 +1,312 @@
+//! Accounts in SQLite.
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::SqliteFile;
+use crate::{
+    accounts::{
+        Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
+        Username,
+    },
+    clock::Timestamp,
+    error::StoreError,
+};
+
+/// What an account is read from. By name and not `*`: a newer process may have added columns.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, username, role, disabled, password_hash, created_at, version FROM accounts ",
+            $rest
+        )
+    };
+}
+
+const ADD: &str = "INSERT INTO accounts \
+    (id, username, role, disabled, password_hash, created_at, version, unsettled) \
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, 1, 0)";
+const FIND_BY_USERNAME: &str = select!("WHERE username = ?1");
+const FIND: &str = select!("WHERE id = ?1");
+const LIST: &str = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
+const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM accounts)";
+const CHANGE: &str = "UPDATE accounts \
+    SET role = ?2, disabled = ?3, version = version + 1, unsettled = 1 WHERE id = ?1";
+const OTHERS_IN_CHARGE: &str = "SELECT EXISTS \
+    (SELECT 1 FROM accounts WHERE role = 3 AND disabled = 0 AND id <> ?1)";
+const REPLACE_PASSWORD: &str =
+    "UPDATE accounts SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
+const SET_PASSWORD: &str = "UPDATE accounts SET password_hash = ?2 WHERE id = ?1";
+const DELETE: &str = "DELETE FROM accounts WHERE id = ?1";
+const UNSETTLED: &str = select!("WHERE unsettled = 1 ORDER BY id LIMIT ?1");
+const SETTLE: &str = "UPDATE accounts \
+    SET unsettled = CASE WHEN version = ?2 THEN 0 ELSE unsettled END WHERE id = ?1 RETURNING version";
+
+/// Accounts in the embedded file.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct SqliteAccounts {
+    file: SqliteFile,
+}
+
+impl SqliteAccounts {
+    /// The accounts of this file.
+    pub(in crate::store) const fn new(file: SqliteFile) -> Self {
+        Self { file }
+    }
+}
+
+#[async_trait]
+impl AccountRepository for SqliteAccounts {
+    async fn add(&self, account: NewAccount) -> Result<User, StoreError> {
+        let user = User {
+            id: UserId::generate(),
+            username: account.username,
+            role: account.role,
+            disabled: false,
+            created_at: self.file.now(),
+            version: 1,
+        };
+        let add = sqlx::query(ADD)
+            .bind(user.id.to_string())
+            .bind(user.username.as_str().to_owned())
+            .bind(user.role as u8)
+            .bind(account.password_hash.expose_secret().to_owned())
+            .bind(user.created_at.as_millis());
+        self.file
+            .in_time(async {
+                add.execute(&mut *self.file.writer().await?).await?;
+                Ok(user)
+            })
+            .await
+    }
+
+    async fn find_by_username(&self, username: &Username) -> Result<Option<Account>, StoreError> {
+        let find = sqlx::query(FIND_BY_USERNAME).bind(username.as_str().to_owned());
+        self.file
+            .in_time(async {
+                let row = find.fetch_optional(&mut *self.file.reader().await?).await?;
+                row.as_ref().map(account_of).transpose()
+            })
+            .await
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let find = sqlx::query(FIND).bind(id.to_string());
+        self.file
+            .in_time(async {
+                let row = find.fetch_optional(&mut *self.file.reader().await?).await?;
+                row.as_ref().map(account_of).transpose()
+            })
+            .await
+    }
+
+    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+        // No id comes before the empty text.
+        let after = after.map_or_else(String::new, |id| id.to_string());
+        let list = sqlx::query(LIST).bind(after).bind(limit);
+        self.file
+            .in_time(async {
+                let rows = list.fetch_all(&mut *self.file.reader().await?).await?;
+                rows.iter().map(user_of).collect()
+            })
+            .await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        let is_empty = sqlx::query_scalar(IS_EMPTY);
+        self.file
+            .in_time(async { Ok(is_empty.fetch_one(&mut *self.file.reader().await?).await?) })
+            .await
+    }
+
+    async fn change(
+        &self,
+        id: UserId,
+        change: AccountChange,
+    ) -> Result<Option<User>, AccountError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let Some(before) = find_user(&mut transaction, id).await? else {
+                    return Ok(None);
+                };
+                let mut after = User {
+                    role: change.role.unwrap_or(before.role),
+                    disabled: change.disabled.unwrap_or(before.disabled),
+                    ..before.clone()
+                };
+                if after == before {
+                    return Ok(Some(before));
+                }
+                if is_in_charge(&before) && !is_in_charge(&after) {
+                    others_in_charge(&mut transaction, id).await?;
+                }
+                sqlx::query(CHANGE)
+                    .bind(id.to_string())
+                    .bind(after.role as u8)
+                    .bind(after.disabled)
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                after.version += 1;
+                Ok(Some(after))
+            })
+            .await
+    }
+
+    async fn replace_password(
+        &self,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<bool, StoreError> {
+        let replace = sqlx::query(REPLACE_PASSWORD)
+            .bind(id.to_string())
+            .bind(old.expose_secret().to_owned())
+            .bind(new.expose_secret().to_owned());
+        self.file
+            .in_time(async {
+                Ok(replace
+                    .execute(&mut *self.file.writer().await?)
+                    .await?
+                    .rows_affected()
+                    > 0)
+            })
+            .await
+    }
+
+    async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
+        let set = sqlx::query(SET_PASSWORD)
+            .bind(id.to_string())
+            .bind(hash.expose_secret().to_owned());
+        self.file
+            .in_time(async {
+                Ok(set
+                    .execute(&mut *self.file.writer().await?)
+                    .await?
+                    .rows_affected()
+                    > 0)
+            })
+            .await
+    }
+
+    async fn delete(&self, id: UserId) -> Result<bool, AccountError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let Some(user) = find_user(&mut transaction, id).await? else {
+                    return Ok(false);
+                };
+                if is_in_charge(&user) {
+                    others_in_charge(&mut transaction, id).await?;
+                }
+                sqlx::query(DELETE)
+                    .bind(id.to_string())
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn unsettled(&self, limit: u32) -> Result<Vec<User>, StoreError> {
+        let unsettled = sqlx::query(UNSETTLED).bind(limit);
+        self.file
+            .in_time(async {
+                let rows = unsettled.fetch_all(&mut *self.file.reader().await?).await?;
+                rows.iter().map(user_of).collect()
+            })
+            .await
+    }
+
+    async fn settle(&self, id: UserId, version: i64) -> Result<bool, StoreError> {
+        let settle = sqlx::query_scalar(SETTLE)
+            .bind(id.to_string())
+            .bind(version);
+        self.file
+            .in_time(async {
+                // All rows: a statement that is not run to its end would hide that its commit failed.
+                let versions: Vec<i64> = settle.fetch_all(&mut *self.file.writer().await?).await?;
+                Ok(versions.iter().all(|now| *now == version))
+            })
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.is_empty().await.map(drop)
+    }
+}
+
+const fn is_in_charge(user: &User) -> bool {
+    matches!(user.role, Role::Superuser) && !user.disabled
+}
+
+/// Fails where nobody but `id` is in charge.
+async fn others_in_charge(
+    connection: &mut SqliteConnection,
+    id: UserId,
+) -> Result<(), AccountError> {
+    let others = sqlx::query_scalar(OTHERS_IN_CHARGE).bind(id.to_string());
+    if others.fetch_one(connection).await? {
+        Ok(())
+    } else {
+        Err(AccountError::LastSuperuser)
+    }
+}
+
+async fn find_user(
+    connection: &mut SqliteConnection,
+    id: UserId,
+) -> Result<Option<User>, StoreError> {
+    let find = sqlx::query(FIND).bind(id.to_string());
+    let row = find.fetch_optional(connection).await?;
+    row.as_ref().map(user_of).transpose()
+}
+
+fn user_of(row: &SqliteRow) -> Result<User, StoreError> {
+    let id: String = row.try_get("id")?;
+    let username: String = row.try_get("username")?;
+    let role: u8 = row.try_get("role")?;
+    Ok(User {
+        id: id.parse().map_err(|_| StoreError::Corrupt("account.id"))?,
+        username: username
+            .parse()
+            .map_err(|_| StoreError::Corrupt("account.username"))?,
+        role: Role::from_index(role.into()).ok_or(StoreError::Corrupt("account.role"))?,
+        disabled: row.try_get("disabled")?,
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        version: row.try_get("version")?,
+    })
+}
+
+fn account_of(row: &SqliteRow) -> Result<Account, StoreError> {
+    let password_hash: String = row.try_get("password_hash")?;
+    Ok(Account {
+        user: user_of(row)?,
+        password_hash: password_hash.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::plans::assert_indexed, *};
+
+    #[tokio::test]
+    async fn no_statement_reads_the_whole_table() {
+        assert_indexed(&[
+            FIND_BY_USERNAME,
+            FIND,
+            LIST,
+            CHANGE,
+            OTHERS_IN_CHARGE,
+            REPLACE_PASSWORD,
+            SET_PASSWORD,
+            DELETE,
+            UNSETTLED,
+            SETTLE,
+        ])
+        .await;
+    }
+}

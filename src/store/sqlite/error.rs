@@ -1,0 +1,76 @@
+//! What SQLite's errors mean to the rest of the crate: THE map.
+
+use std::path::Path;
+
+use sqlx::migrate::MigrateError;
+
+use super::{super::OpenError, MIGRATOR};
+use crate::{accounts::AccountError, error::StoreError};
+
+/// Primary result codes, <https://www.sqlite.org/rescode.html>.
+mod code {
+    pub(super) const PERM: i32 = 3;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const AUTH: i32 = 23;
+    pub(super) const NOTADB: i32 = 26;
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) if error.is_unique_violation() => Self::Conflict,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt("column"),
+            other => Self::Unavailable(other.into()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for AccountError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// True where somebody else holds the lock that was asked for.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(code::BUSY)
+}
+
+/// The low byte of SQLite's code, without its extension.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+/// Why the file at `path` could not be opened.
+pub(super) fn opening(path: &Path, source: sqlx::Error) -> OpenError {
+    let path = path.to_owned();
+    match primary_code(&source) {
+        Some(code::NOTADB) => OpenError::NotADatabase { path },
+        Some(code::CORRUPT) => OpenError::Damaged { path, source },
+        Some(code::BUSY) => OpenError::Locked { path },
+        Some(code::PERM | code::READONLY | code::CANTOPEN | code::AUTH) => {
+            OpenError::NoAccess { path, source }
+        }
+        _ => OpenError::Failed { path, source },
+    }
+}
+
+/// Why the tables of the file at `path` could not be brought up to date.
+pub(super) fn migration(path: &Path, source: MigrateError) -> OpenError {
+    match source {
+        MigrateError::VersionMissing(found) => OpenError::NewerSchema {
+            path: path.to_owned(),
+            found,
+            known: MIGRATOR.iter().map(|it| it.version).max().unwrap_or(0),
+        },
+        MigrateError::Execute(error) => opening(path, error),
+        source => OpenError::Schema {
+            path: path.to_owned(),
+            source,
+        },
+    }
+}

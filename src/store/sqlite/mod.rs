@@ -1,0 +1,241 @@
+//! The embedded store: one SQLite file for accounts, sessions, limits and the audit trail.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | the file: how it is made, opened, migrated, locked and closed |
+//! | `error` | what SQLite's errors mean to the rest of the crate |
+//! | `accounts`, `limits`, `audit` | one repository each, with its SQL |
+//! | `sessions` | the repository of sessions |
+//! | `session_sql`, `session_rows` | its statements; rows to records, and the totals |
+//! | `migrations/` | the tables, and the triggers that count sessions |
+//!
+//! The file is in WAL mode. Readers see the last commit and wait for nobody; writers of this process queue for one
+//! connection in the order they came; writers of another process (the command line) are waited for by SQLite.
+
+mod accounts;
+mod audit;
+mod error;
+mod limits;
+#[cfg(test)]
+mod plans;
+mod session_rows;
+mod session_sql;
+mod sessions;
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    future::Future,
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    Connection, Sqlite, SqlitePool, Transaction,
+    migrate::Migrator,
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub(super) use accounts::SqliteAccounts;
+pub(super) use audit::SqliteAudit;
+pub(super) use limits::SqliteLimits;
+pub(super) use sessions::SqliteSessions;
+
+use super::OpenError;
+use crate::{
+    clock::{Clock, Timestamp},
+    error::StoreError,
+};
+
+static MIGRATOR: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
+
+/// Connections that only read. Session checks are answered from memory, so a few are enough.
+const READERS: u32 = 4;
+
+/// Between two tries to open a file that another process is just making.
+const OPEN_PAUSE: Duration = Duration::from_millis(20);
+
+/// The write-ahead log is cut back to this after a burst, in bytes.
+const WAL_SIZE_LIMIT: &str = "16777216";
+
+/// Where the file is and how long it may take to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteSettings {
+    /// The file; made where it is missing, its directory too.
+    pub path: PathBuf,
+    /// How long one operation may take, waiting for other writers included.
+    pub timeout: Duration,
+}
+
+/// The open file. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteFile {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteFile {
+    /// Opens the file, makes it if it is missing, and brings its tables up to date.
+    pub(super) async fn open(
+        settings: &SqliteSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let SqliteSettings { path, timeout } = settings;
+        make_directory(path)?;
+        make_file(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is in the file system's hands when it is acknowledged, so it survives the death of the process.
+            // Only a power cut can take the last commits back, never break the file; FULL would pay an fsync per
+            // login against that.
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(*timeout)
+            .pragma("journal_size_limit", WAL_SIZE_LIMIT)
+            .thread_name(|id| format!("sqlite-{id}"));
+        let writer = connect(path, *timeout, 1, &options).await?;
+        migrate(&writer)
+            .await
+            .map_err(|error| error::migration(path, error))?;
+        let options = options.pragma("query_only", "ON");
+        let readers = connect(path, *timeout, READERS, &options).await?;
+        Ok(Self {
+            writer,
+            readers,
+            timeout: *timeout,
+            clock,
+        })
+    }
+
+    /// Writes the log back into the file and lets go of it. What is asked of it afterwards is refused as unavailable.
+    pub(super) async fn close(&self) {
+        let closing = async {
+            self.readers.close().await;
+            // The last connection to close does this too, but the command line may hold another one.
+            let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+            if let Err(error) = checkpoint.execute(&self.writer).await {
+                tracing::debug!(%error, "the write-ahead log stays; the next start reads it");
+            }
+            self.writer.close().await;
+        };
+        if tokio::time::timeout(self.timeout, closing).await.is_err() {
+            tracing::warn!("the embedded store is still busy; its write-ahead log stays");
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A connection that sees the last commit.
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        self.readers.acquire().await
+    }
+
+    /// The only connection that writes.
+    async fn writer(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        self.writer.acquire().await
+    }
+
+    /// Begins a transaction that holds the write lock from the start: one that took it later could not wait for
+    /// another process, because what it had read would be outdated. Dropped, it rolls back.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Gives `work` the store timeout, the wait for a connection included.
+    async fn in_time<T, E: From<StoreError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::timed_out().into()),
+        }
+    }
+}
+
+/// Makes the directory of the file, for this user only. One that is there stays as it is.
+fn make_directory(path: &Path) -> Result<(), OpenError> {
+    let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let mut builder = DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| OpenError::Directory {
+            path: directory.to_owned(),
+            source,
+        })
+}
+
+/// Makes an empty file that only this user reads; SQLite gives the files beside it the same mode.
+///
+/// A file that is there is not opened: closing it again would drop the POSIX locks that SQLite may hold on it elsewhere
+/// in this process (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+fn make_file(path: &Path) -> Result<(), OpenError> {
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+async fn connect(
+    path: &Path,
+    timeout: Duration,
+    connections: u32,
+    options: &SqliteConnectOptions,
+) -> Result<SqlitePool, OpenError> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(timeout)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // Nothing but this process can end a connection to a file.
+        .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A dropped transaction is rolled back by the connection's thread; wait for that. One that SQLite rolled
+                // back by itself (disk full) is still counted as open by sqlx, which then begins no other: start anew.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
+    let attempts = async {
+        loop {
+            match pool.clone().connect_with(options.clone()).await {
+                // The change to WAL mode does not wait for a lock: two who make the same file meet here.
+                Err(error) if error::is_busy(&error) => tokio::time::sleep(OPEN_PAUSE).await,
+                result => return result,
+            }
+        }
+    };
+    match tokio::time::timeout(timeout, attempts).await {
+        Ok(result) => result.map_err(|error| error::opening(path, error)),
+        Err(_) => Err(OpenError::Locked {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// All migrations in one transaction: the migrator takes no lock on SQLite, so without it two processes that start at
+/// once would both make the tables.
+async fn migrate(writer: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    MIGRATOR.run(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}

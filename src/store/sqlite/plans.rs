@@ -1,0 +1,42 @@
+//! How SQLite goes about a statement, asked from SQLite.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{SqliteFile, SqliteSettings};
+use crate::clock::ManualClock;
+
+/// What may be walked from end to end: nothing at all, four rows (one per role), and the two indexes that hold only the
+/// rows that are looked for.
+const WALKED: [&str; 4] = [
+    "CONSTANT ROW",
+    "session_tallies",
+    "INDEX accounts_unsettled",
+    "INDEX accounts_in_charge",
+];
+
+/// Fails if a statement walks anything else from end to end, or sorts more than one user's rows.
+pub(super) async fn assert_indexed(statements: &[&'static str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = SqliteSettings {
+        path: directory.path().join("plans.db"),
+        timeout: Duration::from_secs(10),
+    };
+    let file = SqliteFile::open(&settings, Arc::new(ManualClock::default()))
+        .await
+        .unwrap();
+    for statement in statements {
+        let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+            .fetch_all(&mut *file.writer().await.unwrap())
+            .await
+            .unwrap();
+        assert!(!rows.is_empty(), "no plan for {statement}");
+        for row in rows {
+            let step: String = row.get("detail");
+            let walks = step.contains("SCAN") && !WALKED.iter().any(|it| step.ends_with(it));
+            let sorts = step.contains("TEMP B-TREE") && !statement.contains("user_id = ?");
+            assert!(!walks && !sorts, "{step}\n  in {statement}");
+        }
+    }
+}

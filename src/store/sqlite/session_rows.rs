@@ -1,0 +1,188 @@
+//! Rows to records and ends, and what is added to the totals.
+
+use std::time::Duration;
+
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::session_sql as sql;
+use crate::{
+    accounts::{Role, UserId},
+    clock::Timestamp,
+    error::StoreError,
+    sessions::{Census, EndReason, Ended, SessionRecord, SessionState},
+};
+
+/// Reads a record.
+pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
+    let username: String = row.try_get("username")?;
+    let state: String = row.try_get("state")?;
+    let state: SessionState =
+        serde_json::from_str(&state).map_err(|_| StoreError::Corrupt("session.state"))?;
+    let idle: u64 = row.try_get("idle")?;
+    let id: String = row.try_get("id")?;
+    Ok(SessionRecord {
+        id: id.parse().map_err(|_| StoreError::Corrupt("session.id"))?,
+        user_id: user_id_of(row)?,
+        username: username
+            .parse()
+            .map_err(|_| StoreError::Corrupt("session.username"))?,
+        role: role_of(row)?,
+        created_at: time_of(row, "created_at")?,
+        last_seen_at: time_of(row, "last_seen_at")?,
+        expires_at: time_of(row, "expires_at")?,
+        ends_at: time_of(row, "ends_at")?,
+        idle: Duration::from_millis(idle),
+        user_agent: row.try_get("user_agent")?,
+        state,
+    })
+}
+
+/// Reads a record for a list, which leaves out what cannot be read.
+pub(super) fn record_if_readable(row: &SqliteRow) -> Option<SessionRecord> {
+    match record_of(row) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::error!(error = %error, "a session is left out of a list");
+            None
+        }
+    }
+}
+
+/// Writes the state as it is read by [`record_of`].
+pub(super) fn state_text(state: &SessionState) -> Result<String, StoreError> {
+    serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+/// What an operation adds to the totals; written by [`Tally::count`] in the operation's own transaction.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    started: [i64; 4],
+    ended: [[i64; 6]; 4],
+}
+
+impl Tally {
+    pub(super) const fn start(&mut self, role: Role) {
+        self.started[role.index()] += 1;
+    }
+
+    /// A live session that goes on under another role.
+    pub(super) const fn change_role(&mut self, from: Role, to: Role) {
+        self.end(from, EndReason::RoleChanged);
+        self.start(to);
+    }
+
+    const fn end(&mut self, role: Role, reason: EndReason) {
+        self.ended[role.index()][reason.index()] += 1;
+    }
+
+    /// Takes deleted rows as ends at `now`: for `reason`, or for their expiry where that came first.
+    ///
+    /// A row without a readable name is ended and counted like any other, or it would keep the reaper busy for ever,
+    /// but it cannot be handed to anyone.
+    pub(super) fn end_all(
+        &mut self,
+        rows: &[SqliteRow],
+        now: Timestamp,
+        reason: EndReason,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let mut ends = Vec::with_capacity(rows.len());
+        for row in rows {
+            let role = role_of(row)?;
+            let (reason, ended_at) = fate_of(row, now, reason)?;
+            self.end(role, reason);
+            let id: Option<String> = row.try_get("id").ok();
+            let Some((id, user_id)) = id.and_then(|id| id.parse().ok()).zip(user_id_of(row).ok())
+            else {
+                tracing::error!("a session ended whose record cannot be read");
+                continue;
+            };
+            ends.push(Ended {
+                id,
+                user_id,
+                role,
+                reason,
+                lasted: ended_at.since(time_of(row, "created_at")?),
+            });
+        }
+        Ok(ends)
+    }
+
+    /// Adds everything to the totals.
+    pub(super) async fn count(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        for role in Role::ALL {
+            let (started, ended) = (self.started[role.index()], self.ended[role.index()]);
+            if started == 0 && ended.iter().all(|n| *n == 0) {
+                continue;
+            }
+            let mut count = sqlx::query(sql::COUNT).bind(role as u8).bind(started);
+            for n in ended {
+                count = count.bind(n);
+            }
+            count.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the four rows of the census.
+pub(super) fn census_of(rows: &[SqliteRow]) -> Result<Census, StoreError> {
+    let mut census = Census::default();
+    for (role, row) in rows.iter().enumerate() {
+        let at = role_of(row)?.index();
+        if at != role {
+            return Err(StoreError::Corrupt("session_tallies.role"));
+        }
+        census.expired[at] = row.try_get("expired_sessions")?;
+        census.sessions[at] = less(row, "sessions", "expired_sessions")?;
+        census.users[at] = less(row, "users", "expired_users")?;
+        census.totals.started[at] = row.try_get("started")?;
+        for reason in EndReason::ALL {
+            census.totals.ended[at][reason.index()] = row.try_get(reason.as_str())?;
+        }
+    }
+    if rows.len() == Role::ALL.len() {
+        Ok(census)
+    } else {
+        Err(StoreError::Corrupt("session_tallies"))
+    }
+}
+
+fn less(row: &SqliteRow, all: &str, expired: &str) -> Result<u64, StoreError> {
+    let (all, expired): (u64, u64) = (row.try_get(all)?, row.try_get(expired)?);
+    all.checked_sub(expired)
+        .ok_or(StoreError::Corrupt("session_tallies"))
+}
+
+/// Why and when a session ended that was ended at `now` for `reason`, or had expired before.
+fn fate_of(
+    row: &SqliteRow,
+    now: Timestamp,
+    reason: EndReason,
+) -> Result<(EndReason, Timestamp), StoreError> {
+    let expires_at = time_of(row, "expires_at")?;
+    if expires_at > now {
+        return Ok((reason, now));
+    }
+    let at_greatest_age = expires_at >= time_of(row, "ends_at")?;
+    let expiry = if at_greatest_age {
+        EndReason::Absolute
+    } else {
+        EndReason::Idle
+    };
+    Ok((expiry, expires_at))
+}
+
+pub(super) fn role_of(row: &SqliteRow) -> Result<Role, StoreError> {
+    let role: u8 = row.try_get("role")?;
+    Role::from_index(role.into()).ok_or(StoreError::Corrupt("session.role"))
+}
+
+fn user_id_of(row: &SqliteRow) -> Result<UserId, StoreError> {
+    let id: String = row.try_get("user_id")?;
+    id.parse()
+        .map_err(|_| StoreError::Corrupt("session.user_id"))
+}
+
+fn time_of(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+    Ok(Timestamp::from_millis(row.try_get(column)?))
+}

@@ -1,0 +1,129 @@
+//! The statements on sessions. `?1` is what is looked for and `?2` the present moment, wherever both occur.
+
+/// What a record is read from. By name and not `*`: a newer process may have added columns.
+macro_rules! record {
+    () => {
+        "id, user_id, username, role, created_at, last_seen_at, expires_at, ends_at, idle, \
+         user_agent, state"
+    };
+}
+
+/// What the end of a session is told from.
+macro_rules! end {
+    () => {
+        "id, user_id, role, created_at, expires_at, ends_at"
+    };
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", record!(), " FROM sessions ", $rest)
+    };
+}
+
+macro_rules! delete {
+    ($rest:literal) => {
+        concat!("DELETE FROM sessions ", $rest, " RETURNING ", end!())
+    };
+}
+
+pub(super) const INSERT: &str = concat!(
+    "INSERT INTO sessions (",
+    record!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+);
+
+pub(super) const LOAD: &str = select!("WHERE id = ?1 AND expires_at > ?2");
+
+/// `?3`: the new expiry, before it is cut at the absolute one. `?4`: the least step.
+pub(super) const TOUCH: &str = concat!(
+    "UPDATE sessions SET expires_at = min(?3, ends_at), last_seen_at = ?2 \
+     WHERE id = ?1 AND expires_at > ?2 AND min(?3, ends_at) - expires_at >= ?4 RETURNING ",
+    record!()
+);
+
+pub(super) const UPDATE: &str = "UPDATE sessions SET state = ?3 WHERE id = ?1 AND expires_at > ?2";
+
+/// The live sessions of a user, oldest first, with their roles.
+pub(super) const LIVE_OF_USER: &str =
+    "SELECT seq, role FROM sessions WHERE user_id = ?1 AND expires_at > ?2 ORDER BY seq";
+
+/// `?3`: the new role of the user's live sessions.
+pub(super) const MOVE: &str =
+    "UPDATE sessions SET role = ?3 WHERE user_id = ?1 AND expires_at > ?2 AND role <> ?3";
+
+pub(super) const END: &str = delete!("WHERE id = ?1");
+
+/// `?1`: the place in the order of starts.
+pub(super) const EVICT: &str = delete!("WHERE seq = ?1");
+
+/// `?2`: the session to keep, or null.
+pub(super) const END_USER: &str = delete!("WHERE user_id = ?1 AND id IS NOT ?2");
+
+pub(super) const LIST_USER: &str =
+    select!("WHERE user_id = ?1 AND expires_at > ?2 ORDER BY seq DESC");
+
+/// `?1`: the id after which the page begins, or the empty text.
+pub(super) const PAGE: &str = select!("WHERE id > ?1 AND expires_at > ?2 ORDER BY id");
+
+/// `?3`: the role.
+pub(super) const PAGE_OF_ROLE: &str =
+    select!("WHERE role = ?3 AND id > ?1 AND expires_at > ?2 ORDER BY id");
+
+/// `?3`: the user. `?4`: the role, or null for any. A user has few: the plus keeps the walk over all ids away.
+pub(super) const PAGE_OF_USER: &str = select!(
+    "WHERE user_id = ?3 AND +id > ?1 AND expires_at > ?2 AND (?4 IS NULL OR role = ?4) ORDER BY +id"
+);
+
+/// `?1`: the present moment.
+pub(super) const ANY_EXPIRED: &str =
+    "SELECT EXISTS (SELECT 1 FROM sessions WHERE role IN (0, 1, 2, 3) AND expires_at <= ?1)";
+
+/// `?1`: the present moment. `?2`: how many at most.
+pub(super) const REAP: &str = delete!(
+    "WHERE seq IN (SELECT seq FROM sessions \
+     WHERE role IN (0, 1, 2, 3) AND expires_at <= ?1 LIMIT ?2)"
+);
+
+/// Adds to the totals of one role, `?1`: starts, then ends in the order of `EndReason`.
+pub(super) const COUNT: &str = "UPDATE session_tallies SET started = started + ?2, \
+     logout = logout + ?3, idle = idle + ?4, absolute = absolute + ?5, revoked = revoked + ?6, \
+     evicted = evicted + ?7, role_changed = role_changed + ?8 WHERE role = ?1";
+
+/// One row per role. `?1`: the present moment. One statement, so all of it is read from one state of the file.
+pub(super) const CENSUS: &str = "SELECT role, sessions, users, started, \
+     logout, idle, absolute, revoked, evicted, role_changed, \
+     (SELECT count(*) FROM sessions WHERE sessions.role = session_tallies.role \
+      AND sessions.expires_at <= ?1) AS expired_sessions, \
+     (SELECT count(*) FROM session_users WHERE session_users.role = session_tallies.role \
+      AND session_users.expires_at <= ?1) AS expired_users \
+     FROM session_tallies ORDER BY role";
+
+pub(super) const PING: &str = "SELECT count(*) FROM session_tallies";
+
+#[cfg(test)]
+mod tests {
+    use super::{super::plans::assert_indexed, *};
+
+    #[tokio::test]
+    async fn no_statement_reads_the_whole_table() {
+        assert_indexed(&[
+            LOAD,
+            TOUCH,
+            UPDATE,
+            LIVE_OF_USER,
+            MOVE,
+            END,
+            EVICT,
+            END_USER,
+            LIST_USER,
+            PAGE,
+            PAGE_OF_ROLE,
+            PAGE_OF_USER,
+            ANY_EXPIRED,
+            REAP,
+            CENSUS,
+        ])
+        .await;
+    }
+}

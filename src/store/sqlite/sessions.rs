@@ -1,0 +1,379 @@
+//! Sessions in SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sqlx::{Row, SqliteConnection};
+
+use super::{
+    SqliteFile,
+    session_rows::{Tally, census_of, record_if_readable, record_of, role_of, state_text},
+    session_sql as sql,
+};
+use crate::{
+    accounts::{Role, UserId},
+    clock::Timestamp,
+    error::StoreError,
+    sessions::{
+        Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
+        SessionRepository, SessionState,
+    },
+};
+
+/// Sessions in the embedded file.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct SqliteSessions {
+    file: SqliteFile,
+}
+
+impl SqliteSessions {
+    /// The sessions of this file.
+    pub(in crate::store) const fn new(file: SqliteFile) -> Self {
+        Self { file }
+    }
+
+    /// The record of a session that begins now.
+    fn begin(&self, new: NewSession) -> SessionRecord {
+        let now = self.file.now();
+        let ends_at = now.plus(new.lifetime);
+        SessionRecord {
+            id: new.id,
+            user_id: new.user_id,
+            username: new.username,
+            role: new.role,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: now.plus(new.idle).min(ends_at),
+            ends_at,
+            idle: new.idle,
+            user_agent: new.user_agent,
+            state: new.state,
+        }
+    }
+
+    async fn load_from(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let row = sqlx::query(sql::LOAD)
+            .bind(id.as_str().to_owned())
+            .bind(self.file.now().as_millis())
+            .fetch_optional(connection)
+            .await?;
+        row.as_ref().map(record_of).transpose()
+    }
+}
+
+#[async_trait]
+impl SessionRepository for SqliteSessions {
+    async fn create(
+        &self,
+        session: NewSession,
+        max_per_user: u32,
+    ) -> Result<(SessionRecord, Vec<Ended>), StoreError> {
+        let state = state_text(&session.state)?;
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                // The time is taken with the lock in hand: it may have been waited for.
+                let record = self.begin(session);
+                let now = record.created_at;
+                let mut tally = Tally::default();
+                let others = live_of_user(&mut transaction, record.user_id, now).await?;
+                insert(&mut transaction, &record, state).await?;
+                tally.start(record.role);
+                let (user, role) = (record.user_id, record.role);
+                move_live(&mut transaction, user, role, now, &others, &mut tally).await?;
+                // The new one stays in any case.
+                let room = usize::try_from(max_per_user.max(1) - 1).unwrap_or(usize::MAX);
+                let mut evicted = Vec::new();
+                for (oldest, _) in &others[..others.len().saturating_sub(room)] {
+                    let rows = sqlx::query(sql::EVICT)
+                        .bind(oldest)
+                        .fetch_all(&mut *transaction)
+                        .await?;
+                    evicted.extend(tally.end_all(&rows, now, EndReason::Evicted)?);
+                }
+                tally.count(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok((record, evicted))
+            })
+            .await
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut connection = self.file.reader().await?;
+                self.load_from(&mut connection, id).await
+            })
+            .await
+    }
+
+    async fn touch(
+        &self,
+        id: &SessionId,
+        idle: Duration,
+        step: Duration,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        // Never backwards, and never a write that changes nothing.
+        let step = step.max(Duration::from_millis(1));
+        self.file
+            .in_time(async {
+                let mut connection = self.file.writer().await?;
+                let now = self.file.now();
+                // All rows: a statement that is not run to its end would hide that its commit failed.
+                let rows = sqlx::query(sql::TOUCH)
+                    .bind(id.as_str().to_owned())
+                    .bind(now.as_millis())
+                    .bind(now.plus(idle).as_millis())
+                    .bind(i64::try_from(step.as_millis()).unwrap_or(i64::MAX))
+                    .fetch_all(&mut *connection)
+                    .await?;
+                match rows.first() {
+                    Some(row) => record_of(row).map(Some),
+                    None => self.load_from(&mut connection, id).await,
+                }
+            })
+            .await
+    }
+
+    async fn update(&self, id: &SessionId, state: &SessionState) -> Result<bool, StoreError> {
+        let state = state_text(state)?;
+        self.file
+            .in_time(async {
+                let mut connection = self.file.writer().await?;
+                let updated = sqlx::query(sql::UPDATE)
+                    .bind(id.as_str().to_owned())
+                    .bind(self.file.now().as_millis())
+                    .bind(state)
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(updated.rows_affected() > 0)
+            })
+            .await
+    }
+
+    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let rows = sqlx::query(sql::END)
+                    .bind(id.as_str().to_owned())
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let mut tally = Tally::default();
+                let ended = tally.end_all(&rows, self.file.now(), reason)?;
+                tally.count(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(ended.into_iter().next())
+            })
+            .await
+    }
+
+    async fn end_user(
+        &self,
+        user: UserId,
+        reason: EndReason,
+        keep: Option<&SessionId>,
+    ) -> Result<Vec<Ended>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let rows = sqlx::query(sql::END_USER)
+                    .bind(user.to_string())
+                    .bind(keep.map(|id| id.as_str().to_owned()))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let mut tally = Tally::default();
+                let ended = tally.end_all(&rows, self.file.now(), reason)?;
+                tally.count(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(ended)
+            })
+            .await
+    }
+
+    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let now = self.file.now();
+                let live = live_of_user(&mut transaction, user, now).await?;
+                let mut tally = Tally::default();
+                let moved = move_live(&mut transaction, user, role, now, &live, &mut tally).await?;
+                tally.count(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(moved)
+            })
+            .await
+    }
+
+    async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut connection = self.file.reader().await?;
+                let rows = sqlx::query(sql::LIST_USER)
+                    .bind(user.to_string())
+                    .bind(self.file.now().as_millis())
+                    .fetch_all(&mut *connection)
+                    .await?;
+                Ok(rows.iter().filter_map(record_if_readable).collect())
+            })
+            .await
+    }
+
+    async fn page(
+        &self,
+        filter: SessionFilter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let page = match filter {
+            SessionFilter { user: Some(_), .. } => sql::PAGE_OF_USER,
+            SessionFilter { role: Some(_), .. } => sql::PAGE_OF_ROLE,
+            SessionFilter { .. } => sql::PAGE,
+        };
+        // No id comes before the empty text.
+        let after = after.map_or_else(String::new, |id| id.as_str().to_owned());
+        let role = filter.role.map(|role| role as u8);
+        self.file
+            .in_time(async {
+                let mut connection = self.file.reader().await?;
+                let now = self.file.now().as_millis();
+                let mut page = sqlx::query(page).bind(after).bind(now);
+                if let Some(user) = filter.user {
+                    page = page.bind(user.to_string()).bind(role);
+                } else if role.is_some() {
+                    page = page.bind(role);
+                }
+                // Row by row and no LIMIT: rows that cannot be read must not make this look like the last page.
+                let mut rows = page.fetch(&mut *connection);
+                let mut records = Vec::new();
+                while records.len() < limit {
+                    match rows.try_next().await? {
+                        Some(row) => records.extend(record_if_readable(&row)),
+                        None => break,
+                    }
+                }
+                Ok(records)
+            })
+            .await
+    }
+
+    async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
+        self.file
+            .in_time(async {
+                // Mostly there is nothing to do: then nobody has to wait for the lock.
+                let any_expired: bool = sqlx::query_scalar(sql::ANY_EXPIRED)
+                    .bind(self.file.now().as_millis())
+                    .fetch_one(&mut *self.file.reader().await?)
+                    .await?;
+                if !any_expired {
+                    return Ok(Vec::new());
+                }
+                let mut transaction = self.file.begin().await?;
+                let now = self.file.now();
+                let rows = sqlx::query(sql::REAP)
+                    .bind(now.as_millis())
+                    .bind(limit)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let mut tally = Tally::default();
+                let ended = tally.end_all(&rows, now, EndReason::Idle)?;
+                tally.count(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(ended)
+            })
+            .await
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.file
+            .in_time(async {
+                let mut connection = self.file.reader().await?;
+                let rows = sqlx::query(sql::CENSUS)
+                    .bind(self.file.now().as_millis())
+                    .fetch_all(&mut *connection)
+                    .await?;
+                census_of(&rows)
+            })
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.file
+            .in_time(async {
+                let mut connection = self.file.reader().await?;
+                sqlx::query(sql::PING).execute(&mut *connection).await?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The live sessions of a user, oldest first: their place in the order of starts, and their role.
+async fn live_of_user(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<(i64, Role)>, StoreError> {
+    let rows = sqlx::query(sql::LIVE_OF_USER)
+        .bind(user.to_string())
+        .bind(now.as_millis())
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("seq")?, role_of(row)?)))
+        .collect()
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    record: &SessionRecord,
+    state: String,
+) -> Result<(), StoreError> {
+    sqlx::query(sql::INSERT)
+        .bind(record.id.as_str().to_owned())
+        .bind(record.user_id.to_string())
+        .bind(record.username.as_str().to_owned())
+        .bind(record.role as u8)
+        .bind(record.created_at.as_millis())
+        .bind(record.last_seen_at.as_millis())
+        .bind(record.expires_at.as_millis())
+        .bind(record.ends_at.as_millis())
+        .bind(i64::try_from(record.idle.as_millis()).unwrap_or(i64::MAX))
+        .bind(record.user_agent.clone())
+        .bind(state)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Moves those of `live` to `role` that have another one. Returns how many.
+async fn move_live(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    role: Role,
+    now: Timestamp,
+    live: &[(i64, Role)],
+    tally: &mut Tally,
+) -> Result<u64, StoreError> {
+    let mut moved = 0;
+    for (_, from) in live.iter().filter(|(_, from)| *from != role) {
+        tally.change_role(*from, role);
+        moved += 1;
+    }
+    if moved > 0 {
+        sqlx::query(sql::MOVE)
+            .bind(user.to_string())
+            .bind(now.as_millis())
+            .bind(role as u8)
+            .execute(connection)
+            .await?;
+    }
+    Ok(moved)
+}
