@@ -46,6 +46,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
