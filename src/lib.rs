@@ -45,12 +45,14 @@
 //! | a command | `cli/` |
 
 pub mod accounts;
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod guard;
+pub mod http;
 pub mod login;
 pub mod sessions;
 pub mod store;

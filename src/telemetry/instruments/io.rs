@@ -46,6 +46,12 @@ impl RequestLabels {
             scheme: usize::from(https),
         }
     }
+
+    /// The method as a label value.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        METHODS[self.method]
+    }
 }
 
 /// Requests in flight, by method and scheme.

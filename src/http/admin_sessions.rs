@@ -1,0 +1,134 @@
+//! `/api/admin/sessions`, `/api/admin/users/{id}/sessions`: everybody's sessions.
+
+use actix_web::{HttpResponse, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    error::ApiError,
+    extract::{AdminPrincipal, Parameters, Rejection, Segment, page_size},
+    session::UserView,
+};
+use crate::{
+    accounts::{Role, UserId, Username},
+    sessions::{SessionFilter, SessionId, SessionRecord},
+};
+
+/// A page of live sessions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SessionPage)]
+pub(super) struct SessionPageView<'a> {
+    sessions: Vec<AnySessionView<'a>>,
+    /// The `cursor` of the next page; null after the last one.
+    #[schema(required)]
+    next_cursor: Option<&'a str>,
+}
+
+/// Somebody's live session.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AnySession)]
+pub(super) struct AnySessionView<'a> {
+    id: &'a str,
+    user: UserView<'a>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// Up to a minute before its last use.
+    #[schema(format = DateTime)]
+    last_seen_at: String,
+    /// When it ends if nobody uses it.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// What the client said it was; may be empty.
+    user_agent: &'a str,
+}
+
+impl<'a> From<&'a SessionRecord> for AnySessionView<'a> {
+    fn from(record: &'a SessionRecord) -> Self {
+        Self {
+            id: record.id.as_str(),
+            user: record.into(),
+            created_at: record.created_at.to_rfc3339(),
+            last_seen_at: record.last_seen_at.to_rfc3339(),
+            expires_at: record.expires_at.to_rfc3339(),
+            user_agent: &record.user_agent,
+        }
+    }
+}
+
+/// List live sessions
+#[utoipa::path(
+    get, path = "/api/admin/sessions", operation_id = "listSessions", tag = "admin", security(("session" = [])),
+    params(
+        ("role" = Option<String>, Query, description = "Only sessions that have this role"),
+        ("user" = Option<String>, Query, description = "Only sessions of the user with this id or name"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 by default"),
+    ),
+    responses((status = 200, description = "A page", body = SessionPageView)),
+)]
+pub(super) async fn list(
+    api: Data<Api>,
+    _: AdminPrincipal,
+    parameters: Parameters,
+) -> Result<HttpResponse, ApiError> {
+    let [role, user, cursor, limit] = parameters.named(["role", "user", "cursor", "limit"])?;
+    let limit = page_size(limit.as_deref())?;
+    let role = role.map(|it| it.parse::<Role>()).transpose();
+    let role = role.map_err(|error| Rejection::Parameter(format!("role: {error}")))?;
+    let after = cursor.map(|it| it.parse::<SessionId>()).transpose();
+    let after = after.map_err(|_| Rejection::Parameter("cursor is none of ours".into()))?;
+    let user = match user {
+        None => None,
+        Some(text) => match find_user(&api, &text).await? {
+            // A name that belongs to nobody has no sessions.
+            None => return Ok(page(&[], None)),
+            found => found,
+        },
+    };
+    let filter = SessionFilter { role, user };
+    // One more than fits says whether there is a next page.
+    let mut records = api.sessions.page(filter, after.as_ref(), limit + 1).await?;
+    let more = records.len() > limit as usize;
+    records.truncate(limit as usize);
+    let next = records.last().filter(|_| more);
+    Ok(page(&records, next.map(|last| last.id.as_str())))
+}
+
+async fn find_user(api: &Api, text: &str) -> Result<Option<UserId>, ApiError> {
+    if let Ok(id) = text.parse() {
+        return Ok(Some(id));
+    }
+    let name = text.parse::<Username>();
+    let name = name.map_err(|_| Rejection::Parameter("user is no id and no user name".into()))?;
+    let account = api.accounts.find_by_username(&name).await?;
+    Ok(account.map(|account| account.user.id))
+}
+
+fn page(records: &[SessionRecord], next_cursor: Option<&str>) -> HttpResponse {
+    HttpResponse::Ok().json(SessionPageView {
+        sessions: records.iter().map(Into::into).collect(),
+        next_cursor,
+    })
+}
+
+/// End all sessions of a user
+#[utoipa::path(
+    delete, path = "/api/admin/users/{id}/sessions", operation_id = "endSessionsOfUser", tag = "admin", security(("session" = [])),
+    params(("id" = String, Path, description = "The id of a user")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 404, description = "There is no such user"),
+    ),
+)]
+pub(super) async fn end_all_of_user(
+    api: Data<Api>,
+    _: AdminPrincipal,
+    Segment(id): Segment<UserId>,
+) -> Result<HttpResponse, ApiError> {
+    if api.accounts.find(id).await?.is_none() {
+        return Err(Rejection::NotFound.into());
+    }
+    api.sessions.end_user(id, None).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

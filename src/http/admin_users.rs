@@ -1,0 +1,207 @@
+//! `/api/admin/users`: accounts, for superusers.
+
+use actix_web::{HttpResponse, http::header, web::Data};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    error::ApiError,
+    extract::{Body, JsonBody, Parameters, Rejection, Segment, SuperPrincipal, page_size, secret},
+    session::RoleName,
+};
+use crate::accounts::{AccountChange, Role, User, UserId};
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub(super) struct AccountView<'a> {
+    #[schema(value_type = String, format = "uuid")]
+    id: UserId,
+    username: &'a str,
+    #[schema(value_type = RoleName)]
+    role: Role,
+    /// True where it may not log in.
+    disabled: bool,
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+impl<'a> From<&'a User> for AccountView<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.as_str(),
+            role: user.role,
+            disabled: user.disabled,
+            created_at: user.created_at.to_rfc3339(),
+        }
+    }
+}
+
+/// A page of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountPage)]
+pub(super) struct AccountPageView<'a> {
+    /// The oldest first.
+    users: Vec<AccountView<'a>>,
+    /// The `cursor` of the next page; null after the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// An account to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewAccount)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewAccountBody {
+    #[schema(min_length = 1, max_length = 64)]
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
+    password: SecretString,
+    /// `user` where it is left out.
+    #[schema(value_type = Option<RoleName>)]
+    role: Option<String>,
+}
+
+impl Body for NewAccountBody {
+    const EXPECTED: &'static str =
+        r#"{"username": string, "password": string, "role": string (may be left out)}"#;
+}
+
+/// What to change of an account; at least one of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AccountChange)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountChangeBody {
+    #[schema(value_type = Option<RoleName>)]
+    role: Option<String>,
+    disabled: Option<bool>,
+}
+
+impl Body for AccountChangeBody {
+    const EXPECTED: &'static str =
+        r#"{"role": string, "disabled": boolean} with at least one of them"#;
+}
+
+fn role_of(text: &str) -> Result<Role, Rejection> {
+    text.parse()
+        .map_err(|error: crate::accounts::UnknownRole| Rejection::Value(format!("role: {error}")))
+}
+
+/// List accounts
+#[utoipa::path(
+    get, path = "/api/admin/users", operation_id = "listAccounts", tag = "admin", security(("session" = [])),
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 by default"),
+    ),
+    responses((status = 200, description = "A page", body = AccountPageView)),
+)]
+pub(super) async fn list(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    parameters: Parameters,
+) -> Result<HttpResponse, ApiError> {
+    let [cursor, limit] = parameters.named(["cursor", "limit"])?;
+    let limit = page_size(limit.as_deref())?;
+    let after = cursor.map(|it| it.parse::<UserId>()).transpose();
+    let after = after.map_err(|_| Rejection::Parameter("cursor is none of ours".into()))?;
+    // One more than fits says whether there is a next page.
+    let mut users = api.accounts.list(after, limit + 1).await?;
+    let more = users.len() > limit as usize;
+    users.truncate(limit as usize);
+    let next = users.last().filter(|_| more);
+    Ok(HttpResponse::Ok().json(AccountPageView {
+        next_cursor: next.map(|last| last.id.to_string()),
+        users: users.iter().map(Into::into).collect(),
+    }))
+}
+
+/// Make an account
+#[utoipa::path(
+    post, path = "/api/admin/users", operation_id = "createAccount", tag = "admin", security(("session" = [])), request_body = NewAccountBody,
+    responses(
+        (status = 201, description = "Made", body = AccountView,
+            headers(("Location" = String, description = "Where the account can be changed and deleted"))),
+        (status = 409, description = "The user name is taken"),
+        (status = 422, description = "The name or the role is none, or the password too weak; the detail says what"),
+    ),
+)]
+pub(super) async fn create(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    JsonBody(body): JsonBody<NewAccountBody>,
+) -> Result<HttpResponse, ApiError> {
+    let role = body.role.as_deref().map_or(Ok(Role::User), role_of)?;
+    let user = api
+        .registrar
+        .register(&body.username, role, body.password)
+        .await?;
+    let location = format!("/api/admin/users/{}", user.id);
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .json(AccountView::from(&user)))
+}
+
+/// Change an account's role, disable or enable it
+///
+/// Reaches its live sessions at once: a new role moves them, disabling ends them.
+#[utoipa::path(
+    patch, path = "/api/admin/users/{id}", operation_id = "changeAccount", tag = "admin", security(("session" = [])),
+    request_body = AccountChangeBody, params(("id" = String, Path, description = "The id of a user")),
+    responses(
+        (status = 200, description = "As it is now", body = AccountView),
+        (status = 404, description = "There is no such user"),
+        (status = 409, description = "It is the last superuser"),
+        (status = 422, description = "The role is none"),
+    ),
+)]
+pub(super) async fn change(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    Segment(id): Segment<UserId>,
+    JsonBody(body): JsonBody<AccountChangeBody>,
+) -> Result<HttpResponse, ApiError> {
+    let change = AccountChange {
+        role: body.role.as_deref().map(role_of).transpose()?,
+        disabled: body.disabled,
+    };
+    if change == AccountChange::default() {
+        return Err(Rejection::Malformed {
+            expected: AccountChangeBody::EXPECTED,
+            line: 1,
+            column: 1,
+        }
+        .into());
+    }
+    let user = api.sessions.change_account(id, change).await?;
+    let user = user.ok_or(Rejection::NotFound)?;
+    Ok(HttpResponse::Ok().json(AccountView::from(&user)))
+}
+
+/// Delete an account
+///
+/// Its sessions end.
+#[utoipa::path(
+    delete, path = "/api/admin/users/{id}", operation_id = "deleteAccount", tag = "admin", security(("session" = [])),
+    params(("id" = String, Path, description = "The id of a user")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, description = "There is no such user"),
+        (status = 409, description = "It is the last superuser"),
+    ),
+)]
+pub(super) async fn delete(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    Segment(id): Segment<UserId>,
+) -> Result<HttpResponse, ApiError> {
+    if api.sessions.delete_account(id).await? {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(Rejection::NotFound.into())
+    }
+}

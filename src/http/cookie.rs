@@ -1,0 +1,117 @@
+//! The session cookie: its name, its attributes, its key.
+
+use std::fmt;
+
+use actix_web::cookie::{Cookie, Key, SameSite};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+/// Over https: the prefix makes browsers refuse the cookie from anyone but this host, over anything but TLS.
+const SECURE_NAME: &str = "__Host-skriptoteket";
+/// Over plain http, where browsers refuse `Secure` cookies; only on loopback.
+const PLAIN_NAME: &str = "skriptoteket";
+
+/// How the session cookie looks and how it is encrypted. Cheap to clone.
+#[derive(Clone)]
+pub struct CookieSettings {
+    secure: bool,
+    key: Key,
+}
+
+impl fmt::Debug for CookieSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieSettings")
+            .field("secure", &self.secure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CookieSettings {
+    /// Cookies encrypted under keys made from `key`, for the origin that browsers see: `Secure` unless it is plain http.
+    #[must_use]
+    pub fn new(key: &SecretString, public_url: &Url) -> Self {
+        Self {
+            secure: public_url.scheme() != "http",
+            key: derive(key.expose_secret().as_bytes()),
+        }
+    }
+
+    /// The cookie's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        if self.secure { SECURE_NAME } else { PLAIN_NAME }
+    }
+
+    /// Whether it goes over https only.
+    #[must_use]
+    pub const fn secure(&self) -> bool {
+        self.secure
+    }
+
+    /// What encrypts it.
+    pub(super) fn key(&self) -> Key {
+        self.key.clone()
+    }
+
+    /// A cookie that takes the session cookie away.
+    pub(super) fn removal(&self) -> Cookie<'static> {
+        let mut cookie = Cookie::build(self.name(), "")
+            .path("/")
+            .secure(self.secure)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .finish();
+        cookie.make_removal();
+        cookie
+    }
+}
+
+/// 64 bytes from key material of any length, for this purpose alone: the same material also keys the login guard.
+fn derive(material: &[u8]) -> Key {
+    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+    block[..32].copy_from_slice(&Sha256::digest(material));
+    let expand = |label: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new(&block);
+        mac.update(label);
+        mac.finalize().into_bytes()
+    };
+    let mut key = [0; 64];
+    key[..32].copy_from_slice(&expand(b"skriptoteket session cookie 1"));
+    key[32..].copy_from_slice(&expand(b"skriptoteket session cookie 2"));
+    Key::from(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str, key: &str) -> CookieSettings {
+        CookieSettings::new(&key.into(), &url.parse().unwrap())
+    }
+
+    #[test]
+    fn https_has_the_host_prefix_and_what_it_demands() {
+        let removal = settings("https://login.example", "k").removal();
+        assert_eq!(removal.name(), "__Host-skriptoteket");
+        assert_eq!(removal.secure(), Some(true));
+        assert_eq!((removal.path(), removal.domain()), (Some("/"), None));
+    }
+
+    #[test]
+    fn plain_http_is_not_secure_and_has_no_prefix() {
+        let plain = settings("http://127.0.0.1:8080", "k");
+        assert_eq!((plain.name(), plain.secure()), ("skriptoteket", false));
+        assert_ne!(plain.removal().secure(), Some(true));
+    }
+
+    #[test]
+    fn other_key_material_gives_another_key_and_none_is_shown() {
+        let key = |material: &str| settings("https://a.example", material).key();
+        assert_eq!(key("one").master(), key("one").master());
+        assert_ne!(key("one").master(), key("two").master());
+        let shown = format!("{:?}", settings("https://a.example", "material"));
+        assert!(!shown.contains("material"), "{shown}");
+    }
+}

@@ -1,0 +1,80 @@
+//! One request while it is answered: what the layers tell each other about it.
+//!
+//! actix-session's store sees neither the request nor the response, so what it finds (the session, a failing store) and
+//! what it is given (the key of a new session) cannot travel with them. A task-local does: it costs no allocation and no
+//! look-up, and it goes when the request goes.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::extract::Perimeter;
+use crate::{
+    error::StoreError,
+    sessions::{SessionKey, SessionRecord},
+};
+
+tokio::task_local! {
+    static CURRENT: Exchange;
+}
+
+/// What is known of the request that is being answered.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// Whose word is taken for where it comes from.
+    pub(super) perimeter: Arc<Perimeter>,
+    /// The pattern that the router matched.
+    pub(super) route: Cell<Option<&'static str>>,
+    /// The live session of the cookie.
+    pub(super) session: RefCell<Option<Rc<SessionRecord>>>,
+    /// The key of a session that was started for this request and that its cookie is to carry.
+    pub(super) issued: RefCell<Option<SessionKey>>,
+    /// The session has been ended already: there is nothing left to delete.
+    pub(super) ended: Cell<bool>,
+    /// What is to become of the session cookie that actix-session sets.
+    pub(super) cookie: Cell<Option<CookieFate>>,
+    /// Why a store did not answer the session middleware.
+    pub(super) fault: RefCell<Option<StoreError>>,
+}
+
+/// What is to become of the `Set-Cookie` of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CookieFate {
+    pub(super) name: &'static str,
+    /// How long the browser keeps it; `None` takes it out of the answer.
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Exchange {
+    /// An exchange that has just begun.
+    pub(super) const fn new(perimeter: Arc<Perimeter>) -> Self {
+        Self {
+            perimeter,
+            route: Cell::new(None),
+            session: RefCell::new(None),
+            issued: RefCell::new(None),
+            ended: Cell::new(false),
+            cookie: Cell::new(None),
+            fault: RefCell::new(None),
+        }
+    }
+
+    /// Runs `work` as the answer to this request.
+    pub(super) async fn during<F: Future>(self, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
+    /// Reads the exchange under way; `None` outside a [`RequestLayer`](super::RequestLayer).
+    pub(super) fn current<T>(read: impl FnOnce(&Self) -> T) -> Option<T> {
+        CURRENT.try_with(read).ok()
+    }
+
+    /// The live session of the request under way.
+    pub(super) fn session() -> Option<Rc<SessionRecord>> {
+        Self::current(|it| it.session.borrow().clone()).flatten()
+    }
+}

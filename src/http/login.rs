@@ -1,0 +1,104 @@
+//! `/api/login` and `/api/logout`.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    error::ApiError,
+    exchange::Exchange,
+    extract::{Body, Client, JsonBody, SameSite, secret},
+    session::{LoggedInView, UserView},
+    session_store,
+};
+use crate::login::{Caller, Credentials};
+
+/// A name and a password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Credentials)]
+pub(super) struct LoginBody {
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+    /// True for a session that outlives the browser.
+    #[serde(default)]
+    remember_me: bool,
+}
+
+impl Body for LoginBody {
+    const EXPECTED: &'static str =
+        r#"{"username": string, "password": string, "remember_me": boolean (may be left out)}"#;
+}
+
+/// Log in
+///
+/// Answers alike, and as slowly, for an unknown user, a wrong password and a disabled account. A session that the
+/// client had before ends.
+#[utoipa::path(
+    post, path = "/api/login", operation_id = "logIn", tag = "session", request_body = LoginBody,
+    responses(
+        (status = 200, description = "Logged in; the session cookie is set", body = LoggedInView,
+            headers(("Set-Cookie" = String, description = "The session cookie"))),
+        (status = 401, description = "The user name or the password is wrong"),
+        (status = 429, description = "Too many attempts, by this address or for this account"),
+    ),
+)]
+pub(super) async fn log_in(
+    api: Data<Api>,
+    client: Client,
+    session: Session,
+    JsonBody(body): JsonBody<LoginBody>,
+) -> Result<HttpResponse, ApiError> {
+    let credentials = Credentials {
+        username: body.username,
+        password: body.password,
+        remember_me: body.remember_me,
+    };
+    let caller = Caller {
+        address: client.address,
+        cross_site: client.cross_site,
+        user_agent: client.user_agent,
+        session: Exchange::session().map(|before| before.id.clone()),
+    };
+    let logged_in = api.login.login(credentials, caller).await?;
+    let (user, started) = (logged_in.user, logged_in.session);
+    let record = &started.record;
+    let view = UserView {
+        id: user.id,
+        username: user.username.as_str(),
+        role: user.role,
+    };
+    let response = HttpResponse::Ok().json(LoggedInView::new(view, record));
+    let age = record.ends_at.since(record.created_at);
+    let age = body.remember_me.then_some(age);
+    session_store::issue(&session, started.key, age, &api.cookie)
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    Ok(response)
+}
+
+/// Log out
+///
+/// Ends the session and takes the cookie away. Logging out twice is no error.
+#[utoipa::path(
+    post, path = "/api/logout", operation_id = "logOut", tag = "session", security((), ("session" = [])),
+    responses((status = 204, description = "Nobody is logged in here any more")),
+)]
+pub(super) async fn log_out(
+    api: Data<Api>,
+    _: SameSite,
+    session: Session,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let mut response = HttpResponse::NoContent();
+    if Exchange::session().is_some() {
+        // The session middleware ends it, and takes its cookie away.
+        session.purge();
+    } else if request.cookie(api.cookie.name()).is_some() {
+        response.cookie(api.cookie.removal());
+    }
+    Ok(response.finish())
+}

@@ -1,0 +1,259 @@
+//! What happens around every request: it is counted, traced, kept from crashing, and its answer made safe.
+
+use std::{
+    future::{Future, Ready, ready},
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_web::{
+    Error, HttpResponse,
+    body::{BoxBody, MessageBody},
+    cookie::{Cookie, time::Duration as CookieDuration},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    error::InternalError,
+    guard::{Guard, GuardContext},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use tracing::{Instrument, Span, field::Empty};
+
+use super::{
+    error::{ApiError, Panicked},
+    exchange::{CookieFate, Exchange},
+    extract::{Perimeter, over_https},
+    problem::{Kind, Problem},
+};
+use crate::telemetry::{
+    instruments::{HttpMetrics, RequestLabels},
+    tracing::remote_parent,
+};
+
+/// Headers of every answer. It is data, never a page: nothing in it may be run, framed, guessed at or kept.
+static SAFETY: [(HeaderName, HeaderValue); 4] = [
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+];
+
+/// The outermost layer of an application: metrics, span, panics, problems, cookies, headers.
+///
+/// * Every answered request is counted once, by method, matched pattern (see [`matched`]), status and scheme. One whose
+///   client went away is in flight until then and leaves no duration.
+/// * A panic becomes a 500 that tells nothing, a store that does not answer the session middleware a 503.
+/// * Error answers that the framework makes by itself (empty, or plain text) become `application/problem+json`.
+///
+/// Cheap to clone; the metrics are made once and shared by all workers.
+#[derive(Clone, Debug)]
+pub struct RequestLayer {
+    metrics: HttpMetrics,
+    perimeter: Arc<Perimeter>,
+}
+
+impl RequestLayer {
+    /// A layer that counts into `metrics` and believes what `perimeter` allows.
+    #[must_use]
+    pub fn new(metrics: HttpMetrics, perimeter: Perimeter) -> Self {
+        Self {
+            metrics,
+            perimeter: Arc::new(perimeter),
+        }
+    }
+}
+
+/// A guard that lets everything pass and notes the pattern of the resource it guards, for metrics and spans.
+///
+/// The router asks it when the path has matched. That is the one moment at which the pattern can be had without being
+/// looked up again, and before anything below can fail.
+#[must_use]
+pub fn matched(pattern: &'static str) -> impl Guard {
+    move |_: &GuardContext<'_>| {
+        Exchange::current(|exchange| exchange.route.set(Some(pattern)));
+        true
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for RequestLayer
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type InitError = ();
+    type Transform = Layered<S>;
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(Layered {
+            service: Rc::new(service),
+            layer: self.clone(),
+        }))
+    }
+}
+
+/// A service inside a [`RequestLayer`].
+#[derive(Debug)]
+pub struct Layered<S> {
+    service: Rc<S>,
+    layer: RequestLayer,
+}
+
+impl<S, B> Service<ServiceRequest> for Layered<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+
+    forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let service = Rc::clone(&self.service);
+        let exchange = Exchange::new(Arc::clone(&self.layer.perimeter));
+        let metrics = self.layer.metrics.clone();
+        Box::pin(exchange.during(async move {
+            let labels = labels(&request);
+            let timer = metrics.request_started(labels);
+            let span = span(&request, labels);
+            let answer = answer(async { service.call(request).await });
+            let mut answer = answer.instrument(span.clone()).await;
+            let status = finish(&mut answer);
+            let route = Exchange::current(|exchange| exchange.route.get()).flatten();
+            span.record("http.response.status_code", status.as_u16());
+            if let Some(route) = route {
+                span.record("http.route", route);
+            }
+            timer.finish(route, status.as_u16());
+            match answer {
+                Answer::Whole(response) => Ok(response),
+                // Without the request no service response can be made: the server takes this one as it is.
+                Answer::Bare(response) => {
+                    Err(InternalError::from_response("an error answer", response).into())
+                }
+            }
+        }))
+    }
+}
+
+/// An answer, with or without the request that it belongs to.
+enum Answer {
+    Whole(ServiceResponse<BoxBody>),
+    Bare(HttpResponse<BoxBody>),
+}
+
+fn labels(request: &ServiceRequest) -> RequestLabels {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let headers = request.headers();
+    let https = Exchange::current(|it| over_https(&it.perimeter, peer, headers));
+    RequestLabels::new(request.method().as_str(), https.unwrap_or(false))
+}
+
+/// A span of closed values only: no path, no query, no address, nothing that the client wrote but the trace it is part
+/// of.
+fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
+    let span = tracing::debug_span!(
+        "http request",
+        otel.kind = "server",
+        http.request.method = labels.method(),
+        http.route = Empty,
+        http.response.status_code = Empty,
+    );
+    if !span.is_disabled() {
+        remote_parent(&span, |name| request.headers().get(name)?.to_str().ok());
+    }
+    span
+}
+
+/// Runs the application; whatever becomes of it is an answer.
+async fn answer<B: MessageBody + 'static>(
+    work: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+) -> Answer {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(response)) => Answer::Whole(as_problem(response.map_into_boxed_body())),
+        Ok(Err(error)) => Answer::Bare(failed(&error)),
+        Err(_) => Answer::Bare(ApiError::Internal(Panicked.into()).response()),
+    }
+}
+
+/// The answer to what a middleware failed with. (What handlers fail with has become a response before.)
+fn failed(error: &Error) -> HttpResponse {
+    let fault = Exchange::current(|exchange| exchange.fault.take()).flatten();
+    if let Some(fault) = fault {
+        return ApiError::Store(fault).response();
+    }
+    let status = error.as_response_error().status_code();
+    if status.is_server_error() {
+        tracing::error!(error = %error, "a middleware failed");
+    }
+    Problem::from(Kind::blank(status)).response()
+}
+
+/// Turns an error answer that the framework made into a problem. What has another media type was meant so.
+fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let media = response.headers().get(header::CONTENT_TYPE);
+    if media.is_some_and(|media| !media.as_bytes().starts_with(b"text/plain")) {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let problem = Problem::from(Kind::blank(status)).with_allow(allow);
+    response.into_response(problem.response())
+}
+
+/// What is done to every answer before it leaves.
+fn finish(answer: &mut Answer) -> StatusCode {
+    let (status, headers) = match answer {
+        Answer::Whole(response) => (response.status(), response.headers_mut()),
+        Answer::Bare(response) => (response.status(), response.headers_mut()),
+    };
+    for (name, value) in &SAFETY {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(fate) = Exchange::current(|exchange| exchange.cookie.get()).flatten() {
+        rewrite_cookie(headers, fate);
+    }
+    status
+}
+
+/// Gives the session cookie its age, or takes it out.
+///
+/// actix-session knows one age for all cookies and sets one whenever state was saved, so it cannot tell a remembered
+/// session from another one, and would make the former the latter at the first change of its state.
+fn rewrite_cookie(headers: &mut HeaderMap, fate: CookieFate) {
+    let cookies: Vec<HeaderValue> = headers.remove(header::SET_COOKIE).collect();
+    for value in cookies {
+        let parsed = value.to_str().ok().and_then(|it| Cookie::parse(it).ok());
+        let Some(mut cookie) = parsed.filter(|cookie| cookie.name() == fate.name) else {
+            headers.append(header::SET_COOKIE, value);
+            continue;
+        };
+        let Some(max_age) = fate.max_age else {
+            continue;
+        };
+        let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+        cookie.set_max_age(CookieDuration::seconds(seconds));
+        if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
+            headers.append(header::SET_COOKIE, value);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! HTTP: the contract as it is spoken. Handlers are thin; every rule they apply lives below.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | THE route table, the public listener |
+//! | `error` | THE match from errors to statuses |
+//! | `problem` | error answers as RFC 9457 has them |
+//! | `middleware` | what happens around every request |
+//! | `exchange` | what the layers tell each other about one request |
+//! | `session_store`, `cookie` | THE adapter to actix-session, and its cookie |
+//! | `extract` | what handlers take from a request, checked |
+//! | `login`, `session`, `sessions`, `password`, `admin_sessions`, `admin_users` | one file per resource |
+//! | `openapi` | the contract as a document |
+//! | `management` | the other listener: metrics and probes |
+
+mod admin_sessions;
+mod admin_users;
+mod cookie;
+mod error;
+mod exchange;
+mod extract;
+mod login;
+mod management;
+mod middleware;
+mod openapi;
+mod password;
+mod problem;
+mod session;
+mod session_store;
+mod sessions;
+
+pub use cookie::CookieSettings;
+pub use error::ApiError;
+pub use extract::{Origin, Perimeter, Principal, Rejection};
+pub use management::{Management, serve_management};
+pub use middleware::{Layered, RequestLayer, matched};
+pub use session_store::{SessionAdapter, session_middleware};
+
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpServer, Route,
+    dev::Server,
+    guard::GuardContext,
+    http::{Method, header::HeaderValue},
+    web::{self, Data, ServiceConfig, to},
+};
+use ipnet::IpNet;
+
+use crate::{
+    accounts::{AccountRepository, registration::Registrar},
+    login::LoginService,
+    sessions::Sessions,
+    telemetry::instruments::HttpMetrics,
+};
+
+/// THE route table: method, pattern, handler. Rows of one pattern stand together; what is asked most stands first,
+/// because the router goes through the patterns in this order.
+const ROUTES: &[Row] = &[
+    row(Method::GET, "/api/session", || to(session::show)),
+    row(Method::POST, "/api/login", || to(login::log_in)),
+    row(Method::POST, "/api/logout", || to(login::log_out)),
+    row(Method::GET, "/api/sessions", || to(sessions::list)),
+    row(Method::DELETE, "/api/sessions", || to(sessions::end_all)),
+    row(Method::DELETE, "/api/sessions/{id}", || to(sessions::end)),
+    row(Method::POST, "/api/password", || to(password::change)),
+    row(Method::GET, "/api/admin/sessions", || {
+        to(admin_sessions::list)
+    }),
+    row(Method::GET, "/api/admin/users", || to(admin_users::list)),
+    row(Method::POST, "/api/admin/users", || to(admin_users::create)),
+    row(Method::PATCH, "/api/admin/users/{id}", || {
+        to(admin_users::change)
+    }),
+    row(Method::DELETE, "/api/admin/users/{id}", || {
+        to(admin_users::delete)
+    }),
+    row(Method::DELETE, "/api/admin/users/{id}/sessions", || {
+        to(admin_sessions::end_all_of_user)
+    }),
+    row(Method::GET, "/api/openapi.json", || to(openapi::show)),
+];
+
+/// A row of the route table.
+struct Row {
+    method: Method,
+    pattern: &'static str,
+    handler: fn() -> Route,
+}
+
+const fn row(method: Method, pattern: &'static str, handler: fn() -> Route) -> Row {
+    Row {
+        method,
+        pattern,
+        handler,
+    }
+}
+
+/// What the API works with. Made once; all workers share it.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Lets people in, and changes passwords.
+    pub login: LoginService,
+    /// Who is in.
+    pub sessions: Sessions,
+    /// Who may be let in.
+    pub accounts: Arc<dyn AccountRepository>,
+    /// Makes accounts.
+    pub registrar: Registrar,
+    /// Counts requests.
+    pub metrics: HttpMetrics,
+    /// How the session cookie looks.
+    pub cookie: CookieSettings,
+    /// The origin under which browsers see the service.
+    pub origin: Origin,
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// How long a request's head may take to arrive: those who send a byte a minute hold no connection for long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be idle between requests: longer than proxies hold theirs, which is a minute by default,
+/// so that none sends a request into a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the other side may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long requests that are under way may go on after a stop, in seconds.
+const STOP_TIMEOUT: u64 = 1;
+
+/// Serves the contract on `listener` with `workers` threads. The server runs while its future is polled; signals are
+/// not its business. A stop answers what is under way, for at most a second.
+///
+/// # Errors
+///
+/// If the listener cannot be used.
+pub fn serve_public(api: Api, listener: TcpListener, workers: usize) -> io::Result<Server> {
+    let perimeter = Perimeter::new(api.origin.clone(), Arc::clone(&api.trusted_proxies));
+    let layer = RequestLayer::new(api.metrics.clone(), perimeter);
+    let api = Data::new(api);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(api.clone())
+            .configure(|config| routes(config, &api))
+            .default_service(to(no_such_path))
+            .wrap(layer.clone())
+    });
+    let server = server
+        .workers(workers.max(1))
+        .client_request_timeout(HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .client_disconnect_timeout(CLOSE_TIMEOUT)
+        .shutdown_timeout(STOP_TIMEOUT)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+/// Registers [`ROUTES`].
+fn routes(config: &mut ServiceConfig, api: &Api) {
+    let session = session_middleware(api.sessions.clone(), &api.cookie);
+    for rows in ROUTES.chunk_by(|a, b| a.pattern == b.pattern) {
+        let Some(Row { pattern, .. }) = rows.first() else {
+            continue;
+        };
+        let mut resource = web::resource(*pattern).guard(matched(pattern));
+        for Row {
+            method, handler, ..
+        } in rows
+        {
+            // actix's own method guard collects all methods of the resource, for every request anew.
+            let guard = move |request: &GuardContext<'_>| request.head().method == *method;
+            resource = resource.route(handler().guard(guard));
+        }
+        let allow = allowed(rows);
+        let resource = resource.default_service(to(move || {
+            let allow = allow.clone();
+            async move { Err::<String, _>(ApiError::from(Rejection::Method { allow })) }
+        }));
+        config.service(resource.wrap(session.clone()));
+    }
+}
+
+/// The `Allow` header of these rows.
+fn allowed(rows: &[Row]) -> HeaderValue {
+    let methods: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
+    // The names of methods are header text; were they not, the header would be empty and the status say it.
+    HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The answer to a path that is in no row.
+async fn no_such_path() -> Result<String, ApiError> {
+    Err(Rejection::NotFound.into())
+}

@@ -1,0 +1,275 @@
+//! `/api/openapi.json`: the contract as a document, made from the handlers.
+
+use std::sync::LazyLock;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web::Bytes,
+};
+use utoipa::{
+    Modify, OpenApi, ToSchema,
+    openapi::{
+        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Type,
+        path::{Operation, Parameter, ParameterIn},
+        security::{ApiKey, ApiKeyValue, SecurityScheme},
+    },
+};
+
+use super::{
+    admin_sessions, admin_users, login, password,
+    problem::{MEDIA_TYPE, ProblemBody},
+    session, sessions,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Skriptoteket",
+        description = "Logging in and out, one's own sessions, and the administration of both.\n\n\
+            Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC. Bodies are \
+            `application/json` of at most 16 KiB. A browser's request that changes something must come from the same \
+            site."
+    ),
+    tags(
+        (name = "session", description = "One's own sessions"),
+        (name = "admin", description = "Everybody's sessions (admin) and accounts (superuser)"),
+        (name = "about", description = "This document"),
+    ),
+    paths(
+        login::log_in,
+        login::log_out,
+        session::show,
+        sessions::list,
+        sessions::end,
+        sessions::end_all,
+        password::change,
+        admin_sessions::list,
+        admin_sessions::end_all_of_user,
+        admin_users::list,
+        admin_users::create,
+        admin_users::change,
+        admin_users::delete,
+        show,
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&Session, &Problems)
+)]
+struct Contract;
+
+/// The document, made once.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    // Made of names and texts: this cannot fail.
+    Bytes::from(serde_json::to_vec(&Contract::openapi()).unwrap_or_default())
+});
+
+/// This document
+#[utoipa::path(
+    get, path = "/api/openapi.json", operation_id = "document", tag = "about",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+)]
+pub(super) async fn show() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .body(DOCUMENT.clone())
+}
+
+/// Says how a session is proved.
+struct Session;
+
+impl Modify for Session {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let cookie = ApiKeyValue::with_description(
+            "__Host-skriptoteket",
+            "Set by a login. Over plain http, on loopback only, it is called `skriptoteket`.",
+        );
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    }
+}
+
+/// Adds what any operation of its kind can answer beside its own: the extractors and the layers do so for all alike.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let admin = path.starts_with("/api/admin/");
+            let operations = [
+                (HttpMethod::Get, &mut item.get),
+                (HttpMethod::Post, &mut item.post),
+                (HttpMethod::Patch, &mut item.patch),
+                (HttpMethod::Delete, &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    complete(operation, &method, admin);
+                }
+            }
+        }
+    }
+}
+
+fn complete(operation: &mut Operation, method: &HttpMethod, admin: bool) {
+    let mut usual = vec![
+        (500, "The service failed; what happened is in its log"),
+        (503, "The service cannot do that now; the session goes on"),
+    ];
+    let changes = *method != HttpMethod::Get;
+    let has_session = operation.security.as_ref().is_some_and(|it| it.len() == 1);
+    if has_session {
+        usual.push((401, "Nobody is logged in"));
+    }
+    match (changes, admin) {
+        (true, true) => usual.push((
+            403,
+            "It came from another site, or the role may not do that",
+        )),
+        (true, false) => usual.push((403, "It came from another site")),
+        (false, true) => usual.push((403, "The role may not do that")),
+        (false, false) => {}
+    }
+    if operation.request_body.is_some() {
+        usual.extend([
+            (400, "The body is not what is expected"),
+            (408, "The body did not arrive in time"),
+            (413, "The body is larger than 16 KiB"),
+            (415, "The body is not application/json in UTF-8"),
+        ]);
+    }
+    let in_query =
+        |it: &RefOr<Parameter>| matches!(it, RefOr::T(it) if it.parameter_in == ParameterIn::Query);
+    if operation.parameters.iter().flatten().any(in_query) {
+        usual.push((400, "A query parameter is unknown, there twice, or wrong"));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, description) in usual {
+        let response = || RefOr::T(Response::new(description));
+        responses.entry(status.to_string()).or_insert_with(response);
+    }
+    for (status, response) in responses {
+        let status: u16 = status.parse().unwrap_or_default();
+        if let (RefOr::T(response), 400..) = (response, status) {
+            *response = as_problem(response, status);
+        }
+    }
+}
+
+/// Gives an error response its body and its headers.
+fn as_problem(response: &Response, status: u16) -> Response {
+    let schema = Ref::from_schema_name(ProblemBody::name());
+    let mut built = ResponseBuilder::new()
+        .description(response.description.clone())
+        .content(MEDIA_TYPE, Content::new(Some(schema)));
+    let waits = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if waits.iter().any(|it| it.as_u16() == status) {
+        let seconds = Object::builder()
+            .schema_type(Type::Integer)
+            .minimum(Some(1));
+        let mut header = Header::new(seconds.build());
+        header.description = Some(String::from("Seconds until it is worth trying again"));
+        built = built.header("Retry-After", header);
+    }
+    built.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::{super::ROUTES, *};
+
+    fn document() -> Value {
+        serde_json::from_slice(&DOCUMENT).unwrap()
+    }
+
+    /// Every operation of the document with its method and path.
+    fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+        let paths = document["paths"].as_object().unwrap();
+        let of_path = |(path, item): (&String, _)| {
+            let item: &Value = item;
+            let operations = item.as_object().unwrap().iter();
+            let named = operations.map(|(method, it)| (method.to_uppercase(), path.clone(), it));
+            named.collect::<Vec<_>>()
+        };
+        paths.iter().flat_map(of_path).collect()
+    }
+
+    #[test]
+    fn the_document_has_every_route_and_no_other() {
+        let document = document();
+        let documented: BTreeSet<_> = operations(&document)
+            .into_iter()
+            .map(|(method, path, _)| (method, path))
+            .collect();
+        let served: BTreeSet<_> = ROUTES
+            .iter()
+            .map(|row| (row.method.to_string(), row.pattern.to_owned()))
+            .collect();
+        assert_eq!(documented, served);
+        assert_eq!(served.len(), ROUTES.len(), "a route is there twice");
+    }
+
+    #[test]
+    fn it_is_openapi_3_1_and_every_reference_leads_somewhere() {
+        fn references<'a>(value: &'a Value, out: &mut Vec<&'a str>) {
+            match value {
+                Value::Object(map) => {
+                    out.extend(map.get("$ref").and_then(Value::as_str));
+                    map.values().for_each(|it| references(it, out));
+                }
+                Value::Array(items) => items.iter().for_each(|it| references(it, out)),
+                _ => {}
+            }
+        }
+        let document = document();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.contains(&"#/components/schemas/Problem"));
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_error_is_documented_as_a_problem_and_has_its_headers() {
+        let document = document();
+        for (method, path, operation) in operations(&document) {
+            let responses = operation["responses"].as_object().unwrap();
+            for status in ["500", "503"] {
+                assert!(responses.contains_key(status), "{method} {path}: {status}");
+            }
+            for (status, response) in responses {
+                let place = format!("{method} {path}: {status}");
+                let content = &response["content"];
+                let is_problem = content.get(MEDIA_TYPE).is_some();
+                assert_eq!(is_problem, status.as_str() >= "400", "{place}");
+                let waits = response["headers"].get("Retry-After").is_some();
+                assert_eq!(waits, status == "429" || status == "503", "{place}");
+                assert!(
+                    !response["description"].as_str().unwrap().is_empty(),
+                    "{place}"
+                );
+            }
+            for text in ["summary", "operationId"] {
+                assert!(operation[text].is_string(), "{method} {path} has no {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own() {
+        let document = document();
+        let operations = operations(&document);
+        let ids = operations.iter().map(|it| it.2["operationId"].as_str());
+        let ids: BTreeSet<_> = ids.collect();
+        assert_eq!(ids.len(), operations.len(), "{ids:?}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Problems: error answers as RFC 9457 has them.
+
+use std::{borrow::Cow, time::Duration};
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The media type of every error answer.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// A kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// The `type`: a stable identifier. `about:blank` where the status says it all.
+    pub(super) id: &'static str,
+    /// What it is, in one line that is always the same.
+    pub(super) title: &'static str,
+    pub(super) status: StatusCode,
+}
+
+impl Kind {
+    pub(super) const fn new(id: &'static str, title: &'static str, status: StatusCode) -> Self {
+        Self { id, title, status }
+    }
+
+    /// The kind that says no more than its status.
+    pub(super) fn blank(status: StatusCode) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self::new("about:blank", title, status)
+    }
+}
+
+/// An error answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: Option<Cow<'static, str>>,
+    retry_after: Option<u64>,
+    allow: Option<HeaderValue>,
+}
+
+/// An error answer's body (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody<'a> {
+    /// Which kind of problem: a stable identifier, not meant to be opened.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/invalid-credentials")]
+    kind: &'a str,
+    /// What the kind is.
+    #[schema(example = "The user name or the password is wrong")]
+    title: &'a str,
+    /// The HTTP status.
+    #[schema(example = 401, minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong with this request, where there is more to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+impl From<Kind> for Problem {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind,
+            detail: None,
+            retry_after: None,
+            allow: None,
+        }
+    }
+}
+
+impl Problem {
+    /// Says what is wrong with this request in particular.
+    pub(super) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Says when to try again. Rounded up to whole seconds, at least one: a client that comes earlier comes in vain.
+    pub(super) fn with_retry_after(mut self, wait: Duration) -> Self {
+        let rounded = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(rounded.max(1));
+        self
+    }
+
+    /// Says which methods there are.
+    pub(super) fn with_allow(mut self, allow: Option<HeaderValue>) -> Self {
+        self.allow = allow;
+        self
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        self.kind.status
+    }
+
+    /// The answer.
+    pub(super) fn response(&self) -> HttpResponse {
+        let body = ProblemBody {
+            kind: self.kind.id,
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
+            detail: self.detail.as_deref(),
+        };
+        let mut response = HttpResponse::build(self.kind.status);
+        response.insert_header((header::CONTENT_TYPE, MEDIA_TYPE));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.clone()));
+        }
+        if self.kind.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 demands a challenge. No browser knows this scheme, so none opens a window of its own.
+            response.insert_header((header::WWW_AUTHENTICATE, r#"Session realm="skriptoteket""#));
+        }
+        // Text and numbers: this cannot fail, and an empty body would still have its status.
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds_and_never_zero() {
+        let kind = Kind::blank(StatusCode::TOO_MANY_REQUESTS);
+        let header = |millis| {
+            let problem = Problem::from(kind).with_retry_after(Duration::from_millis(millis));
+            let response = problem.response();
+            response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(header(0), "1");
+        assert_eq!(header(1), "1");
+        assert_eq!(header(1000), "1");
+        assert_eq!(header(1001), "2");
+        assert_eq!(header(29_500), "30");
+    }
+}

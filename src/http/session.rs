@@ -1,0 +1,102 @@
+//! `/api/session`: who is logged in here.
+
+use std::borrow::Cow;
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
+
+use super::{error::ApiError, extract::Principal};
+use crate::{
+    accounts::{Role, UserId},
+    sessions::SessionRecord,
+};
+
+/// Who is logged in, and by which session.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LoggedIn)]
+pub(super) struct LoggedInView<'a> {
+    user: UserView<'a>,
+    session: SessionView<'a>,
+}
+
+/// A user as others see them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+pub(super) struct UserView<'a> {
+    #[schema(value_type = String, format = "uuid")]
+    pub(super) id: UserId,
+    pub(super) username: &'a str,
+    #[schema(value_type = RoleName)]
+    pub(super) role: Role,
+}
+
+/// A session: its public id and its times.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(super) struct SessionView<'a> {
+    /// Public: no cookie can be made from it.
+    id: &'a str,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it ends if nobody uses it.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// The names of roles, as the document has them.
+pub(super) struct RoleName;
+
+impl PartialSchema for RoleName {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What a user may do, in rising order"))
+            .enum_values(Some(Role::ALL.map(Role::as_str)))
+            .into()
+    }
+}
+
+impl ToSchema for RoleName {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Role")
+    }
+}
+
+impl<'a> From<&'a SessionRecord> for UserView<'a> {
+    fn from(record: &'a SessionRecord) -> Self {
+        Self {
+            id: record.user_id,
+            username: record.username.as_str(),
+            role: record.role,
+        }
+    }
+}
+
+impl<'a> LoggedInView<'a> {
+    pub(super) fn new(user: UserView<'a>, record: &'a SessionRecord) -> Self {
+        Self {
+            user,
+            session: SessionView {
+                id: record.id.as_str(),
+                created_at: record.created_at.to_rfc3339(),
+                expires_at: record.expires_at.to_rfc3339(),
+            },
+        }
+    }
+}
+
+/// Who is logged in
+///
+/// Using it keeps the session alive.
+#[utoipa::path(
+    get, path = "/api/session", operation_id = "currentSession", tag = "session", security(("session" = [])),
+    responses((status = 200, description = "Somebody is", body = LoggedInView)),
+)]
+pub(super) async fn show(principal: Principal) -> Result<HttpResponse, ApiError> {
+    let record: &SessionRecord = &principal;
+    Ok(HttpResponse::Ok().json(LoggedInView::new(record.into(), record)))
+}

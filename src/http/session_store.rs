@@ -1,0 +1,190 @@
+//! THE adapter between [`Sessions`] and actix-session.
+//!
+//! actix-session encrypts the cookie and carries the application's state; who is logged in, and until when, is decided
+//! by [`Sessions`]. A session begins at login and nowhere else, so this store never makes one:
+//!
+//! | actix-session says | here |
+//! |---|---|
+//! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`] |
+//! | `save` | hands out the key that the login left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
+//! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
+//! | `update_ttl` | nothing: `load` has done it |
+//! | `delete` | [`Sessions::end`] as a logout, unless the handler has ended the session itself |
+
+use std::{collections::HashMap, rc::Rc, time::Duration};
+
+use actix_session::{
+    Session, SessionInsertError, SessionMiddleware,
+    config::{BrowserSession, CookieContentSecurity},
+    storage::{LoadError, SaveError, SessionKey as CookieValue, SessionStore, UpdateError},
+};
+use actix_web::cookie::{SameSite, time::Duration as CookieDuration};
+
+use super::{
+    cookie::CookieSettings,
+    exchange::{CookieFate, Exchange},
+};
+use crate::{
+    error::StoreError,
+    sessions::{EndReason, SessionId, SessionKey, Sessions},
+};
+
+/// The application's state as actix-session has it.
+type State = HashMap<String, String>;
+
+/// An entry that makes actix-session save a session that has no state of its own; it is not kept.
+const NEW: &str = "skriptoteket.new";
+
+/// The session middleware of the service, for any actix application.
+///
+/// It must run inside a [`RequestLayer`](super::RequestLayer). Make one per worker, in the application's factory; it is
+/// cheap to clone from there.
+///
+/// The state that handlers `insert` into [`Session`] is kept for those who are logged in and dropped for all others.
+/// [`Session::purge`] logs out. [`Session::renew`] does the same, because only a login gives a new key.
+#[must_use]
+pub fn session_middleware(
+    sessions: Sessions,
+    cookie: &CookieSettings,
+) -> SessionMiddleware<SessionAdapter> {
+    let adapter = SessionAdapter {
+        sessions,
+        cookie: cookie.name(),
+    };
+    SessionMiddleware::builder(adapter, cookie.key())
+        .cookie_name(cookie.name().to_owned())
+        .cookie_secure(cookie.secure())
+        .cookie_http_only(true)
+        .cookie_same_site(SameSite::Lax)
+        .cookie_path(String::from("/"))
+        .cookie_domain(None)
+        .cookie_content_security(CookieContentSecurity::Private)
+        // A cookie of the browser's session. One that is to be remembered gets its age in `CookieFate`.
+        .session_lifecycle(BrowserSession::default())
+        .build()
+}
+
+/// [`Sessions`] as actix-session wants them. See the module's table.
+#[derive(Clone, Debug)]
+pub struct SessionAdapter {
+    sessions: Sessions,
+    cookie: &'static str,
+}
+
+/// Makes the session that a login has started the one of this browser; `max_age` keeps its cookie beyond the browser's.
+///
+/// The state of a session before it is gone: it may have been somebody else's.
+pub(super) fn issue(
+    session: &Session,
+    key: SessionKey,
+    max_age: Option<Duration>,
+    cookie: &CookieSettings,
+) -> Result<(), SessionInsertError> {
+    session.clear();
+    session.insert(NEW, true)?;
+    session.renew();
+    Exchange::current(|exchange| {
+        exchange.issued.replace(Some(key));
+        exchange.cookie.set(max_age.map(|max_age| CookieFate {
+            name: cookie.name(),
+            max_age: Some(max_age),
+        }));
+    });
+    Ok(())
+}
+
+/// Takes the cookie of a session away that the handler has ended.
+pub(super) fn dismiss(session: &Session) {
+    session.purge();
+    Exchange::current(|exchange| exchange.ended.set(true));
+}
+
+/// Where the store fails, actix-session answers 500: the layer around it finds the reason here and says 503.
+fn report(error: StoreError) -> Unanswered {
+    Exchange::current(|exchange| exchange.fault.replace(Some(error)));
+    Unanswered
+}
+
+/// The store did not answer; why is in the [`Exchange`].
+#[derive(Debug, thiserror::Error)]
+#[error("the session store failed")]
+struct Unanswered;
+
+/// Whoever reads a key that this store did not make, makes nothing of it.
+fn id_of(key: &CookieValue) -> Option<SessionId> {
+    let key: SessionKey = key.as_ref().parse().ok()?;
+    Some(key.id())
+}
+
+impl SessionAdapter {
+    /// Leaves the cookie that the client has as it is.
+    fn keep_cookie(&self) {
+        Exchange::current(|exchange| {
+            exchange.cookie.set(Some(CookieFate {
+                name: self.cookie,
+                max_age: None,
+            }));
+        });
+    }
+}
+
+impl SessionStore for SessionAdapter {
+    async fn load(&self, key: &CookieValue) -> Result<Option<State>, LoadError> {
+        let Some(id) = id_of(key) else {
+            return Ok(None);
+        };
+        let checked = self.sessions.check(&id).await;
+        let record = checked.map_err(|error| LoadError::Other(report(error).into()))?;
+        let Some(mut record) = record else {
+            return Ok(None);
+        };
+        let state = std::mem::take(&mut record.state).into_iter().collect();
+        Exchange::current(|exchange| exchange.session.replace(Some(Rc::new(record))));
+        Ok(Some(state))
+    }
+
+    async fn save(&self, state: State, _: &CookieDuration) -> Result<CookieValue, SaveError> {
+        let issued = Exchange::current(|exchange| exchange.issued.take()).flatten();
+        let value = if let Some(key) = issued {
+            key.expose().to_owned()
+        } else {
+            tracing::debug!(
+                entries = state.len(),
+                "a visitor who is not logged in has no session; the state is dropped"
+            );
+            self.keep_cookie();
+            String::new()
+        };
+        CookieValue::try_from(value).map_err(|error| SaveError::Other(error.into()))
+    }
+
+    async fn update(
+        &self,
+        key: CookieValue,
+        state: State,
+        _: &CookieDuration,
+    ) -> Result<CookieValue, UpdateError> {
+        self.keep_cookie();
+        if let Some(id) = id_of(&key) {
+            let updated = self.sessions.update(id, state.into_iter().collect()).await;
+            let live = updated.map_err(|error| UpdateError::Other(report(error).into()))?;
+            if !live {
+                tracing::debug!("the session ended while the request ran; its state is dropped");
+            }
+        }
+        Ok(key)
+    }
+
+    async fn update_ttl(&self, _: &CookieValue, _: &CookieDuration) -> Result<(), anyhow::Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, key: &CookieValue) -> Result<(), anyhow::Error> {
+        let done = Exchange::current(|it| it.ended.get() || it.issued.borrow().is_some());
+        if let (Some(id), false) = (id_of(key), done.unwrap_or(false)) {
+            let ended = self.sessions.end(id, EndReason::Logout).await;
+            ended.map_err(report)?;
+        }
+        Ok(())
+    }
+}
