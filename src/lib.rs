@@ -45,7 +45,9 @@
 //! | a command | `cli/` |
 
 pub mod accounts;
+pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -4,6 +4,8 @@
 //! or a higher one, so there can be no circle. [`HOMES`] keeps each outside crate that names a technology in the modules
 //! that own it.
 
+#![expect(clippy::expect_used, reason = "helpers of a test crate fail loudly")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

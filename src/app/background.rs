@@ -74,7 +74,11 @@ where
         loop {
             let ended = (&mut running.0).await;
             on_failure();
-            tracing::error!(task = name, crashed = ended.is_err(), "a background task ended; starting it again");
+            tracing::error!(
+                task = name,
+                crashed = ended.is_err(),
+                "a background task ended; starting it again"
+            );
             tokio::time::sleep(RESTART_PAUSE).await;
             running = AbortOnDrop(tokio::spawn(task()));
         }

@@ -50,9 +50,8 @@ impl DataDir {
                 "{}: another server is running on this directory; stop it, or choose another data_dir",
                 describe()
             ),
-            Err(fs::TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("{}: the directory cannot be locked", describe()))
-            }
+            Err(fs::TryLockError::Error(error)) => Err(error)
+                .with_context(|| format!("{}: the directory cannot be locked", describe())),
         }
     }
 
@@ -67,9 +66,8 @@ impl DataDir {
                 path.display()
             ),
             Err(error) if error.kind() == ErrorKind::NotFound => make_key(&path),
-            Err(error) => {
-                Err(error).with_context(|| format!("{}: the cookie key cannot be read", path.display()))
-            }
+            Err(error) => Err(error)
+                .with_context(|| format!("{}: the cookie key cannot be read", path.display())),
         }
     }
 }
@@ -126,6 +124,9 @@ mod tests {
         let held = DataDir::lock(dir.path()).unwrap();
         fs::write(dir.path().join("cookie.key"), "shorty").unwrap();
         let error = format!("{:#}", held.cookie_key().unwrap_err());
-        assert!(error.contains("shorter") && !error.contains("shorty"), "{error}");
+        assert!(
+            error.contains("shorter") && !error.contains("shorty"),
+            "{error}"
+        );
     }
 }

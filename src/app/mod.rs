@@ -267,11 +267,7 @@ fn listen(
 }
 
 /// Makes the first superuser if there is no account and the configuration names one.
-async fn bootstrap(
-    config: &Config,
-    stores: &Stores,
-    registrar: &Registrar,
-) -> anyhow::Result<()> {
+async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> anyhow::Result<()> {
     let Some(first) = &config.bootstrap else {
         return Ok(());
     };

@@ -1,0 +1,225 @@
+//! A login service on the real embedded store, with the clock and the metrics in the test's hands.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use skriptoteket::{
+    accounts::{
+        AccountRepository, Role, User,
+        password::{HashingPolicy, Passwords},
+        registration::Registrar,
+    },
+    audit::AuditTrail,
+    clock::{Clock, ManualClock},
+    guard::{Budget, Entities, GuardPolicy},
+    login::{Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService},
+    sessions::{SessionPolicy, Sessions, census::CensusTaker, reaper::Reaper},
+    store::{SqliteSettings, Stores, open_sqlite},
+    telemetry::{
+        Telemetry,
+        instruments::{LoginMetrics, PasswordMetrics, Presence},
+        testing::CollectedMetrics,
+    },
+};
+use tempfile::TempDir;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+/// What everybody's password is.
+pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
+
+/// A budget small enough to be used up.
+const BUDGET: Budget = Budget {
+    attempts: 5,
+    regain: Duration::from_mins(5),
+    lock: Duration::from_mins(1),
+    longest_lock: Duration::from_mins(15),
+    forget: Duration::from_hours(24),
+};
+
+/// As cheap as Argon2 gets: what is tested here is not its cost.
+pub(crate) const CHEAP: HashingPolicy = HashingPolicy {
+    memory_kib: 8,
+    iterations: 1,
+    parallelism: 1,
+    threads: 2,
+    queue: 600,
+};
+
+pub(crate) struct House {
+    pub(crate) parts: LoginParts,
+    pub(crate) login: LoginService,
+    pub(crate) sessions: Sessions,
+    pub(crate) census: CensusTaker,
+    pub(crate) reaper: Reaper,
+    pub(crate) registrar: Registrar,
+    pub(crate) stores: Stores,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) metrics: CollectedMetrics,
+    pub(crate) dir: TempDir,
+    audit: JoinHandle<()>,
+    _telemetry: Telemetry,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        Self::with(CHEAP, |parts| parts).await
+    }
+
+    /// A house whose login works with other parts than the real ones.
+    pub(crate) async fn with(
+        hashing: HashingPolicy,
+        change: impl FnOnce(LoginParts) -> LoginParts,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let time: Arc<dyn Clock> = clock.clone();
+        let settings = SqliteSettings {
+            path: dir.path().join("house.db"),
+            timeout: Duration::from_millis(300),
+        };
+        let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
+        let (telemetry, metrics) = Telemetry::in_memory();
+        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let presence = Presence::new(&meter, &observed, time.clone());
+        let login_metrics = LoginMetrics::new(&meter, time.clone());
+        let passwords = Passwords::new(&hashing, PasswordMetrics::new(&meter)).unwrap();
+        let census = CensusTaker::new(
+            stores.sessions.clone(),
+            presence.clone(),
+            time.clone(),
+            Duration::from_secs(2),
+        );
+        let policy = SessionPolicy {
+            idle: Duration::from_mins(30),
+            absolute: Duration::from_hours(12),
+            remembered: Duration::from_hours(24 * 30),
+            max_per_user: 10,
+        };
+        let sessions = Sessions::new(
+            stores.sessions.clone(),
+            stores.accounts.clone(),
+            presence.clone(),
+            time.clone(),
+            policy,
+            census.bell(),
+            Handle::current(),
+        );
+        let reaper = Reaper::new(
+            stores.sessions.clone(),
+            stores.accounts.clone(),
+            sessions.clone(),
+            presence,
+            census.bell(),
+        );
+        let (trail, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
+        let parts = change(LoginParts {
+            accounts: stores.accounts.clone(),
+            limits: stores.limits.clone(),
+            policy: GuardPolicy {
+                account: BUDGET,
+                address: Budget {
+                    attempts: 20,
+                    ..BUDGET
+                },
+            },
+            entities: Entities::keyed(b"house"),
+            passwords: passwords.clone(),
+            sessions: sessions.clone(),
+            audit: trail,
+            metrics: login_metrics,
+            clock: time,
+            runtime: Handle::current(),
+        });
+        Self {
+            login: LoginService::new(parts.clone()),
+            parts,
+            sessions,
+            census,
+            reaper,
+            registrar: Registrar::new(stores.accounts.clone(), passwords),
+            stores,
+            clock,
+            metrics,
+            dir,
+            audit: tokio::spawn(writer.run()),
+            _telemetry: telemetry,
+        }
+    }
+
+    pub(crate) async fn user(&self, name: &str, role: Role) -> User {
+        self.registrar
+            .register(name, role, PASSWORD.into())
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn try_login(
+        &self,
+        name: &str,
+        password: &str,
+    ) -> Result<LoggedIn, LoginError> {
+        self.login
+            .login(credentials(name, password), caller("192.0.2.1"))
+            .await
+    }
+
+    pub(crate) fn logins(&self, status: &str) -> u64 {
+        self.metrics
+            .counter("skriptoteket.logins", &[("status", status)])
+            .unwrap()
+    }
+
+    pub(crate) fn failures(&self, reason: &str) -> u64 {
+        self.metrics
+            .counter("skriptoteket.login_failures", &[("reason", reason)])
+            .unwrap()
+    }
+
+    pub(crate) fn checks(&self) -> u64 {
+        let of = |result| {
+            self.metrics
+                .counter("skriptoteket.password_checks", &[("result", result)])
+                .unwrap()
+        };
+        of("match") + of("mismatch")
+    }
+
+    /// Lets go of everything that may queue audit events, waits until they are written, and reads the outcomes.
+    pub(crate) async fn audited_outcomes(self) -> Vec<String> {
+        let Self {
+            parts,
+            login,
+            stores,
+            audit,
+            dir,
+            ..
+        } = self;
+        drop((parts, login));
+        audit.await.unwrap();
+        let rows = stores.audit.latest(10_000).await.unwrap();
+        drop(dir);
+        rows.into_iter().map(|row| row.outcome).collect()
+    }
+}
+
+pub(crate) fn credentials(name: &str, password: &str) -> Credentials {
+    Credentials {
+        username: name.into(),
+        password: SecretString::from(password),
+        remember_me: false,
+    }
+}
+
+pub(crate) fn caller(address: &str) -> Caller {
+    Caller {
+        address: address.parse::<IpAddr>().unwrap(),
+        cross_site: false,
+        user_agent: "test".into(),
+        session: None,
+    }
+}
+
+/// The account as the store has it now.
+pub(crate) async fn account(accounts: &Arc<dyn AccountRepository>, user: &User) -> User {
+    accounts.find(user.id).await.unwrap().unwrap().user
+}

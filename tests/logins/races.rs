@@ -1,0 +1,181 @@
+//! What happens when things happen at once.
+
+use std::time::Duration;
+
+use skriptoteket::{
+    accounts::{AccountChange, Role},
+    login::{Caller, LoginError},
+    sessions::EndReason,
+};
+
+use crate::house::{House, PASSWORD, caller, credentials};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_guesses_get_no_more_password_checks_than_the_budget() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let guesses = (0..500).map(|n| {
+        let login = house.login.clone();
+        // From addresses of their own, so that only the account's budget holds them.
+        let from = caller(&format!("203.0.{}.{}", n / 250, n % 250));
+        tokio::spawn(async move { login.login(credentials("ada", "wrong"), from).await })
+    });
+    let results = futures_util::future::join_all(guesses).await;
+    let answered = |of: fn(&LoginError) -> bool| {
+        let errors = results
+            .iter()
+            .filter_map(|it| it.as_ref().unwrap().as_ref().err());
+        errors.filter(|error| of(error)).count()
+    };
+    assert_eq!(
+        answered(|it| matches!(it, LoginError::InvalidCredentials)),
+        5
+    );
+    assert_eq!(
+        answered(|it| matches!(it, LoginError::AccountLocked { .. })),
+        495
+    );
+    assert_eq!(house.checks(), 5);
+}
+
+#[tokio::test]
+async fn logging_in_again_ends_the_session_that_the_browser_had() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let first = house.try_login("ada", PASSWORD).await.unwrap();
+    let again = Caller {
+        session: Some(first.session.record.id.clone()),
+        ..caller("192.0.2.1")
+    };
+    let second = house
+        .login
+        .login(credentials("ada", PASSWORD), again)
+        .await
+        .unwrap();
+    assert_ne!(second.session.record.id, first.session.record.id);
+    assert_eq!(
+        house
+            .sessions
+            .check(&first.session.record.id)
+            .await
+            .unwrap(),
+        None
+    );
+    let census = house.census.take().await.unwrap();
+    assert_eq!(census.sessions[Role::User.index()], 1);
+    assert_eq!(census.totals.started[Role::User.index()], 2);
+    let ended = census.totals.ended[Role::User.index()];
+    assert_eq!(ended[EndReason::Logout.index()], 1);
+}
+
+#[tokio::test]
+async fn a_change_of_role_moves_live_sessions_and_the_gauges() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    let logged_in = house.try_login("ada", PASSWORD).await.unwrap();
+    let change = AccountChange {
+        role: Some(Role::Admin),
+        ..AccountChange::default()
+    };
+    house
+        .sessions
+        .change_account(user.id, change)
+        .await
+        .unwrap();
+    let record = house
+        .sessions
+        .check(&logged_in.session.record.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.role, Role::Admin);
+    let census = house.census.take().await.unwrap();
+    assert_eq!(
+        (census.sessions, census.users),
+        ([0, 0, 1, 0], [0, 0, 1, 0])
+    );
+    for role in Role::ALL {
+        let started = census.totals.started[role.index()];
+        let ended: u64 = census.totals.ended[role.index()].iter().sum();
+        assert_eq!(started - ended, census.sessions[role.index()], "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_brought_to_the_sessions_is_brought_by_the_reaper() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    let logged_in = house.try_login("ada", PASSWORD).await.unwrap();
+    let disable = AccountChange {
+        disabled: Some(true),
+        ..AccountChange::default()
+    };
+    // As if the process had died right after the first of the two writes.
+    house
+        .stores
+        .accounts
+        .change(user.id, disable)
+        .await
+        .unwrap();
+    let id = logged_in.session.record.id;
+    assert!(house.sessions.check(&id).await.unwrap().is_some());
+    assert_eq!(house.reaper.settle().await.unwrap(), 1);
+    assert!(house.sessions.check(&id).await.unwrap().is_none());
+    assert_eq!(house.reaper.settle().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn gauges_return_to_zero_after_expiry_without_traffic() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    house.user("eve", Role::Superuser).await;
+    house.try_login("ada", PASSWORD).await.unwrap();
+    house.try_login("eve", PASSWORD).await.unwrap();
+    house.clock.advance(Duration::from_mins(31));
+    let before_reaping = house.census.take().await.unwrap();
+    assert_eq!(
+        (before_reaping.sessions, before_reaping.users),
+        ([0; 4], [0; 4])
+    );
+    assert_eq!(house.reaper.reap().await.unwrap(), 2);
+    assert_eq!(house.reaper.reap().await.unwrap(), 0);
+    let census = house.census.take().await.unwrap();
+    assert_eq!(
+        (census.sessions, census.users, census.expired),
+        ([0; 4], [0; 4], [0; 4])
+    );
+    let idle = EndReason::Idle.index();
+    assert_eq!(
+        (census.totals.ended[0][idle], census.totals.ended[3][idle]),
+        (1, 1)
+    );
+    let histogram = house
+        .metrics
+        .histogram_count("skriptoteket.session_duration", &[("reason", "idle")]);
+    assert_eq!(histogram, Some(2));
+}
+
+#[tokio::test]
+async fn use_keeps_a_session_alive_but_never_past_its_greatest_age() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let id = house
+        .try_login("ada", PASSWORD)
+        .await
+        .unwrap()
+        .session
+        .record
+        .id;
+    for _ in 0..35 {
+        house.clock.advance(Duration::from_mins(20));
+        assert!(house.sessions.check(&id).await.unwrap().is_some());
+    }
+    house.clock.advance(Duration::from_mins(20));
+    assert!(
+        house.sessions.check(&id).await.unwrap().is_none(),
+        "12 hours are over"
+    );
+    house.reaper.reap().await.unwrap();
+    let census = house.census.take().await.unwrap();
+    assert_eq!(census.totals.ended[0][EndReason::Absolute.index()], 1);
+}
