@@ -1,9 +1,6 @@
 //! One run: makes the accounts, sends the traffic, and sums up.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use url::Url;
@@ -11,7 +8,6 @@ use url::Url;
 use super::{
     api::{Api, Credentials, http_client},
     cast::Cast,
-    journal::Journal,
     ledger::Ledger,
     live::{Metrics, watch},
     operator::Operator,
@@ -78,8 +74,10 @@ impl Run {
         let cast = Cast::assemble(&self.prefix);
         let outcome = match operator.hire(&cast).await {
             Ok(()) => {
-                let stage = Arc::new(self.stage(api, cast, ledger));
-                self.play(&stage, operator.clone(), before, stop).await
+                let (day, clock) = (self.day, Arc::clone(&self.clock));
+                let stage = Stage::set(api, ledger, cast, &self.prefix, day, clock);
+                self.play(&Arc::new(stage), operator.clone(), before, stop)
+                    .await
             }
             Err(error) => Err(error.context("the accounts of the demo cannot be made")),
         };
@@ -88,21 +86,6 @@ impl Run {
             return outcome.and(tidied);
         }
         outcome
-    }
-
-    fn stage(&self, api: Api, cast: Cast, ledger: Arc<Ledger>) -> Stage {
-        Stage {
-            api,
-            cast,
-            prefix: self.prefix.clone(),
-            ledger,
-            journal: Journal::default(),
-            day: self.day,
-            began: self.clock.monotonic(),
-            clock: Arc::clone(&self.clock),
-            closing: AtomicBool::new(false),
-            refusal_told: AtomicBool::new(false),
-        }
     }
 
     /// Plays, watches, and compares.

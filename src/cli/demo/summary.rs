@@ -168,35 +168,26 @@ impl<'a> Logins<'a> {
         ]
     }
 
-    /// A session that changes its role is counted as ended and as started once more.
+    /// A session that changes its role is counted as ended and as started once more. A login that failed for the
+    /// service's own reasons may have started one before it did.
     fn sessions_started(&self) -> Row {
         let moved = &["role_changed"];
-        let known = self.done.of(LoginAnswer::Success) + self.others[LoginAnswer::Success.index()];
+        let of = |answer: LoginAnswer| self.done.of(answer) + self.others[answer.index()];
         let started = rise(self.before.started, self.after.started);
         let moved = rise(self.before.ended(moved), self.after.ended(moved));
         let said = started
             .zip(moved)
             .and_then(|(started, moved)| started.checked_sub(moved));
+        let perhaps = of(LoginAnswer::Failed) + self.done.unanswered_logins;
         Row {
             follows: true,
-            ..self.row("sessions started", known, said)
+            ..between("sessions started", of(LoginAnswer::Success), perhaps, said)
         }
     }
 
     /// Attempts without an answer may have been counted as anything, or not at all.
     fn row(&self, what: &'static str, known: u64, said: Option<u64>) -> Row {
-        let most = known + self.done.unanswered_logins;
-        Row {
-            what,
-            known: if most == known {
-                known.to_string()
-            } else {
-                format!("{known} to {most}")
-            },
-            said: shown(said),
-            same: said.is_some_and(|said| (known..=most).contains(&said)),
-            follows: false,
-        }
+        between(what, known, self.done.unanswered_logins, said)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -218,6 +209,22 @@ impl<'a> Logins<'a> {
         ];
         let told = notes.into_iter().filter(|(n, _)| *n > 0);
         told.map(|(n, what)| format!("{n} {what}")).collect()
+    }
+}
+
+/// What is so, or up to `perhaps` more.
+fn between(what: &'static str, known: u64, perhaps: u64, said: Option<u64>) -> Row {
+    let most = known + perhaps;
+    Row {
+        what,
+        known: if perhaps == 0 {
+            known.to_string()
+        } else {
+            format!("{known} to {most}")
+        },
+        said: shown(said),
+        same: said.is_some_and(|said| (known..=most).contains(&said)),
+        follows: false,
     }
 }
 
@@ -276,7 +283,7 @@ mod tests {
     /// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; and metrics that say so.
     fn run() -> (Counts, Reading, Reading, Enumerated) {
         let done = Counts {
-            logins: [14, 4, 3, 1, 1],
+            logins: [14, 5, 3, 1, 0],
             ..Counts::default()
         };
         let before = Reading {
@@ -289,8 +296,8 @@ mod tests {
         };
         let after = Reading {
             logins: [Some(114), Some(19)],
-            failures: [4, 3, 2, 2, 1, 2, 1, 2, 1].map(Some),
-            answers: [114, 14, 3, 1, 1],
+            failures: [5, 3, 2, 2, 1, 2, 1, 1, 1].map(Some),
+            answers: [114, 15, 3, 1, 0],
             started: Some(137),
             ended: [25, 24, 20, 20, 20, 23].map(Some),
             active: Some(5),
@@ -369,10 +376,24 @@ mod tests {
     }
 
     #[test]
+    fn a_login_that_the_service_failed_may_have_started_a_session() {
+        for (started, same) in [(137, true), (138, true), (139, false)] {
+            let (mut done, before, mut after, enumerated) = run();
+            done.logins[LoginAnswer::Failed.index()] = 1;
+            after.logins[1] = Some(20);
+            after.failures[6] = Some(2);
+            after.started = Some(started);
+            after.ended[1] = Some(24 + started - 137);
+            let summary = Summary::compare(&done, &before, &after, &enumerated);
+            assert_eq!(summary.is_same(), same, "{summary}");
+        }
+    }
+
+    #[test]
     fn a_login_by_somebody_else_is_told_and_does_not_disturb() {
         let (done, before, mut after, enumerated) = run();
         after.logins[1] = Some(20);
-        after.failures[0] = Some(5);
+        after.failures[0] = Some(6);
         let unexplained = Summary::compare(&done, &before, &after, &enumerated);
         assert!(!unexplained.is_same(), "{unexplained}");
         after.answers[LoginAnswer::Refused.index()] += 1;

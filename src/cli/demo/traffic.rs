@@ -15,7 +15,7 @@ use anyhow::Context;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
 };
 
@@ -35,8 +35,11 @@ use crate::clock::Clock;
 /// What may wait for one device. With more the service is too slow for the plan, and steps are left out.
 const QUEUE: usize = 8;
 
-/// Guesses of strangers under way at the same time.
+/// Guesses of strangers under way at the same time. More are left out.
 const STRANGERS: usize = 8;
+
+/// Logins of people under way at the same time. More wait, so that a slow service is not asked faster than it answers.
+const LOGINS: usize = 8;
 
 /// What strangers try; nobody has it.
 const GUESS: &str = "password1";
@@ -45,11 +48,16 @@ const GUESS: &str = "password1";
 #[derive(Debug)]
 pub(super) struct Stage {
     /// The service.
-    pub(super) api: Api,
+    api: Api,
     /// Who takes part.
     pub(super) cast: Cast,
+    /// One per person: shared by logins, alone for whoever disables the account. A login that meets the change half
+    /// way starts a session, ends it and fails; then no answer would tell how many sessions were started.
+    doors: Vec<RwLock<()>>,
+    /// One permit per login of [`LOGINS`].
+    turns: Semaphore,
     /// What every name begins with.
-    pub(super) prefix: String,
+    prefix: String,
     /// What was done.
     pub(super) ledger: Arc<Ledger>,
     /// What there is to tell.
@@ -57,16 +65,41 @@ pub(super) struct Stage {
     /// The rhythm.
     pub(super) day: Day,
     /// The time.
-    pub(super) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     /// When it began, on the monotonic clock.
-    pub(super) began: Duration,
+    began: Duration,
     /// True when nothing more is to be sent.
-    pub(super) closing: AtomicBool,
+    closing: AtomicBool,
     /// True once it was told that the attack under way is refused.
-    pub(super) refusal_told: AtomicBool,
+    refusal_told: AtomicBool,
 }
 
 impl Stage {
+    /// A stage on which it begins now.
+    pub(super) fn set(
+        api: Api,
+        ledger: Arc<Ledger>,
+        cast: Cast,
+        prefix: &str,
+        day: Day,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            api,
+            ledger,
+            doors: cast.people.iter().map(|_| RwLock::default()).collect(),
+            turns: Semaphore::new(LOGINS),
+            cast,
+            prefix: prefix.to_owned(),
+            journal: Journal::default(),
+            day,
+            began: clock.monotonic(),
+            clock,
+            closing: AtomicBool::new(false),
+            refusal_told: AtomicBool::new(false),
+        }
+    }
+
     /// Time since it began.
     pub(super) fn elapsed(&self) -> Duration {
         self.clock.monotonic().saturating_sub(self.began)
@@ -83,6 +116,14 @@ impl Stage {
             None => self.tell("a login got no answer"),
             _ => {}
         }
+    }
+
+    async fn enter(&self, person: usize) -> Option<RwLockReadGuard<'_, ()>> {
+        Some(self.doors.get(person)?.read().await)
+    }
+
+    async fn close_door(&self, person: usize) -> Option<RwLockWriteGuard<'_, ()>> {
+        Some(self.doors.get(person)?.write().await)
     }
 
     fn is_closing(&self) -> bool {
@@ -205,6 +246,13 @@ async fn at_device(stage: Arc<Stage>, device: Device, mut errands: mpsc::Receive
     };
     let mut browser = Browser::new(device.user_agent, Some(device.address));
     while let Some(errand) = errands.recv().await {
+        let _turn = match errand {
+            Errand::Login { .. } | Errand::Mistype | Errand::Lured => {
+                stage.turns.acquire().await.ok()
+            }
+            Errand::Look | Errand::ListOwn | Errand::Logout => None,
+        };
+        let _open = stage.enter(device.person).await;
         if !stage.is_closing() {
             run_errand(&stage, &mut browser, &credentials, errand).await;
         }
@@ -296,6 +344,10 @@ async fn operate(
         if stage.is_closing() {
             continue;
         }
+        let _closed = match order {
+            Order::SetDisabled(person, _) => stage.close_door(person).await,
+            _ => None,
+        };
         if let Some(news) = operator.carry_out(order).await {
             stage.tell(&news);
         }
