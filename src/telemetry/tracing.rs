@@ -108,36 +108,27 @@ where
 
 /// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
 ///
-/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time.
+/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time. The
+/// `tracestate` header is not read: it is free text from anyone, and would leave with the span.
 pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
-    let headers = Headers {
-        parent: get("traceparent"),
-        state: get("tracestate"),
-    };
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+    let header = TraceParent(get("traceparent"));
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &header);
     if parent.span().span_context().is_valid() {
         // It fails where spans are not exported; then there is nothing to join.
         let _ = span.set_parent(parent);
     }
 }
 
-/// The headers of the W3C trace context.
-struct Headers<'a> {
-    parent: Option<&'a str>,
-    state: Option<&'a str>,
-}
+/// The one header of the W3C trace context that is read.
+struct TraceParent<'a>(Option<&'a str>);
 
-impl Extractor for Headers<'_> {
+impl Extractor for TraceParent<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        match key {
-            "traceparent" => self.parent,
-            "tracestate" => self.state,
-            _ => None,
-        }
+        self.0.filter(|_| key == "traceparent")
     }
 
     fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate"]
+        vec!["traceparent"]
     }
 }
 
