@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | log lines | standard error, so that the output of commands stays clean | by the log filter |
 //! | log records | OTLP, where there is a target for logs | by the log filter, without the exporters' own |
-//! | spans | OTLP, where there is a target for traces | `info` and above, without the exporters' own |
+//! | spans | OTLP, where there is a target for traces | `debug` and above, without the exporters' own |
 
 use std::{io::IsTerminal, sync::Arc};
 
@@ -15,7 +15,7 @@ use opentelemetry::{
 };
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Metadata, Span, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -101,7 +101,7 @@ where
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(LevelFilter::INFO.and(filter_fn(may_leave)))
+            .with_filter(filter_fn(|it| belongs_to_a_trace(it) && may_leave(it)))
     });
     Ok(registry().with(spans).with(records).with(lines))
 }
@@ -130,6 +130,17 @@ impl Extractor for TraceParent<'_> {
     fn keys(&self) -> Vec<&str> {
         vec!["traceparent"]
     }
+}
+
+/// Spans of a request are of level `debug`, so that they cost nothing where no traces are exported; what is said within
+/// them belongs to the trace from `info` on.
+fn belongs_to_a_trace(metadata: &Metadata<'_>) -> bool {
+    let most = if metadata.is_span() {
+        Level::DEBUG
+    } else {
+        Level::INFO
+    };
+    *metadata.level() <= most
 }
 
 /// What exporters work with. Their events must not be exported: each export would cause the next.

@@ -271,3 +271,22 @@ fn a_span_without_a_valid_caller_keeps_its_parent() {
         assert_eq!(request.parent_span_id, outer.span_context.span_id());
     }
 }
+
+#[test]
+fn spans_leave_from_debug_on_and_what_is_said_in_them_from_info_on() {
+    let heard = heard(|| {
+        let request = tracing::debug_span!("request").entered();
+        tracing::debug!("a detail");
+        tracing::info!("an event");
+        tracing::trace_span!("too fine").in_scope(|| {});
+        drop(request);
+    });
+    let names: Vec<_> = heard.spans.iter().map(|it| it.name.as_ref()).collect();
+    assert_eq!(names, ["request"]);
+    let events: Vec<_> = heard.spans[0]
+        .events
+        .iter()
+        .map(|it| it.name.as_ref())
+        .collect();
+    assert_eq!(events, ["an event"]);
+}
