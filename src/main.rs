@@ -1,3 +1,9 @@
-//! The program `skriptoteket`.
+//! The `skriptoteket` binary; see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+// Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses what came last.
+#[tokio::main]
+async fn main() -> ExitCode {
+    skriptoteket::cli::run().await
+}

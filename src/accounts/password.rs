@@ -12,7 +12,7 @@ use argon2::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::telemetry::instruments::PasswordMetrics;
+use crate::{config::Argon2Settings, telemetry::instruments::PasswordMetrics};
 
 /// The shortest new password, in characters.
 pub const MIN_CHARS: usize = 8;
@@ -77,6 +77,18 @@ pub struct HashingPolicy {
     pub threads: usize,
     /// Checks that may wait for a thread.
     pub queue: usize,
+}
+
+impl From<&Argon2Settings> for HashingPolicy {
+    fn from(settings: &Argon2Settings) -> Self {
+        Self {
+            memory_kib: settings.memory_kib,
+            iterations: settings.iterations,
+            parallelism: settings.parallelism,
+            threads: settings.threads,
+            queue: settings.queue,
+        }
+    }
 }
 
 /// Why a password was not hashed or checked.

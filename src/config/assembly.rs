@@ -119,7 +119,7 @@ fn metrics_token(reader: &mut Reader<'_>) -> Result<Option<SecretString>, Report
         return Ok(Some(token.value));
     }
     // No header could carry it, so nobody could ever read the metrics.
-    let problem = Problem::Expected("visible ASCII without spaces".into());
+    let problem = s::METRICS_TOKEN.form.unexpected();
     Err(reader.faults.report(token.origin, None, problem))
 }
 
@@ -135,7 +135,7 @@ fn database(reader: &mut Reader<'_>, data_dir: &Setting<PathBuf>) -> Result<Data
             url.origin,
             None,
             Problem::Unsupported(
-                "expected sqlite:PATH, a file without parameters, or nothing for skriptoteket.db in data_dir: \
+                "expected sqlite:PATH, a file without parameters, or nothing for skriptoteket.db in data_dir; \
                  this build has no other database",
             ),
         )),

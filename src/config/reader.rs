@@ -59,24 +59,29 @@ impl<'a> Reader<'a> {
             faults: Faults::default(),
             effective: Vec::new(),
         };
-        let named = file
-            .map(Path::to_path_buf)
-            .or_else(|| environment.get(CONFIG_VARIABLE).map(PathBuf::from));
-        let path = named.as_ref().or(environment.default_file());
-        if let Some(path) = path {
-            match std::fs::read_to_string(path) {
-                Ok(text) => reader.parse(path, &text),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {}
-                Err(error) => {
-                    let (origin, path) = (Origin::File(path.clone()), path.clone());
-                    reader
-                        .faults
-                        .report(origin, None, Problem::Unreadable { path, error });
-                }
-            }
-        }
+        reader.read_file(file);
         reader.refuse_unknown();
         reader
+    }
+
+    fn read_file(&mut self, file: Option<&Path>) {
+        let by_variable = self.environment.get(CONFIG_VARIABLE).map(PathBuf::from);
+        let (path, origin) = match (file, by_variable, self.environment.default_file()) {
+            (Some(path), _, _) => (path.to_path_buf(), Some(Origin::File(path.to_path_buf()))),
+            (None, Some(path), _) => (path, Some(Origin::Variable(CONFIG_VARIABLE.to_owned()))),
+            // Not named by anyone: it may be missing.
+            (None, None, Some(path)) => (path.clone(), None),
+            (None, None, None) => return,
+        };
+        match (std::fs::read_to_string(&path), origin) {
+            (Ok(text), _) => self.parse(&path, &text),
+            (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {}
+            (Err(error), origin) => {
+                let origin = origin.unwrap_or_else(|| Origin::File(path.clone()));
+                let problem = Problem::Unreadable { path, error };
+                self.faults.report(origin, None, problem);
+            }
+        }
     }
 
     fn parse(&mut self, path: &Path, text: &str) {

@@ -30,7 +30,8 @@ pub(super) enum Preset {
     Otherwise {
         /// What holds, in words.
         what: &'static str,
-        /// A value that could be given, for the file that `config init` writes.
+        /// A value that could be given, for the file that `config init` writes. Of a secret that has to be made up it is
+        /// empty, which is refused: an example would end up in use.
         example: &'static str,
     },
 }
@@ -94,8 +95,11 @@ const fn number<T>(least: T, most: T) -> Number<T> {
     Number { least, most }
 }
 
-const fn secret(least_bytes: usize) -> Secret {
-    Secret { least_bytes }
+const fn secret(least_bytes: usize, expected: &'static str) -> Secret {
+    Secret {
+        least_bytes,
+        expected,
+    }
 }
 
 const fn otherwise(what: &'static str, example: &'static str) -> Preset {
@@ -134,17 +138,17 @@ table! {
             "The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. An empty list believes nobody.";
         WORKERS: Number<usize>, "workers", number(1, 256), otherwise("the number of processors", "4"),
             "HTTP worker threads.";
-        METRICS_TOKEN: Secret, "metrics_token", secret(1),
-            otherwise("none: /metrics asks for nothing", "a-long-random-text"),
-            "The bearer token that /metrics asks for: letters, digits and other visible ASCII.";
+        METRICS_TOKEN: Secret, "metrics_token", secret(1, "visible ASCII without spaces"),
+            otherwise("none: /metrics asks for nothing", ""),
+            "The bearer token that /metrics asks for.";
     }
     "Stores" {
         DATA_DIR: FilePath, "data_dir", FilePath, Fixed("skriptoteket-data"),
             "The directory of the embedded store and of the generated cookie key. Made where it is missing.";
-        DATABASE_URL: Secret, "database_url", secret(0),
+        DATABASE_URL: Secret, "database_url", secret(0, "sqlite:PATH, a file without parameters"),
             otherwise("skriptoteket.db in data_dir", "sqlite:skriptoteket-data/skriptoteket.db"),
-            "Where accounts, sessions and the audit trail are kept: sqlite:PATH.";
-        REDIS_URL: Secret, "redis_url", secret(0),
+            "Where accounts, sessions and the audit trail are kept.";
+        REDIS_URL: Secret, "redis_url", secret(0, "nothing"),
             otherwise("none: sessions are kept in the database", ""),
             "Reserved: this build keeps sessions in the embedded store.";
         STORE_TIMEOUT: Span, "store_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("500ms"),
@@ -153,8 +157,8 @@ table! {
             "How long audit events are kept.";
     }
     "Sessions" {
-        COOKIE_KEY: Secret, "cookie_key", secret(32),
-            otherwise("made at the first start and kept in data_dir", "at-least-32-random-bytes-as-from-openssl-rand"),
+        COOKIE_KEY: Secret, "cookie_key", secret(32, "a random text of at least 32 bytes, as from `openssl rand -base64 48`"),
+            otherwise("made at the first start and kept in data_dir", ""),
             "What the session cookie is encrypted under. Replicas share it; a new one ends all sessions.";
         SESSION_IDLE_TIMEOUT: Span, "session_idle_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30m"),
             "How long a session lives without use. At most session_absolute_timeout, to which the default gives way.";
@@ -198,8 +202,8 @@ table! {
     "First superuser" {
         BOOTSTRAP_USERNAME: Text, "bootstrap_username", Text, Fixed("admin"),
             "The name of the superuser that is made at start where there is no account and bootstrap_password is given.";
-        BOOTSTRAP_PASSWORD: Secret, "bootstrap_password", secret(1),
-            otherwise("none: `skriptoteket user add NAME --role superuser` makes the first account", "several uncommon words"),
+        BOOTSTRAP_PASSWORD: Secret, "bootstrap_password", secret(1, "a password of 8 to 128 characters that is not easy to guess"),
+            otherwise("none: `skriptoteket user add NAME --role superuser` makes the first account", ""),
             "The password of that superuser.";
     }
     "Logs" {

@@ -132,25 +132,21 @@ impl Form for LogFilter {
 /// A text that nobody may see, of so many bytes at least. Where that is 0, an empty text stands for none.
 pub(in crate::config) struct Secret {
     pub(in crate::config) least_bytes: usize,
+    /// What a right text looks like.
+    pub(in crate::config) expected: &'static str,
 }
 
 impl Form for Secret {
     type Value = SecretString;
 
     fn expected(&self) -> String {
-        match self.least_bytes {
-            0 | 1 => "a text that is not empty".into(),
-            least => format!("at least {least} bytes"),
-        }
+        self.expected.into()
     }
 
     fn read(&self, text: &str) -> Result<SecretString, Problem> {
         if text.len() < self.least_bytes {
-            return Err(Problem::Expected(format!(
-                "{}, not {}",
-                self.expected(),
-                text.len()
-            )));
+            let (expected, length) = (self.expected, text.len());
+            return Err(Problem::Expected(format!("{expected}, not {length} bytes")));
         }
         Ok(text.into())
     }

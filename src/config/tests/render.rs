@@ -22,7 +22,8 @@ fn the_template_shows_every_setting_at_its_default() {
     shown.sort_unstable();
     assert_eq!(shown, names);
 
-    // Those with a fixed default, taken in, change nothing either; the examples of the others can be read.
+    // Those with a fixed default, taken in, change nothing either; the others show what is good, or
+    // have to be filled in: a secret that everybody can read is none.
     let fixed =
         settings::all().filter(|entry| matches!(entry.preset(), settings::Preset::Fixed(_)));
     let line = |entry: &dyn settings::Entry| format!("{} = {}", entry.name(), table[entry.name()]);
@@ -30,7 +31,15 @@ fn the_template_shows_every_setting_at_its_default() {
     let written = Written::file(&fixed.join("\n"));
     let (read, default) = (written.load().unwrap(), from_env([]).unwrap());
     assert_eq!(format!("{read:?}"), format!("{default:?}"));
-    Written::file(&uncommented.join("\n")).load().unwrap();
+    let examples = Written::file(&uncommented.join("\n"));
+    let refused = examples.load().unwrap_err().to_string();
+    for secret in ["cookie_key", "metrics_token", "bootstrap_password"] {
+        assert!(
+            refused.contains(&format!("skriptoteket.toml: {secret}: expected ")),
+            "{refused}"
+        );
+    }
+    assert_eq!(refused.lines().count(), 3, "{refused}");
 }
 
 #[test]

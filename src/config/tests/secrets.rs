@@ -78,7 +78,7 @@ fn a_short_key_is_a_fault_that_tells_its_length_only() {
         .to_string();
     assert_eq!(
         line,
-        "SKRIPTOTEKET_COOKIE_KEY: expected at least 32 bytes, not 9"
+        "SKRIPTOTEKET_COOKIE_KEY: expected a random text of at least 32 bytes, as from `openssl rand -base64 48`, not 9 bytes"
     );
 }
 

@@ -221,7 +221,7 @@ fn for_each_plumber() {
         )* };
     }
     say!("hyper::client" "hyper_util" "tonic::transport" "h2" "reqwest::connect" "tower::buffer");
-    say!("opentelemetry_sdk" "opentelemetry-otlp" "opentelemetry-prometheus" "rustls");
+    say!("opentelemetry_sdk" "opentelemetry-otlp" "opentelemetry-prometheus" "rustls" "mio::poll" "want");
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

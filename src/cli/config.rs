@@ -1,0 +1,47 @@
+//! `config`: the configuration, checked, shown, or started.
+
+use clap::Subcommand;
+
+use super::{Source, output};
+use crate::config::{show, template};
+
+/// What can be done with the configuration. None of it needs a running server.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Say whether the configuration is valid, or everything that is wrong with it
+    #[command(after_help = "\
+Examples:
+  skriptoteket config check
+  skriptoteket --config /etc/skriptoteket.toml config check
+
+Exit codes:
+  0  it is valid
+  2  it is not; each fault is a line on standard error")]
+    Check,
+
+    /// Print every setting in force and where it comes from; secrets stay hidden
+    #[command(after_help = "\
+Example:
+  skriptoteket config show | grep environment")]
+    Show,
+
+    /// Print a file with every setting, described and commented out at its default
+    #[command(after_help = "\
+Example:
+  skriptoteket config init > skriptoteket.toml")]
+    Init,
+}
+
+pub(super) fn run(command: &ConfigCommand, source: &Source) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Check => {
+            source.load()?;
+            output::line("configuration is valid")
+        }
+        ConfigCommand::Show => {
+            let shown = show(source.file.as_deref(), &source.environment)?;
+            output::write(shown.as_bytes())
+        }
+        ConfigCommand::Init => output::write(template().as_bytes()),
+    }
+}

@@ -1,0 +1,76 @@
+//! What commands on accounts and sessions work with: the same stores, rules and services as the server's.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+
+use super::Source;
+use crate::{
+    accounts::{User, Username, password::Passwords, registration::Registrar},
+    clock::{Clock, SystemClock},
+    config::Config,
+    sessions::{Sessions, census::CensusBell},
+    store::{self, Stores},
+    telemetry::{
+        Telemetry,
+        instruments::{PasswordMetrics, Presence},
+    },
+};
+
+/// The stores, opened beside a server that may be running on them.
+#[derive(Debug)]
+pub(super) struct Desk {
+    /// The repositories.
+    pub(super) stores: Stores,
+    /// What happens to sessions; what is done here the server sees in its stores.
+    pub(super) sessions: Sessions,
+    config: Config,
+    telemetry: Telemetry,
+}
+
+impl Desk {
+    /// Opens the stores that the configuration names.
+    pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
+        let config = source.load()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let stores = store::open(&config, Arc::clone(&clock), None).await?;
+        // The server counts what happens to its sessions from its stores; a command has nobody to tell.
+        let telemetry = Telemetry::disabled();
+        let presence = Presence::new(&telemetry.meter(), &[], Arc::clone(&clock));
+        let sessions = Sessions::new(
+            Arc::clone(&stores.sessions),
+            Arc::clone(&stores.accounts),
+            presence,
+            clock,
+            (&config).into(),
+            CensusBell::default(),
+            Handle::current(),
+        );
+        Ok(Self {
+            stores,
+            sessions,
+            config,
+            telemetry,
+        })
+    }
+
+    /// What makes accounts and sets passwords. Takes one password hash's time.
+    pub(super) fn registrar(&self) -> anyhow::Result<Registrar> {
+        let metrics = PasswordMetrics::new(&self.telemetry.meter());
+        let passwords = Passwords::new(&(&self.config.argon2).into(), metrics)?;
+        Ok(Registrar::new(Arc::clone(&self.stores.accounts), passwords))
+    }
+
+    /// The account of this name.
+    pub(super) async fn user(&self, name: &Username) -> anyhow::Result<User> {
+        let account = self.stores.accounts.find_by_username(name).await?;
+        let account = account.with_context(|| no_such_user(name))?;
+        Ok(account.user)
+    }
+}
+
+/// What is said of a name that belongs to no account.
+pub(super) fn no_such_user(name: &Username) -> String {
+    format!("there is no user {name}; `skriptoteket user list` shows those there are")
+}

@@ -1,0 +1,273 @@
+//! The command line.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `desk` | what commands on accounts and sessions work with: the stores of the server |
+//! | `password` | how a new password is asked for |
+//! | `output` | tables and JSON |
+
+mod audit;
+mod config;
+mod desk;
+mod healthcheck;
+mod output;
+mod password;
+mod session;
+mod user;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Config, Environment, Faults, load};
+
+/// The command did what it was asked.
+const DONE: u8 = 0;
+/// It did not.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong; clap uses the same number.
+const MISUSED: u8 = 2;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line or the configuration is wrong";
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  skriptoteket config init > skriptoteket.toml     a file with every setting, to start from
+  skriptoteket user add ada --role superuser       the first account
+  skriptoteket user list --json | jq '.[].username'
+
+Configuration:
+  Settings come from the file and from the environment, which wins: `listen` in the file is
+  SKRIPTOTEKET_LISTEN there. `config init` describes them all, `config show` tells what is in force.
+  OpenTelemetry is configured by its standard OTEL_… variables.
+
+Exit codes:
+  0  done
+  1  failed
+  2  the command line or the configuration is wrong";
+
+/// A login-and-session service you can see into.
+///
+/// People log in, and metrics, traces and logs tell who is there, by role, and who is trying to get in. Accounts and
+/// sessions are kept in an embedded SQLite file; nothing else has to be installed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "skriptoteket",
+    version,
+    after_help = AFTER_HELP,
+    after_long_help = AFTER_LONG_HELP,
+    max_term_width = 100
+)]
+struct Arguments {
+    /// The configuration file [default: that of `SKRIPTOTEKET_CONFIG`, or skriptoteket.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Manage accounts
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  skriptoteket user add ada --role superuser
+  skriptoteket user set-role ada admin
+  skriptoteket user list
+
+All of it works while the service runs; live sessions follow within a second."
+    )]
+    User(user::UserCommand),
+
+    /// See and end sessions
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  skriptoteket session list --role superuser
+  skriptoteket session revoke --user ada
+
+All of it works while the service runs."
+    )]
+    Session(session::SessionCommand),
+
+    /// Read the trail of login attempts
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  skriptoteket audit list --limit 20"
+    )]
+    Audit(audit::AuditCommand),
+
+    /// Check, show or start a configuration
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  skriptoteket config init > skriptoteket.toml
+  skriptoteket config check
+  skriptoteket config show"
+    )]
+    Config(config::ConfigCommand),
+
+    /// Ask the running service whether it is ready
+    ///
+    /// Asks /readyz of the management listener, and waits two seconds at most. Made for HEALTHCHECK in a Dockerfile and
+    /// for service managers.
+    #[command(after_help = "\
+Example:
+  HEALTHCHECK CMD [\"skriptoteket\", \"healthcheck\"]
+
+Exit codes:
+  0  the service is ready
+  1  it is not, or it does not answer
+  2  the command line or the configuration is wrong")]
+    Healthcheck,
+
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  skriptoteket completions bash > ~/.local/share/bash-completion/completions/skriptoteket
+  skriptoteket completions fish > ~/.config/fish/completions/skriptoteket.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Where the configuration comes from: read by the commands that need it, when they need it.
+#[derive(Debug)]
+struct Source {
+    file: Option<PathBuf>,
+    environment: Environment,
+}
+
+impl Source {
+    fn load(&self) -> Result<Config, Faults> {
+        load(self.file.as_deref(), &self.environment)
+    }
+}
+
+/// Does what the process's arguments ask for. What went wrong is on standard error, in one line a fault.
+pub async fn run() -> ExitCode {
+    let Arguments { config, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // Also `--help` and `--version`; where they cannot be written nobody is there to be told.
+            let _ = answer.print();
+            return answer
+                .exit_code()
+                .try_into()
+                .map_or(MISUSED, |code: u8| code)
+                .into();
+        }
+    };
+    // For every HTTP client of this process; a second call would change nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let source = Source {
+        file: config,
+        environment: Environment::from_process(),
+    };
+    match obey(command, &source).await {
+        Ok(()) => DONE.into(),
+        Err(error) => complain(&error).into(),
+    }
+}
+
+async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
+    match command {
+        Command::User(command) => user::run(command, source).await,
+        Command::Session(command) => session::run(command, source).await,
+        Command::Audit(command) => audit::run(command, source).await,
+        Command::Config(command) => config::run(&command, source),
+        Command::Healthcheck => healthcheck::run(source).await,
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Arguments::command(),
+        "skriptoteket",
+        &mut script,
+    );
+    output::write(&script)
+}
+
+/// Says what went wrong, causes appended, and returns the exit code.
+fn complain(error: &anyhow::Error) -> u8 {
+    let mut stderr = io::stderr().lock();
+    // Where standard error is gone there is nobody to tell that either.
+    if let Some(faults) = error.downcast_ref::<Faults>() {
+        for fault in faults {
+            let _ = writeln!(stderr, "error: {fault}");
+        }
+        return MISUSED;
+    }
+    let _ = writeln!(stderr, "error: {error:#}");
+    FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_says_what_it_is() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let (of, id) = (command.get_name(), argument.get_id());
+                assert!(argument.get_help().is_some(), "{of}: {id}");
+            }
+            for inner in command.get_subcommands() {
+                assert!(inner.get_about().is_some(), "{}", inner.get_name());
+                let teaches = inner.get_after_help().map(ToString::to_string);
+                assert!(
+                    teaches.is_some_and(|text| text.contains("Example")),
+                    "{} has no example",
+                    inner.get_name()
+                );
+                check(inner);
+            }
+        }
+        check(&Arguments::command());
+    }
+
+    #[test]
+    fn a_password_is_never_an_argument() {
+        for arguments in [
+            ["skriptoteket", "user", "add", "ada", "--password", "x"],
+            [
+                "skriptoteket",
+                "user",
+                "set-password",
+                "ada",
+                "--password",
+                "x",
+            ],
+        ] {
+            assert!(Arguments::try_parse_from(arguments).is_err());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How a new password is asked for: from a terminal, twice and unseen, or as one line of standard input.
+
+use std::io::{self, BufRead};
+
+use anyhow::{Context, bail, ensure};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::accounts::Username;
+
+/// The longest line that is read, in bytes: more than the longest password takes.
+const LONGEST_LINE: u64 = 4096;
+
+/// A new password for `name`. Whether it is good enough is not decided here.
+pub(super) fn ask(name: &Username, from_stdin: bool) -> anyhow::Result<SecretString> {
+    if from_stdin {
+        return read_line(io::stdin().lock());
+    }
+    let first = prompt(&format!("New password for {name}: "))?;
+    let second = prompt("The same again: ")?;
+    ensure!(
+        first.expose_secret() == second.expose_secret(),
+        "the two passwords are not the same; nothing was changed"
+    );
+    Ok(first)
+}
+
+fn prompt(question: &str) -> anyhow::Result<SecretString> {
+    let answer = rpassword::prompt_password(question).context(
+        "the password cannot be asked for on a terminal; give it on standard input with --password-stdin",
+    )?;
+    Ok(answer.into())
+}
+
+fn read_line(input: impl BufRead) -> anyhow::Result<SecretString> {
+    let mut line = Zeroizing::new(String::new());
+    input
+        .take(LONGEST_LINE)
+        .read_line(&mut line)
+        .context("the password cannot be read from standard input: expected one line of UTF-8")?;
+    let password = line.strip_suffix('\n').unwrap_or(&line);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.is_empty() {
+        bail!("there is no password on standard input: expected one line");
+    }
+    Ok(password.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_one_line_less_its_end() {
+        for text in [
+            "tall ships",
+            "tall ships\n",
+            "tall ships\r\n",
+            "tall ships\nmore\n",
+        ] {
+            let read = read_line(text.as_bytes()).unwrap();
+            assert_eq!(read.expose_secret(), "tall ships");
+        }
+        assert_eq!(
+            read_line(" x \n".as_bytes()).unwrap().expose_secret(),
+            " x "
+        );
+    }
+
+    #[test]
+    fn nothing_and_what_is_not_text_are_no_password() {
+        for bytes in [&b""[..], b"\n", b"\xff\xfe\n"] {
+            assert!(read_line(bytes).is_err(), "{bytes:?}");
+        }
+    }
+}

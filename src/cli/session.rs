@@ -1,0 +1,194 @@
+//! `session`: who is logged in.
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{
+    Source,
+    desk::Desk,
+    output::{self, Row},
+    user::role_parser,
+};
+use crate::{
+    accounts::{Role, UserId, Username},
+    sessions::{EndReason, SessionFilter, SessionId, SessionRecord},
+};
+
+/// Sessions read from the store in one step.
+const PAGE: u32 = 500;
+
+/// What can be done to sessions. All of it works while the server runs, and reaches it within a second.
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// List live sessions
+    #[command(after_help = "\
+Examples:
+  skriptoteket session list --role superuser
+  skriptoteket session list --user ada --json
+
+The id of a session is public: no cookie can be made from it.")]
+    List {
+        /// Only those of this user
+        #[arg(long, value_name = "NAME")]
+        user: Option<Username>,
+        /// Only those with this role
+        #[arg(long, value_parser = role_parser())]
+        role: Option<Role>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// End one session, those of a user, or all
+    #[command(after_help = "\
+Examples:
+  skriptoteket session revoke 07kQ3vXw8nY2aBcD4eFgHiJk
+  skriptoteket session revoke --user ada
+  skriptoteket session revoke --all")]
+    Revoke(Revoke),
+}
+
+/// Which sessions to end: exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Revoke {
+    /// The session with this id
+    id: Option<SessionId>,
+    /// All sessions of this user
+    #[arg(long, value_name = "NAME")]
+    user: Option<Username>,
+    /// Every session there is
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {
+    let desk = Desk::open(source).await?;
+    let result = obey(command, &desk).await;
+    desk.stores.close().await;
+    result
+}
+
+async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
+    match command {
+        SessionCommand::List { user, role, json } => {
+            let user = match user {
+                Some(name) => Some(desk.user(&name).await?.id),
+                None => None,
+            };
+            list(desk, SessionFilter { role, user }, json).await
+        }
+        SessionCommand::Revoke(Revoke { id: Some(id), .. }) => {
+            let ended = desk.sessions.end(id.clone(), EndReason::Revoked).await?;
+            ended.with_context(|| {
+                format!("there is no live session {id}; `skriptoteket session list` shows those there are")
+            })?;
+            told(1)
+        }
+        SessionCommand::Revoke(Revoke {
+            user: Some(name), ..
+        }) => {
+            let user = desk.user(&name).await?;
+            told(desk.sessions.end_user(user.id, None).await?)
+        }
+        SessionCommand::Revoke(Revoke { all: true, .. }) => told(revoke_all(desk).await?),
+        // clap has refused this already.
+        SessionCommand::Revoke(_) => bail!("name a session, a user or --all"),
+    }
+}
+
+fn told(ended: usize) -> anyhow::Result<()> {
+    output::line(format!("sessions ended: {ended}"))
+}
+
+async fn list(desk: &Desk, filter: SessionFilter, json: bool) -> anyhow::Result<()> {
+    let (mut rows, mut after): (Vec<SessionRow>, Option<SessionId>) = (Vec::new(), None);
+    loop {
+        let page = desk.sessions.page(filter, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else {
+            return output::list(&rows, json);
+        };
+        after = Some(last.id.clone());
+        rows.extend(page.into_iter().map(SessionRow::from));
+    }
+}
+
+/// Ends the sessions that are live now. Those that are started meanwhile may be left.
+async fn revoke_all(desk: &Desk) -> anyhow::Result<usize> {
+    let (mut ended, mut after): (usize, Option<SessionId>) = (0, None);
+    loop {
+        let page = desk
+            .sessions
+            .page(SessionFilter::default(), after.as_ref(), PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(ended);
+        };
+        after = Some(last.id.clone());
+        for session in page {
+            let end = desk.sessions.end(session.id, EndReason::Revoked).await?;
+            ended += usize::from(end.is_some());
+        }
+    }
+}
+
+/// A session as the API shows it to administrators.
+#[derive(Debug, Serialize)]
+struct SessionRow {
+    id: String,
+    user: Owner,
+    created_at: String,
+    last_seen_at: String,
+    expires_at: String,
+    user_agent: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Owner {
+    id: UserId,
+    username: Username,
+    role: Role,
+}
+
+impl From<SessionRecord> for SessionRow {
+    fn from(session: SessionRecord) -> Self {
+        Self {
+            id: session.id.to_string(),
+            user: Owner {
+                id: session.user_id,
+                username: session.username,
+                role: session.role,
+            },
+            created_at: session.created_at.to_rfc3339(),
+            last_seen_at: session.last_seen_at.to_rfc3339(),
+            expires_at: session.expires_at.to_rfc3339(),
+            user_agent: session.user_agent,
+        }
+    }
+}
+
+impl Row for SessionRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "username",
+        "role",
+        "created_at",
+        "last_seen_at",
+        "expires_at",
+        "user_agent",
+    ];
+    const LAST_COLUMN_IS_PROSE: bool = true;
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.user.username.to_string(),
+            self.user.role.to_string(),
+            self.created_at.clone(),
+            self.last_seen_at.clone(),
+            self.expires_at.clone(),
+            self.user_agent.clone(),
+        ]
+    }
+}

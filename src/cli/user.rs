@@ -1,0 +1,266 @@
+//! `user`: accounts.
+
+use anyhow::{Context, bail};
+use clap::{
+    Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use serde::Serialize;
+
+use super::{
+    Source,
+    desk::{Desk, no_such_user},
+    output::{self, Row},
+    password,
+};
+use crate::{
+    accounts::{AccountChange, Role, User, UserId, Username, registration::RegisterError},
+    telemetry::instruments::ROLES,
+};
+
+/// Accounts read from the store in one step.
+const PAGE: u32 = 500;
+
+/// What can be done to accounts. All of it works while the server runs; sessions follow within a second.
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add an account; the password is asked for
+    #[command(after_help = "\
+Examples:
+  skriptoteket user add ada --role superuser
+  skriptoteket user add bob --password-stdin < bob.password
+
+A password has 8 to 128 characters and must not be easy to guess; several uncommon words are good.")]
+    Add {
+        /// The login name: 1 to 64 letters, digits or . _ - @ +; upper and lower case are the same
+        name: Username,
+        /// What the account may do
+        #[arg(long, default_value = "user", value_parser = role_parser())]
+        role: Role,
+        /// Read the password from standard input (one line) instead of asking for it
+        #[arg(long)]
+        password_stdin: bool,
+    },
+
+    /// List all accounts, the oldest first
+    #[command(after_help = "\
+Examples:
+  skriptoteket user list
+  skriptoteket user list --json | jq '.[] | select(.disabled) | .username'")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Give an account another role; its live sessions follow
+    #[command(after_help = "\
+Example:
+  skriptoteket user set-role ada admin
+
+The last superuser who can log in keeps the role.")]
+    SetRole {
+        /// The login name
+        name: Username,
+        /// What the account may do from now on
+        #[arg(value_parser = role_parser())]
+        role: Role,
+    },
+
+    /// Keep an account from logging in, and end its sessions
+    #[command(after_help = "\
+Example:
+  skriptoteket user disable ada")]
+    Disable {
+        /// The login name
+        name: Username,
+    },
+
+    /// Let a disabled account log in again
+    #[command(after_help = "\
+Example:
+  skriptoteket user enable ada")]
+    Enable {
+        /// The login name
+        name: Username,
+    },
+
+    /// Set a new password, and end the account's sessions
+    #[command(after_help = "\
+Examples:
+  skriptoteket user set-password ada
+  skriptoteket user set-password ada --password-stdin < ada.password")]
+    SetPassword {
+        /// The login name
+        name: Username,
+        /// Read the password from standard input (one line) instead of asking for it
+        #[arg(long)]
+        password_stdin: bool,
+    },
+
+    /// Delete an account, and end its sessions
+    #[command(after_help = "\
+Example:
+  skriptoteket user delete ada
+
+What the audit trail knows of the account stays until it is too old.")]
+    Delete {
+        /// The login name
+        name: Username,
+    },
+}
+
+/// Takes the names of roles, and knows them for help and completion.
+pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(ROLES).try_map(|name| name.parse::<Role>())
+}
+
+pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {
+    let desk = Desk::open(source).await?;
+    let result = obey(command, &desk).await;
+    desk.stores.close().await;
+    result
+}
+
+async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
+    match command {
+        UserCommand::Add {
+            name,
+            role,
+            password_stdin,
+        } => add(desk, &name, role, password_stdin).await,
+        UserCommand::List { json } => list(desk, json).await,
+        UserCommand::SetRole { name, role } => {
+            let change = AccountChange {
+                role: Some(role),
+                ..AccountChange::default()
+            };
+            change_account(desk, &name, change).await?;
+            output::line(format!("{name} is {role} now"))
+        }
+        UserCommand::Disable { name } => {
+            set_disabled(desk, &name, true).await?;
+            output::line(format!(
+                "{name} is disabled; all sessions of {name} have ended"
+            ))
+        }
+        UserCommand::Enable { name } => {
+            set_disabled(desk, &name, false).await?;
+            output::line(format!("{name} is enabled"))
+        }
+        UserCommand::SetPassword {
+            name,
+            password_stdin,
+        } => set_password(desk, &name, password_stdin).await,
+        UserCommand::Delete { name } => {
+            let user = desk.user(&name).await?;
+            if !desk.sessions.delete_account(user.id).await? {
+                bail!(no_such_user(&name));
+            }
+            output::line(format!(
+                "{name} is deleted; all sessions of {name} have ended"
+            ))
+        }
+    }
+}
+
+async fn add(desk: &Desk, name: &Username, role: Role, from_stdin: bool) -> anyhow::Result<()> {
+    // Asked before the password is: nobody should type one twice for nothing.
+    if desk.stores.accounts.find_by_username(name).await?.is_some() {
+        return Err(taken(name));
+    }
+    let password = password::ask(name, from_stdin)?;
+    let registered = desk
+        .registrar()?
+        .register(name.as_str(), role, password)
+        .await;
+    let user = match registered {
+        Err(RegisterError::Taken) => return Err(taken(name)),
+        other => other?,
+    };
+    output::line(format!("added {} as {}", user.username, user.role))
+}
+
+fn taken(name: &Username) -> anyhow::Error {
+    anyhow::anyhow!(
+        "there is a user {name} already; choose another name, or `skriptoteket user set-password {name}`"
+    )
+}
+
+async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow::Result<()> {
+    let user = desk.user(name).await?;
+    let password = password::ask(name, from_stdin)?;
+    match desk.registrar()?.set_password(&user, password).await {
+        Err(RegisterError::Gone) => bail!(no_such_user(name)),
+        other => other?,
+    }
+    let ended = desk.sessions.end_user(user.id, None).await.context(
+        "the password is set, and not all sessions of the user have ended; run the command again",
+    )?;
+    output::line(format!(
+        "the password of {name} is set; sessions ended: {ended}"
+    ))
+}
+
+async fn set_disabled(desk: &Desk, name: &Username, disabled: bool) -> anyhow::Result<()> {
+    let change = AccountChange {
+        disabled: Some(disabled),
+        ..AccountChange::default()
+    };
+    change_account(desk, name, change).await
+}
+
+async fn change_account(desk: &Desk, name: &Username, change: AccountChange) -> anyhow::Result<()> {
+    let user = desk.user(name).await?;
+    let changed = desk.sessions.change_account(user.id, change).await?;
+    changed.with_context(|| no_such_user(name))?;
+    Ok(())
+}
+
+async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
+    let (mut rows, mut after): (Vec<UserRow>, Option<UserId>) = (Vec::new(), None);
+    loop {
+        let page = desk.stores.accounts.list(after, PAGE).await?;
+        let Some(last) = page.last() else {
+            return output::list(&rows, json);
+        };
+        after = Some(last.id);
+        rows.extend(page.iter().map(UserRow::from));
+    }
+}
+
+/// An account as the API shows it.
+#[derive(Debug, Serialize)]
+struct UserRow {
+    id: UserId,
+    username: Username,
+    role: Role,
+    disabled: bool,
+    created_at: String,
+}
+
+impl From<&User> for UserRow {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.clone(),
+            role: user.role,
+            disabled: user.disabled,
+            created_at: user.created_at.to_rfc3339(),
+        }
+    }
+}
+
+impl Row for UserRow {
+    const COLUMNS: &'static [&'static str] = &["username", "role", "disabled", "created_at", "id"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.username.to_string(),
+            self.role.to_string(),
+            String::from(if self.disabled { "yes" } else { "no" }),
+            self.created_at.clone(),
+            self.id.to_string(),
+        ]
+    }
+}
