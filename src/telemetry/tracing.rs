@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | log lines | standard error, so that the output of commands stays clean | by the log filter |
 //! | log records | OTLP, where there is a target for logs | by the log filter, without the exporters' own |
-//! | spans | OTLP, where there is a target for traces | `info` and above, without the exporters' own |
+//! | spans | OTLP, where there is a target for traces | `debug` and above, without the exporters' own |
 
 use std::{io::IsTerminal, sync::Arc};
 
@@ -15,7 +15,7 @@ use opentelemetry::{
 };
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Metadata, Span, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -46,48 +46,22 @@ pub fn install(log: &LogSettings, telemetry: &Telemetry) -> Result<(), Telemetry
     Ok(())
 }
 
-/// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
-///
-/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time.
-pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
-    let headers = Headers {
-        parent: get("traceparent"),
-        state: get("tracestate"),
-    };
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
-    if parent.span().span_context().is_valid() {
-        // It fails where spans are not exported; then there is nothing to join.
-        let _ = span.set_parent(parent);
-    }
-}
-
-/// The headers of the W3C trace context.
-struct Headers<'a> {
-    parent: Option<&'a str>,
-    state: Option<&'a str>,
-}
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        match key {
-            "traceparent" => self.parent,
-            "tracestate" => self.state,
-            _ => None,
-        }
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate"]
-    }
-}
-
 /// Where lines go.
-struct Output<W> {
-    writer: W,
-    terminal: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Output<W> {
+    /// Makes a writer for each line.
+    pub writer: W,
+    /// True for a terminal: [`LogFormat::Auto`] is for people then, and in colour.
+    pub terminal: bool,
 }
 
-fn subscriber<W>(
+/// What [`install`] sets up, for one thread or one program of your own. `clock` tells how long a complaint of the SDK
+/// has not been repeated.
+///
+/// # Errors
+///
+/// [`TelemetryError::Filter`] if the filter cannot be read.
+pub fn subscriber<W>(
     log: &LogSettings,
     telemetry: &Telemetry,
     output: Output<W>,
@@ -127,20 +101,59 @@ where
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(LevelFilter::INFO.and(filter_fn(may_leave)))
+            .with_filter(filter_fn(|it| belongs_to_a_trace(it) && may_leave(it)))
     });
     Ok(registry().with(spans).with(records).with(lines))
 }
 
+/// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
+///
+/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time. The
+/// `tracestate` header is not read: it is free text from anyone, and would leave with the span.
+pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
+    let header = TraceParent(get("traceparent"));
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &header);
+    if parent.span().span_context().is_valid() {
+        // It fails where spans are not exported; then there is nothing to join.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// The one header of the W3C trace context that is read.
+struct TraceParent<'a>(Option<&'a str>);
+
+impl Extractor for TraceParent<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.filter(|_| key == "traceparent")
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent"]
+    }
+}
+
+/// Spans of a request are of level `debug`, so that they cost nothing where no traces are exported; what is said within
+/// them belongs to the trace from `info` on.
+fn belongs_to_a_trace(metadata: &Metadata<'_>) -> bool {
+    let most = if metadata.is_span() {
+        Level::DEBUG
+    } else {
+        Level::INFO
+    };
+    *metadata.level() <= most
+}
+
 /// What exporters work with. Their events must not be exported: each export would cause the next.
-const PLUMBING: [&str; 7] = [
+const PLUMBING: [&str; 9] = [
+    "h2",
     "hyper",
     "hyper_util",
-    "tonic",
-    "h2",
+    "mio",
     "reqwest",
-    "tower",
     "rustls",
+    "tonic",
+    "tower",
+    "want",
 ];
 
 fn may_leave(metadata: &Metadata<'_>) -> bool {

@@ -1,0 +1,209 @@
+//! A real Collector, with the configuration that ships.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use skriptoteket::{
+    clock::{Clock, SystemClock},
+    config::{OtelSettings, OtlpProtocol, OtlpTarget},
+    telemetry::exposition::Exposition,
+};
+use tempfile::TempDir;
+use url::Url;
+
+/// How long the Collector drops what it has not heard of again. Short, because a test waits for it.
+pub(crate) const METRIC_EXPIRATION: Duration = Duration::from_secs(2);
+
+/// More than any step of a test needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A running Collector on free loopback ports. Dropping it ends it.
+pub(crate) struct Collector {
+    ports: Ports,
+    process: Child,
+    directory: TempDir,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    page: SocketAddr,
+    health: SocketAddr,
+    own: SocketAddr,
+}
+
+impl Collector {
+    /// Starts a Collector and waits until it is ready.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let ports = Ports::free();
+        let process = spawn(ports, &directory);
+        let mut collector = Self {
+            ports,
+            process,
+            directory,
+        };
+        collector.wait();
+        collector
+    }
+
+    /// Ends the process at once, as a machine that fails would.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it anew on the same ports. It has forgotten everything.
+    pub(crate) fn start_again(&mut self) {
+        self.process = spawn(self.ports, &self.directory);
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        eventually("the Collector is ready", || {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the Collector ended with {status}:\n{}", self.output());
+            }
+            get(self.ports.health, "/")
+        });
+    }
+
+    /// All three signals to this Collector, and a `/metrics` page.
+    pub(crate) fn settings(&self, protocol: OtlpProtocol) -> OtelSettings {
+        let target = |path: &str| {
+            let url = match protocol {
+                OtlpProtocol::Grpc => format!("http://{}", self.ports.grpc),
+                OtlpProtocol::HttpProtobuf => format!("http://{}{path}", self.ports.http),
+            };
+            Some(OtlpTarget {
+                protocol,
+                endpoint: Url::parse(&url).unwrap(),
+            })
+        };
+        OtelSettings {
+            disabled: false,
+            metrics: target("/v1/metrics"),
+            traces: target("/v1/traces"),
+            logs: target("/v1/logs"),
+            prometheus: true,
+            // Tests flush.
+            metric_export_interval: Duration::from_hours(1),
+        }
+    }
+
+    /// The page that Prometheus scrapes.
+    pub(crate) fn page(&self) -> Exposition {
+        let page = get(self.ports.page, "/metrics").expect("the Collector answers");
+        Exposition::parse(&page).unwrap()
+    }
+
+    /// What the Collector has logged: every span and log record that came in, and its own lines.
+    pub(crate) fn output(&self) -> String {
+        fs::read_to_string(self.directory.path().join("output")).unwrap()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // It may have been stopped by the test.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Ports {
+    fn free() -> Self {
+        // All are held until all are known, so that no two are the same.
+        let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [grpc, http, page, health, own] = held.map(|it| it.local_addr().unwrap());
+        Self {
+            grpc,
+            http,
+            page,
+            health,
+            own,
+        }
+    }
+}
+
+fn spawn(ports: Ports, directory: &TempDir) -> Child {
+    let output = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.path().join("output"))
+        .unwrap();
+    Command::new(binary())
+        .arg("--config")
+        .arg(format!("{ROOT}/otel-collector/config.yaml"))
+        .env("COLLECTOR_OTLP_GRPC", ports.grpc.to_string())
+        .env("COLLECTOR_OTLP_HTTP", ports.http.to_string())
+        .env("COLLECTOR_PROMETHEUS", ports.page.to_string())
+        .env("COLLECTOR_HEALTH", ports.health.to_string())
+        .env("COLLECTOR_SELF_HOST", ports.own.ip().to_string())
+        .env("COLLECTOR_SELF_PORT", ports.own.port().to_string())
+        .env(
+            "COLLECTOR_METRIC_EXPIRATION",
+            format!("{}ms", METRIC_EXPIRATION.as_millis()),
+        )
+        .env("COLLECTOR_DEBUG_VERBOSITY", "detailed")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap()
+}
+
+fn binary() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "no configuration is under test")]
+    let given = std::env::var_os("SKRIPTOTEKET_TEST_COLLECTOR");
+    let binary = given.map_or_else(
+        || {
+            let manifest = include_str!("../../otel-collector/builder.yaml");
+            let version = manifest
+                .lines()
+                .find_map(|line| line.strip_prefix("  version: "))
+                .unwrap();
+            PathBuf::from(format!("{ROOT}/.cache/collector/{version}/otelcol"))
+        },
+        PathBuf::from,
+    );
+    assert!(
+        binary.is_file(),
+        "there is no Collector at {}: `make collector` builds it",
+        binary.display()
+    );
+    binary
+}
+
+/// `GET`s a page in plain HTTP/1.0. `None` unless the answer is a 200.
+fn get(from: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(from).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {from}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?;
+    (status == "200").then(|| body.into())
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let clock = SystemClock::default();
+    while clock.monotonic() < PATIENCE {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what}: not within {PATIENCE:?}");
+}

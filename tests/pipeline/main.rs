@@ -1,0 +1,34 @@
+//! What leaves the process, seen from the other end: a real Collector, built by `make collector`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod collector;
+mod logs_and_spans;
+mod metrics;
+
+use std::time::Duration;
+
+use skriptoteket::{config::OtlpProtocol, telemetry::Telemetry};
+use tokio::runtime::Runtime;
+
+use collector::Collector;
+
+const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
+
+/// Long enough for every export to a Collector that is there.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Telemetry to a Collector, and the runtime that carries it.
+fn telemetry_to(collector: &Collector, protocol: OtlpProtocol) -> (Runtime, Telemetry) {
+    let runtime = Runtime::new().unwrap();
+    let telemetry = {
+        let _entered = runtime.enter();
+        Telemetry::start(&collector.settings(protocol)).unwrap()
+    };
+    (runtime, telemetry)
+}

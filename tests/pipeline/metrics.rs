@@ -1,0 +1,211 @@
+//! Metrics: the Collector's page against the program's own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use skriptoteket::{
+    clock::{Clock, ManualClock, SystemClock},
+    config::OtlpProtocol,
+    telemetry::{
+        Telemetry, TelemetryError,
+        exposition::Exposition,
+        instruments::{
+            CATALOGUE, END_REASONS, HttpMetrics, LoginMetrics, PasswordMetrics, Presence,
+            RequestLabels, Snapshot, StoreMetrics, StoreOperation,
+        },
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    LIMIT, PROTOCOLS,
+    collector::{Collector, METRIC_EXPIRATION, eventually},
+    telemetry_to,
+};
+
+struct Everything {
+    login: LoginMetrics,
+    passwords: PasswordMetrics,
+    presence: Presence,
+    http: HttpMetrics,
+    store: StoreMetrics,
+}
+
+impl Everything {
+    fn on(telemetry: &Telemetry) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        Self {
+            login: LoginMetrics::new(&meter, Arc::clone(&clock)),
+            passwords: PasswordMetrics::new(&meter),
+            presence: Presence::new(&meter, &observed, Arc::clone(&clock)),
+            http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
+            store: StoreMetrics::new(&meter, clock),
+        }
+    }
+
+    fn record(&self) {
+        self.login.login_started().finish(Ok(()));
+        self.login.login_started().finish(Err("banned"));
+        self.passwords.checked(true);
+        self.presence.publish(census(), Duration::ZERO);
+        for reason in END_REASONS {
+            let lasted = Duration::from_secs(90);
+            self.presence.session_ended(reason, lasted);
+        }
+        for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
+            let request = self.http.request_started(RequestLabels::new(method, true));
+            request.finish(route, 200);
+        }
+        for error_type in [None, Some("unavailable")] {
+            let operation = StoreOperation {
+                store: "accounts",
+                operation: "find",
+            };
+            self.store.finish(operation, self.store.start(), error_type);
+        }
+    }
+}
+
+fn census() -> Snapshot {
+    Snapshot {
+        sessions: [5, 0, 2, 1],
+        users: [3, 0, 2, 1],
+        started: [9, 0, 2, 1],
+        ended: [[4, 0, 0, 0, 0, 0], [0; 6], [0; 6], [0; 6]],
+    }
+}
+
+fn own_page(telemetry: &Telemetry) -> Exposition {
+    Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
+}
+
+/// The Collector's page without what the Collector adds: who sent it.
+fn page_of(collector: &Collector) -> Exposition {
+    let mut page = collector.page();
+    page.types.remove("target_info");
+    page.samples.retain(|sample| sample.name != "target_info");
+    for sample in &mut page.samples {
+        let job = sample.labels.remove("job");
+        assert_eq!(job.as_deref(), Some("skriptoteket"));
+        let instance = sample.labels.remove("instance").unwrap();
+        assert!(instance.parse::<Uuid>().is_ok(), "{instance}");
+    }
+    page
+}
+
+type Series = (String, BTreeMap<String, String>);
+
+/// The series of a page and their values as text. Bounds are made equal where the two sides only write them
+/// differently.
+fn series(page: &Exposition) -> BTreeMap<Series, String> {
+    let mut series = BTreeMap::new();
+    for sample in &page.samples {
+        let mut labels = sample.labels.clone();
+        if let Some(bound) = labels.get_mut("le") {
+            *bound = bound.parse::<f64>().unwrap().to_string();
+        }
+        let key = (sample.name.clone(), labels);
+        let twice = series.insert(key, sample.value.to_string());
+        assert!(twice.is_none(), "{sample:?} is there twice");
+    }
+    series
+}
+
+#[test]
+fn the_collector_shows_the_catalogue_as_the_metrics_page_does() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start();
+        let (_runtime, telemetry) = telemetry_to(&collector, protocol);
+        Everything::on(&telemetry).record();
+        telemetry.flush(LIMIT).unwrap();
+
+        let (collected, own) = (page_of(&collector), own_page(&telemetry));
+        assert_eq!(series(&collected), series(&own), "{protocol:?}");
+        assert_eq!(collected.types, own.types, "{protocol:?}");
+        let shown: BTreeSet<_> = collected.types.keys().map(String::as_str).collect();
+        let listed: BTreeSet<_> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+        assert_eq!(shown, listed, "{protocol:?}");
+        telemetry.shutdown(LIMIT).unwrap();
+    }
+}
+
+#[test]
+fn withdrawn_gauges_are_gone_from_the_collector_once_they_expire() {
+    let collector = Collector::start();
+    let (_runtime, telemetry) = telemetry_to(&collector, OtlpProtocol::Grpc);
+    let everything = Everything::on(&telemetry);
+    everything.record();
+    telemetry.flush(LIMIT).unwrap();
+    let sessions = |page: &Exposition| page.value("skriptoteket_active_sessions", &[]);
+    assert_eq!(sessions(&page_of(&collector)), Some(8.0));
+
+    everything.presence.withdraw();
+    let clock = SystemClock::default();
+    let page = eventually("the gauges expire", || {
+        telemetry.flush(LIMIT).unwrap();
+        let page = page_of(&collector);
+        sessions(&page).is_none().then_some(page)
+    });
+    let took = clock.monotonic();
+    assert!(
+        took < METRIC_EXPIRATION + Duration::from_secs(3),
+        "{took:?}"
+    );
+    for gauge in [
+        "skriptoteket_users_by_role",
+        "skriptoteket_sessions_by_role",
+    ] {
+        assert_eq!(page.samples.iter().filter(|it| it.name == gauge).count(), 0);
+    }
+    let up = page.value("skriptoteket_session_census_up", &[]);
+    assert_eq!(up, Some(0.0));
+    let started = page.value("skriptoteket_sessions_started_total", &[("role", "user")]);
+    assert_eq!(started, Some(9.0));
+}
+
+#[test]
+fn a_collector_that_goes_away_misses_nothing_once_it_is_back() {
+    for protocol in PROTOCOLS {
+        let mut collector = Collector::start();
+        let (_runtime, telemetry) = telemetry_to(&collector, protocol);
+        let everything = Everything::on(&telemetry);
+        everything.record();
+        telemetry.flush(LIMIT).unwrap();
+
+        collector.stop();
+        everything.record();
+        let without = telemetry.flush(Duration::from_secs(3));
+        assert!(matches!(without, Err(TelemetryError::Undelivered(_))));
+        everything.record();
+        let own = series(&own_page(&telemetry));
+
+        collector.start_again();
+        eventually("the Collector is reached again", || {
+            telemetry.flush(LIMIT).ok()
+        });
+        assert_eq!(series(&page_of(&collector)), own, "{protocol:?}");
+        telemetry.shutdown(LIMIT).unwrap();
+    }
+}
+
+#[test]
+fn a_shutdown_without_the_collector_keeps_its_limit() {
+    for protocol in PROTOCOLS {
+        let mut collector = Collector::start();
+        let (_runtime, telemetry) = telemetry_to(&collector, protocol);
+        let everything = Everything::on(&telemetry);
+        telemetry.flush(LIMIT).unwrap();
+        collector.stop();
+        everything.record();
+
+        let clock = SystemClock::default();
+        let result = telemetry.shutdown(Duration::from_millis(500));
+        let took = clock.monotonic();
+        assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
+        assert!(took < Duration::from_secs(3), "{protocol:?}: {took:?}");
+    }
+}
