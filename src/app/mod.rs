@@ -18,7 +18,8 @@ use std::{
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{net::TcpSocket, runtime::Handle, task::JoinHandle};
+use url::Url;
 
 use self::{
     background::{Background, Housekeeping},
@@ -42,6 +43,9 @@ use crate::{
 
 /// How long what is under way may take after the listeners were closed.
 const AUDIT_FLUSH: Duration = Duration::from_millis(300);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 /// A service that is listening and ready to run.
 #[derive(Debug)]
@@ -78,6 +82,11 @@ impl Application {
         telemetry: &Telemetry,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
+        // Bound first: a port that is taken is told before anything is touched.
+        let (public, address) = bind("listen", config.listen)?;
+        let (management_listener, management_address) =
+            bind("management_listen", config.management_listen)?;
+        let public_url = with_real_port(&config.public_url, address);
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
         let data_dir = DataDir::lock(&config.data_dir)?;
@@ -138,8 +147,8 @@ impl Application {
             accounts: Arc::clone(&stores.accounts),
             registrar,
             metrics: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
-            cookie: CookieSettings::new(&key, &config.public_url),
-            origin: (&config.public_url).into(),
+            cookie: CookieSettings::new(&key, &public_url),
+            origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
         };
         let management = Management {
@@ -149,12 +158,14 @@ impl Application {
             sessions: Arc::clone(&stores.sessions),
             timeout: config.store_timeout,
         };
-        let public = listen("listen", config.listen, |listener| {
-            serve_public(api, listener, config.workers)
-        })?;
-        let management = listen("management_listen", config.management_listen, |listener| {
-            serve_management(management, listener)
-        })?;
+        let public = Listening {
+            server: serve_public(api, public, config.workers)?,
+            address,
+        };
+        let management = Listening {
+            server: serve_management(management, management_listener)?,
+            address: management_address,
+        };
         let housekeeping = Housekeeping {
             audit: Arc::clone(&stores.audit),
             limits: Arc::clone(&stores.limits),
@@ -246,20 +257,32 @@ fn ended_early(
     anyhow::bail!("the {which} listener ended by itself")
 }
 
-fn listen(
-    setting: &str,
-    address: SocketAddr,
-    serve: impl FnOnce(TcpListener) -> std::io::Result<Server>,
-) -> anyhow::Result<Listening> {
-    let bind = || -> std::io::Result<Listening> {
-        let listener = TcpListener::bind(address)?;
+fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let bind = || -> std::io::Result<(TcpListener, SocketAddr)> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        // The standard library's queue of 128 makes clients of a burst wait a second for their second try.
+        let listener = socket.listen(BACKLOG)?.into_std()?;
         let address = listener.local_addr()?;
-        let server = serve(listener)?;
-        Ok(Listening { server, address })
+        Ok((listener, address))
     };
     bind().with_context(|| {
         format!("{setting} = {address}: cannot listen there; choose an address of this machine and a free port")
     })
+}
+
+/// The URL that follows from `listen = …:0`, with the port that the system gave.
+fn with_real_port(url: &Url, address: SocketAddr) -> Url {
+    let mut url = url.clone();
+    if url.port() == Some(0) {
+        // Fails for URLs without a host only, and this one has one.
+        let _ = url.set_port(Some(address.port()));
+    }
+    url
 }
 
 /// Makes the first superuser if there is no account and the configuration names one.
