@@ -15,10 +15,10 @@ use opentelemetry::{
 };
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Metadata, Span, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    EnvFilter, Layer, Registry,
     filter::{FilterExt, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
@@ -85,25 +85,29 @@ where
             .with_span_list(false)
             .boxed(),
     };
-    let lines = lines.with_filter(EnvFilter::try_new(&log.filter)?.and(Complaints::new(clock)));
+    let wanted = EnvFilter::try_new(&log.filter)?.and(filter_fn(makes_a_line));
+    let lines = lines.with_filter(wanted.and(Complaints::new(clock)));
 
-    let records = match &telemetry.logs {
-        Some(provider) => {
-            let filter = EnvFilter::try_new(&log.filter)?.and(filter_fn(may_leave));
-            Some(OpenTelemetryTracingBridge::new(provider).with_filter(filter))
-        }
-        None => None,
-    };
-    let spans = telemetry.spans.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
+    // Only those that there are: one that is `None` would make the registry ask for every span all the same.
+    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
+    if let Some(provider) = &telemetry.spans {
+        let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("skriptoteket"))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(LevelFilter::INFO.and(filter_fn(may_leave)))
-    });
-    Ok(registry().with(spans).with(records).with(lines))
+            .with_filter(LevelFilter::INFO.and(filter_fn(may_leave)));
+        layers.push(spans.boxed());
+    }
+    if let Some(provider) = &telemetry.logs {
+        let wanted = EnvFilter::try_new(&log.filter)?.and(filter_fn(makes_a_line));
+        let filter = wanted.and(filter_fn(may_leave));
+        let records = OpenTelemetryTracingBridge::new(provider).with_filter(filter);
+        layers.push(records.boxed());
+    }
+    layers.push(lines.boxed());
+    Ok(registry().with(layers))
 }
 
 /// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
@@ -158,6 +162,16 @@ fn may_leave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let root = target.split_once("::").map_or(target, |(root, _)| root);
     !root.starts_with("opentelemetry") && !PLUMBING.contains(&root)
+}
+
+/// Events only: what lines would tell of spans is not worth what it costs, and without an exporter nobody asks for
+/// spans at all. Not what the server's crates say of each malformed request and each junk cookie: with that, whoever
+/// sends them writes our log. Requests are counted.
+fn makes_a_line(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let of_clients = target.starts_with("actix_http")
+        || (target.starts_with("actix_session") && *metadata.level() != Level::ERROR);
+    metadata.is_event() && !of_clients
 }
 
 #[cfg(test)]

@@ -270,3 +270,28 @@ fn a_span_without_a_valid_caller_keeps_its_parent() {
         assert_eq!(request.parent_span_id, outer.span_context.span_id());
     }
 }
+
+#[test]
+fn without_an_exporter_nobody_asks_for_spans() {
+    let mut request = None;
+    heard(|| request = tracing::info_span!("request").metadata());
+    let (logs, telemetry) = (logs(LogFormat::Json), Telemetry::disabled());
+    let output = Output {
+        writer: io::sink,
+        terminal: false,
+    };
+    let silent = subscriber(&logs, &telemetry, output, Arc::new(ManualClock::default())).unwrap();
+    assert!(silent.register_callsite(request.unwrap()).is_never());
+}
+
+#[test]
+fn who_sends_junk_does_not_write_the_log() {
+    let heard = heard(|| {
+        tracing::error!(target: "actix_http", "a request that is none");
+        tracing::info!(target: "actix_session", "a session that is gone");
+        tracing::warn!(target: "actix_session", "a cookie that is junk");
+        tracing::error!(target: "actix_session", "a store that fails");
+    });
+    assert_eq!((heard.lines.len(), heard.records.len()), (1, 1));
+    assert!(heard.lines[0].contains("a store that fails"));
+}
