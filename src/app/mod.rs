@@ -25,18 +25,14 @@ use self::{
     data_dir::DataDir,
 };
 use crate::{
-    accounts::{
-        Role,
-        password::{HashingPolicy, Passwords},
-        registration::Registrar,
-    },
+    accounts::{Role, password::Passwords, registration::Registrar},
     audit::{AuditTrail, AuditWriter},
     clock::Clock,
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    sessions::{SessionPolicy, Sessions, census::CensusTaker, reaper::Reaper},
+    sessions::{Sessions, census::CensusTaker, reaper::Reaper},
     store::{self, Stores},
     telemetry::{
         Telemetry,
@@ -93,7 +89,7 @@ impl Application {
 
         let presence = Presence::new(&meter, &observed, Arc::clone(&clock));
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
-        let passwords = Passwords::new(&hashing(config), PasswordMetrics::new(&meter))?;
+        let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
         bootstrap(config, &stores, &registrar).await?;
 
@@ -108,7 +104,7 @@ impl Application {
             Arc::clone(&stores.accounts),
             presence.clone(),
             Arc::clone(&clock),
-            session_policy(config),
+            config.into(),
             census.bell(),
             Handle::current(),
         );
@@ -279,25 +275,6 @@ async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> a
         tracing::info!("the first superuser was made from bootstrap_password");
     }
     Ok(())
-}
-
-fn hashing(config: &Config) -> HashingPolicy {
-    HashingPolicy {
-        memory_kib: config.argon2.memory_kib,
-        iterations: config.argon2.iterations,
-        parallelism: config.argon2.parallelism,
-        threads: config.argon2.threads,
-        queue: config.argon2.queue,
-    }
-}
-
-fn session_policy(config: &Config) -> SessionPolicy {
-    SessionPolicy {
-        idle: config.session_idle_timeout,
-        absolute: config.session_absolute_timeout,
-        remembered: config.session_remember_timeout,
-        max_per_user: config.max_sessions_per_user,
-    }
 }
 
 fn guard_policy(config: &Config) -> GuardPolicy {

@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `serve`, `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
 //! | `desk` | what commands on accounts and sessions work with: the stores of the server |
 //! | `password` | how a new password is asked for |
 //! | `output` | tables and JSON |
@@ -13,6 +13,7 @@ mod desk;
 mod healthcheck;
 mod output;
 mod password;
+mod serve;
 mod session;
 mod user;
 
@@ -44,6 +45,7 @@ const AFTER_LONG_HELP: &str = "\
 Examples:
   skriptoteket config init > skriptoteket.toml     a file with every setting, to start from
   skriptoteket user add ada --role superuser       the first account
+  skriptoteket serve                               the service, until Ctrl-C
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
@@ -79,6 +81,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the service
+    ///
+    /// Serves the API and, on the management listener, /metrics, /livez and /readyz, until Ctrl-C or SIGTERM. A stop
+    /// answers what is in flight, sends the last telemetry, and takes two seconds at most.
+    #[command(after_help = "\
+Examples:
+  skriptoteket serve
+  skriptoteket --config /etc/skriptoteket.toml serve
+  SKRIPTOTEKET_LISTEN=127.0.0.1:9000 skriptoteket serve
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 skriptoteket serve
+
+Exit codes:
+  0  it was told to stop, and did
+  1  it could not start, or failed
+  2  the command line or the configuration is wrong")]
+    Serve,
+
     /// Manage accounts
     #[command(
         subcommand,
@@ -190,6 +209,7 @@ pub async fn run() -> ExitCode {
 
 async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
     match command {
+        Command::Serve => Box::pin(serve::run(source)).await,
         Command::User(command) => user::run(command, source).await,
         Command::Session(command) => session::run(command, source).await,
         Command::Audit(command) => audit::run(command, source).await,

@@ -165,7 +165,7 @@ fn labels(request: &ServiceRequest) -> RequestLabels {
 /// A span of closed values only: no path, no query, no address, nothing that the client wrote but the trace it is part
 /// of.
 fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
-    let span = tracing::info_span!(
+    let span = tracing::debug_span!(
         "http request",
         otel.name = Empty,
         otel.kind = "server",
