@@ -3,12 +3,14 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `serve`, `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `demo` | the command that shows the others' worth: a service that is used |
 //! | `desk` | what commands on accounts and sessions work with: the stores of the server |
 //! | `password` | how a new password is asked for |
 //! | `output` | tables and JSON |
 
 mod audit;
 mod config;
+mod demo;
 mod desk;
 mod healthcheck;
 mod output;
@@ -44,6 +46,7 @@ Exit codes:
 const AFTER_LONG_HELP: &str = "\
 Examples:
   skriptoteket config init > skriptoteket.toml     a file with every setting, to start from
+  skriptoteket demo                                a service that is used, to look at
   skriptoteket user add ada --role superuser       the first account
   skriptoteket serve                               the service, until Ctrl-C
   skriptoteket user list --json | jq '.[].username'
@@ -97,6 +100,23 @@ Exit codes:
   1  it could not start, or failed
   2  the command line or the configuration is wrong")]
     Serve,
+
+    /// Run a service that is used, to look at
+    ///
+    /// Starts the service in a temporary directory, makes 40 accounts, and uses it as people do: they log in, mistype,
+    /// leave without logging out; now and then somebody guesses passwords. A day takes minutes. At the end it compares
+    /// what it did with what /metrics says. With --target it uses a service that is there already.
+    #[command(after_help = "\
+Examples:
+  skriptoteket demo
+  skriptoteket demo --duration 20s
+  skriptoteket demo --target http://127.0.0.1:8080 --superuser ada --superuser-password-file FILE
+
+Exit codes:
+  0  the metrics say what was done (or there was nothing to compare with)
+  1  they do not, or the service failed
+  2  the command line is wrong")]
+    Demo(Box<demo::DemoArgs>),
 
     /// Manage accounts
     #[command(
@@ -210,6 +230,7 @@ pub async fn run() -> ExitCode {
 async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
     match command {
         Command::Serve => Box::pin(serve::run(source)).await,
+        Command::Demo(args) => Box::pin(demo::run(*args, &source.environment)).await,
         Command::User(command) => user::run(command, source).await,
         Command::Session(command) => session::run(command, source).await,
         Command::Audit(command) => audit::run(command, source).await,

@@ -52,6 +52,15 @@ impl Environment {
         self
     }
 
+    /// This environment without the service's own settings and without a file: what is standard stays.
+    #[must_use]
+    pub fn standard_only(mut self) -> Self {
+        self.variables
+            .retain(|name, _| name.starts_with(OTEL_PREFIX));
+        self.default_file = None;
+        self
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&OsString> {
         self.variables.get(name)
     }

@@ -2,18 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::{
-    InMemoryMetricExporter, SdkMeterProvider,
-    data::{AggregatedMetrics, MetricData, ScopeMetrics},
-};
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     clock::{ManualClock, Timestamp},
     guard::{Budget, Checked, Entity, GuardPolicy},
     sessions::{EndReason, SessionFilter, SessionState},
     store::{SqliteSettings, Stores, open_sqlite},
-    telemetry::instruments::StoreMetrics,
+    telemetry::{Telemetry, instruments::StoreMetrics, testing::CollectedMetrics},
 };
 
 use crate::world::{IDLE, name, new_account, new_session, seconds};
@@ -24,19 +19,16 @@ type Recorded = BTreeMap<String, u64>;
 /// A store whose metrics can be read.
 struct Watched {
     stores: Stores,
-    provider: SdkMeterProvider,
-    exporter: InMemoryMetricExporter,
+    collected: CollectedMetrics,
+    _telemetry: Telemetry,
     _directory: tempfile::TempDir,
 }
 
 impl Watched {
     async fn new() -> Self {
-        let exporter = InMemoryMetricExporter::default();
-        let provider = SdkMeterProvider::builder()
-            .with_periodic_exporter(exporter.clone())
-            .build();
+        let (telemetry, collected) = Telemetry::in_memory();
         let clock = Arc::new(ManualClock::default());
-        let metrics = StoreMetrics::new(&provider.meter("skriptoteket"), clock.clone());
+        let metrics = StoreMetrics::new(&telemetry.meter(), clock.clone());
         let directory = tempfile::tempdir().unwrap();
         let settings = SqliteSettings {
             path: directory.path().join("store.db"),
@@ -45,32 +37,27 @@ impl Watched {
         let stores = open_sqlite(&settings, clock, Some(metrics)).await.unwrap();
         Self {
             stores,
-            provider,
-            exporter,
+            collected,
+            _telemetry: telemetry,
             _directory: directory,
         }
     }
 
     fn recorded(&self) -> Recorded {
-        self.provider.force_flush().unwrap();
         let mut recorded = Recorded::new();
-        // Cumulative: the last export holds everything.
-        let exports = self.exporter.get_finished_metrics().unwrap();
-        let metrics = exports.iter().last().unwrap().scope_metrics();
-        for metric in metrics.flat_map(ScopeMetrics::metrics) {
-            assert_eq!(metric.name(), "skriptoteket.store_operation_duration");
-            let AggregatedMetrics::F64(MetricData::Histogram(histogram)) = metric.data() else {
-                panic!("not a histogram");
+        for (metric, labels) in self.collected.series() {
+            assert_eq!(metric, "skriptoteket.store_operation_duration");
+            let value = |key: &str| {
+                let label = labels.iter().find(|(name, _)| name == key);
+                label.map_or_else(String::new, |(_, value)| format!("{value} "))
             };
-            for point in histogram.data_points() {
-                let value = |key: &str| {
-                    let mut labels = point.attributes();
-                    let label = labels.find(|it| it.key.as_str() == key);
-                    label.map_or_else(String::new, |it| format!("{} ", it.value))
-                };
-                let labels = value("store") + &value("operation") + &value("error.type");
-                recorded.insert(labels.trim_end().to_owned(), point.count());
-            }
+            let name = value("store") + &value("operation") + &value("error.type");
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(k, v)| (k.as_str(), v.as_str()))
+                .collect();
+            let count = self.collected.histogram_count(&metric, &labels).unwrap();
+            recorded.insert(name.trim_end().to_owned(), count);
         }
         recorded
     }

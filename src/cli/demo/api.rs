@@ -1,0 +1,293 @@
+//! The API from outside: requests as a browser sends them, each written into the ledger.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use reqwest::{
+    Method,
+    header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, SET_COOKIE, USER_AGENT},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use super::ledger::Ledger;
+
+/// Longer than a service may take: its store timeout and a queue of password checks.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client with which all requests are made.
+///
+/// # Errors
+///
+/// If the machine's certificates cannot be read.
+pub(super) fn http_client(target: &Url) -> anyhow::Result<reqwest::Client> {
+    let mut client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none());
+    if is_loopback(target) {
+        // A proxy of the environment does not lead back to this machine.
+        client = client.no_proxy();
+    }
+    if target.scheme() == "http" {
+        // Nothing to trust, so a machine without certificates will do.
+        client = client.tls_certs_only([]);
+    }
+    client.build().context("cannot make an HTTP client")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// What someone logs in with.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    /// The name.
+    pub(super) username: String,
+    /// The password.
+    pub(super) password: SecretString,
+}
+
+/// Where a login comes from, as browsers tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// A page of the service itself.
+    Own,
+    /// A page of somebody else.
+    Other,
+}
+
+/// A browser: one session at most, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct Browser {
+    cookie: Option<SecretString>,
+    user_agent: &'static str,
+    /// Told in `X-Forwarded-For`, as a proxy would; `None` tells nothing.
+    address: Option<IpAddr>,
+}
+
+impl Browser {
+    /// A browser without a session.
+    pub(super) const fn new(user_agent: &'static str, address: Option<IpAddr>) -> Self {
+        Self {
+            cookie: None,
+            user_agent,
+            address,
+        }
+    }
+
+    /// True where it has a cookie; the session may have ended all the same.
+    pub(super) const fn has_cookie(&self) -> bool {
+        self.cookie.is_some()
+    }
+
+    fn headers(&self, site: Site) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(self.user_agent));
+        let (same, origin) = match site {
+            Site::Own => ("same-origin", None),
+            Site::Other => ("cross-site", Some("https://elsewhere.example")),
+        };
+        headers.insert("sec-fetch-site", HeaderValue::from_static(same));
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+        }
+        let address = self.address.map(|address| address.to_string());
+        if let Some(Ok(address)) = address.map(|address| address.parse()) {
+            headers.insert("x-forwarded-for", address);
+        }
+        let cookie = self.cookie.as_ref().map(|it| it.expose_secret().parse());
+        if let Some(Ok::<HeaderValue, _>(mut cookie)) = cookie {
+            cookie.set_sensitive(true);
+            headers.insert(COOKIE, cookie);
+        }
+        headers
+    }
+
+    /// Keeps the cookie that an answer sets, or drops the one that it takes away.
+    fn absorb(&mut self, headers: &HeaderMap) {
+        for line in headers.get_all(SET_COOKIE) {
+            let pair = line.to_str().ok().and_then(|it| it.split(';').next());
+            let Some((_, value)) = pair.and_then(|pair| pair.split_once('=')) else {
+                continue;
+            };
+            self.cookie = (!value.trim().is_empty())
+                .then(|| SecretString::from(pair.unwrap_or_default().trim().to_owned()));
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// The status.
+    pub(super) status: u16,
+    /// When to try again, in seconds.
+    pub(super) retry_after: Option<u64>,
+    /// The JSON body; null where there is none.
+    pub(super) body: Value,
+}
+
+/// A request other than a login.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    /// The method.
+    pub(super) method: Method,
+    /// Path and query, without a slash at the start.
+    pub(super) path: &'a str,
+    /// The JSON body.
+    pub(super) body: Option<Value>,
+    /// Statuses that the contract has for it, beside 5xx.
+    pub(super) expected: &'a [u16],
+}
+
+impl<'a> Request<'a> {
+    /// A `GET`.
+    pub(super) const fn get(path: &'a str, expected: &'a [u16]) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            body: None,
+            expected,
+        }
+    }
+}
+
+/// The API of one service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    client: reqwest::Client,
+    base: Url,
+    ledger: Arc<Ledger>,
+}
+
+impl Api {
+    /// The API at this origin.
+    pub(super) const fn new(client: reqwest::Client, base: Url, ledger: Arc<Ledger>) -> Self {
+        Self {
+            client,
+            base,
+            ledger,
+        }
+    }
+
+    /// Tries to log in. `None` if no answer came.
+    pub(super) async fn login(
+        &self,
+        browser: &mut Browser,
+        credentials: &Credentials,
+        remember_me: bool,
+        site: Site,
+    ) -> Option<Answer> {
+        let body = json!({
+            "username": credentials.username,
+            "password": credentials.password.expose_secret(),
+            "remember_me": remember_me,
+        });
+        let answer = self
+            .exchange(browser, Method::POST, "api/login", Some(body), site)
+            .await;
+        self.ledger.login(answer.as_ref().map(|it| it.status));
+        answer
+    }
+
+    /// Sends another request. `None` if no answer came.
+    pub(super) async fn send(&self, browser: &mut Browser, request: Request<'_>) -> Option<Answer> {
+        let Request {
+            method,
+            path,
+            body,
+            expected,
+        } = request;
+        let answer = self.exchange(browser, method, path, body, Site::Own).await;
+        let status = answer.as_ref().map(|it| it.status);
+        self.ledger.request(status, expected);
+        answer
+    }
+
+    async fn exchange(
+        &self,
+        browser: &mut Browser,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        site: Site,
+    ) -> Option<Answer> {
+        let url = self.base.join(path).ok()?;
+        let mut request = self.client.request(method, url);
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let response = request.headers(browser.headers(site)).send().await.ok()?;
+        browser.absorb(response.headers());
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
+        let body = response.bytes().await.ok()?;
+        Some(Answer {
+            status,
+            retry_after,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set_cookie(lines: &[&'static str]) -> HeaderMap {
+        let lines = lines.iter().map(|line| HeaderValue::from_static(line));
+        lines.map(|line| (SET_COOKIE, line)).collect()
+    }
+
+    fn cookie(browser: &Browser) -> Option<String> {
+        let headers = browser.headers(Site::Own);
+        headers
+            .get(COOKIE)
+            .map(|it| it.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_browser_keeps_its_cookie_until_it_is_taken_away() {
+        let mut browser = Browser::new("test", None);
+        assert_eq!(cookie(&browser), None);
+        browser.absorb(&set_cookie(&["skriptoteket=abc=; Path=/; HttpOnly"]));
+        assert_eq!(cookie(&browser).as_deref(), Some("skriptoteket=abc="));
+        browser.absorb(&HeaderMap::new());
+        assert!(browser.has_cookie());
+        browser.absorb(&set_cookie(&["skriptoteket=; Path=/; Max-Age=0"]));
+        assert_eq!(cookie(&browser), None);
+    }
+
+    #[test]
+    fn the_cookie_is_not_shown_by_debug() {
+        let mut browser = Browser::new("test", None);
+        browser.absorb(&set_cookie(&["skriptoteket=topsecret"]));
+        assert!(!format!("{browser:?}").contains("topsecret"));
+        let headers = browser.headers(Site::Own);
+        assert!(!format!("{headers:?}").contains("topsecret"));
+    }
+
+    #[test]
+    fn another_site_tells_that_it_is_one_and_a_proxy_tells_the_address() {
+        let address = "2001:db8::7".parse().unwrap();
+        let headers = Browser::new("test", Some(address)).headers(Site::Other);
+        assert_eq!(headers["sec-fetch-site"], "cross-site");
+        assert_eq!(headers["x-forwarded-for"], "2001:db8::7");
+        assert!(headers.contains_key(ORIGIN));
+    }
+
+    #[test]
+    fn this_machine_is_reached_without_a_proxy() {
+        let of = |url: &str| is_loopback(&url.parse().unwrap());
+        assert!(of("http://127.0.0.1:8080") && of("http://[::1]:1") && of("http://localhost"));
+        assert!(!of("http://192.0.2.1") && !of("https://localhost.example.org"));
+    }
+}

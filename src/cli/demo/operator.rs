@@ -1,0 +1,257 @@
+//! The operator: a superuser who makes the accounts, changes them now and then, and lists the sessions.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, bail};
+use futures_util::{StreamExt, stream};
+use reqwest::Method;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    acts::Order,
+    api::{Answer, Api, Browser, Credentials, Request, Site},
+    cast::{Cast, Person},
+    summary::Enumerated,
+};
+use crate::accounts::Role;
+
+/// Accounts made at the same time: each costs the service a password hash.
+const AT_ONCE: usize = 2;
+
+/// Sessions asked for at a time.
+const PAGE: usize = 100;
+
+/// A superuser at work.
+#[derive(Clone, Debug)]
+pub(super) struct Operator {
+    api: Api,
+    browser: Browser,
+    credentials: Credentials,
+    /// The ids of the accounts that were made, in the order of the cast.
+    accounts: Vec<String>,
+}
+
+/// An account as the API tells it.
+#[derive(Debug, Deserialize)]
+struct User {
+    id: String,
+}
+
+/// A session as the list tells it.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    user: Owner,
+}
+
+#[derive(Debug, Deserialize)]
+struct Owner {
+    id: String,
+    role: Role,
+}
+
+/// A page of the list.
+#[derive(Debug, Deserialize)]
+struct Page {
+    sessions: Vec<Listed>,
+    next_cursor: Option<String>,
+}
+
+impl Operator {
+    /// Logs a superuser in.
+    ///
+    /// # Errors
+    ///
+    /// If the service does not answer, or not with 200.
+    pub(super) async fn log_in(api: Api, credentials: Credentials) -> anyhow::Result<Self> {
+        let mut operator = Self {
+            api,
+            browser: Browser::new("skriptoteket-demo", None),
+            credentials,
+            accounts: Vec::new(),
+        };
+        match operator.log_in_again().await.map(|it| it.status) {
+            Some(200) => Ok(operator),
+            Some(401) => bail!("the superuser's name or password is wrong"),
+            Some(status) => bail!("the superuser's login was answered {status}"),
+            None => bail!("the service does not answer"),
+        }
+    }
+
+    async fn log_in_again(&mut self) -> Option<Answer> {
+        let (browser, credentials) = (&mut self.browser, &self.credentials);
+        self.api.login(browser, credentials, false, Site::Own).await
+    }
+
+    /// Makes an account for each of the cast, in a state to log in with.
+    ///
+    /// # Errors
+    ///
+    /// If one is not made. Those that were made are known: [`Operator::dismiss`] deletes them.
+    pub(super) async fn hire(&mut self, cast: &Cast) -> anyhow::Result<()> {
+        let this = &*self;
+        let made = stream::iter(&cast.people)
+            .map(|person| async move { this.clone().make_account(person).await })
+            .buffered(AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let mut failure = None;
+        for result in made {
+            match result {
+                Ok(id) => self.accounts.push(id),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn make_account(mut self, person: &Person) -> anyhow::Result<String> {
+        let account = json!({
+            "username": person.name,
+            "password": person.password.expose_secret(),
+            "role": person.role,
+        });
+        let request = Request {
+            method: Method::POST,
+            path: "api/admin/users",
+            body: Some(account),
+            expected: &[201],
+        };
+        let answer = self.send(request).await.context("no answer")?;
+        match answer.status {
+            201 => read::<User>(answer.body).map(|user| user.id),
+            403 => bail!(
+                "the account is no superuser's: only a superuser can make the demo's accounts"
+            ),
+            409 => bail!("there is an account with the name of one of the demo's"),
+            status => bail!("a request for a new account was answered {status}"),
+        }
+    }
+
+    /// Deletes the accounts that were made; their sessions end. Returns how many are left because it failed.
+    pub(super) async fn dismiss(&mut self) -> usize {
+        let mut left = 0;
+        for id in std::mem::take(&mut self.accounts) {
+            let request = Request {
+                method: Method::DELETE,
+                path: &format!("api/admin/users/{id}"),
+                body: None,
+                expected: &[204],
+            };
+            let answer = self.send(request).await;
+            left += usize::from(answer.is_none_or(|it| it.status != 204));
+        }
+        left
+    }
+
+    /// Logs out.
+    pub(super) async fn log_out(mut self) {
+        let request = Request {
+            method: Method::POST,
+            path: "api/logout",
+            body: None,
+            expected: &[204],
+        };
+        self.api.send(&mut self.browser, request).await;
+    }
+
+    /// Carries an order out. Returns what there is to tell, nothing if it failed.
+    pub(super) async fn carry_out(&mut self, order: Order) -> Option<String> {
+        let (person, method, rest, body, news) = match order {
+            Order::LookAround => {
+                let request = Request::get("api/admin/sessions?limit=20", &[200]);
+                self.send(request).await;
+                return None;
+            }
+            Order::Revoke(person) => {
+                let news = String::from("all sessions of one account were revoked");
+                (person, Method::DELETE, "/sessions", None, news)
+            }
+            Order::ChangeRole(person, role) => {
+                let news = format!("an account got the role {role}; its sessions follow");
+                let change = json!({ "role": role });
+                (person, Method::PATCH, "", Some(change), news)
+            }
+            Order::SetDisabled(person, disabled) => {
+                let news = if disabled {
+                    "an account was disabled; its sessions ended"
+                } else {
+                    "the disabled account was enabled again"
+                };
+                let change = json!({ "disabled": disabled });
+                (person, Method::PATCH, "", Some(change), news.to_owned())
+            }
+        };
+        let account = self.accounts.get(person)?;
+        let request = Request {
+            method,
+            path: &format!("api/admin/users/{account}{rest}"),
+            body,
+            expected: &[200, 204],
+        };
+        let answer = self.send(request).await?;
+        matches!(answer.status, 200 | 204).then_some(news)
+    }
+
+    /// Counts all live sessions by listing them, page by page.
+    ///
+    /// # Errors
+    ///
+    /// If a page is not answered, or is none.
+    pub(super) async fn enumerate(&mut self) -> anyhow::Result<Enumerated> {
+        let mut counted = Enumerated::default();
+        let mut seen = BTreeSet::new();
+        let mut cursor = None;
+        loop {
+            let page = self.page(cursor.as_deref()).await?;
+            for Listed { user } in page.sessions {
+                let role = user.role.index();
+                counted.sessions[role] += 1;
+                counted.users[role] += u64::from(seen.insert(user.id));
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(counted);
+            }
+        }
+    }
+
+    async fn page(&mut self, cursor: Option<&str>) -> anyhow::Result<Page> {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &PAGE.to_string());
+        if let Some(cursor) = cursor {
+            query.append_pair("cursor", cursor);
+        }
+        let path = format!("api/admin/sessions?{}", query.finish());
+        let answer = self.send(Request::get(&path, &[200])).await;
+        let answer = answer.context("the list of sessions was not answered")?;
+        read(answer.body)
+    }
+
+    /// Sends a request; if the operator's session has ended, under a new one.
+    async fn send(&mut self, request: Request<'_>) -> Option<Answer> {
+        let again = Request {
+            method: request.method.clone(),
+            path: request.path,
+            body: request.body.clone(),
+            expected: request.expected,
+        };
+        let mut allowed = request.expected.to_vec();
+        allowed.push(401);
+        let first = Request {
+            expected: &allowed,
+            ..request
+        };
+        let answer = self.api.send(&mut self.browser, first).await?;
+        if answer.status != 401 {
+            return Some(answer);
+        }
+        self.log_in_again().await?;
+        self.api.send(&mut self.browser, again).await
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(body: Value) -> anyhow::Result<T> {
+    serde_json::from_value(body).context("an answer of the API was not understood")
+}

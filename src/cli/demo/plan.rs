@@ -1,0 +1,406 @@
+//! The plan: who does what and when, without end. A pure function of a seed; nothing here talks to a service.
+//!
+//! What is to come stands in an agenda in the order of time. An entry is either one request, which is handed out, or
+//! something larger, such as a visit or an attack, that puts its requests on the agenda when its time has come.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+use super::{
+    acts::{Act, Errand, Guess, Order, Step, Target},
+    cast::Cast,
+    rhythm::Day,
+};
+use crate::accounts::Role;
+
+/// Requests are at least this far apart: 20 a second, which leaves a small machine room for its password checks.
+pub(super) const LEAST_GAP: Duration = Duration::from_millis(50);
+
+/// In the busiest hour someone who has left is back after this long on average.
+const MEAN_PAUSE: Duration = Duration::from_secs(12);
+
+/// Something on the agenda.
+#[derive(Clone, Debug)]
+enum Entry {
+    Request(Act, Option<String>),
+    Visit(usize),
+    BruteForce,
+    Spraying,
+    Prowler,
+    RoleChange,
+    Revocation,
+    Suspension,
+    Round,
+}
+
+/// The steps, in the order of time.
+#[derive(Debug)]
+pub(super) struct Plan {
+    rng: StdRng,
+    day: Day,
+    /// Whose device each one is.
+    owners: Vec<usize>,
+    /// What everybody's role is at the start.
+    roles: Vec<Role>,
+    /// Who has another role than at the start.
+    moved: Option<usize>,
+    /// By time, and by when it was put there.
+    agenda: BTreeMap<(Duration, u64), Entry>,
+    entries: u64,
+    last: Duration,
+}
+
+impl Plan {
+    /// A plan for this cast and day. The same seed makes the same plan.
+    pub(super) fn new(seed: u64, day: Day, cast: &Cast) -> Self {
+        let mut plan = Self {
+            rng: StdRng::seed_from_u64(seed),
+            day,
+            owners: cast.devices.iter().map(|device| device.person).collect(),
+            roles: cast.people.iter().map(|person| person.role).collect(),
+            moved: None,
+            agenda: BTreeMap::new(),
+            entries: 0,
+            last: Duration::ZERO,
+        };
+        for device in 0..plan.owners.len() {
+            let at = plan.first_arrival();
+            plan.put(at, Entry::Visit(device));
+        }
+        // Early enough that ten seconds show a bit of everything.
+        let opening = [
+            (1.0, Entry::Round),
+            (1.5, Entry::Prowler),
+            (2.5, Entry::BruteForce),
+            (4.5, Entry::RoleChange),
+            (5.0, Entry::Spraying),
+            (6.0, Entry::Revocation),
+            (7.0, Entry::Suspension),
+        ];
+        for (at, entry) in opening {
+            plan.put(Duration::from_secs_f64(at), entry);
+        }
+        plan
+    }
+
+    fn put(&mut self, at: Duration, entry: Entry) {
+        self.entries += 1;
+        self.agenda.insert((at, self.entries), entry);
+    }
+
+    fn request(&mut self, at: Duration, act: Act) {
+        self.put(at, Entry::Request(act, None));
+    }
+
+    /// A point between so many seconds after `at`.
+    fn after(&mut self, at: Duration, seconds: std::ops::Range<f64>) -> Duration {
+        at + Duration::from_secs_f64(self.rng.random_range(seconds))
+    }
+
+    /// Those who are up by then come within a few seconds, the others when the day says.
+    fn first_arrival(&mut self) -> Duration {
+        if self.rng.random_bool(self.day.activity(Duration::ZERO)) {
+            self.after(Duration::ZERO, 0.0..6.0)
+        } else {
+            self.next_arrival(Duration::ZERO)
+        }
+    }
+
+    /// Arrivals are a Poisson process whose rate follows the day: drawn at the highest rate, and thinned out.
+    fn next_arrival(&mut self, left_at: Duration) -> Duration {
+        let mut at = left_at;
+        loop {
+            let uniform: f64 = self.rng.random_range(f64::EPSILON..1.0);
+            at += MEAN_PAUSE.mul_f64(-uniform.ln());
+            if self.rng.random_bool(self.day.activity(at)) {
+                return at;
+            }
+        }
+    }
+
+    /// Puts everything on the agenda that `entry` consists of, and when it happens again.
+    fn unfold(&mut self, at: Duration, entry: &Entry) {
+        match *entry {
+            Entry::Request(..) => {}
+            Entry::Visit(device) => self.visit(at, device),
+            Entry::BruteForce => self.brute_force(at),
+            Entry::Spraying => self.spraying(at),
+            Entry::Prowler => self.prowler(at),
+            Entry::RoleChange => self.role_change(at),
+            Entry::Revocation => self.revocation(at),
+            Entry::Suspension => self.suspension(at),
+            Entry::Round => self.round(at),
+        }
+    }
+
+    /// Someone comes, logs in, stays for a while, and logs out or just goes.
+    fn visit(&mut self, at: Duration, device: usize) {
+        let mut at = at;
+        let mut errands = Vec::new();
+        if self.rng.random_bool(0.03) {
+            errands.push(Errand::Lured);
+        }
+        if self.rng.random_bool(0.12) {
+            errands.push(Errand::Mistype);
+        }
+        let remember_me = self.rng.random_bool(0.1);
+        errands.push(Errand::Login { remember_me });
+        for errand in errands {
+            self.request(at, Act::AtDevice(device, errand));
+            at = self.after(at, 0.8..2.0);
+        }
+        for _ in 0..self.rng.random_range(1..14) {
+            at = self.after(at, 1.5..5.0);
+            let rarely = self.rng.random_bool(0.1);
+            let errand = if rarely {
+                Errand::ListOwn
+            } else {
+                Errand::Look
+            };
+            self.request(at, Act::AtDevice(device, errand));
+        }
+        if self.rng.random_bool(0.5) {
+            at = self.after(at, 0.5..2.0);
+            self.request(at, Act::AtDevice(device, Errand::Logout));
+        }
+        let next = self.next_arrival(at);
+        self.put(next, Entry::Visit(device));
+    }
+
+    /// Many addresses, one account: the account's budget runs out.
+    fn brute_force(&mut self, at: Duration) {
+        let victim = self.anybody();
+        let addresses = self.rng.random_range(8_u8..=14);
+        let news = format!("brute force on one account from {addresses} addresses");
+        let guesses = self.rng.random_range(14..24);
+        self.attack(at, news, guesses, |_, n| Guess {
+            target: Target::Person(victim),
+            from: Ipv4Addr::new(203, 0, 113, 1 + n % addresses).into(),
+        });
+        let next = self.after(at, 25.0..60.0);
+        self.put(next, Entry::BruteForce);
+    }
+
+    /// One address, many accounts: the address's budget runs out.
+    fn spraying(&mut self, at: Duration) {
+        let from = Ipv4Addr::new(198, 51, 100, self.rng.random_range(1..=254)).into();
+        let guesses = self.rng.random_range(16..26);
+        let news = format!("one password tried on {guesses} accounts from one address");
+        self.attack(at, news, guesses, |plan, _| Guess {
+            target: if plan.rng.random_bool(0.5) {
+                Target::Person(plan.anybody())
+            } else {
+                Target::Nobody(plan.rng.random())
+            },
+            from,
+        });
+        let next = self.after(at, 35.0..80.0);
+        self.put(next, Entry::Spraying);
+    }
+
+    fn attack(
+        &mut self,
+        at: Duration,
+        news: String,
+        guesses: u8,
+        guess: impl Fn(&mut Self, u8) -> Guess,
+    ) {
+        let (mut at, mut news) = (at, Some(news));
+        for n in 0..guesses {
+            let act = Act::Guess(guess(self, n));
+            self.put(at, Entry::Request(act, news.take()));
+            at = self.after(at, 0.06..0.16);
+        }
+    }
+
+    /// Someone tries a name that nobody has.
+    fn prowler(&mut self, at: Duration) {
+        let guess = Guess {
+            target: Target::Nobody(self.rng.random()),
+            from: Ipv4Addr::new(198, 51, 100, self.rng.random_range(1..=254)).into(),
+        };
+        self.request(at, Act::Guess(guess));
+        let next = self.after(at, 4.0..12.0);
+        self.put(next, Entry::Prowler);
+    }
+
+    /// Every other change gives the person his own role back, so that the roles stay what they are.
+    fn role_change(&mut self, at: Duration) {
+        let (person, role) = if let Some(person) = self.moved.take() {
+            (person, self.roles[person])
+        } else {
+            let person = self.anybody();
+            self.moved = Some(person);
+            let others = Role::ALL.into_iter();
+            let others: Vec<Role> = others.filter(|it| *it != self.roles[person]).collect();
+            let role = others.choose(&mut self.rng).copied();
+            (person, role.unwrap_or(Role::User))
+        };
+        self.request(at, Act::Operate(Order::ChangeRole(person, role)));
+        let next = self.after(at, 10.0..20.0);
+        self.put(next, Entry::RoleChange);
+    }
+
+    fn revocation(&mut self, at: Duration) {
+        let person = self.anybody();
+        self.request(at, Act::Operate(Order::Revoke(person)));
+        let next = self.after(at, 15.0..35.0);
+        self.put(next, Entry::Revocation);
+    }
+
+    /// An account is disabled, someone who knows its password tries it, and it is enabled again.
+    fn suspension(&mut self, at: Duration) {
+        let device = self.rng.random_range(0..self.owners.len());
+        let person = self.owners[device];
+        self.request(at, Act::Operate(Order::SetDisabled(person, true)));
+        let remember_me = false;
+        let tried = self.after(at, 1.0..3.0);
+        self.request(tried, Act::AtDevice(device, Errand::Login { remember_me }));
+        let enabled = self.after(tried, 3.0..6.0);
+        self.request(enabled, Act::Operate(Order::SetDisabled(person, false)));
+        let next = self.after(at, 30.0..70.0);
+        self.put(next, Entry::Suspension);
+    }
+
+    /// Also keeps the operator's session from expiring.
+    fn round(&mut self, at: Duration) {
+        self.request(at, Act::Operate(Order::LookAround));
+        self.put(at + Duration::from_secs(4), Entry::Round);
+    }
+
+    fn anybody(&mut self) -> usize {
+        self.rng.random_range(0..self.roles.len())
+    }
+}
+
+impl Iterator for Plan {
+    type Item = Step;
+
+    /// The next step; there is always one.
+    fn next(&mut self) -> Option<Step> {
+        loop {
+            let ((at, _), entry) = self.agenda.pop_first()?;
+            self.unfold(at, &entry);
+            if let Entry::Request(act, news) = entry {
+                let at = at.max(self.last + LEAST_GAP);
+                self.last = at;
+                return Some(Step { at, act, news });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(seed: u64) -> Plan {
+        let day = Day::lasting(Duration::from_mins(4));
+        Plan::new(seed, day, &Cast::assemble(""))
+    }
+
+    fn within(seed: u64, seconds: u64) -> Vec<Step> {
+        let until = Duration::from_secs(seconds);
+        plan(seed).take_while(|step| step.at < until).collect()
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_plan_and_another_one_another() {
+        assert_eq!(within(7, 60), within(7, 60));
+        assert_ne!(within(7, 60), within(8, 60));
+    }
+
+    #[test]
+    fn no_second_has_more_than_twenty_requests_and_none_waits_long() {
+        for seed in 0..8 {
+            let mut plan = plan(seed);
+            let mut before = Duration::ZERO;
+            while before < Duration::from_mins(10) {
+                let step = plan.next().unwrap();
+                assert!(step.at >= before + LEAST_GAP);
+                before = step.at;
+                let ((due, _), _) = plan.agenda.first_key_value().unwrap();
+                let late = before.saturating_sub(*due);
+                assert!(late < Duration::from_secs(3), "{late:?} late at {before:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn eight_seconds_show_a_bit_of_everything() {
+        type Kind = fn(&Act) -> bool;
+        let kinds: [Kind; 9] = [
+            |act| matches!(act, Act::AtDevice(_, Errand::Login { .. })),
+            |act| matches!(act, Act::AtDevice(_, Errand::Look)),
+            |act| matches!(act, Act::AtDevice(_, Errand::Mistype)),
+            |act| {
+                matches!(
+                    act,
+                    Act::Guess(Guess {
+                        target: Target::Person(_),
+                        ..
+                    })
+                )
+            },
+            |act| {
+                matches!(
+                    act,
+                    Act::Guess(Guess {
+                        target: Target::Nobody(_),
+                        ..
+                    })
+                )
+            },
+            |act| matches!(act, Act::Operate(Order::LookAround)),
+            |act| matches!(act, Act::Operate(Order::ChangeRole(..))),
+            |act| matches!(act, Act::Operate(Order::Revoke(_))),
+            |act| matches!(act, Act::Operate(Order::SetDisabled(_, true))),
+        ];
+        for seed in 0..20 {
+            let steps = within(seed, 8);
+            for (index, kind) in kinds.into_iter().enumerate() {
+                let any = steps.iter().any(|step| kind(&step.act));
+                assert!(any, "seed {seed} has no act of kind {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_afternoon_has_several_times_the_logins_of_the_night() {
+        let steps = within(1, 240);
+        // 13:00 to 17:00 against 01:00 to 05:00.
+        let logins = |from: u64, to: u64| {
+            let times = Duration::from_secs(from)..Duration::from_secs(to);
+            let login = |act: &Act| matches!(act, Act::AtDevice(_, Errand::Login { .. }));
+            let wanted = steps
+                .iter()
+                .filter(|it| times.contains(&it.at) && login(&it.act));
+            wanted.count()
+        };
+        let (day, night) = (logins(50, 90), logins(170, 210));
+        assert!(
+            day > 3 * night && night > 0,
+            "{day} by day, {night} by night"
+        );
+    }
+
+    #[test]
+    fn a_role_that_was_changed_is_changed_back() {
+        let cast = Cast::assemble("");
+        let changes = within(3, 300)
+            .into_iter()
+            .filter_map(|step| match step.act {
+                Act::Operate(Order::ChangeRole(person, role)) => Some((person, role)),
+                _ => None,
+            });
+        let changes: Vec<_> = changes.collect();
+        assert!(changes.len() > 10);
+        for pair in changes.chunks_exact(2) {
+            let ((person, to), (same, back)) = (pair[0], pair[1]);
+            assert_eq!(person, same);
+            assert_ne!(to, cast.people[person].role);
+            assert_eq!(back, cast.people[person].role);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A reading: what one `/metrics` page says about logins and sessions.
+
+use super::ledger::LoginAnswer;
+use crate::telemetry::{
+    exposition::Exposition,
+    instruments::{END_REASONS, FAILURE_REASONS, LOGIN_STATUSES, ROLES},
+};
+
+/// What the metrics say at one moment. `None` is a series that is absent: that is how "the store does not answer"
+/// looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// Login attempts, like [`LOGIN_STATUSES`].
+    pub(super) logins: [Option<u64>; 2],
+    /// Failed ones, like [`FAILURE_REASONS`].
+    pub(super) failures: [Option<u64>; 9],
+    /// Answers to `POST /api/login` as the HTTP instruments counted them, like [`LoginAnswer::ALL`].
+    pub(super) answers: [u64; 5],
+    /// Sessions started, ever.
+    pub(super) started: Option<u64>,
+    /// Sessions ended, ever, like [`END_REASONS`].
+    pub(super) ended: [Option<u64>; 6],
+    /// Live sessions.
+    pub(super) active: Option<u64>,
+    /// Live sessions, like [`ROLES`].
+    pub(super) sessions: [Option<u64>; 4],
+    /// Distinct users with a live session, like [`ROLES`].
+    pub(super) users: [Option<u64>; 4],
+}
+
+impl Reading {
+    /// Reads a page.
+    pub(super) fn of(page: &Exposition) -> Self {
+        let by = |name: &'static str, key: &'static str| {
+            move |value: &'static str| sum(page, name, &[(key, value)])
+        };
+        Self {
+            logins: LOGIN_STATUSES.map(by("skriptoteket_logins_total", "status")),
+            failures: FAILURE_REASONS.map(by("skriptoteket_login_failures_total", "reason")),
+            answers: LoginAnswer::ALL.map(|answer| answered(page, answer)),
+            started: sum(page, "skriptoteket_sessions_started_total", &[]),
+            ended: END_REASONS.map(by("skriptoteket_sessions_ended_total", "reason")),
+            active: sum(page, "skriptoteket_active_sessions", &[]),
+            sessions: ROLES.map(by("skriptoteket_sessions_by_role", "role")),
+            users: ROLES.map(by("skriptoteket_users_by_role", "role")),
+        }
+    }
+
+    /// Failed logins with one of these reasons; `None` where one of the series is absent.
+    pub(super) fn failed(&self, reasons: &[&str]) -> Option<u64> {
+        picked(&FAILURE_REASONS, &self.failures, reasons)
+    }
+
+    /// Ended sessions with one of these reasons; `None` where one of the series is absent.
+    pub(super) fn ended(&self, reasons: &[&str]) -> Option<u64> {
+        picked(&END_REASONS, &self.ended, reasons)
+    }
+}
+
+/// The sum of all series with this name and, among others, these labels; `None` where there is none.
+fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
+    let matching = page.samples.iter().filter(|sample| {
+        let mut labels = labels.iter();
+        let has =
+            |(key, value): &(&str, &str)| sample.labels.get(*key).is_some_and(|it| it == value);
+        sample.name == name && labels.all(has)
+    });
+    let mut values = matching.map(|sample| sample.value).peekable();
+    values.peek()?;
+    Some(whole(values.sum()))
+}
+
+/// Counts travel as floating-point numbers; below 2^53 they are exact.
+fn whole(value: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates: what is below 0 or no number becomes 0"
+    )]
+    let whole = value.round() as u64;
+    whole
+}
+
+fn picked(names: &[&str], values: &[Option<u64>], wanted: &[&str]) -> Option<u64> {
+    let series = names.iter().zip(values);
+    series
+        .filter(|(name, _)| wanted.contains(name))
+        .map(|(_, value)| *value)
+        .sum()
+}
+
+/// The HTTP series appear with their first answer, so an absent one is a zero.
+fn answered(page: &Exposition, answer: LoginAnswer) -> u64 {
+    let statuses = (100..600).filter(|status| LoginAnswer::of(*status) == Some(answer));
+    statuses
+        .filter_map(|status| {
+            sum(
+                page,
+                "http_server_request_duration_seconds_count",
+                &[
+                    ("http_request_method", "POST"),
+                    ("http_route", "/api/login"),
+                    ("http_response_status_code", &status.to_string()),
+                ],
+            )
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read_by_label() {
+        let page = Exposition::parse(
+            r#"skriptoteket_logins_total{status="success"} 5
+skriptoteket_login_failures_total{reason="account_locked"} 2
+skriptoteket_login_failures_total{reason="rate_limited"} 3
+skriptoteket_sessions_started_total{role="user"} 4
+skriptoteket_sessions_started_total{role="admin"} 1
+skriptoteket_sessions_ended_total{role="user",reason="idle"} 1
+skriptoteket_sessions_ended_total{role="admin",reason="idle"} 1
+skriptoteket_active_sessions 3
+skriptoteket_users_by_role{role="superuser"} 0
+http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="500",http_route="/api/login",url_scheme="http"} 1
+http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="503",http_route="/api/login",url_scheme="http"} 1
+http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/api/session",url_scheme="http"} 9
+"#,
+        );
+        let reading = Reading::of(&page.unwrap());
+        assert_eq!(reading.logins, [Some(5), None]);
+        assert_eq!(reading.failed(&["account_locked", "rate_limited"]), Some(5));
+        assert_eq!(reading.failed(&["account_locked", "banned"]), None);
+        assert_eq!((reading.started, reading.active), (Some(5), Some(3)));
+        assert_eq!(reading.ended(&["idle"]), Some(2));
+        assert_eq!(reading.users, [None, None, None, Some(0)]);
+        assert_eq!(reading.answers, [0, 0, 0, 0, 2]);
+    }
+}

@@ -1,0 +1,124 @@
+//! The screen: redraws the view in place on a terminal, prints a line now and then elsewhere.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+use crossterm::{
+    cursor::{Hide, MoveToColumn, MoveUp, Show},
+    queue,
+    style::{Attribute, Print, SetAttribute},
+    terminal::{Clear, ClearType, size},
+};
+
+use super::view::View;
+
+/// The size that is assumed where the terminal does not tell its own, in columns and rows.
+const USUAL_SIZE: (u16, u16) = (80, 24);
+
+/// Standard output.
+#[derive(Debug)]
+pub(super) enum Screen {
+    /// A terminal, with how many lines stand there.
+    Terminal {
+        /// Lines of the last drawing.
+        drawn: u16,
+    },
+    /// A file or a pipe.
+    Lines,
+}
+
+impl Screen {
+    /// What standard output is.
+    pub(super) fn of_stdout() -> Self {
+        if io::stdout().is_terminal() {
+            Self::Terminal { drawn: 0 }
+        } else {
+            Self::Lines
+        }
+    }
+
+    /// How often it is worth showing something new.
+    pub(super) const fn interval(&self) -> Duration {
+        match self {
+            Self::Terminal { .. } => Duration::from_millis(500),
+            Self::Lines => Duration::from_secs(2),
+        }
+    }
+
+    /// Shows a view.
+    ///
+    /// # Errors
+    ///
+    /// If standard output is closed.
+    pub(super) fn show(&mut self, view: &View<'_>) -> io::Result<()> {
+        let mut frame = Vec::new();
+        match self {
+            Self::Lines => writeln!(frame, "{}", view.line())?,
+            Self::Terminal { drawn } => {
+                let (columns, rows) = size().unwrap_or(USUAL_SIZE);
+                // The last row stays free: a line break there would scroll the first one away.
+                let room = usize::from(rows.saturating_sub(1));
+                let lines = view.lines(columns);
+                *drawn = draw(&mut frame, *drawn, &lines[..lines.len().min(room)])?;
+            }
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&frame)?;
+        stdout.flush()
+    }
+}
+
+impl Drop for Screen {
+    /// Gives the terminal its cursor back, however the demo ends.
+    fn drop(&mut self) {
+        if let Self::Terminal { drawn: 1.. } = self {
+            let _ = queue!(io::stdout(), Show);
+            let _ = io::stdout().flush();
+        }
+    }
+}
+
+/// Draws `lines` over the `drawn` ones above the cursor. Returns how many there are now.
+fn draw(frame: &mut Vec<u8>, drawn: u16, lines: &[String]) -> io::Result<u16> {
+    queue!(frame, Hide, MoveToColumn(0))?;
+    if drawn > 0 {
+        queue!(frame, MoveUp(drawn))?;
+    }
+    for (index, line) in lines.iter().enumerate() {
+        if index == 0 {
+            queue!(frame, SetAttribute(Attribute::Bold))?;
+        }
+        queue!(frame, Print(line), SetAttribute(Attribute::Reset))?;
+        queue!(
+            frame,
+            Clear(ClearType::UntilNewLine),
+            Print("\n"),
+            MoveToColumn(0)
+        )?;
+    }
+    queue!(frame, Clear(ClearType::FromCursorDown))?;
+    Ok(u16::try_from(lines.len()).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_goes_over_the_one_before() {
+        let mut frame = Vec::new();
+        let lines = ["one".to_owned(), "two".to_owned()];
+        assert_eq!(draw(&mut frame, 0, &lines).unwrap(), 2);
+        assert!(!String::from_utf8(frame).unwrap().contains("\x1b[2A"));
+        let mut frame = Vec::new();
+        assert_eq!(draw(&mut frame, 2, &lines[..1]).unwrap(), 1);
+        let text = String::from_utf8(frame).unwrap();
+        assert!(text.contains("\x1b[2A"), "{text:?}");
+        assert!(
+            text.ends_with("\x1b[J"),
+            "the line that is no more is cleared: {text:?}"
+        );
+    }
+}

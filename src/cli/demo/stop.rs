@@ -1,0 +1,66 @@
+//! The wish to stop: Ctrl-C, SIGTERM, or a terminal that was closed. Once ends the run with its summary, twice ends it at once.
+
+use std::sync::Arc;
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// How often somebody has asked to stop. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop(Arc<watch::Sender<u8>>);
+
+impl Stop {
+    /// Listens for signals from here on.
+    ///
+    /// # Errors
+    ///
+    /// If the signals cannot be listened for.
+    pub(super) fn on_signals() -> std::io::Result<Self> {
+        let stop = Self::default();
+        for kind in [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ] {
+            let (asked, mut signals) = (stop.clone(), signal(kind)?);
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    asked.ask();
+                }
+            });
+        }
+        Ok(stop)
+    }
+
+    /// Asks to stop.
+    pub(super) fn ask(&self) {
+        self.0.send_modify(|times| *times = times.saturating_add(1));
+    }
+
+    /// Waits until somebody has asked this often.
+    pub(super) async fn asked(&self, times: u8) {
+        let mut asked = self.0.subscribe();
+        // An error would say that nobody is left who could ask; this very value could.
+        let _ = asked.wait_for(|so_far| *so_far >= times).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_wish_is_not_two() {
+        let stop = Stop::default();
+        stop.ask();
+        stop.asked(1).await;
+        let twice = tokio::time::timeout(Duration::from_millis(50), stop.asked(2));
+        assert!(twice.await.is_err());
+        stop.clone().ask();
+        stop.asked(2).await;
+    }
+}

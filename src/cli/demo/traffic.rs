@@ -1,0 +1,304 @@
+//! The traffic: sends the steps of a plan as real requests, each when its time has come.
+//!
+//! Every device has a task of its own that works its errands off one by one, as a person does; the operator too.
+//! Strangers guess side by side, within a limit.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    acts::{Act, Errand, Guess, Order, Target},
+    api::{Answer, Api, Browser, Credentials, Request, Site},
+    cast::{Cast, Device},
+    journal::Journal,
+    ledger::Ledger,
+    operator::Operator,
+    plan::{LEAST_GAP, Plan},
+    rhythm::Day,
+    stop::Stop,
+};
+use crate::clock::Clock;
+
+/// What may wait for one device. With more the service is too slow for the plan, and steps are left out.
+const QUEUE: usize = 8;
+
+/// Guesses of strangers under way at the same time.
+const STRANGERS: usize = 8;
+
+/// What strangers try; nobody has it.
+const GUESS: &str = "password1";
+
+/// What everybody who takes part knows.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// The service.
+    pub(super) api: Api,
+    /// Who takes part.
+    pub(super) cast: Cast,
+    /// What every name begins with.
+    pub(super) prefix: String,
+    /// What was done.
+    pub(super) ledger: Arc<Ledger>,
+    /// What there is to tell.
+    pub(super) journal: Journal,
+    /// The rhythm.
+    pub(super) day: Day,
+    /// The time.
+    pub(super) clock: Arc<dyn Clock>,
+    /// When it began, on the monotonic clock.
+    pub(super) began: Duration,
+    /// True when nothing more is to be sent.
+    pub(super) closing: AtomicBool,
+    /// True once it was told that the attack under way is refused.
+    pub(super) refusal_told: AtomicBool,
+}
+
+impl Stage {
+    /// Time since it began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.began)
+    }
+
+    fn tell(&self, what: &str) {
+        let time = self.day.time(self.elapsed());
+        self.journal.tell(format!("{time}  {what}"));
+    }
+
+    fn tell_trouble(&self, answer: Option<&Answer>) {
+        match answer.map(|it| it.status) {
+            Some(status @ 500..) => self.tell(&format!("a login was answered {status}")),
+            None => self.tell("a login got no answer"),
+            _ => {}
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}
+
+/// Plays the plan for `length`, or until somebody asks to stop; then waits for what is under way.
+///
+/// At the end everybody who is still logged in looks once more. So no session expires for a while, and what is
+/// counted then stands still.
+///
+/// # Errors
+///
+/// If the operator's task crashed.
+pub(super) async fn play(
+    plan: Plan,
+    stage: &Arc<Stage>,
+    operator: Operator,
+    length: Option<Duration>,
+    stop: &Stop,
+) -> anyhow::Result<Operator> {
+    let mut troupe = Troupe::assemble(stage, operator);
+    tokio::select! {
+        () = troupe.send_all(plan, length) => {}
+        () = stop.asked(1) => {}
+    }
+    stage.closing.store(true, Ordering::Relaxed);
+    troupe.finish().await
+}
+
+/// Everybody at work.
+struct Troupe {
+    stage: Arc<Stage>,
+    devices: Vec<mpsc::Sender<Errand>>,
+    orders: mpsc::Sender<Order>,
+    operator: JoinHandle<Operator>,
+    /// The tasks of the devices, and of guesses that are under way.
+    others: JoinSet<()>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Troupe {
+    fn assemble(stage: &Arc<Stage>, operator: Operator) -> Self {
+        let mut others = JoinSet::new();
+        let mut devices = Vec::new();
+        for device in &stage.cast.devices {
+            let (errands, to_do) = mpsc::channel(QUEUE);
+            others.spawn(at_device(Arc::clone(stage), *device, to_do));
+            devices.push(errands);
+        }
+        let (orders, to_do) = mpsc::channel(QUEUE);
+        Self {
+            stage: Arc::clone(stage),
+            devices,
+            orders,
+            operator: tokio::spawn(operate(Arc::clone(stage), operator, to_do)),
+            others,
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+        }
+    }
+
+    async fn send_all(&mut self, plan: Plan, length: Option<Duration>) {
+        for step in plan {
+            let over = length.filter(|length| step.at >= *length);
+            let wait = over.unwrap_or(step.at).saturating_sub(self.stage.elapsed());
+            // After a delay the steps that are due do not come all at once.
+            tokio::time::sleep(wait.max(LEAST_GAP / 2)).await;
+            if over.is_some() {
+                return;
+            }
+            if let Some(news) = &step.news {
+                self.stage.refusal_told.store(false, Ordering::Relaxed);
+                self.stage.tell(news);
+            }
+            if !self.send(step.act) {
+                self.stage.ledger.skipped();
+            }
+            while self.others.try_join_next().is_some() {}
+        }
+    }
+
+    /// Returns false if those who should do it are behind already.
+    fn send(&mut self, act: Act) -> bool {
+        match act {
+            Act::AtDevice(device, errand) => {
+                let errands = self.devices.get(device);
+                errands.is_some_and(|it| it.try_send(errand).is_ok())
+            }
+            Act::Operate(order) => self.orders.try_send(order).is_ok(),
+            Act::Guess(guess) => {
+                let Ok(place) = Arc::clone(&self.strangers).try_acquire_owned() else {
+                    return false;
+                };
+                let stage = Arc::clone(&self.stage);
+                self.others.spawn(async move {
+                    let _held = place;
+                    make_guess(&stage, guess).await;
+                });
+                true
+            }
+        }
+    }
+
+    /// Waits until everybody is done.
+    async fn finish(mut self) -> anyhow::Result<Operator> {
+        drop((self.devices, self.orders));
+        while self.others.join_next().await.is_some() {}
+        self.operator.await.context("the operator crashed")
+    }
+}
+
+async fn at_device(stage: Arc<Stage>, device: Device, mut errands: mpsc::Receiver<Errand>) {
+    let Some(person) = stage.cast.people.get(device.person) else {
+        return;
+    };
+    let credentials = Credentials {
+        username: person.name.clone(),
+        password: person.password.clone(),
+    };
+    let mut browser = Browser::new(device.user_agent, Some(device.address));
+    while let Some(errand) = errands.recv().await {
+        if !stage.is_closing() {
+            run_errand(&stage, &mut browser, &credentials, errand).await;
+        }
+    }
+    run_errand(&stage, &mut browser, &credentials, Errand::Look).await;
+}
+
+async fn run_errand(
+    stage: &Stage,
+    browser: &mut Browser,
+    credentials: &Credentials,
+    errand: Errand,
+) {
+    let api = &stage.api;
+    match errand {
+        Errand::Login { remember_me } => {
+            let answer = api
+                .login(browser, credentials, remember_me, Site::Own)
+                .await;
+            stage.tell_trouble(answer.as_ref());
+        }
+        Errand::Mistype => {
+            let mistyped = Credentials {
+                username: credentials.username.clone(),
+                password: format!("{}x", credentials.password.expose_secret()).into(),
+            };
+            let answer = api.login(browser, &mistyped, false, Site::Own).await;
+            stage.tell_trouble(answer.as_ref());
+        }
+        Errand::Lured => {
+            let answer = api.login(browser, credentials, false, Site::Other).await;
+            if answer.is_some_and(|it| it.status == 403) {
+                stage.tell("another site tried to log somebody in: refused (403)");
+            }
+        }
+        // Nobody looks at what he is not logged in to.
+        Errand::Look | Errand::ListOwn | Errand::Logout if !browser.has_cookie() => {}
+        Errand::Look => {
+            api.send(browser, Request::get("api/session", &[200, 401]))
+                .await;
+        }
+        Errand::ListOwn => {
+            api.send(browser, Request::get("api/sessions", &[200, 401]))
+                .await;
+        }
+        Errand::Logout => {
+            let request = Request {
+                method: Method::POST,
+                path: "api/logout",
+                body: None,
+                expected: &[204],
+            };
+            api.send(browser, request).await;
+        }
+    }
+}
+
+async fn make_guess(stage: &Stage, guess: Guess) {
+    let username = match guess.target {
+        Target::Person(person) => stage.cast.people.get(person).map(|it| it.name.clone()),
+        Target::Nobody(number) => Some(format!("{}nobody-{number:08x}", stage.prefix)),
+    };
+    let credentials = Credentials {
+        username: username.unwrap_or_default(),
+        password: SecretString::from(GUESS),
+    };
+    let mut browser = Browser::new("curl/8", Some(guess.from));
+    let answer = stage
+        .api
+        .login(&mut browser, &credentials, false, Site::Own)
+        .await;
+    let limited = answer.as_ref().filter(|it| it.status == 429);
+    if let Some(seconds) = limited.and_then(|it| it.retry_after)
+        && !stage.refusal_told.swap(true, Ordering::Relaxed)
+    {
+        stage.tell(&format!(
+            "enough guesses: refused (429), try again in {seconds} s"
+        ));
+    }
+    stage.tell_trouble(answer.as_ref());
+}
+
+async fn operate(
+    stage: Arc<Stage>,
+    mut operator: Operator,
+    mut orders: mpsc::Receiver<Order>,
+) -> Operator {
+    while let Some(order) = orders.recv().await {
+        if stage.is_closing() {
+            continue;
+        }
+        if let Some(news) = operator.carry_out(order).await {
+            stage.tell(&news);
+        }
+    }
+    operator
+}
