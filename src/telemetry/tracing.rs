@@ -15,11 +15,11 @@ use opentelemetry::{
 };
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Level, Metadata, Span, Subscriber};
+use tracing::{Level, Metadata, Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
+    filter::{FilterExt, FilterFn, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry,
@@ -85,11 +85,13 @@ where
             .with_span_list(false)
             .boxed(),
     };
-    let lines = lines.with_filter(EnvFilter::try_new(&log.filter)?.and(Complaints::new(clock)));
+    let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
+    let lines = lines.with_filter(wanted.and(Complaints::new(clock)));
 
     let records = match &telemetry.logs {
         Some(provider) => {
-            let filter = EnvFilter::try_new(&log.filter)?.and(filter_fn(may_leave));
+            let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
+            let filter = wanted.and(at_any_level(may_leave));
             Some(OpenTelemetryTracingBridge::new(provider).with_filter(filter))
         }
         None => None,
@@ -101,7 +103,10 @@ where
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|it| belongs_to_a_trace(it) && may_leave(it)))
+            .with_filter(
+                filter_fn(|it| belongs_to_a_trace(it) && may_leave(it))
+                    .with_max_level_hint(LevelFilter::DEBUG),
+            )
     });
     Ok(registry().with(spans).with(records).with(lines))
 }
@@ -143,6 +148,12 @@ fn belongs_to_a_trace(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= most
 }
 
+/// A filter that leaves the level to the one beside it: without a hint of its own it would take that one's away, and
+/// spans that nobody wants be asked for, and refused, at every request.
+fn at_any_level(passes: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    FilterFn::new(passes).with_max_level_hint(LevelFilter::TRACE)
+}
+
 /// What exporters work with. Their events must not be exported: each export would cause the next.
 const PLUMBING: [&str; 9] = [
     "h2",
@@ -160,6 +171,15 @@ fn may_leave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let root = target.split_once("::").map_or(target, |(root, _)| root);
     !root.starts_with("opentelemetry") && !PLUMBING.contains(&root)
+}
+
+/// False for what the server's crates say of each malformed request and each junk cookie: with that, whoever sends them
+/// writes our log. Requests are counted.
+fn is_no_echo(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let of_clients = target.starts_with("actix_http")
+        || (target.starts_with("actix_session") && *metadata.level() != Level::ERROR);
+    !of_clients
 }
 
 #[cfg(test)]

@@ -264,3 +264,28 @@ async fn a_cookie_that_was_there_before_does_not_become_the_session() {
     assert_ne!(browser.cookie().unwrap(), "planted");
     browser.get("/api/session").await.expect_status(200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_is_counted_as_cancelled() {
+    let app = spawn_app_with(|config| {
+        // Slow enough to go away in the middle.
+        config.argon2.memory_kib = 64 * 1024;
+        config.argon2.iterations = 10;
+    })
+    .await;
+    let browser = app.browser();
+    let login = browser.try_password("nobody", "wrong");
+    let answered = tokio::time::timeout(Duration::from_millis(100), login).await;
+    assert!(
+        answered.is_err(),
+        "the password check is too fast for this test"
+    );
+    for _ in 0..100 {
+        if app.failures("cancelled") == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(app.failures("cancelled"), 1);
+    assert_eq!((app.logins("success"), app.logins("failure")), (0, 1));
+}

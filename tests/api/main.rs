@@ -3,6 +3,12 @@
 //! Every answer that a test gets through [`support::Browser`] is also held against the OpenAPI document and against the
 //! rules that all answers keep.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of a test crate fail loudly"
+)]
+
 mod admin_sessions;
 mod admin_users;
 mod library;
@@ -14,3 +20,4 @@ mod requests;
 mod session;
 mod sessions;
 mod support;
+mod traces;

@@ -18,6 +18,10 @@ async fn it_lives_it_is_ready_and_it_shows_its_metrics() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(get(&app, path, None).await.status(), 200, "{path}");
     }
+    let head = http().head(format!("{}/livez", app.management));
+    assert_eq!(head.send().await.unwrap().status(), 200);
+    let post = http().post(format!("{}/livez", app.management));
+    assert_eq!(post.send().await.unwrap().status(), 405);
     let page = get(&app, "/metrics", None).await;
     assert_eq!(page.status(), 200);
     let media = "text/plain; version=0.0.4; charset=utf-8";

@@ -109,6 +109,28 @@ async fn a_body_that_breaks_off_or_lies_about_itself_is_a_client_error() {
     app.browser().get("/api/session").await.expect_status(401);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_is_a_client_error_and_the_service_goes_on() {
+    let app = spawn_app().await;
+    let huge = format!(
+        "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+        "y".repeat(200_000)
+    );
+    for head in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/9.9\r\nhost: x\r\n\r\n",
+        "GET\r\n\r\n",
+        "\u{0}\u{1}\u{2}\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nbad\u{0}name: y\r\n\r\n",
+        &huge,
+    ] {
+        let (status, text) = raw(&app, head.into()).await;
+        assert!((400..500).contains(&status), "{head:.60?}: {status} {text}");
+    }
+    app.browser().get("/api/session").await.expect_status(401);
+}
+
 /// The head of a request with a JSON body, but for how long that is.
 const POST: &[u8] =
     b"POST /api/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n";

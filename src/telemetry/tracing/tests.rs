@@ -290,3 +290,27 @@ fn spans_leave_from_debug_on_and_what_is_said_in_them_from_info_on() {
         .collect();
     assert_eq!(events, ["an event"]);
 }
+
+#[test]
+fn without_an_exporter_nobody_asks_for_the_spans_of_requests() {
+    let (logs, telemetry) = (logs(LogFormat::Json), Telemetry::disabled());
+    let output = Output {
+        writer: io::sink,
+        terminal: false,
+    };
+    let silent = subscriber(&logs, &telemetry, output, Arc::new(ManualClock::default()));
+    let hint = silent.unwrap().max_level_hint();
+    assert_eq!(hint, Some(tracing::level_filters::LevelFilter::INFO));
+}
+
+#[test]
+fn who_sends_junk_does_not_write_the_log() {
+    let heard = heard(|| {
+        tracing::error!(target: "actix_http", "a request that is none");
+        tracing::info!(target: "actix_session", "a session that is gone");
+        tracing::warn!(target: "actix_session", "a cookie that is junk");
+        tracing::error!(target: "actix_session", "a store that fails");
+    });
+    assert_eq!((heard.lines.len(), heard.records.len()), (1, 1));
+    assert!(heard.lines[0].contains("a store that fails"));
+}

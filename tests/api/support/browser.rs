@@ -1,11 +1,5 @@
 //! A browser that keeps its cookies and holds every answer against the contract.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of a test crate fail loudly"
-)]
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex},

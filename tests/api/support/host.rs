@@ -1,7 +1,5 @@
 //! Another application that takes the contract in and has pages of its own, wired by hand as a library's user does.
 
-#![expect(clippy::unwrap_used, reason = "helpers of a test crate fail loudly")]
-
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix_session::Session;
@@ -202,7 +200,6 @@ async fn renew(session: Session) -> HttpResponse {
     HttpResponse::NoContent().finish()
 }
 
-#[expect(clippy::panic, reason = "that is what it is for")]
 async fn crash() -> HttpResponse {
     panic!("s3cret")
 }

@@ -1,7 +1,5 @@
 //! A service of one's own for every test, and browsers to use it with.
 
-#![expect(clippy::unwrap_used, reason = "helpers of a test crate fail loudly")]
-
 mod browser;
 mod host;
 
