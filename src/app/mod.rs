@@ -18,25 +18,22 @@ use std::{
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{net::TcpSocket, runtime::Handle, task::JoinHandle};
+use url::Url;
 
 use self::{
     background::{Background, Housekeeping},
     data_dir::DataDir,
 };
 use crate::{
-    accounts::{
-        Role,
-        password::{HashingPolicy, Passwords},
-        registration::Registrar,
-    },
+    accounts::{Role, password::Passwords, registration::Registrar},
     audit::{AuditTrail, AuditWriter},
     clock::Clock,
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    sessions::{SessionPolicy, Sessions, census::CensusTaker, reaper::Reaper},
+    sessions::{Sessions, census::CensusTaker, reaper::Reaper},
     store::{self, Stores},
     telemetry::{
         Telemetry,
@@ -46,6 +43,9 @@ use crate::{
 
 /// How long what is under way may take after the listeners were closed.
 const AUDIT_FLUSH: Duration = Duration::from_millis(300);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 /// A service that is listening and ready to run.
 #[derive(Debug)]
@@ -82,6 +82,11 @@ impl Application {
         telemetry: &Telemetry,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
+        // Bound first: a port that is taken is told before anything is touched.
+        let (public, address) = bind("listen", config.listen)?;
+        let (management_listener, management_address) =
+            bind("management_listen", config.management_listen)?;
+        let public_url = with_real_port(&config.public_url, address);
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
         let data_dir = DataDir::lock(&config.data_dir)?;
@@ -93,7 +98,7 @@ impl Application {
 
         let presence = Presence::new(&meter, &observed, Arc::clone(&clock));
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
-        let passwords = Passwords::new(&hashing(config), PasswordMetrics::new(&meter))?;
+        let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
         bootstrap(config, &stores, &registrar).await?;
 
@@ -108,7 +113,7 @@ impl Application {
             Arc::clone(&stores.accounts),
             presence.clone(),
             Arc::clone(&clock),
-            session_policy(config),
+            config.into(),
             census.bell(),
             Handle::current(),
         );
@@ -142,8 +147,8 @@ impl Application {
             accounts: Arc::clone(&stores.accounts),
             registrar,
             metrics: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
-            cookie: CookieSettings::new(&key, &config.public_url),
-            origin: (&config.public_url).into(),
+            cookie: CookieSettings::new(&key, &public_url),
+            origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
         };
         let management = Management {
@@ -153,12 +158,14 @@ impl Application {
             sessions: Arc::clone(&stores.sessions),
             timeout: config.store_timeout,
         };
-        let public = listen("listen", config.listen, |listener| {
-            serve_public(api, listener, config.workers)
-        })?;
-        let management = listen("management_listen", config.management_listen, |listener| {
-            serve_management(management, listener)
-        })?;
+        let public = Listening {
+            server: serve_public(api, public, config.workers)?,
+            address,
+        };
+        let management = Listening {
+            server: serve_management(management, management_listener)?,
+            address: management_address,
+        };
         let housekeeping = Housekeeping {
             audit: Arc::clone(&stores.audit),
             limits: Arc::clone(&stores.limits),
@@ -250,20 +257,32 @@ fn ended_early(
     anyhow::bail!("the {which} listener ended by itself")
 }
 
-fn listen(
-    setting: &str,
-    address: SocketAddr,
-    serve: impl FnOnce(TcpListener) -> std::io::Result<Server>,
-) -> anyhow::Result<Listening> {
-    let bind = || -> std::io::Result<Listening> {
-        let listener = TcpListener::bind(address)?;
+fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let bind = || -> std::io::Result<(TcpListener, SocketAddr)> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        // The standard library's queue of 128 makes clients of a burst wait a second for their second try.
+        let listener = socket.listen(BACKLOG)?.into_std()?;
         let address = listener.local_addr()?;
-        let server = serve(listener)?;
-        Ok(Listening { server, address })
+        Ok((listener, address))
     };
     bind().with_context(|| {
         format!("{setting} = {address}: cannot listen there; choose an address of this machine and a free port")
     })
+}
+
+/// The URL that follows from `listen = …:0`, with the port that the system gave.
+fn with_real_port(url: &Url, address: SocketAddr) -> Url {
+    let mut url = url.clone();
+    if url.port() == Some(0) {
+        // Fails for URLs without a host only, and this one has one.
+        let _ = url.set_port(Some(address.port()));
+    }
+    url
 }
 
 /// Makes the first superuser if there is no account and the configuration names one.
@@ -279,25 +298,6 @@ async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> a
         tracing::info!("the first superuser was made from bootstrap_password");
     }
     Ok(())
-}
-
-fn hashing(config: &Config) -> HashingPolicy {
-    HashingPolicy {
-        memory_kib: config.argon2.memory_kib,
-        iterations: config.argon2.iterations,
-        parallelism: config.argon2.parallelism,
-        threads: config.argon2.threads,
-        queue: config.argon2.queue,
-    }
-}
-
-fn session_policy(config: &Config) -> SessionPolicy {
-    SessionPolicy {
-        idle: config.session_idle_timeout,
-        absolute: config.session_absolute_timeout,
-        remembered: config.session_remember_timeout,
-        max_per_user: config.max_sessions_per_user,
-    }
 }
 
 fn guard_policy(config: &Config) -> GuardPolicy {

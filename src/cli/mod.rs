@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `serve`, `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
 //! | `demo` | the command that shows the others' worth: a service that is used |
 //! | `desk` | what commands on accounts and sessions work with: the stores of the server |
 //! | `password` | how a new password is asked for |
@@ -15,6 +15,7 @@ mod desk;
 mod healthcheck;
 mod output;
 mod password;
+mod serve;
 mod session;
 mod user;
 
@@ -47,6 +48,7 @@ Examples:
   skriptoteket config init > skriptoteket.toml     a file with every setting, to start from
   skriptoteket demo                                a service that is used, to look at
   skriptoteket user add ada --role superuser       the first account
+  skriptoteket serve                               the service, until Ctrl-C
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
@@ -82,6 +84,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the service
+    ///
+    /// Serves the API and, on the management listener, /metrics, /livez and /readyz, until Ctrl-C or SIGTERM. A stop
+    /// answers what is in flight, sends the last telemetry, and takes two seconds at most.
+    #[command(after_help = "\
+Examples:
+  skriptoteket serve
+  skriptoteket --config /etc/skriptoteket.toml serve
+  SKRIPTOTEKET_LISTEN=127.0.0.1:9000 skriptoteket serve
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 skriptoteket serve
+
+Exit codes:
+  0  it was told to stop, and did
+  1  it could not start, or failed
+  2  the command line or the configuration is wrong")]
+    Serve,
+
     /// Run a service that is used, to look at
     ///
     /// Starts the service in a temporary directory, makes 40 accounts, and uses it as people do: they log in, mistype,
@@ -210,6 +229,7 @@ pub async fn run() -> ExitCode {
 
 async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
     match command {
+        Command::Serve => Box::pin(serve::run(source)).await,
         Command::Demo(args) => Box::pin(demo::run(*args, &source.environment)).await,
         Command::User(command) => user::run(command, source).await,
         Command::Session(command) => session::run(command, source).await,

@@ -1,6 +1,10 @@
 //! What is wrong with a configuration: every fault at once, each where it was written, none with a secret in it.
 
-use std::{error::Error, fmt, io, path::PathBuf};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +29,8 @@ impl fmt::Display for Origin {
         match self {
             Self::Default(name) => f.write_str(name),
             Self::Variable(name) => f.write_str(&one_line(name)),
-            Self::Key { file, key } => write!(f, "{}: {}", file.display(), one_line(key)),
-            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Key { file, key } => write!(f, "{}: {}", shown(file), one_line(key)),
+            Self::File(file) => f.write_str(&shown(file)),
         }
     }
 }
@@ -51,14 +55,9 @@ pub(super) enum Problem {
     /// A secret was given itself and as a file.
     #[error("{0} is also set: keep one of the two")]
     Twice(Origin),
-    /// The file that is named cannot be read.
-    #[error("the file {} cannot be read: {error}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not. Part of the line: faults are printed as a list, not as a chain.
-        error: io::Error,
-    },
+    /// The file cannot be read. Why not is part of the line: faults are printed as a list, not as a chain.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(io::Error),
     /// The file is not TOML. The parser's own words are left out: some of them quote the file.
     #[error(
         "line {line}, column {column}: not valid TOML: expected `name = value` lines, with texts in quotes and no name twice"
@@ -159,6 +158,10 @@ impl Error for Faults {}
 /// The value is missing because a fault was reported for it; what depends on it cannot be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
+
+fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy())
+}
 
 /// The longest value that is shown whole, in characters.
 const SHOWN_CHARS: usize = 100;

@@ -17,7 +17,7 @@ use url::Url;
 use super::{
     OtelSettings, OtlpProtocol, OtlpTarget,
     faults::{Origin, Problem, Reported},
-    forms::{Choice, Form, Number, has_credentials, quoted},
+    forms::{Choice, Form, Number, has_credentials},
     reader::Reader,
 };
 
@@ -152,15 +152,19 @@ fn given<F: Form>(
     variable: &str,
     form: &F,
 ) -> Result<Option<F::Value>, Reported> {
-    let Some((text, origin)) = reader.variable(variable)? else {
+    let Some(found) = reader.variable(variable)? else {
         return Ok(None);
     };
-    if text.trim().is_empty() {
+    let text = found.text.trim();
+    if text.is_empty() {
         return Ok(None);
     }
-    match form.read(text.trim()) {
+    match form.read(text) {
         Ok(value) => Ok(Some(value)),
-        Err(problem) => Err(reader.faults.report(origin, form.shown(&text), problem)),
+        Err(problem) => {
+            let shown = form.may_show(text).then_some(found.written);
+            Err(reader.faults.report(found.origin, shown, problem))
+        }
     }
 }
 
@@ -211,9 +215,9 @@ impl Form for Endpoint {
         "a URL such as http://localhost:4318 or https://collector.example.org:4317".into()
     }
 
-    fn shown(&self, text: &str) -> Option<String> {
+    fn may_show(&self, text: &str) -> bool {
         // Someone may have written a password into it.
-        (!text.contains('@')).then(|| quoted(text))
+        !text.contains('@')
     }
 
     fn read(&self, text: &str) -> Result<Url, Problem> {

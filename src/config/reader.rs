@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     environment::Environment,
     faults::{Faults, Origin, Problem, Reported},
-    forms::{Form, Secret},
+    forms::{Form, Secret, quoted},
     names::{
         CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, nearest, variable,
     },
@@ -50,6 +50,14 @@ pub(super) struct Given<T> {
     pub(super) shown: Option<String>,
 }
 
+/// A value as it was found, before it is read.
+pub(super) struct Found {
+    pub(super) text: String,
+    pub(super) origin: Origin,
+    /// The text as it stands there, quotes included.
+    pub(super) written: String,
+}
+
 impl<'a> Reader<'a> {
     /// Opens the sources: `file`, or what the environment names, or the file in the working directory if there is one.
     pub(super) fn open(file: Option<&Path>, environment: &'a Environment) -> Self {
@@ -78,8 +86,10 @@ impl<'a> Reader<'a> {
             (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {}
             (Err(error), origin) => {
                 let origin = origin.unwrap_or_else(|| Origin::File(path.clone()));
-                let problem = Problem::Unreadable { path, error };
-                self.faults.report(origin, None, problem);
+                let value =
+                    matches!(origin, Origin::Variable(_)).then(|| quoted(&path.to_string_lossy()));
+                self.faults
+                    .report(origin, value, Problem::Unreadable(error));
             }
         }
     }
@@ -147,10 +157,16 @@ impl<'a> Reader<'a> {
         setting: &'static Setting<F>,
         fallback: &str,
     ) -> Result<Given<F::Value>, Reported> {
-        let (text, origin) = self
-            .find(setting)?
-            .unwrap_or_else(|| (fallback.to_owned(), Origin::Default(setting.name)));
-        let shown = setting.form.shown(&text);
+        let Found {
+            text,
+            origin,
+            written,
+        } = self.find(setting)?.unwrap_or_else(|| Found {
+            text: fallback.to_owned(),
+            origin: Origin::Default(setting.name),
+            written: setting.form.toml(fallback),
+        });
+        let shown = setting.form.may_show(&text).then_some(written);
         match setting.form.read(&text) {
             Ok(value) => {
                 self.effective.push(Effective {
@@ -233,48 +249,47 @@ impl<'a> Reader<'a> {
         };
         match (itself, named) {
             (None, None) => Ok(None),
-            (Some((text, origin)), None) => Ok(Some((text.into(), origin))),
-            (None, Some((path, origin))) => match read_secret(Path::new(&path)) {
-                Ok(secret) => Ok(Some((secret, origin))),
-                Err(problem) => Err(self.faults.report(origin, None, problem)),
+            (Some(found), None) => Ok(Some((found.text.into(), found.origin))),
+            (None, Some(found)) => match read_secret(Path::new(&found.text)) {
+                Ok(secret) => Ok(Some((secret, found.origin))),
+                // Not the path: someone may have written the secret itself there.
+                Err(problem) => Err(self.faults.report(found.origin, None, problem)),
             },
-            (Some((_, origin)), Some((_, other))) => {
-                Err(self.faults.report(origin, None, Problem::Twice(other)))
+            (Some(found), Some(other)) => {
+                let problem = Problem::Twice(other.origin);
+                Err(self.faults.report(found.origin, None, problem))
             }
         }
     }
 
-    fn find<F: Form>(
-        &mut self,
-        setting: &'static Setting<F>,
-    ) -> Result<Option<(String, Origin)>, Reported> {
+    fn find<F: Form>(&mut self, setting: &'static Setting<F>) -> Result<Option<Found>, Reported> {
         match self.in_environment(setting.name)? {
             Some(given) => Ok(Some(given)),
             None => self.in_file(setting.name, &setting.form),
         }
     }
 
-    fn in_environment(&mut self, name: &str) -> Result<Option<(String, Origin)>, Reported> {
+    fn in_environment(&mut self, name: &str) -> Result<Option<Found>, Reported> {
         self.variable(&variable(name))
     }
 
     /// A variable of the environment as text.
-    pub(super) fn variable(&mut self, name: &str) -> Result<Option<(String, Origin)>, Reported> {
+    pub(super) fn variable(&mut self, name: &str) -> Result<Option<Found>, Reported> {
         let Some(value) = self.environment.get(name) else {
             return Ok(None);
         };
         let origin = Origin::Variable(name.to_owned());
         match value.to_str() {
-            Some(text) => Ok(Some((text.to_owned(), origin))),
+            Some(text) => Ok(Some(Found {
+                text: text.to_owned(),
+                origin,
+                written: quoted(text),
+            })),
             None => Err(self.faults.report(origin, None, Problem::NotUnicode)),
         }
     }
 
-    fn in_file<F: Form>(
-        &mut self,
-        key: &str,
-        form: &F,
-    ) -> Result<Option<(String, Origin)>, Reported> {
+    fn in_file<F: Form>(&mut self, key: &str, form: &F) -> Result<Option<Found>, Reported> {
         let Some((file, table)) = &self.file else {
             return Ok(None);
         };
@@ -284,11 +299,15 @@ impl<'a> Reader<'a> {
         };
         let (file, key) = (file.clone(), key.to_owned());
         let origin = Origin::Key { file, key };
-        if let Some(text) = form.text(value) {
-            return Ok(Some((text, origin)));
-        }
         let written = value.to_string();
-        let shown = form.shown(&written).map(|_| written);
+        if let Some(text) = form.text(value) {
+            return Ok(Some(Found {
+                text,
+                origin,
+                written,
+            }));
+        }
+        let shown = form.may_show(&written).then_some(written);
         let problem = Problem::Expected(form.expected_in_toml());
         Err(self.faults.report(origin, shown, problem))
     }
@@ -296,10 +315,7 @@ impl<'a> Reader<'a> {
 
 /// Reads a secret's file: at most [`LONGEST_SECRET`] bytes, less the line end that editors add.
 fn read_secret(path: &Path) -> Result<SecretString, Problem> {
-    let unreadable = |error| Problem::Unreadable {
-        path: path.to_path_buf(),
-        error,
-    };
+    let unreadable = Problem::Unreadable;
     let mut text = Zeroizing::new(String::new());
     let file = File::open(path).map_err(unreadable)?;
     let mut file = file.take(LONGEST_SECRET + 1);

@@ -207,8 +207,8 @@ table! {
             "The password of that superuser.";
     }
     "Logs" {
-        LOG: LogFilter, "log", LogFilter, Fixed("info"),
-            "Which log lines are written: a level, or targets with levels.";
+        LOG: LogFilter, "log", LogFilter, Fixed("info,actix_server=warn,actix_session=error"),
+            "Which log lines are written: a level, or targets with levels. By default without the lines that any visitor\ncan cause with a cookie of his own making.";
         LOG_FORMAT: Choice<LogFormat>, "log_format",
             Choice(&[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]), Fixed("auto"),
             "How they are written. auto: human on a terminal, JSON otherwise.";

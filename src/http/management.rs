@@ -3,8 +3,9 @@
 use std::{fmt::Display, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    App, HttpRequest, HttpResponse, HttpServer, Route,
     dev::Server,
+    guard,
     http::{
         StatusCode,
         header::{self, HeaderMap},
@@ -51,9 +52,9 @@ pub fn serve_management(management: Management, listener: TcpListener) -> io::Re
     let server = HttpServer::new(move || {
         App::new()
             .app_data(management.clone())
-            .service(web::resource("/metrics").get(metrics))
-            .service(web::resource("/livez").get(alive))
-            .service(web::resource("/readyz").get(ready))
+            .service(web::resource("/metrics").route(read().to(metrics)))
+            .service(web::resource("/livez").route(read().to(alive)))
+            .service(web::resource("/readyz").route(read().to(ready)))
             .default_service(web::to(no_such_path))
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
     });
@@ -65,6 +66,11 @@ pub fn serve_management(management: Management, listener: TcpListener) -> io::Re
         .shutdown_timeout(STOP_TIMEOUT)
         .disable_signals();
     Ok(server.listen(listener)?.run())
+}
+
+/// A route for `GET`, and for `HEAD`, which some probes send.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// The metrics, for those who have the token where there is one.

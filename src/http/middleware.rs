@@ -136,10 +136,7 @@ where
             let mut answer = answer.instrument(span.clone()).await;
             let status = finish(&mut answer);
             let route = Exchange::current(|exchange| exchange.route.get()).flatten();
-            span.record("http.response.status_code", status.as_u16());
-            if let Some(route) = route {
-                span.record("http.route", route);
-            }
+            describe(&span, labels, route, status);
             timer.finish(route, status.as_u16());
             match answer {
                 Answer::Whole(response) => Ok(response),
@@ -170,7 +167,9 @@ fn labels(request: &ServiceRequest) -> RequestLabels {
 fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
     let span = tracing::debug_span!(
         "http request",
+        otel.name = Empty,
         otel.kind = "server",
+        otel.status_code = Empty,
         http.request.method = labels.method(),
         http.route = Empty,
         http.response.status_code = Empty,
@@ -179,6 +178,24 @@ fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
         remote_parent(&span, |name| request.headers().get(name)?.to_str().ok());
     }
     span
+}
+
+/// Adds to the span what is known at its end, named as the semantic conventions want it.
+fn describe(span: &Span, labels: RequestLabels, route: Option<&'static str>, status: StatusCode) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    let method = labels.method();
+    if let Some(route) = route {
+        span.record("http.route", route);
+        span.record("otel.name", format!("{method} {route}"));
+    } else {
+        span.record("otel.name", method);
+    }
 }
 
 /// Runs the application; whatever becomes of it is an answer.

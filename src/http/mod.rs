@@ -34,10 +34,11 @@ pub use error::ApiError;
 pub use extract::{Origin, Perimeter, Principal, Rejection};
 pub use management::{Management, serve_management};
 pub use middleware::{Layered, RequestLayer, matched};
-pub use session_store::{SessionAdapter, session_middleware};
+pub use session_store::SessionAdapter;
 
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
+use actix_session::SessionMiddleware;
 use actix_web::{
     App, HttpServer, Route,
     dev::Server,
@@ -46,6 +47,8 @@ use actix_web::{
     web::{self, Data, ServiceConfig, to},
 };
 use ipnet::IpNet;
+
+use session_store::session_middleware;
 
 use crate::{
     accounts::{AccountRepository, registration::Registrar},
@@ -127,6 +130,51 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long requests that are under way may go on after a stop, in seconds.
 const STOP_TIMEOUT: u64 = 1;
 
+impl Api {
+    /// What has to be around an application that takes in [`Api::routes`] or [`Api::session_middleware`].
+    #[must_use]
+    pub fn layer(&self) -> RequestLayer {
+        let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
+        RequestLayer::new(self.metrics.clone(), perimeter)
+    }
+
+    /// What finds the session of a request, for resources beside the contract. It works inside [`Api::layer`] only.
+    /// Make one per worker, in the application's factory, and clone it from there.
+    ///
+    /// What handlers `insert` into actix-session's `Session` is kept for those who are logged in and dropped for all
+    /// others. `Session::purge` logs out. `Session::renew` does too: only a login gives a new key.
+    #[must_use]
+    pub fn session_middleware(&self) -> SessionMiddleware<SessionAdapter> {
+        session_middleware(self.sessions.clone(), &self.cookie)
+    }
+
+    /// Registers every route of the contract.
+    pub fn routes(&self, config: &mut ServiceConfig) {
+        let session = self.session_middleware();
+        config.app_data(Data::new(self.clone()));
+        for rows in ROUTES.chunk_by(|a, b| a.pattern == b.pattern) {
+            let Some(Row { pattern, .. }) = rows.first() else {
+                continue;
+            };
+            let mut resource = web::resource(*pattern).guard(matched(pattern));
+            for Row {
+                method, handler, ..
+            } in rows
+            {
+                // actix's own method guard collects all methods of the resource, for every request anew.
+                let guard = move |request: &GuardContext<'_>| request.head().method == *method;
+                resource = resource.route(handler().guard(guard));
+            }
+            let allow = allowed(rows);
+            let resource = resource.default_service(to(move || {
+                let allow = allow.clone();
+                async move { Err::<String, _>(ApiError::from(Rejection::Method { allow })) }
+            }));
+            config.service(resource.wrap(session.clone()));
+        }
+    }
+}
+
 /// Serves the contract on `listener` with `workers` threads. The server runs while its future is polled; signals are
 /// not its business. A stop answers what is under way, for at most a second.
 ///
@@ -134,13 +182,10 @@ const STOP_TIMEOUT: u64 = 1;
 ///
 /// If the listener cannot be used.
 pub fn serve_public(api: Api, listener: TcpListener, workers: usize) -> io::Result<Server> {
-    let perimeter = Perimeter::new(api.origin.clone(), Arc::clone(&api.trusted_proxies));
-    let layer = RequestLayer::new(api.metrics.clone(), perimeter);
-    let api = Data::new(api);
+    let layer = api.layer();
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(api.clone())
-            .configure(|config| routes(config, &api))
+            .configure(|config| api.routes(config))
             .default_service(to(no_such_path))
             .wrap(layer.clone())
     });
@@ -149,34 +194,12 @@ pub fn serve_public(api: Api, listener: TcpListener, workers: usize) -> io::Resu
         .client_request_timeout(HEAD_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .client_disconnect_timeout(CLOSE_TIMEOUT)
+        // A client that has hung up gets no session and is counted as what it is. (One that closes its own side only and
+        // still wants its answer looks the same, and no browser or proxy does that.)
+        .h1_allow_half_closed(false)
         .shutdown_timeout(STOP_TIMEOUT)
         .disable_signals();
     Ok(server.listen(listener)?.run())
-}
-
-/// Registers [`ROUTES`].
-fn routes(config: &mut ServiceConfig, api: &Api) {
-    let session = session_middleware(api.sessions.clone(), &api.cookie);
-    for rows in ROUTES.chunk_by(|a, b| a.pattern == b.pattern) {
-        let Some(Row { pattern, .. }) = rows.first() else {
-            continue;
-        };
-        let mut resource = web::resource(*pattern).guard(matched(pattern));
-        for Row {
-            method, handler, ..
-        } in rows
-        {
-            // actix's own method guard collects all methods of the resource, for every request anew.
-            let guard = move |request: &GuardContext<'_>| request.head().method == *method;
-            resource = resource.route(handler().guard(guard));
-        }
-        let allow = allowed(rows);
-        let resource = resource.default_service(to(move || {
-            let allow = allow.clone();
-            async move { Err::<String, _>(ApiError::from(Rejection::Method { allow })) }
-        }));
-        config.service(resource.wrap(session.clone()));
-    }
 }
 
 /// The `Allow` header of these rows.

@@ -35,6 +35,7 @@ impl Body for PasswordBody {
     post, path = "/api/password", operation_id = "changePassword", tag = "session", security(("session" = [])), request_body = PasswordBody,
     responses(
         (status = 204, description = "Changed"),
+        (status = 403, description = "The current password is wrong, or the request came from another site"),
         (status = 422, description = "The new password is too weak; the detail says why"),
         (status = 429, description = "Too many attempts, by this address or for this account"),
     ),

@@ -62,6 +62,7 @@ pub(super) struct ProblemBody<'a> {
     status: u16,
     /// What is wrong with this request, where there is more to say.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
 }
 

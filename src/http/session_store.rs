@@ -35,15 +35,8 @@ type State = HashMap<String, String>;
 /// An entry that makes actix-session save a session that has no state of its own; it is not kept.
 const NEW: &str = "skriptoteket.new";
 
-/// The session middleware of the service, for any actix application.
-///
-/// It must run inside a [`RequestLayer`](super::RequestLayer). Make one per worker, in the application's factory; it is
-/// cheap to clone from there.
-///
-/// The state that handlers `insert` into [`Session`] is kept for those who are logged in and dropped for all others.
-/// [`Session::purge`] logs out. [`Session::renew`] does the same, because only a login gives a new key.
-#[must_use]
-pub fn session_middleware(
+/// The session middleware; see [`Api::session_middleware`](super::Api::session_middleware).
+pub(super) fn session_middleware(
     sessions: Sessions,
     cookie: &CookieSettings,
 ) -> SessionMiddleware<SessionAdapter> {

@@ -9,6 +9,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio::{runtime::Handle, sync::oneshot};
+use tracing::{Instrument, field::Empty};
 use uuid::Uuid;
 
 use crate::{
@@ -185,8 +186,12 @@ impl LoginService {
         from: Caller,
     ) -> Result<LoggedIn, LoginError> {
         let mut record = Record::begin(&self.parts, from.address);
-        let result = self.attempt(credentials, from, &mut record).await;
-        record.finish(outcome_of(&result));
+        let span = tracing::debug_span!("login", outcome = Empty);
+        let attempt = self.attempt(credentials, from, &mut record);
+        let result = attempt.instrument(span.clone()).await;
+        let outcome = outcome_of(&result);
+        span.record("outcome", outcome.err().unwrap_or("success"));
+        record.finish(outcome);
         result
     }
 
@@ -260,7 +265,9 @@ impl LoginService {
         password: SecretString,
         hash: Option<SecretString>,
     ) -> Result<Verified, LoginError> {
-        match self.parts.passwords.verify(password, hash).await {
+        let check = self.parts.passwords.verify(password, hash);
+        let span = tracing::debug_span!("password check");
+        match check.instrument(span).await {
             Ok(verified) => Ok(verified),
             Err(error) => {
                 self.give_back(charged, Checked::NotChecked).await?;
@@ -282,7 +289,7 @@ impl LoginService {
     async fn admit(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
         let (answer, result) = oneshot::channel();
         let this = self.clone();
-        self.parts.runtime.spawn(async move {
+        let admission = async move {
             let result = this.admit_now(admission).await;
             if let Err(Ok(logged_in)) = answer.send(result) {
                 let id = logged_in.session.record.id;
@@ -290,7 +297,8 @@ impl LoginService {
                     tracing::warn!(error = %error, "a session that nobody waited for is left to expire");
                 }
             }
-        });
+        };
+        self.parts.runtime.spawn(admission.in_current_span());
         match result.await {
             Ok(result) => result,
             Err(gone) => Err(LoginError::Internal(gone.into())),

@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::{
     EndReason, Ended, NewSession, SessionFilter, SessionId, SessionKey, SessionRecord,
@@ -379,11 +380,12 @@ impl Sessions {
     {
         let bell = self.inner.bell.clone();
         let work = work(self.clone());
-        let task = self.inner.runtime.spawn(async move {
+        let task = async move {
             let result = work.await;
             bell.ring();
             result
-        });
+        };
+        let task = self.inner.runtime.spawn(task.in_current_span());
         match task.await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Unavailable(error.into()).into()),

@@ -22,8 +22,8 @@ use crate::{
 /// How long a record is believed: another process, such as the command line, may change the file meanwhile.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
-/// How many records are kept at most, over all shards.
-const CAPACITY: usize = 100_000;
+/// How many records a shard keeps at most: some 100,000 in all, at about half a kilobyte each.
+const SHARD_CAPACITY: usize = 1_560;
 
 /// A repository of sessions that remembers what it has loaded for half a second.
 ///
@@ -119,10 +119,10 @@ impl Cached {
         if shard.generation != generation {
             return;
         }
-        if shard.records.len() >= CAPACITY / usize::from(SHARDS) {
+        if shard.records.len() >= SHARD_CAPACITY {
             shard.records.retain(|_, it| it.is_fresh(asked_at));
         }
-        if shard.records.len() >= CAPACITY / usize::from(SHARDS) {
+        if shard.records.len() >= SHARD_CAPACITY {
             shard.records.clear();
         }
         let id = record.id.clone();
@@ -230,5 +230,65 @@ impl SessionRepository for Cached {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::{ManualClock, Timestamp},
+        sessions::SessionKey,
+        store::{SqliteSettings, open_sqlite},
+    };
+
+    /// A record in the shard of `user`.
+    fn record(user: UserId) -> SessionRecord {
+        let now = Timestamp::default();
+        SessionRecord {
+            id: SessionKey::generate(user).id(),
+            user_id: user,
+            username: "ada".parse().unwrap(),
+            role: Role::User,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: now,
+            ends_at: now,
+            idle: Duration::ZERO,
+            user_agent: String::new(),
+            state: SessionState::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_shard_gives_up_what_is_outdated_and_else_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = SqliteSettings {
+            path: directory.path().join("cache.db"),
+            timeout: Duration::from_secs(10),
+        };
+        let clock = Arc::new(ManualClock::default());
+        let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
+        let cache = Cached::new(stores.sessions, clock);
+        let user = UserId::generate();
+        let kept = || cache.shard(shard_of(user)).records.len();
+
+        for _ in 0..SHARD_CAPACITY {
+            cache.remember(record(user), Duration::ZERO, 0);
+        }
+        assert_eq!(kept(), SHARD_CAPACITY);
+        cache.remember(
+            record(user),
+            MAX_AGE.saturating_sub(Duration::from_millis(1)),
+            0,
+        );
+        assert_eq!(kept(), 1);
+
+        for _ in 1..SHARD_CAPACITY {
+            cache.remember(record(user), Duration::ZERO, 0);
+        }
+        assert_eq!(kept(), SHARD_CAPACITY);
+        cache.remember(record(user), MAX_AGE, 0);
+        assert_eq!(kept(), 2);
     }
 }

@@ -4,6 +4,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     accounts::{
@@ -21,7 +22,7 @@ use crate::{
     telemetry::instruments::{StoreMetrics, StoreOperation},
 };
 
-/// A repository whose every answer is recorded in `skriptoteket.store_operation_duration`.
+/// A repository whose every answer is recorded in `skriptoteket.store_operation_duration`, and as a span of the request.
 ///
 /// An operation is named after its method. One whose future is dropped got no answer and leaves no duration.
 pub struct Observed<R: ?Sized> {
@@ -43,8 +44,17 @@ impl<R: ?Sized> Observed<R> {
         answer: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
         let started = self.metrics.start();
-        let result = answer.await;
+        // A span within a request only: the reaper and the census would fill a trace store by themselves.
+        let span = if Span::current().is_none() {
+            Span::none()
+        } else {
+            tracing::debug_span!("store operation", store, operation, error.type = Empty)
+        };
+        let result = answer.instrument(span.clone()).await;
         let error_type = result.as_ref().err().and_then(Failure::error_type);
+        if let Some(error_type) = error_type {
+            span.record("error.type", error_type);
+        }
         let operation = StoreOperation { store, operation };
         self.metrics.finish(operation, started, error_type);
         result

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | log lines | standard error, so that the output of commands stays clean | by the log filter |
 //! | log records | OTLP, where there is a target for logs | by the log filter, without the exporters' own |
-//! | spans | OTLP, where there is a target for traces | `info` and above, without the exporters' own |
+//! | spans | OTLP, where there is a target for traces | `debug` and above, without the exporters' own |
 
 use std::{io::IsTerminal, sync::Arc};
 
@@ -15,11 +15,11 @@ use opentelemetry::{
 };
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Metadata, Span, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
+    filter::{FilterExt, FilterFn, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry,
@@ -85,11 +85,13 @@ where
             .with_span_list(false)
             .boxed(),
     };
-    let lines = lines.with_filter(EnvFilter::try_new(&log.filter)?.and(Complaints::new(clock)));
+    let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
+    let lines = lines.with_filter(wanted.and(Complaints::new(clock)));
 
     let records = match &telemetry.logs {
         Some(provider) => {
-            let filter = EnvFilter::try_new(&log.filter)?.and(filter_fn(may_leave));
+            let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
+            let filter = wanted.and(at_any_level(may_leave));
             Some(OpenTelemetryTracingBridge::new(provider).with_filter(filter))
         }
         None => None,
@@ -101,44 +103,55 @@ where
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(LevelFilter::INFO.and(filter_fn(may_leave)))
+            .with_filter(
+                filter_fn(|it| belongs_to_a_trace(it) && may_leave(it))
+                    .with_max_level_hint(LevelFilter::DEBUG),
+            )
     });
     Ok(registry().with(spans).with(records).with(lines))
 }
 
 /// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
 ///
-/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time.
+/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time. The
+/// `tracestate` header is not read: it is free text from anyone, and would leave with the span.
 pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
-    let headers = Headers {
-        parent: get("traceparent"),
-        state: get("tracestate"),
-    };
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+    let header = TraceParent(get("traceparent"));
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &header);
     if parent.span().span_context().is_valid() {
         // It fails where spans are not exported; then there is nothing to join.
         let _ = span.set_parent(parent);
     }
 }
 
-/// The headers of the W3C trace context.
-struct Headers<'a> {
-    parent: Option<&'a str>,
-    state: Option<&'a str>,
-}
+/// The one header of the W3C trace context that is read.
+struct TraceParent<'a>(Option<&'a str>);
 
-impl Extractor for Headers<'_> {
+impl Extractor for TraceParent<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        match key {
-            "traceparent" => self.parent,
-            "tracestate" => self.state,
-            _ => None,
-        }
+        self.0.filter(|_| key == "traceparent")
     }
 
     fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate"]
+        vec!["traceparent"]
     }
+}
+
+/// Spans of a request are of level `debug`, so that they cost nothing where no traces are exported; what is said within
+/// them belongs to the trace from `info` on.
+fn belongs_to_a_trace(metadata: &Metadata<'_>) -> bool {
+    let most = if metadata.is_span() {
+        Level::DEBUG
+    } else {
+        Level::INFO
+    };
+    *metadata.level() <= most
+}
+
+/// A filter that leaves the level to the one beside it: without a hint of its own it would take that one's away, and
+/// spans that nobody wants be asked for, and refused, at every request.
+fn at_any_level(passes: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    FilterFn::new(passes).with_max_level_hint(LevelFilter::TRACE)
 }
 
 /// What exporters work with. Their events must not be exported: each export would cause the next.
@@ -158,6 +171,15 @@ fn may_leave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let root = target.split_once("::").map_or(target, |(root, _)| root);
     !root.starts_with("opentelemetry") && !PLUMBING.contains(&root)
+}
+
+/// False for what the server's crates say of each malformed request and each junk cookie: with that, whoever sends them
+/// writes our log. Requests are counted.
+fn is_no_echo(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let of_clients = target.starts_with("actix_http")
+        || (target.starts_with("actix_session") && *metadata.level() != Level::ERROR);
+    !of_clients
 }
 
 #[cfg(test)]

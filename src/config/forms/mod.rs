@@ -42,9 +42,9 @@ pub(in crate::config) trait Form: Sync {
         quoted(text)
     }
 
-    /// What a fault may show of the text: nothing where it is a secret or holds one.
-    fn shown(&self, text: &str) -> Option<String> {
-        Some(quoted(text))
+    /// False where a fault must not show the text: it is a secret, or may hold one.
+    fn may_show(&self, _text: &str) -> bool {
+        !self.is_secret()
     }
 
     /// True where nobody may see the value.
@@ -149,10 +149,6 @@ impl Form for Secret {
             return Err(Problem::Expected(format!("{expected}, not {length} bytes")));
         }
         Ok(text.into())
-    }
-
-    fn shown(&self, _: &str) -> Option<String> {
-        None
     }
 
     fn is_secret(&self) -> bool {

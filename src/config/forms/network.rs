@@ -91,9 +91,9 @@ impl Form for WebOrigin {
         "https://HOST[:PORT], or http:// with a host on loopback".into()
     }
 
-    fn shown(&self, text: &str) -> Option<String> {
+    fn may_show(&self, text: &str) -> bool {
         // Someone may have written a password into it.
-        (!text.contains('@')).then(|| quoted(text))
+        !text.contains('@')
     }
 
     fn read(&self, text: &str) -> Result<Url, Problem> {

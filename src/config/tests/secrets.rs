@@ -65,8 +65,8 @@ fn a_secret_file_that_is_missing_empty_or_endless_is_a_fault() {
     ] {
         let faults = from_env([("SKRIPTOTEKET_COOKIE_KEY_FILE", path)]).unwrap_err();
         let line = faults.to_string();
-        let start = format!("SKRIPTOTEKET_COOKIE_KEY_FILE: the file {path} cannot be read: ");
-        assert!(line.starts_with(&start), "{line}");
+        let start = "SKRIPTOTEKET_COOKIE_KEY_FILE: the file cannot be read: ";
+        assert!(line.starts_with(start), "{line}");
         assert_eq!(line.lines().count(), 1);
     }
 }
@@ -130,6 +130,8 @@ fn a_secret_is_seen_nowhere_when_something_is_wrong_with_it() {
         let mut said = everything_said(&Written::file(""), &environment);
         let misspelt = env([(format!("{variable}S").as_str(), PLANTED)]);
         said += &everything_said(&Written::file(""), &misspelt);
+        let as_path = env([(format!("{variable}_FILE").as_str(), PLANTED)]);
+        said += &everything_said(&Written::file(""), &as_path);
         for text in [
             format!("{secret} = [\"{PLANTED}\"]"),
             format!("{secret} = {{ key = \"{PLANTED}\" }}"),

@@ -30,7 +30,7 @@ pub(in crate::http) trait Body: DeserializeOwned {
 
 /// Takes the body as `application/json` of at most [`LIMIT`] bytes.
 ///
-/// Bodies carry passwords: no message quotes one, and the bytes are wiped from memory afterwards.
+/// Bodies carry passwords: no message quotes one, and what is collected here is wiped from memory afterwards.
 #[derive(Debug)]
 pub(in crate::http) struct JsonBody<T>(pub(in crate::http) T);
 

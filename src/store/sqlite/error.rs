@@ -48,6 +48,9 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 /// Why the file at `path` could not be opened.
 pub(super) fn opening(path: &Path, source: sqlx::Error) -> OpenError {
     let path = path.to_owned();
+    if matches!(source, sqlx::Error::PoolTimedOut) {
+        return OpenError::Locked { path };
+    }
     match primary_code(&source) {
         Some(code::NOTADB) => OpenError::NotADatabase { path },
         Some(code::CORRUPT) => OpenError::Damaged { path, source },

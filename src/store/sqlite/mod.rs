@@ -34,7 +34,7 @@ use std::{
 
 use sqlx::{
     Connection, Sqlite, SqlitePool, Transaction,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -214,7 +214,8 @@ async fn connect(
                 Ok(!connection.is_in_transaction())
             })
         });
-    let attempts = async {
+    let options = options.clone();
+    let attempts = async move {
         loop {
             match pool.clone().connect_with(options.clone()).await {
                 // The change to WAL mode does not wait for a lock: two who make the same file meet here.
@@ -233,9 +234,60 @@ async fn connect(
 
 /// All migrations in one transaction: the migrator takes no lock on SQLite, so without it two processes that start at
 /// once would both make the tables.
-async fn migrate(writer: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
+async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    MIGRATOR.run(&mut *transaction).await?;
+    // Not `run`: it goes through `Acquire`, which hides from the compiler that this future is `Send`.
+    MIGRATOR.run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::{AuditEvent, AuditRepository},
+        clock::ManualClock,
+    };
+
+    fn events(n: usize) -> Vec<AuditEvent> {
+        let event = || AuditEvent {
+            id: uuid::Uuid::now_v7(),
+            at: Timestamp::default(),
+            outcome: "success",
+            user_id: None,
+            address: None,
+        };
+        std::iter::repeat_with(event).take(n).collect()
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_no_lasting_harm() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = SqliteSettings {
+            path: directory.path().join("full.db"),
+            timeout: Duration::from_secs(10),
+        };
+        let file = SqliteFile::open(&settings, Arc::new(ManualClock::default()))
+            .await
+            .unwrap();
+        let audit = SqliteAudit::new(file.clone());
+        audit.append(&events(1)).await.unwrap();
+
+        // As good as a full disk: SQLite refuses to grow the file and rolls the transaction back by itself.
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *file.writer().await.unwrap())
+            .await
+            .unwrap();
+        let refused = audit.append(&events(5_000)).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+        assert_eq!(audit.latest(10).await.unwrap().len(), 1);
+
+        sqlx::query("PRAGMA max_page_count = 1000000")
+            .execute(&mut *file.writer().await.unwrap())
+            .await
+            .unwrap();
+        audit.append(&events(5_000)).await.unwrap();
+        assert_eq!(audit.latest(9_999).await.unwrap().len(), 5_001);
+    }
 }

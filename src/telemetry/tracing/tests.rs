@@ -242,7 +242,8 @@ fn a_span_joins_the_trace_of_its_caller() {
     let request = heard.spans.iter().find(|it| it.name == "request").unwrap();
     assert_eq!(request.span_context.trace_id().to_string(), TRACE);
     assert_eq!(request.parent_span_id.to_string(), "00f067aa0ba902b7");
-    assert_eq!(request.span_context.trace_state().get("vendor"), Some("1"));
+    // Free text from anyone does not leave with the span.
+    assert_eq!(request.span_context.trace_state().get("vendor"), None);
     let inner = heard.spans.iter().find(|it| it.name == "inner").unwrap();
     assert_eq!(inner.span_context.trace_id().to_string(), TRACE);
     // The record carries the trace, so that the two can be put side by side.
@@ -269,4 +270,47 @@ fn a_span_without_a_valid_caller_keeps_its_parent() {
     for request in requests {
         assert_eq!(request.parent_span_id, outer.span_context.span_id());
     }
+}
+
+#[test]
+fn spans_leave_from_debug_on_and_what_is_said_in_them_from_info_on() {
+    let heard = heard(|| {
+        let request = tracing::debug_span!("request").entered();
+        tracing::debug!("a detail");
+        tracing::info!("an event");
+        tracing::trace_span!("too fine").in_scope(|| {});
+        drop(request);
+    });
+    let names: Vec<_> = heard.spans.iter().map(|it| it.name.as_ref()).collect();
+    assert_eq!(names, ["request"]);
+    let events: Vec<_> = heard.spans[0]
+        .events
+        .iter()
+        .map(|it| it.name.as_ref())
+        .collect();
+    assert_eq!(events, ["an event"]);
+}
+
+#[test]
+fn without_an_exporter_nobody_asks_for_the_spans_of_requests() {
+    let (logs, telemetry) = (logs(LogFormat::Json), Telemetry::disabled());
+    let output = Output {
+        writer: io::sink,
+        terminal: false,
+    };
+    let silent = subscriber(&logs, &telemetry, output, Arc::new(ManualClock::default()));
+    let hint = silent.unwrap().max_level_hint();
+    assert_eq!(hint, Some(tracing::level_filters::LevelFilter::INFO));
+}
+
+#[test]
+fn who_sends_junk_does_not_write_the_log() {
+    let heard = heard(|| {
+        tracing::error!(target: "actix_http", "a request that is none");
+        tracing::info!(target: "actix_session", "a session that is gone");
+        tracing::warn!(target: "actix_session", "a cookie that is junk");
+        tracing::error!(target: "actix_session", "a store that fails");
+    });
+    assert_eq!((heard.lines.len(), heard.records.len()), (1, 1));
+    assert!(heard.lines[0].contains("a store that fails"));
 }

@@ -1,0 +1,86 @@
+//! Stores that do not answer: nothing is lost, nothing is told, and the client knows when to come back.
+
+use std::{net::TcpListener, time::Duration};
+
+use serde_json::json;
+use skriptoteket::http::{Management, serve_management};
+
+use crate::support::{PASSWORD, host, http};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_away_all_is_503_and_the_cookie_stays() {
+    let host = host().await;
+    let browser = host.ada().await;
+    let cookie = browser.cookie();
+    host.stores.close().await;
+    let login = json!({"username": "ada", "password": PASSWORD});
+    for (method, path, body) in [
+        ("GET", "/api/session", None),
+        ("GET", "/api/sessions", None),
+        ("DELETE", "/api/sessions", None),
+        ("POST", "/api/logout", None),
+        ("POST", "/visits", None),
+        ("POST", "/api/login", Some(&login)),
+        ("PUT", "/api/session", None),
+    ] {
+        let request = browser.request(method, path);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = browser.send(request).await;
+        answer.expect_problem(503, "about:blank");
+        assert_eq!(answer.retry_after(), 2, "{method} {path}");
+        assert!(answer.set_cookies().is_empty(), "{method} {path}");
+    }
+    assert_eq!(browser.cookie(), cookie);
+    let labels = [
+        ("http.request.method", "GET"),
+        ("http.response.status_code", "503"),
+        ("http.route", "/api/session"),
+        ("url.scheme", "http"),
+    ];
+    let name = "http.server.request.duration";
+    assert_eq!(host.metrics.histogram_count(name, &labels), Some(1));
+    // Who has no session asks the store for none.
+    host.browser().get("/api/session").await.expect_status(401);
+    let stranger = host.browser().post("/api/login", &login).await;
+    stranger.expect_status(503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_lives_but_is_not_ready_and_says_why() {
+    let host = host().await;
+    let management = Management {
+        page: host.telemetry.page(),
+        token: None,
+        accounts: host.api.accounts.clone(),
+        sessions: host.stores.sessions.clone(),
+        timeout: Duration::from_millis(300),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = serve_management(management, listener).unwrap();
+    let handle = server.handle();
+    tokio::spawn(server);
+    let get = async |path: &str| {
+        http()
+            .get(format!("http://{address}{path}"))
+            .send()
+            .await
+            .unwrap()
+    };
+    assert_eq!(get("/readyz").await.status(), 200);
+    host.stores.close().await;
+    assert_eq!(get("/livez").await.status(), 200);
+    assert_eq!(get("/metrics").await.status(), 200);
+    let answer = get("/readyz").await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let body: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(
+        body["detail"],
+        "accounts: unavailable; sessions: unavailable"
+    );
+    handle.stop(false).await;
+}

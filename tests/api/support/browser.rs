@@ -1,0 +1,219 @@
+//! A browser that keeps its cookies and holds every answer against the contract.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{COOKIE, HeaderMap, SET_COOKIE},
+};
+use serde_json::{Value, json};
+
+use super::PASSWORD;
+
+/// An HTTP client without memory.
+pub(crate) fn http() -> reqwest::Client {
+    static CLIENT: LazyLock<()> = LazyLock::new(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    LazyLock::force(&CLIENT);
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    client.build().unwrap()
+}
+
+/// A browser: it keeps its cookies, also `Secure` ones.
+pub(crate) struct Browser {
+    base: String,
+    client: reqwest::Client,
+    cookies: Mutex<BTreeMap<String, String>>,
+    document: Arc<Value>,
+}
+
+impl Browser {
+    /// A browser for the service at `base`, whose contract `document` is.
+    pub(crate) fn new(base: &str, document: Arc<Value>) -> Self {
+        Self {
+            base: base.to_owned(),
+            client: http(),
+            cookies: Mutex::default(),
+            document,
+        }
+    }
+
+    /// A request to be filled in and given to [`Browser::send`].
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request("DELETE", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request("POST", path).json(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request("PATCH", path).json(body)).await
+    }
+
+    /// Logs a user in who has [`PASSWORD`].
+    pub(crate) async fn log_in(&self, name: &str) -> Answer {
+        self.try_password(name, PASSWORD).await
+    }
+
+    pub(crate) async fn try_password(&self, name: &str, password: &str) -> Answer {
+        let body = json!({"username": name, "password": password});
+        self.post("/api/login", &body).await
+    }
+
+    /// The cookie of the session, if there is one.
+    pub(crate) fn cookie(&self) -> Option<String> {
+        let cookies = self.cookies.lock().unwrap();
+        cookies.values().next().cloned()
+    }
+
+    /// Puts a cookie there as if it had been set.
+    pub(crate) fn set_cookie(&self, name: &str, value: &str) {
+        let mut cookies = self.cookies.lock().unwrap();
+        cookies.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Sends a request with the cookies, keeps those of the answer, and checks what all answers must be.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let cookies = self.cookies.lock().unwrap().clone();
+        let header: Vec<String> = cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let mut request = request.build().unwrap();
+        if !header.is_empty() {
+            let header = header.join("; ").parse().unwrap();
+            request.headers_mut().insert(COOKIE, header);
+        }
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.client.execute(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let answer = Answer {
+            status,
+            headers,
+            text: response.text().await.unwrap(),
+        };
+        self.keep_cookies(&answer);
+        answer.check_common();
+        self.check_documented(&method, &path, answer.status);
+        answer
+    }
+
+    fn keep_cookies(&self, answer: &Answer) {
+        let mut cookies = self.cookies.lock().unwrap();
+        for cookie in answer.set_cookies() {
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            if cookie.contains("Max-Age=0") {
+                cookies.remove(name);
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    /// What an operation answers must be in the document. (What matches none, or uses another method, has no operation.)
+    fn check_documented(&self, method: &Method, path: &str, status: StatusCode) {
+        let paths = self.document["paths"].as_object().unwrap();
+        let matches = |pattern: &str| {
+            let same = |(p, s): (&str, &str)| p == s || (p.starts_with('{') && !s.is_empty());
+            let segments = pattern.split('/').zip(path.split('/'));
+            pattern.split('/').count() == path.split('/').count() && segments.into_iter().all(same)
+        };
+        let item = paths.iter().find(|(pattern, _)| matches(pattern));
+        let name = method.as_str().to_lowercase();
+        let operation = item.and_then(|(_, it)| it.get(&name));
+        // `get` is not `GET`.
+        if let (Some(operation), true) = (operation, name.to_uppercase() == method.as_str()) {
+            let documented = &operation["responses"][status.as_str()];
+            assert!(
+                documented.is_object(),
+                "{method} {path} answered {status}, which is not in the document"
+            );
+        }
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        let parsed = serde_json::from_str(&self.text);
+        parsed.unwrap_or_else(|_| panic!("not JSON: {:?}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn set_cookies(&self) -> Vec<&str> {
+        let cookies = self.headers.get_all(SET_COOKIE).iter();
+        cookies.map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{:?}", self.text);
+        self
+    }
+
+    /// Expects a problem of this kind.
+    #[track_caller]
+    pub(crate) fn expect_problem(&self, status: u16, kind: &str) -> &Self {
+        self.expect_status(status);
+        assert_eq!(self.json()["type"], kind, "{:?}", self.text);
+        self
+    }
+
+    /// The seconds of `Retry-After`.
+    #[track_caller]
+    pub(crate) fn retry_after(&self) -> u64 {
+        self.header("retry-after").unwrap().parse().unwrap()
+    }
+
+    /// What holds for all answers.
+    #[track_caller]
+    fn check_common(&self) {
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("referrer-policy"), Some("no-referrer"));
+        let policy = "default-src 'none'; frame-ancestors 'none'";
+        assert_eq!(self.header("content-security-policy"), Some(policy));
+        assert_eq!(self.header("server"), None);
+        let media = self.header("content-type");
+        if self.status == StatusCode::NO_CONTENT {
+            assert_eq!(self.text, "");
+        } else if self.status.is_success() {
+            assert_eq!(media, Some("application/json"));
+            self.json();
+        } else {
+            assert_eq!(media, Some("application/problem+json"), "{}", self.status);
+            let problem = self.json();
+            assert_eq!(problem["status"], self.status.as_u16());
+            assert!(problem["type"].is_string() && problem["title"].is_string());
+            if self.status.is_server_error() {
+                assert_eq!(problem.get("detail"), None);
+            }
+            let waits = matches!(self.status.as_u16(), 429 | 503);
+            assert_eq!(self.headers.contains_key("retry-after"), waits);
+            assert!(!waits || self.retry_after() >= 1);
+        }
+    }
+}

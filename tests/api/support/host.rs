@@ -1,0 +1,238 @@
+//! Another application that takes the contract in and has pages of its own, wired by hand as a library's user does.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_session::Session;
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Server, ServerHandle},
+    web::{self, to},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use skriptoteket::{
+    accounts::{Role, registration::Registrar},
+    audit::AuditTrail,
+    clock::{Clock, ManualClock},
+    guard::{Budget, Entities, GuardPolicy},
+    http::{Api, CookieSettings, Principal, matched},
+    login::{LoginParts, LoginService},
+    sessions::{SessionPolicy, Sessions, census::CensusBell},
+    store::{SqliteSettings, Stores, open_sqlite},
+    telemetry::{
+        Telemetry,
+        instruments::{HttpMetrics, LoginMetrics, Presence},
+        testing::CollectedMetrics,
+    },
+};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use super::{Browser, ORIGIN, PASSWORD, http, passwords};
+
+const BUDGET: Budget = Budget {
+    attempts: 1000,
+    regain: Duration::from_mins(5),
+    lock: Duration::from_mins(1),
+    longest_lock: Duration::from_mins(15),
+    forget: Duration::from_hours(24),
+};
+
+/// The application. Its store has no cache, so that every request asks it.
+pub(crate) struct Host {
+    pub(crate) api: Api,
+    pub(crate) stores: Stores,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) metrics: CollectedMetrics,
+    pub(crate) telemetry: Telemetry,
+    public: String,
+    document: Arc<Value>,
+    server: ServerHandle,
+    _dir: TempDir,
+}
+
+/// Starts one, with the account `ada`.
+pub(crate) async fn host() -> Host {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let settings = SqliteSettings {
+        path: dir.path().join("host.db"),
+        timeout: Duration::from_millis(300),
+    };
+    let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
+    let (telemetry, metrics) = Telemetry::in_memory();
+    let api = wire(&stores, clock.clone(), &telemetry);
+    let password = SecretString::from(PASSWORD);
+    api.registrar
+        .register("ada", Role::User, password)
+        .await
+        .unwrap();
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let public = format!("http://{}", listener.local_addr().unwrap());
+    let server = serve(api.clone(), listener);
+    let handle = server.handle();
+    tokio::spawn(server);
+    let document = http()
+        .get(format!("{public}/api/openapi.json"))
+        .send()
+        .await;
+    Host {
+        api,
+        stores,
+        clock,
+        metrics,
+        telemetry,
+        document: Arc::new(document.unwrap().json().await.unwrap()),
+        public,
+        server: handle,
+        _dir: dir,
+    }
+}
+
+fn wire(stores: &Stores, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Api {
+    let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+    let policy = SessionPolicy {
+        idle: Duration::from_mins(30),
+        absolute: Duration::from_hours(12),
+        remembered: Duration::from_hours(24 * 30),
+        max_per_user: 10,
+    };
+    let passwords = passwords(telemetry);
+    let sessions = Sessions::new(
+        stores.sessions.clone(),
+        stores.accounts.clone(),
+        Presence::new(&meter, &observed, clock.clone()),
+        clock.clone(),
+        policy,
+        CensusBell::default(),
+        Handle::current(),
+    );
+    let login_metrics = LoginMetrics::new(&meter, clock.clone());
+    let (audit, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
+    tokio::spawn(writer.run());
+    let login = LoginService::new(LoginParts {
+        accounts: stores.accounts.clone(),
+        limits: stores.limits.clone(),
+        policy: GuardPolicy {
+            account: BUDGET,
+            address: BUDGET,
+        },
+        entities: Entities::keyed(b"host"),
+        passwords: passwords.clone(),
+        sessions: sessions.clone(),
+        audit,
+        metrics: login_metrics,
+        clock: clock.clone(),
+        runtime: Handle::current(),
+    });
+    let url = ORIGIN.parse().unwrap();
+    Api {
+        login,
+        sessions,
+        accounts: stores.accounts.clone(),
+        registrar: Registrar::new(stores.accounts.clone(), passwords),
+        metrics: HttpMetrics::new(&meter, &observed, clock),
+        cookie: CookieSettings::new(&"the host's own key material".into(), &url),
+        origin: (&url).into(),
+        trusted_proxies: Arc::from([]),
+    }
+}
+
+/// The contract, and a few pages that use its sessions.
+fn serve(api: Api, listener: TcpListener) -> Server {
+    let server = HttpServer::new(move || {
+        let page = |path: &'static str| web::resource(path).guard(matched(path));
+        let session = api.session_middleware();
+        App::new()
+            .configure(|config| api.routes(config))
+            .service(
+                page("/visits")
+                    .route(web::post().to(visit))
+                    .wrap(session.clone()),
+            )
+            .service(
+                page("/slow")
+                    .route(web::post().to(slow))
+                    .wrap(session.clone()),
+            )
+            .service(
+                page("/leave")
+                    .route(web::post().to(leave))
+                    .wrap(session.clone()),
+            )
+            .service(page("/renew").route(web::post().to(renew)).wrap(session))
+            .service(page("/panic").to(crash))
+            .service(page("/teapot").to(teapot))
+            .service(page("/leak").to(leak))
+            .default_service(to(HttpResponse::NotFound))
+            .wrap(api.layer())
+    });
+    server
+        .workers(1)
+        .h1_allow_half_closed(false)
+        .disable_signals()
+        .listen(listener)
+        .unwrap()
+        .run()
+}
+
+async fn visit(session: Session) -> HttpResponse {
+    let visits = session.get::<u32>("visits").unwrap().unwrap_or(0) + 1;
+    session.insert("visits", visits).unwrap();
+    HttpResponse::Ok().json(visits)
+}
+
+/// Changes the session after it has had time to end.
+async fn slow(principal: Principal, session: Session) -> HttpResponse {
+    session.insert("slow", true).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    HttpResponse::Ok().json(principal.username.as_str())
+}
+
+async fn leave(session: Session) -> HttpResponse {
+    session.purge();
+    HttpResponse::NoContent().finish()
+}
+
+async fn renew(session: Session) -> HttpResponse {
+    session.renew();
+    HttpResponse::NoContent().finish()
+}
+
+async fn crash() -> HttpResponse {
+    panic!("s3cret")
+}
+
+async fn teapot() -> HttpResponse {
+    HttpResponse::ImATeapot()
+        .content_type("text/html")
+        .body("<p>short and stout")
+}
+
+/// Fails as careless handlers do: with the error's text.
+async fn leak() -> actix_web::Result<String> {
+    let error = std::io::Error::other("s3cret");
+    Err(actix_web::error::ErrorInternalServerError(error))
+}
+
+impl Host {
+    /// A browser that has not been here before.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(&self.public, Arc::clone(&self.document))
+    }
+
+    /// A browser in which `ada` is logged in.
+    pub(crate) async fn ada(&self) -> Browser {
+        let browser = self.browser();
+        browser.log_in("ada").await.expect_status(200);
+        browser
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Asks; the answer is not waited for.
+        drop(self.server.stop(false));
+    }
+}

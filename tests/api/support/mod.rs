@@ -1,0 +1,175 @@
+//! A service of one's own for every test, and browsers to use it with.
+
+mod browser;
+mod host;
+
+use std::sync::Arc;
+
+pub(crate) use browser::{Answer, Browser, http};
+pub(crate) use host::host;
+use secrecy::SecretString;
+use serde_json::Value;
+use skriptoteket::{
+    accounts::{
+        Role, User,
+        password::{HashingPolicy, Passwords},
+        registration::Registrar,
+    },
+    app::Application,
+    clock::ManualClock,
+    config::{self, Config, Environment},
+    store::{self, Stores},
+    telemetry::{Telemetry, instruments::PasswordMetrics, testing::CollectedMetrics},
+};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// A password that any account may have.
+pub(crate) const PASSWORD: &str = "correct horse battery staple 42";
+
+/// The origin that the service is seen under, unless a test says otherwise.
+pub(crate) const ORIGIN: &str = "http://127.0.0.1:8080";
+
+/// A running service.
+pub(crate) struct App {
+    /// `http://…` of the public listener.
+    pub(crate) public: String,
+    /// `http://…` of the management listener.
+    pub(crate) management: String,
+    /// The service's time.
+    pub(crate) clock: Arc<ManualClock>,
+    /// The service's metrics.
+    pub(crate) metrics: CollectedMetrics,
+    /// The service's stores, as another process sees them.
+    pub(crate) stores: Stores,
+    registrar: Registrar,
+    document: Arc<Value>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+/// A configuration in `dir` on free ports, with passwords that cost next to nothing.
+pub(crate) fn config_in(dir: &TempDir) -> Config {
+    let environment = Environment::default()
+        .with("SKRIPTOTEKET_DATA_DIR", dir.path())
+        .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
+        .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
+        .with("SKRIPTOTEKET_PUBLIC_URL", ORIGIN)
+        .with("SKRIPTOTEKET_WORKERS", "2");
+    let mut config = config::load(None, &environment).unwrap();
+    config.argon2.memory_kib = 8;
+    config.argon2.iterations = 1;
+    config
+}
+
+/// Hash threads at next to no cost.
+pub(crate) fn passwords(telemetry: &Telemetry) -> Passwords {
+    let policy = HashingPolicy {
+        memory_kib: 8,
+        iterations: 1,
+        parallelism: 1,
+        threads: 2,
+        queue: 64,
+    };
+    Passwords::new(&policy, PasswordMetrics::new(&telemetry.meter())).unwrap()
+}
+
+/// Starts a service.
+pub(crate) async fn spawn_app() -> App {
+    spawn_app_with(|_| {}).await
+}
+
+/// Starts a service with a configuration that `change` has changed.
+pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(&dir);
+    change(&mut config);
+    let clock = Arc::new(ManualClock::default());
+    let (telemetry, metrics) = Telemetry::in_memory();
+    let application = Application::build(&config, &telemetry, clock.clone()).await;
+    let application = application.unwrap();
+    let stores = store::open(&config, clock.clone(), None).await.unwrap();
+    let (aside, _) = Telemetry::in_memory();
+    let public = format!("http://{}", application.address());
+    let management = format!("http://{}", application.management_address());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(async move {
+        let stopped = async move { drop(stopped.await) };
+        application.run_until_stopped(stopped).await.unwrap();
+    });
+    let document = http()
+        .get(format!("{public}/api/openapi.json"))
+        .send()
+        .await;
+    let document = document.unwrap().json::<Value>().await.unwrap();
+    App {
+        public,
+        management,
+        clock,
+        metrics,
+        registrar: Registrar::new(stores.accounts.clone(), passwords(&aside)),
+        stores,
+        document: Arc::new(document),
+        stop: Some(stop),
+        running,
+        _dir: dir,
+    }
+}
+
+impl App {
+    /// Makes an account whose password is [`PASSWORD`].
+    pub(crate) async fn add_user(&self, name: &str, role: Role) -> User {
+        let password = SecretString::from(PASSWORD);
+        self.registrar.register(name, role, password).await.unwrap()
+    }
+
+    /// A browser that has not been here before.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(&self.public, Arc::clone(&self.document))
+    }
+
+    /// A browser in which this user, who has [`PASSWORD`], is logged in.
+    pub(crate) async fn logged_in(&self, name: &str) -> Browser {
+        let browser = self.browser();
+        browser.log_in(name).await.expect_status(200);
+        browser
+    }
+
+    /// Makes an account and logs it in.
+    pub(crate) async fn someone(&self, name: &str, role: Role) -> Browser {
+        self.add_user(name, role).await;
+        self.logged_in(name).await
+    }
+
+    /// How many login attempts came out like this.
+    pub(crate) fn logins(&self, status: &str) -> u64 {
+        let labels = [("status", status)];
+        self.metrics
+            .counter("skriptoteket.logins", &labels)
+            .unwrap()
+    }
+
+    /// How many login attempts failed for this reason.
+    pub(crate) fn failures(&self, reason: &str) -> u64 {
+        let labels = [("reason", reason)];
+        let name = "skriptoteket.login_failures";
+        self.metrics.counter(name, &labels).unwrap()
+    }
+
+    /// Stops the service and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        (&mut self.running).await.unwrap();
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `config`, help, completions, and what is said of a wrong configuration.
+
+use crate::house::House;
+
+#[test]
+fn a_valid_configuration_is_said_to_be_valid() {
+    assert_eq!(
+        House::new().done(&["config", "check"]),
+        "configuration is valid\n"
+    );
+}
+
+#[test]
+fn every_fault_is_a_line_and_no_secret_is_in_it() {
+    let house = House::new()
+        .with("SKRIPTOTEKET_CENSUS_INTERVAL", "5")
+        .with("SKRIPTOTEKET_COOKIE_KEY", "planted-secret")
+        .with("SKRIPTOTEKET_LISTN", "x")
+        .with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+    house.write("skriptoteket.toml", "workers = 0\n");
+    // The same for every command that needs a configuration.
+    for arguments in [
+        &["config", "check"][..],
+        &["config", "show"],
+        &["user", "list"],
+        &["serve"],
+    ] {
+        let faults = house.refused(arguments, 2);
+        let lines: Vec<&str> = faults.lines().collect();
+        assert_eq!(lines.len(), 5, "{faults}");
+        assert!(
+            lines.iter().all(|line| line.starts_with("error: ")),
+            "{faults}"
+        );
+        for named in [
+            "SKRIPTOTEKET_CENSUS_INTERVAL = \"5\"",
+            "SKRIPTOTEKET_COOKIE_KEY: expected",
+            "did you mean SKRIPTOTEKET_LISTEN?",
+            "OTEL_EXPORTER_OTLP_PROTOCOL = \"http/json\"",
+            "skriptoteket.toml: workers = 0",
+        ] {
+            assert!(faults.contains(named), "{named} in {faults}");
+        }
+        assert!(!faults.contains("planted-secret"), "{faults}");
+    }
+}
+
+#[test]
+fn the_file_is_that_of_the_argument_wherever_it_stands() {
+    let house = House::new();
+    house.write("other.toml", "workers = 0\n");
+    for arguments in [
+        ["--config", "other.toml", "config", "check"],
+        ["config", "check", "--config", "other.toml"],
+    ] {
+        let faults = house.refused(&arguments, 2);
+        assert!(
+            faults.starts_with("error: other.toml: workers = 0: "),
+            "{faults}"
+        );
+    }
+    let faults = house.refused(&["--config", "missing.toml", "config", "check"], 2);
+    assert!(faults.starts_with("error: missing.toml: "), "{faults}");
+}
+
+#[test]
+fn a_started_file_changes_nothing_and_is_shown_with_its_sources() {
+    let house = House::new().with("SKRIPTOTEKET_METRICS_TOKEN", "planted-secret");
+    let before = house.done(&["config", "show"]);
+    let file = house.done(&["config", "init"]);
+    house.write("skriptoteket.toml", &file);
+    assert_eq!(house.done(&["config", "show"]), before);
+    house.write("skriptoteket.toml", &format!("{file}\nworkers = 3\n"));
+    let shown = house.done(&["config", "show"]);
+    assert!(
+        shown.contains("workers = 3 # file: skriptoteket.toml"),
+        "{shown}"
+    );
+    assert!(shown.contains("metrics_token = \"(set)\""), "{shown}");
+    assert!(!shown.contains("planted-secret"));
+    let table: toml::Table = shown.parse().unwrap();
+    assert_eq!(table["argon2_memory_kib"].as_integer(), Some(8));
+}
+
+#[test]
+fn help_teaches_and_tells_the_exit_codes() {
+    let house = House::new();
+    let help = house.done(&["--help"]);
+    for part in [
+        "Exit codes:",
+        "Examples:",
+        "user",
+        "session",
+        "audit",
+        "config",
+        "serve",
+        "healthcheck",
+    ] {
+        assert!(help.contains(part), "{part}");
+    }
+    assert!(house.done(&["user", "add", "--help"]).contains("Examples:"));
+    assert!(house.done(&["--version"]).starts_with("skriptoteket 0."));
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    let house = House::new();
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["user"],
+        &["config", "check", "--quick"],
+    ] {
+        house.refused(arguments, 2);
+    }
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let house = House::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = house.done(&["completions", shell]);
+        assert!(script.contains("healthcheck"), "{shell}");
+    }
+    house.refused(&["completions", "command.com"], 2);
+}

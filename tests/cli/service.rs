@@ -1,0 +1,230 @@
+//! `serve` and `healthcheck`, with other commands beside them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    process::{Child, ChildStderr, Command},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::house::{House, PASSWORD, names_in};
+
+/// A house whose service takes any two free ports.
+fn house() -> House {
+    House::new()
+        .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
+        .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
+}
+
+/// A service that runs until it is told to stop; killed if the test fails.
+struct Serving {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    public: String,
+    management: String,
+}
+
+impl Serving {
+    /// Starts `serve` and waits until it says that it is ready.
+    fn start(house: &House) -> Self {
+        let mut child = house.start(&["serve"]);
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (public, management) = (String::new(), String::new());
+        let mut serving = Self {
+            child,
+            log,
+            public,
+            management,
+        };
+        let mut line = String::new();
+        while serving.public.is_empty() {
+            line.clear();
+            assert_ne!(serving.log.read_line(&mut line).unwrap(), 0, "it ended");
+            // Log lines are JSON where nobody looks.
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["message"] == "the service is ready" {
+                event["listen"]
+                    .as_str()
+                    .unwrap()
+                    .clone_into(&mut serving.public);
+                event["management"]
+                    .as_str()
+                    .unwrap()
+                    .clone_into(&mut serving.management);
+            }
+        }
+        serving
+    }
+
+    /// Sends a signal; returns the exit code and the rest of the log.
+    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        // The shell's own `kill`: a small installation has no other.
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.unwrap().success());
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // After `stop` there is nothing left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_stop_by_either_signal_is_a_success() {
+    for signal in ["INT", "TERM"] {
+        let house = house();
+        let serving = Serving::start(&house);
+        let house = house.with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &serving.management);
+        assert_eq!(house.done(&["healthcheck"]), "ready\n");
+        let (code, log) = serving.stop(signal);
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("the service has stopped"), "{log}");
+        house.refused(&["healthcheck"], 1);
+    }
+}
+
+#[tokio::test]
+async fn commands_work_beside_the_running_service() {
+    let house = house();
+    let serving = Serving::start(&house);
+    let client = reqwest_client();
+    let origin = format!("http://{}", serving.public);
+    house.add("ada", "superuser");
+    let body = serde_json::json!({"username": "ada", "password": PASSWORD});
+    let answer = client
+        .post(format!("{origin}/api/login"))
+        .json(&body)
+        .send()
+        .await;
+    assert_eq!(answer.unwrap().status(), 200);
+    let listed = house.json(&["session", "list"]);
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        house.done(&["session", "revoke", "--user", "ada"]),
+        "sessions ended: 1\n"
+    );
+    let mut status = 200;
+    for _ in 0..40 {
+        let answer = client
+            .get(format!("{origin}/api/session"))
+            .send()
+            .await
+            .unwrap();
+        status = answer.status().as_u16();
+        if status == 401 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(status, 401, "a revoked session is dead within two seconds");
+    let (code, _) = serving.stop("TERM");
+    assert_eq!(code, Some(0));
+    let mut attempts = house.json(&["audit", "list"]);
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts.remove(0)["username"], "ada");
+}
+
+fn reqwest_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().cookie_store(true);
+    client.build().unwrap()
+}
+
+#[test]
+fn a_second_service_on_the_same_data_is_refused() {
+    let house = house();
+    let _first = Serving::start(&house);
+    let complaint = house.run(&["serve"]);
+    assert_eq!(complaint.code, 1, "{complaint:?}");
+    let last = complaint.stderr.lines().next_back().unwrap();
+    assert!(last.starts_with("error: data_dir = "), "{complaint:?}");
+    assert!(last.contains("another server is running"), "{complaint:?}");
+}
+
+#[test]
+fn a_first_superuser_is_made_from_a_password_file() {
+    let house = house();
+    house.write("first.password", &format!("{PASSWORD}\n"));
+    let house = house.with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD_FILE", "first.password");
+    Serving::start(&house).stop("TERM");
+    let listed = house.json(&["user", "list"]);
+    assert_eq!(
+        (&listed[0]["username"], &listed[0]["role"]),
+        (&"admin".into(), &"superuser".into())
+    );
+}
+
+#[test]
+fn a_service_that_is_not_ready_is_said_to_be_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
+    let unready = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        BufReader::new(&stream).read_line(&mut request).unwrap();
+        let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 20\r\n\r\nthe store\nis away\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        request
+    });
+    let complaint = house.refused(&["healthcheck"], 1);
+    assert_eq!(unready.join().unwrap(), "GET /readyz HTTP/1.1\r\n");
+    assert!(
+        complaint.starts_with("error: the service is not ready: "),
+        "{complaint}"
+    );
+    assert!(
+        complaint.contains("503") && complaint.contains("the store is away"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_not_healthy() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Accepts by its backlog, and never answers.
+    let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
+    let complaint = house.refused(&["healthcheck"], 1);
+    assert!(
+        complaint.starts_with("error: no answer from http://127.0.0.1:"),
+        "{complaint}"
+    );
+    let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let complaint = house.refused(&["healthcheck"], 1);
+    assert!(complaint.contains("port 0"), "{complaint}");
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_named() {
+    let house = House::new();
+    house.write("skriptoteket-data", "a file where a directory should be");
+    let complaint = house.refused(&["user", "list"], 1);
+    assert!(complaint.contains("skriptoteket-data"), "{complaint}");
+    let house = House::new();
+    fs::create_dir(house.path("skriptoteket-data")).unwrap();
+    house.write(
+        "skriptoteket-data/skriptoteket.db",
+        &"not a database at all ".repeat(100),
+    );
+    let complaint = house.refused(&["user", "list"], 1);
+    assert!(
+        complaint.contains("is not an SQLite database"),
+        "{complaint}"
+    );
+    assert_eq!(
+        names_in(&house.path("skriptoteket-data")),
+        ["skriptoteket.db"]
+    );
+}

@@ -1,0 +1,19 @@
+//! The real program as a process: started, scraped, attacked, killed and stopped.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::float_cmp,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "tests fail loudly, counts are whole numbers, and a process lives in real time"
+)]
+
+mod hostile;
+mod identities;
+mod kill;
+mod metrics;
+mod page;
+mod process;
+mod shutdown;

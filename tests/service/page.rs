@@ -1,0 +1,78 @@
+//! A `/metrics` page, by series.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skriptoteket::telemetry::exposition::Exposition;
+
+/// The samples of a page by series: `name{label="value",…}`, labels in the order of their names.
+#[derive(Debug)]
+pub struct Page {
+    samples: BTreeMap<String, f64>,
+}
+
+impl Page {
+    pub fn parse(text: &str) -> Self {
+        let samples = Exposition::parse(text).unwrap().samples.into_iter();
+        let samples = samples.map(|sample| {
+            let labels = sample
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value:?}"));
+            let labels = labels.collect::<Vec<_>>().join(",");
+            let series = if labels.is_empty() {
+                sample.name
+            } else {
+                format!("{}{{{labels}}}", sample.name)
+            };
+            (series, sample.value)
+        });
+        Self {
+            samples: samples.collect(),
+        }
+    }
+
+    /// The value of a series whose labels are written in any order.
+    pub fn get(&self, series: &str) -> Option<f64> {
+        self.samples.get(&sorted(series)).copied()
+    }
+
+    pub fn value(&self, series: &str) -> f64 {
+        self.get(series)
+            .unwrap_or_else(|| panic!("{series} is not on the page"))
+    }
+
+    /// The sum of all series of this name that bear this label.
+    pub fn sum(&self, name: &str, label: &str) -> f64 {
+        let all = self.samples.iter();
+        all.filter(|(series, _)| series.starts_with(&format!("{name}{{")) && series.contains(label))
+            .map(|(_, value)| value)
+            .sum()
+    }
+
+    /// The names of all series of one metric.
+    pub fn series_of(&self, name: &str) -> Vec<&str> {
+        let of = |series: &&String| series.split('{').next() == Some(name);
+        self.samples.keys().filter(of).map(String::as_str).collect()
+    }
+
+    pub fn series(&self) -> BTreeSet<&str> {
+        self.samples.keys().map(String::as_str).collect()
+    }
+
+    /// Σ started − Σ ended of a role.
+    pub fn started_less_ended(&self, role: &str) -> f64 {
+        let role = format!("role=\"{role}\"");
+        self.sum("skriptoteket_sessions_started_total", &role)
+            - self.sum("skriptoteket_sessions_ended_total", &role)
+    }
+}
+
+/// Labels in the order of their names; no label value of ours has a comma.
+fn sorted(series: &str) -> String {
+    let Some((name, labels)) = series.split_once('{') else {
+        return series.to_owned();
+    };
+    let mut labels: Vec<&str> = labels.trim_end_matches('}').split(',').collect();
+    labels.sort_unstable();
+    format!("{name}{{{}}}", labels.join(","))
+}

@@ -1,0 +1,250 @@
+//! A `skriptoteket serve` in a directory and on ports of its own, which ends with the value that holds it.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, ClientBuilder, Response};
+use serde_json::{Value, json};
+
+use crate::page::Page;
+
+/// The superuser `admin`'s password, and everybody else's.
+pub const PASSWORD: &str = "tundra-lantern-quarry-41";
+
+/// How long anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running service.
+pub struct Service {
+    child: Child,
+    dir: PathBuf,
+    settings: Vec<(&'static str, String)>,
+    port: u16,
+    management_port: u16,
+    log: PathBuf,
+}
+
+impl Service {
+    /// Starts it in `dir` and waits until it is ready. `settings` are names without the prefix.
+    pub async fn start(dir: &Path, settings: &[(&'static str, &str)]) -> Self {
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(k, v)| (*k, (*v).to_owned()))
+            .collect();
+        Self::spawn(dir.to_owned(), settings).await
+    }
+
+    async fn spawn(dir: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
+        let (port, management_port) = (free_port(), free_port());
+        let log = dir.join("service.log");
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
+        command
+            .arg("serve")
+            .current_dir(&dir)
+            .env_clear()
+            .env("SKRIPTOTEKET_DATA_DIR", dir.join("data"))
+            .env("SKRIPTOTEKET_LISTEN", format!("127.0.0.1:{port}"))
+            .env(
+                "SKRIPTOTEKET_MANAGEMENT_LISTEN",
+                format!("127.0.0.1:{management_port}"),
+            )
+            .env("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD)
+            .env("SKRIPTOTEKET_CENSUS_INTERVAL", "1s")
+            // What is tested here is not the cost of Argon2.
+            .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
+            .env("SKRIPTOTEKET_ARGON2_ITERATIONS", "1")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output);
+        for (name, value) in &settings {
+            if name.starts_with("OTEL_") {
+                command.env(name, value);
+            } else {
+                command.env(format!("SKRIPTOTEKET_{}", name.to_uppercase()), value);
+            }
+        }
+        let child = command.spawn().unwrap();
+        let mut service = Self {
+            child,
+            dir,
+            settings,
+            port,
+            management_port,
+            log,
+        };
+        service.wait_until_ready().await;
+        service
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let url = self.management("/readyz");
+        let client = plain();
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the service ended with {status}:\n{}", self.output());
+            }
+            let answer = client.get(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the service was not ready in time:\n{}", self.output());
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub fn management(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.management_port)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// All that it has logged.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub async fn page(&self) -> Page {
+        let answer = plain()
+            .get(self.management("/metrics"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        Page::parse(&answer.text().await.unwrap())
+    }
+
+    /// Scrapes until the page satisfies `wanted`.
+    pub async fn page_where(&self, what: &str, wanted: impl Fn(&Page) -> bool) -> Page {
+        let begun = Instant::now();
+        loop {
+            let page = self.page().await;
+            if wanted(&page) {
+                return page;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: it did not come about");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn login(&self, client: &Client, name: &str, password: &str) -> Response {
+        let credentials = json!({"username": name, "password": password});
+        client
+            .post(self.url("/api/login"))
+            .json(&credentials)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// A client that is logged in as the superuser.
+    pub async fn admin(&self) -> Client {
+        let client = client();
+        let answer = self.login(&client, "admin", PASSWORD).await;
+        assert_eq!(answer.status(), 200);
+        client
+    }
+
+    /// Makes accounts through the API.
+    pub async fn add_users(&self, admin: &Client, users: &[(&str, &str)]) {
+        for (name, role) in users {
+            let user = json!({"username": name, "password": PASSWORD, "role": role});
+            let answer = admin
+                .post(self.url("/api/admin/users"))
+                .json(&user)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+        }
+    }
+
+    /// Every live session, page by page.
+    pub async fn enumerate(&self, admin: &Client) -> Vec<Value> {
+        let (mut sessions, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let after = cursor.map(|it| format!("&cursor={it}")).unwrap_or_default();
+            let url = self.url(&format!("/api/admin/sessions?limit=200{after}"));
+            let answer = admin.get(url).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let page: Value = answer.json().await.unwrap();
+            sessions.extend(page["sessions"].as_array().unwrap().iter().cloned());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return sessions;
+            }
+        }
+    }
+
+    /// `kill -9`, then a new process in the same directory, on other ports.
+    pub async fn kill_and_restart(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let (dir, settings) = (self.dir.clone(), self.settings.clone());
+        Self::spawn(dir, settings).await
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{signal}"), self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the service did not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client that keeps cookies.
+pub fn client() -> Client {
+    builder().cookie_store(true).build().unwrap()
+}
+
+/// A client that keeps none.
+pub fn plain() -> Client {
+    builder().build().unwrap()
+}
+
+fn builder() -> ClientBuilder {
+    // A second call, from another test of this process, changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}

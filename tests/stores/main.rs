@@ -1,0 +1,26 @@
+//! The contracts of the repositories, sentence by sentence, held against every store.
+//!
+//! A contract is a function over a [`World`](world::World): repositories and the clock they live by. `on_every_store!`
+//! makes a test of it for each store, so that one more store is one more line in `world`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test takes for granted fails loudly"
+)]
+
+#[macro_use]
+mod world;
+
+mod accounts;
+mod audit;
+mod cached;
+mod dropped;
+mod limits;
+mod model;
+mod observed;
+mod sessions;
+mod sessions_of_users;
+mod shared;
+mod sqlite_file;
+mod sqlite_rows;

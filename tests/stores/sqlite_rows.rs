@@ -1,0 +1,148 @@
+//! Rows of the embedded store that somebody has spoilt: no session, no panic, and no work for ever.
+
+use skriptoteket::{
+    accounts::{AccountError, Role, UserId},
+    error::StoreError,
+    sessions::{EndReason, SessionFilter},
+};
+use sqlx::AssertSqlSafe;
+
+use crate::{
+    sqlite_file::raw,
+    world::{Backend, IDLE, World, name, new_account},
+};
+
+/// Values that no record has, of every kind that the table lets through.
+const SPOILT: [&str; 9] = [
+    "state = 'not json'",
+    "state = '[1, 2]'",
+    "state = '{\"a\": {\"nested\": 1}}'",
+    "state = ''",
+    "username = '../etc/passwd'",
+    "username = CAST(x'fffe' AS TEXT)",
+    "user_agent = CAST(x'ff' AS TEXT)",
+    "user_id = 'nobody'",
+    "idle = -1",
+];
+
+async fn spoil(world: &World, statement: String) {
+    let mut connection = raw(&world.file()).await;
+    let spoilt = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection);
+    assert_eq!(spoilt.await.unwrap().rows_affected(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_is_corrupt_and_in_no_list() {
+    for change in SPOILT {
+        let world = World::new(Backend::Sqlite).await;
+        let sessions = &world.stores.sessions;
+        let user = UserId::generate();
+        let spoilt = world.start(user, Role::User).await;
+        let mut whole = Vec::new();
+        for _ in 0..3 {
+            whole.push(world.start(user, Role::User).await);
+        }
+        spoil(
+            &world,
+            format!("UPDATE sessions SET {change} WHERE id = '{}'", spoilt.id),
+        )
+        .await;
+
+        let loaded = sessions.load(&spoilt.id).await;
+        assert!(matches!(loaded, Err(StoreError::Corrupt(_))), "{change}");
+        let touched = sessions.touch(&spoilt.id, IDLE, IDLE).await;
+        assert!(matches!(touched, Err(StoreError::Corrupt(_))), "{change}");
+        let listed = sessions.list_user(user).await.unwrap();
+        assert_eq!(listed.len(), 3, "{change}");
+        // A page is full although something was left out: else it would look like the last one.
+        whole.sort_by(|a, b| a.id.cmp(&b.id));
+        let filter = SessionFilter::default();
+        assert_eq!(
+            sessions.page(filter, None, 3).await.unwrap(),
+            whole,
+            "{change}"
+        );
+        let counted = sessions.census().await.unwrap();
+        assert_eq!(
+            counted.sessions,
+            [4, 0, 0, 0],
+            "it is still counted: it is still there"
+        );
+        sessions.end(&spoilt.id, EndReason::Logout).await.unwrap();
+        let counted = sessions.census().await.unwrap();
+        assert_eq!(counted.sessions, [3, 0, 0, 0], "{change}");
+        assert_eq!(counted.totals.ended[0], [1, 0, 0, 0, 0, 0], "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_does_not_stop_the_reaper() {
+    for change in [SPOILT[0], SPOILT[4], SPOILT[7], "id = 'no id'"] {
+        let world = World::new(Backend::Sqlite).await;
+        let spoilt = world.start(UserId::generate(), Role::User).await;
+        world.start(UserId::generate(), Role::User).await;
+        spoil(
+            &world,
+            format!("UPDATE sessions SET {change} WHERE id = '{}'", spoilt.id),
+        )
+        .await;
+        world.advance(IDLE);
+        let reaped = world.stores.sessions.reap(10).await.unwrap();
+        assert!((1..=2).contains(&reaped.len()), "{change}");
+        let counted = world.stores.sessions.census().await.unwrap();
+        assert_eq!(counted.expired, [0; 4], "{change}");
+        assert_eq!(counted.totals.ended[0], [0, 2, 0, 0, 0, 0], "{change}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_is_corrupt() {
+    for change in [
+        "username = '<script>'",
+        "username = CAST(x'ff' AS TEXT)",
+        "disabled = 1, version = 1, username = ''",
+    ] {
+        let world = World::new(Backend::Sqlite).await;
+        let accounts = &world.stores.accounts;
+        let user = world.add("ada", Role::User).await;
+        spoil(
+            &world,
+            format!("UPDATE accounts SET unsettled = 1, {change}"),
+        )
+        .await;
+        let found = accounts.find(user.id).await;
+        assert!(matches!(found, Err(StoreError::Corrupt(_))), "{change}");
+        assert!(matches!(
+            accounts.list(None, 9).await,
+            Err(StoreError::Corrupt(_))
+        ));
+        assert!(matches!(
+            accounts.unsettled(9).await,
+            Err(StoreError::Corrupt(_))
+        ));
+        let deleted = accounts.delete(user.id).await;
+        assert!(matches!(
+            deleted,
+            Err(AccountError::Store(StoreError::Corrupt(_)))
+        ));
+        // Others are not touched by it.
+        accounts.add(new_account("bob", Role::User)).await.unwrap();
+        assert!(
+            accounts
+                .find_by_username(&name("bob"))
+                .await
+                .unwrap()
+                .is_some()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_audit_event_that_cannot_be_read_is_corrupt() {
+    let world = World::new(Backend::Sqlite).await;
+    let row =
+        "INSERT INTO audit_events (id, at, outcome, address) VALUES ('x', 1, 'success', 'nowhere')";
+    spoil(&world, row.to_owned()).await;
+    let latest = world.stores.audit.latest(1).await;
+    assert!(matches!(latest, Err(StoreError::Corrupt(_))));
+}

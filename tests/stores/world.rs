@@ -1,0 +1,181 @@
+//! The stores under test.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use skriptoteket::{
+    accounts::{NewAccount, Role, User, UserId, Username},
+    clock::{Clock, ManualClock, Timestamp},
+    sessions::{Census, EndReason, Ended, NewSession, SessionKey, SessionRecord, SessionState},
+    store::{SqliteSettings, Stores, open_sqlite},
+    telemetry::instruments::StoreMetrics,
+};
+use tempfile::TempDir;
+
+/// Makes a test of each contract for each store.
+macro_rules! on_every_store {
+    ($($contract:ident),+ $(,)?) => {
+        mod on_sqlite {
+            use crate::world::{Backend, World};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(World::new(Backend::Sqlite).await).await;
+                }
+            )+
+        }
+        mod on_sqlite_observed_and_cached {
+            use crate::world::{Backend, World};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(World::new(Backend::SqliteObservedAndCached).await).await;
+                }
+            )+
+        }
+    };
+}
+
+/// Which store, and how it is wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// As a single command opens it.
+    Sqlite,
+    /// As the service opens it.
+    SqliteObservedAndCached,
+}
+
+/// One empty store of its own, and the time.
+pub(crate) struct World {
+    pub(crate) stores: Stores,
+    pub(crate) clock: Arc<ManualClock>,
+    backend: Backend,
+    directory: TempDir,
+}
+
+/// Longer than a busy machine needs; no test waits for it.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+impl World {
+    pub(crate) async fn new(backend: Backend) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let stores = open(backend, &settings(&directory), Arc::clone(&clock)).await;
+        Self {
+            stores,
+            clock,
+            backend,
+            directory,
+        }
+    }
+
+    /// The same store as another process sees it.
+    pub(crate) async fn another(&self) -> Stores {
+        let settings = settings(&self.directory);
+        open(self.backend, &settings, Arc::clone(&self.clock)).await
+    }
+
+    /// The file of an SQLite store.
+    pub(crate) fn file(&self) -> PathBuf {
+        settings(&self.directory).path
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Starts a session as [`new_session`] has it.
+    pub(crate) async fn start(&self, user: UserId, role: Role) -> SessionRecord {
+        let created = self.stores.sessions.create(new_session(user, role), 100);
+        created.await.unwrap().0
+    }
+
+    pub(crate) async fn end(&self, session: &SessionRecord) -> Option<Ended> {
+        let sessions = &self.stores.sessions;
+        sessions.end(&session.id, EndReason::Logout).await.unwrap()
+    }
+
+    pub(crate) async fn census(&self) -> Census {
+        self.stores.sessions.census().await.unwrap()
+    }
+
+    /// Adds an account.
+    pub(crate) async fn add(&self, name: &str, role: Role) -> User {
+        self.stores
+            .accounts
+            .add(new_account(name, role))
+            .await
+            .unwrap()
+    }
+}
+
+fn settings(directory: &TempDir) -> SqliteSettings {
+    SqliteSettings {
+        path: directory.path().join("data").join("store.db"),
+        timeout: TIMEOUT,
+    }
+}
+
+async fn open(backend: Backend, settings: &SqliteSettings, clock: Arc<ManualClock>) -> Stores {
+    let metrics = match backend {
+        Backend::Sqlite => None,
+        Backend::SqliteObservedAndCached => Some(unread_metrics(Arc::clone(&clock))),
+    };
+    open_sqlite(settings, clock, metrics).await.unwrap()
+}
+
+/// Metrics that nobody reads.
+fn unread_metrics(clock: Arc<ManualClock>) -> StoreMetrics {
+    let meter = SdkMeterProvider::builder().build().meter("test");
+    StoreMetrics::new(&meter, clock)
+}
+
+/// How long sessions of [`new_session`] live without use.
+pub(crate) const IDLE: Duration = Duration::from_mins(30);
+/// How long they live at most.
+pub(crate) const LIFETIME: Duration = Duration::from_hours(2);
+
+pub(crate) fn new_session(user: UserId, role: Role) -> NewSession {
+    NewSession {
+        id: SessionKey::generate(user).id(),
+        user_id: user,
+        username: name("ada"),
+        role,
+        idle: IDLE,
+        lifetime: LIFETIME,
+        user_agent: "Mozilla/5.0".into(),
+        state: SessionState::new(),
+    }
+}
+
+/// The end of `session` under the role that it was started with.
+pub(crate) fn ended(session: &SessionRecord, reason: EndReason, lasted: Duration) -> Ended {
+    Ended {
+        id: session.id.clone(),
+        user_id: session.user_id,
+        role: session.role,
+        reason,
+        lasted,
+    }
+}
+
+pub(crate) fn new_account(username: &str, role: Role) -> NewAccount {
+    NewAccount {
+        username: name(username),
+        role,
+        password_hash: format!("hash of {username}").into(),
+    }
+}
+
+pub(crate) fn name(text: &str) -> Username {
+    text.parse().unwrap()
+}
+
+pub(crate) const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
