@@ -135,7 +135,7 @@ pub(super) struct Answer {
 }
 
 /// A request other than a login.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Request<'a> {
     /// The method.
     pub(super) method: Method,

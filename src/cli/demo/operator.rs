@@ -231,24 +231,17 @@ impl Operator {
 
     /// Sends a request; if the operator's session has ended, under a new one.
     async fn send(&mut self, request: Request<'_>) -> Option<Answer> {
-        let again = Request {
-            method: request.method.clone(),
-            path: request.path,
-            body: request.body.clone(),
-            expected: request.expected,
-        };
-        let mut allowed = request.expected.to_vec();
-        allowed.push(401);
+        let expected = [request.expected, &[401]].concat();
         let first = Request {
-            expected: &allowed,
-            ..request
+            expected: &expected,
+            ..request.clone()
         };
         let answer = self.api.send(&mut self.browser, first).await?;
         if answer.status != 401 {
             return Some(answer);
         }
         self.log_in_again().await?;
-        self.api.send(&mut self.browser, again).await
+        self.api.send(&mut self.browser, request).await
     }
 }
 

@@ -83,7 +83,10 @@ impl Run {
         };
         if self.leaves_nothing {
             let tidied = self.tidy_up(operator, stop).await;
-            return outcome.and(tidied);
+            return match (outcome, tidied) {
+                (Err(error), Err(left)) => Err(error.context(left.to_string())),
+                (outcome, tidied) => outcome.and(tidied),
+            };
         }
         outcome
     }
@@ -136,17 +139,14 @@ impl Run {
         };
         let began = self.clock.monotonic();
         let summary = loop {
-            let enumerated = operator.enumerate().await?;
-            let after = metrics.read().await?;
-            let counts = stage.ledger.counts();
-            let summary = Summary::compare(&counts, &before, &after, &enumerated);
-            let patience = if summary.may_follow() {
-                self.patience
-            } else {
-                AT_ONCE
+            let compared = compare(stage, operator, metrics, &before).await;
+            let (same, patience) = match &compared {
+                Ok(summary) if !summary.may_follow() => (false, AT_ONCE),
+                Ok(summary) => (summary.is_same(), self.patience),
+                Err(_) => (false, self.patience),
             };
-            if summary.is_same() || self.clock.monotonic() >= began + patience {
-                break summary;
+            if same || self.clock.monotonic() >= began + patience {
+                break compared?;
             }
             tokio::time::sleep(AGAIN).await;
         };
@@ -173,4 +173,17 @@ impl Run {
         );
         Ok(())
     }
+}
+
+async fn compare(
+    stage: &Stage,
+    operator: &mut Operator,
+    metrics: &Metrics,
+    before: &Reading,
+) -> anyhow::Result<Summary> {
+    let enumerated = operator.enumerate().await?;
+    let after = metrics.read().await?;
+    // Read last: the operator may have had to log in again.
+    let counts = stage.ledger.counts();
+    Ok(Summary::compare(&counts, before, &after, &enumerated))
 }

@@ -1,0 +1,139 @@
+//! What is the same, and what is not.
+
+use super::*;
+
+/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; and metrics that say so.
+fn run() -> (Counts, Reading, Reading, Enumerated) {
+    let done = Counts {
+        logins: [14, 5, 3, 1, 0],
+        ..Counts::default()
+    };
+    let before = Reading {
+        logins: [Some(100), Some(10)],
+        failures: [Some(1); 9],
+        answers: [100, 10, 0, 0, 0],
+        started: Some(120),
+        ended: [Some(20); 6],
+        ..Reading::default()
+    };
+    let after = Reading {
+        logins: [Some(114), Some(19)],
+        failures: [5, 3, 2, 2, 1, 2, 1, 1, 1].map(Some),
+        answers: [114, 15, 3, 1, 0],
+        started: Some(137),
+        ended: [25, 24, 20, 20, 20, 23].map(Some),
+        active: Some(5),
+        sessions: [2, 2, 1, 0].map(Some),
+        users: [1, 2, 1, 0].map(Some),
+    };
+    let enumerated = Enumerated {
+        sessions: [2, 2, 1, 0],
+        users: [1, 2, 1, 0],
+    };
+    (done, before, after, enumerated)
+}
+
+#[test]
+fn metrics_that_say_what_was_done_are_the_same() {
+    let (done, before, after, enumerated) = run();
+    let summary = Summary::compare(&done, &before, &after, &enumerated);
+    assert!(summary.is_same(), "{summary}");
+    let text = summary.to_string();
+    assert!(text.contains("2/2/1/0") && !text.contains("NO"), "{text}");
+}
+
+#[test]
+fn one_more_or_less_anywhere_is_noticed() {
+    type Field = fn(&mut Reading) -> &mut Option<u64>;
+    let fields: [Field; 13] = [
+        |it| &mut it.logins[0],
+        |it| &mut it.logins[1],
+        |it| &mut it.failures[0],
+        |it| &mut it.failures[1],
+        |it| &mut it.failures[5],
+        |it| &mut it.failures[7],
+        |it| &mut it.failures[8],
+        |it| &mut it.started,
+        |it| &mut it.ended[1],
+        |it| &mut it.ended[5],
+        |it| &mut it.active,
+        |it| &mut it.sessions[3],
+        |it| &mut it.users[0],
+    ];
+    for (index, field) in fields.into_iter().enumerate() {
+        for planted in [Some(1), Some(-1), None] {
+            let (done, before, mut after, enumerated) = run();
+            let value = field(&mut after);
+            *value = planted.and_then(|by| value.unwrap().checked_add_signed(by));
+            let summary = Summary::compare(&done, &before, &after, &enumerated);
+            assert!(!summary.is_same(), "field {index}, {planted:?}:\n{summary}");
+        }
+    }
+}
+
+#[test]
+fn only_what_the_census_counts_may_follow() {
+    let compare = |change: fn(&mut Reading)| {
+        let (done, before, mut after, enumerated) = run();
+        change(&mut after);
+        Summary::compare(&done, &before, &after, &enumerated)
+    };
+    let late = compare(|after| after.active = Some(4));
+    assert!(!late.is_same() && late.may_follow());
+    let wrong = compare(|after| after.logins[0] = Some(115));
+    assert!(!wrong.is_same() && !wrong.may_follow());
+}
+
+#[test]
+fn a_login_without_an_answer_may_have_been_counted_or_not() {
+    for (counted, same) in [(0, true), (1, true), (2, false)] {
+        let (mut done, before, mut after, enumerated) = run();
+        done.unanswered_logins = 1;
+        after.logins[1] = Some(19 + counted);
+        after.failures[8] = Some(1 + counted);
+        let summary = Summary::compare(&done, &before, &after, &enumerated);
+        assert_eq!(summary.is_same(), same, "{summary}");
+        assert!(summary.to_string().contains("9 to 10"));
+    }
+}
+
+#[test]
+fn a_login_that_the_service_failed_may_have_started_a_session() {
+    for (started, same) in [(137, true), (138, true), (139, false)] {
+        let (mut done, before, mut after, enumerated) = run();
+        done.logins[LoginAnswer::Failed.index()] = 1;
+        after.logins[1] = Some(20);
+        after.failures[6] = Some(2);
+        after.started = Some(started);
+        after.ended[1] = Some(24 + started - 137);
+        let summary = Summary::compare(&done, &before, &after, &enumerated);
+        assert_eq!(summary.is_same(), same, "{summary}");
+    }
+}
+
+#[test]
+fn a_login_by_somebody_else_is_told_and_does_not_disturb() {
+    let (done, before, mut after, enumerated) = run();
+    after.logins[1] = Some(20);
+    after.failures[0] = Some(6);
+    let unexplained = Summary::compare(&done, &before, &after, &enumerated);
+    assert!(!unexplained.is_same(), "{unexplained}");
+    after.answers[LoginAnswer::Refused.index()] += 1;
+    let explained = Summary::compare(&done, &before, &after, &enumerated);
+    assert!(explained.is_same(), "{explained}");
+    assert!(explained.to_string().contains("somebody else"));
+}
+
+#[test]
+fn an_answer_that_the_api_does_not_give_is_never_the_same() {
+    let (mut done, before, after, enumerated) = run();
+    done.odd_answers = 1;
+    assert!(!Summary::compare(&done, &before, &after, &enumerated).is_same());
+}
+
+#[test]
+fn a_counter_that_began_anew_is_absent_rather_than_wrong() {
+    assert_eq!(rise(Some(9), Some(2)), None);
+    assert_eq!(rise(None, Some(2)), None);
+    assert_eq!(rise(Some(2), Some(2)), Some(0));
+}
