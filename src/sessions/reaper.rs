@@ -68,10 +68,24 @@ impl Reaper {
     /// [`StoreError`] of either store.
     pub async fn settle(&self) -> Result<usize, StoreError> {
         let unsettled = self.accounts.unsettled(BATCH).await?;
+        let mut outcome = Ok(unsettled.len());
         for user in &unsettled {
-            self.sessions.settle(user.id).await?;
+            if let Err(error) = self.sessions.settle(user.id).await {
+                outcome = Err(error);
+            }
         }
-        Ok(unsettled.len())
+        outcome
+    }
+
+    /// Does both: that one of them fails does not keep the other from its work.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of either.
+    pub async fn tick(&self) -> Result<(), StoreError> {
+        let settled = self.settle().await;
+        self.reap().await?;
+        settled.map(drop)
     }
 
     /// Does both every [`INTERVAL`], for ever.
@@ -81,14 +95,11 @@ impl Reaper {
         let mut answered = true;
         loop {
             ticks.tick().await;
-            let result = match self.settle().await {
-                Ok(_) => self.reap().await.map(drop),
-                Err(error) => Err(error),
-            };
+            let result = self.tick().await;
             if let (Err(error), true) = (&result, answered) {
                 tracing::warn!(
                     error.type = error.error_type(), error = %error,
-                    "expired sessions cannot be ended while the store does not answer"
+                    "not all expired sessions were ended, or not all account changes brought to sessions; trying again"
                 );
             }
             answered = result.is_ok();

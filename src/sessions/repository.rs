@@ -164,7 +164,7 @@ pub struct SessionFilter {
 /// * Every method is one atomic step: it happens whole or not at all, also when the process is killed or the caller's
 ///   future is dropped.
 /// * The store's own clock decides. A session is live while `expires_at > now`; one that has expired is found by
-///   nothing but [`SessionRepository::reap`], even before that ran.
+///   nothing but what ends sessions ([`SessionRepository::reap`], `end`, `end_user`), even before the reaper ran.
 /// * Every start and every end is added to [`Totals`] in the same step, so `started − ended = live + expired` for
 ///   every role at every moment, across restarts. Each end is returned to exactly one caller.
 /// * All live sessions of a user have one role: that of the newest `create` or `set_role`. One that moves is counted
@@ -174,8 +174,9 @@ pub struct SessionFilter {
 ///   cannot be read is no session: it is reported as [`StoreError::Corrupt`] by `load` and left out of lists.
 #[async_trait]
 pub trait SessionRepository: fmt::Debug + Send + Sync {
-    /// Starts a session. If the user then has more than `max_per_user` live ones, the oldest end (`evicted`) and are
-    /// returned.
+    /// Starts a session. If the user then has more than `max_per_user` live ones, the oldest end (`evicted`, under the
+    /// role they have then) and are returned, oldest first. The new one stays in any case. Expired ones take no room and
+    /// are left to the reaper.
     ///
     /// # Errors
     ///
@@ -189,8 +190,8 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     /// The live session with this id, if there is one.
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError>;
 
-    /// Moves the idle expiry to `idle` from now, never past `ends_at`, and only if it moves by `step` or more.
-    /// Returns the record as it is then, or `None` if the session is not live.
+    /// Moves the idle expiry to `idle` from now, never past `ends_at`, never back, and only if it moves by `step` or
+    /// more. Returns the record as it is then, or `None` if the session is not live.
     async fn touch(
         &self,
         id: &SessionId,
@@ -219,7 +220,8 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     /// The live sessions of a user, newest first. At most the configured number per user.
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError>;
 
-    /// At most `limit` live sessions that match, in the order of their ids, from the first after `after`.
+    /// At most `limit` live sessions that match, in the order of their ids, from the first after `after`. Fewer than
+    /// `limit` are all that are left.
     async fn page(
         &self,
         filter: SessionFilter,

@@ -75,7 +75,8 @@ impl House {
         let time: Arc<dyn Clock> = clock.clone();
         let settings = SqliteSettings {
             path: dir.path().join("house.db"),
-            timeout: Duration::from_millis(300),
+            // Long enough for hundreds of attempts at once on a busy machine.
+            timeout: Duration::from_secs(2),
         };
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
         let (telemetry, metrics) = Telemetry::in_memory();

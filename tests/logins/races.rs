@@ -7,6 +7,7 @@ use skriptoteket::{
     login::{Caller, LoginError},
     sessions::EndReason,
 };
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::house::{House, PASSWORD, caller, credentials};
 
@@ -178,4 +179,36 @@ async fn use_keeps_a_session_alive_but_never_past_its_greatest_age() {
     house.reaper.reap().await.unwrap();
     let census = house.census.take().await.unwrap();
     assert_eq!(census.totals.ended[0][EndReason::Absolute.index()], 1);
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_does_not_keep_sessions_from_ending() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let broken = house.user("eve", Role::User).await;
+    house.try_login("ada", PASSWORD).await.unwrap();
+    let disable = AccountChange {
+        disabled: Some(true),
+        ..AccountChange::default()
+    };
+    house
+        .stores
+        .accounts
+        .change(broken.id, disable)
+        .await
+        .unwrap();
+    // As a damaged disk or a careless hand would leave it.
+    let options = SqliteConnectOptions::new().filename(house.dir.path().join("house.db"));
+    let mut file = SqliteConnection::connect_with(&options).await.unwrap();
+    let damaged = file
+        .execute("UPDATE accounts SET username = '' WHERE username = 'eve'")
+        .await;
+    assert_eq!(damaged.unwrap().rows_affected(), 1);
+    house.clock.advance(Duration::from_mins(31));
+    assert!(house.reaper.tick().await.is_err(), "the damage is told");
+    assert_eq!(
+        house.census.take().await.unwrap().expired,
+        [0; 4],
+        "and the others were ended"
+    );
 }

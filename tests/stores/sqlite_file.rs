@@ -14,7 +14,7 @@ use skriptoteket::{
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, World, new_session, seconds};
+use crate::world::{Backend, IDLE, World, new_session, seconds};
 
 async fn open(path: &Path, timeout: Duration) -> Result<Stores, OpenError> {
     let settings = SqliteSettings {
@@ -312,4 +312,25 @@ async fn while_another_program_writes_reads_go_on_and_writes_are_unavailable_in_
         .await
         .unwrap();
     assert_eq!(sessions.census().await.unwrap().sessions, [2, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_session_that_expires_while_its_use_waits_for_another_program_stays_expired() {
+    let world = World::new(Backend::Sqlite).await;
+    let sessions = &world.stores.sessions;
+    let session = world.start(UserId::generate(), Role::User).await;
+    let mut other = raw(&world.file()).await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+
+    let mut touch = sessions.touch(&session.id, IDLE, Duration::ZERO);
+    world.advance(seconds(60));
+    let waits = tokio::time::timeout(Duration::from_millis(50), &mut touch).await;
+    assert!(waits.is_err(), "the other program holds the lock");
+    world.advance(IDLE);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(touch.await.unwrap(), None);
+    assert_eq!(world.census().await.expired, [1, 0, 0, 0]);
 }

@@ -51,19 +51,6 @@ impl SqliteSessions {
             state: new.state,
         }
     }
-
-    async fn load_from(
-        &self,
-        connection: &mut SqliteConnection,
-        id: &SessionId,
-    ) -> Result<Option<SessionRecord>, StoreError> {
-        let row = sqlx::query(sql::LOAD)
-            .bind(id.as_str().to_owned())
-            .bind(self.file.now().as_millis())
-            .fetch_optional(connection)
-            .await?;
-        row.as_ref().map(record_of).transpose()
-    }
 }
 
 #[async_trait]
@@ -107,7 +94,7 @@ impl SessionRepository for SqliteSessions {
         self.file
             .in_time(async {
                 let mut connection = self.file.reader().await?;
-                self.load_from(&mut connection, id).await
+                load(&mut connection, id, self.file.now()).await
             })
             .await
     }
@@ -122,20 +109,22 @@ impl SessionRepository for SqliteSessions {
         let step = step.max(Duration::from_millis(1));
         self.file
             .in_time(async {
-                let mut connection = self.file.writer().await?;
+                let mut transaction = self.file.begin().await?;
+                // With the lock in hand: one that expired during the wait for it must not come back.
                 let now = self.file.now();
-                // All rows: a statement that is not run to its end would hide that its commit failed.
-                let rows = sqlx::query(sql::TOUCH)
+                let touched = sqlx::query(sql::TOUCH)
                     .bind(id.as_str().to_owned())
                     .bind(now.as_millis())
                     .bind(now.plus(idle).as_millis())
                     .bind(i64::try_from(step.as_millis()).unwrap_or(i64::MAX))
-                    .fetch_all(&mut *connection)
+                    .fetch_optional(&mut *transaction)
                     .await?;
-                match rows.first() {
-                    Some(row) => record_of(row).map(Some),
-                    None => self.load_from(&mut connection, id).await,
-                }
+                let record = match touched {
+                    Some(row) => Some(record_of(&row)?),
+                    None => load(&mut transaction, id, now).await?,
+                };
+                transaction.commit().await?;
+                Ok(record)
             })
             .await
     }
@@ -144,13 +133,14 @@ impl SessionRepository for SqliteSessions {
         let state = state_text(state)?;
         self.file
             .in_time(async {
-                let mut connection = self.file.writer().await?;
+                let mut transaction = self.file.begin().await?;
                 let updated = sqlx::query(sql::UPDATE)
                     .bind(id.as_str().to_owned())
                     .bind(self.file.now().as_millis())
                     .bind(state)
-                    .execute(&mut *connection)
+                    .execute(&mut *transaction)
                     .await?;
+                transaction.commit().await?;
                 Ok(updated.rows_affected() > 0)
             })
             .await
@@ -313,6 +303,19 @@ impl SessionRepository for SqliteSessions {
             })
             .await
     }
+}
+
+async fn load(
+    connection: &mut SqliteConnection,
+    id: &SessionId,
+    now: Timestamp,
+) -> Result<Option<SessionRecord>, StoreError> {
+    let row = sqlx::query(sql::LOAD)
+        .bind(id.as_str().to_owned())
+        .bind(now.as_millis())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(record_of).transpose()
 }
 
 /// The live sessions of a user, oldest first: their place in the order of starts, and their role.
