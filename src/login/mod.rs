@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     error::{Cause, StoreError},
     guard::{Checked, Decision, Entities, Entity, GuardPolicy, LimitRepository},
-    sessions::{EndReason, SessionId, Sessions, StartSession, Started},
+    sessions::{SessionId, Sessions, StartSession, Started},
     telemetry::instruments::{LoginAttempt, LoginMetrics, Outcome},
 };
 
@@ -292,10 +292,7 @@ impl LoginService {
         let admission = async move {
             let result = this.admit_now(admission).await;
             if let Err(Ok(logged_in)) = answer.send(result) {
-                let id = logged_in.session.record.id;
-                if let Err(error) = this.parts.sessions.end(id, EndReason::Revoked).await {
-                    tracing::warn!(error = %error, "a session that nobody waited for is left to expire");
-                }
+                this.parts.sessions.abandon(logged_in.session.record.id);
             }
         };
         self.parts.runtime.spawn(admission.in_current_span());
@@ -324,7 +321,14 @@ impl LoginService {
                 replaces,
             })
             .await?;
-        let user = self.recheck(&account.user, &session).await?;
+        let user = match self.recheck(&account.user).await {
+            Ok(user) => user,
+            Err(error) => {
+                // Nobody gets its key: it would be counted until it is idle.
+                parts.sessions.abandon(session.record.id);
+                return Err(error);
+            }
+        };
         if let Some(password) = outdated {
             self.rehash(&account, password).await;
         }
@@ -332,7 +336,7 @@ impl LoginService {
     }
 
     /// The account may have changed since it was read, and the change have reached only the sessions of before.
-    async fn recheck(&self, read: &User, session: &Started) -> Result<User, LoginError> {
+    async fn recheck(&self, read: &User) -> Result<User, LoginError> {
         let parts = &self.parts;
         let now = parts.accounts.find(read.id).await?;
         let unchanged = now
@@ -343,13 +347,7 @@ impl LoginService {
         }
         match now {
             Some(now) if !now.user.disabled => Ok(now.user),
-            _ => {
-                parts
-                    .sessions
-                    .end(session.record.id.clone(), EndReason::Revoked)
-                    .await?;
-                Err(LoginError::AccountDisabled)
-            }
+            _ => Err(LoginError::AccountDisabled),
         }
     }
 

@@ -44,6 +44,16 @@ impl From<&Config> for SessionPolicy {
 /// A refresh is written at most this often, or every twentieth of the idle timeout where that is shorter.
 const LONGEST_STEP: Duration = Duration::from_mins(1);
 
+/// When a session that nobody holds is tried to be ended: over half a minute, which outlasts a restart of a store.
+const ABANDON_PAUSES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
+
 impl SessionPolicy {
     /// How far the idle expiry must move to be worth a write.
     #[must_use]
@@ -166,9 +176,33 @@ impl Sessions {
             user_agent: user_agent.take(NewSession::USER_AGENT_MAX_CHARS).collect(),
             state: SessionState::new(),
         };
-        let (record, evicted) = repository.create(session, policy.max_per_user).await?;
-        self.record(&evicted);
-        Ok(Started { key, record })
+        match repository.create(session, policy.max_per_user).await {
+            Ok((record, evicted)) => {
+                self.record(&evicted);
+                Ok(Started { key, record })
+            }
+            Err(error) => {
+                // A store that did not answer in time may still have done it.
+                self.abandon(key.id());
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends a session that nobody holds the key of (`revoked`), in the background: at once if the store answers, else
+    /// after growing pauses. Where all tries fail it is left to expire.
+    pub fn abandon(&self, id: SessionId) {
+        let this = self.clone();
+        let task = async move {
+            for pause in ABANDON_PAUSES {
+                tokio::time::sleep(pause).await;
+                if this.end(id.clone(), EndReason::Revoked).await.is_ok() {
+                    return;
+                }
+            }
+            tracing::warn!(session.id = %id, "a session that nobody holds is left to expire");
+        };
+        self.inner.runtime.spawn(task.in_current_span());
     }
 
     /// The live session of this key, if there is one; using it moves its idle expiry.

@@ -11,6 +11,7 @@ use skriptoteket::{
     },
     error::StoreError,
     login::{Caller, LoginError},
+    sessions::EndReason,
     telemetry::instruments::FAILURE_REASONS,
 };
 use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -218,7 +219,10 @@ async fn a_client_that_goes_away_is_counted_as_cancelled() {
 #[tokio::test]
 async fn a_panic_inside_the_attempt_is_counted_as_our_own_fault() {
     let house = House::with(CHEAP, |mut parts| {
-        parts.accounts = Arc::new(Panicking);
+        parts.accounts = Faulty::new(parts.accounts, |operation| {
+            assert_ne!(operation, "find_by_username", "planted");
+            Ok(())
+        });
         parts
     })
     .await;
@@ -231,6 +235,39 @@ async fn a_panic_inside_the_attempt_is_counted_as_our_own_fault() {
     assert!(attempt.await.unwrap_err().is_panic());
     assert_eq!(house.failures("internal_error"), 1);
     assert_eq!(house.logins("failure"), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_got_the_key_of_does_not_stay() {
+    let house = House::with(CHEAP, |mut parts| {
+        // The store goes away between the start of the session and the last look at the account.
+        parts.accounts = Faulty::new(parts.accounts, |operation| match operation {
+            "find" => Err(StoreError::timed_out()),
+            _ => Ok(()),
+        });
+        parts
+    })
+    .await;
+    house.user("ada", Role::User).await;
+    let error = house.try_login("ada", PASSWORD).await.unwrap_err();
+    assert!(matches!(error, LoginError::Store(_)), "{error:?}");
+    assert_eq!(house.failures("store_unavailable"), 1);
+    let ended = async {
+        while house.census.take().await.unwrap().sessions != [0; 4] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .unwrap();
+    let totals = house.census.take().await.unwrap().totals;
+    assert_eq!(
+        (
+            totals.started[0],
+            totals.ended[0][EndReason::Revoked.index()]
+        ),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -313,51 +350,79 @@ async fn write_lock(path: &std::path::Path) -> SqliteConnection {
     connection
 }
 
-/// Accounts with a bug.
+/// What happens before an operation, by its name.
+type Plant = fn(&'static str) -> Result<(), StoreError>;
+
+/// Real accounts with a planted fault.
 #[derive(Debug)]
-struct Panicking;
+struct Faulty {
+    real: Arc<dyn AccountRepository>,
+    plant: Plant,
+}
+
+impl Faulty {
+    fn new(real: Arc<dyn AccountRepository>, plant: Plant) -> Arc<Self> {
+        Arc::new(Self { real, plant })
+    }
+}
 
 #[async_trait]
-impl AccountRepository for Panicking {
-    async fn add(&self, _: NewAccount) -> Result<User, StoreError> {
-        unreachable!()
+impl AccountRepository for Faulty {
+    async fn add(&self, account: NewAccount) -> Result<User, StoreError> {
+        (self.plant)("add")?;
+        self.real.add(account).await
     }
-    async fn find_by_username(&self, _: &Username) -> Result<Option<Account>, StoreError> {
-        panic!("planted")
+    async fn find_by_username(&self, name: &Username) -> Result<Option<Account>, StoreError> {
+        (self.plant)("find_by_username")?;
+        self.real.find_by_username(name).await
     }
-    async fn find(&self, _: UserId) -> Result<Option<Account>, StoreError> {
-        unreachable!()
+    async fn find(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        (self.plant)("find")?;
+        self.real.find(id).await
     }
-    async fn list(&self, _: Option<UserId>, _: u32) -> Result<Vec<User>, StoreError> {
-        unreachable!()
+    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+        (self.plant)("list")?;
+        self.real.list(after, limit).await
     }
     async fn is_empty(&self) -> Result<bool, StoreError> {
-        unreachable!()
+        (self.plant)("is_empty")?;
+        self.real.is_empty().await
     }
-    async fn change(&self, _: UserId, _: AccountChange) -> Result<Option<User>, AccountError> {
-        unreachable!()
+    async fn change(
+        &self,
+        id: UserId,
+        change: AccountChange,
+    ) -> Result<Option<User>, AccountError> {
+        (self.plant)("change")?;
+        self.real.change(id, change).await
     }
     async fn replace_password(
         &self,
-        _: UserId,
-        _: &SecretString,
-        _: &SecretString,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
     ) -> Result<bool, StoreError> {
-        unreachable!()
+        (self.plant)("replace_password")?;
+        self.real.replace_password(id, old, new).await
     }
-    async fn set_password(&self, _: UserId, _: &SecretString) -> Result<bool, StoreError> {
-        unreachable!()
+    async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
+        (self.plant)("set_password")?;
+        self.real.set_password(id, hash).await
     }
-    async fn delete(&self, _: UserId) -> Result<bool, AccountError> {
-        unreachable!()
+    async fn delete(&self, id: UserId) -> Result<bool, AccountError> {
+        (self.plant)("delete")?;
+        self.real.delete(id).await
     }
-    async fn unsettled(&self, _: u32) -> Result<Vec<User>, StoreError> {
-        unreachable!()
+    async fn unsettled(&self, limit: u32) -> Result<Vec<User>, StoreError> {
+        (self.plant)("unsettled")?;
+        self.real.unsettled(limit).await
     }
-    async fn settle(&self, _: UserId, _: i64) -> Result<bool, StoreError> {
-        unreachable!()
+    async fn settle(&self, id: UserId, version: i64) -> Result<bool, StoreError> {
+        (self.plant)("settle")?;
+        self.real.settle(id, version).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
-        unreachable!()
+        (self.plant)("ping")?;
+        self.real.ping().await
     }
 }

@@ -57,7 +57,10 @@ impl Everything {
             self.presence.session_ended(reason, lasted);
         }
         for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
-            let request = self.http.request_started(RequestLabels::new(method, true));
+            let request = self
+                .http
+                .clone()
+                .request_started(RequestLabels::new(method, true));
             request.finish(route, 200);
         }
         for error_type in [None, Some("unavailable")] {

@@ -57,9 +57,11 @@ impl RequestLabels {
 /// Requests in flight, by method and scheme.
 type InFlight = [[AtomicI64; SCHEMES.len()]; METHODS.len()];
 
-/// Records HTTP requests by the semantic conventions for HTTP servers.
+/// Records HTTP requests by the semantic conventions for HTTP servers. Cheap to clone.
 #[derive(Clone)]
-pub struct HttpMetrics {
+pub struct HttpMetrics(Arc<HttpInstruments>);
+
+struct HttpInstruments {
     duration: Histogram<f64>,
     in_flight: Arc<InFlight>,
     clock: Arc<dyn Clock>,
@@ -85,20 +87,22 @@ impl HttpMetrics {
             .with_description("How long HTTP requests took")
             .with_boundaries(REQUEST_BOUNDS.to_vec())
             .build();
-        Self {
+        Self(Arc::new(HttpInstruments {
             duration,
             in_flight,
             clock,
-        }
+        }))
     }
 
     /// Begins a request. Until the timer is dropped the request is in flight.
-    pub fn request_started(&self, labels: RequestLabels) -> RequestTimer {
-        self.in_flight[labels.method][labels.scheme].fetch_add(1, Ordering::Relaxed);
+    ///
+    /// Takes a clone of its own: counters of references that all workers share are most of what a request costs here.
+    pub fn request_started(self, labels: RequestLabels) -> RequestTimer {
+        self.0.in_flight[labels.method][labels.scheme].fetch_add(1, Ordering::Relaxed);
         RequestTimer {
-            metrics: self.clone(),
+            started: self.0.clock.monotonic(),
+            metrics: self,
             labels,
-            started: self.clock.monotonic(),
         }
     }
 }
@@ -135,27 +139,25 @@ pub struct RequestTimer {
 impl RequestTimer {
     /// Records the duration. `route` is the matched pattern, `None` where nothing matched.
     pub fn finish(self, route: Option<&'static str>, status: u16) {
-        let took = self.metrics.clock.monotonic().saturating_sub(self.started);
-        let method = KeyValue::new("http.request.method", METHODS[self.labels.method]);
+        let HttpInstruments {
+            duration, clock, ..
+        } = &*self.metrics.0;
+        let seconds = clock.monotonic().saturating_sub(self.started).as_secs_f64();
+        let method = KeyValue::new("http.request.method", self.labels.method());
         let scheme = KeyValue::new("url.scheme", SCHEMES[self.labels.scheme]);
         let status = KeyValue::new("http.response.status_code", i64::from(status));
-        let seconds = took.as_secs_f64();
         if let Some(route) = route {
             let route = KeyValue::new("http.route", route);
-            self.metrics
-                .duration
-                .record(seconds, &[method, route, status, scheme]);
+            duration.record(seconds, &[method, route, status, scheme]);
         } else {
-            self.metrics
-                .duration
-                .record(seconds, &[method, status, scheme]);
+            duration.record(seconds, &[method, status, scheme]);
         }
     }
 }
 
 impl Drop for RequestTimer {
     fn drop(&mut self) {
-        self.metrics.in_flight[self.labels.method][self.labels.scheme]
+        self.metrics.0.in_flight[self.labels.method][self.labels.scheme]
             .fetch_sub(1, Ordering::Relaxed);
     }
 }
