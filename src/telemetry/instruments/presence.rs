@@ -45,6 +45,7 @@ pub struct Presence {
     state: Arc<RwLock<State>>,
     duration: Histogram<f64>,
     clock: Arc<dyn Clock>,
+    believed_for: Duration,
 }
 
 impl fmt::Debug for Presence {
@@ -56,9 +57,15 @@ impl fmt::Debug for Presence {
 impl Presence {
     /// Builds the histogram on `meter` and registers the observed instruments on each of `observed`.
     ///
-    /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0.
+    /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0. So they are once a snapshot is
+    /// older than `believed_for`: whatever keeps the census from being taken, a value is never shown frozen.
     #[must_use]
-    pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        meter: &Meter,
+        observed: &[Meter],
+        clock: Arc<dyn Clock>,
+        believed_for: Duration,
+    ) -> Self {
         let minute = 60.0;
         let hour = 60.0 * minute;
         let duration = meter
@@ -86,6 +93,7 @@ impl Presence {
             state: Arc::default(),
             duration,
             clock,
+            believed_for,
         };
         for meter in observed {
             presence.register(meter);
@@ -111,12 +119,9 @@ impl Presence {
     /// The snapshot, if the gauges show one now.
     #[must_use]
     pub fn current(&self) -> Option<Snapshot> {
-        self.read(|state| {
-            state
-                .last
-                .filter(|_| state.up)
-                .map(|(snapshot, _)| snapshot)
-        })
+        let now = self.clock.monotonic();
+        let (snapshot, taken_at) = self.read(|state| state.last.filter(|_| state.up))?;
+        (now.saturating_sub(taken_at) <= self.believed_for).then_some(snapshot)
     }
 
     /// Records the length of a session that has ended; `reason` is one of [`END_REASONS`].
@@ -233,7 +238,7 @@ impl Presence {
                 "1 while the session gauges can be believed, 0 while the store does not answer",
             )
             .with_callback(guarded(move |observer| {
-                observer.observe(this.read(|state| u64::from(state.up)), &[]);
+                observer.observe(u64::from(this.current().is_some()), &[]);
             }))
             .build();
         let this = self.clone();
