@@ -205,14 +205,15 @@ impl LoginService {
         if from.cross_site {
             return Err(LoginError::CrossSite);
         }
-        let account = self.find(&credentials.username).await?;
+        let name = credentials.username.parse::<Username>().ok();
+        let account = self.find(name.as_ref()).await?;
         let user_id = account.as_ref().map(|account| account.user.id);
         record.event.user_id = user_id;
         let charged = Charged {
             address: parts.entities.address(from.address),
             account: parts
                 .entities
-                .account(user_id, &credentials.username.to_lowercase()),
+                .account(user_id, budgeted(name.as_ref(), &credentials.username)),
         };
         self.charge(charged).await?;
         let hash = account
@@ -237,10 +238,10 @@ impl LoginService {
     }
 
     /// A name that cannot be a name belongs to nobody, like any other unknown one.
-    async fn find(&self, name: &str) -> Result<Option<Account>, LoginError> {
-        match name.parse::<Username>() {
-            Ok(name) => Ok(self.parts.accounts.find_by_username(&name).await?),
-            Err(_) => Ok(None),
+    async fn find(&self, name: Option<&Username>) -> Result<Option<Account>, LoginError> {
+        match name {
+            Some(name) => Ok(self.parts.accounts.find_by_username(name).await?),
+            None => Ok(None),
         }
     }
 
@@ -367,6 +368,12 @@ impl LoginService {
             tracing::warn!(error.type = error.error_type(), "an outdated password hash was not replaced");
         }
     }
+}
+
+/// The name that an attempt is charged to if it belongs to nobody: as it would be stored. An account has one budget under
+/// every way to write its name; a name that had one for each would thereby tell that it is none.
+fn budgeted<'a>(name: Option<&'a Username>, typed: &'a str) -> &'a str {
+    name.map_or(typed, Username::as_str)
 }
 
 /// What was charged for an attempt.
