@@ -8,4 +8,5 @@
 
 mod exits;
 mod house;
+mod interleaved;
 mod races;
