@@ -11,6 +11,8 @@ use argon2::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+use zxcvbn::feedback::Feedback;
 
 use crate::{config::Argon2Settings, telemetry::instruments::PasswordMetrics};
 
@@ -35,7 +37,9 @@ pub enum WeakPassword {
     Guessable(String),
 }
 
-/// Checks a new password; `related` are words that must not make it up, such as the user's name.
+/// Checks a new password; `related` are words, in lower case, that must not make it up, such as the user's name.
+///
+/// Takes milliseconds, whatever the password.
 ///
 /// # Errors
 ///
@@ -50,18 +54,42 @@ pub fn check_new(password: &SecretString, related: &[&str]) -> Result<(), WeakPa
     if chars > MAX_CHARS {
         return Err(WeakPassword::TooLong);
     }
-    let estimate = zxcvbn::zxcvbn(password, related);
-    if u8::from(estimate.score()) >= MIN_SCORE {
-        return Ok(());
+    let mut weakness = None;
+    for piece in pieces(password, related) {
+        let estimate = zxcvbn::zxcvbn(&piece, related);
+        if u8::from(estimate.score()) >= MIN_SCORE {
+            return Ok(());
+        }
+        weakness = weakness.or(estimate.feedback().and_then(Feedback::warning));
     }
-    let warning = estimate
-        .feedback()
-        .and_then(zxcvbn::feedback::Feedback::warning);
-    let why = warning.map_or_else(
+    let why = weakness.map_or_else(
         || String::from("add another word or two; uncommon words are better"),
         |warning| warning.to_string(),
     );
     Err(WeakPassword::Guessable(why))
+}
+
+/// How many characters are rated at once. A password is at least as hard to guess as any part of it.
+///
+/// zxcvbn takes up to a second for a hundred characters, and its arithmetic overflows from 28 turns on a keyboard.
+const PIECE_CHARS: usize = 24;
+
+/// The parts of a password that are rated.
+fn pieces(password: &str, related: &[&str]) -> Vec<Zeroizing<String>> {
+    let mut rest = Zeroizing::new(password.to_owned());
+    // A word that no piece can hold whole is not found in the pieces.
+    for word in related
+        .iter()
+        .filter(|word| word.chars().count() > PIECE_CHARS)
+    {
+        let lower = Zeroizing::new(rest.to_lowercase());
+        if lower.contains(*word) {
+            rest = Zeroizing::new(lower.replace(*word, ""));
+        }
+    }
+    let chars = Zeroizing::new(rest.chars().collect::<Vec<_>>());
+    let piece = |chars: &[char]| Zeroizing::new(chars.iter().collect());
+    chars.chunks(PIECE_CHARS).map(piece).collect()
 }
 
 /// The cost of a hash and how many may be made at once.
@@ -251,4 +279,53 @@ fn verify_with(
         (now.m_cost(), now.t_cost(), now.p_cost()) != (then.m_cost(), then.t_cost(), then.p_cost())
     });
     Ok(Verified { matches, outdated })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LONG_NAME: &str = "ada.byron-king.countess.of.lovelace@analytical.example";
+
+    fn check(password: &str) -> Result<(), WeakPassword> {
+        check_new(&password.into(), &["ada", LONG_NAME])
+    }
+
+    #[test]
+    fn a_long_password_is_rated_by_its_hardest_part() {
+        assert_eq!(check("tundra-lantern-quarry-41"), Ok(()));
+        let late = format!("{}tundra-lantern-quarry-41", "a".repeat(100));
+        assert_eq!(check(&late), Ok(()));
+        for weak in [
+            "a", "12", "qwerty", "password", "1q2w3e4r", "abcdefgh", "ada",
+        ] {
+            let long: String = weak.chars().cycle().take(MAX_CHARS).collect();
+            assert!(check(&long).is_err(), "{long}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_password_however_long_it_is() {
+        for padded in [
+            LONG_NAME.to_owned(),
+            LONG_NAME.to_uppercase(),
+            format!("12345{LONG_NAME}"),
+            format!("{LONG_NAME}{LONG_NAME}1"),
+        ] {
+            assert!(check(&padded).is_err(), "{padded}");
+        }
+    }
+
+    proptest! {
+        /// Turns on keyboards, repeats and substitutions are what its estimate has trouble with.
+        #[test]
+        fn no_password_makes_the_check_panic(
+            text in "([a-z0-9@$!|(\\[{<é🦀]{1,6}){1,3}",
+            walk in "(12|qaz|1q|zx|09){0,64}",
+        ) {
+            let _ = check(&format!("{walk}{text}"));
+        }
+    }
 }

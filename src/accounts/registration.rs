@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::{
-    AccountRepository, InvalidUsername, NewAccount, Role, User, Username,
+    Account, AccountRepository, InvalidUsername, NewAccount, Role, User, Username,
     password::{HashingError, Passwords, WeakPassword, check_new},
 };
 use crate::error::StoreError;
@@ -29,7 +29,7 @@ pub enum RegisterError {
     /// There is an account of this name.
     #[error("the user name is taken")]
     Taken,
-    /// There is no such account any more.
+    /// There is no such account any more, or it has another password.
     #[error("there is no such account")]
     Gone,
     /// All threads that hash passwords are busy and the queue is full.
@@ -106,6 +106,34 @@ impl Registrar {
         check_new(&password, &[user.username.as_str()])?;
         let hash = self.passwords.hash(password).await?;
         if self.accounts.set_password(user.id, &hash).await? {
+            Ok(())
+        } else {
+            Err(RegisterError::Gone)
+        }
+    }
+
+    /// Sets the password of an account if it still is the one of `account`: of two who know it, one changes it. Its
+    /// sessions go on: ending them is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]; the old password stays. [`RegisterError::Gone`] if it is no longer that one.
+    pub async fn replace_password(
+        &self,
+        account: &Account,
+        password: SecretString,
+    ) -> Result<(), RegisterError> {
+        let Account {
+            user,
+            password_hash,
+        } = account;
+        check_new(&password, &[user.username.as_str()])?;
+        let hash = self.passwords.hash(password).await?;
+        let replaced = self
+            .accounts
+            .replace_password(user.id, password_hash, &hash)
+            .await?;
+        if replaced {
             Ok(())
         } else {
             Err(RegisterError::Gone)

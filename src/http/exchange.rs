@@ -15,7 +15,7 @@ use std::{
 use super::extract::Perimeter;
 use crate::{
     error::StoreError,
-    sessions::{SessionKey, SessionRecord},
+    sessions::{SessionId, SessionKey, SessionRecord},
 };
 
 tokio::task_local! {
@@ -31,6 +31,8 @@ pub(crate) struct Exchange {
     pub(super) route: Cell<Option<&'static str>>,
     /// The live session of the cookie.
     pub(super) session: RefCell<Option<Rc<SessionRecord>>>,
+    /// The session that the cookie names, where the store did not say whether it is live.
+    pub(super) unchecked: RefCell<Option<SessionId>>,
     /// The key of a session that was started for this request and that its cookie is to carry.
     pub(super) issued: RefCell<Option<SessionKey>>,
     /// The session has been ended already: there is nothing left to delete.
@@ -56,6 +58,7 @@ impl Exchange {
             perimeter,
             route: Cell::new(None),
             session: RefCell::new(None),
+            unchecked: RefCell::new(None),
             issued: RefCell::new(None),
             ended: Cell::new(false),
             cookie: Cell::new(None),
@@ -76,5 +79,11 @@ impl Exchange {
     /// The live session of the request under way.
     pub(super) fn session() -> Option<Rc<SessionRecord>> {
         Self::current(|it| it.session.borrow().clone()).flatten()
+    }
+
+    /// The session that the client had before this request: live, or not known to be over.
+    pub(super) fn session_before() -> Option<SessionId> {
+        let live = Self::session().map(|session| session.id.clone());
+        live.or_else(|| Self::current(|it| it.unchecked.take()).flatten())
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn log_in(
         address: client.address,
         cross_site: client.cross_site,
         user_agent: client.user_agent,
-        session: Exchange::session().map(|before| before.id.clone()),
+        session: Exchange::session_before(),
     };
     let logged_in = api.login.login(credentials, caller).await?;
     let (user, started) = (logged_in.user, logged_in.session);

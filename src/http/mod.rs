@@ -57,11 +57,14 @@ use crate::{
     telemetry::instruments::HttpMetrics,
 };
 
+/// The pattern of the login.
+const LOG_IN: &str = "/api/login";
+
 /// THE route table: method, pattern, handler. Rows of one pattern stand together; what is asked most stands first,
 /// because the router goes through the patterns in this order.
 const ROUTES: &[Row] = &[
     row(Method::GET, "/api/session", || to(session::show)),
-    row(Method::POST, "/api/login", || to(login::log_in)),
+    row(Method::POST, LOG_IN, || to(login::log_in)),
     row(Method::POST, "/api/logout", || to(login::log_out)),
     row(Method::GET, "/api/sessions", || to(sessions::list)),
     row(Method::DELETE, "/api/sessions", || to(sessions::end_all)),

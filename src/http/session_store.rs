@@ -5,7 +5,7 @@
 //!
 //! | actix-session says | here |
 //! |---|---|
-//! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`] |
+//! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`]. A login goes on without |
 //! | `save` | hands out the key that the login left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
@@ -21,6 +21,7 @@ use actix_session::{
 use actix_web::cookie::{SameSite, time::Duration as CookieDuration};
 
 use super::{
+    LOG_IN,
     cookie::CookieSettings,
     exchange::{CookieFate, Exchange},
 };
@@ -109,6 +110,11 @@ fn id_of(key: &CookieValue) -> Option<SessionId> {
     Some(key.id())
 }
 
+/// Whether the request is a login. That needs no session, and is to be tried and counted also while the store is away.
+fn logs_in() -> bool {
+    Exchange::current(|exchange| exchange.route.get() == Some(LOG_IN)).unwrap_or(false)
+}
+
 impl SessionAdapter {
     /// Leaves the cookie that the client has as it is.
     fn keep_cookie(&self) {
@@ -126,8 +132,14 @@ impl SessionStore for SessionAdapter {
         let Some(id) = id_of(key) else {
             return Ok(None);
         };
-        let checked = self.sessions.check(&id).await;
-        let record = checked.map_err(|error| LoadError::Other(report(error).into()))?;
+        let record = match self.sessions.check(&id).await {
+            Ok(record) => record,
+            Err(_) if logs_in() => {
+                Exchange::current(|exchange| exchange.unchecked.replace(Some(id)));
+                return Ok(None);
+            }
+            Err(error) => return Err(LoadError::Other(report(error).into())),
+        };
         let Some(mut record) = record else {
             return Ok(None);
         };

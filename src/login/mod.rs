@@ -2,13 +2,20 @@
 //!
 //! [`LoginService::login`] wraps the attempt once and maps its result once, so every exit is counted exactly once, in
 //! the metrics and in the audit trail: `?`, the client going away, and a panic included.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | the attempt, up to the password check, and its record |
+//! | `admission` | what follows a right password |
+//! | `password_change` | changing one's own password |
 
+mod admission;
 mod password_change;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
 use uuid::Uuid;
 
@@ -21,11 +28,13 @@ use crate::{
     clock::Clock,
     error::{Cause, StoreError},
     guard::{Checked, Decision, Entities, Entity, GuardPolicy, LimitRepository},
-    sessions::{SessionId, Sessions, StartSession, Started},
+    sessions::{SessionId, Sessions, Started},
     telemetry::instruments::{LoginAttempt, LoginMetrics, Outcome},
 };
 
 pub use password_change::PasswordChangeError;
+
+use admission::Admission;
 
 /// What a person presents.
 #[derive(Clone, Debug)]
@@ -205,14 +214,15 @@ impl LoginService {
         if from.cross_site {
             return Err(LoginError::CrossSite);
         }
-        let account = self.find(&credentials.username).await?;
+        let name = credentials.username.parse::<Username>().ok();
+        let account = self.find(name.as_ref()).await?;
         let user_id = account.as_ref().map(|account| account.user.id);
         record.event.user_id = user_id;
         let charged = Charged {
             address: parts.entities.address(from.address),
             account: parts
                 .entities
-                .account(user_id, &credentials.username.to_lowercase()),
+                .account(user_id, budgeted(name.as_ref(), &credentials.username)),
         };
         self.charge(charged).await?;
         let hash = account
@@ -229,18 +239,21 @@ impl LoginService {
         }
         let admission = Admission {
             account,
-            outdated: verified.outdated.then_some(credentials.password),
+            password: credentials.password,
+            outdated: verified.outdated,
             charged,
-            start: (credentials.remember_me, from.user_agent, from.session),
+            remember_me: credentials.remember_me,
+            user_agent: from.user_agent,
+            replaces: from.session,
         };
         self.admit(admission).await
     }
 
     /// A name that cannot be a name belongs to nobody, like any other unknown one.
-    async fn find(&self, name: &str) -> Result<Option<Account>, LoginError> {
-        match name.parse::<Username>() {
-            Ok(name) => Ok(self.parts.accounts.find_by_username(&name).await?),
-            Err(_) => Ok(None),
+    async fn find(&self, name: Option<&Username>) -> Result<Option<Account>, LoginError> {
+        match name {
+            Some(name) => Ok(self.parts.accounts.find_by_username(name).await?),
+            None => Ok(None),
         }
     }
 
@@ -283,88 +296,12 @@ impl LoginService {
             .give_back(address, account, &self.parts.policy, checked)
             .await
     }
+}
 
-    /// All that follows a right password, on a task of its own: a client that goes away in the middle leaves no
-    /// charge standing and no session behind.
-    async fn admit(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
-        let (answer, result) = oneshot::channel();
-        let this = self.clone();
-        let admission = async move {
-            let result = this.admit_now(admission).await;
-            if let Err(Ok(logged_in)) = answer.send(result) {
-                this.parts.sessions.abandon(logged_in.session.record.id);
-            }
-        };
-        self.parts.runtime.spawn(admission.in_current_span());
-        match result.await {
-            Ok(result) => result,
-            Err(gone) => Err(LoginError::Internal(gone.into())),
-        }
-    }
-
-    async fn admit_now(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
-        let parts = &self.parts;
-        let Admission {
-            account,
-            outdated,
-            charged,
-            start,
-        } = admission;
-        self.give_back(charged, Checked::Right).await?;
-        let (remember_me, user_agent, replaces) = start;
-        let session = parts
-            .sessions
-            .start(StartSession {
-                user: account.user.clone(),
-                remember_me,
-                user_agent,
-                replaces,
-            })
-            .await?;
-        let user = match self.recheck(&account.user).await {
-            Ok(user) => user,
-            Err(error) => {
-                // Nobody gets its key: it would be counted until it is idle.
-                parts.sessions.abandon(session.record.id);
-                return Err(error);
-            }
-        };
-        if let Some(password) = outdated {
-            self.rehash(&account, password).await;
-        }
-        Ok(LoggedIn { user, session })
-    }
-
-    /// The account may have changed since it was read, and the change have reached only the sessions of before.
-    async fn recheck(&self, read: &User) -> Result<User, LoginError> {
-        let parts = &self.parts;
-        let now = parts.accounts.find(read.id).await?;
-        let unchanged = now
-            .as_ref()
-            .is_some_and(|now| now.user.version == read.version);
-        if !unchanged {
-            parts.sessions.settle(read.id).await?;
-        }
-        match now {
-            Some(now) if !now.user.disabled => Ok(now.user),
-            _ => Err(LoginError::AccountDisabled),
-        }
-    }
-
-    /// Brings an old hash up to the parameters in force. A login does not fail over it: the next one tries again.
-    async fn rehash(&self, account: &Account, password: SecretString) {
-        let parts = &self.parts;
-        let Ok(hash) = parts.passwords.hash(password).await else {
-            return;
-        };
-        let stored = parts
-            .accounts
-            .replace_password(account.user.id, &account.password_hash, &hash)
-            .await;
-        if let Err(error) = stored {
-            tracing::warn!(error.type = error.error_type(), "an outdated password hash was not replaced");
-        }
-    }
+/// The name that an attempt is charged to if it belongs to nobody: as it would be stored. An account has one budget under
+/// every way to write its name; a name that had one for each would thereby tell that it is none.
+fn budgeted<'a>(name: Option<&'a Username>, typed: &'a str) -> &'a str {
+    name.map_or(typed, Username::as_str)
 }
 
 /// What was charged for an attempt.
@@ -372,14 +309,6 @@ impl LoginService {
 struct Charged {
     address: Entity,
     account: Entity,
-}
-
-/// An attempt with a right password.
-struct Admission {
-    account: Account,
-    outdated: Option<SecretString>,
-    charged: Charged,
-    start: (bool, String, Option<SessionId>),
 }
 
 const fn outcome_of(result: &Result<LoggedIn, LoginError>) -> Outcome {

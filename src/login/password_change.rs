@@ -3,22 +3,24 @@
 use std::{net::IpAddr, time::Duration};
 
 use secrecy::SecretString;
+use tracing::Instrument;
 
 use super::{Charged, LoginError, LoginService};
 use crate::{
     accounts::{
+        Account,
         password::WeakPassword,
         registration::{RegisterError, Registrar},
     },
     error::{Cause, StoreError},
     guard::Checked,
-    sessions::SessionRecord,
+    sessions::{SessionId, SessionRecord},
 };
 
 /// Why a password was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordChangeError {
-    /// The current password is wrong.
+    /// The current password is wrong, or is no longer the current one.
     #[error("the current password is wrong")]
     WrongPassword,
     /// The new password would be guessed.
@@ -101,18 +103,33 @@ impl LoginService {
         };
         self.charge(charged).await?;
         let verified = self
-            .verify(charged, current, Some(account.password_hash))
+            .verify(charged, current, Some(account.password_hash.clone()))
             .await?;
         if !verified.matches {
             return Err(PasswordChangeError::WrongPassword);
         }
+        let (this, keep) = (self.clone(), session.id.clone());
+        let change = async move { this.replace_password(&account, charged, new, keep).await };
+        // On a task of its own: a client that goes away in the middle cannot part the new password from the end of the
+        // sessions that were started with the old one.
+        let task = parts.runtime.spawn(change.in_current_span());
+        task.await
+            .map_err(|gone| PasswordChangeError::Internal(gone.into()))?
+    }
+
+    async fn replace_password(
+        &self,
+        account: &Account,
+        charged: Charged,
+        new: SecretString,
+        keep: SessionId,
+    ) -> Result<(), PasswordChangeError> {
+        let parts = &self.parts;
         self.give_back(charged, Checked::Right).await?;
         let registrar = Registrar::new(parts.accounts.clone(), parts.passwords.clone());
-        registrar.set_password(&account.user, new).await?;
-        parts
-            .sessions
-            .end_user(account.user.id, Some(session.id.clone()))
-            .await?;
+        registrar.replace_password(account, new).await?;
+        let sessions = &parts.sessions;
+        sessions.end_user(account.user.id, Some(keep)).await?;
         Ok(())
     }
 }

@@ -46,6 +46,10 @@ async fn while_the_store_is_away_all_is_503_and_the_cookie_stays() {
     host.browser().get("/api/session").await.expect_status(401);
     let stranger = host.browser().post("/api/login", &login).await;
     stranger.expect_status(503);
+    // A login counts, whatever cookie it brings.
+    let reason = [("reason", "store_unavailable")];
+    let counted = host.metrics.counter("skriptoteket.login_failures", &reason);
+    assert_eq!(counted, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,6 +112,25 @@ async fn an_account_is_locked_after_its_budget_and_free_again_after_the_lock() {
 }
 
 #[tokio::test]
+async fn a_name_has_one_budget_however_it_is_written_and_whether_it_exists_or_not() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    for [plain, capital, wide] in [["ada", "ADA", "ａｄａ"], ["eve", "EVE", "ｅｖｅ"]] {
+        for name in [plain, capital, wide, plain, wide] {
+            let error = house.try_login(name, "wrong").await.unwrap_err();
+            assert!(matches!(error, LoginError::InvalidCredentials), "{name}");
+        }
+        for name in [plain, capital, wide] {
+            let error = house.try_login(name, "wrong").await.unwrap_err();
+            assert!(
+                matches!(error, LoginError::AccountLocked { .. }),
+                "{name} gets more guesses than {plain}: {error:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_out_cannot_lock_accounts() {
     let house = House::new().await;
     house.user("ada", Role::User).await;

@@ -4,4 +4,5 @@
 
 mod exits;
 mod house;
+mod interleaved;
 mod races;
