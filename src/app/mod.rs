@@ -96,7 +96,7 @@ impl Application {
             None => data_dir.cookie_key()?,
         };
 
-        let presence = Presence::new(&meter, &observed, Arc::clone(&clock), believed_for(config));
+        let presence = Presence::new(&meter, &observed, Arc::clone(&clock));
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
         let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
@@ -298,11 +298,6 @@ async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> a
         tracing::info!("the first superuser was made from bootstrap_password");
     }
     Ok(())
-}
-
-/// One count may be late by the store's timeout, and one may fall out.
-fn believed_for(config: &Config) -> Duration {
-    2 * (config.census_interval + config.store_timeout)
 }
 
 fn guard_policy(config: &Config) -> GuardPolicy {

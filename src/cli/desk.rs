@@ -1,6 +1,6 @@
 //! What commands on accounts and sessions work with: the same stores, rules and services as the server's.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::runtime::Handle;
@@ -37,8 +37,7 @@ impl Desk {
         let stores = store::open(&config, Arc::clone(&clock), None).await?;
         // The server counts what happens to its sessions from its stores; a command has nobody to tell.
         let telemetry = Telemetry::disabled();
-        // Nothing reads it: whoever counts is the server.
-        let presence = Presence::new(&telemetry.meter(), &[], Arc::clone(&clock), Duration::MAX);
+        let presence = Presence::new(&telemetry.meter(), &[], Arc::clone(&clock));
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.accounts),

@@ -81,7 +81,7 @@ impl House {
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
         let (telemetry, metrics) = Telemetry::in_memory();
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
-        let presence = Presence::new(&meter, &observed, time.clone(), Duration::from_secs(11));
+        let presence = Presence::new(&meter, &observed, time.clone());
         let login_metrics = LoginMetrics::new(&meter, time.clone());
         let passwords = Passwords::new(&hashing, PasswordMetrics::new(&meter)).unwrap();
         let census = CensusTaker::new(

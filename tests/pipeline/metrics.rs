@@ -41,7 +41,7 @@ impl Everything {
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            presence: Presence::new(&meter, &observed, Arc::clone(&clock), Duration::MAX),
+            presence: Presence::new(&meter, &observed, Arc::clone(&clock)),
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
         }

@@ -45,7 +45,6 @@ pub struct Presence {
     state: Arc<RwLock<State>>,
     duration: Histogram<f64>,
     clock: Arc<dyn Clock>,
-    believed_for: Duration,
 }
 
 impl fmt::Debug for Presence {
@@ -57,15 +56,9 @@ impl fmt::Debug for Presence {
 impl Presence {
     /// Builds the histogram on `meter` and registers the observed instruments on each of `observed`.
     ///
-    /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0. So they are once a snapshot is
-    /// older than `believed_for`: whatever keeps the census from being taken, a value is never shown frozen.
+    /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0.
     #[must_use]
-    pub fn new(
-        meter: &Meter,
-        observed: &[Meter],
-        clock: Arc<dyn Clock>,
-        believed_for: Duration,
-    ) -> Self {
+    pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
         let minute = 60.0;
         let hour = 60.0 * minute;
         let duration = meter
@@ -93,7 +86,6 @@ impl Presence {
             state: Arc::default(),
             duration,
             clock,
-            believed_for,
         };
         for meter in observed {
             presence.register(meter);
@@ -119,9 +111,12 @@ impl Presence {
     /// The snapshot, if the gauges show one now.
     #[must_use]
     pub fn current(&self) -> Option<Snapshot> {
-        let now = self.clock.monotonic();
-        let (snapshot, taken_at) = self.read(|state| state.last.filter(|_| state.up))?;
-        (now.saturating_sub(taken_at) <= self.believed_for).then_some(snapshot)
+        self.read(|state| {
+            state
+                .last
+                .filter(|_| state.up)
+                .map(|(snapshot, _)| snapshot)
+        })
     }
 
     /// Records the length of a session that has ended; `reason` is one of [`END_REASONS`].
@@ -238,7 +233,7 @@ impl Presence {
                 "1 while the session gauges can be believed, 0 while the store does not answer",
             )
             .with_callback(guarded(move |observer| {
-                observer.observe(u64::from(this.current().is_some()), &[]);
+                observer.observe(this.read(|state| u64::from(state.up)), &[]);
             }))
             .build();
         let this = self.clone();

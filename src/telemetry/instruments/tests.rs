@@ -8,9 +8,6 @@ use crate::{
     telemetry::{Telemetry, exposition::Exposition},
 };
 
-/// How old a count may be.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
-
 /// Every struct of instruments that the crate has, on one telemetry.
 struct Everything {
     login: LoginMetrics,
@@ -27,7 +24,7 @@ impl Everything {
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            presence: Presence::new(&meter, &observed, Arc::clone(&clock), BELIEVED_FOR),
+            presence: Presence::new(&meter, &observed, Arc::clone(&clock)),
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
         }
@@ -247,27 +244,4 @@ fn a_panic_in_a_callback_silences_only_its_own_series() {
         let page = page_of(&telemetry);
         assert_eq!(page.value("skriptoteket_active_sessions", &[]), Some(4.0));
     }
-}
-
-#[test]
-fn a_count_that_nobody_renews_is_not_shown_frozen() {
-    let (telemetry, collected) = Telemetry::in_memory();
-    let clock = Arc::new(ManualClock::default());
-    let presence = Presence::new(
-        &telemetry.meter(),
-        &telemetry.observed_meters(),
-        clock.clone(),
-        BELIEVED_FOR,
-    );
-    presence.publish(Snapshot::default(), clock.monotonic());
-    clock.advance(BELIEVED_FOR);
-    let up = || collected.gauge("skriptoteket.session_census_up", &[]);
-    let sessions = || collected.gauge("skriptoteket.active_sessions", &[]);
-    assert_eq!((up(), sessions()), (Some(1.0), Some(0.0)));
-    clock.advance(Duration::from_millis(1));
-    assert_eq!((up(), sessions()), (Some(0.0), None));
-    let age = collected.gauge("skriptoteket.session_census_age", &[]);
-    assert_eq!(age, Some(10.001));
-    presence.publish(Snapshot::default(), clock.monotonic());
-    assert_eq!((up(), sessions()), (Some(1.0), Some(0.0)));
 }
