@@ -41,8 +41,9 @@ use crate::{
     },
 };
 
-/// How long what is under way may take after the listeners were closed.
-const AUDIT_FLUSH: Duration = Duration::from_millis(300);
+/// How long the store may take with each of its last tasks, after the listeners were closed: the end of the audit trail,
+/// the last count, the end of the file. It is not the store timeout, which may be longer than a stop.
+const LAST_WRITES: Duration = Duration::from_millis(300);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -232,11 +233,19 @@ impl Application {
             task.abort();
         }
         // The last login's event is in the queue by now, and the queue closes with the last worker.
-        if tokio::time::timeout(AUDIT_FLUSH, audit).await.is_err() {
+        if tokio::time::timeout(LAST_WRITES, audit).await.is_err() {
             tracing::warn!("the audit trail was not written to its end");
         }
-        let _ = census.take().await;
-        stores.close().await;
+        // Without an answer the gauges are what they were.
+        let _ = tokio::time::timeout(LAST_WRITES, census.take()).await;
+        if tokio::time::timeout(LAST_WRITES, stores.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the store is still busy; its write-ahead log is read at the next start"
+            );
+        }
         result
     }
 }
