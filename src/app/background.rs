@@ -110,7 +110,7 @@ impl Housekeeping {
         loop {
             ticks.tick().await;
             if let Err(error) = self.tidy().await {
-                tracing::warn!(error.type = error.error_type(), error = %error, "housekeeping failed; it is tried again");
+                tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; it is tried again");
             }
         }
     }

@@ -299,7 +299,9 @@ impl SessionRepository for SqliteSessions {
             .in_time(async {
                 let mut connection = self.file.reader().await?;
                 sqlx::query(sql::PING).execute(&mut *connection).await?;
-                Ok(())
+                // A file that can be read and not be written takes no login.
+                self.file.begin().await?.rollback().await?;
+                self.file.is_in_its_place().await
             })
             .await
     }
