@@ -106,6 +106,9 @@ async fn a_file_that_was_removed_or_replaced_is_an_outage() {
         for answer in [stores.accounts.ping().await, stores.sessions.ping().await] {
             assert!(matches!(answer, Err(StoreError::Unavailable(_))));
         }
+        // What is counted there nobody will find again.
+        let census = stores.sessions.census().await;
+        assert!(matches!(census, Err(StoreError::Unavailable(_))));
     };
     fs::rename(&path, &aside).unwrap();
     is_out().await;

@@ -289,6 +289,7 @@ impl SessionRepository for SqliteSessions {
                     .bind(self.file.now().as_millis())
                     .fetch_all(&mut *connection)
                     .await?;
+                self.file.is_in_its_place().await?;
                 census_of(&rows)
             })
             .await
