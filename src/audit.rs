@@ -94,7 +94,7 @@ impl AuditTrail {
         (trail, writer)
     }
 
-    /// Queues an event. Never waits and never fails: what finds the queue full is counted as dropped and logged.
+    /// Queues an event. Never waits and never fails: what finds the queue full is counted as dropped.
     pub fn record(&self, event: AuditEvent) {
         if self.queue.try_send(event).is_err() {
             self.metrics.audit_events_dropped(1);
@@ -115,26 +115,32 @@ impl AuditWriter {
     }
 
     async fn write(&self, batch: &[AuditEvent]) {
-        for attempt in 0..RETRIES {
-            match self.repository.append(batch).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(
-                        error.type = error.error_type(), events = batch.len(),
-                        "the audit trail could not be written; trying again"
-                    );
-                }
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.repository.append(batch).await {
+            if !matches!(error, StoreError::Unavailable(_)) {
+                // The store answers and does not want them: it will not tomorrow.
+                tracing::error!(
+                    error.type = error.error_type(), events = batch.len(),
+                    "audit events are lost: the store does not take them"
+                );
+                self.metrics.audit_events_dropped(batch.len() as u64);
+                return;
             }
-            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+            if pause == FIRST_PAUSE {
+                tracing::warn!(
+                    error.type = error.error_type(), events = batch.len(),
+                    "the audit trail could not be written; it is tried until the store answers"
+                );
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
-        tracing::error!(
-            events = batch.len(),
-            "audit events are lost: the store did not take them"
-        );
-        self.metrics.audit_events_dropped(batch.len() as u64);
+        if pause > FIRST_PAUSE {
+            tracing::info!("the audit trail is written again");
+        }
     }
 }
 
-/// How often a batch is tried, and the first pause between: 0.1 s, doubling, 12.7 s in all.
-const RETRIES: u32 = 7;
+/// The pauses between tries of one batch: they double up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);

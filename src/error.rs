@@ -1,6 +1,7 @@
 //! What a store may answer instead of a result.
 
 use std::error::Error;
+use std::fmt::Write;
 
 /// The cause inside a [`StoreError`], kept whole for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -30,6 +31,24 @@ impl StoreError {
             Self::Conflict => "conflict",
             Self::Corrupt(_) => "corrupt",
         }
+    }
+
+    /// This error and its causes, in one line, for operators. Only of what no request asked for: a cause may repeat
+    /// what it was given.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            // Some errors have the text of their cause in their own.
+            let said = cause.to_string();
+            if !text.ends_with(&said) {
+                // Writing into a text does not fail.
+                let _ = write!(text, ": {said}");
+            }
+            next = cause.source();
+        }
+        text
     }
 
     /// The store gave no answer within its limit.

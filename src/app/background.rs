@@ -110,7 +110,7 @@ impl Housekeeping {
         loop {
             ticks.tick().await;
             if let Err(error) = self.tidy().await {
-                tracing::warn!(error.type = error.error_type(), error = %error, "housekeeping failed; it is tried again");
+                tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; it is tried again");
             }
         }
     }
@@ -122,5 +122,35 @@ impl Housekeeping {
         while self.audit.prune(before, BATCH).await? > 0 {}
         while self.limits.prune(BATCH).await? > 0 {}
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_told_of_and_comes_back() {
+        let starts = Arc::new(AtomicU32::new(0));
+        let (failed, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (counted, again) = (Arc::clone(&starts), Arc::clone(&back));
+        let task = move || {
+            let (counted, again) = (Arc::clone(&counted), Arc::clone(&again));
+            async move {
+                assert!(counted.fetch_add(1, Ordering::SeqCst) > 0, "the first time");
+                again.notify_one();
+                std::future::pending::<()>().await;
+            }
+        };
+        let on_failure = Arc::clone(&failed);
+        let running = keep_running("test", task, move || on_failure.notify_one());
+        failed.notified().await;
+        back.notified().await;
+        assert_eq!(starts.load(Ordering::SeqCst), 2);
+        running.abort();
     }
 }

@@ -41,8 +41,10 @@ use crate::{
     },
 };
 
-/// How long what is under way may take after the listeners were closed.
-const AUDIT_FLUSH: Duration = Duration::from_millis(300);
+/// How long the store may take, after the listeners were closed, with the end of the audit trail and the last count, and
+/// then with the end of the file. It is not the store timeout, which may be longer than a stop.
+const LAST_TASKS: Duration = Duration::from_millis(300);
+const CLOSE: Duration = Duration::from_millis(150);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -231,12 +233,20 @@ impl Application {
         for task in tasks {
             task.abort();
         }
-        // The last login's event is in the queue by now, and the queue closes with the last worker.
-        if tokio::time::timeout(AUDIT_FLUSH, audit).await.is_err() {
+        // The last login's event is in the queue by now, and the queue closes with the last worker. Without an answer to
+        // the last count the gauges are what they were.
+        let (written, _) = tokio::join!(
+            tokio::time::timeout(LAST_TASKS, audit),
+            tokio::time::timeout(LAST_TASKS, census.take()),
+        );
+        if written.is_err() {
             tracing::warn!("the audit trail was not written to its end");
         }
-        let _ = census.take().await;
-        stores.close().await;
+        if tokio::time::timeout(CLOSE, stores.close()).await.is_err() {
+            tracing::warn!(
+                "the store is still busy; its write-ahead log is read at the next start"
+            );
+        }
         result
     }
 }

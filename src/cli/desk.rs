@@ -30,9 +30,20 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Opens the stores that the configuration names.
+    /// Opens the stores that the configuration names. They must be there: in a `data_dir` that was mistyped every
+    /// answer would be wrong.
     pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
+        store::find(&config)?;
+        Self::over(config).await
+    }
+
+    /// The same, and makes them where there are none.
+    pub(super) async fn open_or_make(source: &Source) -> anyhow::Result<Self> {
+        Self::over(source.load()?).await
+    }
+
+    async fn over(config: Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let stores = store::open(&config, Arc::clone(&clock), None).await?;
         // The server counts what happens to its sessions from its stores; a command has nobody to tell.

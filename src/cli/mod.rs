@@ -261,8 +261,23 @@ fn complain(error: &anyhow::Error) -> u8 {
         }
         return MISUSED;
     }
-    let _ = writeln!(stderr, "error: {error:#}");
+    let _ = writeln!(stderr, "error: {}", in_one_line(error));
     FAILED
+}
+
+/// An error and its causes. Some errors have the text of their cause in their own; it is not repeated.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let said = cause.to_string();
+        if text.is_empty() {
+            text = said;
+        } else if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -293,6 +308,17 @@ mod tests {
             }
         }
         check(&Arguments::command());
+    }
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let error = anyhow::anyhow!("the disk is full")
+            .context("the file: the disk is full")
+            .context("the database cannot be opened");
+        assert_eq!(
+            in_one_line(&error),
+            "the database cannot be opened: the file: the disk is full"
+        );
     }
 
     #[test]

@@ -35,9 +35,13 @@ pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
 
 async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     // Heard from here on, so that a stop during the start is a stop as well.
-    let stop = stop_signal().context("signals cannot be received")?;
+    let mut stop = Box::pin(stop_signal().context("signals cannot be received")?);
     let clock = Arc::new(SystemClock::default());
-    let application = Application::build(config, telemetry, clock).await?;
+    let application = tokio::select! {
+        built = Application::build(config, telemetry, clock) => built?,
+        // A store that makes the start wait does not make the stop wait.
+        () = &mut stop => return Ok(()),
+    };
     tracing::info!(
         listen = %application.address(),
         management = %application.management_address(),

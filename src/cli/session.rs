@@ -54,6 +54,7 @@ Examples:
 #[group(required = true, multiple = false)]
 pub(super) struct Revoke {
     /// The session with this id
+    #[arg(value_parser = session_id)]
     id: Option<SessionId>,
     /// All sessions of this user
     #[arg(long, value_name = "NAME")]
@@ -61,6 +62,11 @@ pub(super) struct Revoke {
     /// Every session there is
     #[arg(long)]
     all: bool,
+}
+
+fn session_id(text: &str) -> Result<SessionId, &'static str> {
+    let expected = "expected an id as `skriptoteket session list` shows it";
+    text.parse().map_err(|_| expected)
 }
 
 pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {

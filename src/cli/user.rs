@@ -116,7 +116,10 @@ pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
 }
 
 pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {
-    let desk = Desk::open(source).await?;
+    let desk = match command {
+        UserCommand::Add { .. } => Desk::open_or_make(source).await?,
+        _ => Desk::open(source).await?,
+    };
     let result = obey(command, &desk).await;
     desk.stores.close().await;
     result

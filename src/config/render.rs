@@ -30,8 +30,10 @@ pub(super) fn effective(settings: &[Effective], otel: &OtelSettings) -> String {
     ] {
         let _ = writeln!(text, "# {signal}: {}", exported(target.as_ref()));
     }
-    let millis = otel.metric_export_interval.as_millis();
-    let _ = writeln!(text, "# metrics are exported every {millis} ms");
+    if otel.metrics.is_some() {
+        let millis = otel.metric_export_interval.as_millis();
+        let _ = writeln!(text, "# metrics are exported every {millis} ms");
+    }
     let page = if otel.prometheus { "shown" } else { "empty" };
     let _ = writeln!(text, "# /metrics: {page}");
     if otel.disabled {

@@ -138,7 +138,7 @@ async fn ready(management: Data<Management>) -> HttpResponse {
 fn fault(store: &str, answer: Result<Result<(), StoreError>, impl Display>) -> Option<String> {
     match answer {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("{store}: {}", error.error_type())),
+        Ok(Err(error)) => Some(format!("{store}: {}", error.in_full())),
         Err(_) => Some(format!("{store}: no answer in time")),
     }
 }

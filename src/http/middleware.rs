@@ -30,7 +30,7 @@ use super::{
 };
 use crate::telemetry::{
     instruments::{HttpMetrics, RequestLabels},
-    tracing::remote_parent,
+    tracing::{remote_parent, rename},
 };
 
 /// Headers of every answer. It is data, never a page: nothing in it may be run, framed, guessed at or kept.
@@ -167,7 +167,6 @@ fn labels(request: &ServiceRequest) -> RequestLabels {
 fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
     let span = tracing::debug_span!(
         "http request",
-        otel.name = Empty,
         otel.kind = "server",
         otel.status_code = Empty,
         http.request.method = labels.method(),
@@ -192,9 +191,9 @@ fn describe(span: &Span, labels: RequestLabels, route: Option<&'static str>, sta
     let method = labels.method();
     if let Some(route) = route {
         span.record("http.route", route);
-        span.record("otel.name", format!("{method} {route}"));
+        rename(span, format!("{method} {route}"));
     } else {
-        span.record("otel.name", method);
+        rename(span, method);
     }
 }
 

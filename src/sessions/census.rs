@@ -84,13 +84,16 @@ impl CensusTaker {
 
     /// Counts every `interval`, and soon after the bell, for ever.
     pub async fn run(&self, interval: Duration) {
+        // One count may be late and the next one slow; with both past, nobody is counting.
+        self.presence
+            .believe_for(2 * interval + 2 * self.timeout + LEAST_PAUSE);
         let mut answered = true;
         loop {
             let result = self.take().await;
             match (&result, answered) {
                 (Err(error), true) => {
                     tracing::warn!(
-                        error.type = error.error_type(), error = %error,
+                        error.type = error.error_type(), error = error.in_full(),
                         "the session store does not answer; the session gauges are absent until it does"
                     );
                 }

@@ -98,7 +98,7 @@ impl Reaper {
             let result = self.tick().await;
             if let (Err(error), true) = (&result, answered) {
                 tracing::warn!(
-                    error.type = error.error_type(), error = %error,
+                    error.type = error.error_type(), error = error.in_full(),
                     "not all expired sessions were ended, or not all account changes brought to sessions; trying again"
                 );
             }

@@ -33,6 +33,12 @@ use crate::{
 /// Why a store could not be opened. The text says what is wrong, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// There is no file, and none was to be made.
+    #[error("there is no database {}; name the one of your service in `data_dir`, or start with `skriptoteket user add`", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The directory of the file is missing and cannot be made.
     #[error("the data directory {} cannot be made; name one in `data_dir` that this user may write to", .path.display())]
     Directory {
@@ -131,6 +137,19 @@ impl Stores {
     pub async fn close(&self) {
         self.file.close().await;
     }
+}
+
+/// Says whether the store that `config` names is there already. [`open`] would make it.
+///
+/// # Errors
+///
+/// [`OpenError::Missing`] if it is not.
+pub fn find(config: &Config) -> Result<(), OpenError> {
+    let Database::Sqlite { path } = &config.database;
+    if path.exists() {
+        return Ok(());
+    }
+    Err(OpenError::Missing { path: path.clone() })
 }
 
 /// Opens the store that `config` names; makes it where there is none.

@@ -19,7 +19,8 @@ const QUIET: Duration = Duration::from_mins(1);
 ///
 /// With the Collector away every export of every reader fails, and the SDK logs two lines for each. All failing exports
 /// are one kind, and of the two lines the one that tells the cause is left. What is recorded after the shutdown is no
-/// complaint at all: log lines are written to the end.
+/// complaint at all: log lines are written to the end. Nor is a shutdown that takes longer: whoever waited for it says
+/// so.
 pub(super) struct Complaints {
     clock: Arc<dyn Clock>,
     last: Mutex<BTreeMap<&'static str, Duration>>,
@@ -39,7 +40,10 @@ impl Complaints {
             return true;
         }
         let name = metadata.name();
-        if name.starts_with("Export.Failed.") || name.ends_with(".AfterShutdown") {
+        let said_elsewhere = name.starts_with("Export.Failed.")
+            || name.ends_with(".AfterShutdown")
+            || name.ends_with(".Shutdown.Timeout");
+        if said_elsewhere {
             return false;
         }
         self.is_due(if name.ends_with(".ExportError") {

@@ -6,7 +6,7 @@
 //! | log records | OTLP, where there is a target for logs | by the log filter, without the exporters' own |
 //! | spans | OTLP, where there is a target for traces | `debug` and above, without the exporters' own |
 
-use std::{io::IsTerminal, sync::Arc};
+use std::{borrow::Cow, io::IsTerminal, sync::Arc};
 
 use opentelemetry::{
     Context,
@@ -122,6 +122,14 @@ pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
         // It fails where spans are not exported; then there is nothing to join.
         let _ = span.set_parent(parent);
     }
+}
+
+/// Gives a span another name while it runs. Where spans are not exported it does nothing.
+///
+/// Recording the field `otel.name` would not do it: tracing-opentelemetry 0.34 forgets a name that comes after the span
+/// was entered for the first time.
+pub fn rename(span: &Span, name: impl Into<Cow<'static, str>>) {
+    span.context().span().update_name(name.into());
 }
 
 /// The one header of the W3C trace context that is read.

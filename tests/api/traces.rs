@@ -126,13 +126,11 @@ async fn a_span_tells_method_pattern_and_status_and_nothing_of_the_client() {
     ]);
     let nowhere = nowhere.unwrap();
     assert_eq!(nowhere.get("http.route"), None);
-    assert_eq!(nowhere["otel.name"], "_OTHER");
     let not_found = has(&[
         ("http.route", "/api/sessions/{id}"),
         ("http.response.status_code", "404"),
     ]);
     let not_found = not_found.unwrap();
-    assert_eq!(not_found["otel.name"], "DELETE /api/sessions/{id}");
     assert_eq!(not_found["otel.kind"], "server");
     assert_eq!(not_found.get("otel.status_code"), None);
     let panicked = has(&[

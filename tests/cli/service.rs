@@ -10,6 +10,8 @@ use std::{
 };
 
 use serde_json::Value;
+use skriptoteket::clock::{Clock, SystemClock};
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::house::{House, PASSWORD, names_in};
 
@@ -204,6 +206,77 @@ fn a_service_that_does_not_answer_is_not_healthy() {
     let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0");
     let complaint = house.refused(&["healthcheck"], 1);
     assert!(complaint.contains("port 0"), "{complaint}");
+}
+
+#[test]
+fn where_no_database_is_none_is_made_but_by_adding_a_user() {
+    let house = House::new();
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "disable", "ada"],
+        &["session", "list"],
+        &["session", "revoke", "--all"],
+        &["audit", "list"],
+    ] {
+        let complaint = house.refused(arguments, 1);
+        assert!(
+            complaint.starts_with("error: there is no database skriptoteket-data/skriptoteket.db"),
+            "{complaint}"
+        );
+        assert!(names_in(&house.path("")).is_empty());
+    }
+    house.add("ada", "superuser");
+    house.done(&["user", "list"]);
+}
+
+/// Holds the write lock of the house's database for as long as it lives.
+async fn lock(house: &House) -> SqliteConnection {
+    let options =
+        SqliteConnectOptions::new().filename(house.path("skriptoteket-data/skriptoteket.db"));
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    connection.execute("BEGIN IMMEDIATE").await.unwrap();
+    connection
+}
+
+/// Longer than a stop may take. The houses' store timeout is longer still.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_store_that_is_locked_does_not_hold_up_a_stop_during_the_start() {
+    let house = house();
+    house.add("ada", "superuser");
+    let _lock = lock(&house).await;
+    let mut child = house.start(&["serve"]);
+    // It has bound its ports and taken its directory, and waits for the lock.
+    let locked = house.path("skriptoteket-data/server.lock");
+    while !locked.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let clock = SystemClock::default();
+    let kill = format!("kill -s TERM {}", child.id());
+    let sent = Command::new("sh").args(["-c", &kill]).status();
+    assert!(sent.unwrap().success());
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(clock.monotonic() < STOP_LIMIT, "{:?}", clock.monotonic());
+}
+
+#[tokio::test]
+async fn a_store_that_is_locked_does_not_hold_up_a_stop() {
+    let house = house();
+    house.add("ada", "superuser");
+    let serving = Serving::start(&house);
+    let _lock = lock(&house).await;
+    // An attempt whose audit event cannot be written.
+    let url = format!("http://{}/api/login", serving.public);
+    let body = serde_json::json!({"username": "ada", "password": "wrong-guess"});
+    let request = reqwest_client().post(url).json(&body).send();
+    let attempt = tokio::time::timeout(Duration::from_millis(200), request).await;
+    assert!(attempt.is_err(), "the attempt waits for the store");
+    let clock = SystemClock::default();
+    let (code, log) = serving.stop("TERM");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(clock.monotonic() < STOP_LIMIT, "{:?}", clock.monotonic());
 }
 
 #[test]

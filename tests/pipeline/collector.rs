@@ -80,14 +80,11 @@ impl Collector {
     /// All three signals to this Collector, and a `/metrics` page.
     pub(crate) fn settings(&self, protocol: OtlpProtocol) -> OtelSettings {
         let target = |path: &str| {
-            let url = match protocol {
-                OtlpProtocol::Grpc => format!("http://{}", self.ports.grpc),
-                OtlpProtocol::HttpProtobuf => format!("http://{}{path}", self.ports.http),
-            };
-            Some(OtlpTarget {
-                protocol,
-                endpoint: Url::parse(&url).unwrap(),
-            })
+            let mut endpoint = Url::parse(&self.endpoint(protocol)).unwrap();
+            if protocol == OtlpProtocol::HttpProtobuf {
+                endpoint.set_path(path);
+            }
+            Some(OtlpTarget { protocol, endpoint })
         };
         OtelSettings {
             disabled: false,
@@ -97,6 +94,14 @@ impl Collector {
             prometheus: true,
             // Tests flush.
             metric_export_interval: Duration::from_hours(1),
+        }
+    }
+
+    /// Where this Collector hears all signals of a protocol, as `OTEL_EXPORTER_OTLP_ENDPOINT` names it.
+    pub(crate) fn endpoint(&self, protocol: OtlpProtocol) -> String {
+        match protocol {
+            OtlpProtocol::Grpc => format!("http://{}", self.ports.grpc),
+            OtlpProtocol::HttpProtobuf => format!("http://{}", self.ports.http),
         }
     }
 

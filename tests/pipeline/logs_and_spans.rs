@@ -85,7 +85,7 @@ fn one_request(runtime: &Runtime, telemetry: &Telemetry, user: UserId) {
         user_id: Some(user),
         address: Some(ADDRESS),
     });
-    // It says at once that the store is away; then it would try again for some seconds.
+    // It says at once that the store is away; then it would try again until it is back.
     let tries = async { tokio::time::timeout(Duration::from_millis(50), writer.run()).await };
     assert!(runtime.block_on(tries).is_err());
     request.finish(Some("/api/login"), 401);

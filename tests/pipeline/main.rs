@@ -10,6 +10,7 @@
 mod collector;
 mod logs_and_spans;
 mod metrics;
+mod service;
 
 use std::time::Duration;
 

@@ -87,7 +87,7 @@ fn own_page(telemetry: &Telemetry) -> Exposition {
 }
 
 /// The Collector's page without what the Collector adds: who sent it.
-fn page_of(collector: &Collector) -> Exposition {
+pub(crate) fn page_of(collector: &Collector) -> Exposition {
     let mut page = collector.page();
     page.types.remove("target_info");
     page.samples.retain(|sample| sample.name != "target_info");
@@ -100,11 +100,11 @@ fn page_of(collector: &Collector) -> Exposition {
     page
 }
 
-type Series = (String, BTreeMap<String, String>);
+pub(crate) type Series = (String, BTreeMap<String, String>);
 
 /// The series of a page and their values as text. Bounds are made equal where the two sides only write them
 /// differently.
-fn series(page: &Exposition) -> BTreeMap<Series, String> {
+pub(crate) fn series(page: &Exposition) -> BTreeMap<Series, String> {
     let mut series = BTreeMap::new();
     for sample in &page.samples {
         let mut labels = sample.labels.clone();

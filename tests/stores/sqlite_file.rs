@@ -93,6 +93,46 @@ async fn the_configuration_names_the_file() {
     assert!(path.exists());
 }
 
+#[tokio::test]
+async fn a_file_that_was_removed_or_replaced_is_an_outage() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, aside) = (
+        directory.path().join("store.db"),
+        directory.path().join("aside.db"),
+    );
+    let stores = open(&path, seconds(30)).await.unwrap();
+    stores.sessions.ping().await.unwrap();
+    let is_out = async || {
+        for answer in [stores.accounts.ping().await, stores.sessions.ping().await] {
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))));
+        }
+        // What is counted there nobody will find again.
+        let census = stores.sessions.census().await;
+        assert!(matches!(census, Err(StoreError::Unavailable(_))));
+    };
+    fs::rename(&path, &aside).unwrap();
+    is_out().await;
+    fs::rename(&aside, &path).unwrap();
+    stores.accounts.ping().await.unwrap();
+    stores.sessions.ping().await.unwrap();
+    fs::rename(&path, &aside).unwrap();
+    fs::copy(&aside, &path).unwrap();
+    is_out().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_an_outage() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let stores = open(&path, Duration::from_millis(200)).await.unwrap();
+    let mut other = raw(&path).await;
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let answer = stores.sessions.ping().await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))));
+    held.rollback().await.unwrap();
+    stores.sessions.ping().await.unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }

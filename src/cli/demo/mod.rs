@@ -230,7 +230,7 @@ fn origin(text: &str) -> Result<Url, String> {
 
 /// A time such as `500ms`, `20s`, `5m` or `1h`.
 fn span(text: &str) -> Result<Duration, String> {
-    let expected = || String::from("expected a number and a unit: 500ms, 20s, 5m, 1h");
+    let expected = || String::from("expected a number of 1 or more and a unit: 500ms, 20s, 5m, 1h");
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .ok_or_else(expected)?;

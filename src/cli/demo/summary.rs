@@ -5,7 +5,9 @@ mod tests;
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED,
+};
 
 use super::{
     ledger::{Counts, LoginAnswer},
@@ -80,10 +82,17 @@ impl fmt::Display for Summary {
         let mut table = Table::new();
         table
             .load_style(UTF8_FULL_CONDENSED)
+            // On a narrow terminal words are broken, not numbers.
+            .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(["", "done", "/metrics", "same?"]);
         for row in &self.rows {
             let same = if row.same { "yes" } else { "NO" };
             table.add_row([row.what, row.known.as_str(), row.said.as_str(), same]);
+        }
+        for column in 1..=3 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         for column in 1..=2 {
             if let Some(column) = table.column_mut(column) {

@@ -73,6 +73,13 @@ fn what_is_in_force_is_toml_with_every_setting_and_its_source() {
     );
     assert_eq!(line("workers").split(" # ").nth(1), Some("default"));
     assert_eq!(line("# metrics:"), "# metrics: not exported");
+    assert!(!shown.contains("metrics are exported every"), "{shown}");
+    let environment = env([("OTEL_METRICS_EXPORTER", "otlp")]);
+    let shown = show(None, &environment).unwrap();
+    assert!(
+        shown.contains("# metrics are exported every 60000 ms"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -235,7 +235,8 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.is_empty().await.map(drop)
+        self.is_empty().await?;
+        self.file.is_in_its_place().await
     }
 }
 

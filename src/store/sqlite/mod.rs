@@ -26,7 +26,7 @@ use std::{
     fs::{DirBuilder, OpenOptions},
     future::Future,
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -77,7 +77,13 @@ pub(super) struct SqliteFile {
     readers: SqlitePool,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+    path: Arc<Path>,
+    /// Which file was at `path` when it was opened.
+    identity: Identity,
 }
+
+/// Device and inode.
+type Identity = (u64, u64);
 
 impl SqliteFile {
     /// Opens the file, makes it if it is missing, and brings its tables up to date.
@@ -105,11 +111,17 @@ impl SqliteFile {
             .map_err(|error| error::migration(path, error))?;
         let options = options.pragma("query_only", "ON");
         let readers = connect(path, *timeout, READERS, &options).await?;
+        let identity = identity(path).map_err(|source| OpenError::File {
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self {
             writer,
             readers,
             timeout: *timeout,
             clock,
+            path: path.as_path().into(),
+            identity,
         })
     }
 
@@ -126,6 +138,24 @@ impl SqliteFile {
         };
         if tokio::time::timeout(self.timeout, closing).await.is_err() {
             tracing::warn!("the embedded store is still busy; its write-ahead log stays");
+        }
+    }
+
+    /// Fails if the file was removed or another one put in its place. SQLite would not notice, and go on in a file that
+    /// is gone when this process ends.
+    async fn is_in_its_place(&self) -> Result<(), StoreError> {
+        let path = Arc::clone(&self.path);
+        // On a disk that hangs this would hold up a worker.
+        let found = tokio::task::spawn_blocking(move || identity(&path)).await;
+        let found = found.map_err(|error| StoreError::Unavailable(error.into()))?;
+        match found {
+            Ok(identity) if identity == self.identity => Ok(()),
+            Ok(_) => Err(StoreError::Unavailable(
+                "another file was put in the place of the database; start the service again".into(),
+            )),
+            Err(error) => Err(StoreError::Unavailable(
+                format!("the database file cannot be found in its place: {error}").into(),
+            )),
         }
     }
 
@@ -191,6 +221,11 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
             source,
         }),
     }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = path.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 async fn connect(

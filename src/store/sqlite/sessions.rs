@@ -289,6 +289,7 @@ impl SessionRepository for SqliteSessions {
                     .bind(self.file.now().as_millis())
                     .fetch_all(&mut *connection)
                     .await?;
+                self.file.is_in_its_place().await?;
                 census_of(&rows)
             })
             .await
@@ -299,7 +300,9 @@ impl SessionRepository for SqliteSessions {
             .in_time(async {
                 let mut connection = self.file.reader().await?;
                 sqlx::query(sql::PING).execute(&mut *connection).await?;
-                Ok(())
+                // A file that can be read and not be written takes no login.
+                self.file.begin().await?.rollback().await?;
+                self.file.is_in_its_place().await
             })
             .await
     }

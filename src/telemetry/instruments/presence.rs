@@ -37,6 +37,8 @@ struct State {
     last: Option<(Snapshot, Duration)>,
     /// False while the store does not answer.
     up: bool,
+    /// A count that is older is believed no more, whoever should have withdrawn it. None: for ever.
+    believed_for: Option<Duration>,
 }
 
 /// Holds the snapshot and the instruments that read it.
@@ -96,10 +98,15 @@ impl Presence {
     /// Replaces the snapshot. `taken_at` is the monotonic time at which the count was asked for.
     pub fn publish(&self, snapshot: Snapshot, taken_at: Duration) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        *state = State {
-            last: Some((snapshot, taken_at)),
-            up: true,
-        };
+        state.last = Some((snapshot, taken_at));
+        state.up = true;
+    }
+
+    /// Takes the gauges away by itself once the last count is older than `limit`: whoever counts may have been stopped
+    /// or be stuck, and then cannot withdraw.
+    pub fn believe_for(&self, limit: Duration) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.believed_for = Some(limit);
     }
 
     /// Takes the gauges away until the next [`Presence::publish`]: a frozen or zero value would be a lie.
@@ -112,10 +119,10 @@ impl Presence {
     #[must_use]
     pub fn current(&self) -> Option<Snapshot> {
         self.read(|state| {
-            state
-                .last
-                .filter(|_| state.up)
-                .map(|(snapshot, _)| snapshot)
+            let (snapshot, taken_at) = state.last.filter(|_| state.up)?;
+            let age = self.clock.monotonic().saturating_sub(taken_at);
+            let fresh = state.believed_for.is_none_or(|limit| age <= limit);
+            fresh.then_some(snapshot)
         })
     }
 
@@ -233,7 +240,7 @@ impl Presence {
                 "1 while the session gauges can be believed, 0 while the store does not answer",
             )
             .with_callback(guarded(move |observer| {
-                observer.observe(this.read(|state| u64::from(state.up)), &[]);
+                observer.observe(u64::from(this.current().is_some()), &[]);
             }))
             .build();
         let this = self.clone();

@@ -192,6 +192,33 @@ fn totals_stay_while_the_store_does_not_answer() {
 }
 
 #[test]
+fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
+    let (telemetry, collected) = Telemetry::in_memory();
+    let clock = Arc::new(ManualClock::default());
+    let presence = Presence::new(
+        &telemetry.meter(),
+        &telemetry.observed_meters(),
+        Arc::<ManualClock>::clone(&clock),
+    );
+    let seconds = Duration::from_secs;
+    presence.believe_for(seconds(10));
+    presence.publish(three_users(), Duration::ZERO);
+    let shown = || {
+        (
+            collected.gauge("skriptoteket.active_sessions", &[]),
+            collected.gauge("skriptoteket.session_census_up", &[]),
+        )
+    };
+    clock.advance(seconds(10));
+    assert_eq!(shown().1, Some(1.0));
+    assert!(shown().0.is_some());
+    clock.advance(seconds(1));
+    assert_eq!(shown(), (None, Some(0.0)));
+    presence.publish(three_users(), seconds(11));
+    assert_eq!(shown().1, Some(1.0));
+}
+
+#[test]
 fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;

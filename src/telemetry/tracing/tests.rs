@@ -180,6 +180,7 @@ fn failing_exports_say_so_once_a_minute() {
                 clock.advance(Duration::from_secs(6));
             }
         }
+        tracing::error!(name: "BatchSpanProcessor.Shutdown.Timeout", target: "opentelemetry_sdk", "late");
         tracing::warn!(name: "BatchLogProcessor.Emit.AfterShutdown", target: "opentelemetry_sdk", "over");
     });
     assert_eq!(heard.lines.len(), 2, "{:?}", heard.lines);

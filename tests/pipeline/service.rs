@@ -1,0 +1,290 @@
+//! The real program: what it sends is what it did, and nobody can be told from it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+use skriptoteket::{
+    clock::{Clock, SystemClock},
+    config::OtlpProtocol,
+    telemetry::exposition::Exposition,
+};
+use tempfile::TempDir;
+
+use crate::{
+    PROTOCOLS,
+    collector::{Collector, eventually},
+    metrics::{Series, page_of, series},
+};
+
+const NAME: &str = "astrid.lindqvist";
+const PASSWORD: &str = "tundra-lantern-quarry-41";
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
+/// What a client says that must not be told.
+const WORDS: [&str; 9] = [
+    NAME,
+    PASSWORD,
+    "nobody-we-know",
+    "wrong-guess",
+    "198.51.100.77",
+    "hidden-agent",
+    "hidden-path",
+    "hidden-state",
+    "hidden-cookie",
+];
+
+/// How long a stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// A running `skriptoteket serve` that sends everything to a Collector; killed if the test fails.
+struct Service {
+    child: Child,
+    directory: TempDir,
+    public: String,
+    management: String,
+}
+
+impl Service {
+    fn start(collector: &Collector, protocol: OtlpProtocol) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let written = match protocol {
+            OtlpProtocol::Grpc => "grpc",
+            OtlpProtocol::HttpProtobuf => "http/protobuf",
+        };
+        let child = Command::new(env!("CARGO_BIN_EXE_skriptoteket"))
+            .arg("serve")
+            .current_dir(directory.path())
+            .env_clear()
+            .env("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
+            .env("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
+            .env("SKRIPTOTEKET_BOOTSTRAP_USERNAME", NAME)
+            .env("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD)
+            // What is tested here is not the cost of Argon2.
+            .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
+            .env("SKRIPTOTEKET_ARGON2_ITERATIONS", "1")
+            .env("SKRIPTOTEKET_LOG", "debug")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint(protocol))
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", written)
+            // So that the metrics leave with the stop and not before.
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let (public, management) = (String::new(), String::new());
+        let mut service = Self {
+            child,
+            directory,
+            public,
+            management,
+        };
+        let ready = eventually("the service is ready", || {
+            let log = service.log();
+            let lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            lines
+                .into_iter()
+                .find(|line: &Value| line["message"] == "the service is ready")
+        });
+        let address = |name: &str| ready[name].as_str().unwrap().to_owned();
+        service.public = address("listen");
+        service.management = address("management");
+        service
+    }
+
+    fn log(&self) -> String {
+        let path: PathBuf = self.directory.path().join("log");
+        fs::read_to_string(path).unwrap()
+    }
+
+    /// Sends a request that says everything it can.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        cookie: &str,
+        body: Option<Value>,
+    ) -> Response {
+        let request = Client::new()
+            .request(method, format!("http://{}{path}", self.public))
+            .header("traceparent", format!("00-{TRACE}-{CALLER}-01"))
+            .header("tracestate", "vendor=hidden-state")
+            .header("user-agent", "hidden-agent")
+            .header("x-forwarded-for", "198.51.100.77")
+            .header("cookie", cookie);
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        request.send().await.unwrap()
+    }
+
+    async fn log_in(&self, name: &str, password: &str) -> Response {
+        let body = json!({"username": name, "password": password});
+        self.send(Method::POST, "/api/login", "", Some(body)).await
+    }
+
+    /// The service's own page, once all is counted that this test did.
+    async fn settled_page(&self) -> Exposition {
+        let clock = SystemClock::default();
+        loop {
+            let url = format!("http://{}/metrics", self.management);
+            let answer = Client::new().get(url).send().await.unwrap();
+            let page = Exposition::parse(&answer.text().await.unwrap()).unwrap();
+            let sessions = page.value("skriptoteket_active_sessions", &[]);
+            let written = page.samples.iter().any(|it| {
+                it.name == "skriptoteket_store_operation_duration_seconds_count"
+                    && it.labels["operation"] == "append"
+            });
+            if sessions == Some(1.0) && written {
+                return page;
+            }
+            assert!(clock.monotonic() < Duration::from_secs(20), "{page:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends it as a service manager does.
+    fn stop(&mut self) {
+        let clock = SystemClock::default();
+        let kill = format!("kill -s TERM {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.unwrap().success());
+        let status = eventually("the service ends", || self.child.try_wait().unwrap());
+        assert!(status.success(), "{status}: {}", self.log());
+        assert!(clock.monotonic() < STOP_LIMIT, "{:?}", clock.monotonic());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // After `stop` there is nothing left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A span as the Collector writes it down.
+#[derive(Debug, Default)]
+struct Span {
+    trace: String,
+    parent: String,
+    id: String,
+    name: String,
+}
+
+fn spans(output: &str) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for line in output.lines() {
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
+        let value = value.trim().to_owned();
+        if line.starts_with("    Trace ID") {
+            spans.push(Span {
+                trace: value,
+                ..Span::default()
+            });
+        } else if let Some(span) = spans.last_mut() {
+            match key.trim_end() {
+                "    Parent ID" => span.parent = value,
+                "    ID" => span.id = value,
+                "    Name" => span.name = value,
+                _ => {}
+            }
+        }
+    }
+    spans
+}
+
+/// What goes on by itself between the page and the stop.
+fn without_time(mut all: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
+    for ((name, _), value) in &mut all {
+        if name.contains("store_operation") || name.contains("census_age") {
+            value.clear();
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_did_is_what_the_collector_has_and_it_names_nobody() {
+    // Where another test of this process was first, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    for protocol in PROTOCOLS {
+        let collector = Collector::start();
+        let mut service = Service::start(&collector, protocol);
+
+        let answer = service.log_in(NAME, PASSWORD).await;
+        assert_eq!(answer.status(), 200);
+        let set = answer.headers()["set-cookie"].to_str().unwrap();
+        let cookie = set.split(';').next().unwrap().to_owned();
+        let secret = cookie.split_once('=').unwrap().1.to_owned();
+        let login: Value = answer.json().await.unwrap();
+        let user = login["user"]["id"].as_str().unwrap().to_owned();
+        for (name, password) in [(NAME, "wrong-guess"), ("nobody-we-know", "wrong-guess")] {
+            assert_eq!(service.log_in(name, password).await.status(), 401);
+        }
+        let (get, junk) = (Method::GET, "skriptoteket=hidden-cookie");
+        for (path, cookie, expected) in [
+            ("/api/session", cookie.as_str(), 200),
+            ("/api/sessions", &cookie, 200),
+            ("/api/session", junk, 401),
+            ("/hidden-path?hidden-path=hidden-path", &cookie, 404),
+        ] {
+            let answer = service.send(get.clone(), path, cookie, None).await;
+            assert_eq!(answer.status(), expected, "{path}");
+        }
+        let broken = Some(json!([NAME]));
+        let answer = service.send(Method::POST, "/api/login", "", broken).await;
+        assert!(answer.status().is_client_error());
+
+        let own = without_time(series(&service.settled_page().await));
+        service.stop();
+        let collected = without_time(series(&page_of(&collector)));
+        assert_eq!(collected, own, "{protocol:?}");
+
+        let told = eventually("the last record arrives", || {
+            let output = collector.output();
+            output.contains("the service has stopped").then_some(output)
+        });
+        let spans: Vec<Span> = spans(&told)
+            .into_iter()
+            .filter(|it| it.trace == TRACE)
+            .collect();
+        let named =
+            |name: &str| -> Vec<&Span> { spans.iter().filter(|it| it.name == name).collect() };
+        let requests = named("POST /api/login");
+        // Of the four, one was no login.
+        assert_eq!(requests.len(), 4, "{spans:?}");
+        assert!(requests.iter().all(|it| it.parent == CALLER));
+        let logins = named("login");
+        assert_eq!(logins.len(), 3, "{spans:?}");
+        for login in &logins {
+            assert!(requests.iter().any(|it| it.id == login.parent), "{spans:?}");
+        }
+        for name in ["password check", "store operation"] {
+            let within = |span: &&&Span| logins.iter().any(|it| it.id == span.parent);
+            let found = named(name).iter().filter(within).count();
+            assert!(found >= logins.len(), "{name}: {spans:?}");
+        }
+
+        let told = format!("{told}\n{:?}\n{}", collector.page(), service.log());
+        let words = WORDS.into_iter().chain([secret.as_str(), user.as_str()]);
+        for word in words {
+            let at = told.find(word).map(|at| &told[at.saturating_sub(200)..at]);
+            assert_eq!(at, None, "{protocol:?}: {word} is told after this");
+        }
+    }
+}
