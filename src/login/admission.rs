@@ -8,7 +8,7 @@ use super::{Charged, LoggedIn, LoginError, LoginService};
 use crate::{
     accounts::{Account, User},
     guard::Checked,
-    sessions::{EndReason, SessionId, StartSession, Started},
+    sessions::{EndReason, SessionId, StartSession},
 };
 
 /// An attempt with a right password.
@@ -31,13 +31,13 @@ impl LoginService {
         let this = self.clone();
         let admission = async move {
             let result = this.admit_now(admission).await;
-            if let Err(Ok(logged_in)) = answer.send(result) {
-                this.take_back(&logged_in.session).await;
-            }
+            let result = result.map(|logged_in| (Unclaimed::new(this, &logged_in), logged_in));
+            // What nobody waits for is dropped here, and what nobody comes to take, where it lies.
+            let _ = answer.send(result);
         };
         self.parts.runtime.spawn(admission.in_current_span());
         match result.await {
-            Ok(result) => result,
+            Ok(result) => result.map(|(unclaimed, logged_in)| unclaimed.claim(logged_in)),
             Err(gone) => Err(LoginError::Internal(gone.into())),
         }
     }
@@ -66,7 +66,7 @@ impl LoginService {
         let user = match self.recheck(&account, &password).await {
             Ok(user) => user,
             Err(error) => {
-                self.take_back(&session).await;
+                self.take_back(session.record.id).await;
                 return Err(error);
             }
         };
@@ -105,8 +105,7 @@ impl LoginService {
     }
 
     /// Ends a session that nobody gets.
-    async fn take_back(&self, session: &Started) {
-        let id = session.record.id.clone();
+    async fn take_back(&self, id: SessionId) {
         if let Err(error) = self.parts.sessions.end(id, EndReason::Revoked).await {
             tracing::warn!(error = %error, "a session that nobody waited for is left to expire");
         }
@@ -124,6 +123,36 @@ impl LoginService {
             .await;
         if let Err(error) = stored {
             tracing::warn!(error.type = error.error_type(), "an outdated password hash was not replaced");
+        }
+    }
+}
+
+/// A session on its way to whoever logged in: dropped unclaimed, it ends.
+struct Unclaimed {
+    login: LoginService,
+    /// None once it was claimed.
+    session: Option<SessionId>,
+}
+
+impl Unclaimed {
+    fn new(login: LoginService, logged_in: &LoggedIn) -> Self {
+        let session = Some(logged_in.session.record.id.clone());
+        Self { login, session }
+    }
+
+    fn claim(mut self, logged_in: LoggedIn) -> LoggedIn {
+        self.session = None;
+        logged_in
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(id) = self.session.take() {
+            let login = self.login.clone();
+            let take_back = async move { login.take_back(id).await };
+            let runtime = &self.login.parts.runtime;
+            runtime.spawn(take_back.in_current_span());
         }
     }
 }
