@@ -8,7 +8,7 @@ use super::{Charged, LoggedIn, LoginError, LoginService};
 use crate::{
     accounts::{Account, User},
     guard::Checked,
-    sessions::{EndReason, SessionId, StartSession},
+    sessions::{EndReason, SessionId, Sessions, StartSession},
 };
 
 /// An attempt with a right password.
@@ -31,13 +31,18 @@ impl LoginService {
         let this = self.clone();
         let admission = async move {
             let result = this.admit_now(admission).await;
-            if let Err(Ok(logged_in)) = answer.send(result) {
-                this.take_back(logged_in.session.record.id).await;
-            }
+            let result = result.map(|logged_in| {
+                (
+                    Unclaimed::new(this.parts.sessions.clone(), &logged_in),
+                    logged_in,
+                )
+            });
+            // What nobody waits for is dropped here, and what nobody comes to take, where it lies.
+            let _ = answer.send(result);
         };
         self.parts.runtime.spawn(admission.in_current_span());
         match result.await {
-            Ok(result) => result,
+            Ok(result) => result.map(|(unclaimed, logged_in)| unclaimed.claim(logged_in)),
             Err(gone) => Err(LoginError::Internal(gone.into())),
         }
     }
@@ -124,6 +129,33 @@ impl LoginService {
             .await;
         if let Err(error) = stored {
             tracing::warn!(error.type = error.error_type(), "an outdated password hash was not replaced");
+        }
+    }
+}
+
+/// A session on its way to whoever logged in: dropped unclaimed, it ends.
+struct Unclaimed {
+    sessions: Sessions,
+    /// None once it was claimed.
+    session: Option<SessionId>,
+}
+
+impl Unclaimed {
+    fn new(sessions: Sessions, logged_in: &LoggedIn) -> Self {
+        let session = Some(logged_in.session.record.id.clone());
+        Self { sessions, session }
+    }
+
+    fn claim(mut self, logged_in: LoggedIn) -> LoggedIn {
+        self.session = None;
+        logged_in
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(id) = self.session.take() {
+            self.sessions.abandon(id);
         }
     }
 }

@@ -333,3 +333,26 @@ async fn of_two_changes_of_one_password_the_first_counts() {
     );
     house.try_login("ada", NEW).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_right_before_the_answer_leaves_no_session() {
+    let (house, gate) = house_that_waits(Moment::IdFound).await;
+    house.user("ada", Role::User).await;
+    {
+        let mut attempt = std::pin::pin!(house.try_login("ada", PASSWORD));
+        tokio::select! {
+            _ = &mut attempt => panic!("it waits"),
+            () = gate.reached() => gate.go_on(),
+        }
+        // Left alone, but not given up yet: the answer is there and nobody has taken it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(house.failures("cancelled"), 1);
+    let ended = async {
+        while house.census.take().await.unwrap().sessions != [0; 4] {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    ended.expect("a session goes on that nobody has");
+}
