@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{AdminPrincipal, Parameters, Rejection, Segment, page_size},
+    extract::{AdminPrincipal, Parameters, Segment, page_size},
+    rejection::Rejection,
     session::UserView,
 };
 use crate::{

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{Body, JsonBody, Parameters, Rejection, Segment, SuperPrincipal, page_size, secret},
+    extract::{Body, JsonBody, Parameters, Segment, SuperPrincipal, page_size, secret},
+    rejection::Rejection,
     session::RoleName,
 };
 use crate::accounts::{AccountChange, Role, User, UserId};

@@ -5,8 +5,8 @@ use std::{error::Error, fmt, time::Duration};
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 
 use super::{
-    extract::Rejection,
     problem::{Kind, Problem},
+    rejection::Rejection,
 };
 use crate::{
     accounts::{AccountError, registration::RegisterError},

@@ -135,7 +135,11 @@ where
             let answer = answer(async { service.call(request).await });
             let mut answer = answer.instrument(span.clone()).await;
             let status = finish(&mut answer);
+            // A method that a path does not have was served by no route; counted under it, made-up methods would make
+            // ten series for every path.
+            let served = status != StatusCode::METHOD_NOT_ALLOWED;
             let route = Exchange::current(|exchange| exchange.route.get()).flatten();
+            let route = route.filter(|_| served);
             describe(&span, labels, route, status);
             timer.finish(route, status.as_u16());
             match answer {

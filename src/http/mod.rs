@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | THE route table, the public listener |
 //! | `error` | THE match from errors to statuses |
+//! | `rejection` | why a request does not reach a use case |
 //! | `problem` | error answers as RFC 9457 has them |
 //! | `middleware` | what happens around every request |
 //! | `exchange` | what the layers tell each other about one request |
@@ -25,15 +26,17 @@ mod middleware;
 mod openapi;
 mod password;
 mod problem;
+mod rejection;
 mod session;
 mod session_store;
 mod sessions;
 
 pub use cookie::CookieSettings;
 pub use error::ApiError;
-pub use extract::{Origin, Perimeter, Principal, Rejection};
+pub use extract::{Origin, Perimeter, Principal};
 pub use management::{Management, serve_management};
 pub use middleware::{Layered, RequestLayer, matched};
+pub use rejection::Rejection;
 pub use session_store::SessionAdapter;
 
 use std::{io, net::TcpListener, sync::Arc, time::Duration};

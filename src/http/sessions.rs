@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{Parameters, Principal, Rejection, Segment},
+    extract::{Parameters, Principal, Segment},
+    rejection::Rejection,
     session_store,
 };
 use crate::sessions::{EndReason, SessionId, SessionRecord};

@@ -5,36 +5,38 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the attempt, up to the password check, and its record |
+//! | `mod` | the attempt, up to the password check |
 //! | `admission` | what follows a right password |
 //! | `password_change` | changing one's own password |
+//! | `record` | counts an attempt, whatever happens |
 
 mod admission;
 mod password_change;
+mod record;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
-use uuid::Uuid;
 
 use crate::{
     accounts::{
         Account, AccountRepository, User, Username,
         password::{HashingError, Passwords, Verified},
     },
-    audit::{AuditEvent, AuditTrail},
+    audit::AuditTrail,
     clock::Clock,
     error::{Cause, StoreError},
     guard::{Checked, Decision, Entities, Entity, GuardPolicy, LimitRepository},
     sessions::{SessionId, Sessions, Started},
-    telemetry::instruments::{LoginAttempt, LoginMetrics, Outcome},
+    telemetry::instruments::{LoginMetrics, Outcome},
 };
 
 pub use password_change::PasswordChangeError;
 
 use admission::Admission;
+use record::Record;
 
 /// What a person presents.
 #[derive(Clone, Debug)]
@@ -315,49 +317,5 @@ const fn outcome_of(result: &Result<LoggedIn, LoginError>) -> Outcome {
     match result {
         Ok(_) => Ok(()),
         Err(error) => Err(error.reason()),
-    }
-}
-
-/// Counts an attempt and writes its audit event, once, however it ends.
-struct Record {
-    attempt: Option<LoginAttempt>,
-    event: AuditEvent,
-    audit: AuditTrail,
-    clock: Arc<dyn Clock>,
-}
-
-impl Record {
-    fn begin(parts: &LoginParts, address: IpAddr) -> Self {
-        Self {
-            attempt: Some(parts.metrics.login_started()),
-            event: AuditEvent {
-                id: Uuid::now_v7(),
-                at: parts.clock.now(),
-                outcome: "cancelled",
-                user_id: None,
-                address: Some(address),
-            },
-            audit: parts.audit.clone(),
-            clock: Arc::clone(&parts.clock),
-        }
-    }
-
-    fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        if let Some(attempt) = self.attempt.take() {
-            self.event.at = self.clock.now();
-            self.event.outcome = outcome.err().unwrap_or("success");
-            self.audit.record(self.event.clone());
-            attempt.finish(outcome);
-        }
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.end(Err(LoginAttempt::outcome_if_dropped()));
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `key` | the secret key of a session and its public id |
+//! | `policy` | how long they live, how many a user may have |
 //! | `repository` | the record, and the contract every session store keeps |
 //! | `service` | what happens to sessions: start, check, end, change of role |
 //! | `census` | the snapshot that the gauges read |
@@ -10,13 +11,15 @@
 
 pub mod census;
 mod key;
+mod policy;
 pub mod reaper;
 mod repository;
 mod service;
 
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
+pub use policy::SessionPolicy;
 pub use repository::{
     Census, EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionRepository,
     SessionState, Totals,
 };
-pub use service::{SessionPolicy, Sessions, StartSession, Started};
+pub use service::{Sessions, StartSession, Started};

@@ -6,43 +6,15 @@ use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use super::{
-    EndReason, Ended, NewSession, SessionFilter, SessionId, SessionKey, SessionRecord,
-    SessionRepository, SessionState, census::CensusBell,
+    EndReason, Ended, NewSession, SessionFilter, SessionId, SessionKey, SessionPolicy,
+    SessionRecord, SessionRepository, SessionState, census::CensusBell,
 };
 use crate::{
     accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
     clock::Clock,
-    config::Config,
     error::StoreError,
     telemetry::instruments::Presence,
 };
-
-/// How long sessions live and how many a user may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionPolicy {
-    /// How long a session lives without use.
-    pub idle: Duration,
-    /// How long it lives at most.
-    pub absolute: Duration,
-    /// How long one lives, used or not, that was started with `remember_me`.
-    pub remembered: Duration,
-    /// Live sessions of one user.
-    pub max_per_user: u32,
-}
-
-impl From<&Config> for SessionPolicy {
-    fn from(config: &Config) -> Self {
-        Self {
-            idle: config.session_idle_timeout,
-            absolute: config.session_absolute_timeout,
-            remembered: config.session_remember_timeout,
-            max_per_user: config.max_sessions_per_user,
-        }
-    }
-}
-
-/// A refresh is written at most this often, or every twentieth of the idle timeout where that is shorter.
-const LONGEST_STEP: Duration = Duration::from_mins(1);
 
 /// When a session that nobody holds is tried to be ended: over half a minute, which outlasts a restart of a store.
 const ABANDON_PAUSES: [Duration; 6] = [
@@ -53,14 +25,6 @@ const ABANDON_PAUSES: [Duration; 6] = [
     Duration::from_secs(10),
     Duration::from_secs(20),
 ];
-
-impl SessionPolicy {
-    /// How far the idle expiry must move to be worth a write.
-    #[must_use]
-    pub fn step(&self) -> Duration {
-        LONGEST_STEP.min(self.idle / 20)
-    }
-}
 
 /// A session to be started.
 #[derive(Clone, Debug)]
@@ -207,7 +171,8 @@ impl Sessions {
 
     /// The live session of this key, if there is one; using it moves its idle expiry.
     ///
-    /// One read. A write at most once per [`SessionPolicy::step`].
+    /// One read. A write at most once per [`SessionPolicy::step`]; where the store can be read but not written, the session
+    /// goes on under the expiry that it had.
     ///
     /// # Errors
     ///
@@ -238,7 +203,11 @@ impl Sessions {
         if moved < policy.step().max(Duration::from_millis(1)) {
             return Ok(Some(record));
         }
-        repository.touch(id, idle, policy.step()).await
+        match repository.touch(id, idle, policy.step()).await {
+            // It was live a moment ago. That its expiry could not be moved is no reason to turn its owner away.
+            Err(StoreError::Unavailable(_)) => Ok(Some(record)),
+            touched => touched,
+        }
     }
 
     /// Replaces the application's state in a live session. Returns false if it is not live; nothing brings it back.

@@ -265,7 +265,7 @@ async fn requests_are_counted_by_pattern_and_strange_ones_together() {
     browser.send(secure).await.expect_status(401);
     assert_eq!(count("DELETE", Some("/api/sessions/{id}"), "401"), Some(3));
     assert_eq!(count("_OTHER", None, "404"), Some(3));
-    assert_eq!(count("PUT", Some("/api/session"), "405"), Some(1));
+    assert_eq!(count("PUT", None, "405"), Some(1), "no route served it");
     let labels = [
         ("http.request.method", "GET"),
         ("http.response.status_code", "401"),

@@ -13,11 +13,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::Rejection;
-use crate::http::error::ApiError;
-
-/// The largest body, in bytes.
-pub(super) const LIMIT: usize = 16 * 1024;
+use crate::http::{
+    error::ApiError,
+    rejection::{BODY_LIMIT, Rejection},
+};
 
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +27,7 @@ pub(in crate::http) trait Body: DeserializeOwned {
     const EXPECTED: &'static str;
 }
 
-/// Takes the body as `application/json` of at most [`LIMIT`] bytes.
+/// Takes the body as `application/json` of at most [`BODY_LIMIT`] bytes.
 ///
 /// Bodies carry passwords: no message quotes one, and what is collected here is wiped from memory afterwards.
 #[derive(Debug)]
@@ -69,21 +68,25 @@ fn check_head(request: &HttpRequest) -> Result<usize, Rejection> {
         digits.and_then(|it| it.parse().ok()).unwrap_or(usize::MAX)
     });
     match length {
-        Some(length) if length > LIMIT => Err(Rejection::TooLarge),
+        Some(length) if length > BODY_LIMIT => Err(Rejection::TooLarge),
         length => Ok(length.unwrap_or(0)),
     }
 }
 
 async fn read(mut payload: Payload, announced: usize) -> Result<Zeroizing<Vec<u8>>, Rejection> {
     // Room for all of it from the start: growing would leave copies behind that nobody wipes.
-    let room = if announced == 0 { LIMIT } else { announced };
+    let room = if announced == 0 {
+        BODY_LIMIT
+    } else {
+        announced
+    };
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
             PayloadError::Overflow => Rejection::TooLarge,
             _ => Rejection::CutOff,
         })?;
-        if bytes.len() + chunk.len() > LIMIT {
+        if bytes.len() + chunk.len() > BODY_LIMIT {
             return Err(Rejection::TooLarge);
         }
         bytes.extend_from_slice(&chunk);

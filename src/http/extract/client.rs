@@ -14,10 +14,9 @@ use actix_web::{
 use ipnet::IpNet;
 use url::Url;
 
-use super::Rejection;
 use crate::{
     guard::client_address,
-    http::{error::ApiError, exchange::Exchange},
+    http::{error::ApiError, exchange::Exchange, rejection::Rejection},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

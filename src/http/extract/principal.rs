@@ -8,10 +8,10 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
-use super::{Rejection, SameSite};
+use super::SameSite;
 use crate::{
     accounts::Role,
-    http::{error::ApiError, exchange::Exchange},
+    http::{error::ApiError, exchange::Exchange, rejection::Rejection},
     sessions::SessionRecord,
 };
 

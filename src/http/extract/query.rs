@@ -7,8 +7,7 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
-use super::Rejection;
-use crate::http::error::ApiError;
+use crate::http::{error::ApiError, rejection::Rejection};
 
 /// The largest page of a list, and the one for those who do not say.
 const LARGEST_PAGE: u32 = 200;

@@ -34,11 +34,6 @@ impl From<sqlx::Error> for AccountError {
     }
 }
 
-/// True where somebody else holds the lock that was asked for.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    primary_code(error) == Some(code::BUSY)
-}
-
 /// The low byte of SQLite's code, without its extension.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code: i32 = error.as_database_error()?.code()?.parse().ok()?;

@@ -55,7 +55,10 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 /// Connections that only read. Session checks are answered from memory, so a few are enough.
 const READERS: u32 = 4;
 
-/// Between two tries to open a file that another process is just making.
+/// How long opening is tried at least: a start has more time than a request, and a crash is when others are writing too.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two tries. The change to WAL mode waits for no lock: two who make the same file meet there.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// The write-ahead log is cut back to this after a burst, in bytes.
@@ -86,11 +89,30 @@ pub(super) struct SqliteFile {
 type Identity = (u64, u64);
 
 impl SqliteFile {
-    /// Opens the file, makes it if it is missing, and brings its tables up to date.
+    /// Opens the file, makes it if it is missing, and brings its tables up to date. Waits a while for other processes
+    /// that are just making or writing it.
     pub(super) async fn open(
         settings: &SqliteSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
+        let tries = async {
+            loop {
+                match Self::open_now(settings, Arc::clone(&clock)).await {
+                    Err(OpenError::Locked { .. }) => tokio::time::sleep(OPEN_PAUSE).await,
+                    result => return result,
+                }
+            }
+        };
+        let patience = settings.timeout.max(OPEN_PATIENCE);
+        match tokio::time::timeout(patience, tries).await {
+            Ok(result) => result,
+            Err(_) => Err(OpenError::Locked {
+                path: settings.path.clone(),
+            }),
+        }
+    }
+
+    async fn open_now(settings: &SqliteSettings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let SqliteSettings { path, timeout } = settings;
         make_directory(path)?;
         make_file(path)?;
@@ -249,22 +271,8 @@ async fn connect(
                 Ok(!connection.is_in_transaction())
             })
         });
-    let options = options.clone();
-    let attempts = async move {
-        loop {
-            match pool.clone().connect_with(options.clone()).await {
-                // The change to WAL mode does not wait for a lock: two who make the same file meet here.
-                Err(error) if error::is_busy(&error) => tokio::time::sleep(OPEN_PAUSE).await,
-                result => return result,
-            }
-        }
-    };
-    match tokio::time::timeout(timeout, attempts).await {
-        Ok(result) => result.map_err(|error| error::opening(path, error)),
-        Err(_) => Err(OpenError::Locked {
-            path: path.to_owned(),
-        }),
-    }
+    let connected = pool.connect_with(options.clone()).await;
+    connected.map_err(|error| error::opening(path, error))
 }
 
 /// All migrations in one transaction: the migrator takes no lock on SQLite, so without it two processes that start at

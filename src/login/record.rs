@@ -1,0 +1,56 @@
+//! The record of one attempt: its metrics and its audit event.
+
+use std::{net::IpAddr, sync::Arc};
+
+use uuid::Uuid;
+
+use super::LoginParts;
+use crate::{
+    audit::{AuditEvent, AuditTrail},
+    clock::Clock,
+    telemetry::instruments::{LoginAttempt, Outcome},
+};
+
+/// Counts an attempt and writes its audit event, once, however it ends.
+pub(super) struct Record {
+    attempt: Option<LoginAttempt>,
+    pub(super) event: AuditEvent,
+    audit: AuditTrail,
+    clock: Arc<dyn Clock>,
+}
+
+impl Record {
+    pub(super) fn begin(parts: &LoginParts, address: IpAddr) -> Self {
+        Self {
+            attempt: Some(parts.metrics.login_started()),
+            event: AuditEvent {
+                id: Uuid::now_v7(),
+                at: parts.clock.now(),
+                outcome: "cancelled",
+                user_id: None,
+                address: Some(address),
+            },
+            audit: parts.audit.clone(),
+            clock: Arc::clone(&parts.clock),
+        }
+    }
+
+    pub(super) fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(attempt) = self.attempt.take() {
+            self.event.at = self.clock.now();
+            self.event.outcome = outcome.err().unwrap_or("success");
+            self.audit.record(self.event.clone());
+            attempt.finish(outcome);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.end(Err(LoginAttempt::outcome_if_dropped()));
+    }
+}
