@@ -2,6 +2,7 @@
 //!
 //! The rules of names, roles and passwords live here, and the trait that a store of accounts keeps.
 
+mod hashing;
 pub mod password;
 pub mod registration;
 

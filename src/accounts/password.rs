@@ -5,15 +5,13 @@
 
 use std::{fmt, sync::Arc};
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::phc::PasswordHash,
-};
+use argon2::{Params, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 use zxcvbn::feedback::Feedback;
 
+use super::hashing::Argon2id;
 use crate::{config::Argon2Settings, telemetry::instruments::PasswordMetrics};
 
 /// The shortest new password, in characters.
@@ -148,7 +146,7 @@ pub struct Verified {
 /// Hashes and checks passwords on a bounded number of blocking threads behind a bounded queue.
 #[derive(Clone)]
 pub struct Passwords {
-    hasher: Arc<Argon2<'static>>,
+    hasher: Arc<Argon2id>,
     /// A hash of nothing anyone knows, checked where an account does not exist.
     dummy: Arc<SecretString>,
     /// One permit per check that runs or waits.
@@ -180,7 +178,7 @@ impl Passwords {
             None,
         )
         .map_err(HashingError::Parameters)?;
-        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let hasher = Argon2id::new(params);
         let unknown: [u8; 32] = rand::random();
         let dummy = hash_with(&hasher, &unknown)?;
         let threads = policy.threads.max(1);
@@ -255,7 +253,7 @@ impl Passwords {
     }
 }
 
-fn hash_with(hasher: &Argon2<'_>, password: &[u8]) -> Result<SecretString, HashingError> {
+fn hash_with(hasher: &Argon2id, password: &[u8]) -> Result<SecretString, HashingError> {
     let hash = hasher
         .hash_password(password)
         .map_err(HashingError::Failed)?;
@@ -263,7 +261,7 @@ fn hash_with(hasher: &Argon2<'_>, password: &[u8]) -> Result<SecretString, Hashi
 }
 
 fn verify_with(
-    hasher: &Argon2<'_>,
+    hasher: &Argon2id,
     password: &SecretString,
     hash: &SecretString,
 ) -> Result<Verified, HashingError> {

@@ -29,7 +29,7 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::telemetry::{
-    instruments::{HttpMetrics, RequestLabels},
+    instruments::{HttpMetrics, HttpRecorder, RequestLabels},
     tracing::{remote_parent, rename},
 };
 
@@ -101,7 +101,8 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(Layered {
             service: Rc::new(service),
-            layer: self.clone(),
+            perimeter: Arc::clone(&self.perimeter),
+            recorder: self.metrics.recorder(),
         }))
     }
 }
@@ -110,7 +111,8 @@ where
 #[derive(Debug)]
 pub struct Layered<S> {
     service: Rc<S>,
-    layer: RequestLayer,
+    perimeter: Arc<Perimeter>,
+    recorder: HttpRecorder,
 }
 
 impl<S, B> Service<ServiceRequest> for Layered<S>
@@ -126,11 +128,11 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
-        let exchange = Exchange::new(Arc::clone(&self.layer.perimeter));
-        let metrics = self.layer.metrics.clone();
+        let exchange = Exchange::new(Arc::clone(&self.perimeter));
+        let recorder = self.recorder.clone();
         Box::pin(exchange.during(async move {
             let labels = labels(&request);
-            let timer = metrics.request_started(labels);
+            let timer = recorder.request_started(labels);
             let span = span(&request, labels);
             let answer = answer(async { service.call(request).await });
             let mut answer = answer.instrument(span.clone()).await;

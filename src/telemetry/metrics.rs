@@ -182,7 +182,8 @@ mod tests {
         let (telemetry, _collected) = Telemetry::in_memory();
         let clock = Arc::new(ManualClock::default());
         let http = HttpMetrics::new(&telemetry.meter(), &[], clock);
-        http.request_started(RequestLabels::new("GET", false))
+        http.recorder()
+            .request_started(RequestLabels::new("GET", false))
             .finish(None, 404);
         let page = page(&telemetry);
         let bounds: Vec<&str> = page

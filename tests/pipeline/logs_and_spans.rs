@@ -74,7 +74,9 @@ fn one_request(runtime: &Runtime, telemetry: &Telemetry, user: UserId) {
         _ => Some(NAME),
     });
     let _entered = span.entered();
-    let request = http.request_started(RequestLabels::new(NAME, false));
+    let request = http
+        .recorder()
+        .request_started(RequestLabels::new(NAME, false));
     login.login_started().finish(Err(PASSWORD));
 
     let (trail, writer) = AuditTrail::new(Arc::new(Away), login);

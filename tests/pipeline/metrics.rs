@@ -59,7 +59,7 @@ impl Everything {
         for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
             let request = self
                 .http
-                .clone()
+                .recorder()
                 .request_started(RequestLabels::new(method, true));
             request.finish(route, 200);
         }

@@ -1,7 +1,10 @@
 //! HTTP requests and store operations.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fmt,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -11,7 +14,7 @@ use std::{
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Histogram, Meter},
+    metrics::{BoundHistogram, Histogram, Meter},
 };
 
 use super::{
@@ -94,15 +97,76 @@ impl HttpMetrics {
         }))
     }
 
+    /// What one worker thread records with.
+    #[must_use]
+    pub fn recorder(&self) -> HttpRecorder {
+        HttpRecorder(Rc::new(Recorder {
+            metrics: self.clone(),
+            bound: RefCell::default(),
+        }))
+    }
+}
+
+/// Records the requests of one thread. Cheap to clone.
+///
+/// It remembers the series that it has met. Looking one up among all, under a lock that every thread shares, costs more than
+/// all else about a recording.
+#[derive(Clone)]
+pub struct HttpRecorder(Rc<Recorder>);
+
+struct Recorder {
+    metrics: HttpMetrics,
+    bound: RefCell<HashMap<Series, BoundHistogram<f64>>>,
+}
+
+/// What tells series of the duration apart; all of it from closed sets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Series {
+    method: usize,
+    scheme: usize,
+    status: u16,
+    route: Option<&'static str>,
+}
+
+impl fmt::Debug for HttpRecorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpRecorder")
+    }
+}
+
+impl HttpRecorder {
     /// Begins a request. Until the timer is dropped the request is in flight.
-    ///
-    /// Takes a clone of its own: counters of references that all workers share are most of what a request costs here.
-    pub fn request_started(self, labels: RequestLabels) -> RequestTimer {
-        self.0.in_flight[labels.method][labels.scheme].fetch_add(1, Ordering::Relaxed);
+    pub fn request_started(&self, labels: RequestLabels) -> RequestTimer {
+        let HttpInstruments {
+            in_flight, clock, ..
+        } = &*self.0.metrics.0;
+        in_flight[labels.method][labels.scheme].fetch_add(1, Ordering::Relaxed);
         RequestTimer {
-            started: self.0.clock.monotonic(),
-            metrics: self,
+            started: clock.monotonic(),
+            recorder: self.clone(),
             labels,
+        }
+    }
+}
+
+impl Recorder {
+    fn record(&self, seconds: f64, series: Series) {
+        let mut bound = self.bound.borrow_mut();
+        let histogram = bound.entry(series).or_insert_with(|| self.bind(series));
+        histogram.record(seconds);
+    }
+
+    fn bind(&self, series: Series) -> BoundHistogram<f64> {
+        let duration = &self.metrics.0.duration;
+        let method = KeyValue::new("http.request.method", METHODS[series.method]);
+        let scheme = KeyValue::new("url.scheme", SCHEMES[series.scheme]);
+        let status = KeyValue::new("http.response.status_code", i64::from(series.status));
+        match series.route {
+            Some(route) => {
+                let route = KeyValue::new("http.route", route);
+                duration.bind(&[method, route, status, scheme])
+            }
+            None => duration.bind(&[method, status, scheme]),
         }
     }
 }
@@ -131,7 +195,7 @@ fn register_in_flight(meter: &Meter, in_flight: &Arc<InFlight>) {
 #[derive(Debug)]
 #[must_use = "the request is in flight until this is dropped"]
 pub struct RequestTimer {
-    metrics: HttpMetrics,
+    recorder: HttpRecorder,
     labels: RequestLabels,
     started: Duration,
 }
@@ -139,26 +203,31 @@ pub struct RequestTimer {
 impl RequestTimer {
     /// Records the duration. `route` is the matched pattern, `None` where nothing matched.
     pub fn finish(self, route: Option<&'static str>, status: u16) {
-        let HttpInstruments {
-            duration, clock, ..
-        } = &*self.metrics.0;
-        let seconds = clock.monotonic().saturating_sub(self.started).as_secs_f64();
-        let method = KeyValue::new("http.request.method", self.labels.method());
-        let scheme = KeyValue::new("url.scheme", SCHEMES[self.labels.scheme]);
-        let status = KeyValue::new("http.response.status_code", i64::from(status));
-        if let Some(route) = route {
-            let route = KeyValue::new("http.route", route);
-            duration.record(seconds, &[method, route, status, scheme]);
-        } else {
-            duration.record(seconds, &[method, status, scheme]);
-        }
+        let Self {
+            recorder: HttpRecorder(recorder),
+            labels,
+            started,
+        } = &self;
+        let took = recorder
+            .metrics
+            .0
+            .clock
+            .monotonic()
+            .saturating_sub(*started);
+        let series = Series {
+            method: labels.method,
+            scheme: labels.scheme,
+            status,
+            route,
+        };
+        recorder.record(took.as_secs_f64(), series);
     }
 }
 
 impl Drop for RequestTimer {
     fn drop(&mut self) {
-        self.metrics.0.in_flight[self.labels.method][self.labels.scheme]
-            .fetch_sub(1, Ordering::Relaxed);
+        let in_flight = &self.recorder.0.metrics.0.in_flight;
+        in_flight[self.labels.method][self.labels.scheme].fetch_sub(1, Ordering::Relaxed);
     }
 }
 

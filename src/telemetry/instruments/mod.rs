@@ -22,7 +22,9 @@ mod tests;
 
 pub use auth::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
 pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, Scope, Values};
-pub use io::{HttpMetrics, RequestLabels, RequestTimer, StoreMetrics, StoreOperation};
+pub use io::{
+    HttpMetrics, HttpRecorder, RequestLabels, RequestTimer, StoreMetrics, StoreOperation,
+};
 pub use presence::{Presence, Snapshot};
 
 use opentelemetry::{KeyValue, metrics::Counter};
