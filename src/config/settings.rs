@@ -168,7 +168,7 @@ table! {
             "How long a session lives that was started with remember_me. At least session_absolute_timeout, to\nwhich the default gives way.";
         MAX_SESSIONS_PER_USER: Number<u32>, "max_sessions_per_user", number(1, 1_000), Fixed("10"),
             "Live sessions of one user; a login beyond it ends the oldest.";
-        CENSUS_INTERVAL: Span, "census_interval", span(SECOND, HOUR), Fixed("5s"),
+        CENSUS_INTERVAL: Span, "census_interval", span(MILLISECOND.saturating_mul(100), HOUR), Fixed("5s"),
             "How often sessions are counted for the gauges.";
     }
     "Password hashing (Argon2id)" {

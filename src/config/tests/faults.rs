@@ -31,7 +31,7 @@ fn a_fault_names_the_variable_the_value_and_what_would_be_right() {
     assert_eq!(
         fault("census_interval", "5"),
         "SKRIPTOTEKET_CENSUS_INTERVAL = \"5\": expected a whole number and a unit (500ms, 5s, 30m, 12h, 30d), \
-         from 1s to 1h"
+         from 100ms to 1h"
     );
     assert_eq!(
         fault("max_sessions_per_user", "0"),
@@ -54,7 +54,7 @@ fn a_fault_in_the_file_names_file_and_key() {
              10.0.0.0/8, fd00::/8, in an array or written in quotes",
             "skriptoteket.toml: max_sessions_per_user = \"many\": expected a whole number from 1 to 1000",
             "skriptoteket.toml: census_interval = 5: expected a whole number and a unit (500ms, 5s, 30m, 12h, 30d), \
-             from 1s to 1h, written in quotes",
+             from 100ms to 1h, written in quotes",
         ]
     );
 }
@@ -70,7 +70,7 @@ fn every_range_is_held() {
         ("session_remember_timeout", "401d"),
         ("max_sessions_per_user", "1001"),
         ("max_sessions_per_user", "-1"),
-        ("census_interval", "999ms"),
+        ("census_interval", "99ms"),
         ("census_interval", "61m"),
         ("store_timeout", "9ms"),
         ("store_timeout", "31s"),
