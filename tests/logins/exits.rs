@@ -1,14 +1,9 @@
 //! One test per exit: each attempt is counted once, under one outcome, in the metrics and in the audit trail.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use secrecy::SecretString;
 use skriptoteket::{
-    accounts::{
-        Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
-        Username, password::HashingPolicy,
-    },
+    accounts::{AccountChange, Role, password::HashingPolicy},
     error::StoreError,
     login::{Caller, LoginError},
     sessions::EndReason,
@@ -16,7 +11,10 @@ use skriptoteket::{
 };
 use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::house::{CHEAP, House, PASSWORD, caller, credentials};
+use crate::{
+    faulty::Faulty,
+    house::{CHEAP, House, PASSWORD, caller, credentials},
+};
 
 #[tokio::test]
 async fn every_series_is_there_at_zero_before_the_first_attempt() {
@@ -367,81 +365,4 @@ async fn write_lock(path: &std::path::Path) -> SqliteConnection {
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     connection.execute("BEGIN EXCLUSIVE").await.unwrap();
     connection
-}
-
-/// What happens before an operation, by its name.
-type Plant = fn(&'static str) -> Result<(), StoreError>;
-
-/// Real accounts with a planted fault.
-#[derive(Debug)]
-struct Faulty {
-    real: Arc<dyn AccountRepository>,
-    plant: Plant,
-}
-
-impl Faulty {
-    fn new(real: Arc<dyn AccountRepository>, plant: Plant) -> Arc<Self> {
-        Arc::new(Self { real, plant })
-    }
-}
-
-#[async_trait]
-impl AccountRepository for Faulty {
-    async fn add(&self, account: NewAccount) -> Result<User, StoreError> {
-        (self.plant)("add")?;
-        self.real.add(account).await
-    }
-    async fn find_by_username(&self, name: &Username) -> Result<Option<Account>, StoreError> {
-        (self.plant)("find_by_username")?;
-        self.real.find_by_username(name).await
-    }
-    async fn find(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        (self.plant)("find")?;
-        self.real.find(id).await
-    }
-    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
-        (self.plant)("list")?;
-        self.real.list(after, limit).await
-    }
-    async fn is_empty(&self) -> Result<bool, StoreError> {
-        (self.plant)("is_empty")?;
-        self.real.is_empty().await
-    }
-    async fn change(
-        &self,
-        id: UserId,
-        change: AccountChange,
-    ) -> Result<Option<User>, AccountError> {
-        (self.plant)("change")?;
-        self.real.change(id, change).await
-    }
-    async fn replace_password(
-        &self,
-        id: UserId,
-        old: &SecretString,
-        new: &SecretString,
-    ) -> Result<bool, StoreError> {
-        (self.plant)("replace_password")?;
-        self.real.replace_password(id, old, new).await
-    }
-    async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
-        (self.plant)("set_password")?;
-        self.real.set_password(id, hash).await
-    }
-    async fn delete(&self, id: UserId) -> Result<bool, AccountError> {
-        (self.plant)("delete")?;
-        self.real.delete(id).await
-    }
-    async fn unsettled(&self, limit: u32) -> Result<Vec<User>, StoreError> {
-        (self.plant)("unsettled")?;
-        self.real.unsettled(limit).await
-    }
-    async fn settle(&self, id: UserId, version: i64) -> Result<bool, StoreError> {
-        (self.plant)("settle")?;
-        self.real.settle(id, version).await
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        (self.plant)("ping")?;
-        self.real.ping().await
-    }
 }

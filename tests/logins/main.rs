@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod exits;
+mod faulty;
 mod house;
 mod interleaved;
 mod races;
