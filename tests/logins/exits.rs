@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use skriptoteket::{
-    accounts::{AccountChange, Role, password::HashingPolicy},
+    accounts::{Role, password::HashingPolicy},
     error::StoreError,
     login::{Caller, LoginError},
     sessions::EndReason,
     telemetry::instruments::FAILURE_REASONS,
 };
-use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::Connection;
 
 use crate::{
     faulty::Faulty,
-    house::{CHEAP, House, PASSWORD, caller, credentials},
+    house::{CHEAP, DISABLED, House, PASSWORD, caller, credentials},
 };
 
 #[tokio::test]
@@ -61,13 +61,9 @@ async fn unknown_user_and_wrong_password_are_one_reason_and_one_error() {
 async fn a_disabled_account_is_counted_as_such_only_with_the_right_password() {
     let house = House::new().await;
     let user = house.user("ada", Role::User).await;
-    let disabled = AccountChange {
-        disabled: Some(true),
-        ..AccountChange::default()
-    };
     house
         .sessions
-        .change_account(user.id, disabled)
+        .change_account(user.id, DISABLED)
         .await
         .unwrap();
     let wrong = house.try_login("ada", "wrong").await.unwrap_err();
@@ -174,7 +170,7 @@ async fn another_site_is_refused_before_anything_is_looked_at() {
 async fn a_store_that_does_not_answer_is_a_failure_of_its_own() {
     let house = House::new().await;
     house.user("ada", Role::User).await;
-    let lock = write_lock(&house.dir.path().join("house.db")).await;
+    let lock = house.write_lock().await;
     let error = house.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(
         matches!(error, LoginError::Store(StoreError::Unavailable(_))),
@@ -184,6 +180,21 @@ async fn a_store_that_does_not_answer_is_a_failure_of_its_own() {
     lock.close().await.unwrap();
     house.try_login("ada", PASSWORD).await.unwrap();
     assert_eq!(house.logins("success"), 1);
+}
+
+#[tokio::test]
+async fn attempts_amid_an_outage_are_in_the_audit_trail_once_it_is_over() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let lock = house.write_lock().await;
+    let attempts = (0..3).map(|_| house.try_login("ada", PASSWORD));
+    let results = futures_util::future::join_all(attempts).await;
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    lock.close().await.unwrap();
+    assert_eq!(house.failures("store_unavailable"), 3);
+    let dropped = "skriptoteket.audit_events_dropped";
+    assert_eq!(house.metrics.counter(dropped, &[]), Some(0));
+    assert_eq!(house.audited_outcomes().await, ["store_unavailable"; 3]);
 }
 
 #[tokio::test]
@@ -292,13 +303,9 @@ async fn metrics_and_audit_trail_agree_on_every_outcome() {
     let house = House::new().await;
     let user = house.user("ada", Role::User).await;
     let disabled = house.user("eve", Role::User).await;
-    let off = AccountChange {
-        disabled: Some(true),
-        ..AccountChange::default()
-    };
     house
         .sessions
-        .change_account(disabled.id, off)
+        .change_account(disabled.id, DISABLED)
         .await
         .unwrap();
     house.try_login("ada", PASSWORD).await.unwrap();
@@ -357,12 +364,4 @@ async fn metrics_and_audit_trail_agree_on_every_outcome() {
     }
     assert_eq!(audited, counted);
     assert_eq!(outcomes.len() as u64, attempts);
-}
-
-/// SQLite's write lock, held from outside, as a backup tool or a stuck process would hold it.
-async fn write_lock(path: &std::path::Path) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path);
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    connection.execute("BEGIN EXCLUSIVE").await.unwrap();
-    connection
 }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use secrecy::SecretString;
 use skriptoteket::{
     accounts::{
-        AccountRepository, Role, User,
+        AccountChange, AccountRepository, Role, User,
         password::{HashingPolicy, Passwords},
         registration::Registrar,
     },
@@ -21,11 +21,18 @@ use skriptoteket::{
         testing::CollectedMetrics,
     },
 };
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
+
+/// The change that takes an account out of use.
+pub(crate) const DISABLED: AccountChange = AccountChange {
+    role: None,
+    disabled: Some(true),
+};
 
 /// A budget small enough to be used up.
 const BUDGET: Budget = Budget {
@@ -183,6 +190,19 @@ impl House {
                 .unwrap()
         };
         of("match") + of("mismatch")
+    }
+
+    /// The store's file, opened by somebody else.
+    pub(crate) async fn file(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("house.db"));
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+
+    /// SQLite's write lock, held from outside, as a backup tool or a stuck process would hold it.
+    pub(crate) async fn write_lock(&self) -> SqliteConnection {
+        let mut file = self.file().await;
+        file.execute("BEGIN EXCLUSIVE").await.unwrap();
+        file
     }
 
     /// Lets go of everything that may queue audit events, waits until they are written, and reads the outcomes.

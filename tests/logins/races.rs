@@ -7,10 +7,10 @@ use skriptoteket::{
     login::{Caller, LoginError, PasswordChangeError},
     sessions::EndReason,
 };
-use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{Connection, Executor};
 
 use crate::{
-    house::{CHEAP, House, PASSWORD, caller, credentials},
+    house::{CHEAP, DISABLED, House, PASSWORD, caller, credentials},
     interleaved::{Interleaved, Moment},
 };
 
@@ -110,15 +110,11 @@ async fn a_change_that_nobody_brought_to_the_sessions_is_brought_by_the_reaper()
     let house = House::new().await;
     let user = house.user("ada", Role::User).await;
     let logged_in = house.try_login("ada", PASSWORD).await.unwrap();
-    let disable = AccountChange {
-        disabled: Some(true),
-        ..AccountChange::default()
-    };
     // As if the process had died right after the first of the two writes.
     house
         .stores
         .accounts
-        .change(user.id, disable)
+        .change(user.id, DISABLED)
         .await
         .unwrap();
     let id = logged_in.session.record.id;
@@ -160,6 +156,30 @@ async fn gauges_return_to_zero_after_expiry_without_traffic() {
 }
 
 #[tokio::test]
+async fn a_store_that_can_be_read_but_not_written_logs_nobody_out() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let before = house
+        .try_login("ada", PASSWORD)
+        .await
+        .unwrap()
+        .session
+        .record;
+    // Far enough for the expiry to be worth a write, which then fails.
+    house.clock.advance(Duration::from_mins(5));
+    let lock = house.write_lock().await;
+    let checked = house.sessions.check(&before.id).await.unwrap();
+    assert_eq!(
+        checked.as_ref(),
+        Some(&before),
+        "under the expiry that it had"
+    );
+    lock.close().await.unwrap();
+    let checked = house.sessions.check(&before.id).await.unwrap().unwrap();
+    assert!(checked.expires_at > before.expires_at);
+}
+
+#[tokio::test]
 async fn use_keeps_a_session_alive_but_never_past_its_greatest_age() {
     let house = House::new().await;
     house.user("ada", Role::User).await;
@@ -190,19 +210,14 @@ async fn an_account_that_cannot_be_read_does_not_keep_sessions_from_ending() {
     house.user("ada", Role::User).await;
     let broken = house.user("eve", Role::User).await;
     house.try_login("ada", PASSWORD).await.unwrap();
-    let disable = AccountChange {
-        disabled: Some(true),
-        ..AccountChange::default()
-    };
     house
         .stores
         .accounts
-        .change(broken.id, disable)
+        .change(broken.id, DISABLED)
         .await
         .unwrap();
     // As a damaged disk or a careless hand would leave it.
-    let options = SqliteConnectOptions::new().filename(house.dir.path().join("house.db"));
-    let mut file = SqliteConnection::connect_with(&options).await.unwrap();
+    let mut file = house.file().await;
     let damaged = file
         .execute("UPDATE accounts SET username = '' WHERE username = 'eve'")
         .await;
