@@ -31,6 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("sqlx", &["store"]),
+    ("redis", &["store"]),
     ("actix_", &["http", "app"]),
     ("clap", &["cli"]),
 ];

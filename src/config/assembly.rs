@@ -67,6 +67,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         public_url: public_url?.value,
         data_dir: data_dir?.value,
         database: database?,
+        redis: None,
         cookie_key: cookie_key?.map(|it| it.value),
         metrics_token: metrics_token?,
         session_idle_timeout: idle?.value,

@@ -91,6 +91,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where accounts, audit and (without Redis) sessions are kept.
     pub database: Database,
+    /// Where sessions and budgets of guesses are kept, if not in `database`.
+    pub redis: Option<RedisSettings>,
     /// The key material of the session cookie; generated into `data_dir` where it is not given.
     pub cookie_key: Option<SecretString>,
     /// The bearer token that `/metrics` asks for; none asks for none.
@@ -133,6 +135,74 @@ pub enum Database {
         /// The file; made where it is missing.
         path: PathBuf,
     },
+}
+
+/// A Redis (or Valkey) that keeps sessions and budgets of guesses, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// Where it is.
+    pub topology: RedisTopology,
+    /// Speak TLS to it, and to its Sentinels.
+    pub tls: bool,
+    /// A PEM file of the authorities that may sign its certificate; without one those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// The user (ACL) to log in as; none is the default user.
+    pub username: Option<String>,
+    /// The user's password; none sends no `AUTH`.
+    pub password: Option<SecretString>,
+    /// The password of the Sentinels, where they ask for one.
+    pub sentinel_password: Option<SecretString>,
+    /// What every key begins with, inside its hash tag: letters, digits, `_`, `-`, `.`.
+    pub key_prefix: String,
+    /// How long making a connection may take.
+    pub connect_timeout: Duration,
+    /// Accept a server that may evict keys. It loses sessions that are counted.
+    pub allow_eviction: bool,
+}
+
+/// How many Redis servers there are, and who finds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisTopology {
+    /// One server.
+    Standalone {
+        /// The server.
+        server: RedisAddress,
+        /// The number of its database.
+        database: u32,
+    },
+    /// A master that Sentinels watch.
+    Sentinel {
+        /// The Sentinels; one that answers is enough.
+        sentinels: Vec<RedisAddress>,
+        /// What they call the master.
+        master: String,
+        /// The number of its database.
+        database: u32,
+    },
+    /// A Cluster.
+    Cluster {
+        /// Some of its nodes; one that answers is enough.
+        nodes: Vec<RedisAddress>,
+    },
+}
+
+/// Host and port of a server. An IPv6 address is without brackets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RedisAddress {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
 }
 
 /// Argon2id's cost and the threads it may take.

@@ -8,18 +8,24 @@
 //! | `service` | what happens to sessions: start, check, end, change of role |
 //! | `census` | the snapshot that the gauges read |
 //! | `reaper` | ends what has expired, settles what was left half done |
+//! | `observer` | which of many replicas exports the counts |
+//! | `upkeep` | what an operator asks of a session store: recounts and repairs |
 
 pub mod census;
 mod key;
+mod observer;
 mod policy;
 pub mod reaper;
 mod repository;
 mod service;
+mod upkeep;
 
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
+pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
 pub use repository::{
     Census, EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionRepository,
     SessionState, Totals,
 };
 pub use service::{Sessions, StartSession, Started};
+pub use upkeep::{Difference, Finding, Recount, SessionUpkeep};

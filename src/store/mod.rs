@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
+//! | `redis/` | sessions and budgets of guesses in Redis, the scripts beside the code |
 //! | `observed` | records how long a repository takes to answer |
 //! | `cached` | answers session checks from memory |
 //!
@@ -10,12 +11,14 @@
 
 mod cached;
 mod observed;
+mod redis;
 mod sqlite;
 
 use std::{io, path::PathBuf, sync::Arc};
 
 pub use cached::Cached;
 pub use observed::Observed;
+pub use redis::StoreClock;
 pub use sqlite::SqliteSettings;
 
 use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions};
@@ -26,7 +29,7 @@ use crate::{
     clock::Clock,
     config::{Config, Database},
     guard::LimitRepository,
-    sessions::SessionRepository,
+    sessions::{ObserverLease, SessionRepository, SoleObserver},
     telemetry::instruments::StoreMetrics,
 };
 
@@ -128,6 +131,8 @@ pub struct Stores {
     pub limits: Arc<dyn LimitRepository>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepository>,
+    /// Which replica exports the counts of sessions.
+    pub observer: Arc<dyn ObserverLease>,
     file: SqliteFile,
 }
 
@@ -189,6 +194,7 @@ pub async fn open_sqlite(
         sessions: Arc::new(SqliteSessions::new(file.clone())),
         limits: Arc::new(SqliteLimits::new(file.clone())),
         audit: Arc::new(SqliteAudit::new(file.clone())),
+        observer: Arc::new(SoleObserver),
         file,
     };
     Ok(match metrics {
@@ -205,6 +211,7 @@ fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Sto
         sessions: Arc::new(Cached::new(Arc::new(sessions), clock)),
         limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
         audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
+        observer: bare.observer,
         file: bare.file,
     }
 }

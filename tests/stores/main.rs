@@ -19,6 +19,8 @@ mod dropped;
 mod limits;
 mod model;
 mod observed;
+#[path = "../redis_servers/mod.rs"]
+mod redis_servers;
 mod sessions;
 mod sessions_of_users;
 mod shared;

@@ -37,6 +37,7 @@ fn config(path: &Path) -> Config {
         management_listen: ([127, 0, 0, 1], 0).into(),
         public_url: "http://127.0.0.1".parse().unwrap(),
         data_dir: path.parent().unwrap().to_owned(),
+        redis: None,
         database: Database::Sqlite {
             path: path.to_owned(),
         },

@@ -1,0 +1,107 @@
+//! What is asked of Redis: a script or a command, with its keys and arguments.
+
+use std::sync::OnceLock;
+
+use redis::{Cmd, Script, ToRedisArgs};
+
+/// A script, and the name by which a server that has it knows it.
+#[derive(Debug)]
+pub(super) struct LuaScript {
+    code: &'static str,
+    sha: OnceLock<String>,
+}
+
+impl LuaScript {
+    /// The script with this text.
+    pub(super) const fn new(code: &'static str) -> Self {
+        Self {
+            code,
+            sha: OnceLock::new(),
+        }
+    }
+
+    fn sha(&self) -> &str {
+        self.sha
+            .get_or_init(|| Script::new(self.code).get_hash().to_owned())
+    }
+
+    /// The command that makes a server know it.
+    pub(super) fn load(&self) -> Cmd {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.code);
+        load
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Script(&'static LuaScript),
+    Command(&'static str),
+}
+
+/// One script call or command. All its keys have one hash tag, and it names every key that it may touch: a Cluster that is
+/// moving a slot would otherwise run it on half of them.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    what: What,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    /// A script on these keys.
+    pub(super) const fn script(script: &'static LuaScript, keys: Vec<String>) -> Self {
+        Self {
+            what: What::Script(script),
+            keys,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// A command: its keys come first, then its arguments.
+    pub(super) const fn command(name: &'static str, keys: Vec<String>) -> Self {
+        Self {
+            what: What::Command(name),
+            keys,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// One more argument, or several.
+    pub(super) fn arg(mut self, value: impl ToRedisArgs) -> Self {
+        self.arguments.extend(value.to_redis_args());
+        self
+    }
+
+    /// As it is sent where the server knows the script.
+    pub(super) fn short(&self) -> Cmd {
+        match self.what {
+            What::Script(script) => self.evaluated("EVALSHA", script.sha()),
+            What::Command(name) => self.with_all(redis::cmd(name)),
+        }
+    }
+
+    /// As it is sent where the server said that it does not know the script.
+    pub(super) fn long(&self) -> Cmd {
+        match self.what {
+            What::Script(script) => self.evaluated("EVAL", script.code),
+            What::Command(name) => self.with_all(redis::cmd(name)),
+        }
+    }
+
+    fn evaluated(&self, how: &str, script: &str) -> Cmd {
+        let mut cmd = redis::cmd(how);
+        cmd.arg(script).arg(self.keys.len());
+        self.with_all(cmd)
+    }
+
+    fn with_all(&self, mut cmd: Cmd) -> Cmd {
+        for key in &self.keys {
+            cmd.arg(key);
+        }
+        for argument in &self.arguments {
+            cmd.arg(argument.as_slice());
+        }
+        cmd
+    }
+}

@@ -1,0 +1,118 @@
+//! What keys are called.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use crate::{
+    accounts::UserId,
+    guard::Entity,
+    sessions::{SHARDS, SessionId, shard_of},
+};
+
+/// The names of all keys under one prefix.
+///
+/// Sessions: one hash tag per shard, so that a user's sessions, their index and their counts lie on one node.
+///
+/// | key | type | what is in it |
+/// |---|---|---|
+/// | `{P:NN}:s:SID` | string | the record of a session; expires some time after the session, in case nobody ends it |
+/// | `{P:NN}:u:UID` | sorted set | the sessions of a user, by their order of starts |
+/// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: the truth about who is live |
+/// | `{P:NN}:a` | sorted set | user → role · 2^42 + the latest expiry of its sessions |
+/// | `{P:NN}:n` | hash | how many were ever started, ended and lost |
+///
+/// Budgets of guesses: one hash tag in all, because a charge takes from two of them in one step.
+///
+/// | key | type | what is in it |
+/// |---|---|---|
+/// | `{P:limits}:ENTITY` | string | the state of one budget |
+/// | `{P:limits}:due` | sorted set | entity → when its state says nothing any more |
+///
+/// Who observes: `{P:observer}:lease` and `{P:observer}:epoch`.
+///
+/// SID is a session's public id without its two shard digits, UID the user's id in 22 characters of base64url.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) const fn new(prefix: String) -> Self {
+        Self { prefix }
+    }
+
+    /// The keys of one shard of sessions.
+    pub(super) fn shard(&self, number: u8) -> ShardKeys {
+        ShardKeys {
+            tag: format!("{{{}:{number:02}}}", self.prefix),
+        }
+    }
+
+    /// The keys of all shards, in their order.
+    pub(super) fn shards(&self) -> impl Iterator<Item = ShardKeys> {
+        (0..SHARDS).map(|number| self.shard(number))
+    }
+
+    pub(super) fn shard_of_session(&self, id: &SessionId) -> ShardKeys {
+        self.shard(id.shard())
+    }
+
+    pub(super) fn shard_of_user(&self, user: UserId) -> ShardKeys {
+        self.shard(shard_of(user))
+    }
+
+    pub(super) fn limit(&self, entity: Entity) -> String {
+        format!("{{{}:limits}}:{entity}", self.prefix)
+    }
+
+    pub(super) fn limits_due(&self) -> String {
+        format!("{{{}:limits}}:due", self.prefix)
+    }
+
+    pub(super) fn lease(&self) -> String {
+        format!("{{{}:observer}}:lease", self.prefix)
+    }
+
+    pub(super) fn epoch(&self) -> String {
+        format!("{{{}:observer}}:epoch", self.prefix)
+    }
+}
+
+/// The keys of one shard of sessions.
+#[derive(Clone, Debug)]
+pub(super) struct ShardKeys {
+    tag: String,
+}
+
+impl ShardKeys {
+    /// The record of a session, by the last part of its id.
+    pub(super) fn session(&self, sid: &str) -> String {
+        format!("{}:s:{sid}", self.tag)
+    }
+
+    /// The sessions of a user, by the user's name here (see [`uid`]).
+    pub(super) fn user(&self, uid: &str) -> String {
+        format!("{}:u:{uid}", self.tag)
+    }
+
+    pub(super) fn live(&self) -> String {
+        format!("{}:z", self.tag)
+    }
+
+    pub(super) fn users(&self) -> String {
+        format!("{}:a", self.tag)
+    }
+
+    pub(super) fn totals(&self) -> String {
+        format!("{}:n", self.tag)
+    }
+}
+
+/// The part of a session's id that tells it apart within its shard.
+pub(super) fn sid(id: &SessionId) -> &str {
+    &id.as_str()[2..]
+}
+
+/// A user's name in Redis: 22 characters, which is 14 fewer than a UUID's usual text.
+pub(super) fn uid(user: UserId) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(user.as_uuid().as_bytes())
+}

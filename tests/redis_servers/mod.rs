@@ -1,0 +1,232 @@
+//! Real Redis servers for tests: one, several, a Cluster. Each listens on a free loopback port, keeps its files in a
+//! temporary directory, and ends with its owner, or with the test process however that ends.
+//!
+//! A test crate takes it in by `#[path = "../redis_servers/mod.rs"] mod redis_servers;`.
+
+#![allow(
+    dead_code,
+    reason = "each test crate uses what it needs of the servers"
+)]
+
+mod wire;
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+#[allow(
+    unused_imports,
+    reason = "each test crate uses what it needs of the servers"
+)]
+pub(crate) use wire::{Reply, Wire};
+
+/// How long a server may take to do what it was told.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One `redis-server`. It is killed when this is dropped.
+pub(crate) struct RedisServer {
+    child: Option<Child>,
+    port: u16,
+    arguments: Vec<String>,
+    directory: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server with these arguments (`--name value …`) beside its own, and waits until it answers.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut server = Self {
+            child: None,
+            port: free_port(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        server.restart();
+        server
+    }
+
+    /// Starts it again on the same port and files. It may still be reading its append-only file when this returns.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.child.is_none(), "the server is running");
+        let directory = self.directory.path().to_owned();
+        let log = File::create(directory.join("output.log")).unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "redis-server"])
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--save", "", "--maxmemory-policy", "noeviction"])
+            .arg("--dir")
+            .arg(&directory)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.child = Some(spawn_for_life(command));
+        let port = self.port;
+        wait_until("the server answers", || Wire::connect(port).is_ok());
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its files, append-only file and log included.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A connection of the test's own.
+    pub(crate) fn wire(&self) -> Wire {
+        Wire::connect(self.port).unwrap()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops the process where it stands (`SIGSTOP`): its port takes connections and nobody answers.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success(), "SIG{name}");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A Cluster of masters without replicas.
+pub(crate) struct RedisCluster {
+    pub(crate) nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts `masters` nodes that share the slots, and waits until each of them sees all.
+    pub(crate) fn start(masters: usize) -> Self {
+        let options = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "2000",
+            "--cluster-port",
+            "0",
+        ];
+        let nodes: Vec<RedisServer> = (0..masters)
+            .map(|_| {
+                let bus = free_port().to_string();
+                let mut options = options;
+                options[5] = &bus;
+                RedisServer::start(&options)
+            })
+            .collect();
+        let addresses = nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port()));
+        let made = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(addresses)
+            .args(["--cluster-replicas", "0", "--cluster-yes"])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stdout)
+        );
+        for node in &nodes {
+            wait_until("the cluster is up", || {
+                let info = node.wire().ask(&["CLUSTER", "INFO"]).text();
+                info.contains("cluster_state:ok")
+                    && info.contains(&format!("cluster_known_nodes:{masters}"))
+            });
+        }
+        Self { nodes }
+    }
+
+    /// `redis+cluster://127.0.0.1:PORT,…`.
+    pub(crate) fn url(&self) -> String {
+        let hosts: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port()))
+            .collect();
+        format!("redis+cluster://{}", hosts.join(","))
+    }
+}
+
+/// A loopback port that is free now.
+pub(crate) fn free_port() -> u16 {
+    // Below the range that the system gives to outgoing connections, so that none takes it before the server does.
+    static NEXT: OnceLock<std::sync::atomic::AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let start = 12_000 + u16::try_from(std::process::id() % 1_500).unwrap() * 12;
+        start.into()
+    });
+    loop {
+        let port = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Waits for something that happens in another process.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+type Order = (Command, mpsc::Sender<Child>);
+
+/// Spawns from a thread that lives as long as the process. The parent-death signal is sent when the *thread* that
+/// spawned ends, which of a test's own thread would be too early.
+pub(crate) fn spawn_for_life(command: Command) -> Child {
+    static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, answer) in orders {
+                let child = command
+                    .spawn()
+                    .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+                let _ = answer.send(child);
+            }
+        });
+        sender
+    });
+    let (answer, child) = mpsc::channel();
+    spawner.send((command, answer)).unwrap();
+    child.recv().unwrap()
+}

@@ -1,0 +1,128 @@
+//! A test's own way to read Redis: the protocol in a few lines, so that no test believes the client it tests.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    time::Duration,
+};
+
+/// What a server answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Nil,
+    Number(i64),
+    /// A simple or bulk string; not always UTF-8.
+    Bytes(Vec<u8>),
+    List(Vec<Reply>),
+    Error(String),
+}
+
+impl Reply {
+    /// As text; panics if it is none.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => panic!("no text: {other:?}"),
+        }
+    }
+
+    /// As a number; panics if it is none.
+    pub(crate) fn number(&self) -> i64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Bytes(_) => self.text().parse().unwrap(),
+            other => panic!("no number: {other:?}"),
+        }
+    }
+
+    /// As a list; panics if it is none.
+    pub(crate) fn list(self) -> Vec<Reply> {
+        match self {
+            Self::List(list) => list,
+            other => panic!("no list: {other:?}"),
+        }
+    }
+
+    /// A list of texts; panics if it is none.
+    pub(crate) fn texts(self) -> Vec<String> {
+        self.list().iter().map(Reply::text).collect()
+    }
+}
+
+/// One plain connection.
+pub(crate) struct Wire {
+    stream: BufReader<TcpStream>,
+}
+
+impl Wire {
+    /// Connects and waits until the server has read its files (`LOADING` is over).
+    pub(crate) fn connect(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_nodelay(true)?;
+        let mut wire = Self {
+            stream: BufReader::new(stream),
+        };
+        match wire.try_ask(&["PING"])? {
+            Reply::Error(error) if error.starts_with("LOADING") => Err(io::Error::other(error)),
+            _ => Ok(wire),
+        }
+    }
+
+    /// Sends one command and returns the answer; panics if the connection breaks.
+    pub(crate) fn ask(&mut self, words: &[&str]) -> Reply {
+        self.try_ask(words).unwrap()
+    }
+
+    /// Sends one command and returns the answer.
+    pub(crate) fn try_ask(&mut self, words: &[&str]) -> io::Result<Reply> {
+        let mut command = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            command.extend(format!("${}\r\n{word}\r\n", word.len()).into_bytes());
+        }
+        self.stream.get_mut().write_all(&command)?;
+        self.reply()
+    }
+
+    /// All keys that match, found by SCAN.
+    pub(crate) fn scan(&mut self, pattern: &str) -> Vec<String> {
+        let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
+        loop {
+            let step = self.ask(&["SCAN", &cursor, "MATCH", pattern, "COUNT", "1000"]);
+            let [next, found] = <[Reply; 2]>::try_from(step.list()).unwrap();
+            keys.extend(found.texts());
+            cursor = next.text();
+            if cursor == "0" {
+                keys.sort();
+                keys.dedup();
+                return keys;
+            }
+        }
+    }
+
+    fn reply(&mut self) -> io::Result<Reply> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let (kind, rest) = line.trim_end().split_at(1);
+        let size = || rest.parse::<i64>().map_err(io::Error::other);
+        Ok(match kind {
+            "+" => Reply::Bytes(rest.as_bytes().to_vec()),
+            "-" => Reply::Error(rest.to_owned()),
+            ":" => Reply::Number(size()?),
+            "$" | "*" if size()? < 0 => Reply::Nil,
+            "$" => {
+                let mut bytes = vec![0; usize::try_from(size()?).map_err(io::Error::other)? + 2];
+                self.stream.read_exact(&mut bytes)?;
+                bytes.truncate(bytes.len() - 2);
+                Reply::Bytes(bytes)
+            }
+            "*" => {
+                let list = (0..size()?).map(|_| self.reply());
+                Reply::List(list.collect::<io::Result<_>>()?)
+            }
+            _ => return Err(io::Error::other(line)),
+        })
+    }
+}
