@@ -59,7 +59,7 @@ impl Cluster {
         let shared = Arc::new(Shared {
             dialer,
             nodes: Mutex::new(Nodes {
-                slots: Err(Absence::gone(places(&seeds), Why::Unasked)),
+                slots: Err(Absence::gone(&places(&seeds), Why::Unasked)),
                 lines: HashMap::new(),
             }),
             seeds,
@@ -78,7 +78,7 @@ impl Cluster {
             // Reading the map again says whether somebody owns it by now.
             self.shared.stale.notify_one();
             return Err(Absence::gone(
-                places(&self.shared.seeds),
+                &places(&self.shared.seeds),
                 Why::NoOwner(slot),
             ));
         };
@@ -96,6 +96,16 @@ impl Cluster {
             slots.moved(slot, owner);
         }
         self.shared.stale.notify_one();
+    }
+
+    /// Lets go of all connections for good.
+    pub(super) fn close(&self) {
+        self.keeper.abort();
+        let mut nodes = self.shared.nodes();
+        nodes.slots = Err(Absence::gone(&places(&self.shared.seeds), Why::Closed));
+        for (_, line) in nodes.lines.drain() {
+            line.close();
+        }
     }
 
     /// Everybody who owns slots.
@@ -168,7 +178,7 @@ impl Shared {
                 Err(_) => {}
             }
         }
-        Err(failure.unwrap_or_else(|| Absence::gone(places(&self.seeds), Why::Unasked)))
+        Err(failure.unwrap_or_else(|| Absence::gone(&places(&self.seeds), Why::Unasked)))
     }
 }
 

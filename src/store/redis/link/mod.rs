@@ -68,7 +68,7 @@ pub enum StoreClock {
 const PROBE_MS: u32 = 10_000;
 
 /// How often it is said that replicas lag.
-const WARN_AGAIN: Duration = Duration::from_secs(60);
+const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 task_local! {
     /// When the operation that runs has to be over.
@@ -221,12 +221,20 @@ impl Link {
         self.in_time(work).await
     }
 
+    /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        match &self.inner.way {
+            Way::Single(line) => line.close(),
+            Way::Cluster(cluster) => cluster.close(),
+        }
+    }
+
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
         match DEADLINE.try_with(|deadline| *deadline) {
-            Ok(deadline) => calls::send(self, &calls, lane, deadline).await,
+            Ok(deadline) => calls::send(&self.inner, &calls, lane, deadline).await,
             Err(_) => {
                 let deadline = Instant::now() + self.inner.timeout;
-                self.in_time(calls::send(self, &calls, lane, deadline))
+                self.in_time(calls::send(&self.inner, &calls, lane, deadline))
                     .await
             }
         }
