@@ -115,6 +115,15 @@ impl Link {
         self.call(call).await
     }
 
+    /// Lets go of the connection for good. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        *self
+            .inner
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
         let connection = self
             .inner
