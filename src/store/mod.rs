@@ -18,7 +18,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 pub use cached::Cached;
 pub use observed::Observed;
-pub use redis::{RedisStoreSettings, StoreClock};
+pub use redis::{RedisFault, RedisStoreSettings, StoreClock};
 pub use sqlite::SqliteSettings;
 
 use redis::RedisStore;
@@ -119,13 +119,9 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
-    /// Redis cannot be used.
-    #[error("Redis cannot be used; `redis_url` must name one that this service may write to")]
-    Redis {
-        /// Why.
-        #[source]
-        source: ::redis::RedisError,
-    },
+    /// Redis, or what is configured of it, is not as it has to be.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
 }
 
 /// All repositories of one store. Cheap to clone.

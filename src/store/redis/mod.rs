@@ -29,7 +29,7 @@ mod totals;
 
 use std::time::Duration;
 
-pub use link::StoreClock;
+pub use link::{RedisFault, StoreClock};
 
 use keys::Keys;
 use limits::RedisLimits;
@@ -37,7 +37,6 @@ use link::Link;
 use observer::RedisObserver;
 use sessions::RedisSessions;
 
-use super::OpenError;
 use crate::config::RedisSettings;
 
 /// Where Redis is and how long it may take to answer.
@@ -59,10 +58,8 @@ pub(super) struct RedisStore {
 }
 
 impl RedisStore {
-    pub(super) async fn open(settings: &RedisStoreSettings) -> Result<Self, OpenError> {
-        let link = Link::open(&settings.redis, settings.timeout, settings.clock.clone())
-            .await
-            .map_err(|source| OpenError::Redis { source })?;
+    pub(super) async fn open(settings: &RedisStoreSettings) -> Result<Self, RedisFault> {
+        let link = Link::open(&settings.redis, settings.timeout, settings.clock.clone()).await?;
         let keys = Keys::new(settings.redis.key_prefix.clone());
         Ok(Self { link, keys })
     }
