@@ -131,7 +131,7 @@ fn batches(inner: &Inner, calls: &[Call], errands: Vec<Errand>) -> Result<Vec<Ba
     let mut batches: HashMap<*const Line, Batch> = HashMap::new();
     for errand in errands {
         let line = match &errand.asking {
-            Some(node) => cluster.line(node),
+            Some(node) => cluster.line(node)?,
             None => cluster.owner(slot_of(calls[errand.index].first_key()))?,
         };
         batches

@@ -86,8 +86,12 @@ impl Cluster {
     }
 
     /// The connection to a node, whatever it owns.
-    pub(super) fn line(&self, node: &RedisAddress) -> Arc<Line> {
-        self.shared.line(&mut self.shared.nodes(), node)
+    pub(super) fn line(&self, node: &RedisAddress) -> Result<Arc<Line>, Absence> {
+        let mut nodes = self.shared.nodes();
+        if let Err(absence) = &nodes.slots {
+            return Err(absence.clone());
+        }
+        Ok(self.shared.line(&mut nodes, node))
     }
 
     /// Notes that a slot has moved.
