@@ -23,9 +23,6 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Result<Option<RedisSettings>,
     let connect_timeout = reader.get(&s::REDIS_CONNECT_TIMEOUT);
     let allow_eviction = reader.get(&s::REDIS_ALLOW_EVICTION);
     let Some(url) = url? else {
-        // What is written wrong is a fault even where it is not used yet.
-        (username?, password?, sentinel_password?, tls_ca?);
-        (key_prefix?, connect_timeout?, allow_eviction?);
         return Ok(None);
     };
     let login = login(reader, &url, username, password);
