@@ -67,7 +67,7 @@ impl RedisSessions {
                 Wait::ForReplica => self.link.call_durably(call).await?,
             };
             match Done::read(answer)? {
-                Done::Done(parts) => return Ok(parts),
+                Done::Finished(parts) => return Ok(parts),
                 Done::Taken => return Err(StoreError::Conflict),
                 Done::Needs(more) => known.extend(more),
             }
