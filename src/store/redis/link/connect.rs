@@ -14,12 +14,12 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
     RedisConnectionInfo, RedisError, ServerError, TlsCertificates, Value,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     checks,
@@ -343,7 +343,6 @@ impl Dialer {
             _ => return absence,
         };
         let place = server.to_string();
-        let is_garbage = error.is_some_and(|error| error.kind() == ErrorKind::Parse);
         if self.settings.tls {
             match error.and_then(tls_error) {
                 Some(rustls::Error::InvalidCertificate(_)) => {
@@ -357,25 +356,23 @@ impl Dialer {
                 )) => return RedisFault::ClientCertificate { place }.into(),
                 _ => {}
             }
-            if self.speaks_plainly(server).await {
-                return RedisFault::PlainPort { place }.into();
+        }
+        let first = timeout(self.patience(), first_byte(server)).await;
+        let is_redis = matches!(first, Ok(Ok(Some(b'+' | b'-'))));
+        match first {
+            Ok(Ok(Some(_))) if is_redis && self.settings.tls => {
+                RedisFault::PlainPort { place }.into()
             }
-        } else if self.speaks_tls(server).await {
-            return RedisFault::TlsPort { place }.into();
+            Ok(Ok(_)) if !is_redis && self.speaks_tls(server).await => {
+                if self.settings.tls {
+                    absence
+                } else {
+                    RedisFault::TlsPort { place }.into()
+                }
+            }
+            Ok(Ok(Some(_))) if !is_redis => RedisFault::NotRedis { place }.into(),
+            _ => absence,
         }
-        if is_garbage {
-            return RedisFault::NotRedis { place }.into();
-        }
-        absence
-    }
-
-    async fn speaks_plainly(&self, server: &RedisAddress) -> bool {
-        let probe = async {
-            let mut connection = self.raw(server, false).await.ok()?;
-            let ping = redis::cmd("PING");
-            connection.send_packed_command(&ping).await.ok()
-        };
-        matches!(timeout(self.patience(), probe).await, Ok(Some(_)))
     }
 
     async fn speaks_tls(&self, server: &RedisAddress) -> bool {
@@ -485,6 +482,25 @@ fn address(parts: &[Value]) -> Option<RedisAddress> {
         host: String::from_utf8(host.clone()).ok()?,
         port: std::str::from_utf8(port).ok()?.parse().ok()?,
     })
+}
+
+/// What a server begins its answer with when it is spoken to plainly; nothing if it hangs up instead. A Redis says `+` or
+/// `-`. The client does not tell: to it, what it cannot read is a connection that broke.
+async fn first_byte(server: &RedisAddress) -> io::Result<Option<u8>> {
+    let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
+    stream.writable().await?;
+    stream.try_write(b"PING\r\n")?;
+    let mut byte = [0];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut byte) {
+            Ok(0) => return Ok(None),
+            Ok(_) => return Ok(Some(byte[0])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What TLS says, out of an error of the client that wraps it twice.
