@@ -21,7 +21,7 @@ pub use observed::Observed;
 pub use redis::StoreClock;
 pub use sqlite::SqliteSettings;
 
-use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions};
+use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions, SqliteUpkeep};
 
 use crate::{
     accounts::AccountRepository,
@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     config::{Config, Database},
     guard::LimitRepository,
-    sessions::{ObserverLease, SessionRepository, SoleObserver},
+    sessions::{ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
     telemetry::instruments::StoreMetrics,
 };
 
@@ -133,6 +133,8 @@ pub struct Stores {
     pub audit: Arc<dyn AuditRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
+    /// What operators ask of the sessions: recounts and repairs.
+    pub upkeep: Arc<dyn SessionUpkeep>,
     file: SqliteFile,
 }
 
@@ -195,6 +197,7 @@ pub async fn open_sqlite(
         limits: Arc::new(SqliteLimits::new(file.clone())),
         audit: Arc::new(SqliteAudit::new(file.clone())),
         observer: Arc::new(SoleObserver),
+        upkeep: Arc::new(SqliteUpkeep::new(file.clone())),
         file,
     };
     Ok(match metrics {
@@ -212,6 +215,7 @@ fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Sto
         limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
         audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
         observer: bare.observer,
+        upkeep: bare.upkeep,
         file: bare.file,
     }
 }
