@@ -26,3 +26,4 @@ mod sessions_of_users;
 mod shared;
 mod sqlite_file;
 mod sqlite_rows;
+mod sqlite_upkeep;
