@@ -1,10 +1,10 @@
 //! What keys are called.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use uuid::Uuid;
 
 use crate::{
     accounts::UserId,
-    guard::Entity,
     sessions::{SHARDS, SessionId, shard_of},
 };
 
@@ -44,6 +44,7 @@ impl Keys {
     /// The keys of one shard of sessions.
     pub(super) fn shard(&self, number: u8) -> ShardKeys {
         ShardKeys {
+            number,
             tag: format!("{{{}:{number:02}}}", self.prefix),
         }
     }
@@ -61,7 +62,8 @@ impl Keys {
         self.shard(shard_of(user))
     }
 
-    pub(super) fn limit(&self, entity: Entity) -> String {
+    /// The state of a budget, by the text of its [`Entity`](crate::guard::Entity).
+    pub(super) fn limit(&self, entity: &str) -> String {
         format!("{{{}:limits}}:{entity}", self.prefix)
     }
 
@@ -81,10 +83,15 @@ impl Keys {
 /// The keys of one shard of sessions.
 #[derive(Clone, Debug)]
 pub(super) struct ShardKeys {
+    number: u8,
     tag: String,
 }
 
 impl ShardKeys {
+    pub(super) const fn number(&self) -> u8 {
+        self.number
+    }
+
     /// The record of a session, by the last part of its id.
     pub(super) fn session(&self, sid: &str) -> String {
         format!("{}:s:{sid}", self.tag)
@@ -107,6 +114,7 @@ impl ShardKeys {
         format!("{}:n", self.tag)
     }
 
+    /// A key that never is.
     pub(super) fn probe(&self) -> String {
         format!("{}:probe", self.tag)
     }
@@ -117,7 +125,78 @@ pub(super) fn sid(id: &SessionId) -> &str {
     &id.as_str()[2..]
 }
 
+/// The id of the session that has this name in this shard, if it is one.
+pub(super) fn session_of(shard: u8, sid: &str) -> Option<SessionId> {
+    format!("{shard:02}{sid}").parse().ok()
+}
+
 /// A user's name in Redis: 22 characters, which is 14 fewer than a UUID's usual text.
 pub(super) fn uid(user: UserId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(user.as_uuid().as_bytes())
+}
+
+/// The user who has this name in Redis, if it is one.
+pub(super) fn user_of(uid: &str) -> Option<UserId> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(uid).ok()?;
+    Some(UserId::from(Uuid::from_bytes(bytes.try_into().ok()?)))
+}
+
+/// What a key of a shard names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// The record of a session.
+    Session(&'a str),
+    /// The sessions of a user.
+    User(&'a str),
+}
+
+impl Keys {
+    /// What SCAN matches to find all records and the sessions of all users. No prefix holds what a pattern would obey.
+    pub(super) fn pattern(&self) -> String {
+        format!("{{{}:[0-9][0-9]}}:[su]:*", self.prefix)
+    }
+
+    /// The shard of a key that matches the pattern, and what it names; nothing where no key of ours is called so.
+    pub(super) fn place<'a>(&self, key: &'a str) -> Option<(u8, Place<'a>)> {
+        let rest = key.strip_prefix('{')?.strip_prefix(&self.prefix)?;
+        let (shard, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;
+        let shard = shard.parse().ok().filter(|shard| *shard < SHARDS)?;
+        if let Some(sid) = rest.strip_prefix("}:s:") {
+            return session_of(shard, sid).map(|_| (shard, Place::Session(sid)));
+        }
+        let user = rest.strip_prefix("}:u:")?;
+        let is_here = user_of(user).is_some_and(|id| shard_of(id) == shard && uid(id) == user);
+        is_here.then_some((shard, Place::User(user)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_to_be_what_it_was_made_for() {
+        let keys = Keys::new("a.b".to_owned());
+        let user = UserId::generate();
+        let shard = shard_of(user);
+        let key = keys.shard(shard).user(&uid(user));
+        assert_eq!(keys.place(&key), Some((shard, Place::User(&uid(user)))));
+        let elsewhere = keys.shard((shard + 1) % SHARDS).user(&uid(user));
+        assert_eq!(keys.place(&elsewhere), None);
+
+        let sid = "kQ3vXw8nY2aBcD4eFgHiJk";
+        let key = keys.shard(7).session(sid);
+        assert_eq!(keys.place(&key), Some((7, Place::Session(sid))));
+        for other in [
+            "{a.b:64}:s:kQ3vXw8nY2aBcD4eFgHiJk",
+            "{a.b:07}:s:short",
+            "{a.b:07}:z",
+            "{b:07}:s:kQ3vXw8nY2aBcD4eFgHiJk",
+            "{a.b:7é}",
+            "",
+        ] {
+            assert_eq!(keys.place(other), None, "{other}");
+        }
+        assert_eq!(keys.pattern(), "{a.b:[0-9][0-9]}:[su]:*");
+    }
 }
