@@ -28,7 +28,7 @@ pub(super) struct Known {
     pub(super) role: Role,
     /// Its place in the order of starts, as it stands in the record.
     pub(super) order: i64,
-    expires_at: i64,
+    pub(super) expires_at: i64,
     ends_at: i64,
     pub(super) is_live: bool,
     /// The index has it otherwise, and that stays so.

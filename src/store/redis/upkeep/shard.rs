@@ -1,6 +1,9 @@
 //! One shard by its index: each session beside its record, each user beside its sessions, the totals.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use redis::Value;
 
@@ -32,8 +35,9 @@ impl Audit<'_> {
         self.sessions(shard, &mut owners).await?;
         for sessions in owners.values() {
             let live = sessions.iter().filter(|session| session.is_live);
-            if let Some(newest) = live.max_by_key(|session| session.order) {
-                self.recount.records.users[newest.role.index()] += 1;
+            // The same choice as the index makes, should they not all have one role.
+            if let Some(last) = live.max_by_key(|it| (it.expires_at, Reverse(it.order))) {
+                self.recount.records.users[last.role.index()] += 1;
             }
         }
         let users = owners.iter().map(|(uid, them)| (uid.as_str(), &them[..]));
