@@ -119,13 +119,9 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
-    /// Redis cannot be used.
-    #[error("Redis cannot be used; `redis_url` must name one that this service may write to")]
-    Redis {
-        /// Why.
-        #[source]
-        source: RedisFault,
-    },
+    /// Redis, or what is configured of it, is not as it has to be.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
 }
 
 /// All repositories of one store. Cheap to clone.
@@ -151,6 +147,9 @@ impl Stores {
     /// Writes back what is in flight, closes the files and lets go of Redis. What is asked of the repositories afterwards
     /// is refused as unavailable. Takes at most the store timeout.
     pub async fn close(&self) {
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
         self.file.close().await;
     }
 }

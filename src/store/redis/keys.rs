@@ -114,7 +114,6 @@ impl ShardKeys {
         format!("{}:n", self.tag)
     }
 
-    /// A key that never is.
     pub(super) fn probe(&self) -> String {
         format!("{}:probe", self.tag)
     }

@@ -40,7 +40,6 @@ use observer::RedisObserver;
 use sessions::RedisSessions;
 use upkeep::RedisUpkeep;
 
-use super::OpenError;
 use crate::config::RedisSettings;
 
 /// Where Redis is and how long it may take to answer.
@@ -62,10 +61,8 @@ pub(super) struct RedisStore {
 }
 
 impl RedisStore {
-    pub(super) async fn open(settings: &RedisStoreSettings) -> Result<Self, OpenError> {
-        let link = Link::open(&settings.redis, settings.timeout, settings.clock.clone())
-            .await
-            .map_err(|source| OpenError::Redis { source })?;
+    pub(super) async fn open(settings: &RedisStoreSettings) -> Result<Self, RedisFault> {
+        let link = Link::open(&settings.redis, settings.timeout, settings.clock.clone()).await?;
         let keys = Keys::new(settings.redis.key_prefix.clone());
         Ok(Self { link, keys })
     }
@@ -84,5 +81,10 @@ impl RedisStore {
 
     pub(super) fn upkeep(&self) -> RedisUpkeep {
         RedisUpkeep::new(self.link.clone(), self.keys.clone())
+    }
+
+    /// Lets go of the connection. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        self.link.close();
     }
 }

@@ -33,26 +33,3 @@ pub(super) static PRUNE: LuaScript = script!("_time" => "prune");
 
 pub(super) static HOLD: LuaScript = script!(=> "hold");
 pub(super) static RELEASE: LuaScript = script!(=> "release");
-
-/// Every script.
-pub(super) static ALL: [&LuaScript; 19] = [
-    &CREATE,
-    &LOAD,
-    &TOUCH,
-    &UPDATE,
-    &PEEK,
-    &END,
-    &END_USER,
-    &SET_ROLE,
-    &DUE,
-    &REAP,
-    &CENSUS,
-    &LIVE_OF_USER,
-    &LIVE_OF_SHARD,
-    &CHARGE,
-    &GIVE_BACK,
-    &STALE_LIMITS,
-    &PRUNE,
-    &HOLD,
-    &RELEASE,
-];

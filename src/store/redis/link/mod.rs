@@ -68,7 +68,7 @@ pub enum StoreClock {
 const PROBE_MS: u32 = 10_000;
 
 /// How often it is said that replicas lag.
-const WARN_AGAIN: Duration = Duration::from_secs(60);
+const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 task_local! {
     /// When the operation that runs has to be over.
@@ -201,7 +201,7 @@ impl Link {
     pub(super) async fn ask(&self, node: &Node, cmd: Cmd) -> Result<Value, StoreError> {
         let line = match &self.inner.way {
             Way::Single(line) => Arc::clone(line),
-            Way::Cluster(cluster) => cluster.line(&node.address),
+            Way::Cluster(cluster) => cluster.line(&node.address)?,
         };
         let work = async {
             let session = line.session().await?;
@@ -221,12 +221,20 @@ impl Link {
         self.in_time(work).await
     }
 
+    /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        match &self.inner.way {
+            Way::Single(line) => line.close(),
+            Way::Cluster(cluster) => cluster.close(),
+        }
+    }
+
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
         match DEADLINE.try_with(|deadline| *deadline) {
-            Ok(deadline) => calls::send(self, &calls, lane, deadline).await,
+            Ok(deadline) => calls::send(&self.inner, &calls, lane, deadline).await,
             Err(_) => {
                 let deadline = Instant::now() + self.inner.timeout;
-                self.in_time(calls::send(self, &calls, lane, deadline))
+                self.in_time(calls::send(&self.inner, &calls, lane, deadline))
                     .await
             }
         }
@@ -238,11 +246,12 @@ impl Link {
             Way::Single(line) => return line.session().await.map(drop),
             Way::Cluster(cluster) => cluster,
         };
-        let lines = cluster
-            .masters()?
-            .into_iter()
-            .map(|node| cluster.line(&node));
-        let attempts = join_all(lines.map(|line| async move { line.session().await.map(drop) }));
+        let attempts = join_all(
+            cluster
+                .masters()?
+                .into_iter()
+                .map(|node| async move { cluster.line(&node)?.session().await.map(drop) }),
+        );
         let failures = attempts.await.into_iter().filter_map(Result::err);
         // A fault says more than that somebody was not there.
         let worst = failures.max_by_key(|absence| matches!(absence, Absence::Fault(_)));
