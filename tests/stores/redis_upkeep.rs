@@ -457,6 +457,18 @@ async fn twenty_thousand_sessions_are_recounted_and_indexed_anew() {
 }
 
 #[tokio::test]
+async fn keys_of_others_are_passed_over() {
+    let mut town = Town::new(Backend::Redis).await;
+    // More than one SCAN goes through, so that some find nothing of ours.
+    let others = "for i = 1, 5000 do redis.call('SET', ARGV[1] .. i, 'x', 'PX', 600000) end";
+    let prefix = format!("{}-other:", town.world.prefix);
+    town.ask(&["EVAL", others, "0", &prefix]);
+    let recounted = recount(&town.world.stores, true).await;
+    assert_eq!(found(&recounted), []);
+    assert_eq!(recounted.index.sessions, [1, 0, 2, 0]);
+}
+
+#[tokio::test]
 async fn an_expired_session_whose_record_is_gone_is_left_to_the_reaper() {
     let mut town = Town::new(Backend::Redis).await;
     town.world.advance(IDLE);
