@@ -1,9 +1,12 @@
 //! The command line as people and scripts use it: the real binary, each test in a directory of its own.
 
-#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 mod accounts;
 mod configuration;
 mod house;
+#[path = "../redis_servers/mod.rs"]
+mod redis_servers;
 mod service;
 mod sessions;
+mod upkeep;
