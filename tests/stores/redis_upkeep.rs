@@ -86,7 +86,7 @@ impl Town {
         };
         let key = key.replace("S1", &first).replace("S2", &second);
         let key = key.replace("u:U", &format!("u:{uid}"));
-        format!("{{{}:02}}:{key}", self.world.prefix)
+        format!("{{{}:02}}:{key}", self.world.prefix())
     }
 
     /// Asks whichever server has the key.
@@ -102,7 +102,7 @@ impl Town {
 
     /// Everything that is there, as far as it can be told apart.
     fn contents(&mut self) -> BTreeMap<String, String> {
-        let pattern = format!("{{{}:??}}:[suzan]*", self.world.prefix);
+        let pattern = format!("{{{}:??}}:[suzan]*", self.world.prefix());
         let mut contents = BTreeMap::new();
         for wire in &mut self.wires {
             for key in wire.scan(&pattern) {
@@ -443,7 +443,7 @@ async fn twenty_thousand_sessions_are_recounted_and_indexed_anew() {
     assert_eq!(recounted.records.users, before.users);
 
     let mut wire = redis_server().wire();
-    for key in wire.scan(&format!("{{{}:??}}:[zau]*", world.prefix)) {
+    for key in wire.scan(&format!("{{{}:??}}:[zau]*", world.prefix())) {
         wire.ask(&["DEL", &key]);
     }
     let lost = recount(&world.stores, false).await;
@@ -461,7 +461,7 @@ async fn keys_of_others_are_passed_over() {
     let mut town = Town::new(Backend::Redis).await;
     // More than one SCAN goes through, so that some find nothing of ours.
     let others = "for i = 1, 5000 do redis.call('SET', ARGV[1] .. i, 'x', 'PX', 600000) end";
-    let prefix = format!("{}-other:", town.world.prefix);
+    let prefix = format!("{}-other:", town.world.prefix());
     town.ask(&["EVAL", others, "0", &prefix]);
     let recounted = recount(&town.world.stores, true).await;
     assert_eq!(found(&recounted), []);
