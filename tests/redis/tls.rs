@@ -9,9 +9,14 @@ use crate::{
 
 /// A server that speaks TLS on the port that is returned, and plainly on its own.
 fn server(certificates: &Certificates) -> (RedisServer, u16) {
+    server_with(certificates, &[])
+}
+
+fn server_with(certificates: &Certificates, more: &[&str]) -> (RedisServer, u16) {
     let port = free_port();
     let arguments = certificates.arguments(port);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let own = arguments.iter().map(String::as_str);
+    let arguments: Vec<&str> = own.chain(more.iter().copied()).collect();
     (RedisServer::start(&arguments), port)
 }
 
@@ -64,4 +69,17 @@ async fn no_tls_to_a_tls_port_is_said_so() {
     let (_server, port) = server(&certificates);
     let fault = fault(on_port(port)).await;
     assert!(matches!(fault, RedisFault::TlsPort { .. }), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_wants_to_see_certificates_of_its_clients_is_said_so() {
+    let certificates = Certificates::new();
+    let (_server, port) = server_with(&certificates, &["--tls-auth-clients", "yes"]);
+    let mut settings = over_tls(port);
+    settings.tls_ca = Some(certificates.authority());
+    let fault = fault(settings).await;
+    assert!(
+        matches!(fault, RedisFault::ClientCertificate { .. }),
+        "{fault}"
+    );
 }

@@ -1,5 +1,7 @@
 //! What scripts answer.
 
+use std::time::Duration;
+
 use redis::{FromRedisValue, Value};
 
 use super::keys::session_of;
@@ -91,7 +93,7 @@ pub(super) fn ends(
             user_id,
             role,
             reason: *reason,
-            lasted: std::time::Duration::from_millis(lasted),
+            lasted: Duration::from_millis(lasted),
         });
     }
     Ok(handed_out)

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     Inner, Way,
     cluster::Cluster,
-    connect::Session,
     fault::{Absence, Refusal, Why},
     line::Line,
+    session::Session,
     slots::{redirection, slot_of},
 };
 use crate::{config::RedisAddress, error::StoreError, store::redis::call::Call};

@@ -12,8 +12,9 @@ use tokio::{
 };
 
 use super::{
-    connect::{Dialer, Session, Target},
+    connect::{Dialer, Target},
     fault::{Absence, Why},
+    session::Session,
 };
 
 /// The pause before the second attempt, and the longest; each is twice the one before, and up to half of it is left out

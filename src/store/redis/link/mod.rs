@@ -6,7 +6,9 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `connect` | how a connection is made: TLS, logging in, Sentinels |
+//! | `diagnosis` | why one came to nothing: TLS or not, no Redis at all |
 //! | `checks` | what a server has to be |
+//! | `session` | one that was made |
 //! | `line` | one connection: kept, lost, made again |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
@@ -17,8 +19,10 @@ mod calls;
 mod checks;
 mod cluster;
 mod connect;
+mod diagnosis;
 mod fault;
 mod line;
+mod session;
 mod slots;
 #[cfg(test)]
 mod tests;
