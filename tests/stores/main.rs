@@ -21,6 +21,7 @@ mod model;
 mod observed;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
+mod redis_town;
 mod redis_upkeep;
 mod sessions;
 mod sessions_of_users;
