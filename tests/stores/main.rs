@@ -25,6 +25,7 @@ mod redis_rows;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod redis_several;
+mod redis_town;
 mod redis_upkeep;
 mod sessions;
 mod sessions_of_users;

@@ -100,7 +100,7 @@ fn tell_findings(recount: &Recount, none: &str) -> anyhow::Result<()> {
         for example in &finding.examples {
             output::line(format!("    - {example}"))?;
         }
-        if finding.count > finding.examples.len() as u64 {
+        if finding.examples.len() == Finding::EXAMPLES {
             output::line("    - …")?;
         }
     }
@@ -120,7 +120,7 @@ const fn told(kind: Difference) -> Told {
             what: "counted, and no record that can be read",
             means: &[
                 "The gauges count it and nobody can use it.",
-                "--repair ends it (revoked); a record that is there stays.",
+                "--repair ends it (revoked).",
             ],
         },
         Difference::RecordNotIndexed => Told {

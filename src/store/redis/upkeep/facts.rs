@@ -116,11 +116,11 @@ async fn bytes_per_session(link: &Link, keys: &Keys) -> Result<Option<u64>, Stor
     let users = Call::command("ZCARD", vec![shard.users()]);
     let users: u64 = read(link.in_time(link.call(users)).await?)?;
 
-    let shared = weigh(link, vec![shard.live(), shard.users()]).await?;
-    let shared: u64 = shared.iter().sum();
+    let indexes = weigh(link, vec![shard.live(), shard.users()]).await?;
+    let indexes: u64 = indexes.iter().sum();
     let records = mean(&weigh(link, all(&sids, &shard, ShardKeys::session)).await?);
     let owned = mean(&weigh(link, all(&uids, &shard, ShardKeys::user)).await?);
-    Ok(Some(records + (shared + owned * users) / card))
+    Ok(Some(records + (indexes + owned * users) / card))
 }
 
 fn all(names: &[String], shard: &ShardKeys, key: fn(&ShardKeys, &str) -> String) -> Vec<String> {

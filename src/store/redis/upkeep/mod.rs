@@ -104,11 +104,11 @@ struct Audit<'a> {
 impl Audit<'_> {
     /// Adds a difference at this key. False if it was known.
     fn accuse(&mut self, kind: Difference, key: String) -> bool {
-        let is_new = self.accused.insert(key.clone());
-        if is_new {
-            self.recount.add(kind, 1, || printable(&key));
+        if self.accused.contains(&key) {
+            return false;
         }
-        is_new
+        self.recount.add(kind, 1, || printable(&key));
+        self.accused.insert(key)
     }
 
     /// One call within the store timeout.

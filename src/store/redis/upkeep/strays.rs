@@ -144,8 +144,8 @@ fn without_score(
     }
     let answer = answers.next().ok_or(StoreError::Corrupt("answer"))?;
     let scores: Vec<Option<f64>> = read(answer)?;
-    let scored = members.into_iter().zip(scores);
-    Ok(scored
+    let members = members.into_iter().zip(scores);
+    Ok(members
         .filter_map(|(member, score)| score.is_none().then_some(member))
         .collect())
 }
