@@ -40,7 +40,17 @@ impl Service {
     }
 
     async fn spawn(dir: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
-        let (port, management_port) = (free_port(), free_port());
+        let mut service = Self::launch(dir, settings, (free_port(), free_port()));
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// Starts it on these ports, the public one first, and does not wait.
+    pub fn launch(
+        dir: PathBuf,
+        settings: Vec<(&'static str, String)>,
+        (port, management_port): (u16, u16),
+    ) -> Self {
         let log = dir.join("service.log");
         let output = File::options()
             .create(true)
@@ -74,19 +84,18 @@ impl Service {
             }
         }
         let child = command.spawn().unwrap();
-        let mut service = Self {
+        Self {
             child,
             dir,
             settings,
             port,
             management_port,
             log,
-        };
-        service.wait_until_ready().await;
-        service
+        }
     }
 
-    async fn wait_until_ready(&mut self) {
+    /// Waits until `/readyz` says so.
+    pub async fn wait_until_ready(&mut self) {
         let url = self.management("/readyz");
         let client = plain();
         let begun = Instant::now();
