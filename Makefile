@@ -6,7 +6,7 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit collector bench clean-cache
+.PHONY: help test tools fmt-check clippy doc unit chaos collector bench clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ doc:
 
 unit:
 	cargo test --locked
+
+# A minute of it is in every `make test`. CHAOS_SEED=… plays the same choices again.
+chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; CHAOS_SECONDS=… for another length
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked --test chaos -- --nocapture whatever_goes_wrong
 
 bench: tools ## throughput, size and start-up, as ratios to a bare actix-web handler
 	@scripts/need.sh wrk

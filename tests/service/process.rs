@@ -40,7 +40,7 @@ impl Service {
     }
 
     async fn spawn(dir: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
-        let mut service = Self::launch(dir, settings);
+        let mut service = Self::launch(dir, settings, (free_port(), free_port()));
         service.wait_until_ready().await;
         service
     }
@@ -48,11 +48,19 @@ impl Service {
     /// Starts it, and waits for nothing.
     pub fn launched(dir: &Path, settings: &[(&'static str, &str)]) -> Self {
         let settings = settings.iter().map(|(k, v)| (*k, (*v).to_owned()));
-        Self::launch(dir.to_owned(), settings.collect())
+        Self::launch(
+            dir.to_owned(),
+            settings.collect(),
+            (free_port(), free_port()),
+        )
     }
 
-    fn launch(dir: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
-        let (port, management_port) = (free_port(), free_port());
+    /// Starts it on these ports, the public one first, and does not wait.
+    pub fn launch(
+        dir: PathBuf,
+        settings: Vec<(&'static str, String)>,
+        (port, management_port): (u16, u16),
+    ) -> Self {
         let log = dir.join(format!("service-{port}.log"));
         let output = File::options()
             .create(true)
@@ -96,6 +104,7 @@ impl Service {
         }
     }
 
+    /// Waits until `/readyz` says so.
     pub async fn wait_until_ready(&mut self) {
         let url = self.management("/readyz");
         let client = plain();

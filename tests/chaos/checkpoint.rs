@@ -1,0 +1,288 @@
+//! The comparison: what is in Redis, what the replicas export, and what clients were told.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    enumeration::{Counts, Enumeration},
+    faults::Victims,
+    model::{Millis, Model},
+    operator::{Operator, ROLES},
+    page::Page,
+    world::{World, now},
+};
+
+const REASONS: [&str; 6] = [
+    "logout",
+    "idle",
+    "absolute",
+    "revoked",
+    "evicted",
+    "role_changed",
+];
+/// The lease of a replica that was killed has to run out before another one observes.
+const OBSERVER: Duration = Duration::from_secs(30);
+/// What is under way in the background is done by then: the store timeout, and a tick of the reaper.
+const QUIET: Duration = Duration::from_millis(1_300);
+/// How long a count may take to be seen: a census interval and some more.
+const COUNTED: Duration = Duration::from_secs(5);
+/// An expired session is ended within a tick of the reaper; on a busy machine it takes longer.
+const REAPED: Millis = 2_500;
+/// So many sessions that have ended are tried again.
+const DEAD: usize = 40;
+
+/// Counters as they were seen last; they never go back.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(BTreeMap<String, f64>);
+
+/// Waits until one replica observes and all say that their counts can be believed.
+pub(crate) async fn wait_for_observer(victims: &Victims) -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        let pages = victims.replicas.pages().await;
+        let verdict = observer(&pages).map(drop);
+        if verdict.is_ok() || begun.elapsed() > OBSERVER {
+            return verdict;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The page of the one replica that observes.
+pub(crate) fn observer(pages: &[Page]) -> Result<&Page, String> {
+    let up = |page: &&Page| page.get("skriptoteket_session_census_up") == Some(1.0);
+    let is_one = |page: &&Page| page.get("skriptoteket_session_observer") == Some(1.0);
+    let shown = |page: &&Page| page.get("skriptoteket_active_sessions").is_some();
+    let (ups, observers) = (
+        pages.iter().filter(up).count(),
+        pages.iter().filter(is_one).count(),
+    );
+    let gauges = pages.iter().filter(shown).count();
+    if ups < pages.len() || observers != 1 || gauges != 1 {
+        return Err(format!(
+            "of {} replicas {ups} are up, {observers} observe, {gauges} show gauges",
+            pages.len()
+        ));
+    }
+    Ok(pages.iter().find(is_one).unwrap())
+}
+
+/// Compares everything, while nobody acts and nothing is wrong. Returns the line to be told.
+pub(crate) async fn compare(
+    world: &World,
+    victims: &Victims,
+    operator: &mut Operator,
+    seen: &mut Seen,
+) -> Result<String, String> {
+    operator.review_accounts().await?;
+    sleep(QUIET).await;
+    world.model().settle(now());
+    let mut wire = victims.redis.wire();
+    let before = Enumeration::read(&mut wire);
+    let pages = counted_after(victims, before.now).await?;
+    let after = Enumeration::read(&mut wire);
+    for enumeration in [&before, &after] {
+        if let Some(fault) = enumeration.faults().first() {
+            let n = enumeration.faults().len();
+            return Err(format!("{n} differences in Redis, the first: {fault}"));
+        }
+    }
+    let page = observer(&pages)?;
+    compare_counts(page, &before, &after)?;
+    compare_totals(page, &before, &after)?;
+    only_forward(&pages, seen)?;
+    let told = compare_model(&world.model(), &after)?;
+    let checked = operator.check_sessions(DEAD).await;
+    let counts = after.counts_at(after.now);
+    let (started, ended) = after.logins();
+    let ended: u64 = ended[..5].iter().sum();
+    Ok(format!(
+        "sessions {:?} users {:?}; {started} started, {ended} ended; {told}; {checked} sessions tried",
+        counts.sessions, counts.users
+    ))
+}
+
+/// The pages once the observing replica shows a count that was taken after this moment.
+async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, String> {
+    let begun = Instant::now();
+    loop {
+        let pages = victims.replicas.pages().await;
+        let verdict = observer(&pages);
+        if let Ok(page) = &verdict {
+            let (at, _) = counted_at(page, now());
+            if at > moment {
+                return Ok(pages);
+            }
+        }
+        if begun.elapsed() > COUNTED {
+            verdict?;
+            return Err("the sessions are not counted any more".into());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Between which moments the count of a page was taken that was read by `now`.
+fn counted_at(page: &Page, now: Millis) -> (Millis, Millis) {
+    let age = page.value("skriptoteket_session_census_age_seconds");
+    #[expect(clippy::cast_possible_truncation, reason = "an age of seconds")]
+    let age = (age * 1_000.0) as Millis;
+    // Asked for then, read on Redis up to the store timeout later; the page took its time to be written and read.
+    (now - age - 400, now)
+}
+
+/// What the gauges show.
+pub(crate) fn gauges(page: &Page) -> Counts {
+    let of = |name: &str| {
+        ROLES.map(|role| whole(page.value(&format!("skriptoteket_{name}{{role=\"{role}\"}}"))))
+    };
+    Counts {
+        sessions: of("sessions_by_role"),
+        users: of("users_by_role"),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are whole numbers"
+)]
+fn whole(value: f64) -> u64 {
+    assert!(value >= 0.0 && value.fract() == 0.0, "{value} is no count");
+    value as u64
+}
+
+/// Nothing happens but that sessions expire: the gauges show the enumeration at one moment of those in question.
+fn compare_counts(page: &Page, before: &Enumeration, after: &Enumeration) -> Result<(), String> {
+    let shown = gauges(page);
+    let sum: u64 = shown.sessions.iter().sum();
+    if whole(page.value("skriptoteket_active_sessions")) != sum {
+        return Err("active_sessions is not the sum of the roles".into());
+    }
+    let (from, to) = (before.now, after.now);
+    let ends = before.records.values().map(|(entry, _)| entry.expires);
+    let mut moments: Vec<Millis> = ends.filter(|it| (from..=to).contains(it)).collect();
+    moments.push(from);
+    if moments.iter().any(|it| before.counts_at(*it) == shown) {
+        return Ok(());
+    }
+    let counted = before.counts_at(from);
+    Err(format!(
+        "shown {shown:?}, counted {counted:?} ({} expired meanwhile)",
+        moments.len() - 1
+    ))
+}
+
+/// Started and ended as exported lie between what Redis held before and after; less the live ones, the rest has just expired.
+fn compare_totals(page: &Page, before: &Enumeration, after: &Enumeration) -> Result<(), String> {
+    let live = gauges(page).sessions;
+    for (role, name) in ROLES.iter().enumerate() {
+        let started = whole(page.value(&format!(
+            "skriptoteket_sessions_started_total{{role=\"{name}\"}}"
+        )));
+        let mut all_ended = 0;
+        for (reason, why) in REASONS.iter().enumerate() {
+            let series =
+                format!("skriptoteket_sessions_ended_total{{role=\"{name}\",reason=\"{why}\"}}");
+            let ended = whole(page.value(&series));
+            all_ended += ended;
+            let bounds = before.ended[role][reason]..=after.ended[role][reason];
+            if !bounds.contains(&ended) {
+                return Err(format!(
+                    "{name}: {ended} ended by {why}, in Redis {bounds:?}"
+                ));
+            }
+        }
+        let bounds = before.started[role]..=after.started[role];
+        if !bounds.contains(&started) {
+            return Err(format!("{name}: {started} started, in Redis {bounds:?}"));
+        }
+        let due = |(entry, _): &&(crate::enumeration::Entry, String)| {
+            entry.role == role && (before.now - REAPED..=after.now).contains(&entry.expires)
+        };
+        let due = before.records.values().filter(due).count() as u64;
+        let left = i128::from(started) - i128::from(all_ended) - i128::from(live[role]);
+        if !(0..=i128::from(due)).contains(&left) {
+            return Err(format!(
+                "{name}: started − ended − live = {left}, {due} have just expired"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The totals of the service never go back, whoever exports them.
+fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
+    for page in pages {
+        for name in [
+            "skriptoteket_sessions_started_total",
+            "skriptoteket_sessions_ended_total",
+        ] {
+            for series in page.series_of(name) {
+                let value = page.value(series);
+                let last = seen.0.entry(series.to_owned()).or_default();
+                if *last > value && page.get("skriptoteket_session_observer") == Some(1.0) {
+                    return Err(format!("{series} went back from {last} to {value}"));
+                }
+                *last = last.max(value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who was told that he has a session has it, or it ended for a reason; who was told that it is gone, has none.
+fn compare_model(model: &Model, found: &Enumeration) -> Result<String, String> {
+    let (mut live, mut gone) = (0, 0);
+    let margin = 50;
+    for held in &model.held {
+        let record = found
+            .records
+            .get(&held.id)
+            .filter(|(it, _)| it.expires > found.now);
+        let who = format!("session {} of {}", held.id, model.accounts[held.user].name);
+        match record {
+            Some(_) if held.dead.is_some() => return Err(format!("{who} has ended and is there")),
+            Some((entry, _)) => {
+                let roles = &model.accounts[held.user].roles;
+                if roles.len() == 1 && roles[0] != ROLES[entry.role] {
+                    return Err(format!(
+                        "{who} is {}, its account {}",
+                        ROLES[entry.role], roles[0]
+                    ));
+                }
+                live += 1;
+            }
+            None if !model.may_be_dead(held, found.now + margin) => {
+                return Err(format!("{who} is gone for no reason"));
+            }
+            None => gone += 1,
+        }
+    }
+    let bounds = model.bounds;
+    let (started, ended) = found.logins();
+    let may = bounds.started..=bounds.started + bounds.perhaps_started;
+    if !may.contains(&started) {
+        return Err(format!(
+            "{started} sessions were started, clients know of {may:?}"
+        ));
+    }
+    let may = bounds.logged_out..=bounds.perhaps_logged_out;
+    if !may.contains(&ended[0]) {
+        return Err(format!("{} logouts, clients know of {may:?}", ended[0]));
+    }
+    let known: std::collections::BTreeSet<&str> =
+        model.held.iter().map(|it| it.id.as_str()).collect();
+    let all = found
+        .records
+        .iter()
+        .filter(|(_, (it, _))| it.expires > found.now);
+    let orphans = all.filter(|(id, _)| !known.contains(id.as_str())).count() as u64;
+    if orphans > bounds.perhaps_started {
+        return Err(format!("{orphans} live sessions that nobody was told of"));
+    }
+    Ok(format!(
+        "clients hold {live}, {gone} gone, {orphans} without a client"
+    ))
+}

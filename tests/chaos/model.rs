@@ -1,0 +1,421 @@
+//! What clients were told, and what follows from it: which sessions must be dead, which may be, which must be alive.
+//!
+//! All times are the machine's, which all processes share: the moment before a request was sent and the moment after its
+//! answer was read. What happened to the service happened in between. A request without an answer ("unsure") may take effect
+//! until the next time that all is quiet.
+
+use crate::rules::{Account, Ending, Held, LoginTry, Scope, Settings};
+
+/// Milliseconds since 1970.
+pub(crate) type Millis = i64;
+
+/// Says in one sentence what the service did that it must not do.
+pub(crate) type Violation = String;
+
+/// Which sessions are tried again although they are dead.
+const REMEMBERED_DEAD: usize = 1_500;
+/// Longer than any session lives: what ended before it can touch none.
+const LOOK_BACK: Millis = 120_000;
+
+/// A login that is under way.
+#[derive(Debug)]
+pub(crate) struct LoginTicket {
+    pub(crate) user: usize,
+    pub(crate) password: String,
+    sent: Millis,
+    at: usize,
+    epoch: u64,
+    right: bool,
+    must_fail: bool,
+    must_pass: bool,
+    replaces: Option<EndTicket>,
+    touches: Option<UseTicket>,
+}
+
+/// A session check that is under way.
+#[derive(Debug)]
+pub(crate) struct UseTicket {
+    pub(crate) session: u64,
+    sent: Millis,
+    epoch: u64,
+}
+
+/// What a session check saw.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Live { expires: Millis, role: String },
+    Gone,
+    Unsure,
+}
+
+/// Something under way that ends sessions.
+#[derive(Debug)]
+pub(crate) struct EndTicket {
+    user: usize,
+    id: u64,
+    /// It is known that it ends exactly this session, as a logout.
+    logout: bool,
+}
+
+/// What is known of a request that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    Refused,
+    Unsure,
+}
+
+/// How many there were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) started: u64,
+    pub(crate) perhaps_started: u64,
+    pub(crate) logged_out: u64,
+    pub(crate) perhaps_logged_out: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) settings: Settings,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) held: Vec<Held>,
+    pub(crate) bounds: Bounds,
+    next: u64,
+}
+
+impl Model {
+    pub(crate) fn new(settings: Settings, accounts: Vec<Account>) -> Self {
+        Self {
+            settings,
+            accounts,
+            held: Vec::new(),
+            bounds: Bounds::default(),
+            next: 0,
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn index(&self, session: u64) -> Option<usize> {
+        self.held.iter().position(|it| it.number == session)
+    }
+
+    pub(crate) fn find(&self, session: u64) -> Option<&Held> {
+        self.held.iter().find(|it| it.number == session)
+    }
+
+    /// A login with this password is about to be sent; the session whose cookie goes with it would end.
+    pub(crate) fn begin_login(
+        &mut self,
+        (user, password): (usize, String),
+        replaces: Option<u64>,
+        now: Millis,
+    ) -> LoginTicket {
+        let touches = replaces.and_then(|it| self.begin_use(it, now));
+        let replaces = replaces.and_then(|it| self.begin_end(user, Scope::One(it), true, now));
+        let at = self.accounts[user].logins.len();
+        let account = &mut self.accounts[user];
+        let right = account.passwords.contains(&password);
+        if right {
+            account.logins.push(LoginTry {
+                sent: now,
+                answered: None,
+            });
+        }
+        LoginTicket {
+            user,
+            sent: now,
+            at,
+            epoch: account.epoch,
+            right,
+            must_fail: !right || account.is_surely_disabled(),
+            must_pass: right && account.is_surely_enabled() && account.passwords.len() == 1,
+            password,
+            replaces,
+            touches,
+        }
+    }
+
+    /// It was answered 200.
+    pub(crate) fn logged_in(
+        &mut self,
+        ticket: &LoginTicket,
+        (id, cookie): (String, String),
+        (remembered, expires): (bool, Millis),
+        now: Millis,
+    ) -> Result<u64, Violation> {
+        self.bounds.started += 1;
+        if let Some(touched) = &ticket.touches {
+            self.touched(touched, false, now);
+        }
+        if let Some(replaced) = &ticket.replaces {
+            self.ended(replaced, Fate::Done, now);
+        }
+        let account = &mut self.accounts[ticket.user];
+        if ticket.must_fail && (!ticket.right || account.epoch == ticket.epoch) {
+            let why = if ticket.right {
+                "a disabled account"
+            } else {
+                "a wrong password"
+            };
+            return Err(format!("a login of {} passed with {why}", account.name));
+        }
+        account.logins[ticket.at].answered = Some(now);
+        if account.quiet_since.is_some_and(|it| it < ticket.sent) && !account.busy {
+            account.passwords = vec![ticket.password.clone()];
+            account.quiet_since = None;
+        }
+        let number = self.next();
+        let lifetime = self.settings.lifetime(remembered);
+        self.held.push(Held {
+            number,
+            id,
+            cookie,
+            user: ticket.user,
+            remembered,
+            sent: ticket.sent,
+            answered: now,
+            seen: ticket.sent,
+            expires,
+            last_use: now,
+            pending: 0,
+            unsure_use: false,
+            ends: now + lifetime,
+            dead: None,
+        });
+        Ok(number)
+    }
+
+    /// It was answered otherwise.
+    pub(crate) fn not_logged_in(
+        &mut self,
+        ticket: &LoginTicket,
+        (fate, status): (Fate, u16),
+        now: Millis,
+    ) -> Result<(), Violation> {
+        // A right password that is refused with 401 may have had a session for a moment.
+        let perhaps = ticket.right && (fate == Fate::Unsure || status == 401);
+        self.bounds.perhaps_started += u64::from(perhaps);
+        let kept = if fate == Fate::Unsure || status == 401 && ticket.right {
+            Fate::Unsure
+        } else {
+            Fate::Refused
+        };
+        if let Some(touched) = &ticket.touches {
+            self.touched(touched, fate == Fate::Unsure, now);
+        }
+        if let Some(replaced) = &ticket.replaces {
+            self.ended(replaced, kept, now);
+        }
+        let account = &mut self.accounts[ticket.user];
+        if ticket.right {
+            let tried = &mut account.logins[ticket.at];
+            // No session can come of what was refused before the password was looked at.
+            if fate == Fate::Refused {
+                tried.answered = Some(if perhaps { now } else { Millis::MIN });
+            }
+        }
+        if status == 401 && ticket.must_pass && account.epoch == ticket.epoch {
+            return Err(format!(
+                "the right password of {} was refused",
+                account.name
+            ));
+        }
+        Ok(())
+    }
+
+    /// A request with this session's cookie is about to be sent.
+    pub(crate) fn begin_use(&mut self, session: u64, now: Millis) -> Option<UseTicket> {
+        let index = self.index(session)?;
+        let held = &mut self.held[index];
+        held.pending += 1;
+        Some(UseTicket {
+            session,
+            sent: now,
+            epoch: self.accounts[held.user].epoch,
+        })
+    }
+
+    /// It was answered, and says nothing of the session itself: it may have touched it.
+    pub(crate) fn touched(&mut self, ticket: &UseTicket, unsure: bool, now: Millis) {
+        if let Some(index) = self.index(ticket.session) {
+            let held = &mut self.held[index];
+            held.pending -= 1;
+            held.last_use = held.last_use.max(now);
+            held.unsure_use |= unsure;
+        }
+    }
+
+    /// A session check was answered.
+    pub(crate) fn used(
+        &mut self,
+        ticket: &UseTicket,
+        seen: &Seen,
+        now: Millis,
+    ) -> Result<(), Violation> {
+        let Some(index) = self.index(ticket.session) else {
+            return Ok(());
+        };
+        self.held[index].pending -= 1;
+        let held = &self.held[index];
+        let account = &self.accounts[held.user];
+        let who = format!("session {} of {}", held.id, account.name);
+        match seen {
+            Seen::Unsure => self.held[index].unsure_use = true,
+            Seen::Live { expires, role } => {
+                if let Some(why) = self.must_be_dead(held, ticket.sent) {
+                    return Err(format!("{who} is used although {why}"));
+                }
+                let strict = account.epoch == ticket.epoch && account.roles.len() == 1;
+                if strict && !account.roles.contains(role) {
+                    return Err(format!("{who} is {role}, its account {}", account.roles[0]));
+                }
+                let held = &mut self.held[index];
+                held.expires = held.expires.max(*expires);
+                held.last_use = held.last_use.max(now);
+                held.seen = held.seen.max(ticket.sent);
+            }
+            Seen::Gone => {
+                if !self.may_be_dead(held, now) {
+                    let left = held.expires - now;
+                    return Err(format!(
+                        "{who} is gone for no reason, {left} ms before its end"
+                    ));
+                }
+                self.held[index].dead.get_or_insert(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// A request is about to be sent that ends these sessions. `None` if there is none to end.
+    pub(crate) fn begin_end(
+        &mut self,
+        user: usize,
+        scope: Scope,
+        logout: bool,
+        now: Millis,
+    ) -> Option<EndTicket> {
+        if let Scope::One(session) = scope {
+            let held = self.find(session)?;
+            // Only what would have lived on shows whether it is the logout that ended it.
+            let surely = logout && !self.may_be_dead(held, now + self.settings.margin);
+            self.bounds.perhaps_logged_out += u64::from(logout);
+            return Some(self.push_ending(user, scope, surely, now));
+        }
+        Some(self.push_ending(user, scope, false, now))
+    }
+
+    fn push_ending(&mut self, user: usize, scope: Scope, logout: bool, now: Millis) -> EndTicket {
+        let id = self.next();
+        self.accounts[user].endings.push(Ending {
+            id,
+            scope,
+            sent: now,
+            closed: None,
+        });
+        EndTicket { user, id, logout }
+    }
+
+    /// That request was answered.
+    pub(crate) fn ended(&mut self, ticket: &EndTicket, fate: Fate, now: Millis) {
+        let EndTicket { user, id, logout } = *ticket;
+        let endings = &mut self.accounts[user].endings;
+        let Some(at) = endings.iter().position(|it| it.id == id) else {
+            return;
+        };
+        match fate {
+            Fate::Unsure => {}
+            Fate::Refused => drop(endings.remove(at)),
+            Fate::Done => {
+                endings[at].closed = Some(now);
+                let ending = endings[at].clone();
+                // Another request may have ended it since this one was sent.
+                let others =
+                    |it: &Ending| it.id != id && it.closed.is_none_or(|at| at >= ending.sent);
+                let account = &self.accounts[user];
+                let evicts =
+                    |it: &Held| ending.scope.takes(it.number) && self.may_be_evicted(account, it);
+                let alone = !account.endings.iter().any(others) && !self.held.iter().any(evicts);
+                for held in self.held.iter_mut().filter(|it| it.user == user) {
+                    if ending.scope.takes(held.number) && held.answered <= ending.sent {
+                        let in_time = held.dead.is_none() && held.expires > now;
+                        self.bounds.logged_out += u64::from(logout && alone && in_time);
+                        let dead = held.dead.get_or_insert(now);
+                        *dead = (*dead).min(now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All is quiet: what was unsure has happened by now, or never will.
+    pub(crate) fn settle(&mut self, now: Millis) {
+        for account in &mut self.accounts {
+            for ending in &mut account.endings {
+                ending.closed.get_or_insert(now);
+            }
+            for login in &mut account.logins {
+                login.answered.get_or_insert(now);
+            }
+            account
+                .endings
+                .retain(|it| it.closed > Some(now - LOOK_BACK));
+            account
+                .logins
+                .retain(|it| it.answered > Some(now - LOOK_BACK));
+            if account.passwords.len() > 1 {
+                account.quiet_since = Some(now);
+            }
+        }
+        for held in &mut self.held {
+            if std::mem::take(&mut held.unsure_use) {
+                held.last_use = now;
+            }
+        }
+        let dead = self.held.iter().filter(|it| it.dead.is_some()).count();
+        let mut surplus = dead.saturating_sub(REMEMBERED_DEAD);
+        self.held.retain(|it| {
+            let forget = it.dead.is_some() && surplus > 0;
+            surplus -= usize::from(forget);
+            !forget
+        });
+    }
+
+    /// Why a session cannot be live when a request is sent now.
+    pub(crate) fn must_be_dead(&self, held: &Held, sent: Millis) -> Option<&'static str> {
+        if held.dead.is_some_and(|it| it < sent) {
+            return Some("it has ended");
+        }
+        if held.ends < sent {
+            return Some("it is past its greatest age");
+        }
+        let unused = !held.remembered && !held.unsure_use && held.pending == 0;
+        (unused && held.last_use + self.settings.idle < sent).then_some("it was idle for too long")
+    }
+
+    /// Whether a session may be dead when an answer is there now.
+    pub(crate) fn may_be_dead(&self, held: &Held, answered: Millis) -> bool {
+        let account = &self.accounts[held.user];
+        held.dead.is_some()
+            || held.expires <= answered
+            || account.endings.iter().any(|it| {
+                let in_time = it.sent <= answered && it.closed.is_none_or(|at| at >= held.seen);
+                in_time && it.scope.takes(held.number)
+            })
+            || self.may_be_evicted(account, held)
+    }
+
+    /// As many logins as fit may have come after its own.
+    fn may_be_evicted(&self, account: &Account, held: &Held) -> bool {
+        let later =
+            |it: &&LoginTry| it.sent != held.sent && it.answered.is_none_or(|at| at >= held.sent);
+        let recent = |it: &LoginTry| it.answered.is_none_or(|at| at >= held.seen);
+        // Its own is not among them, and the one that ended it came after it was last seen.
+        account.logins.iter().filter(later).count() >= self.settings.per_user
+            && account.logins.iter().any(recent)
+    }
+}

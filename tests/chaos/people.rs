@@ -1,0 +1,347 @@
+//! Those who use the service: they log in and out, mistype, come back, change their passwords.
+
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    model::{Fate, Millis, Seen},
+    rules::Scope,
+    world::{Outcome, Request, World, now},
+};
+
+/// One of many who act at the same time.
+pub(crate) struct Person {
+    pub(crate) world: Arc<World>,
+    pub(crate) rng: StdRng,
+}
+
+/// The ms of a time in a body.
+fn millis(text: &Value) -> Millis {
+    let time = OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap()
+}
+
+/// What an answer says of a request that changes something: this status, or that nothing was changed.
+pub(crate) fn fate(outcome: &Outcome, done: u16) -> Fate {
+    match outcome.status() {
+        0 | 503 => Fate::Unsure,
+        status if status == done => Fate::Done,
+        _ => Fate::Refused,
+    }
+}
+
+impl Person {
+    pub(crate) fn new(world: Arc<World>, seed: u64) -> Self {
+        Self {
+            world,
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Acts until it is told to stop.
+    pub(crate) async fn live(mut self) {
+        loop {
+            let world = Arc::clone(&self.world);
+            {
+                let _open = world.gate.read().await;
+                self.act().await;
+            }
+            let pause = self.rng.random_range(0..20);
+            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn act(&mut self) {
+        let name = match self.rng.random_range(0..100) {
+            0..22 => self.log_in().await,
+            22..26 => self.guess().await,
+            26..70 => self.come_back(false).await,
+            70..76 => self.come_back(true).await,
+            76..88 => self.log_out().await,
+            88..93 => self.end_others().await,
+            93..96 => self.end_one().await,
+            _ => self.change_password().await,
+        };
+        if let Some(name) = name {
+            self.world.journal().count("operations", name);
+        }
+    }
+
+    /// A user who is not the superuser that manages them.
+    pub(crate) fn any_user(&mut self) -> usize {
+        let users = self.world.model().accounts.len();
+        self.rng.random_range(1..users)
+    }
+
+    /// A session that is thought to be alive, or one that is known to be dead: number, cookie, user.
+    fn any_session(&mut self, dead: bool) -> Option<(u64, String, usize)> {
+        let model = self.world.model();
+        let all = model.held.iter();
+        let of: Vec<_> = all
+            .filter(|it| it.dead.is_some() == dead && it.user > 0)
+            .collect();
+        let at = self.rng.random_range(0..of.len().max(1));
+        of.get(at).map(|it| (it.number, it.cookie.clone(), it.user))
+    }
+
+    async fn log_in(&mut self) -> Option<&'static str> {
+        let user = self.any_user();
+        let replaced = (self.rng.random_bool(0.15))
+            .then(|| self.any_session(false))
+            .flatten();
+        // Somebody's browser with his own old session.
+        let replaced = replaced.filter(|(_, _, of)| *of == user);
+        let remember = self.rng.random_bool(0.2);
+        let password = {
+            let model = self.world.model();
+            let known = &model.accounts[user].passwords;
+            known[self.rng.random_range(0..known.len())].clone()
+        };
+        self.log_in_with(user, password, remember, replaced).await;
+        Some("login")
+    }
+
+    async fn guess(&mut self) -> Option<&'static str> {
+        let user = self.any_user();
+        let times = if self.rng.random_bool(0.3) { 6 } else { 1 };
+        for _ in 0..times {
+            self.log_in_with(user, "none-of-theirs".into(), false, None)
+                .await;
+        }
+        Some(if times > 1 {
+            "guesses until locked"
+        } else {
+            "wrong password"
+        })
+    }
+
+    pub(crate) async fn log_in_with(
+        &mut self,
+        user: usize,
+        password: String,
+        remember: bool,
+        replaced: Option<(u64, String, usize)>,
+    ) -> u16 {
+        let replica = self.world.any(&mut self.rng);
+        let (number, cookie) = replaced.map(|(number, cookie, _)| (number, cookie)).unzip();
+        let (ticket, name) = {
+            let mut model = self.world.model();
+            let name = model.accounts[user].name.clone();
+            let ticket = model.begin_login((user, password), number, now());
+            (ticket, name)
+        };
+        let body = json!({"username": name, "password": ticket.password, "remember_me": remember});
+        let request = Request {
+            method: Method::POST,
+            path: "/api/login".into(),
+            cookie: cookie.as_deref(),
+            body: Some(body),
+            address: u8::try_from(user).unwrap(),
+        };
+        let outcome = self.world.ask(replica, request).await;
+        let status = outcome.status();
+        let mut model = self.world.model();
+        let verdict = match outcome {
+            Outcome::Answer {
+                status: 200,
+                body,
+                cookie: Some(cookie),
+            } => {
+                let session = &body["session"];
+                let id = session["id"].as_str().unwrap().to_owned();
+                let life = (remember, millis(&session["expires_at"]));
+                model
+                    .logged_in(&ticket, (id, cookie), life, now())
+                    .map(drop)
+            }
+            Outcome::Answer { status: 200, .. } => Err("a login without a cookie".into()),
+            Outcome::Answer {
+                status: 401 | 429, ..
+            } => model.not_logged_in(&ticket, (Fate::Refused, status), now()),
+            Outcome::Broken | Outcome::Answer { status: 503, .. } => {
+                model.not_logged_in(&ticket, (Fate::Unsure, status), now())
+            }
+            Outcome::Answer { .. } => Err(format!("a login was answered {status}")),
+        };
+        drop(model);
+        self.world.judge(verdict);
+        status
+    }
+
+    async fn come_back(&mut self, dead: bool) -> Option<&'static str> {
+        let (number, ..) = self.any_session(dead)?;
+        self.check(number).await;
+        Some(if dead {
+            "use of a dead session"
+        } else {
+            "session check"
+        })
+    }
+
+    /// Uses a session on any replica, and holds the answer against the model.
+    pub(crate) async fn check(&mut self, number: u64) -> Option<u16> {
+        let replica = self.world.any(&mut self.rng);
+        let (ticket, cookie, user) = {
+            let mut model = self.world.model();
+            let ticket = model.begin_use(number, now())?;
+            let held = model.find(number)?;
+            (ticket, held.cookie.clone(), held.user)
+        };
+        let outcome = self
+            .world
+            .ask(replica, get("/api/session", &cookie, user))
+            .await;
+        let seen = match &outcome {
+            Outcome::Answer {
+                status: 200, body, ..
+            } => Seen::Live {
+                expires: millis(&body["session"]["expires_at"]),
+                role: body["user"]["role"].as_str().unwrap().to_owned(),
+            },
+            Outcome::Answer { status: 401, .. } => Seen::Gone,
+            Outcome::Answer { status: 503, .. } | Outcome::Broken => Seen::Unsure,
+            Outcome::Answer { status, .. } => {
+                let violation = format!("a session check was answered {status}");
+                self.world.journal().violated(violation);
+                Seen::Unsure
+            }
+        };
+        let verdict = self.world.model().used(&ticket, &seen, now());
+        self.world.judge(verdict);
+        Some(outcome.status())
+    }
+
+    async fn log_out(&mut self) -> Option<&'static str> {
+        let (number, cookie, user) = self.any_session(false)?;
+        let request = Request {
+            method: Method::POST,
+            ..get("/api/logout", &cookie, user)
+        };
+        self.end(number, (user, Scope::One(number), true), request)
+            .await;
+        Some("logout")
+    }
+
+    async fn end_others(&mut self) -> Option<&'static str> {
+        let (number, cookie, user) = self.any_session(false)?;
+        let request = Request {
+            method: Method::DELETE,
+            ..get("/api/sessions?keep=current", &cookie, user)
+        };
+        self.end(number, (user, Scope::AllBut(number), false), request)
+            .await;
+        Some("revocation of one's others")
+    }
+
+    async fn end_one(&mut self) -> Option<&'static str> {
+        let (asks, cookie, user) = self.any_session(false)?;
+        let (number, id) = {
+            let model = self.world.model();
+            let own = model
+                .held
+                .iter()
+                .filter(|it| it.user == user && it.dead.is_none());
+            let other = own.min_by_key(|it| it.number)?;
+            (other.number, other.id.clone())
+        };
+        let request = Request {
+            method: Method::DELETE,
+            ..get(&format!("/api/sessions/{id}"), &cookie, user)
+        };
+        self.end(asks, (user, Scope::One(number), false), request)
+            .await;
+        Some("revocation of one")
+    }
+
+    /// Sends what ends these sessions with the cookie of the session `asks`, and tells the model what came of it.
+    async fn end(
+        &mut self,
+        asks: u64,
+        (user, scope, logout): (usize, Scope, bool),
+        request: Request<'_>,
+    ) {
+        let replica = self.world.any(&mut self.rng);
+        let (ticket, asked) = {
+            let mut model = self.world.model();
+            let ticket = model.begin_end(user, scope, logout, now());
+            let asked = model.begin_use(asks, now());
+            (ticket, asked)
+        };
+        let outcome = self.world.ask(replica, request).await;
+        if !matches!(outcome.status(), 0 | 204 | 401 | 404 | 503) {
+            let violation = format!("the end of a session was answered {}", outcome.status());
+            self.world.journal().violated(violation);
+        }
+        let fate = fate(&outcome, 204);
+        let mut model = self.world.model();
+        if let Some(asked) = asked {
+            model.touched(&asked, fate == Fate::Unsure, now());
+        }
+        if let Some(ticket) = ticket {
+            model.ended(&ticket, fate, now());
+        }
+    }
+
+    async fn change_password(&mut self) -> Option<&'static str> {
+        let (number, cookie, user) = self.any_session(false)?;
+        let new = format!(
+            "quarry-{}-lantern-tundra",
+            self.rng.random_range(100_000..999_999)
+        );
+        let (ticket, asked, old) = {
+            let mut model = self.world.model();
+            let account = &mut model.accounts[user];
+            if account.busy || account.passwords.len() > 1 {
+                return None;
+            }
+            account.busy = true;
+            account.epoch += 1;
+            let old = account.passwords[0].clone();
+            account.passwords.push(new.clone());
+            let ticket = model.begin_end(user, Scope::AllBut(number), false, now())?;
+            let asked = model.begin_use(number, now());
+            (ticket, asked, old)
+        };
+        let request = Request {
+            method: Method::POST,
+            body: Some(json!({"current": old, "new": new})),
+            ..get("/api/password", &cookie, user)
+        };
+        let replica = self.world.any(&mut self.rng);
+        let outcome = self.world.ask(replica, request).await;
+        if !matches!(outcome.status(), 0 | 204 | 401 | 403 | 429 | 503) {
+            let violation = format!("a password change was answered {}", outcome.status());
+            self.world.journal().violated(violation);
+        }
+        let fate = fate(&outcome, 204);
+        let mut model = self.world.model();
+        let account = &mut model.accounts[user];
+        account.epoch += 1;
+        match fate {
+            Fate::Done => account.passwords = vec![new],
+            Fate::Refused => account.passwords.truncate(1),
+            Fate::Unsure => {}
+        }
+        account.busy = fate == Fate::Unsure;
+        if let Some(asked) = asked {
+            model.touched(&asked, fate == Fate::Unsure, now());
+        }
+        model.ended(&ticket, fate, now());
+        Some("password change")
+    }
+}
+
+/// A request of a user with this cookie.
+pub(crate) fn get<'a>(path: &str, cookie: &'a str, user: usize) -> Request<'a> {
+    Request {
+        method: Method::GET,
+        path: path.to_owned(),
+        cookie: Some(cookie),
+        body: None,
+        address: u8::try_from(user).unwrap(),
+    }
+}

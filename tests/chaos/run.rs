@@ -1,0 +1,179 @@
+//! The run: who takes part, for how long, and what is told of it.
+//!
+//! `CHAOS_SECONDS` is how long it goes (60), `CHAOS_SEED` what decides who does what and what goes wrong (by the time). The
+//! same seed gives the same choices; what they meet depends on the machine.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    checkpoint::{self, Seen},
+    faults::{Victims, go_wrong},
+    model::Model,
+    operator::{Operator, crowd},
+    process::PASSWORD,
+    redis_servers::RedisServer,
+    replicas::Replicas,
+    rules::{Account, Settings},
+    world::{ONE_AT_A_TIME, World},
+};
+
+const REPLICAS: usize = 3;
+const USERS: usize = 24;
+const PEOPLE: usize = 8;
+
+/// As the replicas are told in `settings`.
+const RULES: Settings = Settings {
+    idle: 6_000,
+    absolute: 15_000,
+    remember: 30_000,
+    per_user: 4,
+    margin: 3_000,
+};
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")),
+    )
+}
+
+/// Redis as the documentation asks for, and the settings of replicas on it.
+fn redis() -> (RedisServer, Vec<(&'static str, String)>) {
+    let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let settings = vec![
+        ("redis_url", redis.url()),
+        ("census_interval", "500ms".into()),
+        ("session_idle_timeout", "6s".into()),
+        ("session_absolute_timeout", "15s".into()),
+        ("session_remember_timeout", "30s".into()),
+        ("max_sessions_per_user", "4".into()),
+        // A burst of guesses locks an account, and not for all of the run.
+        ("guard_account_attempts", "6".into()),
+        ("guard_lock", "1s".into()),
+        ("guard_longest_lock", "2s".into()),
+        ("guard_account_regain", "500ms".into()),
+        ("guard_address_regain", "100ms".into()),
+    ];
+    (redis, settings)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_goes_wrong_the_counts_are_exact_and_nobody_is_told_a_lie() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let seconds = number("CHAOS_SECONDS").unwrap_or(60);
+    let seed = number("CHAOS_SEED").unwrap_or_else(|| crate::world::now().unsigned_abs());
+    eprintln!("chaos: {seconds} s, CHAOS_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (redis, settings) = redis();
+    let settings: Vec<(&'static str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let replicas = Replicas::start(REPLICAS, &settings).await;
+    let admin = Account::new("admin".into(), String::new(), "superuser", PASSWORD);
+    let world = Arc::new(World::new(replicas.ports(), Model::new(RULES, vec![admin])));
+    let mut operator = Operator::new(Arc::clone(&world), rng.random());
+    operator.make_accounts(USERS).await;
+    let victims = Arc::new(Mutex::new(Victims { replicas, redis }));
+
+    let result = run(&world, &victims, &mut operator, &mut rng, seconds).await;
+    let mut victims = victims.lock().await;
+    let result = match result {
+        Ok(()) => end(&mut victims).await,
+        err => err,
+    };
+    let journal = world.journal();
+    eprint!("{}", journal.summary());
+    if let Err(difference) = result {
+        panic!(
+            "{difference}\nCHAOS_SEED={seed}; the last events:\n{}{}",
+            journal.last_events(),
+            victims.replicas.logs()
+        );
+    }
+}
+
+async fn run(
+    world: &Arc<World>,
+    victims: &Arc<Mutex<Victims>>,
+    operator: &mut Operator,
+    rng: &mut StdRng,
+    seconds: u64,
+) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut tasks = crowd(world, rng, PEOPLE);
+    let of_faults = StdRng::seed_from_u64(rng.random());
+    tasks.push(tokio::spawn(go_wrong(
+        Arc::clone(world),
+        Arc::clone(victims),
+        of_faults,
+    )));
+    let mut seen = Seen::default();
+    let mut result = Ok(());
+    while result.is_ok() && begun.elapsed() < Duration::from_secs(seconds) {
+        let pause = Duration::from_millis(rng.random_range(6_000..12_000));
+        let left = Duration::from_secs(seconds).saturating_sub(begun.elapsed());
+        result = sleep_unless_violated(world, pause.min(left)).await;
+        if tasks.iter().any(tokio::task::JoinHandle::is_finished) {
+            result = result.and(Err("one of those who take part has crashed".into()));
+        }
+        if result.is_ok() {
+            result = one_checkpoint(world, victims, operator, &mut seen, begun).await;
+        }
+    }
+    // No fault is active while this is held, so none is left behind.
+    let _whole = victims.lock().await;
+    for task in &tasks {
+        task.abort();
+    }
+    result
+}
+
+async fn sleep_unless_violated(world: &World, pause: Duration) -> Result<(), String> {
+    let begun = Instant::now();
+    while begun.elapsed() < pause {
+        sleep(Duration::from_millis(100)).await;
+        world.journal().violation().map_or(Ok(()), Err)?;
+    }
+    Ok(())
+}
+
+async fn one_checkpoint(
+    world: &World,
+    victims: &Mutex<Victims>,
+    operator: &mut Operator,
+    seen: &mut Seen,
+    begun: Instant,
+) -> Result<(), String> {
+    // No fault is active from here on, and people go on while a new observer is found.
+    let victims = victims.lock().await;
+    checkpoint::wait_for_observer(&victims).await?;
+    let closed = timeout(Duration::from_secs(30), world.gate.write()).await;
+    let _closed = closed.map_err(|_| "requests are under way for half a minute")?;
+    let told = checkpoint::compare(world, &victims, operator, seen).await;
+    let violation = world.journal().violation();
+    let line = violation.map_or(told, Err)?;
+    world.journal().count("checkpoints", "passed");
+    eprintln!("chaos: {:5.1} s  {line}", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Everything stops in time, and the audit finds nothing.
+async fn end(victims: &mut Victims) -> Result<(), String> {
+    let (code, text) = victims.replicas.command(&["session", "audit"]);
+    if code != Some(0) {
+        return Err(format!("session audit ended with {code:?}:\n{text}"));
+    }
+    let faults = victims.replicas.stop().await;
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
+    Ok(())
+}
