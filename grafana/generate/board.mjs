@@ -64,7 +64,7 @@ function variables() {
       .multi(true)
       .includeAll(true)
       .allValue(".+")
-      .current({ selected: true, text: "All", value: "$__all" });
+      .current({ selected: true, text: ["All"], value: ["$__all"] });
   return [
     new dashboard.DatasourceVariableBuilder("datasource").label("Data source").type("prometheus").current({
       selected: true,

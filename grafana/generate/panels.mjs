@@ -21,13 +21,14 @@ export const RATIO = "percentunit";
 export const BYTES = "bytes";
 
 /**
- * A value now, with a line of how it came to be where `spark` is set.
+ * A value now. Its query is of one instant: of a range it would show the last value that there was, and a number that
+ * is not known any more would stay.
  *
  * `steps` are thresholds as `[from, colour]`, the first from anywhere; without them the value has one colour.
  */
-export function stat({ steps, color = "blue", words, spark = false, ...about }) {
+export function stat({ steps, color = "blue", words, ...about }) {
   const panel = base(new statPanel.PanelBuilder(), about)
-    .graphMode(spark ? common.BigValueGraphMode.Area : common.BigValueGraphMode.None)
+    .graphMode(common.BigValueGraphMode.None)
     .colorMode(common.BigValueColorMode.Value)
     .reduceOptions(last());
   if (words) {
@@ -66,13 +67,16 @@ export function lines({ colors = {}, dashed = [], limits, stacked = false, steps
     .colorScheme(new dashboard.FieldColorBuilder().mode(dashboard.FieldColorModeId.PaletteClassicByName))
     .drawStyle(common.GraphDrawStyle.Line)
     .lineInterpolation(steps ? common.LineInterpolation.StepAfter : common.LineInterpolation.Linear)
-    .lineWidth(stacked ? 1 : 2)
-    .fillOpacity(stacked ? 40 : 8)
+    // The line of a stacked 0 would lie on top of the stack, in its colour, as if there were something.
+    .lineWidth(stacked ? 0 : 2)
+    .fillOpacity(stacked ? 65 : 8)
     .showPoints(common.VisibilityMode.Never)
     .spanNulls(false)
     .axisSoftMin(0)
     .stacking(
-      new common.StackingConfigBuilder().mode(stacked ? common.StackingMode.Normal : common.StackingMode.None),
+      new common.StackingConfigBuilder()
+        .mode(stacked ? common.StackingMode.Normal : common.StackingMode.None)
+        .group("A"),
     )
     .legend(
       new common.VizLegendOptionsBuilder()

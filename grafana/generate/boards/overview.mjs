@@ -20,8 +20,7 @@ const sessionsNow = stat({
   none: "Unknown",
   width: 4,
   decimals: 0,
-  spark: true,
-  queries: [over(max(shared("skriptoteket_active_sessions")), "sessions")],
+  queries: [now(max(shared("skriptoteket_active_sessions")), "sessions")],
 });
 
 const loginsPerMinute = stat({
@@ -33,8 +32,7 @@ const loginsPerMinute = stat({
   width: 4,
   decimals: 1,
   color: "green",
-  spark: true,
-  queries: [over(`${sum(rate(success, "5m"))} * 60`, "logins")],
+  queries: [now(`${sum(rate(success, "5m"))} * 60`, "logins")],
 });
 
 const failedInRange = stat({

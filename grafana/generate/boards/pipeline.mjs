@@ -11,6 +11,9 @@ const OBSERVER = "skriptoteket_session_observer";
 const EPOCH = "skriptoteket_session_observer_epoch";
 const STORE = "skriptoteket_store_operation_duration_seconds";
 
+/** All series of the replicas. */
+const everything = (...matchers) => own("", '__name__=~"skriptoteket_.+|http_server_.+"', ...matchers);
+
 const NO_COLLECTOR = "No Collector is scraped";
 const accepted = sum(rate(collector("receiver_accepted_metric_points")));
 
@@ -108,7 +111,7 @@ const overflow = stat({
     now(
       zeroWhile(
         max(own(CENSUS_UP)),
-        'count({__name__=~"skriptoteket_.+|http_server_.+",otel_metric_overflow="true",job=~"$job",instance=~"$instance"})',
+        `count(${everything('otel_metric_overflow="true"')})`,
       ),
       "series",
     ),
@@ -123,6 +126,7 @@ const points = lines({
   none: NO_COLLECTOR,
   width: 12,
   colors: { accepted: "blue" },
+  dashed: ["sent: prometheus"],
   queries: [
     over(accepted, "accepted"),
     over(sumBy("exporter", rate(collector("exporter_sent_metric_points"))), "sent: {{exporter}}"),
@@ -219,7 +223,7 @@ const observing = lines({
   decimals: 0,
   steps: true,
   softTop: 1,
-  colors: { handovers: "orange" },
+  colors: { handovers: "purple" },
   queries: [
     over(`max by (instance) (${own(OBSERVER)})`, "{{instance}}"),
     // Each new observer has the next epoch.
@@ -255,18 +259,20 @@ const storeLatency = lines({
   queries: [over(quantile(0.95, own(`${STORE}_bucket`), "$__rate_interval", "store, le"), "{{store}}")],
 });
 
+const shortened = "(?:skriptoteket_)?(.+?)(?:_bucket|_sum|_count)?";
+
 const cardinality = bars({
   id: 17,
   title: "Series per metric",
-  text: "How many series each metric has now, the ten largest. Labels are closed sets: it follows the number of replicas, not that of visitors.",
+  text: "How many series each metric has now, with all its buckets; the ten largest. Labels are closed sets: it follows the number of replicas, not that of visitors.",
   unit: COUNT,
   none: "No data",
   width: 12,
   decimals: 0,
   queries: [
     now(
-      'topk(10, count by (__name__) ({__name__=~"skriptoteket_.+|http_server_.+",job=~"$job",instance=~"$instance"}))',
-      "{{__name__}}",
+      `topk(10, count by (metric) (label_replace(${everything()}, "metric", "$1", "__name__", "${shortened}")))`,
+      "{{metric}}",
     ),
   ],
 });

@@ -22,8 +22,7 @@ const sessionsNow = stat({
   none: "Unknown",
   width: 4,
   decimals: 0,
-  spark: true,
-  queries: [over(max(shared(ACTIVE)), "sessions")],
+  queries: [now(max(shared(ACTIVE)), "sessions")],
 });
 
 const usersNow = stat({
@@ -34,8 +33,7 @@ const usersNow = stat({
   none: "Unknown",
   width: 4,
   decimals: 0,
-  spark: true,
-  queries: [over(users, "people")],
+  queries: [now(users, "people")],
 });
 
 const perUser = stat({
@@ -112,7 +110,7 @@ const ends = lines({
 const lengths = heatmap({
   id: 9,
   title: "Session length",
-  text: "How long the sessions lasted that ended: the darker, the more of them.",
+  text: "How long the sessions lasted that ended: the stronger the colour, the more of them.",
   unit: SECONDS,
   none: "None ended",
   width: 12,

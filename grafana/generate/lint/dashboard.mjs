@@ -94,6 +94,10 @@ function panelFaults(panel) {
   for (const target of panel.targets ?? []) {
     want(target.datasource.uid === "${datasource}", `query ${target.refId}: another datasource`);
     want(target.legendFormat, `query ${target.refId}: no legend`);
+    want(
+      target.instant || !["stat", "gauge", "bargauge"].includes(panel.type),
+      `query ${target.refId}: of a range, so a value that is gone would stay`,
+    );
     want(target.instant !== target.range, `query ${target.refId}: neither instant nor range, or both`);
   }
   return found;

@@ -27,7 +27,8 @@ const ADDED = new Set(["job", "instance", "__name__", "le", "otel_metric_overflo
  */
 export function faults(expr, metrics, { picking = false } = {}) {
   const text = filled(expr);
-  if (text.includes("$")) {
+  // `$1` is a group of a regular expression, no variable.
+  if (/\$\D/.test(text)) {
     return [`a variable that is not known: ${text}`];
   }
   const found = [];
