@@ -44,12 +44,16 @@ export const CHECKS = {
   overloaded: "red",
 };
 
-/** Colours by HTTP status of an answer to a login. */
+/** Colours by HTTP status. */
 export const ANSWERS = {
   200: "green",
+  201: "light-green",
+  204: "dark-green",
   400: "light-blue",
   401: "yellow",
   403: "blue",
+  404: "light-purple",
+  409: "purple",
   429: "orange",
   500: "dark-red",
   503: "red",

@@ -1,6 +1,6 @@
 // Is login healthy right now?
 
-import { ROLES, STATUSES } from "../colors.mjs";
+import { ANSWERS, ROLES, STATUSES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
 import { AVAILABILITY, FAST_ENOUGH, FAST_SECONDS, OUR_FAULTS } from "../objectives.mjs";
 import { COUNT, PER_MINUTE, PER_SECOND, RATIO, SECONDS, gauge, lines, stat } from "../panels.mjs";
@@ -188,6 +188,50 @@ const burn = lines({
   ],
 });
 
+const REQUESTS = "http_server_request_duration_seconds";
+
+const requests = lines({
+  id: 13,
+  title: "Requests by status",
+  text: "HTTP requests per second by status, of all routes, over five minutes.",
+  unit: PER_SECOND,
+  none: "No requests",
+  width: 8,
+  colors: ANSWERS,
+  queries: [
+    over(
+      sumBy("http_response_status_code", rate(own(`${REQUESTS}_count`), "5m")),
+      "{{http_response_status_code}}",
+    ),
+  ],
+});
+
+const everyday = 'http_route=~"/api/login|/api/logout|/api/session"';
+
+const requestLatency = lines({
+  id: 14,
+  title: "Request p95 by route",
+  text: "19 of 20 requests took no longer, by route, over five minutes: the routes that everybody who logs in uses.",
+  unit: SECONDS,
+  none: "No requests",
+  width: 8,
+  queries: [
+    over(quantile(0.95, own(`${REQUESTS}_bucket`, everyday), "5m", "http_route, le"), "{{http_route}}"),
+  ],
+});
+
+const inFlight = lines({
+  id: 15,
+  title: "Requests in flight",
+  text: "HTTP requests being answered, by replica, at the moment of each sample.",
+  unit: COUNT,
+  none: "No data",
+  width: 8,
+  decimals: 0,
+  softTop: 1,
+  queries: [over(sumBy("instance", own("http_server_active_requests")), "{{instance}}")],
+});
+
 function budget(objective) {
   return Number((1 - objective).toFixed(6));
 }
@@ -201,5 +245,6 @@ export const overview = board({
     row(8, activeSessions, loginRate),
     row(8, successRate, usersByRole),
     row(8, latency, burn),
+    row(7, requests, requestLatency, inFlight),
   ],
 });

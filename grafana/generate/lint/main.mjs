@@ -40,6 +40,11 @@ for (const file of fs.readdirSync(folder).sort()) {
   }
 }
 
+for (const name of Object.keys(metrics)) {
+  const used = places.some(({ expr }) => new RegExp(`\\b${name}(_bucket|_count|_sum)?\\{`).test(expr));
+  check("the catalogue", used ? [] : [`${name} is on no board`]);
+}
+
 for (const entry of quiet) {
   const { reason, ...place } = entry;
   const there = places.some((it) => Object.entries(place).every(([key, value]) => it[key] === value));
