@@ -12,8 +12,9 @@ import * as timeseries from "@grafana/grafana-foundation-sdk/timeseries";
 /** The datasource that is picked at the top of the board. */
 export const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
 
-/** Values that are no measure of anything by themselves. */
-export const COUNT = "short";
+/** Units. Counts are written out: 1,100 and not 1 K. */
+export const COUNT = "locale";
+export const MULTIPLE = "short";
 export const PER_SECOND = "suffix:/s";
 export const PER_MINUTE = "suffix:/min";
 export const SECONDS = "s";

@@ -3,7 +3,7 @@
 import { ANSWERS, ROLES, STATUSES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
 import { AVAILABILITY, FAST_ENOUGH, FAST_SECONDS, OUR_FAULTS } from "../objectives.mjs";
-import { COUNT, PER_MINUTE, PER_SECOND, RATIO, SECONDS, gauge, lines, stat } from "../panels.mjs";
+import { COUNT, MULTIPLE, PER_MINUTE, PER_SECOND, RATIO, SECONDS, gauge, lines, stat } from "../panels.mjs";
 import { increase, max, maxBy, now, over, own, quantile, rate, share, shared, sum, sumBy } from "../queries.mjs";
 
 const LOGINS = "skriptoteket_logins_total";
@@ -172,7 +172,7 @@ const burn = lines({
   id: 12,
   title: "Error-budget burn",
   text: `How fast the last hour used up the error budgets: at 1 a budget lasts exactly its period, at 14.4 a month's is gone in two days. Availability: ${AVAILABILITY * 100} % of login attempts do not fail by a fault of ours. Latency: ${FAST_ENOUGH * 100} % of successful logins take at most ${FAST_SECONDS} s.`,
-  unit: COUNT,
+  unit: MULTIPLE,
   none: "No logins",
   width: 12,
   colors: { availability: "red", latency: "orange" },
