@@ -6,12 +6,12 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit chaos collector bench clean-cache
+.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check bench clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-test: tools collector fmt-check clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools collector fmt-check dashboards-check clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux
@@ -21,6 +21,15 @@ tools: ## checks the tools, and installs those that are missing
 
 collector: ## builds the OpenTelemetry Collector that the pipeline tests use
 	@otel-collector/build.sh
+
+dashboards: ## writes the Grafana boards anew, after a change in grafana/generate
+	@scripts/need.sh node=nodejs npm
+	@grafana/generate/install.sh
+	node grafana/generate/main.mjs grafana/dashboards
+
+dashboards-check:
+	@scripts/need.sh node=nodejs npm
+	@grafana/check.sh
 
 fmt-check:
 	cargo fmt --check

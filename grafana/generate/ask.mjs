@@ -1,0 +1,80 @@
+// Runs every expression of every board on a Prometheus: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES]
+//
+// Each must have data, and none NaN or infinite, over the last MINUTES (10). Those in quiet.json may be empty.
+
+import fs from "node:fs";
+import path from "node:path";
+
+import { expressions } from "./lint/dashboard.mjs";
+import { filled } from "./lint/expression.mjs";
+
+const [url, folder, minutes = "10"] = process.argv.slice(2);
+if (!folder) {
+  console.error("usage: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES]");
+  process.exit(2);
+}
+const quiet = JSON.parse(fs.readFileSync(new URL("./quiet.json", import.meta.url), "utf8"));
+const end = Date.now() / 1000;
+const start = end - Number(minutes) * 60;
+
+/** As Grafana fills them in for this range, with a `timeInterval` of 15 s. */
+const values = [
+  ["$__rate_interval", "1m"],
+  ["$__interval", "15s"],
+  ["$__range", `${minutes}m`],
+  ["$instance", ".+"],
+  ["$job", ".+"],
+];
+
+async function get(api, parameters) {
+  const response = await fetch(`${url}/api/v1/${api}?${new URLSearchParams(parameters)}`);
+  const answer = await response.json();
+  if (answer.status !== "success") {
+    throw new Error(answer.error);
+  }
+  return answer.data;
+}
+
+/** The values of an expression; those of a label, for a variable. */
+async function numbers({ expr, instant, label }) {
+  const query = filled(expr, values);
+  if (label) {
+    return get(`label/${label}/values`, { "match[]": query, start, end });
+  }
+  const { result } = instant
+    ? await get("query", { query, time: end })
+    : await get("query_range", { query, start, end, step: 15 });
+  return result.flatMap((series) => (series.values ?? [series.value]).map(([, value]) => Number(value)));
+}
+
+async function fault(place) {
+  let found;
+  try {
+    found = await numbers(place);
+  } catch (error) {
+    return `refused: ${error.message}`;
+  }
+  const may = quiet.some(({ reason, ...it }) => Object.entries(it).every(([key, value]) => place[key] === value));
+  if (found.length === 0) {
+    return may ? undefined : "no data";
+  }
+  return found.every((it) => typeof it === "string" || Number.isFinite(it)) ? undefined : "NaN or infinite";
+}
+
+let passed = 0;
+let failed = 0;
+for (const file of fs.readdirSync(folder).sort()) {
+  const board = JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"));
+  for (const it of expressions(board)) {
+    const place = { board: board.uid, ...it };
+    const what = await fault(place);
+    if (what) {
+      console.error(`${file}: ${it.panel ?? it.annotation ?? it.variable} ${it.ref ?? ""}: ${what}: ${it.expr}`);
+      failed += 1;
+    } else {
+      passed += 1;
+    }
+  }
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 ? 1 : 0);

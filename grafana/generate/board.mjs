@@ -1,0 +1,109 @@
+// What all boards have in common: variables, annotations, links, and rows of panels.
+
+import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
+
+import { DATASOURCE } from "./panels.mjs";
+import { own } from "./queries.mjs";
+
+/** The tag by which the boards find each other: a new board is linked from all others by having it. */
+const TAG = "skriptoteket";
+
+/**
+ * A board.
+ *
+ * `name` is the end of its uid and of its file's name; it stays, for links lead there. `question` is what the board
+ * answers. `rows` are the panels, from the top.
+ */
+export function board({ name, title, question, rows }) {
+  const builder = new dashboard.DashboardBuilder(title)
+    .uid(`skriptoteket-${name}`)
+    .description(question)
+    .tags([TAG])
+    .readonly()
+    .tooltip(dashboard.DashboardCursorSync.Crosshair)
+    .time({ from: "now-6h", to: "now" })
+    .refresh("30s")
+    .variables(variables())
+    .annotations(annotations())
+    .link(
+      new dashboard.DashboardLinkBuilder("Skriptoteket")
+        .type(dashboard.DashboardLinkType.Dashboards)
+        .tags([TAG])
+        .includeVars(true)
+        .keepTime(true),
+    );
+  for (const panel of rows.flat()) {
+    builder.withPanel(panel);
+  }
+  return shown(builder.build());
+}
+
+/** The SDK hides links and annotations in a menu; shown at the top they are where one looks for them. */
+function shown(built) {
+  for (const it of [...built.links, ...built.annotations.list]) {
+    delete it.placement;
+  }
+  return built;
+}
+
+/** Panels side by side, all of this height. Their widths add up to 24. */
+export const row = (height, ...panels) => panels.map((panel) => panel.height(height));
+
+/** Series that every replica has from its start to its end. */
+const REPLICA = "skriptoteket_session_census_up";
+
+function variables() {
+  const query = (name, label, expr) =>
+    new dashboard.QueryVariableBuilder(name)
+      .label(label)
+      .datasource(DATASOURCE)
+      .query({ query: expr, refId: name })
+      .definition(expr)
+      .refresh(dashboard.VariableRefresh.OnTimeRangeChanged)
+      .sort(dashboard.VariableSort.AlphabeticalAsc)
+      .multi(true)
+      .includeAll(true)
+      .allValue(".+")
+      .current({ selected: true, text: ["All"], value: ["$__all"] });
+  return [
+    new dashboard.DatasourceVariableBuilder("datasource").label("Data source").type("prometheus").current({
+      selected: true,
+      text: "Prometheus",
+      value: "prometheus",
+    }),
+    query("job", "Job", `label_values(${REPLICA}, job)`),
+    query("instance", "Replica", `label_values(${REPLICA}{job=~"$job"}, instance)`),
+  ];
+}
+
+function annotations() {
+  const annotation = (name, color, expr, title, tags) =>
+    new dashboard.AnnotationQueryBuilder()
+      .name(name)
+      .datasource(DATASOURCE)
+      .enable(true)
+      .iconColor(color)
+      .expr(expr)
+      .titleFormat(title)
+      .textFormat("")
+      .tagKeys(tags)
+      .step("60s");
+  const replica = own(REPLICA);
+  return [
+    annotation(
+      "Alerts firing",
+      "red",
+      'ALERTS{alertstate="firing",alertname!="Watchdog"}',
+      "{{alertname}}",
+      "severity",
+    ),
+    // Each process has an instance of its own, so a start is an instance that was not there before.
+    annotation(
+      "Replicas started",
+      "blue",
+      `${replica} unless on(job,instance) ${replica} offset $__rate_interval`,
+      "Replica started",
+      "instance",
+    ),
+  ];
+}

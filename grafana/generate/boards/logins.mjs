@@ -1,0 +1,193 @@
+// Who is being kept out, and why?
+
+import { ANSWERS, CHECKS, FAILURES, STATUSES } from "../colors.mjs";
+import { board, row } from "../board.mjs";
+import { OUR_FAULTS, REFUSED } from "../objectives.mjs";
+import { COUNT, PER_SECOND, RATIO, SECONDS, lines, stat } from "../panels.mjs";
+import { increase, now, over, own, quantile, rate, share, sum, sumBy } from "../queries.mjs";
+
+const LOGINS = "skriptoteket_logins_total";
+const FAILED = "skriptoteket_login_failures_total";
+const DURATION = "skriptoteket_login_duration_seconds";
+
+/** How many logins failed for these reasons within the range. */
+const failed = (id, title, text, reasons, look) =>
+  stat({
+    id,
+    title,
+    text: `${text} Within the time range of the board.`,
+    unit: COUNT,
+    none: "No data",
+    width: 4,
+    decimals: 0,
+    ...look,
+    queries: [now(sum(increase(own(FAILED, `reason=~"${reasons}"`))), "failed")],
+  });
+
+const mistaken = failed(
+  1,
+  "Wrong name or password",
+  "Attempts with an unknown name or a wrong password; they are one on purpose.",
+  "invalid_credentials",
+  { color: FAILURES.invalid_credentials },
+);
+const locked = failed(
+  2,
+  "Refused: account locked",
+  "Attempts on accounts that were locked after too many failures.",
+  "account_locked",
+  { color: FAILURES.account_locked },
+);
+const limited = failed(
+  3,
+  "Refused: address limited",
+  "Attempts from addresses with too many failures.",
+  "rate_limited|banned",
+  { color: FAILURES.rate_limited },
+);
+const crossSite = failed(
+  4,
+  "Refused: cross-site",
+  "Attempts that another site's page sent.",
+  "cross_site",
+  { color: FAILURES.cross_site },
+);
+const disabled = failed(
+  5,
+  "Account disabled",
+  "Attempts with the right password of a disabled account.",
+  "account_disabled",
+  { color: FAILURES.account_disabled },
+);
+const ours = failed(
+  6,
+  "Our own faults",
+  "Attempts that failed because the store or the service did. Each one is somebody kept out wrongly.",
+  OUR_FAULTS,
+  {
+    steps: [
+      [null, "green"],
+      [0.5, "red"],
+    ],
+  },
+);
+
+const byReason = lines({
+  id: 7,
+  title: "Failures by reason",
+  text: "Failed logins per second by reason, over five minutes.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 12,
+  stacked: true,
+  colors: FAILURES,
+  queries: [over(sumBy("reason", rate(own(FAILED), "5m")), "{{reason}}")],
+});
+
+/** The share of successes, as it was `ago`. */
+const ratio = (ago = "") =>
+  share(
+    sum(rate(own(LOGINS, 'status="success"'), "15m", ago)),
+    sum(rate(own(LOGINS), "15m", ago)),
+  );
+
+const againstYesterday = lines({
+  id: 8,
+  title: "Success ratio against yesterday",
+  text: "Share of login attempts that succeeded, over 15 minutes, beside the same a day before.",
+  unit: RATIO,
+  none: "No logins",
+  width: 12,
+  top: 1,
+  colors: { today: "green", yesterday: "text" },
+  dashed: ["yesterday"],
+  queries: [over(ratio(), "today"), over(ratio("1d"), "yesterday")],
+});
+
+const refused = lines({
+  id: 9,
+  title: "Refused before the password",
+  text: "Attempts per second that were refused before the password was looked at, over five minutes: locked accounts, limited and banned addresses, other sites' pages.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  colors: FAILURES,
+  queries: [over(sumBy("reason", rate(own(FAILED, `reason=~"${REFUSED}"`), "5m")), "{{reason}}")],
+});
+
+const faults = lines({
+  id: 10,
+  title: "Failures that are our fault",
+  text: "Logins per second that failed because the store or the service did, over five minutes. Should be 0.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  softTop: 0.1,
+  colors: FAILURES,
+  queries: [over(sumBy("reason", rate(own(FAILED, `reason=~"${OUR_FAULTS}"`), "5m")), "{{reason}}")],
+});
+
+const checks = lines({
+  id: 11,
+  title: "Password checks",
+  text: "Password checks per second by result, over five minutes. Overloaded ones were refused because too many waited.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  colors: CHECKS,
+  queries: [over(sumBy("result", rate(own("skriptoteket_password_checks_total"), "5m")), "{{result}}")],
+});
+
+const latency = lines({
+  id: 12,
+  title: "Login p95 by outcome",
+  text: "19 of 20 attempts took no longer, by outcome, over five minutes. Refusals are fast and pull the failures down; a wrong password takes as long as a right one.",
+  unit: SECONDS,
+  none: "No logins",
+  width: 8,
+  colors: STATUSES,
+  queries: [over(quantile(0.95, own(`${DURATION}_bucket`), "5m", "status, le"), "{{status}}")],
+});
+
+const answers = lines({
+  id: 13,
+  title: "Answers to logins",
+  text: "HTTP statuses of POST /api/login per second, over five minutes.",
+  unit: PER_SECOND,
+  none: "No logins",
+  width: 8,
+  colors: ANSWERS,
+  queries: [
+    over(
+      sumBy(
+        "http_response_status_code",
+        rate(own("http_server_request_duration_seconds_count", 'http_route="/api/login"'), "5m"),
+      ),
+      "{{http_response_status_code}}",
+    ),
+  ],
+});
+
+const unwritten = lines({
+  id: 14,
+  title: "Attempts missing in the audit trail",
+  text: "Login attempts per second that could not be written to the audit trail, over five minutes. Should be 0.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  softTop: 0.1,
+  colors: { missing: "red" },
+  queries: [over(sum(rate(own("skriptoteket_audit_events_dropped_total"), "5m")), "missing")],
+});
+
+export const logins = board({
+  name: "logins",
+  title: "Skriptoteket: Logins and attacks",
+  question: "Who is being kept out, and why?",
+  rows: [
+    row(4, mistaken, locked, limited, crossSite, disabled, ours),
+    row(9, byReason, againstYesterday),
+    row(8, refused, faults, checks),
+    row(8, latency, answers, unwritten),
+  ],
+});

@@ -1,0 +1,185 @@
+// How many sessions, whose, and for how long?
+
+import { ENDS, QUANTILES, ROLES } from "../colors.mjs";
+import { board, row } from "../board.mjs";
+import { COUNT, PER_MINUTE, SECONDS, heatmap, lines, stat } from "../panels.mjs";
+import { buckets, increase, max, maxBy, now, over, own, quantile, rate, shared, sum, sumBy } from "../queries.mjs";
+
+const ACTIVE = "skriptoteket_active_sessions";
+const BY_ROLE = "skriptoteket_sessions_by_role";
+const STARTED = "skriptoteket_sessions_started_total";
+const ENDED = "skriptoteket_sessions_ended_total";
+const DURATION = "skriptoteket_session_duration_seconds_bucket";
+
+const UNKNOWN = "Unknown: the session store does not answer";
+const users = sum(maxBy("role", shared("skriptoteket_users_by_role")));
+
+const sessionsNow = stat({
+  id: 1,
+  title: "Sessions now",
+  text: "Live sessions at this moment.",
+  unit: COUNT,
+  none: "Unknown",
+  width: 4,
+  decimals: 0,
+  queries: [now(max(shared(ACTIVE)), "sessions")],
+});
+
+const usersNow = stat({
+  id: 2,
+  title: "People now",
+  text: "Distinct people with a live session.",
+  unit: COUNT,
+  none: "Unknown",
+  width: 4,
+  decimals: 0,
+  queries: [now(users, "people")],
+});
+
+const perUser = stat({
+  id: 3,
+  title: "Sessions per person",
+  text: "Live sessions of a person, on average. Much more than the devices that people have means that somebody collects sessions.",
+  unit: COUNT,
+  none: "Nobody",
+  width: 4,
+  decimals: 2,
+  queries: [now(`${max(shared(ACTIVE))} / (${users} > 0)`, "per person")],
+});
+
+const startedInRange = stat({
+  id: 4,
+  title: "Started in range",
+  text: "Sessions that started within the time range of the board.",
+  unit: COUNT,
+  none: "Unknown",
+  width: 4,
+  decimals: 0,
+  color: "green",
+  queries: [now(sum(maxBy("role", increase(shared(STARTED)))), "started")],
+});
+
+const endedInRange = stat({
+  id: 5,
+  title: "Ended in range",
+  text: "Sessions that ended within the time range of the board, for whatever reason.",
+  unit: COUNT,
+  none: "Unknown",
+  width: 4,
+  decimals: 0,
+  color: "orange",
+  queries: [now(sum(maxBy("role, reason", increase(shared(ENDED)))), "ended")],
+});
+
+const median = stat({
+  id: 6,
+  title: "Median length in range",
+  text: "Half of the sessions that ended within the time range of the board lasted no longer than this.",
+  unit: SECONDS,
+  none: "None ended",
+  width: 4,
+  decimals: 1,
+  queries: [now(quantile(0.5, own(DURATION), "$__range"), "median")],
+});
+
+const byRole = lines({
+  id: 7,
+  title: "Sessions by role",
+  text: "Live sessions by the role of their user. A drained role is 0.",
+  unit: COUNT,
+  none: UNKNOWN,
+  width: 12,
+  decimals: 0,
+  stacked: true,
+  colors: ROLES,
+  queries: [over(maxBy("role", shared(BY_ROLE)), "{{role}}")],
+});
+
+const ends = lines({
+  id: 8,
+  title: "Ends by reason",
+  text: "Sessions that ended per minute, by reason, over five minutes.",
+  unit: PER_MINUTE,
+  none: UNKNOWN,
+  width: 12,
+  stacked: true,
+  colors: ENDS,
+  queries: [over(`${sumBy("reason", maxBy("role, reason", rate(shared(ENDED), "5m")))} * 60`, "{{reason}}")],
+});
+
+const lengths = heatmap({
+  id: 9,
+  title: "Session length",
+  text: "How long the sessions lasted that ended: the stronger the colour, the more of them.",
+  unit: SECONDS,
+  none: "None ended",
+  width: 12,
+  queries: [buckets(sumBy("le", increase(own(DURATION), "$__rate_interval")))],
+});
+
+const quantiles = lines({
+  id: 10,
+  title: "Session length, quantiles",
+  text: "Lengths of the sessions that ended within the last 30 minutes: half, nine of ten, and 99 of 100 lasted no longer.",
+  unit: SECONDS,
+  none: "None ended",
+  width: 12,
+  colors: { p50: QUANTILES.p50, p90: QUANTILES.p90, p99: QUANTILES.p99 },
+  queries: [0.5, 0.9, 0.99].map((q) => over(quantile(q, own(DURATION), "30m"), `p${Math.round(q * 100)}`)),
+});
+
+const starts = lines({
+  id: 11,
+  title: "Starts by role",
+  text: "Sessions that started per minute, by role, over five minutes.",
+  unit: PER_MINUTE,
+  none: UNKNOWN,
+  width: 8,
+  stacked: true,
+  colors: ROLES,
+  queries: [over(`${maxBy("role", rate(shared(STARTED), "5m"))} * 60`, "{{role}}")],
+});
+
+const balance = lines({
+  id: 12,
+  title: "Started less ended, against active",
+  text: "Two ways to count live sessions: the totals of the store, and its index. They differ by the sessions that have expired and were not cleared away yet, for a moment. If they stay apart, sessions are lost.",
+  unit: COUNT,
+  none: UNKNOWN,
+  width: 8,
+  decimals: 0,
+  colors: { active: "blue", "started less ended": "orange" },
+  dashed: ["started less ended"],
+  queries: [
+    over(max(shared(ACTIVE)), "active"),
+    over(
+      `${sum(maxBy("role", shared(STARTED)))} - ${sum(maxBy("role, reason", shared(ENDED)))}`,
+      "started less ended",
+    ),
+  ],
+});
+
+const disagreement = lines({
+  id: 13,
+  title: "Replica disagreement",
+  text: "The highest count of live sessions less the lowest, by role, where several replicas tell one. They read the same store: it should be 0 but for a moment.",
+  unit: COUNT,
+  none: UNKNOWN,
+  width: 8,
+  softTop: 1,
+  decimals: 0,
+  colors: ROLES,
+  queries: [over(`${maxBy("role", shared(BY_ROLE))} - min by (role) (${shared(BY_ROLE)})`, "{{role}}")],
+});
+
+export const sessions = board({
+  name: "sessions",
+  title: "Skriptoteket: Sessions and roles",
+  question: "How many sessions, whose, and for how long?",
+  rows: [
+    row(4, sessionsNow, usersNow, perUser, startedInRange, endedInRange, median),
+    row(9, byRole, ends),
+    row(9, lengths, quantiles),
+    row(8, starts, balance, disagreement),
+  ],
+});

@@ -1,0 +1,142 @@
+// Rules for one expression, over the syntax tree of Prometheus's own grammar.
+
+import { parser } from "@prometheus-io/lezer-promql";
+
+/** Stand-ins for what Grafana fills in; the longer names first, for some begin like others. */
+const FILLED = [
+  ["$__rate_interval", "1m"],
+  ["$__interval", "15s"],
+  ["$__range", "6h"],
+  ["$instance", ".+"],
+  ["$job", ".+"],
+];
+
+/** `expr` as Prometheus would get it. */
+export const filled = (expr, values = FILLED) =>
+  values.reduce((text, [name, value]) => text.replaceAll(name, value), expr);
+
+/** Metrics that are not the program's: Prometheus's own, and the Collector's. */
+const FOREIGN = /^(up|ALERTS|otelcol_\w+|prometheus_\w+)$/;
+
+/** Labels that Prometheus and the Collector put on series themselves. */
+const ADDED = new Set(["job", "instance", "__name__", "le", "otel_metric_overflow"]);
+
+/**
+ * The faults of `expr`, as sentences. `metrics` is the catalogue's. An expression that lists what can be picked is
+ * `picking`: it needs no selection of job and instance.
+ */
+export function faults(expr, metrics, { picking = false } = {}) {
+  const text = filled(expr);
+  // `$1` is a group of a regular expression, no variable.
+  if (/\$\D/.test(text)) {
+    return [`a variable that is not known: ${text}`];
+  }
+  const found = [];
+  parser.parse(text).iterate({
+    enter({ node }) {
+      const source = text.slice(node.from, node.to);
+      if (node.type.isError) {
+        found.push(`no PromQL at ${node.from}: ${text}`);
+      } else if (node.name === "VectorSelector") {
+        found.push(...selector(node, text, metrics, picking));
+      } else if (node.name === "BinaryExpr") {
+        found.push(...binary(node, text));
+      } else if (node.name === "FunctionCall" && source.startsWith("histogram_quantile")) {
+        if (!/^\s*>= 0/.test(text.slice(node.to))) {
+          found.push(`NaN while idle, append ">= 0": ${source}`);
+        }
+      }
+    },
+  });
+  return found;
+}
+
+function selector(node, text, metrics, picking) {
+  const source = text.slice(node.from, node.to);
+  const identifier = node.getChild("Identifier");
+  const name = identifier && text.slice(identifier.from, identifier.to);
+  const matchers = parsedMatchers(node, text);
+  const within = ancestors(node);
+  const found = [];
+
+  if (!name) {
+    const pattern = matchers.find((it) => it.label === "__name__")?.value ?? "";
+    if (!/^(otelcol_|skriptoteket_)/.test(pattern)) {
+      found.push(`a selector without a name: ${source}`);
+    }
+    if (pattern.startsWith("skriptoteket_") && !matchers.some((it) => it.label === "job")) {
+      found.push(`no job: ${source}`);
+    }
+    return found;
+  }
+  if (FOREIGN.test(name)) {
+    return found;
+  }
+
+  const base = metrics[name] ? name : name.replace(/_(bucket|count|sum)$/, "");
+  const metric = metrics[base];
+  if (!metric || (metric.kind === "Histogram") !== (base !== name)) {
+    return [`not in the catalogue: ${name}`];
+  }
+  const has = (label) => matchers.some((it) => it.label === label);
+  if (!has("job") && !picking) {
+    found.push(`no job: ${source}`);
+  }
+  if (metric.shared && has("instance")) {
+    found.push(`service-wide, its instance is none of the replicas: ${source}`);
+  }
+  if (!metric.shared && !has("instance") && !picking) {
+    found.push(`per replica, no instance: ${source}`);
+  }
+  const aggregate = within.find((it) => it.name === "AggregateExpr");
+  if (metric.shared && !/^(max|min)\b/.test(aggregate ? text.slice(aggregate.from) : "")) {
+    found.push(`service-wide, wants max: ${source}`);
+  }
+  const counts = metric.kind === "Counter" || metric.kind === "Histogram";
+  if (counts && !within.some((it) => it.name === "MatrixSelector")) {
+    found.push(`a counter without rate or increase: ${source}`);
+  }
+  for (const { label, value, regular } of matchers.filter((it) => !ADDED.has(it.label))) {
+    if (!(label in metric.labels)) {
+      found.push(`${name} has no label ${label}`);
+      continue;
+    }
+    const known = metric.labels[label];
+    const values = regular ? value.split("|") : [value];
+    if (known && value !== "") {
+      found.push(...values.filter((it) => !known.includes(it)).map((it) => `${label} is never ${it}: ${source}`));
+    }
+  }
+  return found;
+}
+
+function binary(node, text) {
+  const source = text.slice(node.from, node.to);
+  const right = text.slice(node.lastChild.from, node.lastChild.to);
+  if (node.getChild("Or") && /^vector\(0\)./.test(right)) {
+    return [`"or vector(0)" binds less than what follows it, put it in parentheses: ${source}`];
+  }
+  if (node.getChild("Div") && !/^[\d.]+$/.test(right) && !/> 0\)$/.test(right)) {
+    return [`may divide by 0, append "> 0" to the divisor: ${source}`];
+  }
+  return [];
+}
+
+function parsedMatchers(node, text) {
+  const list = [];
+  node.cursor().iterate((it) => {
+    if (it.name === "UnquotedLabelMatcher") {
+      const [, label, op, value] = text.slice(it.from, it.to).match(/^(\w+)\s*(=~|!~|!=|=)\s*"(.*)"$/s);
+      list.push({ label, value, regular: op.endsWith("~") });
+    }
+  });
+  return list;
+}
+
+function ancestors(node) {
+  const list = [];
+  for (let it = node.parent; it; it = it.parent) {
+    list.push(it);
+  }
+  return list;
+}

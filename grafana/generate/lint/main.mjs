@@ -1,0 +1,74 @@
+// Checks the boards of a folder: node lint/main.mjs FOLDER
+//
+// It reads the files, not the generator: what counts is what Grafana gets.
+
+import fs from "node:fs";
+import path from "node:path";
+
+import * as colors from "../colors.mjs";
+import { catalogue } from "./catalogue.mjs";
+import * as dashboard from "./dashboard.mjs";
+import * as expression from "./expression.mjs";
+import { SAMPLES } from "./samples.mjs";
+
+const folder = process.argv[2];
+if (!folder) {
+  console.error("usage: node lint/main.mjs FOLDER");
+  process.exit(2);
+}
+const { metrics, enums } = catalogue();
+const quiet = JSON.parse(fs.readFileSync(new URL("../quiet.json", import.meta.url), "utf8"));
+
+let passed = 0;
+let failed = 0;
+const check = (what, faults) => {
+  for (const fault of faults) {
+    console.error(`${what}: ${fault}`);
+  }
+  failed += faults.length > 0;
+  passed += faults.length === 0;
+};
+
+const places = [];
+for (const file of fs.readdirSync(folder).sort()) {
+  const board = JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"));
+  check(file, dashboard.faults(board, file));
+  for (const it of dashboard.expressions(board)) {
+    const where = it.panel ?? it.annotation ?? it.variable;
+    places.push({ board: board.uid, ...it });
+    check(`${file}: ${where}`, expression.faults(it.expr, metrics, { picking: Boolean(it.variable) }));
+  }
+}
+
+for (const name of Object.keys(metrics)) {
+  const used = places.some(({ expr }) => new RegExp(`\\b${name}(_bucket|_count|_sum)?\\{`).test(expr));
+  check("the catalogue", used ? [] : [`${name} is on no board`]);
+}
+
+for (const entry of quiet) {
+  const { reason, ...place } = entry;
+  const there = places.some((it) => Object.entries(place).every(([key, value]) => it[key] === value));
+  check("quiet.json", there && reason ? [] : [`no such place, or no reason: ${JSON.stringify(entry)}`]);
+}
+
+for (const [expr, word] of SAMPLES) {
+  const found = expression.faults(expr, metrics);
+  const right = word ? found.length === 1 && found[0].includes(word) : found.length === 0;
+  check("samples.mjs", right ? [] : [`expected ${word ?? "no fault"}, found [${found}]: ${expr}`]);
+}
+
+const painted = {
+  ROLES: colors.ROLES,
+  LOGIN_STATUSES: colors.STATUSES,
+  FAILURE_REASONS: colors.FAILURES,
+  END_REASONS: colors.ENDS,
+  PASSWORD_RESULTS: colors.CHECKS,
+  STORES: colors.STORES,
+};
+for (const [name, map] of Object.entries(painted)) {
+  const same = JSON.stringify(Object.keys(map).sort()) === JSON.stringify([...enums[name]].sort());
+  check("colors.mjs", same ? [] : [`the colours are not those of ${name}: ${enums[name]}`]);
+}
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 ? 1 : 0);

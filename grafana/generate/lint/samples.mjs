@@ -1,0 +1,26 @@
+// Expressions that the rules must find fault with, and some that they must not: a rule that finds nothing is no rule.
+
+const OWN = 'job=~"$job",instance=~"$instance"';
+
+/** Pairs of an expression and a word of the fault that it has; undefined where it has none. */
+export const SAMPLES = [
+  [`sum(rate(skriptoteket_logins_total{${OWN}}[5m]))`, undefined],
+  [`sum(rate(skriptoteket_logins_total{${OWN}}[5m])`, "no PromQL"],
+  [`sum(rate(skriptoteket_logins_total{${OWN}}[$window]))`, "a variable"],
+  [`sum(rate(skriptoteket_logons_total{${OWN}}[5m]))`, "not in the catalogue"],
+  ['sum(rate(skriptoteket_logins_total{instance=~"$instance"}[5m]))', "no job"],
+  ['sum(rate(skriptoteket_logins_total{job=~"$job"}[5m]))', "no instance"],
+  [`sum(skriptoteket_logins_total{${OWN}})`, "without rate"],
+  [`sum(rate(skriptoteket_logins_total{${OWN},reason="idle"}[5m]))`, "has no label"],
+  [`sum(rate(skriptoteket_logins_total{${OWN},status="ok"}[5m]))`, "is never"],
+  ['max(skriptoteket_active_sessions{job=~"$job"})', undefined],
+  ['sum(skriptoteket_active_sessions{job=~"$job"})', "wants max"],
+  ['skriptoteket_active_sessions{job=~"$job"}', "wants max"],
+  [`max(skriptoteket_active_sessions{${OWN}})`, "none of the replicas"],
+  [`histogram_quantile(0.9, sum by (le) (rate(skriptoteket_login_duration_seconds_bucket{${OWN}}[5m])))`, ">= 0"],
+  [`sum(rate(skriptoteket_login_duration_seconds{${OWN}}[5m]))`, "not in the catalogue"],
+  ["(sum(up) or vector(0)) / (count(up) > 0)", undefined],
+  ["sum(up) or vector(0) / (count(up) > 0)", "parentheses"],
+  ["sum(up) / count(up)", "divide by 0"],
+  ['count({job=~"$job"})', "without a name"],
+];

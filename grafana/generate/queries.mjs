@@ -1,0 +1,59 @@
+// Queries in PromQL, and the selectors that they are made of.
+//
+// Two kinds of series want two kinds of selectors. A replica has its own (`own`): they add up over the instances that
+// were picked. The service has some that are the same truth wherever they are read (`shared`): one replica at a time
+// exports them, under an instance of their own, so `max` is taken and `$instance` must not filter them.
+
+import * as prometheus from "@grafana/grafana-foundation-sdk/prometheus";
+
+const JOB = 'job=~"$job"';
+const INSTANCE = 'instance=~"$instance"';
+
+const select = (metric, matchers) => `${metric}{${matchers.join(",")}}`;
+
+/** The series that each replica has for itself. */
+export const own = (metric, ...matchers) => select(metric, [JOB, INSTANCE, ...matchers]);
+
+/** The series that the service has once. */
+export const shared = (metric, ...matchers) => select(metric, [JOB, ...matchers]);
+
+/** A metric of the Collector. Its counters end in `_total` or not, depending on how they are read. */
+export const collector = (name) => `{__name__=~"otelcol_${name}(_total)?"}`;
+
+/** Events per second, as it was `ago`. The rate comes before the sum: that is right over restarts. */
+export const rate = (selector, window = "$__rate_interval", ago = "") =>
+  `rate(${selector}[${window}]${ago && ` offset ${ago}`})`;
+
+/** Events within a time. */
+export const increase = (selector, window = "$__range") => `increase(${selector}[${window}])`;
+
+export const sum = (expr) => `sum(${expr})`;
+export const sumBy = (labels, expr) => `sum by (${labels}) (${expr})`;
+export const max = (expr) => `max(${expr})`;
+export const maxBy = (labels, expr) => `max by (${labels}) (${expr})`;
+
+/**
+ * A share of a total: 0 where nothing of it ever happened, nothing where there was nothing to share. Without the
+ * `vector(0)` a total outage would be an empty panel, without the `> 0` a quiet night would be NaN.
+ */
+export const share = (part, total) => `(${part} or vector(0)) / (${total} > 0)`;
+
+/** `expr`, or 0 while `alive` has data: a 0 that cannot come from a dead pipeline. */
+export const zeroWhile = (alive, expr) => `(${expr} or vector(0)) and on() ${alive}`;
+
+/** A quantile of a histogram; nothing, rather than NaN, where nothing was recorded. */
+export const quantile = (q, selector, window = "$__rate_interval", by = "le") =>
+  `histogram_quantile(${q}, ${sumBy(by, rate(selector, window))}) >= 0`;
+
+/** A query whose values are drawn over time, under `legend`. */
+export const over = (expr, legend) => query(expr, legend).range();
+
+/** A query for one value, now. */
+export const now = (expr, legend) => query(expr, legend).instant();
+
+/** A query for the buckets of a histogram, drawn as a heatmap. */
+export const buckets = (expr) => query(expr, "{{le}}").range().format(prometheus.PromQueryFormat.Heatmap);
+
+function query(expr, legend) {
+  return new prometheus.DataqueryBuilder().expr(expr).legendFormat(legend);
+}
