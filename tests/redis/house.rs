@@ -1,9 +1,6 @@
 //! Stores on a Redis that a test may treat badly.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     accounts::{Role, UserId},
@@ -16,6 +13,7 @@ use skriptoteket::{
     },
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::redis_servers::{RedisServer, Wire};
 

@@ -234,14 +234,12 @@ impl Link {
     }
 
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
-        match DEADLINE.try_with(|deadline| *deadline) {
-            Ok(deadline) => calls::send(&self.inner, &calls, lane, deadline).await,
-            Err(_) => {
-                let deadline = Instant::now() + self.inner.timeout;
-                self.in_time(calls::send(&self.inner, &calls, lane, deadline))
-                    .await
-            }
+        if let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) {
+            return calls::send(&self.inner, &calls, lane, deadline).await;
         }
+        let deadline = Instant::now() + self.inner.timeout;
+        let work = calls::send(&self.inner, &calls, lane, deadline);
+        self.in_time(work).await
     }
 
     /// Waits for the first attempt to connect to each server, however it ends.
