@@ -127,12 +127,9 @@ impl Replicas {
     /// The ends of the logs.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
-        for (n, dir) in self.dirs.iter().enumerate() {
-            let _ = writeln!(
-                text,
-                "the log of replica {n} ends:\n{}",
-                tail(&dir.join("service.log"))
-            );
+        for (n, (dir, (port, _))) in self.dirs.iter().zip(&self.ports).enumerate() {
+            let log = dir.join(format!("service-{port}.log"));
+            let _ = writeln!(text, "the log of replica {n} ends:\n{}", tail(&log));
         }
         text
     }
