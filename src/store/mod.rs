@@ -18,7 +18,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 pub use cached::Cached;
 pub use observed::Observed;
-pub use redis::StoreClock;
+pub use redis::{RedisFault, StoreClock};
 pub use sqlite::SqliteSettings;
 
 use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions};

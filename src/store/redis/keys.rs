@@ -19,6 +19,7 @@ use crate::{
 /// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: the truth about who is live |
 /// | `{P:NN}:a` | sorted set | user → role · 2^42 + the latest expiry of its sessions |
 /// | `{P:NN}:n` | hash | how many were ever started, ended and lost |
+/// | `{P:NN}:probe` | string | written to see that it can be; expires at once |
 ///
 /// Budgets of guesses: one hash tag in all, because a charge takes from two of them in one step.
 ///
@@ -104,6 +105,10 @@ impl ShardKeys {
 
     pub(super) fn totals(&self) -> String {
         format!("{}:n", self.tag)
+    }
+
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.tag)
     }
 }
 

@@ -10,4 +10,4 @@ mod call;
 mod keys;
 mod link;
 
-pub use link::StoreClock;
+pub use link::{RedisFault, StoreClock};
