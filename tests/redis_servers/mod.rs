@@ -132,6 +132,11 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     /// Starts `masters` nodes that share the slots, and waits until each of them sees all.
     pub(crate) fn start(masters: usize) -> Self {
+        Self::start_with(masters, &[])
+    }
+
+    /// The same, of servers with these arguments beside their own.
+    pub(crate) fn start_with(masters: usize, arguments: &[&str]) -> Self {
         let options = [
             "--cluster-enabled",
             "yes",
@@ -145,7 +150,7 @@ impl RedisCluster {
                 let bus = free_port().to_string();
                 let mut options = options;
                 options[5] = &bus;
-                RedisServer::start(&options)
+                RedisServer::start(&[&options, arguments].concat())
             })
             .collect();
         let addresses = nodes
