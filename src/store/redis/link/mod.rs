@@ -26,7 +26,10 @@ mod tests;
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -86,6 +89,7 @@ struct Inner {
     keys: Keys,
     timeout: Duration,
     clock: StoreClock,
+    closed: AtomicBool,
     warned_of_lag: Mutex<Option<Instant>>,
 }
 
@@ -131,6 +135,7 @@ impl Link {
                 keys: Keys::new(settings.key_prefix.clone()),
                 timeout,
                 clock,
+                closed: AtomicBool::new(false),
                 warned_of_lag: Mutex::new(None),
             }),
         };
@@ -177,6 +182,18 @@ impl Link {
         the_only(self.send(vec![call], Lane::Durable).await?)
     }
 
+    /// What is asked from now on is refused as unavailable. Connections end with the last clone.
+    pub(super) fn close(&self) {
+        self.inner.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> Result<(), StoreError> {
+        if self.inner.closed.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("the store was closed".into()));
+        }
+        Ok(())
+    }
+
     /// Proves that every master that has sessions can be written to.
     ///
     /// # Errors
@@ -204,6 +221,7 @@ impl Link {
             Way::Cluster(cluster) => cluster.line(&node.address),
         };
         let work = async {
+            self.is_open()?;
             let session = line.session().await?;
             if session.address != node.address {
                 return Err(Absence::gone(node, Why::Replaced(session.address.clone())).into());
@@ -222,6 +240,7 @@ impl Link {
     }
 
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
+        self.is_open()?;
         match DEADLINE.try_with(|deadline| *deadline) {
             Ok(deadline) => calls::send(self, &calls, lane, deadline).await,
             Err(_) => {
