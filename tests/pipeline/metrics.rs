@@ -21,7 +21,7 @@ use skriptoteket::{
 use uuid::Uuid;
 
 use crate::{
-    LIMIT, PROTOCOLS,
+    LIMIT, PROTOCOLS, SERVICE,
     collector::{Collector, METRIC_EXPIRATION, eventually},
     telemetry_to,
 };
@@ -40,7 +40,7 @@ impl Everything {
     fn on(telemetry: &Telemetry) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
-        let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
+        let service_wide = telemetry.service_wide(SERVICE).unwrap().meters();
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
@@ -273,7 +273,7 @@ fn where_another_replica_takes_over_the_series_go_on() {
             let sum: f64 = observers.iter().map(|it| it.value).sum();
             assert!((sum - 1.0).abs() < 0.5, "{observers:?}");
         }
-        assert_eq!(instances.len(), 1, "{instances:?}");
+        assert_eq!(instances, BTreeSet::from([SERVICE.to_string()]));
         for telemetry in [one, other] {
             telemetry.shutdown(LIMIT).unwrap();
         }
