@@ -38,8 +38,8 @@ impl Operator {
             {
                 let _open = world.gate.read().await;
                 let name = match self.person.rng.random_range(0..10) {
-                    0..4 => self.change_role().await,
-                    4..7 => self.disable_or_enable().await,
+                    0..5 => self.change_role().await,
+                    5..8 => self.disable_or_enable().await,
                     _ => self.revoke().await,
                 };
                 if let Some(name) = name {
@@ -101,6 +101,28 @@ impl Operator {
     /// An account that nobody is just changing; it is being changed from here on.
     fn begin(&mut self, change: impl FnOnce(&mut Account)) -> Option<(usize, String)> {
         let user = self.person.any_user();
+        self.begin_with(user, change)
+    }
+
+    /// The same with the first that is disabled, if one is to be enabled.
+    fn begin_where(
+        &mut self,
+        enable: bool,
+        change: impl FnOnce(&mut Account),
+    ) -> Option<(usize, String)> {
+        let disabled = |it: &Account| it.is_surely_disabled() && !it.busy;
+        let first = self.person.world.model().accounts.iter().position(disabled);
+        let user = first
+            .filter(|_| enable)
+            .unwrap_or_else(|| self.person.any_user());
+        self.begin_with(user, change)
+    }
+
+    fn begin_with(
+        &mut self,
+        user: usize,
+        change: impl FnOnce(&mut Account),
+    ) -> Option<(usize, String)> {
         let mut model = self.person.world.model();
         let account = &mut model.accounts[user];
         if account.busy {
@@ -139,8 +161,14 @@ impl Operator {
     }
 
     async fn disable_or_enable(&mut self) -> Option<&'static str> {
+        // Few at a time are disabled.
+        let enable = {
+            let model = self.person.world.model();
+            let disabled = model.accounts.iter().filter(|it| !it.is_surely_enabled());
+            disabled.count() > 6
+        };
         let mut disable = true;
-        let (user, id) = self.begin(|account| {
+        let (user, id) = self.begin_where(enable, |account| {
             disable = account.is_surely_enabled();
             account.disabled.push(disable);
         })?;

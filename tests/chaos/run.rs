@@ -24,7 +24,7 @@ use crate::{
 };
 
 const REPLICAS: usize = 3;
-const USERS: usize = 24;
+const USERS: usize = 60;
 const PEOPLE: usize = 8;
 
 /// As the replicas are told in `settings`.
