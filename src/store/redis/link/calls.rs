@@ -7,7 +7,7 @@ use redis::{Pipeline, ServerError, Value};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Link, Way,
+    Inner, Way,
     cluster::Cluster,
     connect::Session,
     fault::{Absence, Refusal, Why},
@@ -60,9 +60,9 @@ enum Pause {
 
 /// Sends all calls and returns their answers in order, or the first error.
 pub(super) async fn send(
-    link: &Link,
+    inner: &Inner,
     calls: &[Call],
-    lane: Lane,
+    which: Lane,
     deadline: Instant,
 ) -> Result<Vec<Value>, StoreError> {
     let mut answers: Vec<Option<Value>> = Vec::new();
@@ -75,10 +75,10 @@ pub(super) async fn send(
         })
         .collect();
     for attempt in 1.. {
-        let batches = batches(link, calls, open)?;
+        let batches = batches(inner, calls, open)?;
         let sent = batches
             .into_iter()
-            .map(|(line, errands)| send_batch(link, line, calls, errands, lane, deadline));
+            .map(|(line, errands)| send_batch(inner, line, calls, errands, which, deadline));
         let (mut again, mut waits, mut failures) = (Vec::new(), false, Vec::new());
         for (index, outcome) in join_all(sent).await.into_iter().flatten() {
             match outcome {
@@ -120,20 +120,18 @@ fn pause(attempt: u32) -> Duration {
     whole.mul_f64(1.0 - rand::random::<f64>() / 2.0)
 }
 
+type Batch = (Arc<Line>, Vec<Errand>);
+
 /// Who gets which errands.
-fn batches(
-    link: &Link,
-    calls: &[Call],
-    errands: Vec<Errand>,
-) -> Result<Vec<(Arc<Line>, Vec<Errand>)>, Absence> {
-    let cluster = match &link.inner.way {
+fn batches(inner: &Inner, calls: &[Call], errands: Vec<Errand>) -> Result<Vec<Batch>, Absence> {
+    let cluster = match &inner.way {
         Way::Single(line) => return Ok(vec![(Arc::clone(line), errands)]),
         Way::Cluster(cluster) => cluster,
     };
-    let mut batches: HashMap<*const Line, (Arc<Line>, Vec<Errand>)> = HashMap::new();
+    let mut batches: HashMap<*const Line, Batch> = HashMap::new();
     for errand in errands {
         let line = match &errand.asking {
-            Some(node) => cluster.line(node),
+            Some(node) => cluster.line(node)?,
             None => cluster.owner(slot_of(calls[errand.index].first_key()))?,
         };
         batches
@@ -147,11 +145,11 @@ fn batches(
 
 /// Sends one server what is its own, in one go.
 async fn send_batch(
-    link: &Link,
+    inner: &Inner,
     line: Arc<Line>,
     calls: &[Call],
     errands: Vec<Errand>,
-    lane: Lane,
+    which: Lane,
     deadline: Instant,
 ) -> Vec<(usize, Outcome)> {
     let session = match line.session().await {
@@ -161,7 +159,7 @@ async fn send_batch(
             return errands.into_iter().map(refuse).collect();
         }
     };
-    let waits = lane == Lane::Durable && session.has_replica();
+    let waits = which == Lane::Durable && session.has_replica();
     let mut pipe = Pipeline::new();
     for errand in &errands {
         if errand.asking.is_some() {
@@ -178,11 +176,11 @@ async fn send_batch(
         pipe.cmd("WAIT").arg(1).arg(REPLICA_PATIENCE);
     }
     let count = pipe.len();
-    let mut connection = match lane {
+    let mut connection = match which {
         Lane::Shared => session.shared.clone(),
         Lane::Durable => session.durable.clone(),
     };
-    let out = Out::new(link, &line, &session, deadline);
+    let out = Out::new(inner, &line, &session, deadline);
     let sent = connection.send_packed_commands(&pipe, 0, count).await;
     out.came_back();
     let answers = match sent {
@@ -207,7 +205,7 @@ async fn send_batch(
             let index = errand.index;
             match answer {
                 Value::ServerError(error) => {
-                    (index, consider(link, &line, &session, errand, error))
+                    (index, consider(inner, &line, &session, errand, error))
                 }
                 answer => (index, Outcome::Answer(answer)),
             }
@@ -217,14 +215,14 @@ async fn send_batch(
         .iter()
         .any(|(_, outcome)| matches!(outcome, Outcome::Answer(_)));
     if waits && is_done && !matches!(answers.next(), Some(Value::Int(1..))) {
-        link.inner.warn_of_lag(&session.address);
+        inner.warn_of_lag(&session.address);
     }
     outcomes
 }
 
 /// What to do about an answer that is an error. The codes below say that nothing was run.
 fn consider(
-    link: &Link,
+    inner: &Inner,
     line: &Line,
     session: &Arc<Session>,
     errand: Errand,
@@ -241,12 +239,12 @@ fn consider(
         ),
         code @ ("MOVED" | "ASK") => {
             let (Way::Cluster(cluster), Some((slot, node))) = (
-                &link.inner.way,
+                &inner.way,
                 redirection(error.details().unwrap_or_default(), asked),
             ) else {
                 return Outcome::Failure(Refusal::new(asked, error).into());
             };
-            redirected(cluster, errand, code == "ASK", slot, node)
+            redirected(cluster, &errand, code == "ASK", slot, node)
         }
         "TRYAGAIN" | "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => Outcome::Again(
             Errand {
@@ -271,7 +269,7 @@ fn consider(
 
 fn redirected(
     cluster: &Cluster,
-    errand: Errand,
+    errand: &Errand,
     is_asking: bool,
     slot: u16,
     node: RedisAddress,
@@ -288,7 +286,7 @@ fn redirected(
     } else {
         Pause::None
     };
-    Outcome::Again(Errand { asking, ..errand }, pause)
+    Outcome::Again(Errand { asking, ..*errand }, pause)
 }
 
 /// A batch that is out. Where it is still out at the deadline its connection is given up: it leads to somebody who does
@@ -299,23 +297,23 @@ struct Out<'a> {
     timeout: Duration,
     since: Instant,
     deadline: Instant,
-    is_out: bool,
+    came_back: bool,
 }
 
 impl<'a> Out<'a> {
-    fn new(link: &Link, line: &'a Line, session: &'a Arc<Session>, deadline: Instant) -> Self {
+    fn new(inner: &Inner, line: &'a Line, session: &'a Arc<Session>, deadline: Instant) -> Self {
         Self {
             line,
             session,
-            timeout: link.inner.timeout,
+            timeout: inner.timeout,
             since: Instant::now(),
             deadline,
-            is_out: true,
+            came_back: false,
         }
     }
 
     fn came_back(mut self) {
-        self.is_out = false;
+        self.came_back = true;
     }
 }
 
@@ -324,7 +322,7 @@ impl Drop for Out<'_> {
         let now = Instant::now();
         // Not who has only just been asked, by an operation that had spent its time elsewhere.
         let was_long = now - self.since >= self.timeout / 4;
-        if self.is_out && was_long && now >= self.deadline {
+        if !self.came_back && was_long && now >= self.deadline {
             self.line.lose(self.session, Why::Silent(self.timeout));
         }
     }

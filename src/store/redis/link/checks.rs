@@ -84,7 +84,7 @@ pub(super) async fn server(
     if replication.is_replica {
         return Err(if wanted.in_cluster {
             // The slots have moved to another node; nobody has to do anything.
-            Absence::gone(place, Why::Replica)
+            Absence::gone(&place, Why::Replica)
         } else {
             RedisFault::Replica { place }.into()
         });
@@ -105,11 +105,11 @@ fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result
     };
     let place = server.to_string();
     Err(match error.code() {
-        "LOADING" => Absence::gone(place, Why::Loading),
+        "LOADING" => Absence::gone(&place, Why::Loading),
         "NOPERM" => RedisFault::NotPermitted { place, what }.into(),
         // A server that has no such command: it was renamed, or it is something else that speaks the protocol.
         "ERR" if is_unknown_command(error) => RedisFault::NotPermitted { place, what }.into(),
-        _ => Absence::gone(place, Why::Refused(error.clone())),
+        _ => Absence::gone(&place, Why::Refused(error.clone())),
     })
 }
 
@@ -180,8 +180,7 @@ fn milliseconds(time: &Value) -> Option<Timestamp> {
 fn text(value: &Value) -> String {
     match value {
         Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::SimpleString(text) => text.clone(),
-        Value::VerbatimString { text, .. } => text.clone(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
         _ => String::new(),
     }
 }

@@ -59,7 +59,7 @@ impl Cluster {
         let shared = Arc::new(Shared {
             dialer,
             nodes: Mutex::new(Nodes {
-                slots: Err(Absence::gone(places(&seeds), Why::Unasked)),
+                slots: Err(Absence::gone(&places(&seeds), Why::Unasked)),
                 lines: HashMap::new(),
             }),
             seeds,
@@ -78,7 +78,7 @@ impl Cluster {
             // Reading the map again says whether somebody owns it by now.
             self.shared.stale.notify_one();
             return Err(Absence::gone(
-                places(&self.shared.seeds),
+                &places(&self.shared.seeds),
                 Why::NoOwner(slot),
             ));
         };
@@ -86,8 +86,12 @@ impl Cluster {
     }
 
     /// The connection to a node, whatever it owns.
-    pub(super) fn line(&self, node: &RedisAddress) -> Arc<Line> {
-        self.shared.line(&mut self.shared.nodes(), node)
+    pub(super) fn line(&self, node: &RedisAddress) -> Result<Arc<Line>, Absence> {
+        let mut nodes = self.shared.nodes();
+        if let Err(absence) = &nodes.slots {
+            return Err(absence.clone());
+        }
+        Ok(self.shared.line(&mut nodes, node))
     }
 
     /// Notes that a slot has moved.
@@ -96,6 +100,16 @@ impl Cluster {
             slots.moved(slot, owner);
         }
         self.shared.stale.notify_one();
+    }
+
+    /// Lets go of all connections for good.
+    pub(super) fn close(&self) {
+        self.keeper.abort();
+        let mut nodes = self.shared.nodes();
+        nodes.slots = Err(Absence::gone(&places(&self.shared.seeds), Why::Closed));
+        for (_, line) in nodes.lines.drain() {
+            line.close();
+        }
     }
 
     /// Everybody who owns slots.
@@ -168,7 +182,7 @@ impl Shared {
                 Err(_) => {}
             }
         }
-        Err(failure.unwrap_or_else(|| Absence::gone(places(&self.seeds), Why::Unasked)))
+        Err(failure.unwrap_or_else(|| Absence::gone(&places(&self.seeds), Why::Unasked)))
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     fault::{Absence, RedisFault, Why},
     slots::SlotMap,
 };
-use crate::config::{RedisAddress, RedisSettings, RedisTopology};
+use crate::config::{RedisAddress, RedisSettings};
 
 /// Where a connection leads.
 #[derive(Clone, Debug)]
@@ -75,12 +75,12 @@ impl Session {
         let mut info = redis::cmd("INFO");
         info.arg("replication");
         let ping = redis::cmd("PING");
-        let (info, pong) = tokio::join!(
+        let (replication, alive) = tokio::join!(
             shared.send_packed_command(&info),
             durable.send_packed_command(&ping)
         );
-        pong.map_err(Why::Broken)?;
-        let replication = checks::Replication::read(&info.map_err(Why::Broken)?);
+        alive.map_err(Why::Broken)?;
+        let replication = checks::Replication::read(&replication.map_err(Why::Broken)?);
         if replication.is_replica {
             return Err(Why::Replica);
         }
@@ -198,7 +198,7 @@ impl Dialer {
                         Ok(session) => return Ok(session),
                         // What the Sentinels name may have been demoted a moment ago.
                         Err(Absence::Fault(RedisFault::Replica { place })) => {
-                            Absence::gone(place, Why::Replica)
+                            Absence::gone(&place, Why::Replica)
                         }
                         Err(absence) => absence,
                     }
@@ -210,7 +210,7 @@ impl Dialer {
                 failure = Some(absence);
             }
         }
-        Err(failure.unwrap_or_else(|| Absence::gone(name, Why::Garbled)))
+        Err(failure.unwrap_or_else(|| Absence::gone(&name, Why::Garbled)))
     }
 
     /// What one Sentinel says where the master is.
@@ -466,13 +466,13 @@ fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Absence 
             place,
             what: if database > 0 { "SELECT" } else { "PING" },
         },
-        "LOADING" => return Absence::gone(place, Why::Loading),
+        "LOADING" => return Absence::gone(&place, Why::Loading),
         "ERR" if details.starts_with("AUTH ") => RedisFault::PasswordUnknown { place },
         "ERR" if details.contains("cluster mode") => RedisFault::ClusterNode { place },
         "ERR" if details.contains("index") || details.contains("out of range") => {
             RedisFault::Database { place, database }
         }
-        _ => return Absence::gone(place, Why::Refused(error)),
+        _ => return Absence::gone(&place, Why::Refused(error)),
     };
     fault.into()
 }

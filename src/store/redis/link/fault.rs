@@ -220,12 +220,14 @@ pub(super) enum Why {
     Unasked,
     #[error("{0} has taken its place")]
     Replaced(RedisAddress),
+    #[error("the connection was closed")]
+    Closed,
     #[error("no node owns slot {0}")]
     NoOwner(u16),
 }
 
 impl Absence {
-    pub(super) fn gone(place: impl ToString, why: Why) -> Self {
+    pub(super) fn gone(place: &impl ToString, why: Why) -> Self {
         Self::Gone {
             place: place.to_string(),
             why,
@@ -261,7 +263,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(place: impl ToString, error: ServerError) -> Self {
+    pub(super) fn new(place: &impl ToString, error: ServerError) -> Self {
         let place = place.to_string();
         match error.code() {
             "OOM" => Self::Full(place),

@@ -95,6 +95,13 @@ impl Line {
         matches!(*self.shared.state.borrow(), State::Down(_))
     }
 
+    /// Lets go of the connection for good.
+    pub(super) fn close(&self) {
+        self.keeper.abort();
+        let closed = Absence::gone(&self.shared.target, Why::Closed);
+        self.shared.state.send_replace(State::Down(closed));
+    }
+
     /// Gives a connection up. Does nothing if there is a newer one already.
     pub(super) fn lose(&self, session: &Arc<Session>, why: Why) {
         self.shared.lose(session, why);

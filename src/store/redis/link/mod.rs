@@ -26,10 +26,7 @@ mod tests;
 use std::{
     fmt,
     future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -71,7 +68,7 @@ pub enum StoreClock {
 const PROBE_MS: u32 = 10_000;
 
 /// How often it is said that replicas lag.
-const WARN_AGAIN: Duration = Duration::from_secs(60);
+const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 task_local! {
     /// When the operation that runs has to be over.
@@ -89,7 +86,6 @@ struct Inner {
     keys: Keys,
     timeout: Duration,
     clock: StoreClock,
-    closed: AtomicBool,
     warned_of_lag: Mutex<Option<Instant>>,
 }
 
@@ -135,7 +131,6 @@ impl Link {
                 keys: Keys::new(settings.key_prefix.clone()),
                 timeout,
                 clock,
-                closed: AtomicBool::new(false),
                 warned_of_lag: Mutex::new(None),
             }),
         };
@@ -182,18 +177,6 @@ impl Link {
         the_only(self.send(vec![call], Lane::Durable).await?)
     }
 
-    /// What is asked from now on is refused as unavailable. Connections end with the last clone.
-    pub(super) fn close(&self) {
-        self.inner.closed.store(true, Ordering::Relaxed);
-    }
-
-    fn is_open(&self) -> Result<(), StoreError> {
-        if self.inner.closed.load(Ordering::Relaxed) {
-            return Err(StoreError::Unavailable("the store was closed".into()));
-        }
-        Ok(())
-    }
-
     /// Proves that every master that has sessions can be written to.
     ///
     /// # Errors
@@ -218,10 +201,9 @@ impl Link {
     pub(super) async fn ask(&self, node: &Node, cmd: Cmd) -> Result<Value, StoreError> {
         let line = match &self.inner.way {
             Way::Single(line) => Arc::clone(line),
-            Way::Cluster(cluster) => cluster.line(&node.address),
+            Way::Cluster(cluster) => cluster.line(&node.address)?,
         };
         let work = async {
-            self.is_open()?;
             let session = line.session().await?;
             if session.address != node.address {
                 return Err(Absence::gone(node, Why::Replaced(session.address.clone())).into());
@@ -239,13 +221,20 @@ impl Link {
         self.in_time(work).await
     }
 
+    /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        match &self.inner.way {
+            Way::Single(line) => line.close(),
+            Way::Cluster(cluster) => cluster.close(),
+        }
+    }
+
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
-        self.is_open()?;
         match DEADLINE.try_with(|deadline| *deadline) {
-            Ok(deadline) => calls::send(self, &calls, lane, deadline).await,
+            Ok(deadline) => calls::send(&self.inner, &calls, lane, deadline).await,
             Err(_) => {
                 let deadline = Instant::now() + self.inner.timeout;
-                self.in_time(calls::send(self, &calls, lane, deadline))
+                self.in_time(calls::send(&self.inner, &calls, lane, deadline))
                     .await
             }
         }
@@ -257,11 +246,12 @@ impl Link {
             Way::Single(line) => return line.session().await.map(drop),
             Way::Cluster(cluster) => cluster,
         };
-        let lines = cluster
-            .masters()?
-            .into_iter()
-            .map(|node| cluster.line(&node));
-        let attempts = join_all(lines.map(|line| async move { line.session().await.map(drop) }));
+        let attempts = join_all(
+            cluster
+                .masters()?
+                .into_iter()
+                .map(|node| async move { cluster.line(&node)?.session().await.map(drop) }),
+        );
         let failures = attempts.await.into_iter().filter_map(Result::err);
         // A fault says more than that somebody was not there.
         let worst = failures.max_by_key(|absence| matches!(absence, Absence::Fault(_)));
