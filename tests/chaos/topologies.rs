@@ -8,7 +8,7 @@ use crate::{
     checkpoint::{gauges, observer},
     killed::{USERS, add_users, log_in},
     process::plain,
-    redis_servers::{RedisCluster, RedisServer},
+    redis_servers::{RedisCluster, RedisServer, SentinelPair},
     replicas::Replicas,
     world::ONE_AT_A_TIME,
 };
@@ -123,4 +123,46 @@ async fn a_node_of_a_cluster_is_killed_and_comes_back_and_nobody_is_logged_out()
     tokio::task::block_in_place(|| cluster.nodes[1].restart());
     wait_until_all_are_in(&replicas, &cookies).await;
     wait_until_counted(&replicas, &cluster.nodes.iter().collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_change_the_master_and_nobody_is_logged_out_or_in_again() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let mut pair = SentinelPair::start(1);
+    let (replicas, mut cookies) = house(&pair.url()).await;
+    wait_until_all_are_in(&replicas, &cookies).await;
+    // Whose end was answered stays out: the answer came when the other server knew of it.
+    let gone = cookies.split_off(USERS / 2);
+    let http = plain();
+    for cookie in &gone {
+        let url = format!("http://127.0.0.1:{}/api/sessions", replicas.ports()[0]);
+        let answer = http
+            .delete(url)
+            .header("cookie", cookie)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 204);
+    }
+    // What was started is not waited for; give the other server a moment to know it.
+    sleep(Duration::from_millis(300)).await;
+    pair.servers[0].kill();
+    let other = pair.servers[1].port();
+    let begun = Instant::now();
+    while pair.master_port() != other {
+        assert!(begun.elapsed() < PATIENCE, "no failover");
+        let statuses = check(&replicas, &cookies).await;
+        assert!(
+            statuses.iter().all(|it| matches!(it, 200 | 503)),
+            "{statuses:?}"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    wait_until_all_are_in(&replicas, &cookies).await;
+    for cookie in gone {
+        let url = format!("http://127.0.0.1:{}/api/session", replicas.ports()[1]);
+        let answer = http.get(url).header("cookie", cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    wait_until_counted(&replicas, &[&pair.servers[1]]).await;
 }
