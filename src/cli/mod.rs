@@ -131,13 +131,14 @@ All of it works while the service runs; live sessions follow within a second."
     )]
     User(user::UserCommand),
 
-    /// See and end sessions
+    /// See, count, recount and end sessions
     #[command(
         subcommand,
         after_help = "\
 Examples:
   skriptoteket session list --role superuser
   skriptoteket session revoke --user ada
+  skriptoteket session audit
 
 All of it works while the service runs."
     )]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
 /// How narrow text of any length may become, in characters.
@@ -21,17 +21,29 @@ pub(super) trait Row: Serialize {
     /// never broken: they are there to be copied.
     const LAST_COLUMN_IS_PROSE: bool = false;
 
+    /// True where all columns but the first hold numbers, which stand under one another by their last digits.
+    const NUMBERS: bool = false;
+
     /// The cells of this row, one per column.
     fn cells(&self) -> Vec<String>;
 }
 
-/// Prints a list: as JSON, as a framed table on a terminal, as plain columns where something else reads it.
+/// Prints a list: as JSON, or as [`table`] does.
 pub(super) fn list<R: Row>(rows: &[R], json: bool) -> anyhow::Result<()> {
     if json {
-        let json =
-            serde_json::to_string_pretty(rows).context("the list cannot be written as JSON")?;
-        return line(json);
+        return self::json(rows);
     }
+    table(rows)
+}
+
+/// Prints JSON.
+pub(super) fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(value).context("this cannot be written as JSON")?;
+    line(json)
+}
+
+/// Prints rows: as a framed table on a terminal, as plain columns where something else reads it.
+pub(super) fn table<R: Row>(rows: &[R]) -> anyhow::Result<()> {
     let mut table = Table::new();
     if io::stdout().is_terminal() {
         table
@@ -51,6 +63,9 @@ pub(super) fn list<R: Row>(rows: &[R], json: bool) -> anyhow::Result<()> {
         } else {
             ColumnConstraint::ContentWidth
         });
+        if R::NUMBERS && index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     line(table.trim_fmt())
 }

@@ -22,7 +22,7 @@ pub use redis::{RedisFault, RedisStoreSettings, StoreClock};
 pub use sqlite::SqliteSettings;
 
 use redis::RedisStore;
-use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions};
+use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions, SqliteUpkeep};
 
 use crate::{
     accounts::AccountRepository,
@@ -30,7 +30,7 @@ use crate::{
     clock::Clock,
     config::{Config, Database},
     guard::LimitRepository,
-    sessions::{ObserverLease, SessionRepository, SoleObserver},
+    sessions::{ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
     telemetry::instruments::StoreMetrics,
 };
 
@@ -137,6 +137,8 @@ pub struct Stores {
     pub audit: Arc<dyn AuditRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
+    /// What operators ask of the sessions: recounts and repairs.
+    pub upkeep: Arc<dyn SessionUpkeep>,
     file: SqliteFile,
     redis: Option<RedisStore>,
 }
@@ -238,6 +240,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
             limits: Arc::new(SqliteLimits::new(file.clone())),
             audit,
             observer: Arc::new(SoleObserver),
+            upkeep: Arc::new(SqliteUpkeep::new(file.clone())),
             file,
             redis: None,
         },
@@ -247,6 +250,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
             limits: Arc::new(redis.limits()),
             audit,
             observer: Arc::new(redis.observer()),
+            upkeep: Arc::new(redis.upkeep()),
             file,
             redis: Some(redis),
         },
@@ -269,6 +273,7 @@ fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Sto
         limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
         audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
         observer: bare.observer,
+        upkeep: bare.upkeep,
         file: bare.file,
         redis: bare.redis,
     }

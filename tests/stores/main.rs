@@ -21,8 +21,10 @@ mod model;
 mod observed;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
+mod redis_upkeep;
 mod sessions;
 mod sessions_of_users;
 mod shared;
 mod sqlite_file;
 mod sqlite_rows;
+mod sqlite_upkeep;

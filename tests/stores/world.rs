@@ -81,7 +81,7 @@ pub(crate) fn redis_server() -> &'static RedisServer {
     SERVER.get_or_init(|| RedisServer::start(&[]))
 }
 
-fn redis_cluster() -> &'static RedisCluster {
+pub(crate) fn redis_cluster() -> &'static RedisCluster {
     static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
     CLUSTER.get_or_init(|| RedisCluster::start(3))
 }

@@ -139,3 +139,63 @@ pub(super) fn user_of(uid: &str) -> Option<UserId> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(uid).ok()?;
     Some(UserId::from(Uuid::from_bytes(bytes.try_into().ok()?)))
 }
+
+/// What a key of a shard names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// The record of a session.
+    Session(&'a str),
+    /// The sessions of a user.
+    User(&'a str),
+}
+
+impl Keys {
+    /// What SCAN matches to find all records and the sessions of all users. No prefix holds what a pattern would obey.
+    pub(super) fn pattern(&self) -> String {
+        format!("{{{}:[0-9][0-9]}}:[su]:*", self.prefix)
+    }
+
+    /// The shard of a key that matches the pattern, and what it names; nothing where no key of ours is called so.
+    pub(super) fn place<'a>(&self, key: &'a str) -> Option<(u8, Place<'a>)> {
+        let rest = key.strip_prefix('{')?.strip_prefix(&self.prefix)?;
+        let (shard, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;
+        let shard = shard.parse().ok().filter(|shard| *shard < SHARDS)?;
+        if let Some(sid) = rest.strip_prefix("}:s:") {
+            return session_of(shard, sid).map(|_| (shard, Place::Session(sid)));
+        }
+        let user = rest.strip_prefix("}:u:")?;
+        let is_here = user_of(user).is_some_and(|id| shard_of(id) == shard && uid(id) == user);
+        is_here.then_some((shard, Place::User(user)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_to_be_what_it_was_made_for() {
+        let keys = Keys::new("a.b".to_owned());
+        let user = UserId::generate();
+        let shard = shard_of(user);
+        let key = keys.shard(shard).user(&uid(user));
+        assert_eq!(keys.place(&key), Some((shard, Place::User(&uid(user)))));
+        let elsewhere = keys.shard((shard + 1) % SHARDS).user(&uid(user));
+        assert_eq!(keys.place(&elsewhere), None);
+
+        let sid = "kQ3vXw8nY2aBcD4eFgHiJk";
+        let key = keys.shard(7).session(sid);
+        assert_eq!(keys.place(&key), Some((7, Place::Session(sid))));
+        for other in [
+            "{a.b:64}:s:kQ3vXw8nY2aBcD4eFgHiJk",
+            "{a.b:07}:s:short",
+            "{a.b:07}:z",
+            "{b:07}:s:kQ3vXw8nY2aBcD4eFgHiJk",
+            "{a.b:7é}",
+            "",
+        ] {
+            assert_eq!(keys.place(other), None, "{other}");
+        }
+        assert_eq!(keys.pattern(), "{a.b:[0-9][0-9]}:[su]:*");
+    }
+}

@@ -13,6 +13,7 @@
 //! | `totals` | the census: the counts of all shards, added up |
 //! | `limits` | the budgets of guesses |
 //! | `observer` | the lease of who observes |
+//! | `upkeep/` | recounts and repairs of the sessions |
 
 mod answer;
 mod call;
@@ -26,6 +27,7 @@ mod session_lists;
 mod session_reaper;
 mod sessions;
 mod totals;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ use limits::RedisLimits;
 use link::Link;
 use observer::RedisObserver;
 use sessions::RedisSessions;
+use upkeep::RedisUpkeep;
 
 use crate::config::RedisSettings;
 
@@ -74,6 +77,10 @@ impl RedisStore {
 
     pub(super) fn observer(&self) -> RedisObserver {
         RedisObserver::new(self.link.clone(), self.keys.clone())
+    }
+
+    pub(super) fn upkeep(&self) -> RedisUpkeep {
+        RedisUpkeep::new(self.link.clone(), self.keys.clone())
     }
 
     /// Lets go of the connection. What is asked afterwards is refused as unavailable.

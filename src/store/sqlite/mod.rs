@@ -7,6 +7,7 @@
 //! | `accounts`, `limits`, `audit` | one repository each, with its SQL |
 //! | `sessions` | the repository of sessions |
 //! | `session_sql`, `session_rows` | its statements; rows to records, and the totals |
+//! | `upkeep`, `upkeep_sql` | recounts and repairs of the sessions, and their statements |
 //! | `migrations/` | the tables, and the triggers that count sessions |
 //!
 //! The file is in WAL mode. Readers see the last commit and wait for nobody; writers of this process queue for one
@@ -21,6 +22,8 @@ mod plans;
 mod session_rows;
 mod session_sql;
 mod sessions;
+mod upkeep;
+mod upkeep_sql;
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -43,6 +46,7 @@ pub(super) use accounts::SqliteAccounts;
 pub(super) use audit::SqliteAudit;
 pub(super) use limits::SqliteLimits;
 pub(super) use sessions::SqliteSessions;
+pub(super) use upkeep::SqliteUpkeep;
 
 use super::OpenError;
 use crate::{

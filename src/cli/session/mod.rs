@@ -1,9 +1,21 @@
 //! `session`: who is logged in.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | sessions one by one: listed, ended |
+//! | `audit` | all of them recounted, and the index mended |
+//! | `stats` | all of them counted, and what the store says of itself |
+//! | `by_role` | the table that both print |
+
+mod audit;
+mod by_role;
+mod stats;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use self::{audit::Audit, stats::Stats};
 use super::{
     Source,
     desk::Desk,
@@ -47,6 +59,32 @@ Examples:
   skriptoteket session revoke --user ada
   skriptoteket session revoke --all")]
     Revoke(Revoke),
+
+    /// Recount all sessions from their records, and compare
+    ///
+    /// Reads every record, while the service goes on, and compares what it counts with the index that the gauges show,
+    /// with the index of users, and with the totals of started and ended sessions. Changes nothing without --repair.
+    #[command(after_help = "\
+Examples:
+  skriptoteket session audit
+  skriptoteket session audit --repair
+  skriptoteket session audit --json | jq '.findings[].kind'
+
+Exit codes:
+  0  no difference; with --repair: none in a second look
+  1  a difference, or the store does not answer
+  2  the command line or the configuration is wrong")]
+    Audit(Audit),
+
+    /// Count sessions and users by role, and say what the store says of itself
+    ///
+    /// Live sessions, distinct users, what was ever started and ended, by role; server and version, memory, and which
+    /// replica exports the counts. Costs the same for ten sessions and for a million.
+    #[command(after_help = "\
+Examples:
+  skriptoteket session stats
+  skriptoteket session stats --json | jq .roles.superuser.live")]
+    Stats(Stats),
 }
 
 /// Which sessions to end: exactly one of these.
@@ -85,6 +123,8 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             };
             list(desk, SessionFilter { role, user }, json).await
         }
+        SessionCommand::Audit(args) => audit::run(args, &desk.stores).await,
+        SessionCommand::Stats(args) => stats::run(args, &desk.stores).await,
         SessionCommand::Revoke(Revoke { id: Some(id), .. }) => {
             let ended = desk.sessions.end(id.clone(), EndReason::Revoked).await?;
             ended.with_context(|| {

@@ -1,0 +1,147 @@
+//! One SCAN of all keys: records and users that no index leads to.
+
+use std::collections::BTreeMap;
+
+use redis::Value;
+
+use super::{
+    super::{
+        answer::{parts, read},
+        call::Call,
+        keys::{Place, ShardKeys},
+    },
+    Audit, BATCH,
+    look::{Known, Record, Sight},
+};
+use crate::{error::StoreError, sessions::Difference};
+
+/// Keys that one SCAN goes through: a fraction of a millisecond.
+const STEP: usize = 1000;
+
+/// Keys of one shard that a SCAN has shown.
+#[derive(Debug, Default)]
+struct Shown {
+    sids: Vec<String>,
+    uids: Vec<String>,
+}
+
+impl Audit<'_> {
+    /// Finds records of live sessions that are not indexed, users without an entry, and what cannot be read.
+    ///
+    /// A key that moves to another node meanwhile may be missed: the next recount finds it.
+    pub(super) async fn strays(&mut self) -> Result<(), StoreError> {
+        let pattern = self.keys.pattern();
+        for node in self.link.masters().await? {
+            let mut cursor = String::from("0");
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(&cursor).arg("MATCH").arg(&pattern);
+                scan.arg("COUNT").arg(STEP);
+                let answer = self.link.in_time(self.link.ask(&node, scan)).await?;
+                let [next, keys] = parts(answer)?;
+                self.sort(read(keys)?).await?;
+                cursor = read(next)?;
+                if cursor == "0" {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sort(&mut self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let mut shown: BTreeMap<u8, Shown> = BTreeMap::new();
+        for key in keys {
+            let key = String::from_utf8_lossy(&key);
+            match self.keys.place(&key) {
+                Some((shard, Place::Session(sid))) => {
+                    shown.entry(shard).or_default().sids.push(sid.to_owned());
+                }
+                Some((shard, Place::User(uid))) => {
+                    shown.entry(shard).or_default().uids.push(uid.to_owned());
+                }
+                None => {
+                    self.accuse(Difference::UnreadableRecord, key.into_owned());
+                }
+            }
+        }
+        let shown = shown.into_iter();
+        let shown: Vec<_> = shown
+            .map(|(number, shown)| (self.keys.shard(number), shown))
+            .collect();
+        // Nearly all are indexed; one question to each shard tells which are not.
+        let mut calls = Vec::with_capacity(2 * shown.len());
+        for (shard, Shown { sids, uids }) in &shown {
+            for (index, members) in [(shard.live(), sids), (shard.users(), uids)] {
+                if !members.is_empty() {
+                    calls.push(Call::command("ZMSCORE", vec![index]).arg(members));
+                }
+            }
+        }
+        let answers = self.link.in_time(self.link.call_all(calls)).await?;
+        let mut answers = answers.into_iter();
+        for (shard, Shown { sids, uids }) in shown {
+            let sids = without_score(sids, &mut answers)?;
+            for batch in sids.chunks(BATCH) {
+                self.unindexed(&shard, batch).await?;
+            }
+            let uids = without_score(uids, &mut answers)?;
+            let users: Vec<(&str, &[Known])> =
+                uids.iter().map(|uid| (uid.as_str(), &[][..])).collect();
+            self.compare_users(&shard, &users).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at sessions that were not in the index a moment ago.
+    async fn unindexed(&mut self, shard: &ShardKeys, sids: &[String]) -> Result<(), StoreError> {
+        let mut found: Vec<Sight> = Vec::new();
+        for sight in self.look(shard, sids).await? {
+            if sight.score.is_some() {
+                continue;
+            }
+            let key = shard.session(&sight.sid);
+            match &sight.record {
+                Record::Unreadable(_) => {
+                    self.accuse(Difference::UnreadableRecord, key);
+                }
+                Record::Readable(known) if known.is_live => {
+                    if self.accuse(Difference::RecordNotIndexed, key) {
+                        found.push(sight);
+                    }
+                }
+                // Nobody can use it, nothing counts it, and it goes with its time to live.
+                Record::Readable(_) | Record::Missing => {}
+            }
+        }
+        if self.repair {
+            self.recount.repaired += self.mend(shard, &found).await?;
+            return Ok(());
+        }
+        let stay = self.unindexed.entry(shard.number()).or_default();
+        for sight in found {
+            if let Record::Readable(mut known) = sight.record {
+                known.is_indexed_otherwise = true;
+                self.recount.records.sessions[known.role.index()] += 1;
+                stay.push(known);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Those of `members` of which the next answer has no score.
+fn without_score(
+    members: Vec<String>,
+    answers: &mut impl Iterator<Item = Value>,
+) -> Result<Vec<String>, StoreError> {
+    if members.is_empty() {
+        return Ok(members);
+    }
+    let answer = answers.next().ok_or(StoreError::Corrupt("answer"))?;
+    let scores: Vec<Option<f64>> = read(answer)?;
+    let scored = members.into_iter().zip(scores);
+    Ok(scored
+        .filter_map(|(member, score)| score.is_none().then_some(member))
+        .collect())
+}

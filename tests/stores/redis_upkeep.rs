@@ -1,0 +1,509 @@
+//! Recounts and repairs of the sessions in Redis: every difference that can be planted by hand, in one server and in a
+//! Cluster.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::future::join_all;
+use skriptoteket::{
+    accounts::{Role, UserId},
+    sessions::{Difference, EndReason, Recount, SessionRecord, shard_of},
+    store::Stores,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    redis_servers::{Reply, Wire},
+    world::{Backend, IDLE, World, new_session, redis_cluster, redis_server},
+};
+
+/// Ada with two sessions as an administrator and Bob with one as a user, a session that has expired, and one that was
+/// ended: four shards, so that what is done to one is not done to another.
+struct Town {
+    world: World,
+    ada: [SessionRecord; 2],
+    wires: Vec<Wire>,
+}
+
+fn resident(shard: u8) -> UserId {
+    loop {
+        let user = UserId::generate();
+        if shard_of(user) == shard {
+            return user;
+        }
+    }
+}
+
+impl Town {
+    async fn new(backend: Backend) -> Self {
+        let world = World::new(backend).await;
+        world.start(resident(1), Role::Contributor).await;
+        world.advance(IDLE);
+        let (ada, bob) = (resident(2), resident(3));
+        let first = world.start(ada, Role::Admin).await;
+        let second = world.start(ada, Role::Admin).await;
+        world.start(bob, Role::User).await;
+        let gone = world.start(resident(4), Role::User).await;
+        world.end(&gone).await.unwrap();
+        let wires = match backend {
+            Backend::RedisCluster => {
+                let nodes = redis_cluster().nodes.iter();
+                nodes.map(crate::redis_servers::RedisServer::wire).collect()
+            }
+            _ => vec![redis_server().wire()],
+        };
+        Self {
+            world,
+            ada: [first, second],
+            wires,
+        }
+    }
+
+    /// Runs commands, one a line: `A` is Ada's shard, `S1` and `S2` are her sessions, `U` is her name.
+    fn plant(&mut self, commands: &str) {
+        for command in commands.split(';') {
+            let words: Vec<String> = command
+                .split_whitespace()
+                .map(|it| self.meant(it))
+                .collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let answer = self.ask(&words);
+            assert!(!matches!(answer, Reply::Error(_)), "{words:?}: {answer:?}");
+        }
+    }
+
+    fn meant(&self, word: &str) -> String {
+        let [first, second] = self.ada.each_ref().map(|it| it.id.as_str()[2..].to_owned());
+        let uid = BASE64_URL_SAFE_NO_PAD.encode(self.ada[0].user_id.as_uuid().as_bytes());
+        match word {
+            "S1" => return first,
+            "S2" => return second,
+            "U" => return uid,
+            _ => {}
+        }
+        let Some(key) = word.strip_prefix("A:") else {
+            return word.to_owned();
+        };
+        let key = key.replace("S1", &first).replace("S2", &second);
+        let key = key.replace("u:U", &format!("u:{uid}"));
+        format!("{{{}:02}}:{key}", self.world.prefix)
+    }
+
+    /// Asks whichever server has the key.
+    fn ask(&mut self, words: &[&str]) -> Reply {
+        for wire in &mut self.wires {
+            match wire.ask(words) {
+                Reply::Error(error) if error.starts_with("MOVED") => {}
+                answer => return answer,
+            }
+        }
+        panic!("nobody has it: {words:?}")
+    }
+
+    /// Everything that is there, as far as it can be told apart.
+    fn contents(&mut self) -> BTreeMap<String, String> {
+        let pattern = format!("{{{}:??}}:[suzan]*", self.world.prefix);
+        let mut contents = BTreeMap::new();
+        for wire in &mut self.wires {
+            for key in wire.scan(&pattern) {
+                let dump = wire.ask(&["DUMP", &key]);
+                contents.insert(key, format!("{dump:?}"));
+            }
+        }
+        contents
+    }
+
+    async fn assert_conserved(&self) {
+        let census = self.world.census().await;
+        for role in 0..4 {
+            let ended: u64 = census.totals.ended[role].iter().sum();
+            assert_eq!(
+                census.totals.started[role] - ended,
+                census.sessions[role] + census.expired[role],
+                "{census:?}"
+            );
+        }
+    }
+}
+
+async fn recount(stores: &Stores, repair: bool) -> Recount {
+    stores.upkeep.recount(repair).await.unwrap()
+}
+
+fn found(recount: &Recount) -> Vec<(Difference, u64)> {
+    let findings = recount.findings.iter();
+    findings
+        .map(|finding| (finding.kind, finding.count))
+        .collect()
+}
+
+async fn a_store_that_is_right_has_no_difference(backend: Backend) {
+    let mut town = Town::new(backend).await;
+    let before = town.contents();
+    let recount = recount(&town.world.stores, true).await;
+    assert_eq!(found(&recount), []);
+    assert_eq!(recount.repaired, 0);
+    assert_eq!(recount.index, town.world.census().await);
+    assert_eq!(recount.index.sessions, [1, 0, 2, 0]);
+    assert_eq!(recount.index.users, [1, 0, 1, 0]);
+    assert_eq!(recount.index.expired, [0, 1, 0, 0]);
+    let records = recount.records;
+    assert_eq!(records.sessions, recount.index.sessions);
+    assert_eq!(records.users, recount.index.users);
+    assert_eq!(records.expired, recount.index.expired);
+    assert_eq!(town.contents(), before, "there was nothing to mend");
+}
+
+use Difference::{
+    IndexedOtherwise, IndexedWithoutRecord, RecordNotIndexed, TotalsDisagree, UnreadableRecord,
+    UserIndexedOtherwise,
+};
+
+/// What is planted, what is found of it, and what is left after the repair.
+type Plant = (
+    &'static str,
+    &'static [(Difference, u64)],
+    &'static [(Difference, u64)],
+);
+
+const PLANTS: [Plant; 26] = [
+    // Records.
+    ("DEL A:s:S1", &[(IndexedWithoutRecord, 1)], &[]),
+    ("DEL A:s:S1 A:s:S2", &[(IndexedWithoutRecord, 2)], &[]),
+    (
+        "SET A:s:S1 x",
+        &[(IndexedWithoutRecord, 1)],
+        &[(UnreadableRecord, 1)],
+    ),
+    (
+        // A name that is none: the head can be read, the rest cannot.
+        "SETRANGE A:s:S2 102 !!!!!!!!!!!!!!",
+        &[(IndexedWithoutRecord, 1)],
+        &[(UnreadableRecord, 1)],
+    ),
+    (
+        "DEL A:s:S2; LPUSH A:s:S2 x",
+        &[(IndexedWithoutRecord, 1)],
+        &[(UnreadableRecord, 1)],
+    ),
+    ("SETRANGE A:s:S2 78 3", &[(IndexedOtherwise, 1)], &[]),
+    (
+        "SET A:s:kQ3vXw8nY2aBcD4eFgHiJk x; SET A:s:y x; SET A:u:z x",
+        &[(UnreadableRecord, 3)],
+        &[(UnreadableRecord, 3)],
+    ),
+    // The index of sessions.
+    (
+        "ZREM A:z S1",
+        &[(RecordNotIndexed, 1), (TotalsDisagree, 1)],
+        &[],
+    ),
+    (
+        "DEL A:z",
+        &[(RecordNotIndexed, 2), (TotalsDisagree, 2)],
+        &[],
+    ),
+    ("ZINCRBY A:z 1 S1", &[(IndexedOtherwise, 1)], &[]),
+    ("ZINCRBY A:z -9999999 S2", &[(IndexedOtherwise, 1)], &[]),
+    (
+        "ZINCRBY A:z 4398046511104 S2",
+        &[(IndexedOtherwise, 1), (TotalsDisagree, 2)],
+        &[],
+    ),
+    (
+        "ZADD A:z 17592186044415 kQ3vXw8nY2aBcD4eFgHiJk",
+        &[(IndexedWithoutRecord, 1), (TotalsDisagree, 1)],
+        &[],
+    ),
+    (
+        // Of a role that does not exist: in no count, and out of the reaper's reach.
+        "ZADD A:z 99999999999999 kQ3vXw8nY2aBcD4eFgHiJk",
+        &[(IndexedWithoutRecord, 1)],
+        &[],
+    ),
+    (
+        "ZADD A:z +inf S1",
+        &[(IndexedOtherwise, 1), (TotalsDisagree, 1)],
+        &[],
+    ),
+    // The index of users.
+    ("ZREM A:a U", &[(UserIndexedOtherwise, 1)], &[]),
+    ("ZINCRBY A:a 5 U", &[(UserIndexedOtherwise, 1)], &[]),
+    (
+        "ZINCRBY A:a 4398046511104 U",
+        &[(UserIndexedOtherwise, 1)],
+        &[],
+    ),
+    (
+        "ZADD A:a 4398046511103 AAAAAAAAAAAAAAAAAAAAAA",
+        &[(UserIndexedOtherwise, 1)],
+        &[],
+    ),
+    ("ZREM A:u:U S2", &[(UserIndexedOtherwise, 1)], &[]),
+    ("DEL A:u:U", &[(UserIndexedOtherwise, 1)], &[]),
+    (
+        "ZADD A:u:U 77 kQ3vXw8nY2aBcD4eFgHiJk",
+        &[(UserIndexedOtherwise, 1)],
+        &[],
+    ),
+    ("DEL A:u:U; SET A:u:U x", &[(UserIndexedOtherwise, 1)], &[]),
+    // The totals, and all of it.
+    (
+        "HINCRBY A:n s3 5; HINCRBY A:n e03 7",
+        &[(TotalsDisagree, 12)],
+        &[],
+    ),
+    ("DEL A:n", &[(TotalsDisagree, 2)], &[]),
+    (
+        "DEL A:z A:a A:u:U A:n",
+        &[(RecordNotIndexed, 2), (UserIndexedOtherwise, 1)],
+        &[],
+    ),
+];
+
+async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
+    for (commands, expected, left) in PLANTS {
+        let mut town = Town::new(backend).await;
+        town.plant(commands);
+        let before = town.contents();
+        let looked = recount(&town.world.stores, false).await;
+        assert_eq!(found(&looked), expected, "{commands}: {looked:?}");
+        assert_eq!(looked.repaired, 0, "{commands}");
+        assert_eq!(town.contents(), before, "looking changes nothing");
+
+        let repaired = recount(&town.world.stores, true).await;
+        let mendable = expected != left;
+        assert_eq!(repaired.repaired > 0, mendable, "{commands}: {repaired:?}");
+        let again = recount(&town.world.stores, true).await;
+        assert_eq!(found(&again), left, "{commands}: {again:?}");
+        assert_eq!(again.repaired, 0, "{commands}");
+        assert_eq!(again.index, town.world.census().await, "{commands}");
+        assert_eq!(again.records.sessions, again.index.sessions, "{commands}");
+        assert_eq!(again.records.users, again.index.users, "{commands}");
+        town.assert_conserved().await;
+
+        // It goes on as before: Ada logs in once more, and all of hers can be ended.
+        let Town { world, ada, .. } = &town;
+        let user = ada[0].user_id;
+        if !commands.contains("A:u:z") {
+            world.start(user, Role::Admin).await;
+            let sessions = &world.stores.sessions;
+            let listed = sessions.list_user(user).await.unwrap();
+            assert_eq!(
+                listed.len() as u64,
+                world.census().await.sessions[2],
+                "{commands}"
+            );
+            sessions
+                .end_user(user, EndReason::Revoked, None)
+                .await
+                .unwrap();
+        }
+        town.assert_conserved().await;
+        let end = recount(&town.world.stores, false).await;
+        assert!(
+            end.findings.iter().all(|it| it.kind == UnreadableRecord),
+            "{commands}: {end:?}"
+        );
+    }
+}
+
+async fn what_is_mended_is_counted(backend: Backend) {
+    let revoked = EndReason::Revoked.index();
+    // Two that were counted and are nowhere are lost.
+    let mut town = Town::new(backend).await;
+    town.plant("DEL A:s:S1 A:s:S2");
+    recount(&town.world.stores, true).await;
+    let census = town.world.census().await;
+    assert_eq!(census.sessions, [1, 0, 0, 0]);
+    assert_eq!(census.users, [1, 0, 0, 0]);
+    assert_eq!(census.totals.started[2], 2);
+    assert_eq!(census.totals.ended[2][revoked], 2);
+    assert_eq!(town.ask(&["HGET", &town.meant("A:n"), "lost"]).number(), 2);
+
+    // Two whose index was lost with its totals are counted as started anew; with the totals alone they are not.
+    let mut town = Town::new(backend).await;
+    let before = town.world.census().await;
+    town.plant("DEL A:z A:a A:u:U");
+    recount(&town.world.stores, true).await;
+    assert_eq!(town.world.census().await, before);
+    town.plant("DEL A:z A:a A:u:U A:n");
+    recount(&town.world.stores, true).await;
+    assert_eq!(town.world.census().await, before);
+
+    // One whose record has another role has changed its role.
+    let mut town = Town::new(backend).await;
+    town.plant("SETRANGE A:s:S2 78 3");
+    recount(&town.world.stores, true).await;
+    let census = town.world.census().await;
+    assert_eq!(census.sessions, [1, 0, 1, 1]);
+    let changed = EndReason::RoleChanged.index();
+    assert_eq!(census.totals.ended[2][changed], 1);
+    assert_eq!(census.totals.started[3], 1);
+}
+
+async fn a_store_in_use_shows_no_difference(backend: Backend) {
+    let town = Town::new(backend).await;
+    let clock = Arc::clone(&town.world.clock);
+    let mut busy = JoinSet::new();
+    for n in 0..6 {
+        let stores = town.world.stores.clone();
+        let clock = Arc::clone(&clock);
+        busy.spawn(async move {
+            // Few users with many sessions each: much happens to each of them.
+            let users = [resident(n), resident(n), resident(60)];
+            for turn in 0.. {
+                let user = users[turn % users.len()];
+                let session = new_session(user, Role::ALL[turn % 4]);
+                let (session, _) = stores.sessions.create(session, 4).await.unwrap();
+                clock.advance(Duration::from_secs(1));
+                let sessions = &stores.sessions;
+                match turn % 5 {
+                    0 => drop(sessions.end(&session.id, EndReason::Logout).await.unwrap()),
+                    1 => drop(sessions.set_role(user, Role::User).await.unwrap()),
+                    2 => drop(
+                        sessions
+                            .touch(&session.id, IDLE, Duration::ZERO)
+                            .await
+                            .unwrap(),
+                    ),
+                    3 => {
+                        clock.advance(Duration::from_mins(2));
+                        sessions.reap(50).await.unwrap();
+                    }
+                    _ => drop(
+                        sessions
+                            .end_user(user, EndReason::Revoked, None)
+                            .await
+                            .unwrap(),
+                    ),
+                }
+            }
+        });
+    }
+    let started = || async { town.world.census().await.totals.started.iter().sum::<u64>() };
+    let before = started().await;
+    for n in 0..20 {
+        let recount = recount(&town.world.stores, n % 2 == 0).await;
+        assert_eq!(found(&recount), [], "{recount:?}");
+        assert_eq!(recount.repaired, 0);
+    }
+    assert!(started().await > before + 20, "it was in use");
+    busy.shutdown().await;
+    let recount = recount(&town.world.stores, false).await;
+    assert_eq!(found(&recount), []);
+    assert_eq!(recount.records.sessions, recount.index.sessions);
+    assert_eq!(recount.records.users, recount.index.users);
+}
+
+macro_rules! on_redis_and_on_a_cluster {
+    ($($contract:ident),+ $(,)?) => {
+        mod on_redis {
+            use crate::world::Backend;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(Backend::Redis).await;
+                }
+            )+
+        }
+        mod on_a_redis_cluster {
+            use crate::world::Backend;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(Backend::RedisCluster).await;
+                }
+            )+
+        }
+    };
+}
+
+on_redis_and_on_a_cluster!(
+    a_store_that_is_right_has_no_difference,
+    each_difference_is_found_and_left_alone_then_mended,
+    what_is_mended_is_counted,
+    a_store_in_use_shows_no_difference,
+);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_thousand_sessions_are_recounted_and_indexed_anew() {
+    const SESSIONS: usize = 20_000;
+    let world = World::new(Backend::Redis).await;
+    let users: Vec<UserId> = (0..SESSIONS / 2).map(|_| UserId::generate()).collect();
+    for users in users.chunks(250) {
+        let starts = users.iter().chain(users);
+        join_all(starts.map(|user| world.start(*user, Role::User))).await;
+    }
+    let before = world.census().await;
+    assert_eq!(before.sessions[0], SESSIONS as u64);
+    let recounted = recount(&world.stores, false).await;
+    assert_eq!(found(&recounted), []);
+    assert_eq!(recounted.records.sessions, before.sessions);
+    assert_eq!(recounted.records.users, before.users);
+
+    let mut wire = redis_server().wire();
+    for key in wire.scan(&format!("{{{}:??}}:[zau]*", world.prefix)) {
+        wire.ask(&["DEL", &key]);
+    }
+    let lost = recount(&world.stores, false).await;
+    assert_eq!(lost.count_of(RecordNotIndexed), SESSIONS as u64);
+    assert_eq!(lost.records.sessions, before.sessions);
+    assert_eq!(lost.records.users, before.users);
+    assert_eq!(lost.index.sessions, [0; 4]);
+    recount(&world.stores, true).await;
+    assert_eq!(found(&recount(&world.stores, false).await), []);
+    assert_eq!(world.census().await, before, "nothing was counted twice");
+}
+
+#[tokio::test]
+async fn an_expired_session_whose_record_is_gone_is_left_to_the_reaper() {
+    let mut town = Town::new(Backend::Redis).await;
+    town.world.advance(IDLE);
+    town.plant("DEL A:s:S1 A:s:S2");
+    let recounted = recount(&town.world.stores, true).await;
+    assert_eq!(found(&recounted), []);
+    assert_eq!(recounted.repaired, 0);
+    while !town
+        .world
+        .stores
+        .sessions
+        .reap(100)
+        .await
+        .unwrap()
+        .is_empty()
+    {}
+    let census = town.world.census().await;
+    assert_eq!(census.expired, [0; 4]);
+    assert_eq!(census.totals.ended[2][EndReason::Idle.index()], 2);
+}
+
+#[tokio::test]
+async fn the_server_says_what_it_is() {
+    let town = Town::new(Backend::Redis).await;
+    let stores = &town.world.stores;
+    let lease = Duration::from_secs(20);
+    assert!(stores.observer.hold(lease).await.unwrap().mine);
+    let facts: BTreeMap<_, _> = stores.upkeep.facts().await.unwrap().into_iter().collect();
+    assert_eq!(facts["store"], "redis");
+    assert!(facts["version"].starts_with("redis 7."), "{facts:?}");
+    assert_eq!(facts["mode"], "standalone");
+    assert_eq!(
+        facts["servers"],
+        format!("127.0.0.1:{}", redis_server().port())
+    );
+    assert_eq!(facts["eviction"], "noeviction");
+    assert_eq!(facts["memory_limit_bytes"], "none");
+    assert_eq!(facts["append_only_file"], "no");
+    assert_eq!(facts["observer_epoch"], "1");
+    assert_ne!(facts["observer"], "nobody");
+    let weight: u64 = facts["bytes_per_session"].parse().unwrap();
+    assert!((200..3000).contains(&weight), "{weight}");
+
+    let cluster = Town::new(Backend::RedisCluster).await;
+    let facts = cluster.world.stores.upkeep.facts().await.unwrap();
+    let facts: BTreeMap<_, _> = facts.into_iter().collect();
+    assert_eq!(facts["mode"], "cluster");
+    assert_eq!(facts["servers"].split(", ").count(), 3);
+    assert_eq!(facts["observer"], "nobody");
+}
