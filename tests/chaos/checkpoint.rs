@@ -91,6 +91,7 @@ pub(crate) async fn compare(
     let page = observer(&pages)?;
     compare_counts(page, &before, &after)?;
     compare_totals(page, &before, &after)?;
+    compare_durations(&pages, &after)?;
     only_forward(&pages, seen)?;
     let told = compare_model(&world.model(), &after)?;
     let checked = operator.check_sessions(DEAD).await;
@@ -206,6 +207,22 @@ fn compare_totals(page: &Page, before: &Enumeration, after: &Enumeration) -> Res
         if !(0..=i128::from(due)).contains(&left) {
             return Err(format!(
                 "{name}: started − ended − live = {left}, {due} have just expired"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How long a session lasted is recorded at most once for each end, by one replica. Those that were killed took theirs along.
+fn compare_durations(pages: &[Page], after: &Enumeration) -> Result<(), String> {
+    let (_, ended) = after.logins();
+    for (why, ended) in REASONS.iter().zip(ended) {
+        let name = "skriptoteket_session_duration_seconds_count";
+        let reason = format!("reason=\"{why}\"");
+        let recorded: u64 = pages.iter().map(|it| whole(it.sum(name, &reason))).sum();
+        if recorded > ended {
+            return Err(format!(
+                "{recorded} ends by {why} were recorded, there were {ended}"
             ));
         }
     }
