@@ -282,18 +282,18 @@ fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<
             None => gone += 1,
         }
     }
-    let (bounds, last) = (model.bounds, seen.bounds);
+    let (bounds, before) = (model.bounds, seen.bounds);
     let (started, ended) = found.logins();
-    let least = bounds.started - last.started;
-    let may = least..=least + bounds.perhaps_started - last.perhaps_started;
+    let least = bounds.started - before.started;
+    let may = least..=least + bounds.perhaps_started - before.perhaps_started;
     let n = started - seen.started;
     if !may.contains(&n) {
         return Err(format!(
             "{n} sessions were started since the last time, clients know of {may:?}"
         ));
     }
-    let least = bounds.logged_out - last.logged_out;
-    let may = least..=bounds.perhaps_logged_out - last.perhaps_logged_out;
+    let least = bounds.logged_out - before.logged_out;
+    let may = least..=bounds.perhaps_logged_out - before.perhaps_logged_out;
     let n = ended[0] - seen.logged_out;
     if !may.contains(&n) {
         return Err(format!(
