@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     enumeration::{Counts, Enumeration},
     faults::Victims,
-    model::{Millis, Model},
+    model::{Bounds, Millis, Model},
     operator::{Operator, ROLES},
     page::Page,
     world::{World, now},
@@ -32,9 +32,14 @@ const REAPED: Millis = 2_500;
 /// So many sessions that have ended are tried again.
 const DEAD: usize = 40;
 
-/// Counters as they were seen last; they never go back.
+/// What the last checkpoint saw.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(BTreeMap<String, f64>);
+pub(crate) struct Seen {
+    totals: BTreeMap<String, f64>,
+    started: u64,
+    logged_out: u64,
+    bounds: Bounds,
+}
 
 /// Waits until one replica observes and all say that their counts can be believed.
 pub(crate) async fn wait_for_observer(victims: &Victims) -> Result<(), String> {
@@ -91,8 +96,9 @@ pub(crate) async fn compare(
     let page = observer(&pages)?;
     compare_counts(page, &before, &after)?;
     compare_totals(page, &before, &after)?;
+    compare_durations(&pages, &after)?;
     only_forward(&pages, seen)?;
-    let told = compare_model(&world.model(), &after)?;
+    let told = compare_model(&world.model(), &after, seen)?;
     let checked = operator.check_sessions(DEAD).await;
     let counts = after.counts_at(after.now);
     let (started, ended) = after.logins();
@@ -212,6 +218,22 @@ fn compare_totals(page: &Page, before: &Enumeration, after: &Enumeration) -> Res
     Ok(())
 }
 
+/// How long a session lasted is recorded at most once for each end, by one replica. Those that were killed took theirs along.
+fn compare_durations(pages: &[Page], after: &Enumeration) -> Result<(), String> {
+    let (_, ended) = after.logins();
+    for (why, ended) in REASONS.iter().zip(ended) {
+        let name = "skriptoteket_session_duration_seconds_count";
+        let reason = format!("reason=\"{why}\"");
+        let recorded: u64 = pages.iter().map(|it| whole(it.sum(name, &reason))).sum();
+        if recorded > ended {
+            return Err(format!(
+                "{recorded} ends by {why} were recorded, there were {ended}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The totals of the service never go back, whoever exports them.
 fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
     for page in pages {
@@ -221,7 +243,7 @@ fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
         ] {
             for series in page.series_of(name) {
                 let value = page.value(series);
-                let last = seen.0.entry(series.to_owned()).or_default();
+                let last = seen.totals.entry(series.to_owned()).or_default();
                 if *last > value && page.get("skriptoteket_session_observer") == Some(1.0) {
                     return Err(format!("{series} went back from {last} to {value}"));
                 }
@@ -233,7 +255,7 @@ fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
 }
 
 /// Who was told that he has a session has it, or it ended for a reason; who was told that it is gone, has none.
-fn compare_model(model: &Model, found: &Enumeration) -> Result<String, String> {
+fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<String, String> {
     let (mut live, mut gone) = (0, 0);
     let margin = 50;
     for held in &model.held {
@@ -260,18 +282,25 @@ fn compare_model(model: &Model, found: &Enumeration) -> Result<String, String> {
             None => gone += 1,
         }
     }
-    let bounds = model.bounds;
+    let (bounds, before) = (model.bounds, seen.bounds);
     let (started, ended) = found.logins();
-    let may = bounds.started..=bounds.started + bounds.perhaps_started;
-    if !may.contains(&started) {
+    let least = bounds.started - before.started;
+    let may = least..=least + bounds.perhaps_started - before.perhaps_started;
+    let n = started - seen.started;
+    if !may.contains(&n) {
         return Err(format!(
-            "{started} sessions were started, clients know of {may:?}"
+            "{n} sessions were started since the last time, clients know of {may:?}"
         ));
     }
-    let may = bounds.logged_out..=bounds.perhaps_logged_out;
-    if !may.contains(&ended[0]) {
-        return Err(format!("{} logouts, clients know of {may:?}", ended[0]));
+    let least = bounds.logged_out - before.logged_out;
+    let may = least..=bounds.perhaps_logged_out - before.perhaps_logged_out;
+    let n = ended[0] - seen.logged_out;
+    if !may.contains(&n) {
+        return Err(format!(
+            "{n} logouts since the last time, clients know of {may:?}"
+        ));
     }
+    (seen.started, seen.logged_out, seen.bounds) = (started, ended[0], bounds);
     let known: std::collections::BTreeSet<&str> =
         model.held.iter().map(|it| it.id.as_str()).collect();
     let all = found

@@ -70,7 +70,8 @@ impl Enumeration {
                 "u" => {
                     commands.push((format!("{place}{}", &rest[2..]), ["ZRANGE", key, "0", "-1"]));
                 }
-                _ => commands.push((place, ["ZRANGE", key, "0", "-1"])),
+                "z" | "a" => commands.push((place, ["ZRANGE", key, "0", "-1"])),
+                _ => {}
             }
         }
         wire.ask(&["MULTI"]);

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use reqwest::Client;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -17,20 +16,21 @@ use crate::{
     checkpoint::{gauges, observer},
     enumeration::Enumeration,
     operator::ROLES,
-    process::{PASSWORD, client},
+    process::{PASSWORD, client, plain},
     redis_servers::RedisServer,
     replicas::Replicas,
     world::ONE_AT_A_TIME,
 };
 
 const REPLICAS: usize = 3;
-const USERS: usize = 16;
+pub(crate) const USERS: usize = 16;
 const SESSIONS: u32 = 10_000;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// From "the service is ready" to the first look, and from one look to the next, on a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 
-async fn add_users(port: u16) {
+/// Makes the accounts that take part, and a session of the superuser.
+pub(crate) async fn add_users(port: u16) {
     let admin = client();
     let base = format!("http://127.0.0.1:{port}");
     let body = json!({"username": "admin", "password": PASSWORD});
@@ -52,9 +52,21 @@ async fn add_users(port: u16) {
     }
 }
 
+/// Logs a user in; returns the cookie.
+pub(crate) async fn log_in(port: u16, user: usize) -> Option<String> {
+    let body = json!({"username": format!("user{user}"), "password": PASSWORD});
+    let url = format!("http://127.0.0.1:{port}/api/login");
+    let answer = plain().post(url).json(&body).send().await.ok()?;
+    let cookie = answer
+        .headers()
+        .get("set-cookie")
+        .filter(|_| answer.status() == 200)?;
+    cookie.to_str().ok()?.split(';').next().map(str::to_owned)
+}
+
 /// Logs in at all replicas in turn, those included that are just dead.
 async fn log_in_on_and_on(ports: Vec<u16>, first: usize, answered: Arc<AtomicU32>) {
-    let http = Client::new();
+    let http = plain();
     for n in first.. {
         let url = format!("http://127.0.0.1:{}/api/login", ports[n % ports.len()]);
         let body = json!({"username": format!("user{}", n % USERS), "password": PASSWORD});

@@ -10,6 +10,7 @@
 //! | `enumeration` | all sessions, read from Redis by the test's own means |
 //! | `checkpoint` | the comparison of all three |
 //! | `killed` | ten thousand sessions, and `kill -9` |
+//! | `topologies` | a Cluster that loses a node, Sentinels that change the master |
 
 #![expect(
     clippy::unwrap_used,
@@ -46,4 +47,5 @@ mod redis_servers;
 mod replicas;
 mod rules;
 mod run;
+mod topologies;
 mod world;

@@ -4,6 +4,8 @@
 //! answer was read. What happened to the service happened in between. A request without an answer ("unsure") may take effect
 //! until the next time that all is quiet.
 
+mod logins;
+
 use crate::rules::{Account, Ending, Held, LoginTry, Scope, Settings};
 
 /// Milliseconds since 1970.
@@ -16,21 +18,6 @@ pub(crate) type Violation = String;
 const REMEMBERED_DEAD: usize = 1_500;
 /// Longer than any session lives: what ended before it can touch none.
 const LOOK_BACK: Millis = 120_000;
-
-/// A login that is under way.
-#[derive(Debug)]
-pub(crate) struct LoginTicket {
-    pub(crate) user: usize,
-    pub(crate) password: String,
-    sent: Millis,
-    at: usize,
-    epoch: u64,
-    right: bool,
-    must_fail: bool,
-    must_pass: bool,
-    replaces: Option<EndTicket>,
-    touches: Option<UseTicket>,
-}
 
 /// A session check that is under way.
 #[derive(Debug)]
@@ -105,126 +92,6 @@ impl Model {
 
     pub(crate) fn find(&self, session: u64) -> Option<&Held> {
         self.held.iter().find(|it| it.number == session)
-    }
-
-    /// A login with this password is about to be sent; the session whose cookie goes with it would end.
-    pub(crate) fn begin_login(
-        &mut self,
-        (user, password): (usize, String),
-        replaces: Option<u64>,
-        now: Millis,
-    ) -> LoginTicket {
-        let touches = replaces.and_then(|it| self.begin_use(it, now));
-        let replaces = replaces.and_then(|it| self.begin_end(user, Scope::One(it), true, now));
-        let at = self.accounts[user].logins.len();
-        let account = &mut self.accounts[user];
-        let right = account.passwords.contains(&password);
-        if right {
-            account.logins.push(LoginTry {
-                sent: now,
-                answered: None,
-            });
-        }
-        LoginTicket {
-            user,
-            sent: now,
-            at,
-            epoch: account.epoch,
-            right,
-            must_fail: !right || account.is_surely_disabled(),
-            must_pass: right && account.is_surely_enabled() && account.passwords.len() == 1,
-            password,
-            replaces,
-            touches,
-        }
-    }
-
-    /// It was answered 200.
-    pub(crate) fn logged_in(
-        &mut self,
-        ticket: &LoginTicket,
-        (id, cookie): (String, String),
-        (remembered, expires): (bool, Millis),
-        now: Millis,
-    ) -> Result<u64, Violation> {
-        self.bounds.started += 1;
-        if let Some(touched) = &ticket.touches {
-            self.touched(touched, false, now);
-        }
-        if let Some(replaced) = &ticket.replaces {
-            self.ended(replaced, Fate::Done, now);
-        }
-        let account = &mut self.accounts[ticket.user];
-        if ticket.must_fail && (!ticket.right || account.epoch == ticket.epoch) {
-            let why = if ticket.right {
-                "a disabled account"
-            } else {
-                "a wrong password"
-            };
-            return Err(format!("a login of {} passed with {why}", account.name));
-        }
-        account.logins[ticket.at].answered = Some(now);
-        if account.quiet_since.is_some_and(|it| it < ticket.sent) && !account.busy {
-            account.passwords = vec![ticket.password.clone()];
-            account.quiet_since = None;
-        }
-        let number = self.next();
-        let lifetime = self.settings.lifetime(remembered);
-        self.held.push(Held {
-            number,
-            id,
-            cookie,
-            user: ticket.user,
-            remembered,
-            sent: ticket.sent,
-            answered: now,
-            seen: ticket.sent,
-            expires,
-            last_use: now,
-            pending: 0,
-            unsure_use: false,
-            ends: now + lifetime,
-            dead: None,
-        });
-        Ok(number)
-    }
-
-    /// It was answered otherwise.
-    pub(crate) fn not_logged_in(
-        &mut self,
-        ticket: &LoginTicket,
-        (fate, status): (Fate, u16),
-        now: Millis,
-    ) -> Result<(), Violation> {
-        // A right password that is refused with 401 may have had a session for a moment.
-        let perhaps = ticket.right && (fate == Fate::Unsure || status == 401);
-        self.bounds.perhaps_started += u64::from(perhaps);
-        let kept = if fate == Fate::Unsure || status == 401 && ticket.right {
-            Fate::Unsure
-        } else {
-            Fate::Refused
-        };
-        if let Some(touched) = &ticket.touches {
-            self.touched(touched, fate == Fate::Unsure, now);
-        }
-        if let Some(replaced) = &ticket.replaces {
-            self.ended(replaced, kept, now);
-        }
-        let account = &mut self.accounts[ticket.user];
-        if ticket.right {
-            let tried = &mut account.logins[ticket.at];
-            // No session can come of what was refused before the password was looked at.
-            if fate == Fate::Refused {
-                tried.answered = Some(if perhaps { now } else { Millis::MIN });
-            }
-        }
-        if status == 401 && ticket.must_pass && account.epoch == ticket.epoch {
-            return Err(format!(
-                "the right password of {} was refused",
-                account.name
-            ));
-        }
-        Ok(())
     }
 
     /// A request with this session's cookie is about to be sent.

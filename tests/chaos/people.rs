@@ -57,13 +57,13 @@ impl Person {
 
     async fn act(&mut self) {
         let name = match self.rng.random_range(0..100) {
-            0..22 => self.log_in().await,
-            22..26 => self.guess().await,
-            26..70 => self.come_back(false).await,
-            70..76 => self.come_back(true).await,
-            76..88 => self.log_out().await,
-            88..93 => self.end_others().await,
-            93..96 => self.end_one().await,
+            0..30 => self.log_in().await,
+            30..34 => self.guess().await,
+            34..78 => self.come_back(false).await,
+            78..84 => self.come_back(true).await,
+            84..92 => self.log_out().await,
+            92..94 => self.end_others().await,
+            94..98 => self.end_one().await,
             _ => self.change_password().await,
         };
         if let Some(name) = name {
@@ -95,7 +95,7 @@ impl Person {
             .flatten();
         // Somebody's browser with his own old session.
         let replaced = replaced.filter(|(_, _, of)| *of == user);
-        let remember = self.rng.random_bool(0.2);
+        let remember = self.rng.random_bool(0.3);
         let password = {
             let model = self.world.model();
             let known = &model.accounts[user].passwords;

@@ -75,7 +75,8 @@ pub(crate) struct World {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) counts: BTreeMap<&'static str, BTreeMap<String, u64>>,
-    pub(crate) slowest: Duration,
+    /// What took longest.
+    slowest: BTreeMap<String, Duration>,
     last: VecDeque<String>,
     violation: Option<Violation>,
 }
@@ -122,7 +123,10 @@ impl Journal {
                 .collect();
             let _ = writeln!(text, "  {kind}: {}", counts.join(", "));
         }
-        let _ = writeln!(text, "  slowest answer: {:?}", self.slowest);
+        let mut slowest: Vec<_> = self.slowest.iter().collect();
+        slowest.sort_by(|a, b| b.1.cmp(a.1));
+        slowest.truncate(4);
+        let _ = writeln!(text, "  slowest: {slowest:?}");
         text
     }
 }
@@ -171,6 +175,8 @@ impl World {
             address,
         } = request;
         let url = format!("http://127.0.0.1:{}{path}", self.ports[replica]);
+        let segments = path.split(['?', '/']).filter(|it| it.len() < 22);
+        let kind = format!("{method} {}", segments.collect::<Vec<_>>().join("/"));
         let what = format!("{method} {}", path.split(['?']).next().unwrap_or_default());
         let mut asked = self.client.request(method, url);
         asked = asked.header("x-forwarded-for", format!("198.51.100.{address}"));
@@ -184,7 +190,6 @@ impl World {
         let outcome = read(asked).await;
         let took = begun.elapsed();
         let mut journal = self.journal();
-        journal.slowest = journal.slowest.max(took);
         let status = outcome.status();
         let text = if status == 0 {
             "no answer".into()
@@ -192,6 +197,9 @@ impl World {
             status.to_string()
         };
         journal.count("answers", text);
+        let kind = journal.slowest.entry(format!("{kind} → {status}"));
+        let longest = kind.or_default();
+        *longest = took.max(*longest);
         journal.tell(format!(
             "{} replica {replica}: {what} → {status} in {took:?}",
             now()

@@ -24,13 +24,6 @@ impl LuaScript {
         self.sha
             .get_or_init(|| Script::new(self.code).get_hash().to_owned())
     }
-
-    /// The command that makes a server know it.
-    pub(super) fn load(&self) -> Cmd {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(self.code);
-        load
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -137,6 +137,8 @@ fn number(digits: &str) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -154,21 +156,17 @@ mod tests {
             user_agent: record.user_agent.clone(),
             state: record.state.clone(),
         };
-        let mut text = String::new();
-        for time in [
+        let times = [
             record.expires_at,
             record.last_seen_at,
             record.ends_at,
             record.created_at,
-        ] {
-            text += &format!("{:013}", time.as_millis());
-        }
-        text += &format!(
-            "{:013}{:013}{}",
-            record.idle.as_millis(),
-            7,
-            record.role as u8
-        );
+        ];
+        let mut text: String = times
+            .map(|time| format!("{:013}", time.as_millis()))
+            .concat();
+        let (idle, seq, role) = (record.idle.as_millis(), 7, record.role as u8);
+        let _ = write!(text, "{idle:013}{seq:013}{role}");
         text += &keys::uid(record.user_id);
         (text + "\n" + &payload(&new).unwrap()).into_bytes()
     }
