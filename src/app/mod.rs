@@ -10,7 +10,7 @@
 mod background;
 mod data_dir;
 mod identity;
-mod place;
+pub(crate) mod place;
 
 use std::{
     future::Future,

@@ -1,26 +1,72 @@
 //! Where sessions are kept, remembered in the data directory from one start to the next.
 //!
 //! Sessions stay where they are when the configuration names another place: who logged in there is logged out, and no
-//! gauge shows it. That may be wanted, and the same servers may have two names, so it is a warning and no fault.
+//! gauge shows it. That may be wanted, and the same servers may have two names, so for a server it is a warning and no fault.
+//! A command that looked into the embedded store while servers use Redis, or the other way round, would end nobody and say
+//! that it was done: it is refused.
 
 use std::{
     fs,
     io::{self, ErrorKind},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::config::{Config, RedisAddress, RedisSettings, RedisTopology};
+
+/// Where sessions are remembered to be, within the data directory.
+const FILE: &str = "sessions.place";
+
+const EMBEDDED: &str = "the embedded store";
+
+/// A command's configuration keeps sessions in another store than the servers on its data directory.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the servers on {} keep sessions in {servers}, and this command would look for them in {here}; run it with their redis_url (or, if sessions are to move, start a server first)", .data_dir.display()
+)]
+pub(crate) struct Elsewhere {
+    data_dir: PathBuf,
+    servers: String,
+    here: String,
+}
+
+/// Compares where `config` keeps sessions with where the last server that started on its data directory kept them. A
+/// warning to be told, if there are two names and it may be one place.
+///
+/// # Errors
+///
+/// [`Elsewhere`] if it cannot be one.
+pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
+    let here = place(config);
+    // Without the file no server has run here. One that cannot be read is a server's to tell of.
+    let servers = fs::read_to_string(config.data_dir.join(FILE)).unwrap_or_default();
+    let servers = servers.trim();
+    if servers.is_empty() || servers == here {
+        return Ok(None);
+    }
+    if servers == EMBEDDED || here == EMBEDDED {
+        return Err(Elsewhere {
+            data_dir: config.data_dir.clone(),
+            servers: servers.to_owned(),
+            here,
+        });
+    }
+    Ok(Some(format!(
+        "the servers on {} keep sessions in {servers}, this command in {here}: are these two names of one place?",
+        config.data_dir.display()
+    )))
+}
 
 /// Remembers where `config` keeps sessions, and warns if they were kept elsewhere by the last server that started on its
 /// data directory.
 pub(super) fn remember(config: &Config) {
     let now = place(config);
-    match replace(&config.data_dir.join("sessions.place"), &now) {
+    match replace(&config.data_dir.join(FILE), &now) {
         Ok(Some(before)) => tracing::warn!(
             before,
             now,
-            "sessions are kept in another place than when a server last started on this data_dir: who logged in there is \
-             not logged in here; all servers that share a data_dir must keep them in one place"
+            "sessions are kept in another place than when a server last started on this data_dir; unless these are two names \
+             of one Redis, who logged in there is not logged in here. All servers that share a data_dir must keep sessions \
+             in one place"
         ),
         Ok(None) => tracing::debug!(place = now, "sessions are kept where they were"),
         Err(error) => tracing::warn!(
@@ -38,7 +84,7 @@ fn place(config: &Config) -> String {
         ..
     }) = &config.redis
     else {
-        return "the embedded store".to_owned();
+        return EMBEDDED.to_owned();
     };
     let list = |servers: &[RedisAddress]| {
         let mut names: Vec<String> = servers.iter().map(ToString::to_string).collect();
@@ -108,7 +154,7 @@ mod tests {
         );
         assert_eq!(
             place(&load(None, &Environment::default()).unwrap()),
-            "the embedded store"
+            EMBEDDED
         );
     }
 }

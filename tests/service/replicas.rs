@@ -235,6 +235,35 @@ async fn servers_with_and_without_redis_do_not_share_a_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_would_look_for_sessions_elsewhere_is_refused_or_warned() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let services = replicas(1, dir.path(), &redis, "1s").await;
+    let answer = services[0].login(&client(), "admin", PASSWORD).await;
+    let cookie = cookie(&answer);
+    // It would end nobody, settle a change of an account where nobody is logged in, and say that it was done.
+    let revoke = ["session", "revoke", "--all"];
+    let refused = command(dir.path(), None, &revoke);
+    assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
+    let said = errors(&refused);
+    assert!(said.contains(&redis.port().to_string()), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(session(&services[0], &cookie).await.status(), 200);
+
+    // The same server by another name is what the server uses.
+    let other_name = redis.url().replace("127.0.0.1", "localhost");
+    let revoked = command(dir.path(), Some(&other_name), &revoke);
+    assert_eq!(revoked.stdout, b"sessions ended: 1\n");
+    let said = errors(&revoked);
+    assert!(
+        said.starts_with("warning: ") && said.contains("localhost"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(session(&services[0], &cookie).await.status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_sees_and_ends_sessions_in_redis() {
     let dir = tempfile::tempdir().unwrap();
     let mut redis = RedisServer::start(&[]);
