@@ -170,6 +170,7 @@ impl Application {
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
+            patience: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
         let public = Listening {
