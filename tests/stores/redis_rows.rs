@@ -156,6 +156,21 @@ async fn a_record_that_cannot_be_read_does_not_stop_the_reaper_or_a_login() {
 }
 
 #[tokio::test]
+async fn a_user_of_nothing_but_lost_sessions_leaves_the_index_of_users() {
+    let world = World::new(Backend::Redis).await;
+    let lost = world.start(UserId::generate(), Role::User).await;
+    redis_server()
+        .wire()
+        .ask(&["DEL", &record_key(&world, &lost)]);
+    world.advance(IDLE);
+    assert_eq!(world.stores.sessions.reap(10).await.unwrap(), []);
+    // Whose it was nobody knows: that key is left to its expiry.
+    let mut left = world.keys();
+    left.retain(|key| !key.contains(":u:"));
+    assert_eq!(left, [totals_key(&world, &lost)]);
+}
+
+#[tokio::test]
 async fn scripts_that_the_server_forgot_are_sent_again() {
     let world = World::new(Backend::Redis).await;
     let sessions = &world.stores.sessions;

@@ -154,23 +154,17 @@ mod tests {
             user_agent: record.user_agent.clone(),
             state: record.state.clone(),
         };
-        let mut text = String::new();
-        for time in [
+        let times = [
             record.expires_at,
             record.last_seen_at,
             record.ends_at,
             record.created_at,
-        ] {
-            text += &format!("{:013}", time.as_millis());
-        }
-        text += &format!(
-            "{:013}{:013}{}",
-            record.idle.as_millis(),
-            7,
-            record.role as u8
-        );
-        text += &keys::uid(record.user_id);
-        (text + "\n" + &payload(&new).unwrap()).into_bytes()
+        ];
+        let times: String = times.map(|it| format!("{:013}", it.as_millis())).concat();
+        let idle = record.idle.as_millis();
+        let (role, uid) = (record.role as u8, keys::uid(record.user_id));
+        let payload = payload(&new).unwrap();
+        format!("{times}{idle:013}{:013}{role}{uid}\n{payload}", 7).into_bytes()
     }
 
     fn any_record() -> impl Strategy<Value = SessionRecord> {
