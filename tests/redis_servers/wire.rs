@@ -58,7 +58,7 @@ impl Wire {
     /// Connects and waits until the server has read its files (`LOADING` is over).
     pub(crate) fn connect(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         stream.set_nodelay(true)?;
         let mut wire = Self {
             stream: BufReader::new(stream),
