@@ -18,7 +18,7 @@ use super::{
     forms::{Form, Span, duration_text},
     otel,
     reader::{Given, Reader},
-    settings as s,
+    redis, settings as s,
 };
 
 /// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
@@ -31,7 +31,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let metrics_token = metrics_token(reader);
     let data_dir = reader.get(&s::DATA_DIR);
     let database = database(reader, &data_dir);
-    let redis_url = refuse_redis(reader);
+    let redis = redis::settings(reader);
     let store_timeout = reader.get(&s::STORE_TIMEOUT);
     let audit_retention = reader.get(&s::AUDIT_RETENTION);
     let cookie_key = reader.secret(&s::COOKIE_KEY);
@@ -60,14 +60,13 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         s::SESSION_REMEMBER_TIMEOUT.name,
     );
 
-    redis_url?;
     Ok(Config {
         listen: listen?.value,
         management_listen: management_listen?.value,
         public_url: public_url?.value,
         data_dir: data_dir?.value,
         database: database?,
-        redis: None,
+        redis: redis?,
         cookie_key: cookie_key?.map(|it| it.value),
         metrics_token: metrics_token?,
         session_idle_timeout: idle?.value,
@@ -150,16 +149,6 @@ fn sqlite_path(url: &str) -> Option<PathBuf> {
     // In memory every connection would have a database of its own.
     let is_file = !path.is_empty() && !path.contains(['?', '#', '\0']) && path != ":memory:";
     is_file.then(|| Path::new(path).to_path_buf())
-}
-
-fn refuse_redis(reader: &mut Reader<'_>) -> Result<(), Reported> {
-    let Some(url) = reader.secret(&s::REDIS_URL)? else {
-        return Ok(());
-    };
-    let problem = Problem::Unsupported(
-        "this build keeps sessions in the embedded store: leave redis_url out",
-    );
-    Err(reader.faults.report(url.origin, None, problem))
 }
 
 fn argon2(reader: &mut Reader<'_>) -> Result<Argon2Settings, Reported> {

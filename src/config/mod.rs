@@ -11,6 +11,7 @@
 //! | `names` | what settings are called, and which name may have been meant |
 //! | `reader` | the two sources, read into typed values |
 //! | `assembly` | the whole configuration, and the checks of settings against each other |
+//! | `redis` | the Redis settings, put together from the URL and those beside it |
 //! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
 //! | `faults` | what is wrong, where, and what would be right |
@@ -22,6 +23,7 @@ mod forms;
 mod names;
 mod otel;
 mod reader;
+mod redis;
 mod render;
 mod settings;
 #[cfg(test)]
@@ -89,7 +91,7 @@ pub struct Config {
     pub public_url: Url,
     /// Where the embedded store and the generated cookie key live.
     pub data_dir: PathBuf,
-    /// Where accounts, audit and (without Redis) sessions are kept.
+    /// Where accounts and audit are kept, and sessions and budgets of guesses if not in `redis`.
     pub database: Database,
     /// Where sessions and budgets of guesses are kept, if not in `database`.
     pub redis: Option<RedisSettings>,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{
     LogFormat,
     forms::{
-        Address, Choice, FilePath, Form, LogFilter, Networks, Number, Secret, Span, Text, WebOrigin,
+        Address, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number, Optional,
+        REDIS_URL as URL_OF_REDIS, RedisUser, Secret, Span, Switch, Text, WebOrigin,
     },
 };
 
@@ -144,13 +145,29 @@ table! {
     }
     "Stores" {
         DATA_DIR: FilePath, "data_dir", FilePath, Fixed("skriptoteket-data"),
-            "The directory of the embedded store and of the generated cookie key. Made where it is missing.";
+            "The directory of the embedded store and of the generated cookie key. Made where it is missing. With redis_url\nseveral servers on one machine may share it.";
         DATABASE_URL: Secret, "database_url", secret(0, "sqlite:PATH, a file without parameters"),
             otherwise("skriptoteket.db in data_dir", "sqlite:skriptoteket-data/skriptoteket.db"),
-            "Where accounts, sessions and the audit trail are kept.";
-        REDIS_URL: Secret, "redis_url", secret(0, "nothing"),
-            otherwise("none: sessions are kept in the database", ""),
-            "Reserved: this build keeps sessions in the embedded store.";
+            "Where accounts and the audit trail are kept, with or without redis_url, and without it sessions too.";
+        REDIS_URL: Secret, "redis_url", secret(0, URL_OF_REDIS),
+            otherwise("none: sessions are kept in the database", "redis://127.0.0.1:6379"),
+            "Where sessions and budgets of guesses are kept, so that several servers can share them: Redis 7 or newer, or\nValkey. In user name and password, percent-encode what has a meaning in URLs.";
+        REDIS_USERNAME: Optional<RedisUser>, "redis_username", Optional(RedisUser), Fixed(""),
+            "The Redis user to log in as, where redis_url does not name one. Nothing is the default user.";
+        REDIS_PASSWORD: Secret, "redis_password", secret(0, "the password as it is, without percent-encoding"),
+            otherwise("that of redis_url, or none", ""),
+            "The password of that user.";
+        REDIS_SENTINEL_PASSWORD: Secret, "redis_sentinel_password", secret(0, "the password as it is"),
+            otherwise("none", ""),
+            "The password of the Sentinels, where they ask for one.";
+        REDIS_TLS_CA: Optional<FilePath>, "redis_tls_ca", Optional(FilePath), Fixed(""),
+            "A PEM file of the authorities that may sign Redis's certificate. Nothing takes those of the system.";
+        REDIS_KEY_PREFIX: KeyPrefix, "redis_key_prefix", KeyPrefix, Fixed("skriptoteket"),
+            "What every key begins with. Replicas share it; services that share a Redis do not.";
+        REDIS_CONNECT_TIMEOUT: Span, "redis_connect_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("1s"),
+            "How long making a connection to Redis may take.";
+        REDIS_ALLOW_EVICTION: Switch, "redis_allow_eviction", Switch, Fixed("false"),
+            "Start with a Redis whose maxmemory-policy lets it evict keys. It ends sessions without counting them.";
         STORE_TIMEOUT: Span, "store_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("500ms"),
             "How long a store may take to answer. After it: 503, and the session gauges are absent.";
         AUDIT_RETENTION: Span, "audit_retention", span(HOUR, DAY.saturating_mul(3_650)), Fixed("90d"),
@@ -159,7 +176,7 @@ table! {
     "Sessions" {
         COOKIE_KEY: Secret, "cookie_key", secret(32, "a random text of at least 32 bytes, as from `openssl rand -base64 48`"),
             otherwise("made at the first start and kept in data_dir", ""),
-            "What the session cookie is encrypted under. Replicas share it; a new one ends all sessions.";
+            "What the session cookie is encrypted under. Replicas share it, or data_dir; a new one ends all sessions.";
         SESSION_IDLE_TIMEOUT: Span, "session_idle_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30m"),
             "How long a session lives without use. At most session_absolute_timeout, to which the default gives way.";
         SESSION_ABSOLUTE_TIMEOUT: Span, "session_absolute_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("12h"),

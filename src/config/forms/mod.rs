@@ -1,6 +1,7 @@
 //! How values are written: each form reads a text, says what it expects, and writes TOML.
 
 mod network;
+mod redis;
 
 use std::{
     fmt::{self, Write},
@@ -13,6 +14,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
+pub(in crate::config) use redis::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
 
 use super::faults::Problem;
 
@@ -239,6 +241,52 @@ impl<T: FromStr + PartialOrd + fmt::Display + Sync> Form for Number<T> {
 
     fn toml(&self, text: &str) -> String {
         text.to_owned()
+    }
+}
+
+/// Yes or no.
+pub(in crate::config) struct Switch;
+
+impl Form for Switch {
+    type Value = bool;
+
+    fn expected(&self) -> String {
+        "true or false".into()
+    }
+
+    fn read(&self, text: &str) -> Result<bool, Problem> {
+        text.parse().map_err(|_| self.unexpected())
+    }
+
+    fn expected_in_toml(&self) -> String {
+        self.expected()
+    }
+
+    fn text(&self, value: &toml::Value) -> Option<String> {
+        let switch = value.as_bool().map(|it| it.to_string());
+        switch.or_else(|| value.as_str().map(str::to_owned))
+    }
+
+    fn toml(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+/// A value of another form, or none, which is written as an empty text.
+pub(in crate::config) struct Optional<F>(pub(in crate::config) F);
+
+impl<F: Form> Form for Optional<F> {
+    type Value = Option<F::Value>;
+
+    fn expected(&self) -> String {
+        format!("{}, or nothing", self.0.expected())
+    }
+
+    fn read(&self, text: &str) -> Result<Option<F::Value>, Problem> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        self.0.read(text).map(Some)
     }
 }
 

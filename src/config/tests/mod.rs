@@ -2,6 +2,7 @@
 
 mod faults;
 mod otel;
+mod redis;
 mod render;
 mod secrets;
 
@@ -97,7 +98,7 @@ fn nothing_given_is_a_whole_configuration() {
             forget: 86_400 * SECOND,
         }
     );
-    assert!(config.bootstrap.is_none());
+    assert!(config.bootstrap.is_none() && config.redis.is_none());
     assert!(config.log.filter.starts_with("info,"));
     assert_eq!(config.log.format, LogFormat::Auto);
 }

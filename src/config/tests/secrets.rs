@@ -5,11 +5,13 @@ use super::*;
 /// Planted wherever a secret can be.
 const PLANTED: &str = "Zwölf-Fechter-jagen-Viktor-quer";
 
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 7] = [
     "cookie_key",
     "metrics_token",
     "database_url",
     "redis_url",
+    "redis_password",
+    "redis_sentinel_password",
     "bootstrap_password",
 ];
 

@@ -1,0 +1,263 @@
+//! The forms of what has to do with Redis: its URL, and the prefix of its keys.
+//!
+//! Nothing of a URL is ever quoted in a fault: where a password was not written as it should be, any part of the text
+//! may be a part of it.
+
+use std::net::Ipv6Addr;
+
+use secrecy::SecretString;
+
+use super::{
+    super::{RedisAddress, RedisTopology, faults::Problem},
+    Form,
+};
+
+/// What a right URL looks like.
+pub(in crate::config) const REDIS_URL: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], \
+     redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DATABASE] \
+     or redis+cluster://[USER:PASSWORD@]HOST[:PORT],…, or the same with rediss for TLS";
+
+/// Where a Redis listens if nothing is said, and where a Sentinel does.
+const PORT: u16 = 6_379;
+const SENTINEL_PORT: u16 = 26_379;
+
+/// What a URL says.
+#[derive(Debug)]
+pub(in crate::config) struct RedisUrl {
+    pub(in crate::config) topology: RedisTopology,
+    pub(in crate::config) tls: bool,
+    pub(in crate::config) username: Option<String>,
+    pub(in crate::config) password: Option<SecretString>,
+}
+
+impl RedisUrl {
+    /// Reads a URL.
+    pub(in crate::config) fn read(text: &str) -> Result<Self, Problem> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(expected(REDIS_URL));
+        };
+        let (tls, kind) = match scheme.to_ascii_lowercase().as_str() {
+            "redis" => (false, Kind::Standalone),
+            "rediss" => (true, Kind::Standalone),
+            "redis+sentinel" => (false, Kind::Sentinel),
+            "rediss+sentinel" => (true, Kind::Sentinel),
+            "redis+cluster" => (false, Kind::Cluster),
+            "rediss+cluster" => (true, Kind::Cluster),
+            _ => return Err(expected(REDIS_URL)),
+        };
+        if rest.contains(['?', '#']) {
+            return Err(expected(
+                "no query and no fragment; in a user name or password ? is written %3F and # is written %23",
+            ));
+        }
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, servers) = match authority.split_once('@') {
+            Some((_, rest)) if rest.contains('@') => {
+                return Err(expected(
+                    "one @; in a user name or password it is written %40",
+                ));
+            }
+            Some((login, servers)) => (login, servers),
+            None => ("", authority),
+        };
+        // A slash in the password would end the part in which the @ is looked for.
+        if path.contains('@') {
+            return Err(expected(
+                "no / before the @; in a user name or password it is written %2F",
+            ));
+        }
+        let (username, password) = login.split_once(':').unwrap_or((login, ""));
+        let (username, password) = (decoded(username)?, decoded(password)?);
+        if let Some(name) = &username
+            && !is_username(name)
+        {
+            return Err(expected("a user name without spaces"));
+        }
+        Ok(Self {
+            topology: kind.topology(servers, path)?,
+            tls,
+            username,
+            password: password.map(SecretString::from),
+        })
+    }
+}
+
+/// Who finds the servers.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Standalone,
+    Sentinel,
+    Cluster,
+}
+
+impl Kind {
+    fn topology(self, servers: &str, path: &str) -> Result<RedisTopology, Problem> {
+        let port = match self {
+            Self::Sentinel => SENTINEL_PORT,
+            Self::Standalone | Self::Cluster => PORT,
+        };
+        let servers: Result<Vec<_>, _> =
+            servers.split(',').map(|item| address(item, port)).collect();
+        let mut servers = servers?;
+        match self {
+            Self::Standalone => {
+                let database = database(path)?;
+                match (servers.pop(), servers.is_empty()) {
+                    (Some(server), true) => Ok(RedisTopology::Standalone { server, database }),
+                    _ => Err(expected(
+                        "one server; several are redis+sentinel:// or redis+cluster://",
+                    )),
+                }
+            }
+            Self::Sentinel => {
+                let (master, rest) = path.split_once('/').unwrap_or((path, ""));
+                if master.is_empty() || !master.bytes().all(is_plain) {
+                    return Err(expected(
+                        "the name that the Sentinels give the master behind the servers, as in redis+sentinel://HOST/MASTER",
+                    ));
+                }
+                Ok(RedisTopology::Sentinel {
+                    sentinels: servers,
+                    master: master.to_owned(),
+                    database: database(rest)?,
+                })
+            }
+            Self::Cluster if path.is_empty() => Ok(RedisTopology::Cluster { nodes: servers }),
+            Self::Cluster => Err(expected(
+                "nothing behind the servers: a Cluster has one database",
+            )),
+        }
+    }
+}
+
+fn address(text: &str, default_port: u16) -> Result<RedisAddress, Problem> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or_else(ipv6)?;
+            host.parse::<Ipv6Addr>().map_err(|_| ipv6())?;
+            let port = match port.strip_prefix(':') {
+                None if port.is_empty() => None,
+                None => return Err(ipv6()),
+                port => port,
+            };
+            (host, port)
+        }
+        None => match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => return Err(ipv6()),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() {
+        return Err(expected("a host, behind the @ and between commas too"));
+    }
+    if !text.starts_with('[') && !host.bytes().all(is_plain) {
+        return Err(expected(
+            "hosts of letters, digits, dots and hyphens; in a user name or password / is written %2F",
+        ));
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => number(port).filter(|port| *port > 0).ok_or_else(|| {
+            expected(
+                "ports from 1 to 65535; in a user name or password / is written %2F and @ is written %40",
+            )
+        })?,
+    };
+    Ok(RedisAddress {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn database(text: &str) -> Result<u32, Problem> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    number(text).ok_or_else(|| expected("a database that is a whole number, as in redis://HOST/0"))
+}
+
+/// Digits alone: `parse` would take a plus sign too.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// The text without its percent-encoding; `None` where it is empty.
+fn decoded(text: &str) -> Result<Option<String>, Problem> {
+    let wrong = || {
+        expected(
+            "a user name and password in UTF-8 in which % is written %25, and each other % has two hexadecimal digits behind it",
+        )
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c == '%' {
+            let mut digit = || rest.next().and_then(|it| it.to_digit(16));
+            let byte = digit().zip(digit()).map(|(high, low)| 16 * high + low);
+            bytes.push(
+                byte.and_then(|it| u8::try_from(it).ok())
+                    .ok_or_else(wrong)?,
+            );
+        } else {
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// The bytes of a host's name, of a master's and of a prefix.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// Redis refuses users with such characters in their names.
+fn is_username(name: &str) -> bool {
+    !name.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+fn ipv6() -> Problem {
+    expected("IPv6 addresses in brackets, as in redis://[::1]:6379")
+}
+
+fn expected(what: &str) -> Problem {
+    Problem::Expected(what.into())
+}
+
+/// The name of a Redis user.
+pub(in crate::config) struct RedisUser;
+
+impl Form for RedisUser {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a user name without spaces".into()
+    }
+
+    fn read(&self, text: &str) -> Result<String, Problem> {
+        if text.is_empty() || !is_username(text) {
+            return Err(self.unexpected());
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// What keys begin with.
+pub(in crate::config) struct KeyPrefix;
+
+impl Form for KeyPrefix {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "1 to 32 letters, digits, dots, hyphens and underscores".into()
+    }
+
+    fn read(&self, text: &str) -> Result<String, Problem> {
+        if !(1..=32).contains(&text.len()) || !text.bytes().all(is_plain) {
+            return Err(self.unexpected());
+        }
+        Ok(text.to_owned())
+    }
+}

@@ -1,0 +1,107 @@
+//! The Redis settings, put together from the URL and those beside it.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    RedisSettings,
+    faults::{Problem, Reported},
+    forms::RedisUrl,
+    reader::{Given, Reader},
+    settings as s,
+};
+
+/// All of them; `None` where no URL is given.
+pub(super) fn settings(reader: &mut Reader<'_>) -> Result<Option<RedisSettings>, Reported> {
+    let url = url(reader);
+    let username = reader.get(&s::REDIS_USERNAME);
+    let password = reader.secret(&s::REDIS_PASSWORD);
+    let sentinel_password = reader.secret(&s::REDIS_SENTINEL_PASSWORD);
+    let tls_ca = reader.get(&s::REDIS_TLS_CA);
+    let key_prefix = reader.get(&s::REDIS_KEY_PREFIX);
+    let connect_timeout = reader.get(&s::REDIS_CONNECT_TIMEOUT);
+    let allow_eviction = reader.get(&s::REDIS_ALLOW_EVICTION);
+    let Some(url) = url? else {
+        return Ok(None);
+    };
+    let login = login(reader, &url, username, password);
+    let tls_ca = tls_ca.and_then(|it| authorities(reader, &url.value, it));
+    let (username, password) = login?;
+    Ok(Some(RedisSettings {
+        topology: url.value.topology,
+        tls: url.value.tls,
+        tls_ca: tls_ca?,
+        username,
+        password,
+        sentinel_password: sentinel_password?.map(|it| it.value),
+        key_prefix: key_prefix?.value,
+        connect_timeout: connect_timeout?.value,
+        allow_eviction: allow_eviction?.value,
+    }))
+}
+
+fn url(reader: &mut Reader<'_>) -> Result<Option<Given<RedisUrl>>, Reported> {
+    let Some(given) = reader.secret(&s::REDIS_URL)? else {
+        return Ok(None);
+    };
+    match RedisUrl::read(given.value.expose_secret()) {
+        Ok(value) => Ok(Some(Given {
+            value,
+            origin: given.origin,
+            shown: None,
+        })),
+        Err(problem) => Err(reader.faults.report(given.origin, None, problem)),
+    }
+}
+
+/// Who to log in as: the URL and the settings may say the same, and no two things.
+fn login(
+    reader: &mut Reader<'_>,
+    url: &Given<RedisUrl>,
+    username: Result<Given<Option<String>>, Reported>,
+    password: Result<Option<Given<SecretString>>, Reported>,
+) -> Result<(Option<String>, Option<SecretString>), Reported> {
+    let username = username.and_then(|beside| {
+        let (in_url, given) = (&url.value.username, &beside.value);
+        if in_url.is_some() && given.is_some() && in_url != given {
+            return Err(reader.refuse(&beside, "the user that redis_url names, or none".into()));
+        }
+        Ok(beside.value.or_else(|| in_url.clone()))
+    });
+    let password = password.and_then(|beside| {
+        let Some(beside) = beside else {
+            return Ok(url.value.password.clone());
+        };
+        let given = beside.value.expose_secret();
+        let in_url = url.value.password.as_ref();
+        if in_url.is_some_and(|it| it.expose_secret() != given) {
+            let problem = Problem::Expected(
+                "the password that redis_url has, or none in one of the two".into(),
+            );
+            return Err(reader.faults.report(beside.origin, None, problem));
+        }
+        Ok(Some(beside.value))
+    });
+    let (username, password) = (username?, password?);
+    if username.is_some() && password.is_none() {
+        // Redis has no login with a name alone; the name would be left out and the default user be used.
+        let problem = Problem::Expected(
+            "a password beside the user name: USER:PASSWORD@ here, or redis_password".into(),
+        );
+        return Err(reader.faults.report(url.origin.clone(), None, problem));
+    }
+    Ok((username, password))
+}
+
+/// The authorities' file. Without TLS nobody would look at it, and whoever gives it means to have TLS.
+fn authorities(
+    reader: &mut Reader<'_>,
+    url: &RedisUrl,
+    file: Given<Option<PathBuf>>,
+) -> Result<Option<PathBuf>, Reported> {
+    if file.value.is_some() && !url.tls {
+        return Err(reader.refuse(&file, "a redis_url with TLS (rediss) beside it".into()));
+    }
+    Ok(file.value)
+}
