@@ -55,10 +55,9 @@ impl Table {
         let seconds = begun.elapsed().as_secs_f64();
         let spent = self.meter.since(&before)?;
         println!(
-            "| {name} | {:.0} µs | {:.0} µs | {:.1} | {:.0} µs | {:.0} |",
+            "| {name} | {:.0} µs | {:.0} µs | {:.0} µs | {:.0} |",
             spent.executing() / count,
             spent.cpu / count,
-            spent.sent() / count,
             median(alone) * 1e6,
             count / seconds,
         );
@@ -81,7 +80,7 @@ pub(crate) async fn measure(
         super::counting::thousands(population.size)
     );
     println!(
-        "| call | executing in Redis | Redis's time in all | commands sent | answered in, alone | calls per second, {IN_FLIGHT} at a time |\n|---|---:|---:|---:|---:|---:|"
+        "| call | executing in Redis | Redis's time in all | answered in, alone | calls per second, {IN_FLIGHT} at a time |\n|---|---:|---:|---:|---:|"
     );
 
     let news: Vec<u64> = (0..scale.calls as u64).collect();

@@ -41,18 +41,6 @@ impl Spent {
             scripts => scripts as f64,
         }
     }
-
-    /// How many commands clients have sent. Where scripts ran, only these are counted: the rest are their own.
-    pub(crate) fn sent(&self) -> f64 {
-        let calls = |name: &str| self.commands.get(name).map_or(0, |(calls, _)| *calls);
-        let scripts = calls("evalsha") + calls("eval");
-        let all: u64 = self.commands.values().map(|(calls, _)| calls).sum();
-        if scripts > 0 {
-            scripts as f64
-        } else {
-            all as f64
-        }
-    }
 }
 
 impl Meter {
