@@ -99,8 +99,8 @@ impl Server {
             .env("SKRIPTOTEKET_WORKERS", "2")
             .env("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD)
             .envs(settings.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .env("SKRIPTOTEKET_LOG", "warn")
+            .stdout(Stdio::null());
         Self::start(&mut command, port, Some(management_port))
     }
 
