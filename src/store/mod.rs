@@ -18,9 +18,10 @@ use std::{io, path::PathBuf, sync::Arc};
 
 pub use cached::Cached;
 pub use observed::Observed;
-pub use redis::StoreClock;
+pub use redis::{RedisFault, RedisStoreSettings, StoreClock};
 pub use sqlite::SqliteSettings;
 
+use redis::RedisStore;
 use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions};
 
 use crate::{
@@ -118,6 +119,9 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
+    /// Redis, or what is configured of it, is not as it has to be.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
 }
 
 /// All repositories of one store. Cheap to clone.
@@ -134,12 +138,16 @@ pub struct Stores {
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
     file: SqliteFile,
+    redis: Option<RedisStore>,
 }
 
 impl Stores {
-    /// Writes back what is in flight and closes the files. What is asked of the repositories afterwards is refused as
-    /// unavailable. Takes at most the store timeout.
+    /// Writes back what is in flight, closes the files and lets go of Redis. What is asked of the repositories afterwards
+    /// is refused as unavailable. Takes at most the store timeout.
     pub async fn close(&self) {
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
         self.file.close().await;
     }
 }
@@ -159,8 +167,8 @@ pub fn find(config: &Config) -> Result<(), OpenError> {
 
 /// Opens the store that `config` names; makes it where there is none.
 ///
-/// With `metrics` the repositories are observed and sessions are cached, as a service wants it. Without, as a single
-/// command wants it, they are bare.
+/// With `metrics` the repositories are observed, and sessions of the embedded store are cached, as a service wants it.
+/// Without, as a single command wants it, they are bare.
 ///
 /// # Errors
 ///
@@ -171,11 +179,16 @@ pub async fn open(
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
     let Database::Sqlite { path } = &config.database;
-    let settings = SqliteSettings {
+    let sqlite = SqliteSettings {
         path: path.clone(),
         timeout: config.store_timeout,
     };
-    open_sqlite(&settings, clock, metrics).await
+    let redis = config.redis.clone().map(|redis| RedisStoreSettings {
+        redis,
+        timeout: config.store_timeout,
+        clock: StoreClock::Server,
+    });
+    open_with(&sqlite, redis.as_ref(), clock, metrics).await
 }
 
 /// Opens an embedded store; see [`open`].
@@ -188,30 +201,75 @@ pub async fn open_sqlite(
     clock: Arc<dyn Clock>,
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
-    let file = SqliteFile::open(settings, Arc::clone(&clock)).await?;
-    let bare = Stores {
-        accounts: Arc::new(SqliteAccounts::new(file.clone())),
-        sessions: Arc::new(SqliteSessions::new(file.clone())),
-        limits: Arc::new(SqliteLimits::new(file.clone())),
-        audit: Arc::new(SqliteAudit::new(file.clone())),
-        observer: Arc::new(SoleObserver),
-        file,
+    open_with(settings, None, clock, metrics).await
+}
+
+/// Opens an embedded store, with sessions, budgets of guesses and the observer's lease in Redis where that is given; see
+/// [`open`].
+///
+/// # Errors
+///
+/// [`OpenError`], as of [`open`].
+pub async fn open_with(
+    sqlite: &SqliteSettings,
+    redis: Option<&RedisStoreSettings>,
+    clock: Arc<dyn Clock>,
+    metrics: Option<StoreMetrics>,
+) -> Result<Stores, OpenError> {
+    let file = SqliteFile::open(sqlite, Arc::clone(&clock)).await?;
+    let redis = match redis {
+        Some(settings) => Some(RedisStore::open(settings).await?),
+        None => None,
     };
+    let bare = bare(file, redis);
     Ok(match metrics {
         None => bare,
         Some(metrics) => decorated(bare, &metrics, clock),
     })
 }
 
-/// The same stores, observed, with the cache outermost: what it answers is no operation of the store.
+fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
+    let accounts = Arc::new(SqliteAccounts::new(file.clone()));
+    let audit = Arc::new(SqliteAudit::new(file.clone()));
+    match redis {
+        None => Stores {
+            accounts,
+            sessions: Arc::new(SqliteSessions::new(file.clone())),
+            limits: Arc::new(SqliteLimits::new(file.clone())),
+            audit,
+            observer: Arc::new(SoleObserver),
+            file,
+            redis: None,
+        },
+        Some(redis) => Stores {
+            accounts,
+            sessions: Arc::new(redis.sessions()),
+            limits: Arc::new(redis.limits()),
+            audit,
+            observer: Arc::new(redis.observer()),
+            file,
+            redis: Some(redis),
+        },
+    }
+}
+
+/// The same stores, observed, with the cache outermost: what it answers is no operation of the store. Nothing of Redis
+/// is cached: what one replica changes the others see at their next check.
 fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Stores {
-    let sessions = Observed::new(bare.sessions, metrics.clone());
+    let observed: Arc<dyn SessionRepository> =
+        Arc::new(Observed::new(bare.sessions, metrics.clone()));
+    let sessions = if bare.redis.is_some() {
+        observed
+    } else {
+        Arc::new(Cached::new(observed, clock))
+    };
     Stores {
         accounts: Arc::new(Observed::new(bare.accounts, metrics.clone())),
-        sessions: Arc::new(Cached::new(Arc::new(sessions), clock)),
+        sessions,
         limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
         audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
         observer: bare.observer,
         file: bare.file,
+        redis: bare.redis,
     }
 }

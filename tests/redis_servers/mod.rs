@@ -1,5 +1,6 @@
-//! Real Redis servers for tests: one, several, a Cluster. Each listens on a free loopback port, keeps its files in a
-//! temporary directory, and ends with its owner, or with the test process however that ends.
+//! Real Redis servers for tests: one, a master and a replica with their Sentinels, a Cluster, and a network that fails.
+//! Each listens on a free loopback port, keeps its files in a temporary directory, and ends with its owner, or with the
+//! test process however that ends.
 //!
 //! A test crate takes it in by `#[path = "../redis_servers/mod.rs"] mod redis_servers;`.
 
@@ -8,6 +9,9 @@
     reason = "each test crate uses what it needs of the servers"
 )]
 
+mod certificates;
+mod proxy;
+mod sentinels;
 mod wire;
 
 use std::{
@@ -26,7 +30,12 @@ use tempfile::TempDir;
     unused_imports,
     reason = "each test crate uses what it needs of the servers"
 )]
-pub(crate) use wire::{Reply, Wire};
+pub(crate) use {
+    certificates::Certificates,
+    proxy::{Proxy, Weather},
+    sentinels::{MASTER, SentinelPair},
+    wire::{Reply, Wire},
+};
 
 /// How long a server may take to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +61,21 @@ impl RedisServer {
         server
     }
 
+    /// Starts a replica of `master`, and waits until it has what the master has.
+    pub(crate) fn start_replica(master: &Self, arguments: &[&str]) -> Self {
+        let of = master.port.to_string();
+        // Without a pause for more replicas that may want the same copy.
+        master
+            .wire()
+            .ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
+        let replica = Self::start(&[arguments, &["--replicaof", "127.0.0.1", &of]].concat());
+        wait_until("the replica is in step", || {
+            let info = replica.wire().ask(&["INFO", "replication"]).text();
+            info.contains("master_link_status:up")
+        });
+        replica
+    }
+
     /// Starts it again on the same port and files. It may still be reading its append-only file when this returns.
     pub(crate) fn restart(&mut self) {
         assert!(self.child.is_none(), "the server is running");
@@ -71,6 +95,15 @@ impl RedisServer {
         self.child = Some(spawn_for_life(command));
         let port = self.port;
         wait_until("the server answers", || Wire::connect(port).is_ok());
+    }
+
+    /// A field of `INFO`; panics if there is none.
+    pub(crate) fn info(&self, section: &str, field: &str) -> String {
+        let info = self.wire().ask(&["INFO", section]).text();
+        let found = info
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        found.unwrap_or_else(|| panic!("no {field}")).to_owned()
     }
 
     /// Where it listens.

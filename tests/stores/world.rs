@@ -1,17 +1,24 @@
 //! The stores under test.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use skriptoteket::{
     accounts::{NewAccount, Role, User, UserId, Username},
     clock::{Clock, ManualClock, Timestamp},
+    config::{RedisAddress, RedisSettings, RedisTopology},
     sessions::{Census, EndReason, Ended, NewSession, SessionKey, SessionRecord, SessionState},
-    store::{SqliteSettings, Stores, open_sqlite},
+    store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
     telemetry::instruments::StoreMetrics,
 };
 use tempfile::TempDir;
+
+use crate::redis_servers::{RedisCluster, RedisServer};
 
 /// Makes a test of each contract for each store.
 macro_rules! on_every_store {
@@ -34,6 +41,24 @@ macro_rules! on_every_store {
                 }
             )+
         }
+        mod on_redis {
+            use crate::world::{Backend, World};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(World::new(Backend::Redis).await).await;
+                }
+            )+
+        }
+        mod on_a_redis_cluster {
+            use crate::world::{Backend, World};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(World::new(Backend::RedisCluster).await).await;
+                }
+            )+
+        }
     };
 }
 
@@ -44,6 +69,21 @@ pub(crate) enum Backend {
     Sqlite,
     /// As the service opens it.
     SqliteObservedAndCached,
+    /// Sessions and budgets in one Redis server.
+    Redis,
+    /// Sessions and budgets in a Cluster of three.
+    RedisCluster,
+}
+
+/// The server that all tests of this process share; each has a key prefix of its own.
+pub(crate) fn redis_server() -> &'static RedisServer {
+    static SERVER: OnceLock<RedisServer> = OnceLock::new();
+    SERVER.get_or_init(|| RedisServer::start(&[]))
+}
+
+fn redis_cluster() -> &'static RedisCluster {
+    static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| RedisCluster::start(3))
 }
 
 /// One empty store of its own, and the time.
@@ -52,6 +92,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     backend: Backend,
     directory: TempDir,
+    /// What all keys in Redis begin with.
+    pub(crate) prefix: String,
 }
 
 /// Longer than a busy machine needs; no test waits for it.
@@ -61,19 +103,27 @@ impl World {
     pub(crate) async fn new(backend: Backend) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::default());
-        let stores = open(backend, &settings(&directory), Arc::clone(&clock)).await;
+        let prefix = format!("test-{:016x}", rand::random::<u64>());
+        let stores = open(backend, &settings(&directory), &prefix, Arc::clone(&clock)).await;
         Self {
             stores,
             clock,
             backend,
             directory,
+            prefix,
         }
     }
 
     /// The same store as another process sees it.
     pub(crate) async fn another(&self) -> Stores {
         let settings = settings(&self.directory);
-        open(self.backend, &settings, Arc::clone(&self.clock)).await
+        open(
+            self.backend,
+            &settings,
+            &self.prefix,
+            Arc::clone(&self.clock),
+        )
+        .await
     }
 
     /// The file of an SQLite store.
@@ -121,12 +171,60 @@ fn settings(directory: &TempDir) -> SqliteSettings {
     }
 }
 
-async fn open(backend: Backend, settings: &SqliteSettings, clock: Arc<ManualClock>) -> Stores {
-    let metrics = match backend {
-        Backend::Sqlite => None,
-        Backend::SqliteObservedAndCached => Some(unread_metrics(Arc::clone(&clock))),
+async fn open(
+    backend: Backend,
+    settings: &SqliteSettings,
+    prefix: &str,
+    clock: Arc<ManualClock>,
+) -> Stores {
+    let (metrics, topology) = match backend {
+        Backend::Sqlite => (None, None),
+        Backend::SqliteObservedAndCached => (Some(unread_metrics(Arc::clone(&clock))), None),
+        Backend::Redis => {
+            let server = address(redis_server());
+            let standalone = RedisTopology::Standalone {
+                server,
+                database: 0,
+            };
+            (None, Some(standalone))
+        }
+        Backend::RedisCluster => {
+            let nodes = redis_cluster().nodes.iter().map(address).collect();
+            (None, Some(RedisTopology::Cluster { nodes }))
+        }
     };
-    open_sqlite(settings, clock, metrics).await.unwrap()
+    let redis = topology.map(|topology| redis_settings(topology, prefix, Arc::clone(&clock)));
+    let opened = open_with(settings, redis.as_ref(), clock, metrics);
+    opened.await.unwrap()
+}
+
+fn address(server: &RedisServer) -> RedisAddress {
+    RedisAddress {
+        host: "127.0.0.1".into(),
+        port: server.port(),
+    }
+}
+
+fn redis_settings(
+    topology: RedisTopology,
+    prefix: &str,
+    clock: Arc<ManualClock>,
+) -> RedisStoreSettings {
+    RedisStoreSettings {
+        redis: RedisSettings {
+            topology,
+            tls: false,
+            tls_ca: None,
+            username: None,
+            password: None,
+            sentinel_password: None,
+            key_prefix: prefix.to_owned(),
+            connect_timeout: TIMEOUT,
+            allow_eviction: false,
+        },
+        timeout: TIMEOUT,
+        clock: StoreClock::Given(clock),
+    }
 }
 
 /// Metrics that nobody reads.

@@ -73,6 +73,11 @@ impl Call {
         self
     }
 
+    /// The key that says which node of a Cluster has all of them.
+    pub(super) fn first_key(&self) -> &str {
+        self.keys.first().map_or("", String::as_str)
+    }
+
     /// As it is sent where the server knows the script.
     pub(super) fn short(&self) -> Cmd {
         match self.what {

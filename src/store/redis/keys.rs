@@ -1,10 +1,10 @@
 //! What keys are called.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use uuid::Uuid;
 
 use crate::{
     accounts::UserId,
-    guard::Entity,
     sessions::{SHARDS, SessionId, shard_of},
 };
 
@@ -19,6 +19,7 @@ use crate::{
 /// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: the truth about who is live |
 /// | `{P:NN}:a` | sorted set | user → role · 2^42 + the latest expiry of its sessions |
 /// | `{P:NN}:n` | hash | how many were ever started, ended and lost |
+/// | `{P:NN}:probe` | string | written to see that it can be; expires at once |
 ///
 /// Budgets of guesses: one hash tag in all, because a charge takes from two of them in one step.
 ///
@@ -43,6 +44,7 @@ impl Keys {
     /// The keys of one shard of sessions.
     pub(super) fn shard(&self, number: u8) -> ShardKeys {
         ShardKeys {
+            number,
             tag: format!("{{{}:{number:02}}}", self.prefix),
         }
     }
@@ -60,7 +62,8 @@ impl Keys {
         self.shard(shard_of(user))
     }
 
-    pub(super) fn limit(&self, entity: Entity) -> String {
+    /// The state of a budget, by the text of its [`Entity`](crate::guard::Entity).
+    pub(super) fn limit(&self, entity: &str) -> String {
         format!("{{{}:limits}}:{entity}", self.prefix)
     }
 
@@ -80,10 +83,15 @@ impl Keys {
 /// The keys of one shard of sessions.
 #[derive(Clone, Debug)]
 pub(super) struct ShardKeys {
+    number: u8,
     tag: String,
 }
 
 impl ShardKeys {
+    pub(super) const fn number(&self) -> u8 {
+        self.number
+    }
+
     /// The record of a session, by the last part of its id.
     pub(super) fn session(&self, sid: &str) -> String {
         format!("{}:s:{sid}", self.tag)
@@ -105,6 +113,10 @@ impl ShardKeys {
     pub(super) fn totals(&self) -> String {
         format!("{}:n", self.tag)
     }
+
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.tag)
+    }
 }
 
 /// The part of a session's id that tells it apart within its shard.
@@ -112,7 +124,18 @@ pub(super) fn sid(id: &SessionId) -> &str {
     &id.as_str()[2..]
 }
 
+/// The id of the session that has this name in this shard, if it is one.
+pub(super) fn session_of(shard: u8, sid: &str) -> Option<SessionId> {
+    format!("{shard:02}{sid}").parse().ok()
+}
+
 /// A user's name in Redis: 22 characters, which is 14 fewer than a UUID's usual text.
 pub(super) fn uid(user: UserId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(user.as_uuid().as_bytes())
+}
+
+/// The user who has this name in Redis, if it is one.
+pub(super) fn user_of(uid: &str) -> Option<UserId> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(uid).ok()?;
+    Some(UserId::from(Uuid::from_bytes(bytes.try_into().ok()?)))
 }

@@ -5,9 +5,79 @@
 //! | `link/` | the connection: made, checked, lost and made again; timeouts and retries |
 //! | `call` | a script call or a command |
 //! | `keys` | what keys are called, and what is in them |
+//! | `record` | the record of a session |
+//! | `scripts`, `scripts/` | what happens in one step, in Lua |
+//! | `answer` | what scripts answer |
+//! | `sessions` | the repository of sessions |
+//! | `session_lists`, `session_reaper` | its lists and pages; how it ends what has expired |
+//! | `totals` | the census: the counts of all shards, added up |
+//! | `limits` | the budgets of guesses |
+//! | `observer` | the lease of who observes |
 
+mod answer;
 mod call;
 mod keys;
+mod limits;
 mod link;
+mod observer;
+mod record;
+mod scripts;
+mod session_lists;
+mod session_reaper;
+mod sessions;
+mod totals;
 
-pub use link::StoreClock;
+use std::time::Duration;
+
+pub use link::{RedisFault, StoreClock};
+
+use keys::Keys;
+use limits::RedisLimits;
+use link::Link;
+use observer::RedisObserver;
+use sessions::RedisSessions;
+
+use crate::config::RedisSettings;
+
+/// Where Redis is and how long it may take to answer.
+#[derive(Clone, Debug)]
+pub struct RedisStoreSettings {
+    /// Where it is, and how to get there.
+    pub redis: RedisSettings,
+    /// How long one operation may take, however many calls it makes.
+    pub timeout: Duration,
+    /// By whose clock sessions and budgets live.
+    pub clock: StoreClock,
+}
+
+/// The way to one Redis and the names of our keys in it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct RedisStore {
+    link: Link,
+    keys: Keys,
+}
+
+impl RedisStore {
+    pub(super) async fn open(settings: &RedisStoreSettings) -> Result<Self, RedisFault> {
+        let link = Link::open(&settings.redis, settings.timeout, settings.clock.clone()).await?;
+        let keys = Keys::new(settings.redis.key_prefix.clone());
+        Ok(Self { link, keys })
+    }
+
+    pub(super) fn sessions(&self) -> RedisSessions {
+        RedisSessions::new(self.link.clone(), self.keys.clone())
+    }
+
+    pub(super) fn limits(&self) -> RedisLimits {
+        RedisLimits::new(self.link.clone(), self.keys.clone())
+    }
+
+    pub(super) fn observer(&self) -> RedisObserver {
+        RedisObserver::new(self.link.clone(), self.keys.clone())
+    }
+
+    /// Lets go of the connection. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        self.link.close();
+    }
+}

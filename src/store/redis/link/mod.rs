@@ -1,7 +1,27 @@
-//! The way to Redis: one connection that all share, made anew when it breaks.
+//! The way to Redis: a connection to each server that all share, made anew when it breaks.
 //!
 //! Whoever asks while there is none is refused at once: a request waits for Redis at most the store timeout, and only if it
-//! was there a moment ago.
+//! was there a moment ago. A call whose connection breaks while it is out is not sent again: it may have been run.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `connect` | how a connection is made: TLS, logging in, Sentinels |
+//! | `checks` | what a server has to be |
+//! | `line` | one connection: kept, lost, made again |
+//! | `cluster` | the masters of a Cluster, and who owns what |
+//! | `slots` | which slot a key is in |
+//! | `calls` | how calls are sent: scripts, redirections, what is put off |
+//! | `fault` | why it cannot be done, in words |
+
+mod calls;
+mod checks;
+mod cluster;
+mod connect;
+mod fault;
+mod line;
+mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -10,14 +30,30 @@ use std::{
     time::Duration,
 };
 
-use redis::{Client, RedisError, Value, aio::MultiplexedConnection};
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
+use tokio::{
+    sync::Notify,
+    task_local,
+    time::{Instant, timeout_at},
+};
 
-use super::call::Call;
+use self::{
+    calls::Lane,
+    cluster::Cluster,
+    connect::{Dialer, Target},
+    fault::{Absence, Refusal, Why},
+    line::Line,
+    slots::slot_of,
+};
+use super::{call::Call, keys::Keys};
 use crate::{
     clock::Clock,
-    config::{RedisSettings, RedisTopology},
+    config::{RedisAddress, RedisSettings, RedisTopology},
     error::StoreError,
 };
+
+pub use fault::RedisFault;
 
 /// By whose clock sessions and budgets live.
 #[derive(Clone, Debug)]
@@ -28,17 +64,46 @@ pub enum StoreClock {
     Given(Arc<dyn Clock>),
 }
 
-/// The way to Redis. Cheap to clone.
+/// How long what is written to prove that it can be is kept, in ms.
+const PROBE_MS: u32 = 10_000;
+
+/// How often it is said that replicas lag.
+const WARN_AGAIN: Duration = Duration::from_mins(1);
+
+task_local! {
+    /// When the operation that runs has to be over.
+    static DEADLINE: Instant;
+}
+
+/// The way to Redis. Cheap to clone. Its tasks end with the last clone.
 #[derive(Clone)]
 pub(super) struct Link {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    client: Client,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    way: Way,
+    keys: Keys,
     timeout: Duration,
     clock: StoreClock,
+    warned_of_lag: Mutex<Option<Instant>>,
+}
+
+enum Way {
+    Single(Arc<Line>),
+    Cluster(Cluster),
+}
+
+/// A server that has keys: the one, or a master of a Cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    address: RedisAddress,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
 }
 
 impl fmt::Debug for Link {
@@ -48,24 +113,31 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
+    /// Connects. Where nobody is there this goes on in the background, and until then calls say why they are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisFault`]: the server, or what is configured, is not as it has to be.
     pub(super) async fn open(
         settings: &RedisSettings,
         timeout: Duration,
         clock: StoreClock,
-    ) -> Result<Self, RedisError> {
-        let RedisTopology::Standalone { server, database } = &settings.topology else {
-            unimplemented!("other topologies")
-        };
-        let client = Client::open(format!("redis://{server}/{database}"))?;
-        let connection = client.get_multiplexed_async_connection().await?;
-        Ok(Self {
+    ) -> Result<Self, RedisFault> {
+        let compares_clocks = matches!(clock, StoreClock::Server);
+        let dialer = Arc::new(Dialer::new(settings, compares_clocks)?);
+        let link = Self {
             inner: Arc::new(Inner {
-                client,
-                connection: Mutex::new(Some(connection)),
+                way: Way::open(dialer, &settings.topology).await,
+                keys: Keys::new(settings.key_prefix.clone()),
                 timeout,
                 clock,
+                warned_of_lag: Mutex::new(None),
             }),
-        })
+        };
+        match link.first_attempts().await {
+            Err(Absence::Fault(fault)) => Err(fault),
+            Ok(()) | Err(Absence::Gone { .. }) => Ok(link),
+        }
     }
 
     /// The time for a script's `ARGV[1]`, in ms: 0 where the server's clock decides.
@@ -81,48 +153,177 @@ impl Link {
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        tokio::time::timeout(self.inner.timeout, work)
+        let deadline = Instant::now() + self.inner.timeout;
+        DEADLINE
+            .scope(deadline, timeout_at(deadline, work))
             .await
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
     }
 
     /// Sends one call and returns its answer.
     pub(super) async fn call(&self, call: Call) -> Result<Value, StoreError> {
-        let mut answers = self.call_all(vec![call]).await?;
-        answers
-            .pop()
-            .ok_or_else(|| StoreError::Unavailable("no answer".into()))
+        the_only(self.send(vec![call], Lane::Shared).await?)
     }
 
     /// Sends all calls at once and returns their answers in order; the first error if one fails. They are no
     /// transaction, and may go to several nodes.
     pub(super) async fn call_all(&self, calls: Vec<Call>) -> Result<Vec<Value>, StoreError> {
-        let mut connection = self.connection()?;
-        let mut pipe = redis::pipe();
-        for call in &calls {
-            pipe.add_command(call.long());
-        }
-        let answers: Vec<Value> = pipe
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
-        Ok(answers)
+        self.send(calls, Lane::Shared).await
     }
 
     /// As [`Link::call`], and returns only when a replica of the server has it too, where there is one (or after 100 ms,
     /// with a warning): for what must not come back after a failover.
     pub(super) async fn call_durably(&self, call: Call) -> Result<Value, StoreError> {
-        self.call(call).await
+        the_only(self.send(vec![call], Lane::Durable).await?)
     }
 
-    fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
-        let connection = self
-            .inner
-            .connection
+    /// Proves that every master that has sessions can be written to.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`], with the reason in words for operators: no secret is in it.
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        self.call_all(self.probes()?).await.map(drop)
+    }
+
+    /// The servers that have keys now.
+    pub(super) async fn masters(&self) -> Result<Vec<Node>, StoreError> {
+        let addresses = match &self.inner.way {
+            Way::Single(line) => vec![line.session().await?.address.clone()],
+            Way::Cluster(cluster) => cluster.masters()?,
+        };
+        let node = |address| Node { address };
+        Ok(addresses.into_iter().map(node).collect())
+    }
+
+    /// Sends a command to one server and returns its answer. It is sent once: what has moved to another server is an
+    /// error.
+    pub(super) async fn ask(&self, node: &Node, cmd: Cmd) -> Result<Value, StoreError> {
+        let line = match &self.inner.way {
+            Way::Single(line) => Arc::clone(line),
+            Way::Cluster(cluster) => cluster.line(&node.address)?,
+        };
+        let work = async {
+            let session = line.session().await?;
+            if session.address != node.address {
+                return Err(Absence::gone(node, Why::Replaced(session.address.clone())).into());
+            }
+            match session.shared.clone().send_packed_command(&cmd).await {
+                Ok(Value::ServerError(error)) => Err(Refusal::new(node, error).into()),
+                Ok(answer) => Ok(answer),
+                Err(error) => {
+                    let why = Why::Broken(error);
+                    line.lose(&session, why.clone());
+                    Err(Absence::gone(node, why).into())
+                }
+            }
+        };
+        self.in_time(work).await
+    }
+
+    /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.
+    pub(super) fn close(&self) {
+        match &self.inner.way {
+            Way::Single(line) => line.close(),
+            Way::Cluster(cluster) => cluster.close(),
+        }
+    }
+
+    async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
+        match DEADLINE.try_with(|deadline| *deadline) {
+            Ok(deadline) => calls::send(&self.inner, &calls, lane, deadline).await,
+            Err(_) => {
+                let deadline = Instant::now() + self.inner.timeout;
+                self.in_time(calls::send(&self.inner, &calls, lane, deadline))
+                    .await
+            }
+        }
+    }
+
+    /// Waits for the first attempt to connect to each server, however it ends.
+    async fn first_attempts(&self) -> Result<(), Absence> {
+        let cluster = match &self.inner.way {
+            Way::Single(line) => return line.session().await.map(drop),
+            Way::Cluster(cluster) => cluster,
+        };
+        let attempts = join_all(
+            cluster
+                .masters()?
+                .into_iter()
+                .map(|node| async move { cluster.line(&node)?.session().await.map(drop) }),
+        );
+        let failures = attempts.await.into_iter().filter_map(Result::err);
+        // A fault says more than that somebody was not there.
+        let worst = failures.max_by_key(|absence| matches!(absence, Absence::Fault(_)));
+        worst.map_or(Ok(()), Err)
+    }
+
+    /// One write for each server: into a shard that it has.
+    fn probes(&self) -> Result<Vec<Call>, Absence> {
+        let mut servers = Vec::new();
+        let mut probes = Vec::new();
+        for shard in self.inner.keys.shards() {
+            let key = shard.probe();
+            let server = match &self.inner.way {
+                Way::Single(line) => Arc::as_ptr(line),
+                Way::Cluster(cluster) => Arc::as_ptr(&cluster.owner(slot_of(&key))?),
+            };
+            if !servers.contains(&server) {
+                servers.push(server);
+                probes.push(
+                    Call::command("SET", vec![key])
+                        .arg(1)
+                        .arg("PX")
+                        .arg(PROBE_MS),
+                );
+            }
+        }
+        Ok(probes)
+    }
+}
+
+impl Inner {
+    /// Says that no replica has answered in time; not more often than it is worth.
+    fn warn_of_lag(&self, server: &RedisAddress) {
+        let now = Instant::now();
+        let mut warned = self
+            .warned_of_lag
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        connection
-            .clone()
-            .ok_or_else(|| StoreError::Unavailable("not connected".into()))
+        if warned.is_none_or(|at| now - at >= WARN_AGAIN) {
+            *warned = Some(now);
+            tracing::warn!(
+                server = %server,
+                "no replica of Redis has confirmed a write in time: a failover now could undo it"
+            );
+        }
     }
+}
+
+impl Way {
+    async fn open(dialer: Arc<Dialer>, topology: &RedisTopology) -> Self {
+        let target = match topology.clone() {
+            RedisTopology::Cluster { nodes } => {
+                return Self::Cluster(Cluster::open(dialer, nodes).await);
+            }
+            RedisTopology::Standalone { server, database } => Target::Server { server, database },
+            RedisTopology::Sentinel {
+                sentinels,
+                master,
+                database,
+            } => Target::Master {
+                sentinels,
+                name: master,
+                database,
+            },
+        };
+        let nobody = Arc::new(Notify::new());
+        Self::Single(Arc::new(Line::open(dialer, target, nobody)))
+    }
+}
+
+fn the_only(mut answers: Vec<Value>) -> Result<Value, StoreError> {
+    answers
+        .pop()
+        .ok_or_else(|| StoreError::Unavailable("no answer".into()))
 }

@@ -1,0 +1,193 @@
+//! What a server has to be before it is used: looked at on every new connection.
+
+use std::time::Duration;
+
+use redis::{Pipeline, ServerError, Value, aio::MultiplexedConnection};
+
+use super::fault::{Absence, RedisFault, Why};
+use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    config::RedisAddress,
+};
+
+/// The oldest server that has what the scripts use.
+const OLDEST: u32 = 7;
+
+/// How far its clock may be from ours without a word.
+const CLOCK_DISTANCE: Duration = Duration::from_secs(5);
+
+/// What a server has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// A node of a Cluster.
+    pub(super) in_cluster: bool,
+    /// Eviction is accepted.
+    pub(super) eviction: bool,
+    pub(super) compares_clocks: bool,
+}
+
+/// What a server says of its part in replication.
+#[derive(Clone, Copy)]
+pub(super) struct Replication {
+    pub(super) is_replica: bool,
+    pub(super) has_replica: bool,
+}
+
+impl Replication {
+    /// Reads `INFO replication`.
+    pub(super) fn read(info: &Value) -> Self {
+        let text = text(info);
+        let replicas = field(&text, "connected_slaves");
+        Self {
+            is_replica: field(&text, "role") == Some("slave"),
+            has_replica: replicas.is_some_and(|count| count != "0"),
+        }
+    }
+}
+
+/// Looks at a server.
+pub(super) async fn server(
+    connection: &mut MultiplexedConnection,
+    server: &RedisAddress,
+    wanted: Wanted,
+) -> Result<Replication, Absence> {
+    let mut pipe = Pipeline::new();
+    // One section each: several at once are an error for what is too old, and its version would stay unknown.
+    for section in ["server", "memory", "replication", "cluster"] {
+        pipe.cmd("INFO").arg(section);
+    }
+    pipe.cmd("TIME");
+    pipe.cmd("EVAL").arg("return 1").arg(0);
+    let answers = connection
+        .send_packed_commands(&pipe, 0, 6)
+        .await
+        .map_err(|error| Absence::gone(server, Why::Broken(error)))?;
+    let Ok([about, memory, replication, cluster, time, script]) = <[Value; 6]>::try_from(answers)
+    else {
+        return Err(Absence::gone(server, Why::Garbled));
+    };
+    for info in [&about, &memory, &replication, &cluster] {
+        answered(info, server, "INFO")?;
+    }
+    let place = server.to_string();
+    let about = text(&about);
+    if field(&about, "redis_mode") == Some("sentinel") {
+        return Err(RedisFault::IsSentinel { place }.into());
+    }
+    version(&about, &place)?;
+    match (wanted.in_cluster, field(&text(&cluster), "cluster_enabled")) {
+        (false, Some("1")) => return Err(RedisFault::ClusterNode { place }.into()),
+        (true, Some("0")) => return Err(RedisFault::NoCluster { place }.into()),
+        _ => {}
+    }
+    let replication = Replication::read(&replication);
+    if replication.is_replica {
+        return Err(if wanted.in_cluster {
+            // The slots have moved to another node; nobody has to do anything.
+            Absence::gone(&place, Why::Replica)
+        } else {
+            RedisFault::Replica { place }.into()
+        });
+    }
+    eviction(&text(&memory), &place, wanted.eviction)?;
+    answered(&time, server, "TIME")?;
+    answered(&script, server, "EVAL")?;
+    if wanted.compares_clocks {
+        compare_clocks(&time, &place);
+    }
+    Ok(replication)
+}
+
+/// Makes an error of an answer that is one.
+fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result<(), Absence> {
+    let Value::ServerError(error) = answer else {
+        return Ok(());
+    };
+    let place = server.to_string();
+    Err(match error.code() {
+        "LOADING" => Absence::gone(&place, Why::Loading),
+        "NOPERM" => RedisFault::NotPermitted { place, what }.into(),
+        // A server that has no such command: it was renamed, or it is something else that speaks the protocol.
+        "ERR" if is_unknown_command(error) => RedisFault::NotPermitted { place, what }.into(),
+        _ => Absence::gone(&place, Why::Refused(error.clone())),
+    })
+}
+
+fn is_unknown_command(error: &ServerError) -> bool {
+    error
+        .details()
+        .is_some_and(|details| details.starts_with("unknown command"))
+}
+
+fn version(about: &str, place: &str) -> Result<(), RedisFault> {
+    let found = field(about, "redis_version").unwrap_or("unknown");
+    let major = found.split('.').next().and_then(|major| major.parse().ok());
+    if major.is_some_and(|major: u32| major >= OLDEST) {
+        return Ok(());
+    }
+    Err(RedisFault::Version {
+        place: place.to_owned(),
+        found: found.to_owned(),
+    })
+}
+
+fn eviction(memory: &str, place: &str, is_accepted: bool) -> Result<(), RedisFault> {
+    let policy = field(memory, "maxmemory_policy").unwrap_or("noeviction");
+    if policy == "noeviction" {
+        return Ok(());
+    }
+    if is_accepted {
+        tracing::warn!(
+            server = place,
+            policy,
+            "Redis evicts keys when it is full: sessions and their counts may be lost"
+        );
+        return Ok(());
+    }
+    Err(RedisFault::Eviction {
+        place: place.to_owned(),
+        policy: policy.to_owned(),
+    })
+}
+
+fn compare_clocks(time: &Value, place: &str) {
+    let Some(theirs) = milliseconds(time) else {
+        return;
+    };
+    let ours = SystemClock::default().now();
+    let distance = ours.since(theirs).max(theirs.since(ours));
+    if distance > CLOCK_DISTANCE {
+        tracing::warn!(
+            server = place,
+            distance_seconds = distance.as_secs(),
+            "the clock of Redis, by which sessions live, is not that of this machine"
+        );
+    }
+}
+
+fn milliseconds(time: &Value) -> Option<Timestamp> {
+    let Value::Array(parts) = time else {
+        return None;
+    };
+    let [seconds, micros] = parts.as_slice() else {
+        return None;
+    };
+    let number = |part: &Value| text(part).parse::<i64>().ok();
+    let millis = number(seconds)?.checked_mul(1_000)? + number(micros)? / 1_000;
+    Some(Timestamp::from_millis(millis))
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
+        _ => String::new(),
+    }
+}
+
+/// A field of `INFO`.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim_end)
+}

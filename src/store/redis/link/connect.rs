@@ -1,0 +1,496 @@
+//! How a connection is made: to a server, to the master that Sentinels name, to a node of a Cluster.
+//!
+//! Logging in and choosing the database are commands of ours: the client's own handshake does not say why it failed.
+
+use std::{
+    error::Error,
+    fmt, fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, ServerError, TlsCertificates, Value,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+
+use super::{
+    checks,
+    fault::{Absence, RedisFault, Why},
+    slots::SlotMap,
+};
+use crate::config::{RedisAddress, RedisSettings};
+
+/// Where a connection leads.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Server {
+        server: RedisAddress,
+        database: u32,
+    },
+    /// Whoever is the master by what the Sentinels say.
+    Master {
+        sentinels: Vec<RedisAddress>,
+        name: String,
+        database: u32,
+    },
+    /// A master of a Cluster.
+    Node(RedisAddress),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server { server, .. } | Self::Node(server) => server.fmt(f),
+            Self::Master { name, .. } => write!(f, "the master {name} of the Sentinels"),
+        }
+    }
+}
+
+/// A checked connection to one server.
+pub(super) struct Session {
+    pub(super) address: RedisAddress,
+    /// What all calls share.
+    pub(super) shared: MultiplexedConnection,
+    /// For calls that wait for a replica: `WAIT` holds up all that comes behind it.
+    pub(super) durable: MultiplexedConnection,
+    has_replica: AtomicBool,
+}
+
+impl Session {
+    pub(super) fn has_replica(&self) -> bool {
+        self.has_replica.load(Ordering::Relaxed)
+    }
+
+    /// Asks both connections for a sign of life, and whether the server is still a master.
+    pub(super) async fn look(&self) -> Result<(), Why> {
+        let (mut shared, mut durable) = (self.shared.clone(), self.durable.clone());
+        let mut info = redis::cmd("INFO");
+        info.arg("replication");
+        let ping = redis::cmd("PING");
+        let (replication, alive) = tokio::join!(
+            shared.send_packed_command(&info),
+            durable.send_packed_command(&ping)
+        );
+        alive.map_err(Why::Broken)?;
+        let replication = checks::Replication::read(&replication.map_err(Why::Broken)?);
+        if replication.is_replica {
+            return Err(Why::Replica);
+        }
+        self.has_replica
+            .store(replication.has_replica, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Makes connections as the settings say.
+pub(super) struct Dialer {
+    settings: RedisSettings,
+    authorities: Option<Vec<u8>>,
+    /// The server's clock decides, so its distance from ours is worth a warning.
+    compares_clocks: bool,
+}
+
+impl Dialer {
+    /// # Errors
+    ///
+    /// The file of `redis_tls_ca` is of no use.
+    pub(super) fn new(settings: &RedisSettings, compares_clocks: bool) -> Result<Self, RedisFault> {
+        let mut authorities = None;
+        if settings.tls {
+            // The client asks for the process's provider. Where there is one already it is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            if let Some(path) = &settings.tls_ca {
+                let pem = fs::read(path).map_err(|source| RedisFault::Authorities {
+                    path: path.clone(),
+                    source: Arc::new(source),
+                })?;
+                let begins = b"-----BEGIN CERTIFICATE-----";
+                if !pem.windows(begins.len()).any(|part| part == begins) {
+                    return Err(RedisFault::NoAuthority { path: path.clone() });
+                }
+                authorities = Some(pem);
+            }
+        }
+        Ok(Self {
+            settings: settings.clone(),
+            authorities,
+            compares_clocks,
+        })
+    }
+
+    /// How long one connection may take, and a sign of life.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
+    /// Makes a connection and checks what is at its other end. Takes at most a few times the connect timeout, and more
+    /// than one only where that finds out what is wrong.
+    pub(super) async fn connect(&self, target: &Target) -> Result<Session, Absence> {
+        match target {
+            Target::Server { server, database } => self.session(server, *database, false).await,
+            Target::Node(server) => self.session(server, 0, true).await,
+            Target::Master {
+                sentinels,
+                name,
+                database,
+            } => self.master(sentinels, name, *database).await,
+        }
+    }
+
+    async fn session(
+        &self,
+        server: &RedisAddress,
+        database: u32,
+        in_cluster: bool,
+    ) -> Result<Session, Absence> {
+        let patience = self.patience();
+        let attempt = async {
+            let mut shared = self.log_in(server, database).await?;
+            let wanted = checks::Wanted {
+                in_cluster,
+                eviction: self.settings.allow_eviction,
+                compares_clocks: self.compares_clocks,
+            };
+            let replication = checks::server(&mut shared, server, wanted).await?;
+            let durable = self.log_in(server, database).await?;
+            Ok(Session {
+                address: server.clone(),
+                shared,
+                durable,
+                has_replica: AtomicBool::new(replication.has_replica),
+            })
+        };
+        let absence = match timeout(patience, attempt).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(absence)) => absence,
+            Err(_) => Absence::gone(server, Why::Silent(patience)),
+        };
+        Err(self.diagnosed(server, absence).await)
+    }
+
+    /// Whoever the Sentinels name, and is a master. All are asked at once: one may be dead, and one may not know yet.
+    async fn master(
+        &self,
+        sentinels: &[RedisAddress],
+        name: &str,
+        database: u32,
+    ) -> Result<Session, Absence> {
+        let mut answers: FuturesUnordered<_> = sentinels
+            .iter()
+            .map(|sentinel| self.named(sentinel, name))
+            .collect();
+        let (mut tried, mut failure) = (Vec::new(), None);
+        while let Some(answer) = answers.next().await {
+            let absence = match answer {
+                Ok(address) if tried.contains(&address) => continue,
+                Ok(address) => {
+                    let session = self.session(&address, database, false).await;
+                    tried.push(address);
+                    match session {
+                        Ok(session) => return Ok(session),
+                        // What the Sentinels name may have been demoted a moment ago.
+                        Err(Absence::Fault(RedisFault::Replica { place })) => {
+                            Absence::gone(&place, Why::Replica)
+                        }
+                        Err(absence) => absence,
+                    }
+                }
+                Err(absence) => absence,
+            };
+            // A fault says more than that somebody was not there.
+            if !matches!(failure, Some(Absence::Fault(_))) {
+                failure = Some(absence);
+            }
+        }
+        Err(failure.unwrap_or_else(|| Absence::gone(&name, Why::Garbled)))
+    }
+
+    /// What one Sentinel says where the master is.
+    async fn named(&self, sentinel: &RedisAddress, name: &str) -> Result<RedisAddress, Absence> {
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        let password = self.settings.sentinel_password.as_ref();
+        let attempt = async {
+            let mut connection = self.raw(sentinel, self.settings.tls).await?;
+            match said(&mut connection, sentinel, auth(None, password), ask).await? {
+                Value::Array(parts) => {
+                    address(&parts).ok_or_else(|| Absence::gone(sentinel, Why::Garbled))
+                }
+                Value::Nil => Err(RedisFault::UnknownMaster {
+                    place: sentinel.to_string(),
+                    master: name.to_owned(),
+                }
+                .into()),
+                Value::ServerError(error) => Err(match error.code() {
+                    "NOAUTH" | "WRONGPASS" | "NOPERM" => RedisFault::SentinelPassword {
+                        place: sentinel.to_string(),
+                    }
+                    .into(),
+                    "ERR" => RedisFault::NoSentinel {
+                        place: sentinel.to_string(),
+                    }
+                    .into(),
+                    _ => Absence::gone(sentinel, Why::Refused(error)),
+                }),
+                _ => Err(Absence::gone(sentinel, Why::Garbled)),
+            }
+        };
+        let absence = match timeout(self.patience(), attempt).await {
+            Ok(Ok(address)) => return Ok(address),
+            Ok(Err(absence)) => absence,
+            Err(_) => Absence::gone(sentinel, Why::Silent(self.patience())),
+        };
+        Err(self.diagnosed(sentinel, absence).await)
+    }
+
+    /// What a node of a Cluster says who owns which slots.
+    pub(super) async fn slots(&self, node: &RedisAddress) -> Result<SlotMap, Absence> {
+        let attempt = async {
+            let mut connection = self.log_in(node, 0).await?;
+            read_slots(&mut connection, node).await
+        };
+        let absence = match timeout(self.patience(), attempt).await {
+            Ok(Ok(slots)) => return Ok(slots),
+            Ok(Err(absence)) => absence,
+            Err(_) => Absence::gone(node, Why::Silent(self.patience())),
+        };
+        Err(self.diagnosed(node, absence).await)
+    }
+
+    /// A connection on which the server has answered, as our user, on our database.
+    async fn log_in(
+        &self,
+        server: &RedisAddress,
+        database: u32,
+    ) -> Result<MultiplexedConnection, Absence> {
+        let mut connection = self.raw(server, self.settings.tls).await?;
+        let user = self.settings.username.as_deref();
+        let auth = auth(user, self.settings.password.as_ref());
+        let mut select = redis::cmd("PING");
+        if database > 0 {
+            select = redis::cmd("SELECT");
+            select.arg(database);
+        }
+        let answer = said(&mut connection, server, auth, select).await?;
+        match answer {
+            Value::ServerError(error) => Err(refused(server, database, error)),
+            _ => Ok(connection),
+        }
+    }
+
+    /// A connection on which nothing was said yet.
+    async fn raw(
+        &self,
+        server: &RedisAddress,
+        tls: bool,
+    ) -> Result<MultiplexedConnection, Absence> {
+        let broken = |error| Absence::gone(server, Why::Broken(error));
+        let (host, port) = (server.host.clone(), server.port);
+        let address = if tls {
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        };
+        let info = address
+            .into_connection_info()
+            .map_err(broken)?
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true))
+            .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
+        let client = match (&self.authorities, tls) {
+            (Some(authorities), true) => Client::build_with_tls(
+                info,
+                TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(authorities.clone()),
+                },
+            ),
+            _ => Client::open(info),
+        };
+        // Every wait is bounded by whoever asked.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        client
+            .map_err(broken)?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(broken)
+    }
+
+    /// What is wrong where a connection came to nothing: perhaps one side speaks TLS and the other does not, or it is no
+    /// Redis at all.
+    async fn diagnosed(&self, server: &RedisAddress, absence: Absence) -> Absence {
+        let Absence::Gone { why, .. } = &absence else {
+            return absence;
+        };
+        let error = match why {
+            Why::Broken(error) if error.is_connection_refusal() => return absence,
+            Why::Broken(error) => Some(error),
+            Why::Silent(_) => None,
+            _ => return absence,
+        };
+        let place = server.to_string();
+        let is_garbage = error.is_some_and(|error| error.kind() == ErrorKind::Parse);
+        if self.settings.tls {
+            match error.and_then(tls_error) {
+                Some(rustls::Error::InvalidCertificate(_)) => {
+                    let source = error.and_then(tls_error).cloned();
+                    let source = source.unwrap_or(rustls::Error::DecryptError);
+                    return RedisFault::Certificate { place, source }.into();
+                }
+                Some(rustls::Error::AlertReceived(
+                    rustls::AlertDescription::CertificateRequired
+                    | rustls::AlertDescription::HandshakeFailure,
+                )) => return RedisFault::ClientCertificate { place }.into(),
+                _ => {}
+            }
+            if self.speaks_plainly(server).await {
+                return RedisFault::PlainPort { place }.into();
+            }
+        } else if self.speaks_tls(server).await {
+            return RedisFault::TlsPort { place }.into();
+        }
+        if is_garbage {
+            return RedisFault::NotRedis { place }.into();
+        }
+        absence
+    }
+
+    async fn speaks_plainly(&self, server: &RedisAddress) -> bool {
+        let probe = async {
+            let mut connection = self.raw(server, false).await.ok()?;
+            let ping = redis::cmd("PING");
+            connection.send_packed_command(&ping).await.ok()
+        };
+        matches!(timeout(self.patience(), probe).await, Ok(Some(_)))
+    }
+
+    async fn speaks_tls(&self, server: &RedisAddress) -> bool {
+        // As in `new`: a service without TLS has not needed a provider yet.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        match timeout(self.patience(), self.raw(server, true)).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(Absence::Gone {
+                why: Why::Broken(error),
+                ..
+            })) => matches!(
+                tls_error(&error),
+                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Asks a node over a connection that there is who owns which slots.
+pub(super) async fn read_slots(
+    connection: &mut MultiplexedConnection,
+    node: &RedisAddress,
+) -> Result<SlotMap, Absence> {
+    let mut ask = redis::cmd("CLUSTER");
+    ask.arg("SLOTS");
+    match connection.send_packed_command(&ask).await {
+        Ok(Value::ServerError(error)) => Err(match error.code() {
+            "NOPERM" => RedisFault::NotPermitted {
+                place: node.to_string(),
+                what: "CLUSTER SLOTS",
+            }
+            .into(),
+            "ERR" => RedisFault::NoCluster {
+                place: node.to_string(),
+            }
+            .into(),
+            _ => Absence::gone(node, Why::Refused(error)),
+        }),
+        Ok(answer) => SlotMap::read(&answer, node).ok_or_else(|| Absence::gone(node, Why::Garbled)),
+        Err(error) => Err(Absence::gone(node, Why::Broken(error))),
+    }
+}
+
+fn auth(user: Option<&str>, password: Option<&SecretString>) -> Option<Cmd> {
+    let mut auth = redis::cmd("AUTH");
+    if let Some(user) = user {
+        auth.arg(user);
+    }
+    auth.arg(password?.expose_secret());
+    Some(auth)
+}
+
+/// Logs in, if there is something to log in with, and returns the answer to one command, or why we may not log in.
+async fn said(
+    connection: &mut MultiplexedConnection,
+    server: &RedisAddress,
+    auth: Option<Cmd>,
+    command: Cmd,
+) -> Result<Value, Absence> {
+    let mut pipe = Pipeline::new();
+    let logs_in = auth.is_some();
+    if let Some(auth) = auth {
+        pipe.add_command(auth);
+    }
+    pipe.add_command(command);
+    let count = pipe.len();
+    let mut answers = connection
+        .send_packed_commands(&pipe, 0, count)
+        .await
+        .map_err(|error| Absence::gone(server, Why::Broken(error)))?
+        .into_iter();
+    if logs_in && let Some(refusal @ Value::ServerError(_)) = answers.next() {
+        return Ok(refusal);
+    }
+    Ok(answers.next().unwrap_or(Value::Nil))
+}
+
+/// Why a server did not let us in.
+fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Absence {
+    let place = server.to_string();
+    let details = error.details().unwrap_or_default();
+    let fault = match error.code() {
+        "WRONGPASS" => RedisFault::Credentials { place },
+        "NOAUTH" => RedisFault::PasswordMissing { place },
+        "DENIED" => RedisFault::Protected { place },
+        "NOPERM" => RedisFault::NotPermitted {
+            place,
+            what: if database > 0 { "SELECT" } else { "PING" },
+        },
+        "LOADING" => return Absence::gone(&place, Why::Loading),
+        "ERR" if details.starts_with("AUTH ") => RedisFault::PasswordUnknown { place },
+        "ERR" if details.contains("cluster mode") => RedisFault::ClusterNode { place },
+        "ERR" if details.contains("index") || details.contains("out of range") => {
+            RedisFault::Database { place, database }
+        }
+        _ => return Absence::gone(&place, Why::Refused(error)),
+    };
+    fault.into()
+}
+
+fn address(parts: &[Value]) -> Option<RedisAddress> {
+    let [Value::BulkString(host), Value::BulkString(port)] = parts else {
+        return None;
+    };
+    Some(RedisAddress {
+        host: String::from_utf8(host.clone()).ok()?,
+        port: std::str::from_utf8(port).ok()?.parse().ok()?,
+    })
+}
+
+/// What TLS says, out of an error of the client that wraps it twice.
+fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
+    let inner = error
+        .source()?
+        .downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    inner.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}

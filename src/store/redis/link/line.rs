@@ -1,0 +1,193 @@
+//! One connection to one server, kept for as long as it is wanted.
+//!
+//! A task makes it, looks after it, and makes it anew when it is lost: one attempt at a time, however many calls are
+//! waiting for none. Between times everybody is refused at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    connect::{Dialer, Session, Target},
+    fault::{Absence, Why},
+};
+
+/// The pause before the second attempt, and the longest; each is twice the one before, and up to half of it is left out
+/// by chance, so that replicas that lost the same server do not come back in step.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a connection that nobody uses is asked for a sign of life.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After this time a connection is a good one, and the next loss is a new matter.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// A connection that is kept. Ends with the last that holds it.
+pub(super) struct Line {
+    shared: Arc<Shared>,
+    keeper: AbortHandle,
+}
+
+struct Shared {
+    dialer: Arc<Dialer>,
+    target: Target,
+    state: watch::Sender<State>,
+    /// Told whenever the connection is lost.
+    lost: Arc<Notify>,
+}
+
+#[derive(Clone)]
+enum State {
+    /// The first attempt is under way.
+    Opening,
+    Up(Arc<Session>),
+    Down(Absence),
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Line {
+    /// Starts to make a connection. `lost` is notified whenever it is lost.
+    pub(super) fn open(dialer: Arc<Dialer>, target: Target, lost: Arc<Notify>) -> Self {
+        let shared = Arc::new(Shared {
+            dialer,
+            target,
+            state: watch::Sender::new(State::Opening),
+            lost,
+        });
+        let keeper = tokio::spawn(keep(Arc::clone(&shared))).abort_handle();
+        Self { shared, keeper }
+    }
+
+    /// The connection, or why there is none. Waits for the first attempt only.
+    pub(super) async fn session(&self) -> Result<Arc<Session>, Absence> {
+        let mut state = self.shared.state.subscribe();
+        let known = state
+            .wait_for(|state| !matches!(state, State::Opening))
+            .await;
+        match known.as_deref() {
+            Ok(State::Up(session)) => Ok(Arc::clone(session)),
+            Ok(State::Down(absence)) => Err(absence.clone()),
+            // The sender lives as long as this line.
+            Ok(State::Opening) | Err(_) => Err(Absence::gone(&self.shared.target, Why::Unasked)),
+        }
+    }
+
+    /// The connection if there is one at this moment.
+    pub(super) fn session_now(&self) -> Option<Arc<Session>> {
+        match &*self.shared.state.borrow() {
+            State::Up(session) => Some(Arc::clone(session)),
+            State::Opening | State::Down(_) => None,
+        }
+    }
+
+    /// True if a connection was tried and there is none.
+    pub(super) fn is_down(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Down(_))
+    }
+
+    /// Lets go of the connection for good.
+    pub(super) fn close(&self) {
+        self.keeper.abort();
+        let closed = Absence::gone(&self.shared.target, Why::Closed);
+        self.shared.state.send_replace(State::Down(closed));
+    }
+
+    /// Gives a connection up. Does nothing if there is a newer one already.
+    pub(super) fn lose(&self, session: &Arc<Session>, why: Why) {
+        self.shared.lose(session, why);
+    }
+}
+
+impl Shared {
+    fn lose(&self, session: &Arc<Session>, why: Why) {
+        self.state.send_if_modified(|state| {
+            let is_this = matches!(state, State::Up(up) if Arc::ptr_eq(up, session));
+            if is_this {
+                *state = State::Down(Absence::gone(&session.address, why));
+            }
+            is_this
+        });
+    }
+
+    /// Returns when the connection is lost, with the reason.
+    async fn watch_over(&self, session: &Arc<Session>) -> Option<Absence> {
+        let mut state = self.state.subscribe();
+        loop {
+            let lost = state.wait_for(|state| !matches!(state, State::Up(_)));
+            if let Ok(lost) = timeout(LOOK, lost).await {
+                return match lost.as_deref() {
+                    Ok(State::Down(absence)) => Some(absence.clone()),
+                    _ => None,
+                };
+            }
+            let patience = self.dialer.patience();
+            let look = timeout(patience, session.look()).await;
+            if let Err(why) = look.unwrap_or(Err(Why::Silent(patience))) {
+                self.lose(session, why);
+            }
+        }
+    }
+}
+
+/// Keeps a connection until it is aborted.
+async fn keep(shared: Arc<Shared>) {
+    let (mut failures, mut told) = (0, None);
+    loop {
+        match shared.dialer.connect(&shared.target).await {
+            Ok(session) => {
+                let session = Arc::new(session);
+                if told.take().is_some() {
+                    tracing::info!(server = %session.address, "connected to Redis again");
+                }
+                let since = Instant::now();
+                shared.state.send_replace(State::Up(Arc::clone(&session)));
+                if let Some(absence) = shared.watch_over(&session).await {
+                    tell(&mut told, &absence);
+                }
+                shared.lost.notify_one();
+                if since.elapsed() >= STEADY {
+                    failures = 0;
+                }
+            }
+            Err(absence) => {
+                tell(&mut told, &absence);
+                shared.state.send_replace(State::Down(absence));
+            }
+        }
+        sleep(pause(failures)).await;
+        failures += 1;
+    }
+}
+
+/// Says once why there is no connection, and again only if it turns out that somebody has to do something.
+fn tell(told: &mut Option<String>, absence: &Absence) {
+    let text = absence.to_string();
+    match absence {
+        Absence::Fault(_) if told.as_ref() != Some(&text) => {
+            tracing::error!(error = %text, "Redis cannot be used; it is tried again");
+        }
+        Absence::Gone { .. } if told.is_none() => {
+            tracing::warn!(error = %text, "Redis is away; it is tried again");
+        }
+        _ => return,
+    }
+    *told = Some(text);
+}
+
+/// How long to wait after so many failures.
+pub(super) fn pause(failures: u32) -> Duration {
+    let whole = FIRST_PAUSE
+        .saturating_mul(2_u32.saturating_pow(failures))
+        .min(LONGEST_PAUSE);
+    whole.mul_f64(1.0 - rand::random::<f64>() / 2.0)
+}

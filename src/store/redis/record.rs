@@ -1,0 +1,243 @@
+//! The record of a session as it lies in Redis, and how it is read.
+//!
+//! Three lines. The first has a fixed width, so that a script changes one field of it where it stands:
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0–12 | `exp` | when it ends if nobody uses it |
+//! | 13–25 | `seen` | when it was last refreshed |
+//! | 26–38 | `ends` | when it ends in any case |
+//! | 39–51 | `born` | when it was started |
+//! | 52–64 | `idle` | how long it lives without use |
+//! | 65–77 | `seq` | its place in the order of starts of its shard |
+//! | 78 | `role` | 0 to 3 |
+//! | 79–100 | `uid` | whose it is, as in [`uid`](super::keys::uid) |
+//! | 101 | | a new line |
+//!
+//! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the name (`n`) and the
+//! user agent (`a`), the third is the application's state: JSON has no new line of its own.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::user_of;
+use crate::{
+    accounts::{Role, Username},
+    clock::Timestamp,
+    error::StoreError,
+    sessions::{NewSession, SessionId, SessionRecord, SessionState},
+};
+
+/// The longest time that fits into a score beside the role, in ms: the year 2109.
+pub(super) const LATEST: u64 = (1 << 42) - 1;
+
+const HEAD: usize = 101;
+
+#[derive(Serialize)]
+struct WrittenClient<'a> {
+    n: &'a str,
+    a: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Client {
+    n: String,
+    a: String,
+}
+
+/// A duration in ms, as a script takes it.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).map_or(LATEST, |millis| millis.min(LATEST))
+}
+
+/// The second and third line of a new session.
+pub(super) fn payload(new: &NewSession) -> Result<String, StoreError> {
+    let client = WrittenClient {
+        n: new.username.as_str(),
+        a: &new.user_agent,
+    };
+    let client =
+        serde_json::to_string(&client).map_err(|error| StoreError::Unavailable(error.into()))?;
+    Ok(client + "\n" + &state_text(&new.state)?)
+}
+
+/// The third line.
+pub(super) fn state_text(state: &SessionState) -> Result<String, StoreError> {
+    serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+/// Reads a record. What is not exactly one is corrupt.
+pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, StoreError> {
+    let text = str::from_utf8(record).map_err(|_| StoreError::Corrupt("session"))?;
+    let mut lines = text.split('\n');
+    let (Some(head), Some(client), Some(state), None) =
+        (lines.next(), lines.next(), lines.next(), lines.next())
+    else {
+        return Err(StoreError::Corrupt("session"));
+    };
+    if head.len() != HEAD || !head.is_ascii() {
+        return Err(StoreError::Corrupt("session"));
+    }
+    let client: Client =
+        serde_json::from_str(client).map_err(|_| StoreError::Corrupt("session.client"))?;
+    Ok(SessionRecord {
+        id,
+        user_id: user_of(&head[79..]).ok_or(StoreError::Corrupt("session.user_id"))?,
+        username: username(&client.n)?,
+        role: role(&head[78..79])?,
+        created_at: time(&head[39..52])?,
+        last_seen_at: time(&head[13..26])?,
+        expires_at: time(&head[..13])?,
+        ends_at: time(&head[26..39])?,
+        idle: Duration::from_millis(number(&head[52..65])?),
+        user_agent: {
+            // Nobody reads it here, but a record that has no such number is none of ours.
+            number(&head[65..78])?;
+            client.a
+        },
+        state: serde_json::from_str(state).map_err(|_| StoreError::Corrupt("session.state"))?,
+    })
+}
+
+/// Reads a record for a list, which leaves out what cannot be read.
+pub(super) fn decode_if_readable(id: SessionId, record: &[u8]) -> Option<SessionRecord> {
+    match decode(id, record) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::error!(error = %error, "a session is left out of a list");
+            None
+        }
+    }
+}
+
+fn username(text: &str) -> Result<Username, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::Corrupt("session.username"))
+}
+
+fn role(digit: &str) -> Result<Role, StoreError> {
+    let index = usize::try_from(number(digit)?).ok();
+    index
+        .and_then(Role::from_index)
+        .ok_or(StoreError::Corrupt("session.role"))
+}
+
+fn time(digits: &str) -> Result<Timestamp, StoreError> {
+    let millis = i64::try_from(number(digits)?).map_err(|_| StoreError::Corrupt("session"))?;
+    Ok(Timestamp::from_millis(millis))
+}
+
+fn number(digits: &str) -> Result<u64, StoreError> {
+    // `parse` would take a sign.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(StoreError::Corrupt("session"));
+    }
+    digits.parse().map_err(|_| StoreError::Corrupt("session"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{accounts::UserId, sessions::SessionKey, store::redis::keys};
+
+    /// As the scripts write it.
+    fn encode(record: &SessionRecord) -> Vec<u8> {
+        let new = NewSession {
+            id: record.id.clone(),
+            user_id: record.user_id,
+            username: record.username.clone(),
+            role: record.role,
+            idle: record.idle,
+            lifetime: Duration::ZERO,
+            user_agent: record.user_agent.clone(),
+            state: record.state.clone(),
+        };
+        let mut text = String::new();
+        for time in [
+            record.expires_at,
+            record.last_seen_at,
+            record.ends_at,
+            record.created_at,
+        ] {
+            text += &format!("{:013}", time.as_millis());
+        }
+        text += &format!(
+            "{:013}{:013}{}",
+            record.idle.as_millis(),
+            7,
+            record.role as u8
+        );
+        text += &keys::uid(record.user_id);
+        (text + "\n" + &payload(&new).unwrap()).into_bytes()
+    }
+
+    fn any_record() -> impl Strategy<Value = SessionRecord> {
+        let times = prop::array::uniform4(0..i64::try_from(LATEST).unwrap());
+        let state =
+            prop::collection::btree_map("\\PC{0,8}|[\\x00-\\x1f]{0,3}", "(?s).{0,20}", 0..4);
+        (times, 0..LATEST, 0..4_usize, "(?s).{0,40}", state).prop_map(
+            |([exp, seen, ends, born], idle, role, user_agent, state)| {
+                let user_id = UserId::generate();
+                SessionRecord {
+                    id: SessionKey::generate(user_id).id(),
+                    user_id,
+                    username: "ada@example.org".parse().unwrap(),
+                    role: Role::ALL[role],
+                    created_at: Timestamp::from_millis(born),
+                    last_seen_at: Timestamp::from_millis(seen),
+                    expires_at: Timestamp::from_millis(exp),
+                    ends_at: Timestamp::from_millis(ends),
+                    idle: Duration::from_millis(idle),
+                    user_agent,
+                    state,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written(record in any_record()) {
+            let read = decode(record.id.clone(), &encode(&record)).unwrap();
+            prop_assert_eq!(read, record);
+        }
+
+        #[test]
+        fn nothing_makes_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let id = SessionKey::generate(UserId::generate()).id();
+            prop_assert!(decode(id, &bytes).is_err());
+        }
+
+        #[test]
+        fn a_record_cut_short_or_with_another_byte_is_no_panic(
+            record in any_record(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        ) {
+            let mut bytes = encode(&record);
+            let at = at.index(bytes.len());
+            prop_assert!(decode(record.id.clone(), &bytes[..at]).is_err());
+            let same = bytes[at] == byte;
+            bytes[at] = byte;
+            let read = decode(record.id.clone(), &bytes);
+            if same {
+                prop_assert_eq!(read.unwrap(), record);
+            } else if at < HEAD && !byte.is_ascii_digit() && at < 79 {
+                prop_assert!(read.is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_role_that_does_not_exist_is_corrupt() {
+        let user = UserId::generate();
+        let id = SessionKey::generate(user).id();
+        for role in ["4", "9", " ", "-"] {
+            let head = format!("{}{role}{}", "0".repeat(78), keys::uid(user));
+            let record = format!("{head}\n{{\"n\":\"ada\",\"a\":\"\"}}\n{{}}");
+            assert!(decode(id.clone(), record.as_bytes()).is_err(), "{role}");
+        }
+    }
+}

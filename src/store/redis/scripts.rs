@@ -1,0 +1,35 @@
+//! The scripts, each with the head that it needs.
+
+use super::call::LuaScript;
+
+/// A script that begins with these heads.
+macro_rules! script {
+    ($($head:literal),* => $name:literal) => {
+        LuaScript::new(concat!(
+            $(include_str!(concat!("scripts/", $head, ".lua")),)*
+            include_str!(concat!("scripts/", $name, ".lua")),
+        ))
+    };
+}
+
+pub(super) static CREATE: LuaScript = script!("_time", "_sessions" => "create");
+pub(super) static LOAD: LuaScript = script!("_time" => "load");
+pub(super) static TOUCH: LuaScript = script!("_time", "_sessions" => "touch");
+pub(super) static UPDATE: LuaScript = script!("_time", "_sessions" => "update");
+pub(super) static PEEK: LuaScript = script!("_time", "_sessions" => "peek");
+pub(super) static END: LuaScript = script!("_time", "_sessions" => "end");
+pub(super) static END_USER: LuaScript = script!("_time", "_sessions" => "end_user");
+pub(super) static SET_ROLE: LuaScript = script!("_time", "_sessions" => "set_role");
+pub(super) static DUE: LuaScript = script!("_time", "_sessions" => "due");
+pub(super) static REAP: LuaScript = script!("_time", "_sessions" => "reap");
+pub(super) static CENSUS: LuaScript = script!("_time" => "census");
+pub(super) static LIVE_OF_USER: LuaScript = script!("_time", "_sessions" => "live_of_user");
+pub(super) static LIVE_OF_SHARD: LuaScript = script!("_time", "_sessions" => "live_of_shard");
+
+pub(super) static CHARGE: LuaScript = script!("_time", "_limits" => "charge");
+pub(super) static GIVE_BACK: LuaScript = script!("_time", "_limits" => "give_back");
+pub(super) static STALE_LIMITS: LuaScript = script!("_time" => "stale_limits");
+pub(super) static PRUNE: LuaScript = script!("_time" => "prune");
+
+pub(super) static HOLD: LuaScript = script!(=> "hold");
+pub(super) static RELEASE: LuaScript = script!(=> "release");

@@ -1,0 +1,108 @@
+-- Sessions. A score in z is role * B + expiry in ms, and tells who is live.
+-- A record begins exp(13) seen(13) ends(13) born(13) idle(13) seq(13) role(1) uid(22) and a new line.
+local B = 4398046511104
+-- Keys outlive their sessions by this, in case nobody ends them.
+local GRACE = 3600000
+local CORRUPT = -1
+local IDLE, ABSOLUTE, EVICTED, ROLE_CHANGED = 1, 2, 4, 5
+-- Where the role stands in a record, from 0.
+local ROLE_AT = 78
+
+local function expiry(score) return score % B end
+local function role_of(score) return math.floor(score / B) end
+local function score_of(role, exp) return S(role * B + exp) end
+local function T(n) return string.format('%013.0f', n) end
+
+-- The answer of a reading command; false where the key holds something else.
+local function read(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    if answer.err:find('WRONGTYPE', 1, true) then return false end
+    error(answer)
+  end
+  return answer
+end
+
+-- What the head of a record says; false if this is none.
+local function parse(text)
+  local head = text:sub(1, 102)
+  if not head:sub(1, 78):find('^%d+$') or not head:find('^[0-3][%w_-]+[AQgw]\n$', 79) or #head ~= 102 then
+    return false
+  end
+  return {
+    exp = tonumber(head:sub(1, 13)), ends = tonumber(head:sub(27, 39)), born = tonumber(head:sub(40, 52)),
+    role = tonumber(head:sub(79, 79)), uid = head:sub(80, 101),
+  }
+end
+
+-- The head of the record under a key; nil if there is none, false if it cannot be read.
+local function head(key)
+  local text = read('GETRANGE', key, 0, 101)
+  if text == '' and call('EXISTS', key) == 0 then return nil end
+  return text and parse(text)
+end
+
+-- The whole record under a key, and what its head says; nil and false as of head.
+local function record(key)
+  local answer = redis.pcall('GET', key)
+  if answer == false then return nil end
+  if type(answer) == 'table' then
+    if answer.err:find('WRONGTYPE', 1, true) then return false end
+    error(answer)
+  end
+  return parse(answer), answer
+end
+
+-- The scores of these members, false for those that are none.
+local function scores(z, members)
+  local found = {}
+  for from = 1, #members, 1000 do
+    local part = call('ZMSCORE', z, unpack(members, from, math.min(from + 999, #members)))
+    for i = 1, #part do found[from + i - 1] = part[i] and tonumber(part[i]) end
+  end
+  return found
+end
+
+-- The records that the caller declared: by session, their keys from `key` on and their names from `arg` on.
+local function declared(key, arg)
+  local keys = {}
+  for i = arg, #ARGV do keys[ARGV[i]] = KEYS[key + i - arg] end
+  return keys
+end
+
+-- What is to be added to the totals; written at once by count.
+local tally = {}
+local function add(field) tally[field] = (tally[field] or 0) + 1 end
+local function count(n)
+  for field, by in pairs(tally) do call('HINCRBY', n, field, by) end
+end
+
+-- Counts the end of a session that the index had under this score, and tells of it. One without a readable record is
+-- counted and lost: there is nobody to tell of.
+local function finish(sid, score, it, reason)
+  local at = now
+  if expiry(score) <= now then
+    at = expiry(score)
+    reason = it and at >= it.ends and ABSOLUTE or IDLE
+  end
+  add('e' .. role_of(score) .. reason)
+  if not it then
+    add('lost')
+    return nil
+  end
+  return { sid, role_of(score), reason, math.max(at - it.born, 0) }
+end
+
+-- Brings the index of users up to date with the sessions of one. Sessions that the index does not have are dropped.
+local function sync(u, z, a, uid)
+  local members, top = call('ZRANGE', u, 0, -1), 0
+  local score = scores(z, members)
+  for i, sid in ipairs(members) do
+    if not score[i] then
+      call('ZREM', u, sid)
+    elseif expiry(score[i]) > now and expiry(score[i]) > expiry(top) then
+      top = score[i]
+    end
+  end
+  if top > 0 then call('ZADD', a, S(top), uid) else call('ZREM', a, uid) end
+end

@@ -1,0 +1,61 @@
+-- Starts a session. Others of its user take over its role; beyond `max` the oldest make room.
+-- KEYS s u z a n, then the records of other sessions of the user
+-- ARGV now sid uid role idle lifetime max payload, then the sessions of those records
+-- {1, now, exp, ends, [end …]} started; {0} the id is taken; {2, [sid …]} call again with these declared too
+local s, u, z, a, n = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local sid, uid, role = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local idle, lifetime, max = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+if call('EXISTS', s) == 1 or call('ZSCORE', z, sid) then return { 0 } end
+
+local key, live = declared(6, 9), {}
+local members = call('ZRANGE', u, 0, -1)
+local score = scores(z, members)
+for i, it in ipairs(members) do
+  if score[i] and expiry(score[i]) > now then live[#live + 1] = { sid = it, score = score[i] } end
+end
+-- The new one stays in any case.
+local surplus = #live - (math.max(max, 1) - 1)
+local needed = {}
+for i, it in ipairs(live) do
+  if i <= surplus or role_of(it.score) ~= role then
+    if key[it.sid] then it.head = head(key[it.sid]) else needed[#needed + 1] = it.sid end
+  end
+end
+if #needed > 0 then return { 2, needed } end
+
+-- All was read. The first write is one that a full memory refuses, so it refuses all of them.
+local seq = call('HINCRBY', n, 'seq', 1)
+local ends = math.min(now + lifetime, B - 1)
+local exp = math.min(now + idle, ends)
+local keep = ends - now + GRACE
+call('SET', s, T(exp) .. T(now) .. T(ends) .. T(now) .. T(idle) .. T(seq) .. role .. uid .. '\n' .. ARGV[8],
+  'PX', S(exp - now + GRACE))
+call('ZADD', u, seq, sid)
+if call('PTTL', u) < keep then call('PEXPIRE', u, S(keep)) end
+call('ZADD', z, score_of(role, exp), sid)
+add('s' .. role)
+
+local evicted, top = {}, exp
+for i, it in ipairs(live) do
+  local from, at = role_of(it.score), expiry(it.score)
+  if from ~= role then
+    add('e' .. from .. ROLE_CHANGED)
+    add('s' .. role)
+    it.score = role * B + at
+  end
+  if i <= surplus then
+    call('DEL', key[it.sid])
+    call('ZREM', u, it.sid)
+    call('ZREM', z, it.sid)
+    evicted[#evicted + 1] = finish(it.sid, it.score, it.head, EVICTED)
+  else
+    if from ~= role then
+      if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
+      call('ZADD', z, S(it.score), it.sid)
+    end
+    top = math.max(top, at)
+  end
+end
+call('ZADD', a, score_of(role, top), uid)
+count(n)
+return { 1, now, exp, ends, evicted }

@@ -1,0 +1,26 @@
+-- Ends all sessions of a user but one.
+-- KEYS u z a n, then the records of the sessions
+-- ARGV now uid reason keep, then the sessions of those records
+-- {1, [end …]} done; {2, [sid …]} call again with these declared too
+local u, z, a, n = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local uid, reason, keep = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local key, doomed, heads, needed = declared(5, 5), {}, {}, {}
+for _, sid in ipairs(call('ZRANGE', u, 0, -1)) do
+  if sid ~= keep then
+    doomed[#doomed + 1] = sid
+    if key[sid] then heads[#doomed] = head(key[sid]) else needed[#needed + 1] = sid end
+  end
+end
+if #needed > 0 then return { 2, needed } end
+local score, ended = scores(z, doomed), {}
+for i, sid in ipairs(doomed) do
+  call('DEL', key[sid])
+  call('ZREM', u, sid)
+  call('ZREM', z, sid)
+  local it = heads[i]
+  local at = score[i] or it and it.role * B + it.exp
+  if at then ended[#ended + 1] = finish(sid, at, it, reason) end
+end
+sync(u, z, a, uid)
+count(n)
+return { 1, ended }

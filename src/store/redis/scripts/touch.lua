@@ -1,0 +1,21 @@
+-- Moves the idle expiry to `idle` from now, if that is `step` or more.
+-- KEYS s z a | ARGV now sid idle step | the record as it is then; nil if the session is not live; -1 if it cannot be read
+local s, z, a, sid = KEYS[1], KEYS[2], KEYS[3], ARGV[2]
+local it, text = record(s)
+if it == nil then return false end
+if not it then return CORRUPT end
+if it.exp <= now then return false end
+local exp = math.min(now + ARGV[3], it.ends)
+-- Never backwards, and never a write that changes nothing.
+if exp - it.exp < math.max(tonumber(ARGV[4]), 1) then return text end
+-- First what a full memory lets through: the rest, which takes no memory, follows it.
+call('PEXPIRE', s, S(exp - now + GRACE))
+call('SETRANGE', s, 0, T(exp) .. T(now))
+local score = call('ZSCORE', z, sid)
+if score then
+  score = score_of(role_of(tonumber(score)), exp)
+  call('ZADD', z, score, sid)
+  -- All live sessions of a user have one role, so the greater score is the later expiry.
+  call('ZADD', a, 'GT', score, it.uid)
+end
+return T(exp) .. T(now) .. text:sub(27)

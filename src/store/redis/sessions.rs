@@ -1,0 +1,337 @@
+//! Sessions in Redis.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use redis::Value;
+use tokio::sync::Mutex;
+
+use super::{
+    answer::{self, Done},
+    call::Call,
+    keys::{Keys, ShardKeys, sid, uid, user_of},
+    link::Link,
+    record::{self, millis},
+    scripts, totals,
+};
+use crate::{
+    accounts::{Role, UserId},
+    clock::Timestamp,
+    error::StoreError,
+    sessions::{
+        Census, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId, SessionRecord,
+        SessionRepository, SessionState, shard_of,
+    },
+};
+
+/// How often a script is asked again with more keys. Each time another login of the same user came in between; the store
+/// timeout is the limit that counts.
+const TRIES: usize = 64;
+
+/// Sessions in Redis.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct RedisSessions {
+    pub(super) link: Link,
+    pub(super) keys: Keys,
+    /// Those of this process who have to ask again do so one after the other, by shard: each that succeeds makes the
+    /// others ask once more.
+    turns: Arc<[Mutex<()>]>,
+}
+
+/// Whether an answer is worth waiting for until a replica has it too.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    ForMaster,
+    ForReplica,
+}
+
+impl RedisSessions {
+    pub(super) fn new(link: Link, keys: Keys) -> Self {
+        let turns = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { link, keys, turns }
+    }
+
+    /// Calls a script that must name the records of a user's other sessions, and again with those that it misses.
+    async fn naming_all(
+        &self,
+        shard: &ShardKeys,
+        mut known: Vec<String>,
+        wait: Wait,
+        call: impl Fn(&[String]) -> Call + Send + Sync,
+    ) -> Result<Vec<Value>, StoreError> {
+        let mut turn = None;
+        for _ in 0..TRIES {
+            let call = call(&known);
+            let answer = match wait {
+                Wait::ForMaster => self.link.call(call).await?,
+                Wait::ForReplica => self.link.call_durably(call).await?,
+            };
+            match Done::read(answer)? {
+                Done::Done(parts) => return Ok(parts),
+                Done::Taken => return Err(StoreError::Conflict),
+                Done::Needs(more) => known.extend(more),
+            }
+            if turn.is_none() {
+                turn = Some(self.turns[usize::from(shard.number())].lock().await);
+            }
+        }
+        Err(StoreError::Unavailable(
+            "the sessions of the user changed all the while".into(),
+        ))
+    }
+
+    /// All sessions that a user has in the index, also such as have expired.
+    async fn indexed(&self, shard: &ShardKeys, uid: &str) -> Result<Vec<String>, StoreError> {
+        let all = Call::command("ZRANGE", vec![shard.user(uid)]);
+        answer::read(self.link.call(all.arg(0).arg(-1)).await?)
+    }
+
+    /// A call of a script on one session's record.
+    fn on_record(
+        &self,
+        script: &'static super::call::LuaScript,
+        id: &SessionId,
+        more: impl FnOnce(&ShardKeys) -> Vec<String>,
+    ) -> Call {
+        let shard = self.keys.shard_of_session(id);
+        let mut keys = vec![shard.session(sid(id))];
+        keys.extend(more(&shard));
+        Call::script(script, keys).arg(self.link.now())
+    }
+}
+
+#[async_trait]
+impl SessionRepository for RedisSessions {
+    async fn create(
+        &self,
+        session: NewSession,
+        max_per_user: u32,
+    ) -> Result<(SessionRecord, Vec<Ended>), StoreError> {
+        // An id of another user's shard belongs to that user. Here the session would be out of reach of what ends it.
+        if session.id.shard() != shard_of(session.user_id) {
+            return Err(StoreError::Conflict);
+        }
+        let shard = self.keys.shard_of_session(&session.id);
+        let (sid, uid) = (sid(&session.id), uid(session.user_id));
+        let payload = record::payload(&session)?;
+        let call = |others: &[String]| {
+            let mut keys = vec![
+                shard.session(sid),
+                shard.user(&uid),
+                shard.live(),
+                shard.users(),
+                shard.totals(),
+            ];
+            keys.extend(others.iter().map(|other| shard.session(other)));
+            Call::script(&scripts::CREATE, keys)
+                .arg(self.link.now())
+                .arg(sid)
+                .arg(&uid)
+                .arg(session.role as u8)
+                .arg(millis(session.idle))
+                .arg(millis(session.lifetime))
+                .arg(max_per_user)
+                .arg(&payload)
+                .arg(others)
+        };
+        let done = self
+            .link
+            .in_time(self.naming_all(&shard, Vec::new(), Wait::ForMaster, call));
+        let [now, expires_at, ends_at, evicted] = answer::parts(Value::Array(done.await?))?;
+        let evicted = answer::ends(shard.number(), evicted, |_| Some(session.user_id))?;
+        let now = Timestamp::from_millis(answer::read(now)?);
+        let record = SessionRecord {
+            id: session.id,
+            user_id: session.user_id,
+            username: session.username,
+            role: session.role,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: Timestamp::from_millis(answer::read(expires_at)?),
+            ends_at: Timestamp::from_millis(answer::read(ends_at)?),
+            idle: Duration::from_millis(millis(session.idle)),
+            user_agent: session.user_agent,
+            state: session.state,
+        };
+        Ok((record, evicted))
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let load = self.on_record(&scripts::LOAD, id, |_| Vec::new());
+        let answer = self.link.in_time(self.link.call(load)).await?;
+        let record = answer::record(answer)?;
+        record
+            .map(|record| record::decode(id.clone(), &record))
+            .transpose()
+    }
+
+    async fn touch(
+        &self,
+        id: &SessionId,
+        idle: Duration,
+        step: Duration,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let touch = self
+            .on_record(&scripts::TOUCH, id, |shard| {
+                vec![shard.live(), shard.users()]
+            })
+            .arg(sid(id))
+            .arg(millis(idle))
+            .arg(millis(step));
+        let answer = self.link.in_time(self.link.call(touch)).await?;
+        let record = answer::record(answer)?;
+        record
+            .map(|record| record::decode(id.clone(), &record))
+            .transpose()
+    }
+
+    async fn update(&self, id: &SessionId, state: &SessionState) -> Result<bool, StoreError> {
+        let update = self
+            .on_record(&scripts::UPDATE, id, |_| Vec::new())
+            .arg(record::state_text(state)?);
+        let answer = self.link.in_time(self.link.call(update)).await?;
+        match answer::read(answer)? {
+            1 => Ok(true),
+            0 => Ok(false),
+            _ => Err(StoreError::Corrupt("session")),
+        }
+    }
+
+    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
+        self.link
+            .in_time(async {
+                // The keys of its user must be declared, and who that is stands in the record only.
+                let peek = self.on_record(&scripts::PEEK, id, |_| Vec::new());
+                let [owner] = answer::parts(self.link.call(peek).await?)?;
+                let Some(owner) = answer::record(owner)? else {
+                    return Ok(None);
+                };
+                let owner: String = answer::read(Value::BulkString(owner))?;
+                let user = user_of(&owner).ok_or(StoreError::Corrupt("session.user_id"))?;
+                let end = self
+                    .on_record(&scripts::END, id, |shard| {
+                        vec![
+                            shard.user(&owner),
+                            shard.live(),
+                            shard.users(),
+                            shard.totals(),
+                        ]
+                    })
+                    .arg(sid(id))
+                    .arg(&owner)
+                    .arg(reason as u8);
+                match self.link.call(end).await? {
+                    Value::Int(_) => Err(StoreError::Corrupt("session")),
+                    ends => Ok(answer::ends(id.shard(), ends, |_| Some(user))?.pop()),
+                }
+            })
+            .await
+    }
+
+    async fn end_user(
+        &self,
+        user: UserId,
+        reason: EndReason,
+        keep: Option<&SessionId>,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
+        let kept = keep.map_or("", sid);
+        let call = |doomed: &[String]| {
+            let mut keys = vec![
+                shard.user(&uid),
+                shard.live(),
+                shard.users(),
+                shard.totals(),
+            ];
+            keys.extend(doomed.iter().map(|sid| shard.session(sid)));
+            Call::script(&scripts::END_USER, keys)
+                .arg(self.link.now())
+                .arg(&uid)
+                .arg(reason as u8)
+                .arg(kept)
+                .arg(doomed)
+        };
+        self.link
+            .in_time(async {
+                let known = self.indexed(&shard, &uid).await?;
+                if known.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let done = self.naming_all(&shard, known, Wait::ForReplica, call);
+                let [ends] = answer::parts(Value::Array(done.await?))?;
+                answer::ends(shard.number(), ends, |_| Some(user))
+            })
+            .await
+    }
+
+    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
+        let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
+        let call = |moved: &[String]| {
+            let mut keys = vec![
+                shard.user(&uid),
+                shard.live(),
+                shard.users(),
+                shard.totals(),
+            ];
+            keys.extend(moved.iter().map(|sid| shard.session(sid)));
+            Call::script(&scripts::SET_ROLE, keys)
+                .arg(self.link.now())
+                .arg(&uid)
+                .arg(role as u8)
+                .arg(moved)
+        };
+        self.link
+            .in_time(async {
+                let known = self.indexed(&shard, &uid).await?;
+                if known.is_empty() {
+                    return Ok(0);
+                }
+                let done = self.naming_all(&shard, known, Wait::ForReplica, call);
+                let [moved] = answer::parts(Value::Array(done.await?))?;
+                answer::read(moved)
+            })
+            .await
+    }
+
+    async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
+        self.link
+            .in_time(async {
+                let mut ids = self.live_of_user(user).await?;
+                ids.reverse();
+                self.records(&ids).await
+            })
+            .await
+    }
+
+    async fn page(
+        &self,
+        filter: SessionFilter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.link
+            .in_time(self.list_page(filter, after, limit))
+            .await
+    }
+
+    async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.link.in_time(self.end_expired(limit)).await
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        let now = self.link.now();
+        let count = |shard: ShardKeys| {
+            let keys = vec![shard.live(), shard.users(), shard.totals()];
+            Call::script(&scripts::CENSUS, keys).arg(now)
+        };
+        let counts = self.keys.shards().map(count).collect();
+        let shards = self.link.in_time(self.link.call_all(counts)).await?;
+        totals::census_of(shards)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.link.in_time(self.link.ping()).await
+    }
+}

@@ -1,0 +1,111 @@
+//! An authority of a test's own, and a certificate of `localhost` and 127.0.0.1 that it signed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+/// The files of one authority. They go with this.
+pub(crate) struct Certificates {
+    directory: TempDir,
+}
+
+impl Certificates {
+    /// Makes them, with Debian's `openssl`.
+    pub(crate) fn new() -> Self {
+        let made = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let extensions = made.path("extensions");
+        fs::write(&extensions, "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
+        made.openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=authority of a test",
+            "-days",
+            "2",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+        ]);
+        made.openssl(&[
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            "server.key",
+            "-out",
+            "server.csr",
+        ]);
+        made.openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "extensions",
+            "-out",
+            "server.pem",
+        ]);
+        made
+    }
+
+    /// The authority's own certificate: what a client is to trust.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// What a server is started with to speak TLS with this certificate on `port`.
+    pub(crate) fn arguments(&self, port: u16) -> Vec<String> {
+        let file = |name: &str| self.path(name).display().to_string();
+        [
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", file("server.pem")),
+            ("--tls-key-file", file("server.key")),
+            ("--tls-ca-cert-file", file("ca.pem")),
+            ("--tls-auth-clients", "no".to_owned()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Path::join(self.directory.path(), name)
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let made = Command::new("openssl")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! A network that fails: a proxy between a client and a server, on threads of the test.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use super::free_port;
+
+/// What the network does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// It passes everything on.
+    Fair,
+    /// It takes everything and passes nothing on, as where a cable was cut.
+    Silent,
+    /// It passes everything on, so much later.
+    Slow(Duration),
+    /// It passes so many bytes on to the server, then it breaks the connection.
+    CutRequest(usize),
+    /// It passes so many bytes on to the client, then it breaks the connection.
+    CutAnswer(usize),
+}
+
+/// A proxy to a loopback port. It ends with its owner; connections that it has made break then.
+pub(crate) struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    weather: Mutex<Weather>,
+    open: Mutex<Vec<TcpStream>>,
+    taken: std::sync::atomic::AtomicUsize,
+    ended: std::sync::atomic::AtomicBool,
+}
+
+use std::sync::atomic::Ordering::SeqCst;
+
+impl Proxy {
+    /// A proxy to the server on `port`, in fair weather.
+    pub(crate) fn to(port: u16) -> Self {
+        let own = free_port();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, own)).unwrap();
+        let shared = Arc::new(Shared {
+            weather: Mutex::new(Weather::Fair),
+            open: Mutex::default(),
+            taken: 0.into(),
+            ended: false.into(),
+        });
+        let of_thread = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if of_thread.ended.load(SeqCst) {
+                    return;
+                }
+                of_thread.taken.fetch_add(1, SeqCst);
+                // Where the server is not there the client is dropped, as it would be without us.
+                let _ = client.and_then(|client| of_thread.join(client, port));
+            }
+        });
+        Self { port: own, shared }
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many connections it has taken so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.shared.taken.load(SeqCst)
+    }
+
+    /// From now on, for the connections that there are, too.
+    pub(crate) fn set(&self, weather: Weather) {
+        *lock(&self.shared.weather) = weather;
+    }
+
+    /// Breaks all connections that there are.
+    pub(crate) fn cut(&self) {
+        for stream in lock(&self.shared.open).drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, SeqCst);
+        self.cut();
+        // Wakes the thread that waits for clients.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+impl Shared {
+    fn join(self: &Arc<Self>, client: TcpStream, port: u16) -> io::Result<()> {
+        let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        for stream in [&client, &server] {
+            stream.set_nodelay(true)?;
+            lock(&self.open).push(stream.try_clone()?);
+        }
+        let there = (client.try_clone()?, server.try_clone()?);
+        self.carry(there, Way::ToServer);
+        self.carry((server, client), Way::ToClient);
+        Ok(())
+    }
+
+    fn carry(self: &Arc<Self>, (mut from, mut to): (TcpStream, TcpStream), way: Way) {
+        let shared = Arc::clone(self);
+        thread::spawn(move || {
+            let mut buffer = [0; 16 * 1024];
+            while let Ok(read @ 1..) = from.read(&mut buffer) {
+                match shared.pass(read, way) {
+                    Some(0) => {}
+                    Some(passed) => {
+                        if to.write_all(&buffer[..passed]).is_err() || passed < read {
+                            break;
+                        }
+                    }
+                    None => break,
+                }
+            }
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+
+    /// How many of these bytes are passed on; fewer than all if the connection breaks behind them.
+    fn pass(&self, read: usize, way: Way) -> Option<usize> {
+        let mut weather = lock(&self.weather);
+        match (*weather, way) {
+            (Weather::Fair, _)
+            | (Weather::CutRequest(_), Way::ToClient)
+            | (Weather::CutAnswer(_), Way::ToServer) => Some(read),
+            (Weather::Silent, _) => Some(0),
+            (Weather::Slow(delay), _) => {
+                drop(weather);
+                thread::sleep(delay);
+                Some(read)
+            }
+            (Weather::CutRequest(0), _) | (Weather::CutAnswer(0), _) => None,
+            (Weather::CutRequest(left), _) => {
+                *weather = Weather::CutRequest(left.saturating_sub(read));
+                Some(left.min(read))
+            }
+            (Weather::CutAnswer(left), _) => {
+                *weather = Weather::CutAnswer(left.saturating_sub(read));
+                Some(left.min(read))
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
