@@ -23,7 +23,6 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
-    pub(super) census_interval: Duration,
     pub(super) presence: Presence,
     pub(super) reaper: Arc<Reaper>,
     pub(super) housekeeping: Arc<Housekeeping>,
@@ -34,14 +33,13 @@ impl Background {
     pub(super) fn start(self) -> Tasks {
         let Self {
             census,
-            census_interval,
             presence,
             reaper,
             housekeeping,
         } = self;
         let count = move || {
             let census = Arc::clone(&census);
-            async move { census.run(census_interval).await }
+            async move { census.run().await }
         };
         let reap = move || {
             let reaper = Arc::clone(&reaper);

@@ -1,4 +1,4 @@
-//! The data directory: one server at a time, and the cookie key where none is configured.
+//! The data directory: who may run on it at the same time, and the cookie key where none is configured.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -14,9 +14,17 @@ use secrecy::SecretString;
 /// Fewer bytes are no key.
 const LEAST_KEY_BYTES: usize = 32;
 
+/// How a server runs on a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenancy {
+    /// Alone: sessions are in the embedded store. Two servers would each export its totals and cache its sessions.
+    Alone,
+    /// Beside others that keep sessions in the same Redis.
+    Shared,
+}
+
 /// A data directory that this process holds.
 ///
-/// Two servers on one embedded store would each export its totals and cache its sessions: the second one is refused.
 /// The commands of the CLI do not take the lock; they may run beside a server.
 #[derive(Debug)]
 pub(super) struct DataDir {
@@ -27,52 +35,84 @@ pub(super) struct DataDir {
 
 impl DataDir {
     /// Makes the directory (mode 0700) where it is missing, and takes its lock.
-    pub(super) fn lock(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn lock(path: &Path, tenancy: Tenancy) -> anyhow::Result<Self> {
         let describe = || format!("data_dir = {}", path.display());
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .with_context(|| format!("{}: the directory cannot be made", describe()))?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join("server.lock"))
+        let file = lock_file(&path.join("server.lock"))
             .with_context(|| format!("{}: the directory cannot be written", describe()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self {
+        let locked = match tenancy {
+            Tenancy::Alone => file.try_lock(),
+            Tenancy::Shared => file.try_lock_shared(),
+        };
+        match (locked, tenancy) {
+            (Ok(()), _) => Ok(Self {
                 path: path.to_owned(),
                 _lock: file,
             }),
-            Err(fs::TryLockError::WouldBlock) => anyhow::bail!(
-                "{}: another server is running on this directory; stop it, or choose another data_dir",
+            (Err(fs::TryLockError::WouldBlock), Tenancy::Alone) => anyhow::bail!(
+                "{}: another server is running on this directory; stop it, or choose another data_dir \
+                 (only servers that all have a redis_url can share one)",
                 describe()
             ),
-            Err(fs::TryLockError::Error(error)) => Err(error)
+            (Err(fs::TryLockError::WouldBlock), Tenancy::Shared) => anyhow::bail!(
+                "{}: a server without redis_url is running on this directory; stop it, or give it the same redis_url",
+                describe()
+            ),
+            (Err(fs::TryLockError::Error(error)), _) => Err(error)
                 .with_context(|| format!("{}: the directory cannot be locked", describe())),
         }
     }
 
-    /// The key in `cookie.key`, made at the first start.
+    /// The key in `cookie.key`, made at the first start. Of servers that start at once one makes it, and all have it.
     pub(super) fn cookie_key(&self) -> anyhow::Result<SecretString> {
         let path = self.path.join("cookie.key");
-        match fs::read_to_string(&path) {
-            Ok(key) if key.trim().len() >= LEAST_KEY_BYTES => Ok(key.trim().into()),
-            Ok(_) => anyhow::bail!(
-                "{}: the cookie key is shorter than {LEAST_KEY_BYTES} bytes; remove the file to have a new one made \
-                 (everybody is logged out then)",
-                path.display()
-            ),
-            Err(error) if error.kind() == ErrorKind::NotFound => make_key(&path),
-            Err(error) => Err(error)
-                .with_context(|| format!("{}: the cookie key cannot be read", path.display())),
+        if let Some(key) = read_key(&path)? {
+            return Ok(key);
+        }
+        let only_one = || -> std::io::Result<File> {
+            let file = lock_file(&path.with_extension("lock"))?;
+            file.lock()?;
+            Ok(file)
+        };
+        let _held = only_one()
+            .with_context(|| format!("{}: the cookie key cannot be made", path.display()))?;
+        match read_key(&path)? {
+            Some(key) => Ok(key),
+            None => make_key(&path),
         }
     }
 }
 
-/// Written beside and renamed, so that a crash leaves a whole key or none.
+/// A file to lock, made where it is missing.
+fn lock_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn read_key(path: &Path) -> anyhow::Result<Option<SecretString>> {
+    match fs::read_to_string(path) {
+        Ok(key) if key.trim().len() >= LEAST_KEY_BYTES => Ok(Some(key.trim().into())),
+        Ok(_) => anyhow::bail!(
+            "{}: the cookie key is shorter than {LEAST_KEY_BYTES} bytes; remove the file to have a new one made \
+             (everybody is logged out then)",
+            path.display()
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(error).with_context(|| format!("{}: the cookie key cannot be read", path.display()))
+        }
+    }
+}
+
+/// Written beside and renamed, so that a crash leaves a whole key or none, and nobody reads half of one.
 fn make_key(path: &Path) -> anyhow::Result<SecretString> {
     let random: [u8; 64] = rand::random();
     let key = BASE64_STANDARD_NO_PAD.encode(random);
@@ -94,24 +134,67 @@ fn make_key(path: &Path) -> anyhow::Result<SecretString> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, sync::Barrier, thread};
+
     use secrecy::ExposeSecret;
 
     use super::*;
 
+    use Tenancy::{Alone, Shared};
+
     #[test]
     fn a_second_server_is_refused_until_the_first_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DataDir::lock(dir.path()).unwrap();
-        let refused = DataDir::lock(dir.path()).unwrap_err().to_string();
+        let first = DataDir::lock(dir.path(), Alone).unwrap();
+        let refused = DataDir::lock(dir.path(), Alone).unwrap_err().to_string();
         assert!(refused.contains("another server"), "{refused}");
+        let refused = DataDir::lock(dir.path(), Shared).unwrap_err().to_string();
+        assert!(
+            refused.contains("a server without redis_url is running"),
+            "{refused}"
+        );
         drop(first);
-        DataDir::lock(dir.path()).unwrap();
+        DataDir::lock(dir.path(), Alone).unwrap();
+    }
+
+    #[test]
+    fn servers_that_share_sessions_share_the_directory_with_their_like_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::lock(dir.path(), Shared).unwrap();
+        let second = DataDir::lock(dir.path(), Shared).unwrap();
+        drop(first);
+        let refused = DataDir::lock(dir.path(), Alone).unwrap_err().to_string();
+        assert!(refused.contains("all have a redis_url"), "{refused}");
+        drop(second);
+        DataDir::lock(dir.path(), Alone).unwrap();
+    }
+
+    #[test]
+    fn of_many_who_start_at_once_all_have_the_same_key() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let barrier = Barrier::new(8);
+            let keys: BTreeSet<String> = thread::scope(|scope| {
+                let starts: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            let held = DataDir::lock(dir.path(), Shared).unwrap();
+                            held.cookie_key().unwrap().expose_secret().to_owned()
+                        })
+                    })
+                    .collect();
+                let keys = starts.into_iter().map(|it| it.join().unwrap());
+                keys.collect()
+            });
+            assert_eq!(keys.len(), 1);
+        }
     }
 
     #[test]
     fn the_key_is_made_once_and_then_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let held = DataDir::lock(&dir.path().join("deep/er")).unwrap();
+        let held = DataDir::lock(&dir.path().join("deep/er"), Alone).unwrap();
         let first = held.cookie_key().unwrap();
         let second = held.cookie_key().unwrap();
         assert_eq!(first.expose_secret(), second.expose_secret());
@@ -121,7 +204,7 @@ mod tests {
     #[test]
     fn a_cut_key_is_an_error_that_does_not_show_it() {
         let dir = tempfile::tempdir().unwrap();
-        let held = DataDir::lock(dir.path()).unwrap();
+        let held = DataDir::lock(dir.path(), Alone).unwrap();
         fs::write(dir.path().join("cookie.key"), "shorty").unwrap();
         let error = format!("{:#}", held.cookie_key().unwrap_err());
         assert!(

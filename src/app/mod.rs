@@ -2,11 +2,13 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `data_dir` | the lock that keeps a second server away, the generated cookie key |
+//! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
+//! | `identity` | what the replicas of a service call themselves together |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
 
 mod background;
 mod data_dir;
+mod identity;
 
 use std::{
     future::Future,
@@ -23,20 +25,28 @@ use url::Url;
 
 use self::{
     background::{Background, Housekeeping},
-    data_dir::DataDir,
+    data_dir::{DataDir, Tenancy},
 };
 use crate::{
-    accounts::{Role, password::Passwords, registration::Registrar},
+    accounts::{
+        Role,
+        password::Passwords,
+        registration::{RegisterError, Registrar},
+    },
     audit::{AuditTrail, AuditWriter},
     clock::Clock,
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    sessions::{Sessions, census::CensusTaker, reaper::Reaper},
+    sessions::{
+        Sessions,
+        census::{CensusPace, CensusTaker},
+        reaper::Reaper,
+    },
     store::{self, Stores},
     telemetry::{
-        Telemetry,
+        ServiceWide, Telemetry,
         instruments::{HttpMetrics, LoginMetrics, PasswordMetrics, Presence, StoreMetrics},
     },
 };
@@ -45,6 +55,10 @@ use crate::{
 /// then with the end of the file. It is not the store timeout, which may be longer than a stop.
 const LAST_TASKS: Duration = Duration::from_millis(300);
 const CLOSE: Duration = Duration::from_millis(150);
+
+/// What the export of the last count takes of [`LAST_TASKS`] at most. Without it the lease is kept, so that the end of
+/// telemetry, which has more time, tries again.
+const HAND_OVER: Duration = Duration::from_millis(200);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -57,6 +71,8 @@ pub struct Application {
     background: Background,
     audit: AuditWriter,
     stores: Stores,
+    /// What is handed over to another replica at the end, where there may be one.
+    hand_over: Option<ServiceWide>,
     _data_dir: DataDir,
 }
 
@@ -91,14 +107,25 @@ impl Application {
         let public_url = with_real_port(&config.public_url, address);
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
-        let data_dir = DataDir::lock(&config.data_dir)?;
+        let tenancy = match config.redis {
+            Some(_) => Tenancy::Shared,
+            None => Tenancy::Alone,
+        };
+        let data_dir = DataDir::lock(&config.data_dir, tenancy)?;
         let stores = store::open(config, Arc::clone(&clock), Some(store_metrics)).await?;
         let key = match &config.cookie_key {
             Some(key) => key.clone(),
             None => data_dir.cookie_key()?,
         };
 
-        let presence = Presence::new(&meter, &observed, Arc::clone(&clock));
+        let service_wide =
+            telemetry.service_wide(identity::of_the_service(&key, config.redis.as_ref()))?;
+        let presence = Presence::new(
+            &meter,
+            &observed,
+            &service_wide.meters(),
+            Arc::clone(&clock),
+        );
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
         let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
@@ -106,9 +133,13 @@ impl Application {
 
         let census = CensusTaker::new(
             Arc::clone(&stores.sessions),
+            Arc::clone(&stores.observer),
             presence.clone(),
             Arc::clone(&clock),
-            config.store_timeout,
+            CensusPace {
+                interval: config.census_interval,
+                timeout: config.store_timeout,
+            },
         );
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
@@ -179,13 +210,13 @@ impl Application {
             management,
             background: Background {
                 census: Arc::new(census),
-                census_interval: config.census_interval,
                 presence,
                 reaper: Arc::new(reaper),
                 housekeeping: Arc::new(housekeeping),
             },
             audit,
             stores,
+            hand_over: config.redis.is_some().then_some(service_wide),
             _data_dir: data_dir,
         })
     }
@@ -215,6 +246,7 @@ impl Application {
             background,
             audit,
             stores,
+            hand_over,
             _data_dir,
         } = self;
         let census = Arc::clone(&background.census);
@@ -237,7 +269,7 @@ impl Application {
         // the last count the gauges are what they were.
         let (written, _) = tokio::join!(
             tokio::time::timeout(LAST_TASKS, audit),
-            tokio::time::timeout(LAST_TASKS, census.take()),
+            tokio::time::timeout(LAST_TASKS, last_count(&census, hand_over)),
         );
         if written.is_err() {
             tracing::warn!("the audit trail was not written to its end");
@@ -248,6 +280,22 @@ impl Application {
             );
         }
         result
+    }
+}
+
+/// Counts for the last time; where there may be other replicas, exports that and lets one of them go on.
+async fn last_count(census: &CensusTaker, hand_over: Option<ServiceWide>) {
+    let _ = census.count().await;
+    let Some(service_wide) = hand_over else {
+        return;
+    };
+    // In this order: once another one observes, an export of this one would bring older counts under the same name, and
+    // a total that goes back is taken for a restart of the store.
+    let flush = tokio::task::spawn_blocking(move || service_wide.flush(HAND_OVER));
+    if let Ok(Ok(())) = flush.await
+        && let Err(error) = census.resign().await
+    {
+        tracing::debug!(error.type = error.error_type(), "the lease was not released; it ends by itself");
     }
 }
 
@@ -300,12 +348,19 @@ async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> a
     let Some(first) = &config.bootstrap else {
         return Ok(());
     };
-    if stores.accounts.is_empty().await? {
-        registrar
-            .register(&first.username, Role::Superuser, first.password.clone())
-            .await
-            .context("bootstrap_password: the first superuser was not made")?;
-        tracing::info!("the first superuser was made from bootstrap_password");
+    if !stores.accounts.is_empty().await? {
+        return Ok(());
+    }
+    let made = registrar
+        .register(&first.username, Role::Superuser, first.password.clone())
+        .await;
+    match made {
+        // Another replica that started at the same moment made it.
+        Err(RegisterError::Taken) => {}
+        made => {
+            made.context("bootstrap_password: the first superuser was not made")?;
+            tracing::info!("the first superuser was made from bootstrap_password");
+        }
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Desk {
         let stores = store::open(&config, Arc::clone(&clock), None).await?;
         // The server counts what happens to its sessions from its stores; a command has nobody to tell.
         let telemetry = Telemetry::disabled();
-        let presence = Presence::new(&telemetry.meter(), &[], Arc::clone(&clock));
+        let presence = Presence::new(&telemetry.meter(), &[], &[], Arc::clone(&clock));
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.accounts),

@@ -18,7 +18,7 @@ use super::{
     forms::{Form, Span, duration_text},
     otel,
     reader::{Given, Reader},
-    redis, settings as s,
+    settings as s, sharing,
 };
 
 /// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
@@ -31,7 +31,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let metrics_token = metrics_token(reader);
     let data_dir = reader.get(&s::DATA_DIR);
     let database = database(reader, &data_dir);
-    let redis = redis::settings(reader);
+    let redis = sharing::settings(reader);
     let store_timeout = reader.get(&s::STORE_TIMEOUT);
     let audit_retention = reader.get(&s::AUDIT_RETENTION);
     let cookie_key = reader.secret(&s::COOKIE_KEY);

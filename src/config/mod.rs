@@ -11,7 +11,7 @@
 //! | `names` | what settings are called, and which name may have been meant |
 //! | `reader` | the two sources, read into typed values |
 //! | `assembly` | the whole configuration, and the checks of settings against each other |
-//! | `redis` | the Redis settings, put together from the URL and those beside it |
+//! | `sharing` | the Redis settings, put together from the URL and those beside it |
 //! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
 //! | `faults` | what is wrong, where, and what would be right |
@@ -23,9 +23,9 @@ mod forms;
 mod names;
 mod otel;
 mod reader;
-mod redis;
 mod render;
 mod settings;
+mod sharing;
 #[cfg(test)]
 mod tests;
 

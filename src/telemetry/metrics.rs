@@ -1,15 +1,23 @@
 //! The providers behind the instruments.
 
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_sdk::{
     Resource,
     metrics::{self as sdk, MeterProviderBuilder, SdkMeterProvider, Stream, reader::MetricReader},
 };
 use prometheus::Registry;
+use uuid::Uuid;
 
 use super::{
-    MetricsPage, TelemetryError,
+    Job, MetricsPage, TelemetryError,
     instruments::{CATALOGUE, Instrument, Values},
+    resource, run_all,
 };
 
 /// The name of every meter.
@@ -19,11 +27,16 @@ const METER: &str = "skriptoteket";
 /// Three times what the whole API can produce.
 const BOUNDED_SETS: usize = 1_000;
 
+/// Makes the provider of one reader for what is service-wide, once it is known what the service calls itself.
+type Source =
+    Box<dyn Fn(MeterProviderBuilder) -> Result<SdkMeterProvider, TelemetryError> + Send + Sync>;
+
 /// Collects readers.
 pub(super) struct Builder {
     resource: Resource,
     recorded: MeterProviderBuilder,
     observed: Vec<SdkMeterProvider>,
+    service_wide: Vec<Source>,
     registries: Vec<Registry>,
 }
 
@@ -33,50 +46,100 @@ impl Builder {
             recorded: provider(&resource),
             resource,
             observed: Vec::new(),
+            service_wide: Vec::new(),
             registries: Vec::new(),
         }
     }
 
-    /// Adds a reader, which is a pair: one for what is recorded, one for what is observed.
-    pub(super) fn reader<R: MetricReader>(mut self, recorded: R, observed: R) -> Self {
+    /// Adds a reader, which is three of a kind: one for what is recorded, one for what is observed, and one, made when
+    /// it is needed, for what is observed of the service as a whole.
+    pub(super) fn reader<R: MetricReader>(
+        mut self,
+        recorded: R,
+        observed: R,
+        service_wide: impl Fn() -> Result<R, TelemetryError> + Send + Sync + 'static,
+    ) -> Self {
         self.recorded = self.recorded.with_reader(recorded);
         let observed = provider(&self.resource).with_reader(observed).build();
         self.observed.push(observed);
+        self.service_wide.push(Box::new(move |provider| {
+            Ok(provider.with_reader(service_wide()?).build())
+        }));
         self
     }
 
     /// Adds the reader behind `/metrics`.
     pub(super) fn page(mut self) -> Result<Self, TelemetryError> {
-        // Two registries, because the exporter's collectors describe nothing and a registry takes them for the same.
-        let mut exporter = || {
-            let registry = Registry::new();
-            self.registries.push(registry.clone());
+        // A registry each, because the exporter's collectors describe nothing and a registry takes them for the same.
+        let registries = [Registry::new(), Registry::new(), Registry::new()];
+        self.registries.extend(registries.iter().cloned());
+        let exporter = |registry: &Registry| {
             opentelemetry_prometheus::exporter()
-                .with_registry(registry)
+                .with_registry(registry.clone())
                 .without_target_info()
                 .scope_info_enabled(false)
                 .build()
                 .map_err(TelemetryError::Page)
         };
-        let (recorded, observed) = (exporter()?, exporter()?);
-        Ok(self.reader(recorded, observed))
+        let [recorded, observed, service_wide] = registries;
+        let (recorded, observed) = (exporter(&recorded)?, exporter(&observed)?);
+        Ok(self.reader(recorded, observed, move || exporter(&service_wide)))
     }
 
     pub(super) fn build(self) -> Providers {
         Providers {
             recorded: self.recorded.build(),
             observed: self.observed,
+            service_wide: Arc::new(ServiceWideProviders {
+                resource: self.resource,
+                sources: self.service_wide,
+                built: OnceLock::new(),
+            }),
             registries: self.registries,
         }
     }
 }
 
-/// One provider for what is recorded and one per reader for what is observed.
+/// One provider for what is recorded, and for each reader two for what is observed: of this process, and of the service.
 #[derive(Clone, Debug)]
 pub(super) struct Providers {
     recorded: SdkMeterProvider,
     observed: Vec<SdkMeterProvider>,
+    service_wide: Arc<ServiceWideProviders>,
     registries: Vec<Registry>,
+}
+
+struct ServiceWideProviders {
+    resource: Resource,
+    sources: Vec<Source>,
+    built: OnceLock<Vec<SdkMeterProvider>>,
+}
+
+impl fmt::Debug for ServiceWideProviders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServiceWideProviders")
+            .field(&self.built)
+            .finish()
+    }
+}
+
+impl ServiceWideProviders {
+    fn of(&self, instance: Uuid) -> Result<&[SdkMeterProvider], TelemetryError> {
+        if self.built.get().is_none() {
+            let resource = resource::of_the_service(&self.resource, instance);
+            let made = self
+                .sources
+                .iter()
+                .map(|source| source(provider(&resource)));
+            // Whoever is second finds the first one's.
+            let _ = self.built.set(made.collect::<Result<_, _>>()?);
+        }
+        Ok(self.made())
+    }
+
+    fn made(&self) -> &[SdkMeterProvider] {
+        self.built.get().map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Providers {
@@ -85,7 +148,12 @@ impl Providers {
     }
 
     pub(super) fn observed_meters(&self) -> Vec<Meter> {
-        self.observed.iter().map(|it| it.meter(METER)).collect()
+        meters(&self.observed)
+    }
+
+    pub(super) fn service_wide(&self, instance: Uuid) -> Result<ServiceWide, TelemetryError> {
+        let providers = self.service_wide.of(instance)?.to_vec();
+        Ok(ServiceWide { providers })
     }
 
     pub(super) fn rendered(&self) -> MetricsPage {
@@ -94,9 +162,41 @@ impl Providers {
 
     pub(super) fn all(&self) -> Vec<SdkMeterProvider> {
         let mut all = self.observed.clone();
+        all.extend_from_slice(self.service_wide.made());
         all.push(self.recorded.clone());
         all
     }
+}
+
+/// What exports the same truth on every replica of a service, under one `service.instance.id`. Cheap to clone.
+///
+/// Only the replica that observes may have values in it: the Collector takes all of them for one process.
+#[derive(Clone, Debug)]
+pub struct ServiceWide {
+    providers: Vec<SdkMeterProvider>,
+}
+
+impl ServiceWide {
+    /// The meters on which service-wide instruments are registered: one per reader, none where nothing reads.
+    #[must_use]
+    pub fn meters(&self) -> Vec<Meter> {
+        meters(&self.providers)
+    }
+
+    /// Sends what is to be seen now. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// [`TelemetryError::Undelivered`] if an exporter failed or took longer.
+    pub fn flush(&self, limit: Duration) -> Result<(), TelemetryError> {
+        let flush =
+            |provider: SdkMeterProvider| -> Job { Box::new(move || provider.force_flush()) };
+        run_all(self.providers.iter().cloned().map(flush).collect(), limit)
+    }
+}
+
+fn meters(providers: &[SdkMeterProvider]) -> Vec<Meter> {
+    providers.iter().map(|it| it.meter(METER)).collect()
 }
 
 fn provider(resource: &Resource) -> MeterProviderBuilder {
@@ -128,8 +228,6 @@ fn attribute_sets(instrument: &Instrument) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
-
     use super::*;
     use crate::{
         clock::ManualClock,

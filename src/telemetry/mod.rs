@@ -28,6 +28,7 @@ pub mod tracing;
 #[cfg(test)]
 mod tests;
 
+pub use metrics::ServiceWide;
 pub use page::{MetricsPage, PageError};
 
 use std::{sync::mpsc, thread, time::Duration};
@@ -38,6 +39,7 @@ use opentelemetry_sdk::{
     logs::SdkLoggerProvider,
     trace::SdkTracerProvider,
 };
+use uuid::Uuid;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -72,6 +74,9 @@ pub enum TelemetryError {
 /// Instruments that are recorded as things happen share one provider with all readers. Observed ones are registered
 /// once per reader, each on a provider of its own: in SDK 0.33 a callback that is run for one reader writes into all
 /// readers of its provider, so that one of them could show a gauge that is already withdrawn.
+///
+/// What is the same truth on every replica has a third set of providers, which say that they are one instance wherever
+/// they run: see [`Telemetry::service_wide`].
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: metrics::Providers,
@@ -96,8 +101,9 @@ impl Telemetry {
             metrics = metrics.page()?;
         }
         if let Some(target) = &settings.metrics {
-            let reader = || otlp::metric_reader(target, settings.metric_export_interval);
-            metrics = metrics.reader(reader()?, reader()?);
+            let (target, interval) = (target.clone(), settings.metric_export_interval);
+            let reader = move || otlp::metric_reader(&target, interval);
+            metrics = metrics.reader(reader()?, reader()?, reader);
         }
         let spans = match &settings.traces {
             Some(target) => Some(otlp::tracer_provider(target, resource.clone())?),
@@ -134,6 +140,16 @@ impl Telemetry {
     #[must_use]
     pub fn observed_meters(&self) -> Vec<Meter> {
         self.metrics.observed_meters()
+    }
+
+    /// The meters for what is the same truth on every replica; `instance` is what all of them call themselves. The
+    /// first call decides it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Telemetry::start`].
+    pub fn service_wide(&self, instance: Uuid) -> Result<ServiceWide, TelemetryError> {
+        self.metrics.service_wide(instance)
     }
 
     /// The `/metrics` page. It can be rendered until telemetry is shut down or dropped.

@@ -5,6 +5,7 @@ use opentelemetry_sdk::Resource;
 use uuid::Uuid;
 
 const SERVICE_NAME: &str = "service.name";
+const INSTANCE: &str = "service.instance.id";
 
 /// What the SDK calls a service that was given no name; the program's name may follow.
 const UNNAMED: &str = "unknown_service";
@@ -18,11 +19,37 @@ pub(super) fn of_this_process() -> Resource {
     completed(&Resource::builder().build())
 }
 
+/// What begins so names one process, or where it runs.
+const OF_ONE_PROCESS: [&str; 6] = [
+    "host.",
+    "os.",
+    "process.",
+    "container.",
+    "k8s.pod.",
+    "k8s.node.",
+];
+
+/// The resource of what is the same truth on every replica: that of a process, without what tells the processes apart.
+///
+/// The instance id is `instance` whatever the environment says: a name that somebody gave to one replica would end the
+/// series when another one takes over.
+pub(super) fn of_the_service(process: &Resource, instance: Uuid) -> Resource {
+    let shared = process.iter().filter(|(key, _)| {
+        let mut own = OF_ONE_PROCESS.iter();
+        !own.any(|prefix| key.as_str().starts_with(prefix))
+    });
+    let shared = shared.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    Resource::builder_empty()
+        .with_attributes(shared)
+        .with_attribute(KeyValue::new(INSTANCE, instance.to_string()))
+        .build()
+}
+
 fn completed(detected: &Resource) -> Resource {
     let own = [
         KeyValue::new(SERVICE_NAME, "skriptoteket"),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
+        KeyValue::new(INSTANCE, Uuid::new_v4().to_string()),
     ];
     let given = detected
         .iter()
@@ -86,5 +113,27 @@ mod tests {
             .map(|resource| value(&resource, "service.instance.id"));
         assert!(ids[0].is_some());
         assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn what_is_of_the_service_names_no_process() {
+        let given = [
+            ("service.name", "front-door"),
+            ("service.instance.id", "replica-1"),
+            ("host.name", "host-1"),
+            ("k8s.pod.name", "pod-1"),
+            ("deployment.environment.name", "production"),
+        ];
+        let process = Resource::builder_empty()
+            .with_attributes(given.map(|(key, value)| KeyValue::new(key, value)))
+            .build();
+        let instance = Uuid::new_v4();
+        let shared = of_the_service(&completed(&process), instance);
+        let all = |key| value(&shared, key);
+        assert_eq!(all("service.name").as_deref(), Some("front-door"));
+        assert_eq!(all("service.instance.id"), Some(instance.to_string()));
+        assert_eq!((all("host.name"), all("k8s.pod.name")), (None, None));
+        let environment = all("deployment.environment.name");
+        assert_eq!(environment.as_deref(), Some("production"));
     }
 }

@@ -37,7 +37,7 @@ pub type Labels = Vec<(String, String)>;
 /// Every question collects anew. Labels may be given in any order but must be all of a series' labels.
 #[derive(Clone, Debug)]
 pub struct CollectedMetrics {
-    readers: [SharedReader; 2],
+    readers: [SharedReader; 3],
     /// Keeps the readers at work when the [`Telemetry`] is dropped.
     _providers: metrics::Providers,
 }
@@ -58,10 +58,11 @@ impl Telemetry {
     /// Never: a new registry takes what it is given.
     #[must_use]
     pub fn in_memory() -> (Self, CollectedMetrics) {
-        let (recorded, observed) = (SharedReader::default(), SharedReader::default());
+        let readers: [SharedReader; 3] = std::array::from_fn(|_| SharedReader::default());
+        let [recorded, observed, service_wide] = readers.clone();
         #[expect(clippy::expect_used, reason = "a new registry takes what it is given")]
         let providers = metrics::Builder::new(resource::of_this_process())
-            .reader(recorded.clone(), observed.clone())
+            .reader(recorded, observed, move || Ok(service_wide.clone()))
             .page()
             .expect("a new registry")
             .build();
@@ -71,7 +72,7 @@ impl Telemetry {
             logs: None,
         };
         let collected = CollectedMetrics {
-            readers: [recorded, observed],
+            readers,
             _providers: providers,
         };
         (telemetry, collected)

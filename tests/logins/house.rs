@@ -13,7 +13,11 @@ use skriptoteket::{
     clock::{Clock, ManualClock},
     guard::{Budget, Entities, GuardPolicy},
     login::{Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService},
-    sessions::{SessionPolicy, Sessions, census::CensusTaker, reaper::Reaper},
+    sessions::{
+        SessionPolicy, Sessions,
+        census::{CensusPace, CensusTaker},
+        reaper::Reaper,
+    },
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{
         Telemetry,
@@ -24,6 +28,7 @@ use skriptoteket::{
 use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::{runtime::Handle, task::JoinHandle};
+use uuid::Uuid;
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
@@ -88,14 +93,19 @@ impl House {
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
         let (telemetry, metrics) = Telemetry::in_memory();
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
-        let presence = Presence::new(&meter, &observed, time.clone());
+        let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
+        let presence = Presence::new(&meter, &observed, &service_wide, time.clone());
         let login_metrics = LoginMetrics::new(&meter, time.clone());
         let passwords = Passwords::new(&hashing, PasswordMetrics::new(&meter)).unwrap();
         let census = CensusTaker::new(
             stores.sessions.clone(),
+            stores.observer.clone(),
             presence.clone(),
             time.clone(),
-            Duration::from_secs(2),
+            CensusPace {
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_secs(2),
+            },
         );
         let policy = SessionPolicy {
             idle: Duration::from_mins(30),

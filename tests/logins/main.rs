@@ -6,4 +6,5 @@ mod exits;
 mod faulty;
 mod house;
 mod interleaved;
+mod observer;
 mod races;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use skriptoteket::{config::OtlpProtocol, telemetry::Telemetry};
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 use collector::Collector;
 
@@ -24,12 +25,18 @@ const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProt
 /// Long enough for every export to a Collector that is there.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// What the replicas of a service call themselves together.
+const SERVICE: Uuid = Uuid::from_u128(7);
+
 /// Telemetry to a Collector, and the runtime that carries it.
 fn telemetry_to(collector: &Collector, protocol: OtlpProtocol) -> (Runtime, Telemetry) {
     let runtime = Runtime::new().unwrap();
     let telemetry = {
         let _entered = runtime.enter();
-        Telemetry::start(&collector.settings(protocol)).unwrap()
+        let telemetry = Telemetry::start(&collector.settings(protocol)).unwrap();
+        // The same for all of them, as for the replicas of one service; made here, where the runtime is.
+        telemetry.service_wide(SERVICE).unwrap();
+        telemetry
     };
     (runtime, telemetry)
 }

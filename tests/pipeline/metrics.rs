@@ -21,10 +21,12 @@ use skriptoteket::{
 use uuid::Uuid;
 
 use crate::{
-    LIMIT, PROTOCOLS,
+    LIMIT, PROTOCOLS, SERVICE,
     collector::{Collector, METRIC_EXPIRATION, eventually},
     telemetry_to,
 };
+
+const FOR_EVER: Duration = Duration::MAX;
 
 struct Everything {
     login: LoginMetrics,
@@ -38,10 +40,11 @@ impl Everything {
     fn on(telemetry: &Telemetry) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let service_wide = telemetry.service_wide(SERVICE).unwrap().meters();
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            presence: Presence::new(&meter, &observed, Arc::clone(&clock)),
+            presence: Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock)),
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
         }
@@ -51,6 +54,7 @@ impl Everything {
         self.login.login_started().finish(Ok(()));
         self.login.login_started().finish(Err("banned"));
         self.passwords.checked(true);
+        self.presence.observe(1, Duration::ZERO, FOR_EVER);
         self.presence.publish(census(), Duration::ZERO);
         for reason in END_REASONS {
             let lasted = Duration::from_secs(90);
@@ -210,5 +214,68 @@ fn a_shutdown_without_the_collector_keeps_its_limit() {
         let took = clock.monotonic();
         assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
         assert!(took < Duration::from_secs(3), "{protocol:?}: {took:?}");
+    }
+}
+
+/// Two processes on one Collector; the second takes over from the first, and gives back.
+#[test]
+fn where_another_replica_takes_over_the_series_go_on() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start();
+        let (_runtime, one) = telemetry_to(&collector, protocol);
+        let (_other_runtime, other) = telemetry_to(&collector, protocol);
+        let replicas = [Everything::on(&one), Everything::on(&other)];
+        let mut epoch = 0;
+        let mut shown = |who: usize, sessions: u64| {
+            epoch += 1;
+            let counted = Snapshot {
+                sessions: [sessions, 0, 0, 0],
+                users: [sessions, 0, 0, 0],
+                started: [10 * sessions, 0, 0, 0],
+                ended: [[9 * sessions, 0, 0, 0, 0, 0], [0; 6], [0; 6], [0; 6]],
+            };
+            replicas[1 - who].presence.stand_by(epoch, FOR_EVER);
+            replicas[who]
+                .presence
+                .observe(epoch, Duration::ZERO, FOR_EVER);
+            replicas[who].presence.publish(counted, Duration::ZERO);
+            for telemetry in [&one, &other] {
+                telemetry.flush(LIMIT).unwrap();
+            }
+            collector.page()
+        };
+        let mut instances = BTreeSet::new();
+        for (who, sessions) in [(0, 3), (1, 5), (0, 6)] {
+            let page = shown(who, sessions);
+            let with = |name: &str, label: (&str, &str)| {
+                let found = page.samples.iter().filter(|it| {
+                    it.name == name && it.labels.get(label.0).is_some_and(|value| value == label.1)
+                });
+                found.cloned().collect::<Vec<_>>()
+            };
+            for (name, expected) in [
+                ("skriptoteket_sessions_by_role", sessions),
+                ("skriptoteket_users_by_role", sessions),
+                ("skriptoteket_sessions_started_total", 10 * sessions),
+            ] {
+                let found = with(name, ("role", "user"));
+                assert_eq!(found.len(), 1, "{protocol:?}: {found:?}");
+                let expected: f64 = u32::try_from(expected).unwrap().into();
+                assert!((found[0].value - expected).abs() < 0.5, "{found:?}");
+                instances.insert(found[0].labels["instance"].clone());
+            }
+            // What is of a process is there for each.
+            let observers = page.samples.iter();
+            let observers: Vec<_> = observers
+                .filter(|it| it.name == "skriptoteket_session_observer")
+                .collect();
+            assert_eq!(observers.len(), 2, "{observers:?}");
+            let sum: f64 = observers.iter().map(|it| it.value).sum();
+            assert!((sum - 1.0).abs() < 0.5, "{observers:?}");
+        }
+        assert_eq!(instances, BTreeSet::from([SERVICE.to_string()]));
+        for telemetry in [one, other] {
+            telemetry.shutdown(LIMIT).unwrap();
+        }
     }
 }

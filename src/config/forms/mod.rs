@@ -1,7 +1,7 @@
 //! How values are written: each form reads a text, says what it expects, and writes TOML.
 
 mod network;
-mod redis;
+mod server_url;
 
 use std::{
     fmt::{self, Write},
@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
-pub(in crate::config) use redis::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
+pub(in crate::config) use server_url::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
 
 use super::faults::Problem;
 

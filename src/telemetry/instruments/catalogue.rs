@@ -20,7 +20,7 @@ pub enum Kind {
 /// Whose truth a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The same truth on every replica: take `max` over instances.
+    /// The same truth whichever replica tells it, and one of them does: take `max` over instances.
     ServiceWide,
     /// This process's own: take `sum` over instances.
     PerInstance,
@@ -199,7 +199,7 @@ pub const CATALOGUE: &[Instrument] = &[
         kind: Kind::ObservableGauge,
         unit: "{census}",
         attributes: &[],
-        meaning: "1 while the session gauges can be believed, 0 while the store does not answer",
+        meaning: "1 while the session store answers this replica, so that the session gauges can be believed; else 0",
         scope: Scope::PerInstance,
     },
     Instrument {
@@ -209,6 +209,24 @@ pub const CATALOGUE: &[Instrument] = &[
         unit: "s",
         attributes: &[],
         meaning: "Age of the last count that the store answered",
+        scope: Scope::ServiceWide,
+    },
+    Instrument {
+        name: "skriptoteket.session_observer",
+        prometheus: "skriptoteket_session_observer",
+        kind: Kind::ObservableGauge,
+        unit: "{observer}",
+        attributes: &[],
+        meaning: "1 on the replica that exports what is service-wide, 0 on the others",
+        scope: Scope::PerInstance,
+    },
+    Instrument {
+        name: "skriptoteket.session_observer_epoch",
+        prometheus: "skriptoteket_session_observer_epoch",
+        kind: Kind::ObservableGauge,
+        unit: "{epoch}",
+        attributes: &[],
+        meaning: "How often another replica has taken over, as this one last heard",
         scope: Scope::PerInstance,
     },
     Instrument {

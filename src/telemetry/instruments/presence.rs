@@ -31,14 +31,42 @@ pub struct Snapshot {
     pub ended: [[u64; 6]; 4],
 }
 
+/// All times are monotonic.
 #[derive(Debug, Default)]
 struct State {
-    /// The last count, and when (monotonic) it was asked for.
+    /// The last count of this watch, and when it was asked for.
     last: Option<(Snapshot, Duration)>,
     /// False while the store does not answer.
     up: bool,
     /// A count that is older is believed no more, whoever should have withdrawn it. None: for ever.
     believed_for: Option<Duration>,
+    /// Since when it is this replica that observes, and until when.
+    watch: (Duration, Duration),
+    /// Until when it is believed that another replica observes and the store answers.
+    stands_by: Duration,
+    /// What the lease said last.
+    epoch: Option<u64>,
+}
+
+impl State {
+    fn observes(&self, now: Duration) -> bool {
+        now < self.watch.1
+    }
+
+    fn current(&self, now: Duration) -> Option<Snapshot> {
+        let (snapshot, taken_at) = self.last.filter(|_| self.up && self.observes(now))?;
+        let age = now.saturating_sub(taken_at);
+        let fresh = self.believed_for.is_none_or(|limit| age <= limit);
+        fresh.then_some(snapshot)
+    }
+
+    fn is_up(&self, now: Duration) -> bool {
+        if self.observes(now) {
+            self.current(now).is_some()
+        } else {
+            self.up && now < self.stands_by
+        }
+    }
 }
 
 /// Holds the snapshot and the instruments that read it.
@@ -56,11 +84,17 @@ impl fmt::Debug for Presence {
 }
 
 impl Presence {
-    /// Builds the histogram on `meter` and registers the observed instruments on each of `observed`.
+    /// Builds the histogram on `meter`, and registers what every replica observes on each of `observed` and what one of
+    /// them does on each of `service_wide`.
     ///
     /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0.
     #[must_use]
-    pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        meter: &Meter,
+        observed: &[Meter],
+        service_wide: &[Meter],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let minute = 60.0;
         let hour = 60.0 * minute;
         let duration = meter
@@ -90,40 +124,87 @@ impl Presence {
             clock,
         };
         for meter in observed {
-            presence.register(meter);
+            presence.register_own(meter);
+        }
+        for meter in service_wide {
+            presence.register_service_wide(meter);
         }
         presence
     }
 
-    /// Replaces the snapshot. `taken_at` is the monotonic time at which the count was asked for.
+    /// It is this replica that observes, from the moment `asked_at` at which that was asked until `until`. Returns true
+    /// if it was not so just before: then what was counted earlier is forgotten, because another replica may have shown
+    /// later counts meanwhile, and totals must not go back.
+    pub fn observe(&self, epoch: u64, asked_at: Duration, until: Duration) -> bool {
+        let now = self.clock.monotonic();
+        self.change(|state| {
+            let goes_on = state.observes(now) && state.epoch == Some(epoch);
+            if !goes_on {
+                state.last = None;
+                state.up = false;
+                state.watch.0 = asked_at;
+            }
+            state.watch.1 = until;
+            state.epoch = Some(epoch);
+            !goes_on
+        })
+    }
+
+    /// Another replica observes. That the store answers is believed until `until`.
+    pub fn stand_by(&self, epoch: u64, until: Duration) {
+        self.change(|state| {
+            state.watch.1 = Duration::ZERO;
+            state.last = None;
+            state.stands_by = until;
+            state.up = true;
+            state.epoch = Some(epoch);
+        });
+    }
+
+    /// This replica observes no more, and nobody has said who does.
+    pub fn resign(&self) {
+        self.change(|state| {
+            state.watch.1 = Duration::ZERO;
+            state.last = None;
+        });
+    }
+
+    /// True if it is this replica that observes now.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        let now = self.clock.monotonic();
+        self.read(|state| state.observes(now))
+    }
+
+    /// Replaces the snapshot. `taken_at` is the monotonic time at which the count was asked for; one that was asked for
+    /// before this replica began to observe is left out.
     pub fn publish(&self, snapshot: Snapshot, taken_at: Duration) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.last = Some((snapshot, taken_at));
-        state.up = true;
+        let now = self.clock.monotonic();
+        self.change(|state| {
+            if state.observes(now) && taken_at >= state.watch.0 {
+                state.last = Some((snapshot, taken_at));
+                state.up = true;
+            }
+        });
     }
 
     /// Takes the gauges away by itself once the last count is older than `limit`: whoever counts may have been stopped
     /// or be stuck, and then cannot withdraw.
     pub fn believe_for(&self, limit: Duration) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.believed_for = Some(limit);
+        self.change(|state| state.believed_for = Some(limit));
     }
 
-    /// Takes the gauges away until the next [`Presence::publish`]: a frozen or zero value would be a lie.
+    /// The store does not answer. Takes the gauges away until the next [`Presence::publish`]: a frozen or zero value
+    /// would be a lie.
     pub fn withdraw(&self) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.up = false;
+        self.change(|state| state.up = false);
     }
 
     /// The snapshot, if the gauges show one now.
     #[must_use]
     pub fn current(&self) -> Option<Snapshot> {
-        self.read(|state| {
-            let (snapshot, taken_at) = state.last.filter(|_| state.up)?;
-            let age = self.clock.monotonic().saturating_sub(taken_at);
-            let fresh = state.believed_for.is_none_or(|limit| age <= limit);
-            fresh.then_some(snapshot)
-        })
+        let now = self.clock.monotonic();
+        self.read(|state| state.current(now))
     }
 
     /// Records the length of a session that has ended; `reason` is one of [`END_REASONS`].
@@ -136,7 +217,17 @@ impl Presence {
         read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn register(&self, meter: &Meter) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last count, if it is this replica that observes; also while the store does not answer.
+    fn last(&self) -> Option<(Snapshot, Duration)> {
+        let now = self.clock.monotonic();
+        self.read(|state| state.last.filter(|_| state.observes(now)))
+    }
+
+    fn register_service_wide(&self, meter: &Meter) {
         let this = self.clone();
         meter
             .u64_observable_gauge("skriptoteket.active_sessions")
@@ -167,7 +258,7 @@ impl Presence {
             |snapshot| snapshot.users,
         );
         self.register_totals(meter);
-        self.register_census(meter);
+        self.register_age(meter);
     }
 
     fn register_by_role(
@@ -201,7 +292,7 @@ impl Presence {
             .with_unit("{session}")
             .with_description("Sessions started, from the store's own totals")
             .with_callback(guarded(move |observer| {
-                let Some((totals, _)) = this.read(|state| state.last) else {
+                let Some((totals, _)) = this.last() else {
                     return;
                 };
                 for (role, n) in ROLES.iter().zip(totals.started) {
@@ -215,7 +306,7 @@ impl Presence {
             .with_unit("{session}")
             .with_description("Sessions ended, by reason, from the store's own totals")
             .with_callback(guarded(move |observer| {
-                let Some((totals, _)) = this.read(|state| state.last) else {
+                let Some((totals, _)) = this.last() else {
                     return;
                 };
                 for (role, ended) in ROLES.iter().zip(totals.ended) {
@@ -231,27 +322,53 @@ impl Presence {
             .build();
     }
 
-    fn register_census(&self, meter: &Meter) {
-        let this = self.clone();
-        meter
-            .u64_observable_gauge("skriptoteket.session_census_up")
-            .with_unit("{census}")
-            .with_description(
-                "1 while the session gauges can be believed, 0 while the store does not answer",
-            )
-            .with_callback(guarded(move |observer| {
-                observer.observe(u64::from(this.current().is_some()), &[]);
-            }))
-            .build();
+    fn register_age(&self, meter: &Meter) {
         let this = self.clone();
         meter
             .f64_observable_gauge("skriptoteket.session_census_age")
             .with_unit("s")
             .with_description("Age of the last count that the store answered")
             .with_callback(guarded(move |observer| {
-                if let Some((_, taken_at)) = this.read(|state| state.last) {
+                if let Some((_, taken_at)) = this.last() {
                     let age = this.clock.monotonic().saturating_sub(taken_at);
                     observer.observe(age.as_secs_f64(), &[]);
+                }
+            }))
+            .build();
+    }
+
+    /// What every replica says of itself.
+    fn register_own(&self, meter: &Meter) {
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.session_census_up")
+            .with_unit("{census}")
+            .with_description(
+                "1 while the session store answers this replica, so that the session gauges can be believed; else 0",
+            )
+            .with_callback(guarded(move |observer| {
+                let now = this.clock.monotonic();
+                let up = this.read(|state| state.is_up(now));
+                observer.observe(u64::from(up), &[]);
+            }))
+            .build();
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.session_observer")
+            .with_unit("{observer}")
+            .with_description("1 on the replica that exports what is service-wide, 0 on the others")
+            .with_callback(guarded(move |observer| {
+                observer.observe(u64::from(this.observes()), &[]);
+            }))
+            .build();
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.session_observer_epoch")
+            .with_unit("{epoch}")
+            .with_description("How often another replica has taken over, as this one last heard")
+            .with_callback(guarded(move |observer| {
+                if let Some(epoch) = this.read(|state| state.epoch) {
+                    observer.observe(epoch, &[]);
                 }
             }))
             .build();

@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use uuid::Uuid;
+
 use super::{presence::guarded, *};
 use crate::{
     clock::{Clock, ManualClock},
     telemetry::{Telemetry, exposition::Exposition},
 };
+
+const FOR_EVER: Duration = Duration::MAX;
 
 /// Every struct of instruments that the crate has, on one telemetry.
 struct Everything {
@@ -21,10 +25,11 @@ impl Everything {
     fn on(telemetry: &Telemetry) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            presence: Presence::new(&meter, &observed, Arc::clone(&clock)),
+            presence: Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock)),
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
         }
@@ -36,6 +41,7 @@ impl Everything {
         self.login.login_started().finish(Err("banned"));
         self.login.audit_events_dropped(1);
         self.passwords.checked(true);
+        self.presence.observe(1, Duration::ZERO, FOR_EVER);
         self.presence.publish(Snapshot::default(), Duration::ZERO);
         for reason in END_REASONS {
             self.presence.session_ended(reason, Duration::from_secs(1));
@@ -152,6 +158,7 @@ fn three_users() -> Snapshot {
 fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;
+    presence.observe(1, Duration::ZERO, FOR_EVER);
     let shown = || {
         let series = collected.series();
         GAUGES.map(|gauge| series.iter().filter(|(name, _)| name == gauge).count())
@@ -179,6 +186,7 @@ fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
 fn totals_stay_while_the_store_does_not_answer() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;
+    presence.observe(1, Duration::ZERO, FOR_EVER);
     let started = || collected.counter("skriptoteket.sessions_started", &[("role", "user")]);
 
     assert_eq!(started(), None);
@@ -198,9 +206,11 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
     let presence = Presence::new(
         &telemetry.meter(),
         &telemetry.observed_meters(),
+        &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
         Arc::<ManualClock>::clone(&clock),
     );
     let seconds = Duration::from_secs;
+    presence.observe(1, Duration::ZERO, FOR_EVER);
     presence.believe_for(seconds(10));
     presence.publish(three_users(), Duration::ZERO);
     let shown = || {
@@ -222,6 +232,7 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
 fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;
+    presence.observe(1, Duration::ZERO, FOR_EVER);
     let on_page = || page_of(&telemetry).value("skriptoteket_active_sessions", &[]);
     let in_memory = || collected.gauge("skriptoteket.active_sessions", &[]);
 
@@ -256,6 +267,7 @@ fn a_panic_in_a_callback_silences_only_its_own_series() {
             }))
             .build();
     }
+    everything.presence.observe(1, Duration::ZERO, FOR_EVER);
     everything.presence.publish(three_users(), Duration::ZERO);
     for logins in 1..=2 {
         everything.login.login_started().finish(Ok(()));

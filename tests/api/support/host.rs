@@ -102,7 +102,7 @@ fn wire(stores: &Stores, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Api {
     let sessions = Sessions::new(
         stores.sessions.clone(),
         stores.accounts.clone(),
-        Presence::new(&meter, &observed, clock.clone()),
+        Presence::new(&meter, &observed, &[], clock.clone()),
         clock.clone(),
         policy,
         CensusBell::default(),

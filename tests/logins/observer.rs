@@ -1,0 +1,316 @@
+//! Two replicas on one store: one of them observes.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use skriptoteket::{
+    accounts::Role,
+    clock::{Clock, ManualClock},
+    error::StoreError,
+    sessions::{
+        Lease, ObserverLease,
+        census::{CensusPace, CensusTaker},
+    },
+    store::Stores,
+    telemetry::{
+        Telemetry,
+        instruments::{Presence, StoreMetrics},
+        testing::CollectedMetrics,
+    },
+};
+use uuid::Uuid;
+
+use crate::house::{House, PASSWORD};
+
+const PACE: CensusPace = CensusPace {
+    interval: Duration::from_secs(5),
+    timeout: Duration::from_secs(2),
+};
+
+/// A lease as a store keeps it.
+#[derive(Debug, Default)]
+struct Kept {
+    holder: Option<(u32, Duration)>,
+    epoch: u64,
+}
+
+/// One replica's way to it.
+#[derive(Debug)]
+struct InMemory {
+    name: u32,
+    kept: Arc<Mutex<Kept>>,
+    clock: Arc<ManualClock>,
+    away: AtomicBool,
+}
+
+impl InMemory {
+    fn answer(&self) -> Result<(), StoreError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("away".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ObserverLease for InMemory {
+    async fn hold(&self, ttl: Duration) -> Result<Lease, StoreError> {
+        self.answer()?;
+        let now = self.clock.monotonic();
+        let mut kept = self.kept.lock().unwrap();
+        let held_by = kept.holder.filter(|(_, until)| now < *until);
+        let mine = held_by.is_none_or(|(name, _)| name == self.name);
+        if mine {
+            if kept.holder.is_none_or(|(name, _)| name != self.name) {
+                kept.epoch += 1;
+            }
+            kept.holder = Some((self.name, now + ttl));
+        }
+        Ok(Lease {
+            mine,
+            epoch: kept.epoch,
+        })
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        self.answer()?;
+        let mut kept = self.kept.lock().unwrap();
+        if kept.holder.is_some_and(|(name, _)| name == self.name) {
+            kept.holder = None;
+        }
+        Ok(())
+    }
+}
+
+struct Replica {
+    census: Arc<CensusTaker>,
+    lease: Arc<InMemory>,
+    metrics: CollectedMetrics,
+    telemetry: Telemetry,
+}
+
+impl Replica {
+    fn new(name: u32, house: &House, kept: &Arc<Mutex<Kept>>) -> Self {
+        let clock: Arc<dyn Clock> = house.clock.clone();
+        let (telemetry, metrics) = Telemetry::in_memory();
+        let presence = Presence::new(
+            &telemetry.meter(),
+            &telemetry.observed_meters(),
+            &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
+            clock.clone(),
+        );
+        let lease = Arc::new(InMemory {
+            name,
+            kept: Arc::clone(kept),
+            clock: house.clock.clone(),
+            away: AtomicBool::new(false),
+        });
+        let Stores { sessions, .. } = house.stores.clone();
+        let observer: Arc<dyn ObserverLease> = lease.clone();
+        let census = CensusTaker::new(sessions, observer, presence, clock, PACE);
+        Self {
+            census: Arc::new(census),
+            lease,
+            metrics,
+            telemetry,
+        }
+    }
+
+    fn gauge(&self, name: &str) -> Option<f64> {
+        self.metrics.gauge(&format!("skriptoteket.{name}"), &[])
+    }
+
+    fn started(&self) -> Option<u64> {
+        let name = "skriptoteket.sessions_started";
+        self.metrics.counter(name, &[("role", "user")])
+    }
+
+    /// Live sessions, up, observer, epoch.
+    fn shown(&self) -> [Option<f64>; 4] {
+        [
+            "active_sessions",
+            "session_census_up",
+            "session_observer",
+            "session_observer_epoch",
+        ]
+        .map(|name| self.gauge(name))
+    }
+
+    fn on_page(&self, name: &str) -> bool {
+        self.telemetry.page().render().unwrap().contains(name)
+    }
+}
+
+/// A house with somebody in it, and two replicas of which the first observes.
+async fn two() -> (House, Replica, Replica) {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    house.try_login("ada", PASSWORD).await.unwrap();
+    let kept = Arc::default();
+    let one = Replica::new(1, &house, &kept);
+    let other = Replica::new(2, &house, &kept);
+    one.census.take().await.unwrap();
+    other.census.take().await.unwrap();
+    (house, one, other)
+}
+
+const SERVICE_WIDE: [&str; 6] = [
+    "skriptoteket_active_sessions ",
+    "skriptoteket_sessions_by_role{",
+    "skriptoteket_users_by_role{",
+    "skriptoteket_sessions_started_total{",
+    "skriptoteket_sessions_ended_total{",
+    "skriptoteket_session_census_age_seconds ",
+];
+
+#[tokio::test]
+async fn of_two_replicas_one_exports_what_is_service_wide() {
+    let (_house, one, other) = two().await;
+    assert_eq!(one.shown(), [Some(1.0), Some(1.0), Some(1.0), Some(1.0)]);
+    assert_eq!(other.shown(), [None, Some(1.0), Some(0.0), Some(1.0)]);
+    for name in SERVICE_WIDE {
+        assert!(one.on_page(name), "{name}");
+        assert!(!other.on_page(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() {
+    let (house, one, other) = two().await;
+    house.clock.advance(PACE.lease() - Duration::from_millis(1));
+    assert_eq!(one.gauge("active_sessions"), Some(1.0));
+    assert_eq!(one.started(), Some(1));
+    // As if it had been stopped, and went on now: nothing has told it that its time is over.
+    house.clock.advance(Duration::from_millis(1));
+    assert_eq!(one.shown(), [None, Some(0.0), Some(0.0), Some(1.0)]);
+    assert_eq!(one.started(), None);
+
+    house.try_login("ada", PASSWORD).await.unwrap();
+    other.census.take().await.unwrap();
+    assert_eq!(other.shown(), [Some(2.0), Some(1.0), Some(1.0), Some(2.0)]);
+    assert_eq!(other.started(), Some(2));
+    one.census.hold().await.unwrap();
+    assert_eq!(one.shown(), [None, Some(1.0), Some(0.0), Some(2.0)]);
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_back_shows_nothing_until_it_has_counted_anew() {
+    let (house, one, _other) = two().await;
+    house.clock.advance(PACE.lease());
+    one.census.hold().await.unwrap();
+    assert_eq!(one.shown(), [None, Some(0.0), Some(1.0), Some(1.0)]);
+    assert_eq!(one.started(), None, "totals must not go back");
+    one.census.count().await.unwrap();
+    assert_eq!(one.gauge("active_sessions"), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_renewed_in_time_shows_no_gap() {
+    let (house, one, other) = two().await;
+    for _ in 0..20 {
+        house.clock.advance(PACE.lease() / 3);
+        one.census.hold().await.unwrap();
+        other.census.hold().await.unwrap();
+        assert_eq!(one.gauge("active_sessions"), Some(1.0));
+        assert_eq!(one.started(), Some(1));
+        assert_eq!(other.gauge("active_sessions"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_resigns_is_followed_at_once() {
+    let (_house, one, other) = two().await;
+    one.census.resign().await.unwrap();
+    assert_eq!(one.shown()[..1], [None]);
+    assert_eq!(one.started(), None);
+    other.census.take().await.unwrap();
+    assert_eq!(other.gauge("active_sessions"), Some(1.0));
+    assert_eq!(other.gauge("session_observer"), Some(1.0));
+}
+
+#[tokio::test]
+async fn without_the_store_no_replica_is_up() {
+    let (house, one, other) = two().await;
+    for replica in [&one, &other] {
+        replica.lease.away.store(true, Ordering::SeqCst);
+        assert!(replica.census.hold().await.is_err());
+    }
+    assert_eq!(other.gauge("session_census_up"), Some(0.0));
+    assert_eq!(one.gauge("session_census_up"), Some(1.0), "still its time");
+    house.clock.advance(PACE.lease());
+    assert_eq!(one.gauge("session_census_up"), Some(0.0));
+    one.lease.away.store(false, Ordering::SeqCst);
+    one.census.take().await.unwrap();
+    assert_eq!(one.shown(), [Some(1.0), Some(1.0), Some(1.0), Some(1.0)]);
+}
+
+#[tokio::test]
+async fn an_answer_of_the_lease_is_not_believed_for_ever() {
+    let (house, _one, other) = two().await;
+    assert_eq!(other.gauge("session_census_up"), Some(1.0));
+    house.clock.advance(PACE.lease());
+    assert_eq!(other.gauge("session_census_up"), Some(0.0));
+}
+
+#[tokio::test]
+async fn where_another_replica_observes_the_bell_counts_nothing() {
+    let house = House::new().await;
+    let kept = Arc::default();
+    let one = Replica::new(1, &house, &kept);
+    one.census.take().await.unwrap();
+    let (telemetry, collected) = Telemetry::in_memory();
+    let counted = StoreMetrics::new(&telemetry.meter(), house.clock.clone());
+    let settings = skriptoteket::store::SqliteSettings {
+        path: house.dir.path().join("house.db"),
+        timeout: PACE.timeout,
+    };
+    let observed =
+        skriptoteket::store::open_sqlite(&settings, house.clock.clone(), Some(counted)).await;
+    let presence = Presence::new(&telemetry.meter(), &[], &[], house.clock.clone());
+    let lease = Arc::new(InMemory {
+        name: 2,
+        kept: Arc::clone(&kept),
+        clock: house.clock.clone(),
+        away: AtomicBool::new(false),
+    });
+    let clock: Arc<dyn Clock> = house.clock.clone();
+    let other = CensusTaker::new(observed.unwrap().sessions, lease, presence, clock, PACE);
+    let bell = other.bell();
+    let running = tokio::spawn(async move { other.run().await });
+    let counts = || {
+        let labels = [("store", "sessions"), ("operation", "census")];
+        let name = "skriptoteket.store_operation_duration";
+        collected.histogram_count(name, &labels).unwrap_or(0)
+    };
+    for _ in 0..4 {
+        bell.ring();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(counts(), 0);
+    // The holder is gone: the next to ask counts.
+    house.clock.advance(PACE.lease());
+    while counts() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.abort();
+}
+
+#[test]
+fn a_lease_is_over_before_the_next_count_is_due() {
+    let lease = |millis| {
+        let pace = CensusPace {
+            interval: Duration::from_millis(millis),
+            timeout: PACE.timeout,
+        };
+        pace.lease().as_millis()
+    };
+    assert_eq!(lease(5_000), 2_500);
+    assert_eq!(lease(2_000), 1_000);
+    assert_eq!((lease(100), lease(3_600_000)), (1_000, 20_000));
+}
