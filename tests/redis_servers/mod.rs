@@ -21,7 +21,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{OnceLock, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -39,6 +39,9 @@ pub(crate) use {
 
 /// How long a server may take to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked at whether it did.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// One `redis-server`. It is killed when this is dropped.
 pub(crate) struct RedisServer {
@@ -165,6 +168,11 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     /// Starts `masters` nodes that share the slots, and waits until each of them sees all.
     pub(crate) fn start(masters: usize) -> Self {
+        Self::start_with(masters, &[])
+    }
+
+    /// As [`RedisCluster::start`], with these arguments beside its own.
+    pub(crate) fn start_with(masters: usize, arguments: &[&str]) -> Self {
         let options = [
             "--cluster-enabled",
             "yes",
@@ -178,7 +186,7 @@ impl RedisCluster {
                 let bus = free_port().to_string();
                 let mut options = options;
                 options[5] = &bus;
-                RedisServer::start(&options)
+                RedisServer::start(&[&options, arguments].concat())
             })
             .collect();
         let addresses = nodes
@@ -234,10 +242,11 @@ pub(crate) fn free_port() -> u16 {
 
 /// Waits for something that happens in another process.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
+    let mut left = PATIENCE;
     while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
+        assert!(!left.is_zero(), "waited in vain: {what}");
+        left = left.saturating_sub(LOOK_AGAIN);
+        thread::sleep(LOOK_AGAIN);
     }
 }
 

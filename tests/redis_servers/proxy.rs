@@ -3,7 +3,10 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::Duration,
 };
@@ -34,11 +37,9 @@ pub(crate) struct Proxy {
 struct Shared {
     weather: Mutex<Weather>,
     open: Mutex<Vec<TcpStream>>,
-    taken: std::sync::atomic::AtomicUsize,
-    ended: std::sync::atomic::AtomicBool,
+    taken: AtomicUsize,
+    ended: AtomicBool,
 }
-
-use std::sync::atomic::Ordering::SeqCst;
 
 impl Proxy {
     /// A proxy to the server on `port`, in fair weather.
@@ -149,7 +150,7 @@ impl Shared {
                 thread::sleep(delay);
                 Some(read)
             }
-            (Weather::CutRequest(0), _) | (Weather::CutAnswer(0), _) => None,
+            (Weather::CutRequest(0) | Weather::CutAnswer(0), _) => None,
             (Weather::CutRequest(left), _) => {
                 *weather = Weather::CutRequest(left.saturating_sub(read));
                 Some(left.min(read))
@@ -162,6 +163,6 @@ impl Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

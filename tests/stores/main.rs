@@ -19,8 +19,12 @@ mod dropped;
 mod limits;
 mod model;
 mod observed;
+mod redis_full;
+mod redis_limits;
+mod redis_rows;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
+mod redis_several;
 mod sessions;
 mod sessions_of_users;
 mod shared;

@@ -18,7 +18,7 @@ use skriptoteket::{
 };
 use tempfile::TempDir;
 
-use crate::redis_servers::{RedisCluster, RedisServer};
+use crate::redis_servers::{RedisCluster, RedisServer, Wire};
 
 /// Makes a test of each contract for each store.
 macro_rules! on_every_store {
@@ -92,8 +92,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     backend: Backend,
     directory: TempDir,
-    /// What all keys in Redis begin with.
-    pub(crate) prefix: String,
+    redis: Option<RedisStoreSettings>,
 }
 
 /// Longer than a busy machine needs; no test waits for it.
@@ -101,29 +100,58 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl World {
     pub(crate) async fn new(backend: Backend) -> Self {
+        let topology = match backend {
+            Backend::Sqlite | Backend::SqliteObservedAndCached => None,
+            Backend::Redis => Some(standalone(redis_server())),
+            Backend::RedisCluster => {
+                let nodes = redis_cluster().nodes.iter().map(address).collect();
+                Some(RedisTopology::Cluster { nodes })
+            }
+        };
+        Self::at(backend, topology).await
+    }
+
+    /// On a Redis server of the test's own.
+    pub(crate) async fn on(server: &RedisServer) -> Self {
+        Self::at(Backend::Redis, Some(standalone(server))).await
+    }
+
+    async fn at(backend: Backend, redis: Option<RedisTopology>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::default());
-        let prefix = format!("test-{:016x}", rand::random::<u64>());
-        let stores = open(backend, &settings(&directory), &prefix, Arc::clone(&clock)).await;
+        let redis = redis.map(|topology| redis_settings(topology, Arc::clone(&clock)));
+        let settings = settings(&directory);
+        let stores = open(backend, &settings, redis.as_ref(), Arc::clone(&clock)).await;
         Self {
             stores,
             clock,
             backend,
             directory,
-            prefix,
+            redis,
         }
     }
 
     /// The same store as another process sees it.
     pub(crate) async fn another(&self) -> Stores {
-        let settings = settings(&self.directory);
-        open(
-            self.backend,
-            &settings,
-            &self.prefix,
-            Arc::clone(&self.clock),
-        )
-        .await
+        let (settings, clock) = (settings(&self.directory), Arc::clone(&self.clock));
+        open(self.backend, &settings, self.redis.as_ref(), clock).await
+    }
+
+    /// All keys of this world in Redis, on all its servers.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let pattern = format!("*{}*", self.prefix());
+        let servers = match &self.redis.as_ref().unwrap().redis.topology {
+            RedisTopology::Cluster { nodes } => nodes.clone(),
+            RedisTopology::Standalone { server, .. } => vec![server.clone()],
+            RedisTopology::Sentinel { .. } => panic!("no such world"),
+        };
+        let keys = |server: &RedisAddress| Wire::connect(server.port).unwrap().scan(&pattern);
+        servers.iter().flat_map(keys).collect()
+    }
+
+    /// What all keys in Redis begin with, inside their hash tag.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.redis.as_ref().unwrap().redis.key_prefix
     }
 
     /// The file of an SQLite store.
@@ -174,28 +202,21 @@ fn settings(directory: &TempDir) -> SqliteSettings {
 async fn open(
     backend: Backend,
     settings: &SqliteSettings,
-    prefix: &str,
+    redis: Option<&RedisStoreSettings>,
     clock: Arc<ManualClock>,
 ) -> Stores {
-    let (metrics, topology) = match backend {
-        Backend::Sqlite => (None, None),
-        Backend::SqliteObservedAndCached => (Some(unread_metrics(Arc::clone(&clock))), None),
-        Backend::Redis => {
-            let server = address(redis_server());
-            let standalone = RedisTopology::Standalone {
-                server,
-                database: 0,
-            };
-            (None, Some(standalone))
-        }
-        Backend::RedisCluster => {
-            let nodes = redis_cluster().nodes.iter().map(address).collect();
-            (None, Some(RedisTopology::Cluster { nodes }))
-        }
+    let metrics = match backend {
+        Backend::SqliteObservedAndCached => Some(unread_metrics(Arc::clone(&clock))),
+        Backend::Sqlite | Backend::Redis | Backend::RedisCluster => None,
     };
-    let redis = topology.map(|topology| redis_settings(topology, prefix, Arc::clone(&clock)));
-    let opened = open_with(settings, redis.as_ref(), clock, metrics);
-    opened.await.unwrap()
+    open_with(settings, redis, clock, metrics).await.unwrap()
+}
+
+fn standalone(server: &RedisServer) -> RedisTopology {
+    RedisTopology::Standalone {
+        server: address(server),
+        database: 0,
+    }
 }
 
 fn address(server: &RedisServer) -> RedisAddress {
@@ -205,11 +226,8 @@ fn address(server: &RedisServer) -> RedisAddress {
     }
 }
 
-fn redis_settings(
-    topology: RedisTopology,
-    prefix: &str,
-    clock: Arc<ManualClock>,
-) -> RedisStoreSettings {
+/// Under a prefix of its own, so that tests share a server.
+fn redis_settings(topology: RedisTopology, clock: Arc<ManualClock>) -> RedisStoreSettings {
     RedisStoreSettings {
         redis: RedisSettings {
             topology,
@@ -218,7 +236,7 @@ fn redis_settings(
             username: None,
             password: None,
             sentinel_password: None,
-            key_prefix: prefix.to_owned(),
+            key_prefix: format!("test-{:016x}", rand::random::<u64>()),
             connect_timeout: TIMEOUT,
             allow_eviction: false,
         },

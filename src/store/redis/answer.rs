@@ -1,5 +1,7 @@
 //! What scripts answer.
 
+use std::time::Duration;
+
 use redis::{FromRedisValue, Value};
 
 use super::keys::session_of;
@@ -41,7 +43,7 @@ pub(super) fn record(answer: Value) -> Result<Option<Vec<u8>>, StoreError> {
 #[derive(Debug)]
 pub(super) enum Done {
     /// Done.
-    Done(Vec<Value>),
+    Finished(Vec<Value>),
     /// Nothing was written; these must be declared.
     Needs(Vec<String>),
     /// The id is taken.
@@ -59,7 +61,7 @@ impl Done {
             (0, None) => Ok(Self::Taken),
             (1, Some(last)) => {
                 parts.push(last);
-                Ok(Self::Done(parts))
+                Ok(Self::Finished(parts))
             }
             (2, Some(needed)) => Ok(Self::Needs(read(needed)?)),
             _ => Err(not_understood()),
@@ -91,7 +93,7 @@ pub(super) fn ends(
             user_id,
             role,
             reason: *reason,
-            lasted: std::time::Duration::from_millis(lasted),
+            lasted: Duration::from_millis(lasted),
         });
     }
     Ok(handed_out)

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::{
     answer::{self, Done},
-    call::Call,
+    call::{Call, LuaScript},
     keys::{Keys, ShardKeys, sid, uid, user_of},
     link::Link,
     record::{self, millis},
@@ -67,7 +67,7 @@ impl RedisSessions {
                 Wait::ForReplica => self.link.call_durably(call).await?,
             };
             match Done::read(answer)? {
-                Done::Done(parts) => return Ok(parts),
+                Done::Finished(parts) => return Ok(parts),
                 Done::Taken => return Err(StoreError::Conflict),
                 Done::Needs(more) => known.extend(more),
             }
@@ -89,7 +89,7 @@ impl RedisSessions {
     /// A call of a script on one session's record.
     fn on_record(
         &self,
-        script: &'static super::call::LuaScript,
+        script: &'static LuaScript,
         id: &SessionId,
         more: impl FnOnce(&ShardKeys) -> Vec<String>,
     ) -> Call {

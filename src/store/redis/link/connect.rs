@@ -2,21 +2,13 @@
 //!
 //! Logging in and choosing the database are commands of ours: the client's own handshake does not say why it failed.
 
-use std::{
-    error::Error,
-    fmt, fs, io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, fs, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, ServerError, TlsCertificates, Value,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, ServerError, TlsCertificates, Value, aio::MultiplexedConnection,
+    io::tcp::TcpSettings,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
@@ -24,6 +16,7 @@ use tokio::time::timeout;
 use super::{
     checks,
     fault::{Absence, RedisFault, Why},
+    session::Session,
     slots::SlotMap,
 };
 use crate::config::{RedisAddress, RedisSettings};
@@ -51,42 +44,6 @@ impl fmt::Display for Target {
             Self::Server { server, .. } | Self::Node(server) => server.fmt(f),
             Self::Master { name, .. } => write!(f, "the master {name} of the Sentinels"),
         }
-    }
-}
-
-/// A checked connection to one server.
-pub(super) struct Session {
-    pub(super) address: RedisAddress,
-    /// What all calls share.
-    pub(super) shared: MultiplexedConnection,
-    /// For calls that wait for a replica: `WAIT` holds up all that comes behind it.
-    pub(super) durable: MultiplexedConnection,
-    has_replica: AtomicBool,
-}
-
-impl Session {
-    pub(super) fn has_replica(&self) -> bool {
-        self.has_replica.load(Ordering::Relaxed)
-    }
-
-    /// Asks both connections for a sign of life, and whether the server is still a master.
-    pub(super) async fn look(&self) -> Result<(), Why> {
-        let (mut shared, mut durable) = (self.shared.clone(), self.durable.clone());
-        let mut info = redis::cmd("INFO");
-        info.arg("replication");
-        let ping = redis::cmd("PING");
-        let (replication, alive) = tokio::join!(
-            shared.send_packed_command(&info),
-            durable.send_packed_command(&ping)
-        );
-        alive.map_err(Why::Broken)?;
-        let replication = checks::Replication::read(&replication.map_err(Why::Broken)?);
-        if replication.is_replica {
-            return Err(Why::Replica);
-        }
-        self.has_replica
-            .store(replication.has_replica, Ordering::Relaxed);
-        Ok(())
     }
 }
 
@@ -131,6 +88,10 @@ impl Dialer {
         self.settings.connect_timeout
     }
 
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.settings.tls
+    }
+
     /// Makes a connection and checks what is at its other end. Takes at most a few times the connect timeout, and more
     /// than one only where that finds out what is wrong.
     pub(super) async fn connect(&self, target: &Target) -> Result<Session, Absence> {
@@ -161,12 +122,7 @@ impl Dialer {
             };
             let replication = checks::server(&mut shared, server, wanted).await?;
             let durable = self.log_in(server, database).await?;
-            Ok(Session {
-                address: server.clone(),
-                shared,
-                durable,
-                has_replica: AtomicBool::new(replication.has_replica),
-            })
+            Ok(Session::new(server.clone(), shared, durable, replication))
         };
         let absence = match timeout(patience, attempt).await {
             Ok(Ok(session)) => return Ok(session),
@@ -219,7 +175,7 @@ impl Dialer {
         ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let password = self.settings.sentinel_password.as_ref();
         let attempt = async {
-            let mut connection = self.raw(sentinel, self.settings.tls).await?;
+            let mut connection = self.silently(sentinel).await?;
             match said(&mut connection, sentinel, auth(None, password), ask).await? {
                 Value::Array(parts) => {
                     address(&parts).ok_or_else(|| Absence::gone(sentinel, Why::Garbled))
@@ -271,7 +227,7 @@ impl Dialer {
         server: &RedisAddress,
         database: u32,
     ) -> Result<MultiplexedConnection, Absence> {
-        let mut connection = self.raw(server, self.settings.tls).await?;
+        let mut connection = self.silently(server).await?;
         let user = self.settings.username.as_deref();
         let auth = auth(user, self.settings.password.as_ref());
         let mut select = redis::cmd("PING");
@@ -287,10 +243,17 @@ impl Dialer {
     }
 
     /// A connection on which nothing was said yet.
-    async fn raw(
+    async fn silently(&self, server: &RedisAddress) -> Result<MultiplexedConnection, Absence> {
+        let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
+        self.raw(server, self.settings.tls, silent).await
+    }
+
+    /// A connection on which was said what `greeting` has in it.
+    pub(super) async fn raw(
         &self,
         server: &RedisAddress,
         tls: bool,
+        greeting: RedisConnectionInfo,
     ) -> Result<MultiplexedConnection, Absence> {
         let broken = |error| Absence::gone(server, Why::Broken(error));
         let (host, port) = (server.host.clone(), server.port);
@@ -308,7 +271,7 @@ impl Dialer {
             .into_connection_info()
             .map_err(broken)?
             .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-            .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
+            .set_redis_settings(greeting);
         let client = match (&self.authorities, tls) {
             (Some(authorities), true) => Client::build_with_tls(
                 info,
@@ -328,70 +291,6 @@ impl Dialer {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(broken)
-    }
-
-    /// What is wrong where a connection came to nothing: perhaps one side speaks TLS and the other does not, or it is no
-    /// Redis at all.
-    async fn diagnosed(&self, server: &RedisAddress, absence: Absence) -> Absence {
-        let Absence::Gone { why, .. } = &absence else {
-            return absence;
-        };
-        let error = match why {
-            Why::Broken(error) if error.is_connection_refusal() => return absence,
-            Why::Broken(error) => Some(error),
-            Why::Silent(_) => None,
-            _ => return absence,
-        };
-        let place = server.to_string();
-        let is_garbage = error.is_some_and(|error| error.kind() == ErrorKind::Parse);
-        if self.settings.tls {
-            match error.and_then(tls_error) {
-                Some(rustls::Error::InvalidCertificate(_)) => {
-                    let source = error.and_then(tls_error).cloned();
-                    let source = source.unwrap_or(rustls::Error::DecryptError);
-                    return RedisFault::Certificate { place, source }.into();
-                }
-                Some(rustls::Error::AlertReceived(
-                    rustls::AlertDescription::CertificateRequired
-                    | rustls::AlertDescription::HandshakeFailure,
-                )) => return RedisFault::ClientCertificate { place }.into(),
-                _ => {}
-            }
-            if self.speaks_plainly(server).await {
-                return RedisFault::PlainPort { place }.into();
-            }
-        } else if self.speaks_tls(server).await {
-            return RedisFault::TlsPort { place }.into();
-        }
-        if is_garbage {
-            return RedisFault::NotRedis { place }.into();
-        }
-        absence
-    }
-
-    async fn speaks_plainly(&self, server: &RedisAddress) -> bool {
-        let probe = async {
-            let mut connection = self.raw(server, false).await.ok()?;
-            let ping = redis::cmd("PING");
-            connection.send_packed_command(&ping).await.ok()
-        };
-        matches!(timeout(self.patience(), probe).await, Ok(Some(_)))
-    }
-
-    async fn speaks_tls(&self, server: &RedisAddress) -> bool {
-        // As in `new`: a service without TLS has not needed a provider yet.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        match timeout(self.patience(), self.raw(server, true)).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(Absence::Gone {
-                why: Why::Broken(error),
-                ..
-            })) => matches!(
-                tls_error(&error),
-                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
-            ),
-            _ => false,
-        }
     }
 }
 
@@ -485,12 +384,4 @@ fn address(parts: &[Value]) -> Option<RedisAddress> {
         host: String::from_utf8(host.clone()).ok()?,
         port: std::str::from_utf8(port).ok()?.parse().ok()?,
     })
-}
-
-/// What TLS says, out of an error of the client that wraps it twice.
-fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
-    let inner = error
-        .source()?
-        .downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
-    inner.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }

@@ -6,7 +6,9 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `connect` | how a connection is made: TLS, logging in, Sentinels |
+//! | `diagnosis` | why one came to nothing: TLS or not, no Redis at all |
 //! | `checks` | what a server has to be |
+//! | `session` | one that was made |
 //! | `line` | one connection: kept, lost, made again |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
@@ -17,8 +19,10 @@ mod calls;
 mod checks;
 mod cluster;
 mod connect;
+mod diagnosis;
 mod fault;
 mod line;
+mod session;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -32,11 +36,7 @@ use std::{
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
-use tokio::{
-    sync::Notify,
-    task_local,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Notify, task_local, time::timeout};
 
 use self::{
     calls::Lane,
@@ -48,7 +48,7 @@ use self::{
 };
 use super::{call::Call, keys::Keys};
 use crate::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     config::{RedisAddress, RedisSettings, RedisTopology},
     error::StoreError,
 };
@@ -71,8 +71,8 @@ const PROBE_MS: u32 = 10_000;
 const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 task_local! {
-    /// When the operation that runs has to be over.
-    static DEADLINE: Instant;
+    /// When the operation that runs has to be over, by the clock of the link.
+    static DEADLINE: Duration;
 }
 
 /// The way to Redis. Cheap to clone. Its tasks end with the last clone.
@@ -85,8 +85,11 @@ struct Inner {
     way: Way,
     keys: Keys,
     timeout: Duration,
-    clock: StoreClock,
-    warned_of_lag: Mutex<Option<Instant>>,
+    /// By whose time sessions live.
+    store_clock: StoreClock,
+    /// By which waiting is measured.
+    clock: SystemClock,
+    warned_of_lag: Mutex<Option<Duration>>,
 }
 
 enum Way {
@@ -130,7 +133,8 @@ impl Link {
                 way: Way::open(dialer, &settings.topology).await,
                 keys: Keys::new(settings.key_prefix.clone()),
                 timeout,
-                clock,
+                store_clock: clock,
+                clock: SystemClock::default(),
                 warned_of_lag: Mutex::new(None),
             }),
         };
@@ -142,7 +146,7 @@ impl Link {
 
     /// The time for a script's `ARGV[1]`, in ms: 0 where the server's clock decides.
     pub(super) fn now(&self) -> i64 {
-        match &self.inner.clock {
+        match &self.inner.store_clock {
             StoreClock::Server => 0,
             StoreClock::Given(clock) => clock.now().as_millis(),
         }
@@ -153,9 +157,9 @@ impl Link {
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let deadline = Instant::now() + self.inner.timeout;
+        let deadline = self.inner.clock.monotonic() + self.inner.timeout;
         DEADLINE
-            .scope(deadline, timeout_at(deadline, work))
+            .scope(deadline, timeout(self.inner.timeout, work))
             .await
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
     }
@@ -230,14 +234,12 @@ impl Link {
     }
 
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
-        match DEADLINE.try_with(|deadline| *deadline) {
-            Ok(deadline) => calls::send(&self.inner, &calls, lane, deadline).await,
-            Err(_) => {
-                let deadline = Instant::now() + self.inner.timeout;
-                self.in_time(calls::send(&self.inner, &calls, lane, deadline))
-                    .await
-            }
+        if let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) {
+            return calls::send(&self.inner, &calls, lane, deadline).await;
         }
+        let deadline = self.inner.clock.monotonic() + self.inner.timeout;
+        let work = calls::send(&self.inner, &calls, lane, deadline);
+        self.in_time(work).await
     }
 
     /// Waits for the first attempt to connect to each server, however it ends.
@@ -285,12 +287,12 @@ impl Link {
 impl Inner {
     /// Says that no replica has answered in time; not more often than it is worth.
     fn warn_of_lag(&self, server: &RedisAddress) {
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         let mut warned = self
             .warned_of_lag
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|at| now - at >= WARN_AGAIN) {
+        if warned.is_none_or(|at| now.saturating_sub(at) >= WARN_AGAIN) {
             *warned = Some(now);
             tracing::warn!(
                 server = %server,

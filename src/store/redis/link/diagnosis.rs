@@ -1,0 +1,146 @@
+//! What is wrong where a connection came to nothing: perhaps one side speaks TLS and the other does not, or it is no Redis at
+//! all. The client does not tell: to it, what it cannot read is a connection that broke.
+
+use std::{error::Error, io, sync::Arc};
+
+use redis::{RedisConnectionInfo, RedisError};
+use rustls::AlertDescription;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{
+    connect::Dialer,
+    fault::{Absence, RedisFault, Why},
+};
+use crate::config::RedisAddress;
+
+/// What a server does when it is spoken to plainly.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// It answers as a Redis does.
+    Redis,
+    /// It answers something else.
+    Foreign,
+    /// It hangs up.
+    HangsUp,
+    /// It is not there, or says nothing.
+    Absent,
+}
+
+impl Dialer {
+    /// The fault that kept us from `server`, if one did; else what was seen. Takes at most twice the connect timeout.
+    pub(super) async fn diagnosed(&self, server: &RedisAddress, seen: Absence) -> Absence {
+        let fault = match &seen {
+            Absence::Gone {
+                why: Why::Broken(error),
+                ..
+            } if error.is_connection_refusal() => None,
+            Absence::Gone {
+                why: Why::Broken(error),
+                ..
+            } => self.fault(server, tls_error(error)).await,
+            // A plain server waits for the rest of what it takes for a command. One that TLS is missed by hangs up.
+            Absence::Gone {
+                why: Why::Silent(_),
+                ..
+            } if self.speaks_tls() => self.fault(server, None).await,
+            _ => None,
+        };
+        fault.map_or(seen, Absence::Fault)
+    }
+
+    async fn fault(
+        &self,
+        server: &RedisAddress,
+        error: Option<&rustls::Error>,
+    ) -> Option<RedisFault> {
+        let place = server.to_string();
+        if let Some(fault) = error.and_then(|error| tls_fault(&place, error)) {
+            return Some(fault);
+        }
+        let manners = timeout(self.patience(), manners(server)).await;
+        let manners = manners.unwrap_or(Manners::Absent);
+        match (manners, self.speaks_tls()) {
+            (Manners::Absent, _) | (Manners::Redis, false) => return None,
+            (Manners::Redis, true) => return Some(RedisFault::PlainPort { place }),
+            (Manners::Foreign | Manners::HangsUp, _) => {}
+        }
+        let tls = timeout(self.patience(), self.greet_by_tls(server)).await;
+        match (tls, self.speaks_tls()) {
+            (Ok(Err(Some(error))), true) => tls_fault(&place, &error),
+            (
+                Ok(
+                    Ok(())
+                    | Err(Some(
+                        rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_),
+                    )),
+                ),
+                false,
+            ) => Some(RedisFault::TlsPort { place }),
+            (Ok(Err(_)), _) if manners == Manners::Foreign => Some(RedisFault::NotRedis { place }),
+            _ => None,
+        }
+    }
+
+    /// Makes a connection with TLS, whether or not it is configured, and waits for a first answer: only that shows what the
+    /// server thinks of us. The error is what TLS says, if it was TLS that failed.
+    async fn greet_by_tls(&self, server: &RedisAddress) -> Result<(), Option<rustls::Error>> {
+        // As in `new`: a service without TLS has not needed a provider yet.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        match self.raw(server, true, RedisConnectionInfo::default()).await {
+            Ok(_) => Ok(()),
+            Err(Absence::Gone {
+                why: Why::Broken(error),
+                ..
+            }) => Err(tls_error(&error).cloned()),
+            Err(_) => Err(None),
+        }
+    }
+}
+
+fn tls_fault(place: &str, error: &rustls::Error) -> Option<RedisFault> {
+    let place = place.to_owned();
+    match error {
+        rustls::Error::InvalidCertificate(_) => Some(RedisFault::Certificate {
+            place,
+            source: error.clone(),
+        }),
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure,
+        ) => Some(RedisFault::ClientCertificate { place }),
+        _ => None,
+    }
+}
+
+async fn manners(server: &RedisAddress) -> Manners {
+    match first_byte(server).await {
+        Ok(Some(b'+' | b'-')) => Manners::Redis,
+        Ok(Some(_)) => Manners::Foreign,
+        Ok(None) => Manners::HangsUp,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Manners::HangsUp,
+        Err(_) => Manners::Absent,
+    }
+}
+
+/// What a server begins its answer with; nothing if it hangs up instead.
+async fn first_byte(server: &RedisAddress) -> io::Result<Option<u8>> {
+    let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
+    stream.writable().await?;
+    stream.try_write(b"PING\r\n")?;
+    let mut byte = [0];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut byte) {
+            Ok(read) => return Ok((read > 0).then_some(byte[0])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What TLS says, out of an error of the client that wraps it twice.
+fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
+    let inner = error
+        .source()?
+        .downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    inner.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}

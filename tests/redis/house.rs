@@ -1,0 +1,176 @@
+//! Stores on a Redis that a test may treat badly.
+
+use std::{sync::Arc, time::Duration};
+
+use skriptoteket::{
+    accounts::{Role, UserId},
+    clock::SystemClock,
+    config::{RedisAddress, RedisSettings, RedisTopology},
+    error::StoreError,
+    sessions::{EndReason, NewSession, SessionKey, SessionRecord, SessionState},
+    store::{
+        OpenError, RedisFault, RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with,
+    },
+};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::redis_servers::{RedisServer, Wire};
+
+/// How long a store may take to answer, as configured by default.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a busy machine may add to that, still less than a second timeout.
+pub(crate) const SLACK: Duration = Duration::from_millis(450);
+
+/// How long the tests wait for what takes some time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What all keys begin with.
+pub(crate) const PREFIX: &str = "test";
+
+/// The stores of one replica of the service.
+pub(crate) struct Replica {
+    pub(crate) stores: Stores,
+    _directory: TempDir,
+}
+
+pub(crate) fn at(port: u16) -> RedisAddress {
+    RedisAddress {
+        host: "127.0.0.1".into(),
+        port,
+    }
+}
+
+/// The server on a port, with defaults for the rest.
+pub(crate) fn on_port(port: u16) -> RedisSettings {
+    settings(RedisTopology::Standalone {
+        server: at(port),
+        database: 0,
+    })
+}
+
+pub(crate) fn settings(topology: RedisTopology) -> RedisSettings {
+    RedisSettings {
+        topology,
+        tls: false,
+        tls_ca: None,
+        username: None,
+        password: None,
+        sentinel_password: None,
+        key_prefix: PREFIX.into(),
+        connect_timeout: Duration::from_secs(1),
+        allow_eviction: false,
+    }
+}
+
+impl Replica {
+    pub(crate) async fn open(redis: RedisSettings) -> Self {
+        Self::try_open(redis).await.unwrap()
+    }
+
+    pub(crate) async fn on(server: &RedisServer) -> Self {
+        Self::open(on_port(server.port())).await
+    }
+
+    async fn try_open(redis: RedisSettings) -> Result<Self, OpenError> {
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = SqliteSettings {
+            path: directory.path().join("store.db"),
+            timeout: PATIENCE,
+        };
+        let redis = RedisStoreSettings {
+            redis,
+            timeout: TIMEOUT,
+            clock: StoreClock::Server,
+        };
+        let clock = Arc::new(SystemClock::default());
+        let stores = open_with(&sqlite, Some(&redis), clock, None).await?;
+        Ok(Self {
+            stores,
+            _directory: directory,
+        })
+    }
+
+    /// Starts a session of a new user.
+    pub(crate) async fn start(&self) -> Result<SessionRecord, StoreError> {
+        self.start_of(UserId::generate()).await
+    }
+
+    pub(crate) async fn start_of(&self, user: UserId) -> Result<SessionRecord, StoreError> {
+        let session = NewSession {
+            id: SessionKey::generate(user).id(),
+            user_id: user,
+            username: "ada".parse().unwrap(),
+            role: Role::User,
+            idle: Duration::from_mins(30),
+            lifetime: Duration::from_hours(2),
+            user_agent: "Mozilla/5.0".into(),
+            state: SessionState::new(),
+        };
+        let created = self.stores.sessions.create(session, 100).await?;
+        Ok(created.0)
+    }
+
+    pub(crate) async fn end(&self, session: &SessionRecord) -> Result<bool, StoreError> {
+        let ended = self.stores.sessions.end(&session.id, EndReason::Logout);
+        Ok(ended.await?.is_some())
+    }
+
+    /// Why the store cannot be used now, as an operator reads it; panics if it can.
+    pub(crate) async fn why_away(&self) -> String {
+        self.stores.sessions.ping().await.unwrap_err().in_full()
+    }
+
+    /// Waits until the store can be written to, and says how long that took.
+    pub(crate) async fn recovered(&self) -> Duration {
+        let since = Instant::now();
+        while let Err(error) = self.stores.sessions.ping().await {
+            let waited = since.elapsed();
+            assert!(waited < PATIENCE, "not back: {}", error.in_full());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        since.elapsed()
+    }
+
+    /// Checks that the index, the records and the totals say the same, and returns how many sessions are live. The
+    /// records are counted on `wires`: one to each server.
+    pub(crate) async fn live_by_all_counts(&self, wires: Vec<Wire>) -> u64 {
+        let census = self.stores.sessions.census().await.unwrap();
+        let live: u64 = census.sessions.iter().sum();
+        let expired: u64 = census.expired.iter().sum();
+        let started: u64 = census.totals.started.iter().sum();
+        let ended: u64 = census.totals.ended.iter().flatten().sum();
+        assert_eq!(started - ended, live + expired, "{census:?}");
+        let (mut records, mut indexed) = (0, 0);
+        for mut wire in wires {
+            records += wire.scan(&format!("{{{PREFIX}:*}}:s:*")).len() as u64;
+            for index in wire.scan(&format!("{{{PREFIX}:*}}:z")) {
+                indexed += wire.ask(&["ZCARD", &index]).number().unsigned_abs();
+            }
+        }
+        assert_eq!((records, indexed), (live + expired, live + expired));
+        live
+    }
+}
+
+/// What is wrong with these settings; panics if nothing is.
+pub(crate) async fn fault(redis: RedisSettings) -> RedisFault {
+    let secret = redis.password.clone();
+    let fault = match Replica::try_open(redis).await.map(drop) {
+        Err(OpenError::Redis(fault)) => fault,
+        other => panic!("{other:?}"),
+    };
+    if let Some(secret) = secret {
+        let secret = secrecy::ExposeSecret::expose_secret(&secret);
+        assert!(!format!("{fault} {fault:?}").contains(secret));
+    }
+    fault
+}
+
+/// How long something takes.
+pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let since = Instant::now();
+    let done = work.await;
+    (done, since.elapsed())
+}

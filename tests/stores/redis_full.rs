@@ -1,0 +1,68 @@
+//! A Redis whose memory is full: nothing begins there, everything can end, and what lives goes on.
+
+use skriptoteket::{
+    accounts::{Role, UserId},
+    error::StoreError,
+    guard::{Budget, Entity, GuardPolicy},
+    sessions::EndReason,
+};
+
+use crate::{
+    redis_servers::RedisServer,
+    world::{IDLE, World, new_session, seconds},
+};
+
+#[tokio::test]
+async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
+    let server = RedisServer::start(&[]);
+    let world = World::on(&server).await;
+    let sessions = &world.stores.sessions;
+    let (ada, bob) = (UserId::generate(), UserId::generate());
+    let mut of_ada = Vec::new();
+    for _ in 0..4 {
+        of_ada.push(world.start(ada, Role::Admin).await);
+    }
+    world.start(bob, Role::User).await;
+    server.wire().ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let before = world.census().await;
+
+    // The login would also end one session and move three.
+    let refused = sessions.create(new_session(ada, Role::User), 4).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    let budget = Budget {
+        attempts: 1,
+        regain: seconds(600),
+        lock: seconds(30),
+        longest_lock: seconds(30),
+        forget: seconds(7200),
+    };
+    let policy = GuardPolicy {
+        account: budget,
+        address: budget,
+    };
+    let (address, account) = (Entity::Address(1), Entity::UnknownName(1));
+    let refused = world.stores.limits.charge(address, account, &policy).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    let refused = sessions.ping().await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    assert_eq!(world.census().await, before);
+    assert_eq!(sessions.list_user(ada).await.unwrap().len(), 4);
+
+    world.advance(seconds(90));
+    let touched = sessions.touch(&of_ada[0].id, IDLE, seconds(1)).await;
+    let touched = touched.unwrap().unwrap();
+    assert_eq!(touched.expires_at, world.now().plus(IDLE));
+    assert_eq!(sessions.set_role(ada, Role::User).await.unwrap(), 4);
+    assert_eq!(world.census().await.sessions, [5, 0, 0, 0]);
+    assert!(world.end(&of_ada[0]).await.is_some());
+    let ends = sessions.end_user(ada, EndReason::Revoked, None).await;
+    assert_eq!(ends.unwrap().len(), 3);
+    world.advance(IDLE);
+    assert_eq!(sessions.reap(10).await.unwrap().len(), 1);
+    let counted = world.census().await;
+    assert_eq!((counted.sessions, counted.expired), ([0; 4], [0; 4]));
+
+    server.wire().ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    sessions.ping().await.unwrap();
+    world.start(ada, Role::User).await;
+}
