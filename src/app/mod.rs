@@ -120,27 +120,14 @@ impl Application {
 
         let service_wide =
             telemetry.service_wide(identity::of_the_service(&key, config.redis.as_ref()))?;
-        let presence = Presence::new(
-            &meter,
-            &observed,
-            &service_wide.meters(),
-            Arc::clone(&clock),
-        );
+        let own_clock = Arc::clone(&clock);
+        let presence = Presence::new(&meter, &observed, &service_wide.meters(), own_clock);
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
         let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
         bootstrap(config, &stores, &registrar).await?;
 
-        let census = CensusTaker::new(
-            Arc::clone(&stores.sessions),
-            Arc::clone(&stores.observer),
-            presence.clone(),
-            Arc::clone(&clock),
-            CensusPace {
-                interval: config.census_interval,
-                timeout: config.store_timeout,
-            },
-        );
+        let census = census(config, &stores, &presence, &clock);
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.accounts),
@@ -184,13 +171,7 @@ impl Application {
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
         };
-        let management = Management {
-            page: telemetry.page(),
-            token: config.metrics_token.clone(),
-            accounts: Arc::clone(&stores.accounts),
-            sessions: Arc::clone(&stores.sessions),
-            timeout: config.store_timeout,
-        };
+        let management = management(config, telemetry, &stores);
         let public = Listening {
             server: serve_public(api, public, config.workers)?,
             address,
@@ -280,6 +261,35 @@ impl Application {
             );
         }
         result
+    }
+}
+
+fn census(
+    config: &Config,
+    stores: &Stores,
+    presence: &Presence,
+    clock: &Arc<dyn Clock>,
+) -> CensusTaker {
+    let pace = CensusPace {
+        interval: config.census_interval,
+        timeout: config.store_timeout,
+    };
+    CensusTaker::new(
+        Arc::clone(&stores.sessions),
+        Arc::clone(&stores.observer),
+        presence.clone(),
+        Arc::clone(clock),
+        pace,
+    )
+}
+
+fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Management {
+    Management {
+        page: telemetry.page(),
+        token: config.metrics_token.clone(),
+        accounts: Arc::clone(&stores.accounts),
+        sessions: Arc::clone(&stores.sessions),
+        timeout: config.store_timeout,
     }
 }
 

@@ -28,7 +28,10 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Config, Environment, Faults, load};
+use crate::{
+    config::{Config, Environment, Faults, load},
+    store::OpenError,
+};
 
 /// The command did what it was asked.
 const DONE: u8 = 0;
@@ -262,7 +265,11 @@ fn complain(error: &anyhow::Error) -> u8 {
         return MISUSED;
     }
     let _ = writeln!(stderr, "error: {}", in_one_line(error));
-    FAILED
+    match error.downcast_ref() {
+        // Waiting does not mend it: what is configured does not fit what is there.
+        Some(OpenError::Redis(_)) => MISUSED,
+        _ => FAILED,
+    }
 }
 
 /// An error and its causes. Some errors have the text of their cause in their own; it is not repeated.

@@ -183,11 +183,12 @@ async fn of_two_replicas_one_exports_what_is_service_wide() {
 #[tokio::test]
 async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() {
     let (house, one, other) = two().await;
-    house.clock.advance(PACE.lease() - Duration::from_millis(1));
+    let moment = Duration::from_millis(1);
+    house.clock.advance(PACE.lease().saturating_sub(moment));
     assert_eq!(one.gauge("active_sessions"), Some(1.0));
     assert_eq!(one.started(), Some(1));
     // As if it had been stopped, and went on now: nothing has told it that its time is over.
-    house.clock.advance(Duration::from_millis(1));
+    house.clock.advance(moment);
     assert_eq!(one.shown(), [None, Some(0.0), Some(0.0), Some(1.0)]);
     assert_eq!(one.started(), None);
 

@@ -54,7 +54,7 @@ impl Everything {
         self.login.login_started().finish(Ok(()));
         self.login.login_started().finish(Err("banned"));
         self.passwords.checked(true);
-        self.presence.observe(1, Duration::ZERO, FOR_EVER);
+        let _ = self.presence.observe(1, Duration::ZERO, FOR_EVER);
         self.presence.publish(census(), Duration::ZERO);
         for reason in END_REASONS {
             let lasted = Duration::from_secs(90);
@@ -235,7 +235,7 @@ fn where_another_replica_takes_over_the_series_go_on() {
                 ended: [[9 * sessions, 0, 0, 0, 0, 0], [0; 6], [0; 6], [0; 6]],
             };
             replicas[1 - who].presence.stand_by(epoch, FOR_EVER);
-            replicas[who]
+            let _ = replicas[who]
                 .presence
                 .observe(epoch, Duration::ZERO, FOR_EVER);
             replicas[who].presence.publish(counted, Duration::ZERO);

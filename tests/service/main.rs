@@ -14,6 +14,10 @@ mod hostile;
 mod identities;
 mod kill;
 mod metrics;
+mod outage;
 mod page;
 mod process;
+#[path = "../redis_servers/mod.rs"]
+mod redis_servers;
+mod replicas;
 mod shutdown;

@@ -40,8 +40,20 @@ impl Service {
     }
 
     async fn spawn(dir: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
+        let mut service = Self::launch(dir, settings);
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn launched(dir: &Path, settings: &[(&'static str, &str)]) -> Self {
+        let settings = settings.iter().map(|(k, v)| (*k, (*v).to_owned()));
+        Self::launch(dir.to_owned(), settings.collect())
+    }
+
+    fn launch(dir: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
         let (port, management_port) = (free_port(), free_port());
-        let log = dir.join("service.log");
+        let log = dir.join(format!("service-{port}.log"));
         let output = File::options()
             .create(true)
             .append(true)
@@ -74,19 +86,17 @@ impl Service {
             }
         }
         let child = command.spawn().unwrap();
-        let mut service = Self {
+        Self {
             child,
             dir,
             settings,
             port,
             management_port,
             log,
-        };
-        service.wait_until_ready().await;
-        service
+        }
     }
 
-    async fn wait_until_ready(&mut self) {
+    pub async fn wait_until_ready(&mut self) {
         let url = self.management("/readyz");
         let client = plain();
         let begun = Instant::now();
@@ -198,6 +208,12 @@ impl Service {
         self.child.wait().unwrap();
         let (dir, settings) = (self.dir.clone(), self.settings.clone());
         Self::spawn(dir, settings).await
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub fn signal(&self, signal: &str) {

@@ -135,6 +135,7 @@ impl Presence {
     /// It is this replica that observes, from the moment `asked_at` at which that was asked until `until`. Returns true
     /// if it was not so just before: then what was counted earlier is forgotten, because another replica may have shown
     /// later counts meanwhile, and totals must not go back.
+    #[must_use]
     pub fn observe(&self, epoch: u64, asked_at: Duration, until: Duration) -> bool {
         let now = self.clock.monotonic();
         self.change(|state| {

@@ -41,7 +41,7 @@ impl Everything {
         self.login.login_started().finish(Err("banned"));
         self.login.audit_events_dropped(1);
         self.passwords.checked(true);
-        self.presence.observe(1, Duration::ZERO, FOR_EVER);
+        let _ = self.presence.observe(1, Duration::ZERO, FOR_EVER);
         self.presence.publish(Snapshot::default(), Duration::ZERO);
         for reason in END_REASONS {
             self.presence.session_ended(reason, Duration::from_secs(1));
@@ -158,7 +158,7 @@ fn three_users() -> Snapshot {
 fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;
-    presence.observe(1, Duration::ZERO, FOR_EVER);
+    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
     let shown = || {
         let series = collected.series();
         GAUGES.map(|gauge| series.iter().filter(|(name, _)| name == gauge).count())
@@ -186,7 +186,7 @@ fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
 fn totals_stay_while_the_store_does_not_answer() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;
-    presence.observe(1, Duration::ZERO, FOR_EVER);
+    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
     let started = || collected.counter("skriptoteket.sessions_started", &[("role", "user")]);
 
     assert_eq!(started(), None);
@@ -210,7 +210,7 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
         Arc::<ManualClock>::clone(&clock),
     );
     let seconds = Duration::from_secs;
-    presence.observe(1, Duration::ZERO, FOR_EVER);
+    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
     presence.believe_for(seconds(10));
     presence.publish(three_users(), Duration::ZERO);
     let shown = || {
@@ -232,7 +232,7 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
 fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
     let (telemetry, collected) = Telemetry::in_memory();
     let presence = Everything::on(&telemetry).presence;
-    presence.observe(1, Duration::ZERO, FOR_EVER);
+    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
     let on_page = || page_of(&telemetry).value("skriptoteket_active_sessions", &[]);
     let in_memory = || collected.gauge("skriptoteket.active_sessions", &[]);
 
@@ -267,7 +267,7 @@ fn a_panic_in_a_callback_silences_only_its_own_series() {
             }))
             .build();
     }
-    everything.presence.observe(1, Duration::ZERO, FOR_EVER);
+    let _ = everything.presence.observe(1, Duration::ZERO, FOR_EVER);
     everything.presence.publish(three_users(), Duration::ZERO);
     for logins in 1..=2 {
         everything.login.login_started().finish(Ok(()));

@@ -1,0 +1,300 @@
+//! Redis is away: what is answered meanwhile, and that nobody is logged out.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use actix_web::cookie::{Cookie, CookieJar, Key};
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Response;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    process::{PASSWORD, Service, client, plain},
+    redis_servers::{RedisServer, free_port},
+};
+
+const LIVE: &str = "skriptoteket_active_sessions";
+const UP: &str = "skriptoteket_session_census_up";
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a busy machine adds to a timeout.
+const MARGIN: Duration = Duration::from_millis(350);
+
+const KEY: &str = "a key of the cookie that is long enough";
+
+async fn on(dir: &Path, redis: &RedisServer) -> Service {
+    let url = redis.url();
+    Service::start(dir, &[("redis_url", url.as_str()), ("cookie_key", KEY)]).await
+}
+
+/// A request with a cookie, and how long it took.
+async fn timed(request: reqwest::RequestBuilder, cookie: &str) -> (Response, Duration) {
+    let begun = Instant::now();
+    let answer = request.header("cookie", cookie).send().await.unwrap();
+    (answer, begun.elapsed())
+}
+
+fn login(service: &Service, password: &str) -> reqwest::RequestBuilder {
+    let body = serde_json::json!({"username": "admin", "password": password});
+    plain().post(service.url("/api/login")).json(&body)
+}
+
+fn check(service: &Service) -> reqwest::RequestBuilder {
+    plain().get(service.url("/api/session"))
+}
+
+/// Refused for now, in time, with the cookie left alone.
+fn assert_unavailable(what: &str, (answer, took): (Response, Duration)) {
+    assert_eq!(answer.status(), 503, "{what}");
+    assert!(took < TIMEOUT + MARGIN, "{what}: {took:?}");
+    let wait: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(wait >= 1, "{what}");
+    assert!(!answer.headers().contains_key("set-cookie"), "{what}");
+}
+
+async fn assert_away(service: &Service, cookie: &str) {
+    for _ in 0..3 {
+        assert_unavailable("check", timed(check(service), cookie).await);
+        assert_unavailable("login", timed(login(service, PASSWORD), "").await);
+        assert_unavailable(
+            "another login",
+            timed(login(service, PASSWORD), cookie).await,
+        );
+        assert_unavailable("guess", timed(login(service, "wrong"), cookie).await);
+        let logout = plain().post(service.url("/api/logout"));
+        assert_unavailable("logout", timed(logout, cookie).await);
+    }
+    let page = service
+        .page_where("the gauges are absent", |page| page.get(LIVE).is_none())
+        .await;
+    assert_eq!(page.value(UP), 0.0);
+    let ready = plain()
+        .get(service.management("/readyz"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(ready.status(), 503);
+    let reason = ready.text().await.unwrap();
+    assert!(reason.contains("sessions: "), "{reason}");
+    assert!(!reason.contains("accounts: "), "{reason}");
+}
+
+/// Waits until the gauges are back, and returns how long that took.
+async fn back(service: &Service, live: f64) -> Duration {
+    let begun = Instant::now();
+    service
+        .page_where("the gauges are back", |page| page.get(LIVE) == Some(live))
+        .await;
+    begun.elapsed()
+}
+
+fn cookie(answer: &Response) -> String {
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_is_frozen_requests_are_refused_in_time_and_nobody_is_logged_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let service = on(dir.path(), &redis).await;
+    let cookie = cookie(&service.login(&client(), "admin", PASSWORD).await);
+    back(&service, 1.0).await;
+    // Whichever request is the first to find out, it waits for the store once.
+    for first in 0..4 {
+        redis.freeze();
+        let request = match first {
+            0 => check(&service),
+            1 => login(&service, PASSWORD),
+            2 => login(&service, "wrong"),
+            _ => plain().post(service.url("/api/logout")),
+        };
+        assert_unavailable("the first", timed(request, &cookie).await);
+        assert_away(&service, &cookie).await;
+        redis.thaw();
+        let took = back(&service, 1.0).await;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(timed(check(&service), &cookie).await.0.status(), 200);
+    }
+    let mut service = service;
+    service.wait_until_ready().await;
+    let (answer, _) = timed(login(&service, PASSWORD), &cookie).await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_killed_and_comes_back_with_its_file_has_logged_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut redis = RedisServer::start(&durable);
+    let service = on(dir.path(), &redis).await;
+    let cookie = cookie(&service.login(&client(), "admin", PASSWORD).await);
+    back(&service, 1.0).await;
+    redis.kill();
+    assert_away(&service, &cookie).await;
+    redis.restart();
+    let took = back(&service, 1.0).await;
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert_eq!(timed(check(&service), &cookie).await.0.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_starts_without_its_redis_and_recovers_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut redis = RedisServer::start(&[]);
+    let port = redis.port().to_string();
+    redis.kill();
+    let url = redis.url();
+    let mut service = Service::launched(dir.path(), &[("redis_url", url.as_str())]);
+    let begun = Instant::now();
+    let reason = loop {
+        let answer = plain().get(service.management("/readyz")).send().await;
+        if let Ok(answer) = answer {
+            assert_eq!(answer.status(), 503);
+            break answer.text().await.unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(
+        reason.contains("Redis") && reason.contains(&port),
+        "{reason}"
+    );
+    assert_unavailable("login", timed(login(&service, PASSWORD), "").await);
+    let page = service.page().await;
+    assert_eq!((page.get(LIVE), page.value(UP)), (None, 0.0));
+    redis.restart();
+    service.wait_until_ready().await;
+    assert_eq!(timed(login(&service, PASSWORD), "").await.0.status(), 200);
+    back(&service, 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_not_as_it_has_to_be_is_a_fault_of_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let protected = RedisServer::start(&["--requirepass", "Fechter"]);
+    let evicting = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let wrong = format!("redis://:Fechterin@127.0.0.1:{}", protected.port());
+    // For the commands that want to find one.
+    std::fs::write(dir.path().join("a.db"), "").unwrap();
+    for (url, expected) in [
+        (wrong, "password"),
+        (protected.url(), "asks for a password"),
+        (evicting.url(), "noeviction"),
+        (format!("{}/99", evicting.url()), "database"),
+    ] {
+        for arguments in [&["serve"][..], &["session", "list"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_skriptoteket"))
+                .args(arguments)
+                .current_dir(dir.path())
+                .env_clear()
+                .env("SKRIPTOTEKET_DATA_DIR", dir.path())
+                .env("SKRIPTOTEKET_DATABASE_URL", "sqlite:a.db")
+                .env("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
+                .env("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
+                .env("SKRIPTOTEKET_REDIS_URL", &url)
+                .env("SKRIPTOTEKET_LOG", "error")
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            // Beside it only what the log says.
+            let mut lines = said.lines().filter(|line| line.starts_with("error: "));
+            let line = lines.next().unwrap();
+            assert!(line.contains(expected), "{line}");
+            assert_eq!(lines.next(), None);
+            assert!(!said.contains("Fecht"), "{said}");
+        }
+    }
+}
+
+/// A cookie that holds this text, encrypted as the service does.
+fn forged(key: &str, text: &str) -> String {
+    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+    block[..32].copy_from_slice(&Sha256::digest(key));
+    let mut bytes = Vec::new();
+    for label in [
+        "skriptoteket session cookie 1",
+        "skriptoteket session cookie 2",
+    ] {
+        let mut mac = Hmac::<Sha256>::new(&block);
+        mac.update(label.as_bytes());
+        bytes.extend_from_slice(&mac.finalize().into_bytes());
+    }
+    let mut jar = CookieJar::new();
+    jar.private_mut(&Key::from(&bytes))
+        .add(Cookie::new("skriptoteket", text.to_owned()));
+    jar.get("skriptoteket").unwrap().encoded().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nonsense_cookie_is_nobody_and_costs_redis_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let service = on(dir.path(), &redis).await;
+    let real = cookie(&service.login(&client(), "admin", PASSWORD).await);
+    let tail = "A".repeat(43);
+    let nonsense = [
+        forged(
+            "a key of another service, 32 bytes long",
+            &format!("01{tail}"),
+        ),
+        forged(KEY, &format!("64{tail}")),
+        forged(KEY, &format!("99{tail}")),
+        forged(KEY, ""),
+        forged(KEY, "{skriptoteket:01}:z"),
+        forged(KEY, &"A".repeat(4_000)),
+        String::from("skriptoteket=junk"),
+    ];
+    // With Redis frozen whatever asks it is refused: these do not.
+    redis.freeze();
+    assert_eq!(timed(check(&service), &real).await.0.status(), 503);
+    for cookie in nonsense {
+        let (answer, took) = timed(check(&service), &cookie).await;
+        assert_eq!(answer.status(), 401, "{cookie:.60}");
+        assert!(took < TIMEOUT);
+    }
+    redis.thaw();
+    back(&service, 1.0).await;
+
+    // 10 MB: refused with a 4xx, or by hanging up on it.
+    let large = format!("skriptoteket={}", "A".repeat(10_000_000));
+    if let Ok(answer) = check(&service).header("cookie", large).send().await {
+        assert!(answer.status().is_client_error(), "{}", answer.status());
+    }
+    assert_eq!(timed(check(&service), &real).await.0.status(), 200);
+    assert!(!service.output().contains("panicked"));
+}
+
+/// A port where nobody listens is a Redis that is away, and no fault of the configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_quick_also_where_redis_never_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let mut service = Service::launched(dir.path(), &[("redis_url", url.as_str())]);
+    let begun = Instant::now();
+    while plain()
+        .get(service.management("/livez"))
+        .send()
+        .await
+        .is_err()
+    {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    service.signal("TERM");
+    let begun = Instant::now();
+    assert!(service.wait().await.success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+}
