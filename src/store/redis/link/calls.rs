@@ -11,6 +11,7 @@ use super::{
     cluster::Cluster,
     fault::{Absence, Refusal, Why},
     line::Line,
+    near,
     session::Session,
     slots::{redirection, slot_of},
 };
@@ -75,12 +76,19 @@ pub(super) async fn send(
         })
         .collect();
     for attempt in 1.. {
-        let batches = batches(inner, calls, open)?;
-        let sent = batches
+        let mut sent: Vec<_> = batches(inner, calls, open)?
             .into_iter()
-            .map(|(line, errands)| send_batch(inner, line, calls, errands, which, deadline));
+            .map(|(line, errands)| send_batch(inner, line, calls, errands, which, deadline))
+            .collect();
+        let outcomes = match sent.pop() {
+            Some(only) if sent.is_empty() => only.await,
+            last => {
+                let all = join_all(sent.into_iter().chain(last)).await;
+                all.into_iter().flatten().collect()
+            }
+        };
         let (mut again, mut waits, mut failures) = (Vec::new(), false, Vec::new());
-        for (index, outcome) in join_all(sent).await.into_iter().flatten() {
+        for (index, outcome) in outcomes {
             match outcome {
                 Outcome::Answer(answer) => answers[index] = Some(answer),
                 Outcome::Failure(error) => failures.push((index, error)),
@@ -177,7 +185,7 @@ async fn send_batch(
     }
     let count = pipe.len();
     let mut connection = match which {
-        Lane::Shared => session.shared.clone(),
+        Lane::Shared => near::connection(&session),
         Lane::Durable => session.durable.clone(),
     };
     let out = Out::new(inner, &line, &session, deadline);

@@ -10,6 +10,7 @@
 //! | `checks` | what a server has to be |
 //! | `session` | one that was made |
 //! | `line` | one connection: kept, lost, made again |
+//! | `near` | a connection of a worker's own |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
 //! | `calls` | how calls are sent: scripts, redirections, what is put off |
@@ -22,6 +23,7 @@ mod connect;
 mod diagnosis;
 mod fault;
 mod line;
+mod near;
 mod session;
 mod slots;
 #[cfg(test)]
@@ -162,6 +164,11 @@ impl Link {
             .scope(deadline, timeout(self.inner.timeout, work))
             .await
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
+    }
+
+    /// Whether all keys are on one server, so that commands without keys are sent to it too.
+    pub(super) fn is_one_server(&self) -> bool {
+        matches!(self.inner.way, Way::Single(_))
     }
 
     /// Sends one call and returns its answer.
