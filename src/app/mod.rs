@@ -24,7 +24,6 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpSocket, runtime::Handle, task::JoinHandle};
 use url::Url;
-use uuid::Uuid;
 
 use self::{
     background::{Background, Housekeeping},
@@ -173,6 +172,7 @@ impl Application {
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
+            patience: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
         let public = Listening {
@@ -270,7 +270,7 @@ impl Application {
 fn census(
     config: &Config,
     stores: &Stores,
-    service: Uuid,
+    service: uuid::Uuid,
     presence: &Presence,
     clock: &Arc<dyn Clock>,
 ) -> CensusTaker {

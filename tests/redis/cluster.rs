@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use skriptoteket::config::RedisTopology;
+use skriptoteket::{config::RedisTopology, sessions::EndReason};
 
 use crate::{
     house::{PREFIX, Replica, at, settings},
@@ -104,16 +104,53 @@ async fn slots_that_move_under_load_lose_nothing() {
     assert_eq!(replica.live_by_all_counts(wires(&cluster)).await, left);
 }
 
+/// In a slot that is being moved a key that a script has emptied is a key of the other node: touching it again ends the
+/// script where it stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_session_of_a_shard_ends_whole_while_its_slot_moves() {
+    let cluster = RedisCluster::start(3);
+    let replica = on(&cluster).await;
+    let sessions = &replica.stores.sessions;
+    for all in [false, true] {
+        let session = replica.start().await.unwrap();
+        let (user, shard) = (session.user_id, session.id.shard());
+        let tag = format!("{{{PREFIX}:{shard:02}}}");
+        let slot = slot_of(&cluster, &tag);
+        let from = owner(&cluster, &tag);
+        let to = (from + 1) % cluster.nodes.len();
+        let (mut source, mut target) = (cluster.nodes[from].wire(), cluster.nodes[to].wire());
+        let [from_id, to_id] =
+            [&mut source, &mut target].map(|wire| wire.ask(&["CLUSTER", "MYID"]).text());
+        target.ask(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+        source.ask(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+        if all {
+            let ended = sessions.end_user(user, EndReason::Revoked, None).await;
+            assert_eq!(ended.unwrap().len(), 1);
+        } else {
+            assert!(replica.end(&session).await.unwrap());
+        }
+        for wire in [&mut source, &mut target] {
+            wire.ask(&["CLUSTER", "SETSLOT", &slot, "STABLE"]);
+        }
+        assert_eq!(replica.live_by_all_counts(wires(&cluster)).await, 0);
+    }
+}
+
+fn slot_of(cluster: &RedisCluster, tag: &str) -> String {
+    let mut wire = cluster.nodes[0].wire();
+    wire.ask(&["CLUSTER", "KEYSLOT", tag]).number().to_string()
+}
+
+/// Which node has the slot of a hash tag.
+fn owner(cluster: &RedisCluster, tag: &str) -> usize {
+    let owns = |node: &RedisServer| node.wire().ask(&["EXISTS", tag]) == Reply::Number(0);
+    cluster.nodes.iter().position(owns).unwrap()
+}
+
 /// Moves the slot of a hash tag from its node to another, as `redis-cli --cluster reshard` does.
 fn move_slot(cluster: &RedisCluster, tag: &str) {
     let nodes = &cluster.nodes;
-    let slot = nodes[0]
-        .wire()
-        .ask(&["CLUSTER", "KEYSLOT", tag])
-        .number()
-        .to_string();
-    let owns = |node: &RedisServer| node.wire().ask(&["EXISTS", tag]) == Reply::Number(0);
-    let from = nodes.iter().position(owns).unwrap();
+    let (slot, from) = (slot_of(cluster, tag), owner(cluster, tag));
     let to = (from + 1) % nodes.len();
     let id = |node: &RedisServer| node.wire().ask(&["CLUSTER", "MYID"]).text();
     let (from_id, to_id) = (id(&nodes[from]), id(&nodes[to]));

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     process::{PASSWORD, Service, client, plain},
-    redis_servers::{RedisServer, free_port},
+    redis_servers::{Proxy, RedisServer, Weather, free_port},
 };
 
 const LIVE: &str = "skriptoteket_active_sessions";
@@ -98,6 +98,27 @@ async fn back(service: &Service, live: f64) -> Duration {
 fn cookie(answer: &Response) -> String {
     let cookie = answer.headers()["set-cookie"].to_str().unwrap();
     cookie.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_of_many_waits_on_a_slow_redis_takes_the_store_timeout_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let proxy = Proxy::to(redis.port());
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let settings = [("redis_url", url.as_str()), ("cookie_key", KEY)];
+    let service = Service::start(dir.path(), &settings).await;
+    let cookie = cookie(&service.login(&client(), "admin", PASSWORD).await);
+    // A quarter of the timeout for every answer, half of that for each way. A login that replaces a session needs at least
+    // five, one after the other.
+    proxy.set(Weather::Slow(TIMEOUT / 8));
+    let (answer, took) = timed(check(&service), &cookie).await;
+    assert_eq!(answer.status(), 200, "{took:?}");
+    assert!(took >= TIMEOUT / 4, "{took:?}");
+    assert_unavailable("login", timed(login(&service, PASSWORD), &cookie).await);
+    proxy.set(Weather::Fair);
+    let (answer, _) = timed(login(&service, PASSWORD), &cookie).await;
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -371,16 +371,9 @@ async fn an_expired_session_whose_record_is_gone_is_left_to_the_reaper() {
 #[tokio::test]
 async fn the_server_says_what_it_is() {
     let town = Town::new(Backend::Redis).await;
-    let stores = &town.world.stores;
-    let lease = Duration::from_secs(20);
-    assert!(
-        stores
-            .observer
-            .hold(uuid::Uuid::nil(), lease)
-            .await
-            .unwrap()
-            .mine
-    );
+    let (stores, lease) = (&town.world.stores, Duration::from_secs(20));
+    let held = stores.observer.hold(uuid::Uuid::nil(), lease).await;
+    assert!(held.unwrap().mine);
     let facts: BTreeMap<_, _> = stores.upkeep.facts().await.unwrap().into_iter().collect();
     assert_eq!(facts["store"], "redis");
     assert!(facts["version"].starts_with("redis 7."), "{facts:?}");

@@ -1,11 +1,25 @@
 //! A connection that was made and checked, as calls use it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
 
-use super::{checks::Replication, fault::Why};
+use super::{checks::Replication, connect::Dialer, fault::Why};
 use crate::config::RedisAddress;
+
+/// How another connection to the same server is made.
+pub(super) struct Origin {
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) address: RedisAddress,
+    pub(super) database: u32,
+}
 
 /// A checked connection to one server.
 pub(super) struct Session {
@@ -15,17 +29,21 @@ pub(super) struct Session {
     /// For calls that wait for a replica: `WAIT` holds up all that comes behind it.
     pub(super) durable: MultiplexedConnection,
     has_replica: AtomicBool,
+    dialer: Arc<Dialer>,
+    database: u32,
 }
 
 impl Session {
     pub(super) fn new(
-        address: RedisAddress,
+        origin: Origin,
         shared: MultiplexedConnection,
         durable: MultiplexedConnection,
         replication: Replication,
     ) -> Self {
         Self {
-            address,
+            address: origin.address,
+            dialer: origin.dialer,
+            database: origin.database,
             shared,
             durable,
             has_replica: AtomicBool::new(replication.has_replica),
@@ -34,6 +52,18 @@ impl Session {
 
     pub(super) fn has_replica(&self) -> bool {
         self.has_replica.load(Ordering::Relaxed)
+    }
+
+    /// One more connection, driven by the runtime that asks; `None` if it cannot be had.
+    pub(super) async fn another(&self) -> Option<MultiplexedConnection> {
+        let attempt = self.dialer.log_in(&self.address, self.database);
+        let made = timeout(self.patience(), attempt).await;
+        made.ok()?.ok()
+    }
+
+    /// How long a connection may take, and a sign of life.
+    pub(super) fn patience(&self) -> Duration {
+        self.dialer.patience()
     }
 
     /// Asks both connections for a sign of life, and whether the server is still a master.

@@ -6,10 +6,10 @@ local it = head(s)
 if it == nil then return {} end
 if not it or it.uid ~= uid then return CORRUPT end
 local score = tonumber(call('ZSCORE', z, sid) or it.role * B + it.exp)
+local plan = without({ [sid] = true }, u, z, uid)
 call('DEL', s)
-call('ZREM', u, sid)
 call('ZREM', z, sid)
 local ended = finish(sid, score, it, reason)
-sync(u, z, a, uid)
+follow(a, { plan }, {})
 count(n)
 return { ended }

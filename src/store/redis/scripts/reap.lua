@@ -14,15 +14,21 @@ for i = 1, size do
     if uid ~= '' then users[uid] = u end
   end
 end
-local ended = {}
+local gone, sids, ended, plans, absent = {}, {}, {}, {}, {}
+for i, it in ipairs(due) do gone[it.sid], sids[i] = true, it.sid end
+for uid, u in pairs(users) do plans[#plans + 1] = without(gone, u, z, uid) end
+-- Users of sessions whose record could not be read, too.
+for role = 0, 3 do
+  local expired = call('ZRANGEBYSCORE', a, score_of(role, 0), score_of(role, now), 'LIMIT', 0, 200)
+  for _, uid in ipairs(expired) do
+    if not users[uid] then absent[#absent + 1] = uid end
+  end
+end
+drop(z, sids)
 for _, it in ipairs(due) do
   call('DEL', it.s)
-  call('ZREM', z, it.sid)
-  if it.u then call('ZREM', it.u, it.sid) end
   ended[#ended + 1] = finish(it.sid, it.score, it.head, IDLE)
 end
-for uid, u in pairs(users) do sync(u, z, a, uid) end
--- Users of sessions whose record could not be read.
-for role = 0, 3 do call('ZREMRANGEBYSCORE', a, score_of(role, 0), score_of(role, now)) end
+follow(a, plans, absent)
 count(n)
 return { #due, ended }
