@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test takes for granted fails loudly"
+    clippy::disallowed_methods,
+    reason = "what a test takes for granted fails loudly, and how long a real server takes is measured"
 )]
 
 #[path = "../redis_servers/mod.rs"]
