@@ -220,7 +220,11 @@ impl SessionRepository for RedisSessions {
                     .arg(sid(id))
                     .arg(&owner)
                     .arg(reason as u8);
-                match self.link.call(end).await? {
+                let answer = match reason {
+                    EndReason::Revoked => self.link.call_durably(end).await?,
+                    _ => self.link.call(end).await?,
+                };
+                match answer {
                     Value::Int(_) => Err(StoreError::Corrupt("session")),
                     ends => Ok(answer::ends(id.shard(), ends, |_| Some(user))?.pop()),
                 }
