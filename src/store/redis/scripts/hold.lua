@@ -4,6 +4,8 @@ local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 elseif not holder then
+  -- First what a full memory lets through: what follows it is let through too. A full server is to be observed as well.
+  redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   redis.call('INCR', KEYS[2])
   holder = ARGV[1]
