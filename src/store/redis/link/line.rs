@@ -145,18 +145,18 @@ impl Shared {
 
 /// Keeps a connection until it is aborted.
 async fn keep(shared: Arc<Shared>) {
-    let (mut failures, mut told) = (0, None);
+    let (mut failures, mut told) = (0, Told::default());
     loop {
         match shared.dialer.connect(&shared.target).await {
             Ok(session) => {
                 let session = Arc::new(session);
-                if told.take().is_some() {
+                if told.returned() {
                     tracing::info!(server = %session.address, "connected to Redis again");
                 }
                 shared.state.send_replace(State::Up(Arc::clone(&session)));
                 let (absence, signs) = shared.watch_over(&session).await;
                 if let Some(absence) = absence {
-                    tell(&mut told, &absence);
+                    told.absent(&absence);
                 }
                 shared.lost.notify_one();
                 if signs >= STEADY {
@@ -164,7 +164,7 @@ async fn keep(shared: Arc<Shared>) {
                 }
             }
             Err(absence) => {
-                tell(&mut told, &absence);
+                told.absent(&absence);
                 shared.state.send_replace(State::Down(absence));
             }
         }
@@ -173,19 +173,37 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Says once why there is no connection, and again only if it turns out that somebody has to do something.
-fn tell(told: &mut Option<String>, absence: &Absence) {
-    let text = absence.to_string();
-    match absence {
-        Absence::Fault(_) if told.as_ref() != Some(&text) => {
-            tracing::error!(error = %text, "Redis cannot be used; it is tried again");
+/// What the log has of an absence.
+#[derive(Default)]
+pub(super) struct Told {
+    text: Option<String>,
+    is_later: bool,
+}
+
+impl Told {
+    /// Says once why there is no connection, and again only if it turns out that somebody has to do something.
+    ///
+    /// Of the first attempt a fault is not said: whoever opens the link gets it, says it, and does not start.
+    pub(super) fn absent(&mut self, absence: &Absence) {
+        let is_first = !std::mem::replace(&mut self.is_later, true);
+        let text = absence.to_string();
+        match absence {
+            Absence::Fault(_) if !is_first && self.text.as_ref() != Some(&text) => {
+                tracing::error!(error = %text, "Redis cannot be used; it is tried again");
+            }
+            Absence::Gone { .. } if self.text.is_none() => {
+                tracing::warn!(error = %text, "Redis is away; it is tried again");
+            }
+            _ => return,
         }
-        Absence::Gone { .. } if told.is_none() => {
-            tracing::warn!(error = %text, "Redis is away; it is tried again");
-        }
-        _ => return,
+        self.text = Some(text);
     }
-    *told = Some(text);
+
+    /// The absence is over. True if the log has it.
+    pub(super) fn returned(&mut self) -> bool {
+        self.is_later = true;
+        self.text.take().is_some()
+    }
 }
 
 /// How long to wait after so many failures.
