@@ -195,13 +195,11 @@ impl Sessions {
         let Some(record) = record else {
             return Ok(None);
         };
-        let idle = record.idle;
-        let moved = clock
-            .now()
-            .plus(idle)
-            .min(record.ends_at)
-            .since(record.expires_at);
-        if moved < policy.step().max(Duration::from_millis(1)) {
+        let (now, idle) = (clock.now(), record.idle);
+        let moved = now.plus(idle).min(record.ends_at).since(record.expires_at);
+        // By a clock behind the store's it cannot be told whether it is time to move it. The store can.
+        let is_behind = now < record.last_seen_at && record.expires_at < record.ends_at;
+        if !is_behind && moved < policy.step().max(Duration::from_millis(1)) {
             return Ok(Some(record));
         }
         match repository.touch(id, idle, policy.step()).await {

@@ -37,6 +37,7 @@ use opentelemetry::metrics::Meter;
 use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
     logs::SdkLoggerProvider,
+    metrics::Temporality,
     trace::SdkTracerProvider,
 };
 use uuid::Uuid;
@@ -102,8 +103,12 @@ impl Telemetry {
         }
         if let Some(target) = &settings.metrics {
             let (target, interval) = (target.clone(), settings.metric_export_interval);
-            let reader = move || otlp::metric_reader(&target, interval);
-            metrics = metrics.reader(reader()?, reader()?, reader);
+            let reader = move |temporality| otlp::metric_reader(&target, interval, temporality);
+            let (recorded, observed) = (reader(None)?, reader(None)?);
+            // The store's totals, whatever is preferred: the SDK's deltas of them begin anew after each gap, with all that
+            // ever was, and it does not survive totals that fall, as they do in a store that lost its data.
+            let service_wide = move || reader(Some(Temporality::Cumulative));
+            metrics = metrics.reader(recorded, observed, service_wide);
         }
         let spans = match &settings.traces {
             Some(target) => Some(otlp::tracer_provider(target, resource.clone())?),

@@ -10,23 +10,30 @@ use opentelemetry_otlp::{
     tonic_types::transport::ClientTlsConfig,
 };
 use opentelemetry_sdk::{
-    Resource, logs::SdkLoggerProvider, metrics::PeriodicReader, trace::SdkTracerProvider,
+    Resource,
+    logs::SdkLoggerProvider,
+    metrics::{PeriodicReader, Temporality},
+    trace::SdkTracerProvider,
 };
 use tokio::runtime::Handle;
 
 use super::TelemetryError;
 use crate::config::{OtlpProtocol, OtlpTarget};
 
-/// A reader that sends metrics every `interval`, on a thread of its own.
+/// A reader that sends metrics every `interval`, on a thread of its own. Without a `temporality` it is what the standard
+/// variable says.
 pub(super) fn metric_reader(
     target: &OtlpTarget,
     interval: Duration,
+    temporality: Option<Temporality>,
 ) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
+    let mut builder = MetricExporter::builder();
+    if let Some(temporality) = temporality {
+        builder = builder.with_temporality(temporality);
+    }
     let exporter = match target.protocol {
-        OtlpProtocol::Grpc => over_grpc(MetricExporter::builder().with_tonic(), target)?.build()?,
-        OtlpProtocol::HttpProtobuf => {
-            over_http(MetricExporter::builder().with_http(), target).build()?
-        }
+        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
+        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target).build()?,
     };
     Ok(PeriodicReader::builder(exporter)
         .with_interval(interval)

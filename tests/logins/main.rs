@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod clocks;
 mod exits;
 mod faulty;
 mod house;

@@ -1,10 +1,13 @@
 //! Masters that die while Sentinels watch, and what a replica has confirmed.
 
+use std::{sync::Arc, time::Duration};
+
 use skriptoteket::{accounts::UserId, config::RedisTopology, sessions::EndReason};
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     house::{Replica, at, settings},
-    redis_servers::{MASTER, RedisServer, SentinelPair, wait_until},
+    redis_servers::{MASTER, RedisServer, SentinelPair, Wire, wait_until},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,9 +37,14 @@ async fn the_new_master_is_used_without_a_restart() {
     let wires = vec![pair.servers[1].wire()];
     assert_eq!(replica.live_by_all_counts(wires).await, 1);
 
-    // The old master comes back and takes itself for one. Nobody else does.
+    // The old master comes back as a replica, and nobody takes it for the master.
     pair.servers[0].restart();
-    assert_eq!(pair.servers[0].info("replication", "role"), "master");
+    wait_until("the old master follows the new one", || {
+        // The Sentinels part it from its clients when they tell it whom to follow.
+        let wire = Wire::connect(pair.servers[0].port());
+        let info = wire.and_then(|mut wire| wire.try_ask(&["INFO", "replication"]));
+        info.is_ok_and(|info| info.text().contains("role:slave"))
+    });
     replica.start().await.unwrap();
     let wires = vec![pair.servers[1].wire()];
     assert_eq!(replica.live_by_all_counts(wires).await, 2);
@@ -47,28 +55,79 @@ async fn a_revocation_waits_for_the_replica_and_goes_on_without_it() {
     let master = RedisServer::start(&[]);
     let replica = RedisServer::start_replica(&master, &[]);
     let service = Replica::on(&master).await;
+    let sessions = &service.stores.sessions;
     let user = UserId::generate();
-    let revoke = async || {
+    let revoke_all = async || {
         service.start_of(user).await.unwrap();
+        let revoked = sessions.end_user(user, EndReason::Revoked, None);
+        assert_eq!(revoked.await.unwrap().len(), 1);
+    };
+    revoke_all().await;
+    let of_all = waits(&master);
+    assert!(of_all > 0);
+    let one = service.start_of(user).await.unwrap();
+    let revoked = sessions.end(&one.id, EndReason::Revoked).await;
+    assert!(revoked.unwrap().is_some());
+    let of_one = waits(&master);
+    assert!(of_one > of_all);
+    // It confirms nothing now; the revocation holds all the same.
+    replica.freeze();
+    revoke_all().await;
+    assert!(waits(&master) > of_one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_has_stopped_holds_up_neither_many_revocations_nor_anyone_else() {
+    let master = RedisServer::start(&[]);
+    let replica = RedisServer::start_replica(&master, &[]);
+    let service = Arc::new(Replica::on(&master).await);
+    let bystander = service.start().await.unwrap();
+    let users: Vec<UserId> = (0..30).map(|_| UserId::generate()).collect();
+    for user in &users {
+        service.start_of(*user).await.unwrap();
+    }
+    replica.freeze();
+    let mut revocations = JoinSet::new();
+    for user in users {
+        let service = Arc::clone(&service);
+        revocations.spawn(async move {
+            let sessions = &service.stores.sessions;
+            let revoked = sessions.end_user(user, EndReason::Revoked, None).await;
+            assert_eq!(revoked.unwrap().len(), 1);
+        });
+    }
+    while !revocations.is_empty() {
+        let loaded = service.stores.sessions.load(&bystander.id).await;
+        assert_eq!(loaded.unwrap().as_ref(), Some(&bystander));
+        let soon = tokio::time::timeout(Duration::from_millis(5), revocations.join_next());
+        if let Ok(Some(revoked)) = soon.await {
+            revoked.unwrap();
+        }
+    }
+
+    // Once it confirms again it is waited for again.
+    replica.thaw();
+    let before = waits(&master);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while waits(&master) == before {
+        assert!(Instant::now() < deadline, "nobody waits any more");
+        let one = service.start().await.unwrap();
         let revoked = service
             .stores
             .sessions
-            .end_user(user, EndReason::Revoked, None);
-        assert_eq!(revoked.await.unwrap().len(), 1);
-    };
-    let waits = || {
-        let stats = master.wire().ask(&["INFO", "commandstats"]).text();
-        let found = stats
-            .lines()
-            .find_map(|line| line.strip_prefix("cmdstat_wait:calls="));
-        let count = found.and_then(|rest| rest.split(',').next());
-        count.map_or(0, |count| count.parse::<u32>().unwrap())
-    };
-    revoke().await;
-    let confirmed = waits();
-    assert!(confirmed > 0);
-    // It confirms nothing now; the revocation holds all the same.
-    replica.freeze();
-    revoke().await;
-    assert!(waits() > confirmed);
+            .end(&one.id, EndReason::Revoked)
+            .await;
+        assert!(revoked.unwrap().is_some());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How often the server was asked to wait for a replica.
+fn waits(server: &RedisServer) -> u32 {
+    let stats = server.wire().ask(&["INFO", "commandstats"]).text();
+    let found = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_wait:calls="));
+    let count = found.and_then(|rest| rest.split(',').next());
+    count.map_or(0, |count| count.parse().unwrap())
 }

@@ -98,16 +98,7 @@ impl Replica {
     }
 
     pub(crate) async fn start_of(&self, user: UserId) -> Result<SessionRecord, StoreError> {
-        let session = NewSession {
-            id: SessionKey::generate(user).id(),
-            user_id: user,
-            username: "ada".parse().unwrap(),
-            role: Role::User,
-            idle: Duration::from_mins(30),
-            lifetime: Duration::from_hours(2),
-            user_agent: "Mozilla/5.0".into(),
-            state: SessionState::new(),
-        };
+        let session = new_session(user);
         let created = self.stores.sessions.create(session, 100).await?;
         Ok(created.0)
     }
@@ -151,6 +142,19 @@ impl Replica {
         }
         assert_eq!((records, indexed), (live + expired, live + expired));
         live
+    }
+}
+
+pub(crate) fn new_session(user: UserId) -> NewSession {
+    NewSession {
+        id: SessionKey::generate(user).id(),
+        user_id: user,
+        username: "ada".parse().unwrap(),
+        role: Role::User,
+        idle: Duration::from_mins(30),
+        lifetime: Duration::from_hours(2),
+        user_agent: "Mozilla/5.0".into(),
+        state: SessionState::new(),
     }
 }
 

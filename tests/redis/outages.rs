@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use skriptoteket::accounts::UserId;
+
 use crate::{
-    house::{Replica, SLACK, TIMEOUT, on_port, timed},
+    house::{Replica, SLACK, TIMEOUT, new_session, on_port, timed},
     redis_servers::{Proxy, RedisServer, Weather, wait_until},
 };
 
@@ -148,4 +150,39 @@ async fn a_server_that_becomes_a_replica_is_given_up_until_it_is_none() {
     server.wire().ask(&["REPLICAOF", "NO", "ONE"]);
     replica.recovered().await;
     replica.start().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ends_that_were_answered_are_handed_out_whatever_comes_after() {
+    /// What the reaper ends in one step: of that much the answer may be lost.
+    const STEP: usize = 50;
+    let server = RedisServer::start(&[]);
+    let proxy = Proxy::to(server.port());
+    let replica = Replica::open(on_port(proxy.port())).await;
+    let sessions = &replica.stores.sessions;
+    for length in (1_000..20_000).step_by(2_500) {
+        let user = UserId::generate();
+        for _ in 0..3 * STEP {
+            let mut session = new_session(user);
+            session.idle = Duration::from_millis(1);
+            sessions.create(session, 100).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let ended = async || {
+            let census = sessions.census().await.unwrap();
+            census.totals.ended.iter().flatten().sum::<u64>()
+        };
+        let before = ended().await;
+        proxy.set(Weather::CutAnswer(length));
+        let handed_out = sessions.reap(500).await.map_or(0, |ends| ends.len());
+        proxy.set(Weather::Fair);
+        replica.recovered().await;
+        let ended = usize::try_from(ended().await - before).unwrap();
+        assert!(
+            ended - handed_out <= STEP,
+            "{handed_out} of {ended} after {length} bytes"
+        );
+        while !sessions.reap(500).await.unwrap().is_empty() {}
+    }
+    assert_eq!(replica.live_by_all_counts(vec![server.wire()]).await, 0);
 }

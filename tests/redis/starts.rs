@@ -51,7 +51,9 @@ async fn a_user_who_is_disabled_or_may_too_little_is_said_so() {
     for user in [
         "idle off >ours-only ~* +@all",
         "reader on >ours-only ~* +@all -@scripting",
-        "service on >ours-only ~* +@all -@dangerous +info",
+        "halves on >ours-only ~* +@all -setrange",
+        "neighbour on >ours-only ~{neighbour:* +@all",
+        "service on >ours-only ~{test:* +@all -@dangerous +info",
     ] {
         let words: Vec<&str> = ["ACL", "SETUSER"]
             .into_iter()
@@ -73,6 +75,15 @@ async fn a_user_who_is_disabled_or_may_too_little_is_said_so() {
         matches!(weak, RedisFault::NotPermitted { what: "EVAL", .. }),
         "{weak}"
     );
+    // A script that is stopped at its second write would leave the first one behind.
+    for (name, command) in [("halves", "SETRANGE"), ("neighbour", "DEL")] {
+        settings.username = Some(name.into());
+        let weak = fault(settings.clone()).await;
+        let RedisFault::NotPermitted { what, .. } = weak else {
+            panic!("{weak}");
+        };
+        assert_eq!(what, command);
+    }
     settings.username = Some("service".into());
     let replica = Replica::open(settings).await;
     replica.start().await.unwrap();

@@ -1,6 +1,9 @@
 //! TLS, and what it is mistaken for.
 
-use skriptoteket::{config::RedisSettings, store::RedisFault};
+use skriptoteket::{
+    config::{RedisAddress, RedisSettings, RedisTopology},
+    store::RedisFault,
+};
 
 use crate::{
     house::{Replica, fault, on_port},
@@ -54,6 +57,23 @@ async fn a_certificate_of_an_authority_that_is_not_trusted_is_said_so() {
     settings.tls_ca = Some(others.authority());
     let wrong = fault(settings).await;
     assert!(matches!(wrong, RedisFault::Certificate { .. }), "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_another_name_is_not_trusted() {
+    let certificates = Certificates::new();
+    let (_server, port) = server_with(&certificates, &["--bind", "127.0.0.1", "127.0.0.2"]);
+    let mut settings = over_tls(port);
+    settings.tls_ca = Some(certificates.authority());
+    settings.topology = RedisTopology::Standalone {
+        server: RedisAddress {
+            host: "127.0.0.2".into(),
+            port,
+        },
+        database: 0,
+    };
+    let fault = fault(settings).await;
+    assert!(matches!(fault, RedisFault::Certificate { .. }), "{fault}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! Runtimes of one thread, as HTTP workers have them, and their own connections.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::{
     house::Replica,
@@ -17,15 +17,14 @@ fn connections(wire: &mut Wire) -> Vec<String> {
 }
 
 async fn wait_for_connections(wire: &mut Wire, is_so: impl Fn(&[String]) -> bool) -> Vec<String> {
-    let since = Instant::now();
-    loop {
+    for _ in 0..6_000 {
         let now = connections(wire);
         if is_so(&now) {
             return now;
         }
-        assert!(since.elapsed() < Duration::from_secs(30), "{now:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    panic!("waited in vain: {:?}", connections(wire));
 }
 
 #[tokio::test]

@@ -21,3 +21,4 @@ mod process;
 mod redis_servers;
 mod replicas;
 mod shutdown;
+mod temporality;

@@ -45,6 +45,13 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let refused = sessions.ping().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    // Who observes may change: a full server must not make the gauges blind.
+    let other = world.another().await;
+    for replica in [&world.stores, &other] {
+        let lease = replica.observer.hold(seconds(30)).await.unwrap();
+        assert_eq!((lease.mine, lease.epoch > 0), (true, true));
+        replica.observer.release().await.unwrap();
+    }
     assert_eq!(world.census().await, before);
     assert_eq!(sessions.list_user(ada).await.unwrap().len(), 4);
 

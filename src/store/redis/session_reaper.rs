@@ -27,19 +27,24 @@ struct Candidates {
 }
 
 impl RedisSessions {
-    /// Ends at most `limit` sessions that have expired; see
-    /// [`SessionRepository::reap`](crate::sessions::SessionRepository::reap).
+    /// Ends at most `limit` sessions that have expired, and adds their ends to `ends`; see
+    /// [`SessionRepository::reap`](crate::sessions::SessionRepository::reap). After an error `ends` has those that were
+    /// answered before.
     ///
     /// Three steps, as every key must be declared: what is due, whose it is, and the end of what is still due then. Where
     /// nothing is due it is the first one only.
-    pub(super) async fn end_expired(&self, limit: usize) -> Result<Vec<Ended>, StoreError> {
+    pub(super) async fn end_expired(
+        &self,
+        limit: usize,
+        ends: &mut Vec<Ended>,
+    ) -> Result<(), StoreError> {
         // Replicas that began at the same shard would race each other through all of them.
         let first: u8 = rand::random_range(0..SHARDS);
         let mut shards: Vec<ShardKeys> = (first..SHARDS)
             .chain(0..first)
             .map(|number| self.keys.shard(number))
             .collect();
-        let (mut ends, mut left) = (Vec::new(), limit);
+        let mut left = limit;
         while left > 0 && !shards.is_empty() {
             let most = BATCH.min(left);
             let mut due = self.due(shards, most).await?;
@@ -53,7 +58,7 @@ impl RedisSessions {
                 break;
             }
             self.find_owners(&mut due).await?;
-            let counts = self.end_due(&due, &mut ends).await?;
+            let counts = self.end_due(&due, ends).await?;
             // Where there was as much as was asked for, or somebody else was faster, there may be more.
             shards = due
                 .into_iter()
@@ -63,7 +68,7 @@ impl RedisSessions {
                 .collect();
             left = left.saturating_sub(counts.iter().sum());
         }
-        Ok(ends)
+        Ok(())
     }
 
     /// At most `most` candidates of each shard.

@@ -24,8 +24,8 @@ const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a call waits for a replica, in ms.
-const REPLICA_PATIENCE: u32 = 100;
+/// How long a call waits for a replica, if that is not too much of the store timeout.
+const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Which of a server's two connections is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,7 +167,12 @@ async fn send_batch(
             return errands.into_iter().map(refuse).collect();
         }
     };
-    let waits = which == Lane::Durable && session.has_replica();
+    let has_to_wait = which == Lane::Durable && session.has_replica();
+    let turn = if has_to_wait {
+        session.turn().await
+    } else {
+        None
+    };
     let mut pipe = Pipeline::new();
     for errand in &errands {
         if errand.asking.is_some() {
@@ -180,13 +185,15 @@ async fn send_batch(
             call.short()
         });
     }
-    if waits {
-        pipe.cmd("WAIT").arg(1).arg(REPLICA_PATIENCE);
+    if turn.is_some() {
+        let patience = REPLICA_PATIENCE.min(inner.timeout / 4).as_millis();
+        // None at all would be for ever.
+        pipe.cmd("WAIT").arg(1).arg(patience.max(1));
     }
     let count = pipe.len();
-    let mut connection = match which {
-        Lane::Shared => near::connection(&session),
-        Lane::Durable => session.durable.clone(),
+    let mut connection = match &turn {
+        None => near::connection(&session),
+        Some(_) => session.durable.clone(),
     };
     let out = Out::new(inner, &line, &session, deadline);
     let sent = connection.send_packed_commands(&pipe, 0, count).await;
@@ -222,8 +229,13 @@ async fn send_batch(
     let is_done = outcomes
         .iter()
         .any(|(_, outcome)| matches!(outcome, Outcome::Answer(_)));
-    if waits && is_done && !matches!(answers.next(), Some(Value::Int(1..))) {
-        inner.warn_of_lag(&session.address);
+    if has_to_wait && !matches!(answers.next(), Some(Value::Int(1..))) {
+        if turn.is_some() {
+            session.lagged();
+        }
+        if is_done {
+            inner.warn_of_lag(&session.address);
+        }
     }
     outcomes
 }

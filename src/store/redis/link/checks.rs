@@ -8,6 +8,7 @@ use super::fault::{Absence, RedisFault, Why};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::RedisAddress,
+    store::redis::keys::Keys,
 };
 
 /// The oldest server that has what the scripts use.
@@ -16,9 +17,42 @@ const OLDEST: u32 = 7;
 /// How far its clock may be from ours without a word.
 const CLOCK_DISTANCE: Duration = Duration::from_secs(5);
 
+/// Finds a command that our user may not run.
+const PERMITTED: &str = include_str!("permitted.lua");
+
+/// What our scripts and calls run, each with what comes behind its key. A user who may do part of it would be stopped in
+/// the middle of a script, behind its first writes.
+const COMMANDS: [&str; 23] = [
+    "EVALSHA 0",
+    "DEL",
+    "EXISTS",
+    "GET",
+    "GETRANGE 0 0",
+    "MGET",
+    "SET 1",
+    "SETRANGE 0 1",
+    "INCR",
+    "PTTL",
+    "PEXPIRE 1",
+    "HGETALL",
+    "HINCRBY field 1",
+    "ZADD 1 member",
+    "ZCARD",
+    "ZCOUNT 0 1",
+    "ZMSCORE member",
+    "ZRANGE 0 1",
+    "ZRANGEBYSCORE 0 1",
+    "ZREM member",
+    "ZREMRANGEBYSCORE 0 1",
+    "ZSCORE member",
+    "ZSCAN 0",
+];
+
 /// What a server has to be.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct Wanted<'a> {
+    /// Our names.
+    pub(super) keys: &'a Keys,
     /// A node of a Cluster.
     pub(super) in_cluster: bool,
     /// Eviction is accepted.
@@ -49,7 +83,7 @@ impl Replication {
 pub(super) async fn server(
     connection: &mut MultiplexedConnection,
     server: &RedisAddress,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
 ) -> Result<Replication, Absence> {
     let mut pipe = Pipeline::new();
     // One section each: several at once are an error for what is too old, and its version would stay unknown.
@@ -57,7 +91,10 @@ pub(super) async fn server(
         pipe.cmd("INFO").arg(section);
     }
     pipe.cmd("TIME");
-    pipe.cmd("EVAL").arg("return 1").arg(0);
+    let keys = wanted.keys;
+    let keys = [keys.shard(0).probe(), keys.limits_due(), keys.lease()];
+    pipe.cmd("EVAL").arg(PERMITTED).arg(0);
+    pipe.arg(keys.len()).arg(&keys).arg(&COMMANDS);
     let answers = connection
         .send_packed_commands(&pipe, 0, 6)
         .await
@@ -92,6 +129,15 @@ pub(super) async fn server(
     eviction(&text(&memory), &place, wanted.eviction)?;
     answered(&time, server, "TIME")?;
     answered(&script, server, "EVAL")?;
+    if let Value::Int(place) = script
+        && let Some(what) = not_permitted(place)
+    {
+        return Err(RedisFault::NotPermitted {
+            place: server.to_string(),
+            what,
+        }
+        .into());
+    }
     if wanted.compares_clocks {
         compare_clocks(&time, &place);
     }
@@ -111,6 +157,12 @@ fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result
         "ERR" if is_unknown_command(error) => RedisFault::NotPermitted { place, what }.into(),
         _ => Absence::gone(&place, Why::Refused(error.clone())),
     })
+}
+
+/// The command at this place, counted from 1.
+fn not_permitted(place: i64) -> Option<&'static str> {
+    let index = usize::try_from(place.checked_sub(1)?).ok()?;
+    COMMANDS.get(index)?.split(' ').next()
 }
 
 fn is_unknown_command(error: &ServerError) -> bool {

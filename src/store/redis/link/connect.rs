@@ -19,7 +19,10 @@ use super::{
     session::{Origin, Session},
     slots::SlotMap,
 };
-use crate::config::{RedisAddress, RedisSettings};
+use crate::{
+    config::{RedisAddress, RedisSettings},
+    store::redis::keys::Keys,
+};
 
 /// Where a connection leads.
 #[derive(Clone, Debug)]
@@ -50,6 +53,7 @@ impl fmt::Display for Target {
 /// Makes connections as the settings say.
 pub(super) struct Dialer {
     settings: RedisSettings,
+    keys: Keys,
     authorities: Option<Vec<u8>>,
     /// The server's clock decides, so its distance from ours is worth a warning.
     compares_clocks: bool,
@@ -78,6 +82,7 @@ impl Dialer {
         }
         Ok(Self {
             settings: settings.clone(),
+            keys: Keys::new(settings.key_prefix.clone()),
             authorities,
             compares_clocks,
         })
@@ -116,6 +121,7 @@ impl Dialer {
         let attempt = async {
             let mut shared = self.log_in(server, database).await?;
             let wanted = checks::Wanted {
+                keys: &self.keys,
                 in_cluster,
                 eviction: self.settings.allow_eviction,
                 compares_clocks: self.compares_clocks,

@@ -182,8 +182,9 @@ impl Link {
         self.send(calls, Lane::Shared).await
     }
 
-    /// As [`Link::call`], and returns only when a replica of the server has it too, where there is one (or after 100 ms,
-    /// with a warning): for what must not come back after a failover.
+    /// As [`Link::call`], and returns only when a replica of the server has it too, where there is one: for what must not
+    /// come back after a failover. Waits 100 ms at most, and not at all for a while after that was in vain; both with a
+    /// warning.
     pub(super) async fn call_durably(&self, call: Call) -> Result<Value, StoreError> {
         the_only(self.send(vec![call], Lane::Durable).await?)
     }

@@ -2,14 +2,17 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use redis::aio::MultiplexedConnection;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
 
 use super::{checks::Replication, connect::Dialer, fault::Why};
 use crate::config::RedisAddress;
@@ -21,6 +24,13 @@ pub(super) struct Origin {
     pub(super) database: u32,
 }
 
+/// How many calls wait for a replica at a time. They share a connection, so the last one waits as long as all of them
+/// together: few enough to stay within the store timeout, should the replica have stopped.
+const TURNS: usize = 2;
+
+/// For how long nobody waits for a replica that did not confirm in time.
+const RESPITE: Duration = Duration::from_secs(1);
+
 /// A checked connection to one server.
 pub(super) struct Session {
     pub(super) address: RedisAddress,
@@ -31,6 +41,9 @@ pub(super) struct Session {
     has_replica: AtomicBool,
     dialer: Arc<Dialer>,
     database: u32,
+    turns: Semaphore,
+    /// When a replica did not confirm in time.
+    lagged_at: Mutex<Option<Instant>>,
 }
 
 impl Session {
@@ -47,6 +60,8 @@ impl Session {
             shared,
             durable,
             has_replica: AtomicBool::new(replication.has_replica),
+            turns: Semaphore::new(TURNS),
+            lagged_at: Mutex::new(None),
         }
     }
 
@@ -64,6 +79,31 @@ impl Session {
     /// How long a connection may take, and a sign of life.
     pub(super) fn patience(&self) -> Duration {
         self.dialer.patience()
+    }
+
+    /// A turn to wait for a replica on the connection for that. None where it did not confirm in time a moment ago: who
+    /// waited for it then would hold up the others, for nothing.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if self.lags() {
+            return None;
+        }
+        let turn = self.turns.acquire().await.ok()?;
+        // Those before may have found out meanwhile.
+        (!self.lags()).then_some(turn)
+    }
+
+    /// Notes that no replica has confirmed in time.
+    pub(super) fn lagged(&self) {
+        *self.lagged_at() = Some(Instant::now());
+    }
+
+    fn lags(&self) -> bool {
+        self.lagged_at().is_some_and(|at| at.elapsed() < RESPITE)
+    }
+
+    fn lagged_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        let lagged_at = self.lagged_at.lock();
+        lagged_at.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks both connections for a sign of life, and whether the server is still a master.

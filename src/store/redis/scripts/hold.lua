@@ -4,6 +4,8 @@ local found, own = redis.call('GET', KEYS[1]), ARGV[1] .. ':' .. ARGV[3]
 if found == own then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 elseif not found then
+  -- First what a full memory lets through: what follows it is let through too. A full server is to be observed as well.
+  redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[1], own, 'PX', ARGV[2])
   redis.call('INCR', KEYS[2])
   found = own

@@ -1,0 +1,14 @@
+-- ARGV how many keys, the keys, then commands without their key
+-- the place of the first command that our user may not run on one of the keys; 0 if there is none. Nothing is run.
+-- An error is a command that the server does not have, or not under this name.
+local may = redis.acl_check_cmd
+local size = tonumber(ARGV[1])
+for i = size + 2, #ARGV do
+  local words = {}
+  for word in ARGV[i]:gmatch('%S+') do words[#words + 1] = word end
+  for k = 2, size + 1 do
+    local is_known, is_permitted = pcall(may, words[1], ARGV[k], unpack(words, 2))
+    if not (is_known and is_permitted) then return i - size - 1 end
+  end
+end
+return 0
