@@ -3,8 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::disallowed_methods,
-    reason = "what a test takes for granted fails loudly, and how long a real server takes is measured"
+    reason = "what a test takes for granted fails loudly"
 )]
 
 #[path = "../redis_servers/mod.rs"]
