@@ -93,16 +93,40 @@ local function finish(sid, score, it, reason)
   return { sid, role_of(score), reason, math.max(at - it.born, 0) }
 end
 
--- Brings the index of users up to date with the sessions of one. Sessions that the index does not have are dropped.
-local function sync(u, z, a, uid)
-  local members, top = call('ZRANGE', u, 0, -1), 0
+-- What is left of a user without the sessions in `gone`: the score of the one that ends last, 0 where none is live; and the
+-- sessions to be dropped: those in `gone`, and those that the index does not have.
+--
+-- Reads only. While its slot is being moved a server takes a key that is not there for one that has moved on, and stops a
+-- script that touches it: also one that the script itself has emptied. So scripts read all first, and never touch a key
+-- again behind the write that may have emptied it.
+local function rest(u, z, gone)
+  local members, top, dropped = call('ZRANGE', u, 0, -1), 0, {}
   local score = scores(z, members)
   for i, sid in ipairs(members) do
-    if not score[i] then
-      call('ZREM', u, sid)
+    if gone[sid] or not score[i] then
+      dropped[#dropped + 1] = sid
     elseif expiry(score[i]) > now and expiry(score[i]) > expiry(top) then
       top = score[i]
     end
   end
+  return top, dropped
+end
+
+-- Removes members that are there.
+local function remove(key, members)
+  for from = 1, #members, 1000 do
+    call('ZREM', key, unpack(members, from, math.min(from + 999, #members)))
+  end
+end
+
+-- Indexes a user under the score of its last session.
+local function index(a, uid, top)
   if top > 0 then call('ZADD', a, S(top), uid) else call('ZREM', a, uid) end
+end
+
+-- Brings the index of users up to date with the sessions of one.
+local function sync(u, z, a, uid)
+  local top, dropped = rest(u, z, {})
+  remove(u, dropped)
+  index(a, uid, top)
 end

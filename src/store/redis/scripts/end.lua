@@ -5,11 +5,13 @@ local sid, uid, reason = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local it = head(s)
 if it == nil then return {} end
 if not it or it.uid ~= uid then return CORRUPT end
-local score = tonumber(call('ZSCORE', z, sid) or it.role * B + it.exp)
+local indexed = call('ZSCORE', z, sid)
+local score = tonumber(indexed or it.role * B + it.exp)
+local top, dropped = rest(u, z, { [sid] = true })
 call('DEL', s)
-call('ZREM', u, sid)
-call('ZREM', z, sid)
+remove(u, dropped)
+if indexed then call('ZREM', z, sid) end
 local ended = finish(sid, score, it, reason)
-sync(u, z, a, uid)
+index(a, uid, top)
 count(n)
 return { ended }

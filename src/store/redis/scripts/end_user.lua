@@ -12,15 +12,20 @@ for _, sid in ipairs(call('ZRANGE', u, 0, -1)) do
   end
 end
 if #needed > 0 then return { 2, needed } end
-local score, ended = scores(z, doomed), {}
+local score, gone, indexed, ended = scores(z, doomed), {}, {}, {}
+for i, sid in ipairs(doomed) do
+  gone[sid] = true
+  if score[i] then indexed[#indexed + 1] = sid end
+end
+local top, dropped = rest(u, z, gone)
 for i, sid in ipairs(doomed) do
   call('DEL', key[sid])
-  call('ZREM', u, sid)
-  call('ZREM', z, sid)
   local it = heads[i]
   local at = score[i] or it and it.role * B + it.exp
   if at then ended[#ended + 1] = finish(sid, at, it, reason) end
 end
-sync(u, z, a, uid)
+remove(u, dropped)
+remove(z, indexed)
+index(a, uid, top)
 count(n)
 return { 1, ended }

@@ -19,8 +19,9 @@ for i, sid in ipairs(members) do
 end
 if #needed > 0 then return { 2, needed } end
 if #moved == 0 then return { 1, 0 } end
--- First what a full memory lets through: the rest, which takes no memory, follows it. A demotion must not wait for room.
-call('ZREM', a, uid)
+-- First what a full memory lets through, though it does nothing: the rest, which takes no memory, follows it. A demotion
+-- must not wait for room.
+call('ZREM', z, '')
 for _, it in ipairs(moved) do
   if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
   call('ZADD', z, score_of(role, expiry(it.score)), it.sid)
