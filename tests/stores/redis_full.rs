@@ -6,6 +6,7 @@ use skriptoteket::{
     guard::{Budget, Entity, GuardPolicy},
     sessions::EndReason,
 };
+use uuid::Uuid;
 
 use crate::{
     redis_servers::RedisServer,
@@ -50,7 +51,7 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     for replica in [&world.stores, &other] {
         let lease = replica
             .observer
-            .hold(uuid::Uuid::nil(), seconds(30))
+            .hold(Uuid::nil(), seconds(30))
             .await
             .unwrap();
         assert_eq!((lease.mine, lease.epoch > 0), (true, true));
