@@ -40,7 +40,7 @@ files_are_there() {
   done
   return "$missing"
 }
-same_collector() { config --images | grep -qx "otel/opentelemetry-collector-contrib:$version"; }
+same_collector() { [ "$(config --images | grep -cx "otel/opentelemetry-collector-contrib:$version")" -ge 1 ]; }
 # Three settings that have to be one.
 same_interval() {
   grep -q 'OTEL_METRIC_EXPORT_INTERVAL: "15000"' docker-compose.yml &&
