@@ -20,8 +20,8 @@ if [ ! -x "$place/docker-compose" ]; then
         module=$(cd "$place" && go mod download -json "github.com/docker/compose/v2@$version" |
             sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
         cd "$module"
-        GOWORK=off GOFLAGS='-mod=readonly -trimpath -buildvcs=false' go build -ldflags "-s -w" \
-            -o "$place/docker-compose.new" ./cmd
+        GOWORK=off GOFLAGS='-mod=readonly -trimpath -buildvcs=false' go build \
+            -ldflags "-s -w -X github.com/docker/compose/v2/internal.Version=$version" -o "$place/docker-compose.new" ./cmd
         mv "$place/docker-compose.new" "$place/docker-compose"
     } >&2
 fi
