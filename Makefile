@@ -6,12 +6,12 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check bench clean-cache
+.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check check-prometheus check-compose test-compose bench clean-cache
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools collector fmt-check dashboards-check clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux
@@ -30,6 +30,15 @@ dashboards: ## writes the Grafana boards anew, after a change in grafana/generat
 dashboards-check:
 	@scripts/need.sh node=nodejs npm
 	@grafana/check.sh
+
+check-prometheus: ## promtool on the scrape configuration, the rules and their unit tests
+	@prometheus/check.sh
+
+check-compose: collector ## the Compose file, the Dockerfile and the Collector's configuration, without a Docker engine
+	@scripts/check-compose.sh
+
+test-compose: ## brings docker-compose.yml up, looks at it from outside, takes it down; needs a Docker engine
+	@scripts/test-compose.sh
 
 fmt-check:
 	cargo fmt --check
@@ -51,5 +60,5 @@ bench: tools ## throughput, size and start-up, as ratios to a bare actix-web han
 	@scripts/need.sh wrk
 	cargo bench --locked --bench http
 
-clean-cache: ## removes the Collector that was built
+clean-cache: ## removes what was built or fetched: the Collector, Docker Compose, hadolint
 	rm -rf .cache
