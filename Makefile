@@ -6,7 +6,7 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check check-prometheus check-compose test-compose bench clean-cache
+.PHONY: help test tools fmt-check clippy doc unit chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -14,7 +14,7 @@ help: ## what can be made
 test: tools collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
-	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux
+	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -55,6 +55,9 @@ unit:
 # A minute of it is in every `make test`. CHAOS_SEED=… plays the same choices again.
 chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; CHAOS_SECONDS=… for another length
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked --test chaos -- --nocapture whatever_goes_wrong
+
+test-pipeline: tools collector ## the service, the Collector, Prometheus, rules and boards together; the Collector is away for a minute
+	PIPELINE_AWAY_SECONDS=$${PIPELINE_AWAY_SECONDS:-60} cargo test --locked --test end_to_end -- --nocapture
 
 bench: tools ## throughput, size and start-up, as ratios to a bare actix-web handler
 	@scripts/need.sh wrk
