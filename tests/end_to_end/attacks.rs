@@ -72,10 +72,7 @@ async fn guess(visitor: &mut Visitor, service: &Service, round: u32) {
 async fn every_attack_on_logins_and_sessions_is_told_of_within_two_minutes() {
     let settings = [("store_timeout", "5s"), ("max_sessions_per_user", "1000")];
     let mut world = World::start(TEST, &settings).await;
-    for n in [0, 1] {
-        world.launch(n, &[]).await;
-    }
-    tokio::time::sleep(world.delivery()).await;
+    world.launch_both().await;
     let begun = Instant::now();
     let mut visitor = Visitor::new();
 

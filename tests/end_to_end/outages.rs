@@ -93,9 +93,7 @@ async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
     let pace = pace();
     let timeout = format!("{}ms", STORE_TIMEOUT.as_millis());
     let mut world = World::start(pace, &[("store_timeout", &timeout)]).await;
-    for n in [0, 1] {
-        world.launch(n, &[]).await;
-    }
+    world.launch_both().await;
     let mut visitor = Visitor::new();
     let accounts = [(String::from("ada"), "user")];
     add_accounts(world.replica(0), &mut visitor.done, &accounts).await;

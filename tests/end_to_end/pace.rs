@@ -54,7 +54,8 @@ impl Pace {
         }
     }
 
-    /// The scrape configuration with this interval and these targets, and nobody to send alerts to.
+    /// The scrape configuration with this interval and these targets, and nobody to send alerts to. A scrape may take all
+    /// of the interval: how busy the machine is, is not tested.
     fn configuration(self, shipped: &str, targets: &Targets) -> String {
         let interval = self.interval().as_millis();
         let mut text = String::new();

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::{
     pace::TEST,
     prometheus::{Prometheus, Sample},
-    world::{Done, LIVE, USERS, Visitor, World, add_accounts},
+    world::{Done, LIVE, REPLICAS, USERS, Visitor, World, add_accounts},
 };
 
 /// All logins ever, of processes that have ended too: what each of them reached. The last export of a process tells all
@@ -191,10 +191,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
 
     // Two.
     world.launch(1, &[]).await;
-    world
-        .prometheus
-        .until_is("count(skriptoteket_session_observer)", 2.0)
-        .await;
+    world.prometheus.until_is(REPLICAS, 2.0).await;
     for n in [0, 1, 1] {
         visitor.mistype(world.replica(n)).await;
     }

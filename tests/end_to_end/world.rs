@@ -25,9 +25,12 @@ use crate::{
 /// How often the sessions are counted in production.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Gauges and totals of the service as a whole, by the queries that `docs/replicas.md` tells.
+/// Gauges of the service as a whole, by the queries that `docs/replicas.md` tells.
 pub(crate) const LIVE: &str = "max(skriptoteket_active_sessions)";
 pub(crate) const USERS: &str = "max by (role) (skriptoteket_users_by_role)";
+
+/// How many replicas report.
+pub(crate) const REPLICAS: &str = "count(skriptoteket_session_observer)";
 
 /// Redis, a Collector, a Prometheus, and replicas of the service. All end with this.
 pub(crate) struct World {
@@ -96,6 +99,14 @@ impl World {
             self.replicas.insert(n, service).is_none(),
             "replica {n} runs"
         );
+    }
+
+    /// Starts both, and waits until Prometheus has heard of both.
+    pub(crate) async fn launch_both(&mut self) {
+        for n in [0, 1] {
+            self.launch(n, &[]).await;
+        }
+        self.prometheus.until_is(REPLICAS, 2.0).await;
     }
 
     /// Stops a replica by signal and waits for its end.
@@ -170,7 +181,7 @@ pub(crate) struct Done {
 pub(crate) struct Visitor {
     client: Client,
     pub(crate) done: Done,
-    slowest: Vec<Duration>,
+    durations: Vec<Duration>,
 }
 
 impl Visitor {
@@ -178,7 +189,7 @@ impl Visitor {
         Self {
             client: plain(),
             done: Done::default(),
-            slowest: Vec::new(),
+            durations: Vec::new(),
         }
     }
 
@@ -196,7 +207,7 @@ impl Visitor {
             .header("x-forwarded-for", address)
             .json(&json!({"username": name, "password": password}));
         let answer = request.send().await.unwrap();
-        self.slowest.push(begun.elapsed());
+        self.durations.push(begun.elapsed());
         if answer.status() == 200 {
             self.done.logins += 1.0;
         } else {
@@ -221,13 +232,13 @@ impl Visitor {
 
     /// How long half of the logins took at most since this was asked.
     pub(crate) fn median(&mut self) -> Duration {
-        let mut all = std::mem::take(&mut self.slowest);
+        let mut all = std::mem::take(&mut self.durations);
         all.sort();
         all[all.len() / 2]
     }
 }
 
-/// Makes accounts `NAME-0` … of this role, by a superuser whose login is counted.
+/// Makes these accounts, names and roles, through a superuser whose login is counted.
 pub(crate) async fn add_accounts(service: &Service, done: &mut Done, accounts: &[(String, &str)]) {
     let admin = client();
     let answer = service.login(&admin, "admin", PASSWORD).await;
