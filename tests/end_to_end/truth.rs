@@ -200,6 +200,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     assert_eq!(world.prometheus.by("role", USERS).await, users());
 
     // A rolling restart: one after the other stops and is started anew.
+    let begun = Instant::now();
     let (stop, watching) = watch(Arc::clone(&world.prometheus));
     for n in [0, 1] {
         tokio::time::sleep(world.delivery()).await;
@@ -214,6 +215,8 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     assert!(watched.longest_gap <= TEST.interval(), "{watched:?}");
     assert!(watched.asked > 50, "{watched:?}");
     eprintln!("rolling restart: {watched:?}");
+    let fired = world.prometheus.fired(begun.elapsed()).await;
+    assert!(fired.is_empty(), "a rolling restart wakes {fired:?}");
 
     visitor.mistype(world.replica(1)).await;
     assert_logins(&world, EVER, visitor.done).await;
