@@ -6,15 +6,15 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check bench bench-redis bench-peers clean-cache
+.PHONY: help test tools fmt-check clippy doc unit chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools collector fmt-check dashboards-check clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
-	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux
+	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -30,6 +30,15 @@ dashboards: ## writes the Grafana boards anew, after a change in grafana/generat
 dashboards-check:
 	@scripts/need.sh node=nodejs npm
 	@grafana/check.sh
+
+check-prometheus: ## promtool on the scrape configuration, the rules and their unit tests
+	@prometheus/check.sh
+
+check-compose: collector ## the Compose file, the Dockerfile and the Collector's configuration, without a Docker engine
+	@scripts/check-compose.sh
+
+test-compose: ## brings docker-compose.yml up, looks at it from outside, takes it down; needs a Docker engine
+	@scripts/test-compose.sh
 
 fmt-check:
 	cargo fmt --check
@@ -47,6 +56,9 @@ unit:
 chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; CHAOS_SECONDS=… for another length
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked --test chaos -- --nocapture whatever_goes_wrong
 
+test-pipeline: tools collector ## the service, the Collector, Prometheus, rules and boards together; the Collector is away for a minute
+	PIPELINE_AWAY_SECONDS=$${PIPELINE_AWAY_SECONDS:-60} cargo test --locked --test end_to_end -- --nocapture
+
 bench: tools ## throughput, size and start-up, as ratios to a bare actix-web handler
 	@scripts/need.sh wrk
 	cargo bench --locked --bench http
@@ -60,5 +72,5 @@ bench-peers: ## builds what bench-redis compares with
 	cargo build --release --locked --manifest-path benches/peers/stock-session/Cargo.toml --target-dir target/peers
 	npm ci --no-audit --no-fund --prefix benches/peers/express-session
 
-clean-cache: ## removes the Collector that was built
+clean-cache: ## removes what was built or fetched: the Collector, Docker Compose, hadolint
 	rm -rf .cache

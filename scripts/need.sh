@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks that programs are there, and installs what is missing from Debian's packages.
+# Checks that programs are there, and installs what is missing from Debian's packages. Services that come with a package
+# (Redis, Prometheus) are not started, now or at the next boot: the tests start their own.
 #
 #   scripts/need.sh PROGRAM[=PACKAGE] …
 #
@@ -25,6 +26,21 @@ as_root=()
 if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
+
+# Debian's packages ask this file whether they may start what they install; 101 is no. One that is there stays.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+fi
+
 echo "need: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+
+# It says nothing about the next boot.
+if [ -d /run/systemd/system ]; then
+  dpkg -L "${missing[@]}" | sed -n 's,^\(/usr\)\?/lib/systemd/system/\([^@/]*\.service\)$,\2,p' |
+    while read -r unit; do "${as_root[@]}" systemctl disable --quiet "$unit" || true; done
+fi

@@ -1,8 +1,12 @@
-//! What the README says, held against the program.
+//! What the README, the boards, the rules and the runbooks say, held against the program.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use skriptoteket::{
     config,
@@ -122,4 +126,82 @@ fn the_readme_has_the_two_commands() {
         .map(|it| it.split('\n').next().unwrap())
         .collect();
     assert_eq!(commands, ["cargo run --release -- demo", "make test"]);
+}
+
+/// All files below these folders, and what is in them.
+fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it != "png") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// The names of metrics in a text, without what a histogram's series add to them.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| {
+        let ours = word.starts_with("skriptoteket_") || word.starts_with("http_server_");
+        // A beginning of names, as in a pattern.
+        ours && !word.ends_with('_')
+    });
+    let whole = |name: &&str| CATALOGUE.iter().any(|it| it.prometheus == *name);
+    let of_histogram = |name| {
+        let suffixes = ["_bucket", "_count", "_sum"];
+        let ends = suffixes.iter().find_map(|it| str::strip_suffix(name, it));
+        ends.filter(whole).unwrap_or(name)
+    };
+    names.map(of_histogram).collect()
+}
+
+#[test]
+fn every_metric_of_rules_boards_and_documents_is_in_the_catalogue() {
+    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let mut asked = 0;
+    for (path, text) in texts(&["prometheus", "grafana/dashboards", "docs"]) {
+        let names = metrics(&text);
+        let unknown: Vec<_> = names.difference(&listed).collect();
+        assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
+        asked += names.len();
+    }
+    assert!(asked > 50, "{asked} names were found");
+}
+
+#[test]
+fn every_metric_of_the_catalogue_is_on_a_board() {
+    let boards = texts(&["grafana/dashboards"]);
+    let shown: BTreeSet<&str> = boards.iter().flat_map(|(_, text)| metrics(text)).collect();
+    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let missing: Vec<_> = listed.difference(&shown).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let rules = texts(&["prometheus/rules"]);
+    let lines = rules.iter().flat_map(|(_, text)| text.lines());
+    let alerts: BTreeSet<&str> = lines
+        .filter_map(|line| line.trim_start().strip_prefix("- alert: "))
+        .collect();
+    let runbooks = texts(&["docs/runbooks"]);
+    let told: BTreeSet<&str> = runbooks
+        .iter()
+        .map(|(path, _)| path.file_stem().unwrap().to_str().unwrap())
+        .collect();
+    assert!(alerts.len() > 15, "{alerts:?}");
+    assert_eq!(told, alerts);
+    for (path, text) in &runbooks {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(text.starts_with(&format!("# {name}\n")), "{name}");
+    }
 }

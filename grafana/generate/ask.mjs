@@ -1,5 +1,6 @@
-// Runs every expression of every board on a Prometheus: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES]
+// Runs every expression of every board on a Prometheus: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES [INTERVAL]]
 //
+// INTERVAL is that of scrapes, in seconds (15).
 // Each must have data, and none NaN or infinite, over the last MINUTES (10). Those in quiet.json may be empty.
 
 import fs from "node:fs";
@@ -8,19 +9,21 @@ import path from "node:path";
 import { expressions } from "./lint/dashboard.mjs";
 import { filled } from "./lint/expression.mjs";
 
-const [url, folder, minutes = "10"] = process.argv.slice(2);
+const [url, folder, minutes = "10", interval = "15"] = process.argv.slice(2);
 if (!folder) {
-  console.error("usage: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES]");
+  console.error("usage: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES [INTERVAL]]");
   process.exit(2);
 }
 const quiet = JSON.parse(fs.readFileSync(new URL("./quiet.json", import.meta.url), "utf8"));
 const end = Date.now() / 1000;
 const start = end - Number(minutes) * 60;
 
-/** As Grafana fills them in for this range, with a `timeInterval` of 15 s. */
+const milliseconds = (seconds) => `${Math.round(seconds * 1000)}ms`;
+
+/** As Grafana fills them in for this range, with this `timeInterval`. */
 const values = [
-  ["$__rate_interval", "1m"],
-  ["$__interval", "15s"],
+  ["$__rate_interval", milliseconds(4 * interval)],
+  ["$__interval", milliseconds(interval)],
   ["$__range", `${minutes}m`],
   ["$instance", ".+"],
   ["$job", ".+"],
@@ -43,7 +46,7 @@ async function numbers({ expr, instant, label }) {
   }
   const { result } = instant
     ? await get("query", { query, time: end })
-    : await get("query_range", { query, start, end, step: 15 });
+    : await get("query_range", { query, start, end, step: Number(interval) });
   return result.flatMap((series) => (series.values ?? [series.value]).map(([, value]) => Number(value)));
 }
 

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
 //! | `identity` | what the replicas of a service call themselves together |
+//! | `exports` | the first export of metrics and the last one |
 //! | `place` | where sessions were kept when a server last started here |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
 
 mod background;
 mod data_dir;
+mod exports;
 mod identity;
 pub(crate) mod place;
 
@@ -28,6 +30,7 @@ use url::Url;
 use self::{
     background::{Background, Housekeeping},
     data_dir::{DataDir, Tenancy},
+    exports::{first_export, last_count},
 };
 use crate::{
     accounts::{
@@ -57,10 +60,6 @@ use crate::{
 /// then with the end of the file. It is not the store timeout, which may be longer than a stop.
 const LAST_TASKS: Duration = Duration::from_millis(300);
 const CLOSE: Duration = Duration::from_millis(150);
-
-/// What the export of the last count takes of [`LAST_TASKS`] at most. Without it the lease is kept, so that the end of
-/// telemetry, which has more time, tries again.
-const HAND_OVER: Duration = Duration::from_millis(200);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -162,13 +161,15 @@ impl Application {
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
         // service from starting; the gauges are absent until it answers.
         let _ = census.take().await;
+        let http_metrics = HttpMetrics::new(&meter, &observed, Arc::clone(&clock));
+        first_export(telemetry.all_metrics()).await;
 
         let api = Api {
             login,
             sessions,
             accounts: Arc::clone(&stores.accounts),
             registrar,
-            metrics: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
+            metrics: http_metrics,
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
@@ -299,21 +300,6 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
 }
 
 /// Counts for the last time; where there may be other replicas, exports that and lets one of them go on.
-async fn last_count(census: &CensusTaker, hand_over: Option<ServiceWide>) {
-    let _ = census.count().await;
-    let Some(service_wide) = hand_over else {
-        return;
-    };
-    // In this order: once another one observes, an export of this one would bring older counts under the same name, and
-    // a total that goes back is taken for a restart of the store.
-    let flush = tokio::task::spawn_blocking(move || service_wide.flush(HAND_OVER));
-    if let Ok(Ok(())) = flush.await
-        && let Err(error) = census.resign().await
-    {
-        tracing::debug!(error.type = error.error_type(), "the lease was not released; it ends by itself");
-    }
-}
-
 /// The management listener stays until the public one is done, so that probes see a service that is stopping.
 async fn stop_gracefully(public: &ServerHandle, management: &ServerHandle) {
     public.stop(true).await;

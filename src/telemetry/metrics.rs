@@ -156,6 +156,12 @@ impl Providers {
         Ok(ServiceWide { providers })
     }
 
+    pub(super) fn exported(&self) -> AllMetrics {
+        AllMetrics {
+            providers: self.all(),
+        }
+    }
+
     pub(super) fn rendered(&self) -> MetricsPage {
         MetricsPage::new(self.registries.clone())
     }
@@ -189,10 +195,30 @@ impl ServiceWide {
     ///
     /// [`TelemetryError::Undelivered`] if an exporter failed or took longer.
     pub fn flush(&self, limit: Duration) -> Result<(), TelemetryError> {
-        let flush =
-            |provider: SdkMeterProvider| -> Job { Box::new(move || provider.force_flush()) };
-        run_all(self.providers.iter().cloned().map(flush).collect(), limit)
+        flush(&self.providers, limit)
     }
+}
+
+/// All that exports metrics. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AllMetrics {
+    providers: Vec<SdkMeterProvider>,
+}
+
+impl AllMetrics {
+    /// Sends what is to be seen now. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// [`TelemetryError::Undelivered`] if an exporter failed or took longer.
+    pub fn flush(&self, limit: Duration) -> Result<(), TelemetryError> {
+        flush(&self.providers, limit)
+    }
+}
+
+fn flush(providers: &[SdkMeterProvider], limit: Duration) -> Result<(), TelemetryError> {
+    let flush = |provider: SdkMeterProvider| -> Job { Box::new(move || provider.force_flush()) };
+    run_all(providers.iter().cloned().map(flush).collect(), limit)
 }
 
 fn meters(providers: &[SdkMeterProvider]) -> Vec<Meter> {

@@ -12,8 +12,7 @@
 //! | `complaints` | what the SDK says about itself, kept short |
 //! | `testing` | metrics read in memory |
 //!
-//! No call in here waits for the network, apart from [`Telemetry::flush`] and [`Telemetry::shutdown`], which have a
-//! limit.
+//! No call in here waits for the network, apart from those to flush and to shut down, which have a limit.
 
 mod complaints;
 pub mod exposition;
@@ -28,7 +27,7 @@ pub mod tracing;
 #[cfg(test)]
 mod tests;
 
-pub use metrics::ServiceWide;
+pub use metrics::{AllMetrics, ServiceWide};
 pub use page::{MetricsPage, PageError};
 
 use std::{sync::mpsc, thread, time::Duration};
@@ -155,6 +154,13 @@ impl Telemetry {
     /// As [`Telemetry::start`].
     pub fn service_wide(&self, instance: Uuid) -> Result<ServiceWide, TelemetryError> {
         self.metrics.service_wide(instance)
+    }
+
+    /// All that exports metrics, to be flushed apart from spans and log records. What is service-wide is in it once
+    /// [`Telemetry::service_wide`] was called.
+    #[must_use]
+    pub fn all_metrics(&self) -> AllMetrics {
+        self.metrics.exported()
     }
 
     /// The `/metrics` page. It can be rendered until telemetry is shut down or dropped.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -17,6 +17,8 @@ use skriptoteket::{
 use tempfile::TempDir;
 use url::Url;
 
+use crate::redis_servers::{free_port, spawn_for_life};
+
 /// How long the Collector drops what it has not heard of again. Short, because a test waits for it.
 pub(crate) const METRIC_EXPIRATION: Duration = Duration::from_secs(2);
 
@@ -25,9 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A running Collector on free loopback ports. Dropping it ends it.
+/// A running Collector on free loopback ports. It ends when this is dropped, or with the test process however that ends.
 pub(crate) struct Collector {
     ports: Ports,
+    expiration: Duration,
     process: Child,
     directory: TempDir,
 }
@@ -44,11 +47,17 @@ struct Ports {
 impl Collector {
     /// Starts a Collector and waits until it is ready.
     pub(crate) fn start() -> Self {
+        Self::start_with(METRIC_EXPIRATION)
+    }
+
+    /// As [`Collector::start`]; it drops what it has not heard of again for so long.
+    pub(crate) fn start_with(expiration: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ports = Ports::free();
-        let process = spawn(ports, &directory);
+        let process = spawn(ports, expiration, &directory);
         let mut collector = Self {
             ports,
+            expiration,
             process,
             directory,
         };
@@ -64,7 +73,7 @@ impl Collector {
 
     /// Starts it anew on the same ports. It has forgotten everything.
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(self.ports, &self.directory);
+        self.process = spawn(self.ports, self.expiration, &self.directory);
         self.wait();
     }
 
@@ -105,9 +114,14 @@ impl Collector {
         }
     }
 
+    /// Where Prometheus scrapes: what came in, and what the Collector says of itself.
+    pub(crate) const fn scraped(&self) -> [SocketAddr; 2] {
+        [self.ports.page, self.ports.own]
+    }
+
     /// The page that Prometheus scrapes.
     pub(crate) fn page(&self) -> Exposition {
-        let page = get(self.ports.page, "/metrics").expect("the Collector answers");
+        let page = get(self.scraped()[0], "/metrics").expect("the Collector answers");
         Exposition::parse(&page).unwrap()
     }
 
@@ -127,9 +141,8 @@ impl Drop for Collector {
 
 impl Ports {
     fn free() -> Self {
-        // All are held until all are known, so that no two are the same.
-        let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [grpc, http, page, health, own] = held.map(|it| it.local_addr().unwrap());
+        let [grpc, http, page, health, own] =
+            [(); 5].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         Self {
             grpc,
             http,
@@ -140,13 +153,16 @@ impl Ports {
     }
 }
 
-fn spawn(ports: Ports, directory: &TempDir) -> Child {
+fn spawn(ports: Ports, expiration: Duration, directory: &TempDir) -> Child {
     let output = File::options()
         .create(true)
         .append(true)
         .open(directory.path().join("output"))
         .unwrap();
-    Command::new(binary())
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL"])
+        .arg(binary())
         .arg("--config")
         .arg(format!("{ROOT}/otel-collector/config.yaml"))
         .env("COLLECTOR_OTLP_GRPC", ports.grpc.to_string())
@@ -157,14 +173,13 @@ fn spawn(ports: Ports, directory: &TempDir) -> Child {
         .env("COLLECTOR_SELF_PORT", ports.own.port().to_string())
         .env(
             "COLLECTOR_METRIC_EXPIRATION",
-            format!("{}ms", METRIC_EXPIRATION.as_millis()),
+            format!("{}ms", expiration.as_millis()),
         )
         .env("COLLECTOR_DEBUG_VERBOSITY", "detailed")
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())
-        .stderr(output)
-        .spawn()
-        .unwrap()
+        .stderr(output);
+    spawn_for_life(command)
 }
 
 fn binary() -> PathBuf {

@@ -10,6 +10,8 @@
 mod collector;
 mod logs_and_spans;
 mod metrics;
+#[path = "../redis_servers/mod.rs"]
+mod redis_servers;
 mod service;
 
 use std::time::Duration;

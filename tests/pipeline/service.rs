@@ -74,7 +74,7 @@ impl Service {
             .env("SKRIPTOTEKET_LOG", "debug")
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint(protocol))
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", written)
-            // So that the metrics leave with the stop and not before.
+            // So that metrics leave at the start and with the stop only.
             .env("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -216,6 +216,30 @@ fn without_time(mut all: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
         }
     }
     all
+}
+
+/// Prometheus tells an increase by two values: what happens before the first export is not told.
+#[test]
+fn before_anyone_is_served_every_counter_is_exported_at_zero() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start();
+        let _service = Service::start(&collector, protocol);
+        let page = page_of(&collector);
+        let zero_born =
+            ["success", "failure"].map(|it| ("skriptoteket_logins_total", ("status", it)));
+        let by_reason = (
+            "skriptoteket_login_failures_total",
+            ("reason", "invalid_credentials"),
+        );
+        let by_role = ("skriptoteket_sessions_started_total", ("role", "user"));
+        for (name, label) in zero_born.into_iter().chain([by_reason, by_role]) {
+            assert_eq!(
+                page.value(name, &[label]),
+                Some(0.0),
+                "{protocol:?}: {name}"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

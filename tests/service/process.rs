@@ -11,7 +11,7 @@ use std::{
 use reqwest::{Client, ClientBuilder, Response};
 use serde_json::{Value, json};
 
-use crate::page::Page;
+use crate::{page::Page, redis_servers::spawn_for_life};
 
 /// The superuser `admin`'s password, and everybody else's.
 pub const PASSWORD: &str = "tundra-lantern-quarry-41";
@@ -19,7 +19,7 @@ pub const PASSWORD: &str = "tundra-lantern-quarry-41";
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running service.
+/// A running service. It ends when this is dropped, or with the test process however that ends.
 pub struct Service {
     child: Child,
     dir: PathBuf,
@@ -67,9 +67,10 @@ impl Service {
             .append(true)
             .open(&log)
             .unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
+        let mut command = Command::new("setpriv");
         command
-            .arg("serve")
+            .args(["--pdeathsig", "KILL"])
+            .args([env!("CARGO_BIN_EXE_skriptoteket"), "serve"])
             .current_dir(&dir)
             .env_clear()
             .env("SKRIPTOTEKET_DATA_DIR", dir.join("data"))
@@ -93,7 +94,7 @@ impl Service {
                 command.env(format!("SKRIPTOTEKET_{}", name.to_uppercase()), value);
             }
         }
-        let child = command.spawn().unwrap();
+        let child = spawn_for_life(command);
         Self {
             child,
             dir,

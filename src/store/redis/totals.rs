@@ -1,7 +1,7 @@
 //! The counts of all shards, added up.
 //!
 //! The totals of a shard are a hash: `s` and the role for those started, `e`, the role and the reason's
-//! [index](EndReason::index) for those ended, `lost` for those that ended without a readable record, `seq` for the order of
+//! [index](crate::sessions::EndReason::index) for those ended, `lost` for those that ended without a readable record, `seq` for the order of
 //! starts.
 
 use redis::Value;

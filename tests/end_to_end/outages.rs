@@ -1,0 +1,145 @@
+//! A Collector that is away, and a store that answers no more.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::{
+    pace::{Pace, TEST},
+    prometheus::Sample,
+    world::{LIVE, USERS, Visitor, World, add_accounts},
+};
+
+/// Logins before the Collector goes, to compare with.
+const BEFORE: u32 = 40;
+
+/// Within which a gauge that nobody can count is gone from Prometheus.
+const ABSENT: Duration = Duration::from_mins(1);
+
+/// Of [`ABSENT`] the time for an answer is part, and is not shortened: a small machine needs it.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+
+fn number(name: &str) -> Option<u32> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")),
+    )
+}
+
+fn pace() -> Pace {
+    number("PIPELINE_PACE").map_or(TEST, Pace)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_collector_people_log_in_as_before_and_nothing_they_did_is_lost() {
+    let away = Duration::from_secs(number("PIPELINE_AWAY_SECONDS").unwrap_or(20).into());
+    let mut world = World::start(
+        pace(),
+        &[("store_timeout", "5s"), ("max_sessions_per_user", "5")],
+    )
+    .await;
+    world.launch(0, &[]).await;
+    let mut visitor = Visitor::new();
+    let accounts = [(String::from("ada"), "user")];
+    add_accounts(world.replica(0), &mut visitor.done, &accounts).await;
+    for _ in 0..BEFORE {
+        visitor.log_in(world.replica(0), "ada").await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let before = visitor.median();
+
+    world.collector.stop();
+    let begun = Instant::now();
+    while begun.elapsed() < away {
+        visitor.log_in(world.replica(0), "ada").await;
+        visitor.mistype(world.replica(0)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let without = visitor.median();
+    eprintln!("half of the logins took at most {before:?}, without the Collector {without:?}");
+    assert!(
+        without < 3 * before + Duration::from_millis(20),
+        "half of the logins took {before:?} before, and {without:?} without the Collector"
+    );
+    let absent = |found: &[Sample]| found.is_empty();
+    let prometheus = &world.prometheus;
+    prometheus
+        .until("nothing old is told", LIVE, prometheus.patience(), absent)
+        .await;
+
+    world.collector.start_again();
+    let done = visitor.done;
+    for (expression, expected) in [
+        (
+            r#"sum(skriptoteket_logins_total{status="success"})"#,
+            done.logins,
+        ),
+        (
+            r#"sum(skriptoteket_logins_total{status="failure"})"#,
+            done.failures,
+        ),
+        (
+            "sum(max by (role) (skriptoteket_sessions_started_total))",
+            done.logins,
+        ),
+        // Of ada the latest five, and the superuser's.
+        (LIVE, 6.0),
+    ] {
+        world.prometheus.until_is(expression, expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
+    let pace = pace();
+    let timeout = format!("{}ms", STORE_TIMEOUT.as_millis());
+    let mut world = World::start(pace, &[("store_timeout", &timeout)]).await;
+    world.launch_both().await;
+    let mut visitor = Visitor::new();
+    let accounts = [(String::from("ada"), "user")];
+    add_accounts(world.replica(0), &mut visitor.done, &accounts).await;
+    for _ in 0..3 {
+        visitor.log_in(world.replica(1), "ada").await;
+    }
+    world.prometheus.until_is(LIVE, 4.0).await;
+
+    let froze_at = SystemTime::now();
+    world.redis.freeze();
+    let limit = pace.of(ABSENT.saturating_sub(STORE_TIMEOUT)) + STORE_TIMEOUT;
+    let absent = |found: &[Sample]| found.is_empty();
+    let any = r#"{__name__=~"skriptoteket_(active_sessions|users_by_role|sessions_by_role)"}"#;
+    let took = world
+        .prometheus
+        .until("gauges are absent", any, limit, absent)
+        .await;
+    let stale = r#"ALERTS{alertname="SessionCensusStale"}"#;
+    let told = |found: &[Sample]| !found.is_empty();
+    world
+        .prometheus
+        .until("it is pending", stale, limit, told)
+        .await;
+    let up = "max(skriptoteket_session_census_up)";
+    world.prometheus.until_is(up, 0.0).await;
+    // It stays so; `for` is over meanwhile.
+    let firing = r#"ALERTS{alertname="SessionCensusStale", alertstate="firing"}"#;
+    world
+        .prometheus
+        .until("it fires", firing, 4 * limit, told)
+        .await;
+    assert!(world.prometheus.query(any).await.is_empty());
+    let step = Duration::from_millis(100);
+    let live = world.prometheus.history(LIVE, froze_at, step).await;
+    assert!(live.iter().all(|it| *it == 4.0), "{live:?}");
+    let shown = step * u32::try_from(live.len()).unwrap();
+    assert!(shown <= took + 2 * step, "{shown:?}, then {took:?}");
+    eprintln!("frozen store: the gauges were gone after {took:.1?}, and {limit:.1?} are allowed");
+
+    world.redis.thaw();
+    world.prometheus.until_is(LIVE, 4.0).await;
+    let users = world.prometheus.by("role", USERS).await;
+    assert_eq!(users["user"], 1.0);
+    assert_eq!(users["superuser"], 1.0);
+    world
+        .prometheus
+        .until("it is over", stale, world.prometheus.patience(), absent)
+        .await;
+}

@@ -1,0 +1,289 @@
+//! Time, shortened: what ships, with every duration divided by the same number. Made anew in every run, so that what is
+//! tested is what ships.
+
+use std::{fmt::Write, fs, net::SocketAddr, path::Path, time::Duration};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// How often the service exports, and Prometheus scrapes and evaluates.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Ten seconds are one.
+pub(crate) const TEST: Pace = Pace(10);
+
+/// What durations are divided by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace(pub(crate) u32);
+
+/// Where the targets of the scrape configuration really are.
+pub(crate) struct Targets {
+    pub(crate) telemetry: SocketAddr,
+    pub(crate) collector: SocketAddr,
+    pub(crate) prometheus: SocketAddr,
+}
+
+impl Pace {
+    /// A duration of production.
+    pub(crate) fn of(self, duration: Duration) -> Duration {
+        duration / self.0
+    }
+
+    /// Between exports, scrapes and evaluations; at least what a small machine keeps up with.
+    pub(crate) fn interval(self) -> Duration {
+        self.of(INTERVAL).max(Duration::from_millis(500))
+    }
+
+    /// After which the Collector drops what it has not heard of again.
+    pub(crate) fn expiration(self) -> Duration {
+        let config = read("otel-collector/config.yaml");
+        let (_, rest) = config
+            .split_once("${env:COLLECTOR_METRIC_EXPIRATION:-")
+            .unwrap();
+        let shipped = milliseconds(rest.split('}').next().unwrap()).unwrap();
+        let intervals = Duration::from_millis(shipped).div_duration_f64(INTERVAL);
+        self.interval().mul_f64(intervals)
+    }
+
+    /// Writes Prometheus's configuration and rules into this directory.
+    pub(crate) fn write(self, directory: &Path, targets: &Targets) {
+        let config = self.configuration(&read("prometheus/prometheus.yml"), targets);
+        fs::write(directory.join("prometheus.yml"), config).unwrap();
+        fs::create_dir(directory.join("rules")).unwrap();
+        for (name, rules) in shipped_rules() {
+            fs::write(directory.join("rules").join(name), self.rules(&rules)).unwrap();
+        }
+    }
+
+    /// The scrape configuration with this interval and these targets, and nobody to send alerts to. A scrape may take all
+    /// of the interval: how busy the machine is, is not tested.
+    fn configuration(self, shipped: &str, targets: &Targets) -> String {
+        let interval = self.interval().as_millis();
+        let mut text = String::new();
+        let mut within_alerting = false;
+        for line in shipped.lines() {
+            if !line.starts_with([' ', '#']) && !line.is_empty() {
+                within_alerting = line.starts_with("alerting:");
+            }
+            if within_alerting {
+                continue;
+            }
+            match line.split_once(": ") {
+                Some((name, _)) if name.ends_with("_interval") || name.ends_with("_timeout") => {
+                    writeln!(text, "{name}: {interval}ms").unwrap();
+                }
+                _ => writeln!(text, "{line}").unwrap(),
+            }
+        }
+        for (name, address) in [
+            ("otel-collector:8889", targets.telemetry),
+            ("otel-collector:8888", targets.collector),
+            ("localhost:9090", targets.prometheus),
+        ] {
+            assert_eq!(text.matches(name).count(), 1, "{name}");
+            text = text.replace(name, &address.to_string());
+        }
+        text
+    }
+
+    /// Rules with shorter windows, offsets and `for`. Names and what is told to people stay.
+    fn rules(self, shipped: &str) -> String {
+        let mut text = String::new();
+        for line in shipped.lines() {
+            if has_durations(line) {
+                self.shorten(line, &mut text);
+            } else {
+                text.push_str(line);
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// In `PromQL` a duration is a word of its own, outside quotes: nothing else that is no name begins with a digit and
+    /// ends with a unit.
+    fn shorten(self, line: &str, text: &mut String) {
+        let mut quoted = false;
+        for piece in line.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_') {
+            let word = piece.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '_');
+            match milliseconds(word) {
+                Some(duration) if !quoted => {
+                    let shorter = duration / u64::from(self.0);
+                    write!(text, "{shorter}ms{}", &piece[word.len()..]).unwrap();
+                }
+                _ => text.push_str(piece),
+            }
+            quoted ^= piece.ends_with('"');
+        }
+    }
+}
+
+/// Not the name of a rule, what is told of it, or a comment.
+fn has_durations(line: &str) -> bool {
+    let words = [
+        "- record:",
+        "- alert:",
+        "- name:",
+        "labels:",
+        "summary:",
+        "description:",
+        "runbook_url:",
+        "#",
+    ];
+    !words.iter().any(|word| line.trim_start().starts_with(word))
+}
+
+/// A duration as Prometheus writes it, `1h30m`; `None` if it is something else.
+fn milliseconds(word: &str) -> Option<u64> {
+    let mut rest = word;
+    let mut sum = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        let after = &rest[digits..];
+        let unit = after.find(|c: char| c.is_ascii_digit());
+        let (unit, left) = after.split_at(unit.unwrap_or(after.len()));
+        sum += number
+            * match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                "w" => 604_800_000,
+                _ => return None,
+            };
+        rest = left;
+    }
+    (sum > 0).then_some(sum)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
+}
+
+/// The files of rules that ship.
+fn shipped_rules() -> Vec<(String, String)> {
+    let files = fs::read_dir(Path::new(ROOT).join("prometheus/rules")).unwrap();
+    let mut rules: Vec<_> = files
+        .map(|file| {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let text = read(&format!("prometheus/rules/{name}"));
+            (name, text)
+        })
+        .collect();
+    rules.sort();
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn targets() -> Targets {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Targets {
+            telemetry: at(1),
+            collector: at(2),
+            prometheus: at(3),
+        }
+    }
+
+    /// The values of all lines of this name.
+    fn values<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+        let lines = text.lines().map(|line| line.trim_start_matches([' ', '-']));
+        lines
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            .collect()
+    }
+
+    /// What stands behind a bracket, `offset` or `for`, read by other means than those that shorten.
+    fn durations(text: &str) -> Vec<u64> {
+        let mut found = Vec::new();
+        for start in ["[", "offset ", "  for: ", ":"] {
+            for (at, _) in text.match_indices(start) {
+                let rest = &text[at + start.len()..];
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
+                let subquery = start != ":" || rest[end.unwrap_or(rest.len())..].starts_with(']');
+                if subquery {
+                    found.extend(
+                        milliseconds(&rest[..end.unwrap_or(rest.len())]).map(|it| (at, it)),
+                    );
+                }
+            }
+        }
+        found.into_iter().map(|(_, it)| it).collect()
+    }
+
+    #[test]
+    fn every_duration_of_the_rules_is_shortened_and_nothing_else_is_changed() {
+        let mut all = 0;
+        for (file, shipped) in shipped_rules() {
+            let short = TEST.rules(&shipped);
+            let (long, shortened) = (durations(&shipped), durations(&short));
+            let expected: Vec<u64> = long.iter().map(|it| it / 10).collect();
+            assert_eq!(shortened, expected, "{file}");
+            all += long.len();
+            for name in [
+                "record",
+                "alert",
+                "name",
+                "summary",
+                "description",
+                "labels",
+            ] {
+                assert_eq!(values(&short, name), values(&shipped, name), "{file}");
+            }
+            // With the durations of both taken out they are the same.
+            let without = |text: &str| {
+                let is_word = |c: char| c.is_alphanumeric() || c == '_';
+                let words = text.split(|c| !is_word(c));
+                words
+                    .filter(|word| milliseconds(word).is_none())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(without(&short), without(&shipped), "{file}");
+            assert_eq!(
+                Pace(1).rules(&shipped).lines().count(),
+                shipped.lines().count()
+            );
+        }
+        assert!(all > 60, "{all} durations");
+    }
+
+    #[test]
+    fn durations_are_told_from_names_numbers_and_what_is_quoted() {
+        let rules = "expr: a:rate5m{le=\"5m\", x=~\"5m|1h\"}[1h30m:10s] offset 1d > 5 * 1e3 # and 3\nfor: 15m\n";
+        let short = "expr: a:rate5m{le=\"5m\", x=~\"5m|1h\"}[540000ms:1000ms] offset 8640000ms > 5 * 1e3 # and 3\nfor: 90000ms\n";
+        assert_eq!(TEST.rules(rules), short);
+    }
+
+    #[test]
+    fn promtool_takes_the_shortened_configuration_and_as_many_rules() {
+        let checked = |pace: Pace| {
+            let directory = tempfile::tempdir().unwrap();
+            pace.write(directory.path(), &targets());
+            let path = |name: &str| directory.path().join(name);
+            let output = Command::new("promtool")
+                .args(["check", "config"])
+                .arg(path("prometheus.yml"))
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            assert!(output.status.success(), "{said}");
+            let found = said.lines().filter_map(|line| line.split(' ').rev().nth(2));
+            let rules: Vec<u32> = found.filter_map(|it| it.parse().ok()).collect();
+            (rules, fs::read_to_string(path("prometheus.yml")).unwrap())
+        };
+        let (rules, config) = checked(TEST);
+        assert_eq!(rules, checked(Pace(1)).0);
+        assert!(rules.iter().sum::<u32>() > 20, "{rules:?}");
+        assert!(!config.contains("alertmanager"), "{config}");
+        assert_eq!(config.matches("1500ms").count(), 3, "{config}");
+        assert_eq!(TEST.interval(), Duration::from_millis(1_500));
+        assert_eq!(TEST.expiration(), Duration::from_millis(3_500));
+    }
+}

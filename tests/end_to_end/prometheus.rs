@@ -1,0 +1,249 @@
+//! The Prometheus process, and what it is asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant, SystemTime},
+};
+
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
+use url::Url;
+
+use crate::{
+    pace::{Pace, Targets},
+    process::plain,
+    redis_servers::{free_port, spawn_for_life},
+};
+
+/// How long anything is waited for, beyond what the pace asks for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A running Prometheus. It ends when this is dropped, or with the test process however that ends.
+pub(crate) struct Prometheus {
+    process: Child,
+    address: SocketAddr,
+    client: Client,
+    pace: Pace,
+    directory: TempDir,
+}
+
+/// A series, and its value now.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) value: f64,
+}
+
+impl Sample {
+    /// The value of a label, empty where it has none, as in `PromQL`.
+    pub(crate) fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
+impl Prometheus {
+    /// Starts one with what ships at this pace, and waits until it is ready.
+    pub(crate) async fn start(pace: Pace, telemetry: SocketAddr, collector: SocketAddr) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let targets = Targets {
+            telemetry,
+            collector,
+            prometheus: address,
+        };
+        pace.write(directory.path(), &targets);
+        let log = File::create(directory.path().join("log")).unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "prometheus"])
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=data")
+            .arg(format!("--web.listen-address={address}"))
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let mut this = Self {
+            process: spawn_for_life(command),
+            address,
+            client: plain(),
+            pace,
+            directory,
+        };
+        this.wait_until_ready().await;
+        this
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let begun = Instant::now();
+        let url = format!("{}/-/ready", self.url());
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("Prometheus ended with {status}:\n{}", self.log());
+            }
+            let answer = self.client.get(&url).send().await;
+            if answer.is_ok_and(|it| it.status().is_success()) {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        panic!("Prometheus was not ready in time:\n{}", self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// How long anything is waited for that the pipeline brings.
+    pub(crate) fn patience(&self) -> Duration {
+        PATIENCE + 4 * self.pace.interval()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    async fn get(&self, api: &str, parameters: &[(&str, &str)]) -> Value {
+        let url = format!("{}/api/v1/{api}", self.url());
+        let url = Url::parse_with_params(&url, parameters).unwrap();
+        let answer = self.client.get(url).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["status"], "success", "{parameters:?}: {answer}");
+        answer["data"].clone()
+    }
+
+    /// What an expression is now.
+    pub(crate) async fn query(&self, expression: &str) -> Vec<Sample> {
+        let data = self.get("query", &[("query", expression)]).await;
+        let found = data["result"].as_array().unwrap();
+        let sample = |it: &Value| Sample {
+            labels: labels(&it["metric"]),
+            value: number(&it["value"]),
+        };
+        found.iter().map(sample).collect()
+    }
+
+    /// What an expression with at most one series is now.
+    pub(crate) async fn value(&self, expression: &str) -> Option<f64> {
+        let found = self.query(expression).await;
+        assert!(found.len() < 2, "{expression}: {found:?}");
+        found.first().map(|it| it.value)
+    }
+
+    /// What an expression is now, by a label that tells its series apart.
+    pub(crate) async fn by(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
+        let found = self.query(expression).await;
+        let number = found.len();
+        let by: BTreeMap<_, _> = found
+            .into_iter()
+            .map(|it| (it.label(label).to_owned(), it.value))
+            .collect();
+        assert_eq!(by.len(), number, "{expression}: {label} tells them apart");
+        by
+    }
+
+    /// The values that an expression with one series had at every evaluation since then.
+    pub(crate) async fn history(
+        &self,
+        expression: &str,
+        since: SystemTime,
+        step: Duration,
+    ) -> Vec<f64> {
+        let time = |at: SystemTime| {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            since.as_secs_f64().to_string()
+        };
+        let (start, end) = (time(since), time(SystemTime::now()));
+        let step = step.as_secs_f64().to_string();
+        let parameters = [
+            ("query", expression),
+            ("start", &start),
+            ("end", &end),
+            ("step", &step),
+        ];
+        let data = self.get("query_range", &parameters).await;
+        let found = data["result"].as_array().unwrap();
+        assert!(found.len() < 2, "{expression}: {found:?}");
+        let values = found.iter().flat_map(|it| it["values"].as_array().unwrap());
+        values.map(number).collect()
+    }
+
+    /// The label sets of all series that match, now or in the last hour.
+    pub(crate) async fn series(&self, matching: &str) -> BTreeSet<BTreeMap<String, String>> {
+        let data = self.get("series", &[("match[]", matching)]).await;
+        data.as_array().unwrap().iter().map(labels).collect()
+    }
+
+    /// All rules, as Prometheus tells of them.
+    pub(crate) async fn rules(&self) -> Vec<Value> {
+        let data = self.get("rules", &[]).await;
+        let groups = data["groups"].as_array().unwrap();
+        let rules = groups.iter().map(|it| it["rules"].as_array().unwrap());
+        rules.flatten().cloned().collect()
+    }
+
+    /// The alerts that fired at some moment of this time, apart from the one that always does.
+    pub(crate) async fn fired(&self, within: Duration) -> BTreeSet<String> {
+        let alerts = r#"ALERTS{alertstate="firing", alertname!="Watchdog"}"#;
+        let within = within.max(Duration::from_secs(1)).as_millis();
+        let expression = format!("max_over_time({alerts}[{within}ms])");
+        let found = self.query(&expression).await;
+        found
+            .iter()
+            .map(|it| it.label("alertname").to_owned())
+            .collect()
+    }
+
+    /// Asks until the answer is the wanted one, and returns after how long it was.
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        expression: &str,
+        limit: Duration,
+        wanted: impl Fn(&[Sample]) -> bool,
+    ) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let found = self.query(expression).await;
+            if wanted(&found) {
+                return begun.elapsed();
+            }
+            assert!(
+                begun.elapsed() < limit,
+                "{what}: not within {limit:?}: {expression} is {found:?}"
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until an expression has one series with this value.
+    pub(crate) async fn until_is(&self, expression: &str, value: f64) -> Duration {
+        let wanted = |found: &[Sample]| found.len() == 1 && found[0].value == value;
+        let what = format!("it is {value}");
+        self.until(&what, expression, self.patience(), wanted).await
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn labels(metric: &Value) -> BTreeMap<String, String> {
+    let pairs = metric.as_object().unwrap().iter();
+    let pairs = pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
+    pairs.collect()
+}
+
+/// The number of a pair of time and text.
+fn number(pair: &Value) -> f64 {
+    pair[1].as_str().unwrap().parse().unwrap()
+}

@@ -1,0 +1,252 @@
+//! All servers together, and people who use the service.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Response};
+use serde_json::json;
+use skriptoteket::config::OtlpProtocol;
+use tempfile::TempDir;
+
+use crate::{
+    collector::Collector,
+    pace::Pace,
+    process::{PASSWORD, Service, client, plain},
+    prometheus::Prometheus,
+    redis_servers::{RedisServer, free_port},
+};
+
+/// How often the sessions are counted in production.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Gauges of the service as a whole, by the queries that `docs/replicas.md` tells.
+pub(crate) const LIVE: &str = "max(skriptoteket_active_sessions)";
+pub(crate) const USERS: &str = "max by (role) (skriptoteket_users_by_role)";
+
+/// How many replicas report.
+pub(crate) const REPLICAS: &str = "count(skriptoteket_session_observer)";
+
+/// Redis, a Collector, a Prometheus, and replicas of the service. All end with this.
+pub(crate) struct World {
+    pub(crate) prometheus: Arc<Prometheus>,
+    pub(crate) collector: Collector,
+    replicas: BTreeMap<usize, Service>,
+    pub(crate) redis: RedisServer,
+    pace: Pace,
+    settings: Vec<(&'static str, String)>,
+    ports: [(u16, u16); 2],
+    home: TempDir,
+}
+
+impl World {
+    /// Starts all but the replicas. `settings` are theirs, without the prefix.
+    pub(crate) async fn start(pace: Pace, settings: &[(&'static str, &str)]) -> Self {
+        let collector = Collector::start_with(pace.expiration());
+        let [telemetry, own] = collector.scraped();
+        let prometheus = Prometheus::start(pace, telemetry, own).await;
+        // It finds its targets some seconds after it is ready.
+        prometheus.until_is("count(up == 1)", 3.0).await;
+        let redis = RedisServer::start(&[]);
+        let home = tempfile::tempdir().unwrap();
+        let milliseconds = |it: Duration| it.as_millis().to_string();
+        let census = pace.of(CENSUS_INTERVAL).max(Duration::from_millis(250));
+        let mut all = vec![
+            ("redis_url", redis.url()),
+            ("data_dir", home.path().join("data").display().to_string()),
+            ("census_interval", format!("{}ms", census.as_millis())),
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                collector.endpoint(OtlpProtocol::Grpc),
+            ),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc".into()),
+            ("OTEL_METRIC_EXPORT_INTERVAL", milliseconds(pace.interval())),
+        ];
+        all.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        Self {
+            prometheus: Arc::new(prometheus),
+            collector,
+            replicas: BTreeMap::new(),
+            redis,
+            pace,
+            settings: all,
+            ports: [(); 2].map(|()| (free_port(), free_port())),
+            home,
+        }
+    }
+
+    /// Starts a replica that does not run, 0 or 1, with these settings beside those of all, and waits until it is ready.
+    pub(crate) async fn launch(&mut self, n: usize, more: &[(&'static str, &str)]) {
+        let directory = self.home.path().join(format!("replica-{n}"));
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut settings = self.settings.clone();
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        let mut service = Service::launch(directory, settings, self.ports[n]);
+        service.wait_until_ready().await;
+        assert!(
+            self.replicas.insert(n, service).is_none(),
+            "replica {n} runs"
+        );
+    }
+
+    /// Starts both, and waits until Prometheus has heard of both.
+    pub(crate) async fn launch_both(&mut self) {
+        for n in [0, 1] {
+            self.launch(n, &[]).await;
+        }
+        self.prometheus.until_is(REPLICAS, 2.0).await;
+    }
+
+    /// Stops a replica by signal and waits for its end.
+    pub(crate) async fn stop(&mut self, n: usize) {
+        let mut service = self.replicas.remove(&n).unwrap();
+        service.signal("TERM");
+        let status = service.wait().await;
+        assert!(status.success(), "{status}:\n{}", service.output());
+    }
+
+    pub(crate) fn replica(&self, n: usize) -> &Service {
+        &self.replicas[&n]
+    }
+
+    /// What telemetry needs from the event to Prometheus at most: an export, a scrape and a little.
+    pub(crate) fn delivery(&self) -> Duration {
+        2 * self.pace.interval() + Duration::from_millis(500)
+    }
+
+    /// Runs the program's command line beside the replicas.
+    pub(crate) fn command(&self, arguments: &[&str], input: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
+        command
+            .args(arguments)
+            .env_clear()
+            .current_dir(self.home.path())
+            .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        for (name, value) in &self.settings {
+            if !name.starts_with("OTEL_") {
+                command.env(format!("SKRIPTOTEKET_{}", name.to_uppercase()), value);
+            }
+        }
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+    }
+
+    /// The program's own demo at replica `n`: how it ended.
+    pub(crate) async fn demo(&self, n: usize, duration: Duration) -> ExitStatus {
+        let password: PathBuf = self.home.path().join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_skriptoteket")])
+            .args(["demo", "--superuser", "admin", "--superuser-password-file"])
+            .arg(password)
+            .args(["--target", &self.replica(n).url("")])
+            .args(["--duration", &format!("{}s", duration.as_secs())])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let mut child = crate::redis_servers::spawn_for_life(command);
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+        ended.await.unwrap()
+    }
+}
+
+/// What was done, as clients were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Done {
+    pub(crate) logins: f64,
+    pub(crate) failures: f64,
+}
+
+/// Somebody who sends logins and counts them.
+pub(crate) struct Visitor {
+    client: Client,
+    pub(crate) done: Done,
+    durations: Vec<Duration>,
+}
+
+impl Visitor {
+    pub(crate) fn new() -> Self {
+        Self {
+            client: plain(),
+            done: Done::default(),
+            durations: Vec::new(),
+        }
+    }
+
+    /// A login from this address.
+    pub(crate) async fn try_login(
+        &mut self,
+        service: &Service,
+        address: &str,
+        name: &str,
+        password: &str,
+    ) -> Response {
+        let begun = Instant::now();
+        let request = self.client.post(service.url("/api/login"));
+        let request = request
+            .header("x-forwarded-for", address)
+            .json(&json!({"username": name, "password": password}));
+        let answer = request.send().await.unwrap();
+        self.durations.push(begun.elapsed());
+        if answer.status() == 200 {
+            self.done.logins += 1.0;
+        } else {
+            self.done.failures += 1.0;
+        }
+        answer
+    }
+
+    /// A login that has to succeed.
+    pub(crate) async fn log_in(&mut self, service: &Service, name: &str) {
+        let answer = self.try_login(service, "192.0.2.1", name, PASSWORD).await;
+        assert_eq!(answer.status(), 200, "{name}");
+    }
+
+    /// A login with a wrong password, each time of somebody else from elsewhere, so that nobody is locked.
+    pub(crate) async fn mistype(&mut self, service: &Service) {
+        let n = self.done.failures;
+        let (address, name) = (format!("2001:db8:{n}::1"), format!("person-{n}"));
+        let answer = self.try_login(service, &address, &name, "not-the-password");
+        assert_eq!(answer.await.status(), 401, "{name}");
+    }
+
+    /// How long half of the logins took at most since this was asked.
+    pub(crate) fn median(&mut self) -> Duration {
+        let mut all = std::mem::take(&mut self.durations);
+        all.sort();
+        all[all.len() / 2]
+    }
+}
+
+/// Makes these accounts, names and roles, through a superuser whose login is counted.
+pub(crate) async fn add_accounts(service: &Service, done: &mut Done, accounts: &[(String, &str)]) {
+    let admin = client();
+    let answer = service.login(&admin, "admin", PASSWORD).await;
+    assert_eq!(answer.status(), 200);
+    done.logins += 1.0;
+    let accounts: Vec<(&str, &str)> = accounts
+        .iter()
+        .map(|(name, role)| (name.as_str(), *role))
+        .collect();
+    service.add_users(&admin, &accounts).await;
+}
