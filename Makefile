@@ -6,7 +6,7 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check bench clean-cache
+.PHONY: help test tools fmt-check clippy doc unit chaos collector dashboards dashboards-check bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,15 @@ chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; C
 bench: tools ## throughput, size and start-up, as ratios to a bare actix-web handler
 	@scripts/need.sh wrk
 	cargo bench --locked --bench http
+
+bench-redis: tools bench-peers ## sessions in Redis: census, calls, checks, logins, expiry, side by side with others
+	@scripts/need.sh wrk
+	cargo bench --locked --bench redis
+
+bench-peers: ## builds what bench-redis compares with
+	@scripts/need.sh node=nodejs npm
+	cargo build --release --locked --manifest-path benches/peers/stock-session/Cargo.toml --target-dir target/peers
+	npm ci --no-audit --no-fund --prefix benches/peers/express-session
 
 clean-cache: ## removes the Collector that was built
 	rm -rf .cache

@@ -7,23 +7,20 @@
 #![expect(clippy::print_stdout, reason = "a benchmark reports to a terminal")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
-use std::{
-    fmt::Write as _,
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+mod load;
 
-use anyhow::{Context, bail, ensure};
-use serde_json::{Value, json};
+use std::{net::TcpListener, path::Path, time::Duration};
 
-const CONNECTIONS: &str = "64";
-const SECONDS: &str = "4";
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use load::{CHEAP_LOGINS, CONNECTIONS, Server, cookie_script, median, program, ratio, wrk};
+
+const SECONDS: u32 = 4;
 const ROUNDS: usize = 7;
+const CHECK: &str = "/api/session";
 /// Sessions that the spread load draws from.
 const SESSIONS: usize = 1_000;
-const PASSWORD: &str = "tundra-lantern-quarry-41";
 
 /// The answer of the bare handler is as long as that of `GET /api/session`.
 const BARE_ANSWER: &str = r#"{"user":{"id":"019a8f3e-0000-7000-8000-000000000000","username":"admin","role":"superuser"},"session":{"id":"00AAAAAAAAAAAAAAAAAAAAAA","created_at":"2026-01-01T12:00:00.000Z","expires_at":"2026-01-01T12:30:00.000Z"}}"#;
@@ -57,149 +54,27 @@ fn bare(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server process that ends with this value.
-struct Server {
-    child: Child,
-    port: u16,
-    management_port: u16,
-    started: Instant,
+fn start_bare() -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = program(std::env::current_exe()?);
+    Server::spawn(command.args(["bare", &port.to_string()]), port)
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn bare() -> anyhow::Result<Self> {
-        let port = free_port()?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["bare", &port.to_string()])
-            .spawn()?;
-        Ok(Self {
-            child,
-            port,
-            management_port: port,
-            started: Instant::now(),
-        })
-    }
-
-    fn skriptoteket(dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let (port, management_port) = (free_port()?, free_port()?);
-        let started = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_skriptoteket"))
-            .arg("serve")
-            .current_dir(dir)
-            .env_clear()
-            .env("SKRIPTOTEKET_DATA_DIR", dir.join("data"))
-            .env("SKRIPTOTEKET_LISTEN", format!("127.0.0.1:{port}"))
-            .env(
-                "SKRIPTOTEKET_MANAGEMENT_LISTEN",
-                format!("127.0.0.1:{management_port}"),
-            )
-            .env("SKRIPTOTEKET_WORKERS", "2")
-            .env("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD)
-            .envs(settings.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Self {
-            child,
-            port,
-            management_port,
-            started,
-        })
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/api/session", self.port)
-    }
-
-    /// Waits for the readiness probe; returns how long it took from the start of the process.
-    async fn ready(&mut self) -> anyhow::Result<Duration> {
-        let url = format!("http://127.0.0.1:{}/readyz", self.management_port);
-        let client = reqwest::Client::new();
-        while self.started.elapsed() < Duration::from_secs(20) {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the server ended: {status}");
-            }
-            // The bare server has no probe: any answer means that it listens.
-            if client.get(&url).send().await.is_ok_and(|answer| {
-                answer.status().is_success() || self.management_port == self.port
-            }) {
-                return Ok(self.started.elapsed());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        bail!("the server was not ready in time")
-    }
-
-    /// Logs the superuser in; returns the cookie.
-    async fn login(&self) -> anyhow::Result<String> {
-        let credentials = json!({"username": "admin", "password": PASSWORD});
-        let answer = reqwest::Client::new()
-            .post(format!("http://127.0.0.1:{}/api/login", self.port))
-            .json(&credentials)
-            .send()
-            .await?
-            .error_for_status()?;
-        let cookie = answer.headers()["set-cookie"].to_str()?;
-        let pair = cookie.split(';').next().context("a cookie")?;
-        Ok(pair.to_owned())
-    }
-
-    /// Resident memory in MiB.
-    fn resident(&self) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(kib.context("VmRSS")?.parse::<f64>()? / 1024.0)
-    }
+fn start_ours(dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Server> {
+    std::fs::create_dir_all(dir)?;
+    Server::skriptoteket(dir, [free_port()?, free_port()?], settings)
 }
 
 fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Requests per second that `wrk` measures; every answer must be a 200.
-fn wrk(server: &Server, script: &Path) -> anyhow::Result<f64> {
-    let output = Command::new("wrk")
-        .args(["-t2", "-c", CONNECTIONS, "-d", SECONDS, "-s"])
-        .arg(script)
-        .arg(server.url())
-        .output()
-        .context("wrk cannot be run; `make bench` installs it")?;
-    let text = String::from_utf8(output.stdout)?;
-    ensure!(
-        output.status.success() && !text.contains("Non-2xx"),
-        "wrk met errors:\n{text}"
-    );
-    let rate = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Requests/sec:"));
-    Ok(rate.context("wrk printed no rate")?.trim().parse()?)
-}
-
-/// A `wrk` script that sends these cookies in turn.
-fn cookie_script(dir: &Path, name: &str, cookies: &[String]) -> anyhow::Result<std::path::PathBuf> {
-    let mut script = String::from("local cookies = {\n");
-    for cookie in cookies {
-        writeln!(script, "  {cookie:?},")?;
-    }
-    script.push_str(
-        "}\nlocal n = 0\nrequest = function()\n  n = n % #cookies + 1\n  \
-         return wrk.format('GET', nil, {Cookie = cookies[n]})\nend\n",
-    );
-    let path = dir.join(name);
-    std::fs::write(&path, script)?;
-    Ok(path)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// Resident memory in MiB.
+fn resident(server: &Server) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kib.context("VmRSS")?.parse::<f64>()? / 1024.0)
 }
 
 async fn compare() -> anyhow::Result<()> {
@@ -213,19 +88,11 @@ async fn compare() -> anyhow::Result<()> {
 }
 
 async fn throughput(dir: &Path) -> anyhow::Result<()> {
+    let off = [CHEAP_LOGINS, &[("OTEL_SDK_DISABLED", "true")]].concat();
+    let mut bare = start_bare()?;
     // Hashing is not what is measured here, and a thousand sessions have to be started.
-    let cheap = [
-        ("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8"),
-        ("SKRIPTOTEKET_ARGON2_ITERATIONS", "1"),
-        ("SKRIPTOTEKET_MAX_SESSIONS_PER_USER", "1000"),
-    ];
-    let off = [&cheap[..], &[("OTEL_SDK_DISABLED", "true")]].concat();
-    let mut bare = Server::bare()?;
-    let (on_dir, off_dir) = (dir.join("on"), dir.join("off"));
-    std::fs::create_dir_all(&on_dir)?;
-    std::fs::create_dir_all(&off_dir)?;
-    let mut on = Server::skriptoteket(&on_dir, &cheap)?;
-    let mut off = Server::skriptoteket(&off_dir, &off)?;
+    let mut on = start_ours(&dir.join("on"), CHEAP_LOGINS)?;
+    let mut off = start_ours(&dir.join("off"), &off)?;
     for server in [&mut bare, &mut on, &mut off] {
         server.ready().await?;
     }
@@ -240,15 +107,12 @@ async fn throughput(dir: &Path) -> anyhow::Result<()> {
 
     let mut rates: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        rates[0].push(wrk(&bare, &one)?);
-        rates[1].push(wrk(&on, &one)?);
-        rates[2].push(wrk(&off, &without)?);
-        rates[3].push(wrk(&on, &many)?);
+        rates[0].push(wrk(&bare.url(CHECK), &one, SECONDS)?.rate);
+        rates[1].push(wrk(&on.url(CHECK), &one, SECONDS)?.rate);
+        rates[2].push(wrk(&off.url(CHECK), &without, SECONDS)?.rate);
+        rates[3].push(wrk(&on.url(CHECK), &many, SECONDS)?.rate);
     }
-    let ratio = |a: usize, b: usize| {
-        let pairs = rates[a].iter().zip(&rates[b]);
-        median(pairs.map(|(a, b)| a / b).collect())
-    };
+    let ratio = |a: usize, b: usize| ratio(&rates[a], &rates[b]);
     println!("| what | median requests/s | ratio |\n|---|---:|---:|");
     let row = |name: &str, index: usize, ratio: &str| {
         println!("| {name} | {:.0} | {ratio} |", median(rates[index].clone()));
@@ -275,7 +139,7 @@ async fn throughput(dir: &Path) -> anyhow::Result<()> {
 
 async fn check_answer(server: &Server, cookie: &str) -> anyhow::Result<()> {
     let answer = reqwest::Client::new()
-        .get(server.url())
+        .get(server.url(CHECK))
         .header("cookie", cookie)
         .send()
         .await?
@@ -288,18 +152,17 @@ async fn check_answer(server: &Server, cookie: &str) -> anyhow::Result<()> {
 /// Default settings throughout: OWASP's cost of a password hash included.
 async fn start_and_size(dir: &Path) -> anyhow::Result<()> {
     let dir = dir.join("size");
-    std::fs::create_dir_all(&dir)?;
     // The first start makes the database and the superuser; it is not counted.
-    Server::skriptoteket(&dir, &[])?.ready().await?;
+    start_ours(&dir, &[])?.ready().await?;
     let mut starts = Vec::new();
     for _ in 0..ROUNDS {
-        let mut server = Server::skriptoteket(&dir, &[])?;
+        let mut server = start_ours(&dir, &[])?;
         starts.push(server.ready().await?.as_secs_f64());
     }
-    let mut server = Server::skriptoteket(&dir, &[])?;
+    let mut server = start_ours(&dir, &[])?;
     server.ready().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle = server.resident()?;
+    let idle = resident(&server)?;
     for _ in 0..20 {
         server.login().await?;
     }
@@ -309,7 +172,7 @@ async fn start_and_size(dir: &Path) -> anyhow::Result<()> {
     println!("| resident memory, idle | {idle:.1} MiB |");
     println!(
         "| resident memory, idle after 20 logins | {:.1} MiB |",
-        server.resident()?
+        resident(&server)?
     );
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::{
 
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "error"],
+    &["clock", "error", "patience"],
     &["config"],
     &["telemetry"],
     &["accounts"],

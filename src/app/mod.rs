@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
 //! | `identity` | what the replicas of a service call themselves together |
+//! | `place` | where sessions were kept when a server last started here |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
 
 mod background;
 mod data_dir;
 mod identity;
+pub(crate) mod place;
 
 use std::{
     future::Future,
@@ -22,6 +24,7 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpSocket, runtime::Handle, task::JoinHandle};
 use url::Url;
+use uuid::Uuid;
 
 use self::{
     background::{Background, Housekeeping},
@@ -117,9 +120,9 @@ impl Application {
             Some(key) => key.clone(),
             None => data_dir.cookie_key()?,
         };
-
-        let service_wide =
-            telemetry.service_wide(identity::of_the_service(&key, config.redis.as_ref()))?;
+        place::remember(config);
+        let service = identity::of_the_service(&key, config.redis.as_ref());
+        let service_wide = telemetry.service_wide(service)?;
         let own_clock = Arc::clone(&clock);
         let presence = Presence::new(&meter, &observed, &service_wide.meters(), own_clock);
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
@@ -127,7 +130,7 @@ impl Application {
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
         bootstrap(config, &stores, &registrar).await?;
 
-        let census = census(config, &stores, &presence, &clock);
+        let census = census(config, &stores, service, &presence, &clock);
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.accounts),
@@ -170,6 +173,7 @@ impl Application {
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
+            patience: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
         let public = Listening {
@@ -267,6 +271,7 @@ impl Application {
 fn census(
     config: &Config,
     stores: &Stores,
+    service: Uuid,
     presence: &Presence,
     clock: &Arc<dyn Clock>,
 ) -> CensusTaker {
@@ -277,6 +282,7 @@ fn census(
     CensusTaker::new(
         Arc::clone(&stores.sessions),
         Arc::clone(&stores.observer),
+        service,
         presence.clone(),
         Arc::clone(clock),
         pace,

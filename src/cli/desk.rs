@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::runtime::Handle;
 
-use super::Source;
+use super::{Source, output};
 use crate::{
     accounts::{User, Username, password::Passwords, registration::Registrar},
+    app::place,
     clock::{Clock, SystemClock},
     config::Config,
     sessions::{Sessions, census::CensusBell},
@@ -44,6 +45,9 @@ impl Desk {
     }
 
     async fn over(config: Config) -> anyhow::Result<Self> {
+        if let Some(doubt) = place::compare(&config)? {
+            output::warn(&doubt);
+        }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let stores = store::open(&config, Arc::clone(&clock), None).await?;
         // The server counts what happens to its sessions from its stores; a command has nobody to tell.

@@ -29,6 +29,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
+    app::place::Elsewhere,
     config::{Config, Environment, Faults, load},
     store::OpenError,
 };
@@ -269,6 +270,7 @@ fn complain(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
         // Waiting does not mend it: what is configured does not fit what is there.
         Some(OpenError::Redis(_)) => MISUSED,
+        _ if error.is::<Elsewhere>() => MISUSED,
         _ => FAILED,
     }
 }

@@ -42,6 +42,12 @@ pub(super) fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
     line(json)
 }
 
+/// Tells a doubt on standard error: the command goes on.
+pub(super) fn warn(doubt: &str) {
+    // Where standard error is gone there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "warning: {doubt}");
+}
+
 /// Prints rows: as a framed table on a terminal, as plain columns where something else reads it.
 pub(super) fn table<R: Row>(rows: &[R]) -> anyhow::Result<()> {
     let mut table = Table::new();

@@ -45,7 +45,7 @@ async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     tracing::info!(
         listen = %application.address(),
         management = %application.management_address(),
-        "the service is ready"
+        "the service is listening"
     );
     application.run_until_stopped(stop).await?;
     tracing::info!("the service has stopped");

@@ -5,6 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -28,9 +29,12 @@ use super::{
     extract::{Perimeter, over_https},
     problem::{Kind, Problem},
 };
-use crate::telemetry::{
-    instruments::{HttpMetrics, HttpRecorder, RequestLabels},
-    tracing::{remote_parent, rename},
+use crate::{
+    patience::Patience,
+    telemetry::{
+        instruments::{HttpMetrics, HttpRecorder, RequestLabels},
+        tracing::{remote_parent, rename},
+    },
 };
 
 /// Headers of every answer. It is data, never a page: nothing in it may be run, framed, guessed at or kept.
@@ -62,15 +66,18 @@ static SAFETY: [(HeaderName, HeaderValue); 4] = [
 pub struct RequestLayer {
     metrics: HttpMetrics,
     perimeter: Arc<Perimeter>,
+    patience: Duration,
 }
 
 impl RequestLayer {
-    /// A layer that counts into `metrics` and believes what `perimeter` allows.
+    /// A layer that counts into `metrics`, believes what `perimeter` allows, and lets a request wait for stores for no longer
+    /// than `patience`, all waits together.
     #[must_use]
-    pub fn new(metrics: HttpMetrics, perimeter: Perimeter) -> Self {
+    pub fn new(metrics: HttpMetrics, perimeter: Perimeter, patience: Duration) -> Self {
         Self {
             metrics,
             perimeter: Arc::new(perimeter),
+            patience,
         }
     }
 }
@@ -103,6 +110,7 @@ where
             service: Rc::new(service),
             perimeter: Arc::clone(&self.perimeter),
             recorder: self.metrics.recorder(),
+            patience: self.patience,
         }))
     }
 }
@@ -113,6 +121,7 @@ pub struct Layered<S> {
     service: Rc<S>,
     perimeter: Arc<Perimeter>,
     recorder: HttpRecorder,
+    patience: Duration,
 }
 
 impl<S, B> Service<ServiceRequest> for Layered<S>
@@ -130,12 +139,13 @@ where
         let service = Rc::clone(&self.service);
         let exchange = Exchange::new(Arc::clone(&self.perimeter));
         let recorder = self.recorder.clone();
+        let patience = Patience::new(self.patience);
         Box::pin(exchange.during(async move {
             let labels = labels(&request);
             let timer = recorder.request_started(labels);
             let span = span(&request, labels);
             let answer = answer(async { service.call(request).await });
-            let mut answer = answer.instrument(span.clone()).await;
+            let mut answer = patience.during(answer.instrument(span.clone())).await;
             let status = finish(&mut answer);
             // A method that a path does not have was served by no route; counted under it, made-up methods would make
             // ten series for every path.

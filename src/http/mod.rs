@@ -124,6 +124,8 @@ pub struct Api {
     pub origin: Origin,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// How long one request waits for stores, all waits together.
+    pub patience: Duration,
 }
 
 /// How long a request's head may take to arrive: those who send a byte a minute hold no connection for long.
@@ -141,7 +143,7 @@ impl Api {
     #[must_use]
     pub fn layer(&self) -> RequestLayer {
         let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
-        RequestLayer::new(self.metrics.clone(), perimeter)
+        RequestLayer::new(self.metrics.clone(), perimeter, self.patience)
     }
 
     /// What finds the session of a request, for resources beside the contract. It works inside [`Api::layer`] only.

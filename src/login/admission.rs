@@ -8,6 +8,7 @@ use super::{Charged, LoggedIn, LoginError, LoginService};
 use crate::{
     accounts::{Account, User},
     guard::Checked,
+    patience,
     sessions::{EndReason, SessionId, Sessions, StartSession},
 };
 
@@ -40,7 +41,8 @@ impl LoginService {
             // What nobody waits for is dropped here, and what nobody comes to take, where it lies.
             let _ = answer.send(result);
         };
-        self.parts.runtime.spawn(admission.in_current_span());
+        let admission = patience::carried(admission).in_current_span();
+        self.parts.runtime.spawn(admission);
         match result.await {
             Ok(result) => result.map(|(unclaimed, logged_in)| unclaimed.claim(logged_in)),
             Err(gone) => Err(LoginError::Internal(gone.into())),

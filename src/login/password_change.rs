@@ -14,6 +14,7 @@ use crate::{
     },
     error::{Cause, StoreError},
     guard::Checked,
+    patience,
     sessions::{SessionId, SessionRecord},
 };
 
@@ -112,7 +113,9 @@ impl LoginService {
         let change = async move { this.replace_password(&account, charged, new, keep).await };
         // On a task of its own: a client that goes away in the middle cannot part the new password from the end of the
         // sessions that were started with the old one.
-        let task = parts.runtime.spawn(change.in_current_span());
+        let task = parts
+            .runtime
+            .spawn(patience::carried(change).in_current_span());
         task.await
             .map_err(|gone| PasswordChangeError::Internal(gone.into()))?
     }

@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::{Census, Lease, ObserverLease, SessionRepository};
 use crate::{
@@ -53,6 +54,7 @@ impl CensusPace {
 pub struct CensusTaker {
     sessions: Arc<dyn SessionRepository>,
     observer: Arc<dyn ObserverLease>,
+    service: Uuid,
     presence: Presence,
     clock: Arc<dyn Clock>,
     pace: CensusPace,
@@ -70,11 +72,12 @@ impl fmt::Debug for CensusTaker {
 }
 
 impl CensusTaker {
-    /// Counts `sessions` into `presence` while `observer` says that it is this replica that does.
+    /// Counts `sessions` into `presence` while `observer` says that it is this replica of `service` that does.
     #[must_use]
     pub fn new(
         sessions: Arc<dyn SessionRepository>,
         observer: Arc<dyn ObserverLease>,
+        service: Uuid,
         presence: Presence,
         clock: Arc<dyn Clock>,
         pace: CensusPace,
@@ -82,6 +85,7 @@ impl CensusTaker {
         Self {
             sessions,
             observer,
+            service,
             presence,
             clock,
             pace,
@@ -105,14 +109,18 @@ impl CensusTaker {
     /// end.
     pub async fn hold(&self) -> Result<Lease, StoreError> {
         let (asked_at, ttl) = (self.clock.monotonic(), self.pace.lease());
-        let answer = self.in_time(self.observer.hold(ttl)).await;
+        let answer = self.in_time(self.observer.hold(self.service, ttl)).await;
         match &answer {
-            Ok(Lease { mine: true, epoch }) => {
+            Ok(Lease {
+                mine: true, epoch, ..
+            }) => {
                 if self.presence.observe(*epoch, asked_at, asked_at + ttl) {
                     self.begun.notify_one();
                 }
             }
-            Ok(Lease { mine: false, epoch }) => self.presence.stand_by(*epoch, asked_at + ttl),
+            Ok(Lease {
+                mine: false, epoch, ..
+            }) => self.presence.stand_by(*epoch, asked_at + ttl),
             // The one that observes says by its counts whether the store answers.
             Err(_) if self.presence.observes() => {}
             Err(_) => self.presence.withdraw(),
@@ -171,9 +179,20 @@ impl CensusTaker {
     }
 
     async fn keep_lease(&self) {
-        let mut before = None;
+        let (mut before, mut kin_before) = (None, true);
         loop {
-            let mine = self.hold().await.ok().map(|lease| lease.mine);
+            let lease = self.hold().await.ok();
+            let mine = lease.map(|lease| lease.mine);
+            if let Some(Lease { kin, .. }) = lease {
+                if kin_before && !kin {
+                    tracing::warn!(
+                        "a server with another cookie_key keeps its sessions under the same keys: who logs in at one of \
+                         the two is not logged in at the other; give all servers of a service one cookie_key, and each \
+                         service a redis_key_prefix of its own"
+                    );
+                }
+                kin_before = kin;
+            }
             match (mine, before) {
                 (Some(true), Some(false)) => tracing::info!("this replica observes from now on"),
                 (Some(false), Some(true)) => tracing::info!("another replica observes from now on"),

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::error::StoreError;
 
@@ -11,6 +12,8 @@ use crate::error::StoreError;
 pub struct Lease {
     /// True if it is this replica that observes, for the time that it asked for.
     pub mine: bool,
+    /// False if the one that observes says that it belongs to another service: it has another cookie key.
+    pub kin: bool,
     /// Rises by one whenever another replica takes over.
     pub epoch: u64,
 }
@@ -21,12 +24,13 @@ pub struct Lease {
 /// shipped queries take the greatest.
 #[async_trait]
 pub trait ObserverLease: fmt::Debug + Send + Sync {
-    /// Takes the lease for `ttl` if nobody else holds it, or holds on to it for `ttl` from now.
+    /// Takes the lease for `ttl` if nobody else holds it, or holds on to it for `ttl` from now. `service` is the id that all
+    /// replicas of one service have, and no other service.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] if the store does not answer within its timeout.
-    async fn hold(&self, ttl: Duration) -> Result<Lease, StoreError>;
+    async fn hold(&self, service: Uuid, ttl: Duration) -> Result<Lease, StoreError>;
 
     /// Lets go of it, so that another replica may take over at once. Does nothing if another one holds it.
     ///
@@ -42,9 +46,10 @@ pub struct SoleObserver;
 
 #[async_trait]
 impl ObserverLease for SoleObserver {
-    async fn hold(&self, _ttl: Duration) -> Result<Lease, StoreError> {
+    async fn hold(&self, _service: Uuid, _ttl: Duration) -> Result<Lease, StoreError> {
         Ok(Lease {
             mine: true,
+            kin: true,
             epoch: 1,
         })
     }

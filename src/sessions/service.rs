@@ -13,6 +13,7 @@ use crate::{
     accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
     clock::Clock,
     error::StoreError,
+    patience,
     telemetry::instruments::Presence,
 };
 
@@ -386,8 +387,8 @@ impl Sessions {
             bell.ring();
             result
         };
-        let task = self.inner.runtime.spawn(task.in_current_span());
-        match task.await {
+        let task = patience::carried(task).in_current_span();
+        match self.inner.runtime.spawn(task).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Unavailable(error.into()).into()),
         }

@@ -15,6 +15,7 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     guard::{Checked, Decision, Entity, GuardPolicy, LimitRepository},
+    patience,
     sessions::{
         Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
         SessionRepository, SessionState,
@@ -24,7 +25,8 @@ use crate::{
 
 /// A repository whose every answer is recorded in `skriptoteket.store_operation_duration`, and as a span of the request.
 ///
-/// An operation is named after its method. One whose future is dropped got no answer and leaves no duration.
+/// An operation is named after its method. One whose future is dropped got no answer and leaves no duration. The time of
+/// the answer is taken from the [`patience`] of whoever asks; with that at its end there is no answer.
 pub struct Observed<R: ?Sized> {
     inner: Arc<R>,
     metrics: StoreMetrics,
@@ -37,7 +39,7 @@ impl<R: ?Sized> Observed<R> {
         Self { inner, metrics }
     }
 
-    async fn timed<T, E: Failure>(
+    async fn timed<T, E: Failure + From<StoreError>>(
         &self,
         store: &'static str,
         operation: &'static str,
@@ -50,7 +52,14 @@ impl<R: ?Sized> Observed<R> {
         } else {
             tracing::debug_span!("store operation", store, operation, error.type = Empty)
         };
-        let result = answer.instrument(span.clone()).await;
+        let answer = answer.instrument(span.clone());
+        let result = match patience::left() {
+            None => answer.await,
+            Some(left) => tokio::time::timeout(left, answer)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::timed_out().into())),
+        };
+        patience::spend(self.metrics.start().saturating_sub(started));
         let error_type = result.as_ref().err().and_then(Failure::error_type);
         if let Some(error_type) = error_type {
             span.record("error.type", error_type);

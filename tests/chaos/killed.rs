@@ -26,7 +26,7 @@ const REPLICAS: usize = 3;
 pub(crate) const USERS: usize = 16;
 const SESSIONS: u32 = 10_000;
 const INTERVAL: Duration = Duration::from_secs(5);
-/// From "the service is ready" to the first look, and from one look to the next, on a busy machine.
+/// From "the service is listening" to the first look, and from one look to the next, on a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// Makes the accounts that take part, and a session of the superuser.

@@ -48,7 +48,7 @@ impl Serving {
             assert_ne!(serving.log.read_line(&mut line).unwrap(), 0, "it ended");
             // Log lines are JSON where nobody looks.
             let event: Value = serde_json::from_str(&line).unwrap();
-            if event["message"] == "the service is ready" {
+            if event["message"] == "the service is listening" {
                 event["listen"]
                     .as_str()
                     .unwrap()

@@ -100,6 +100,7 @@ impl House {
         let census = CensusTaker::new(
             stores.sessions.clone(),
             stores.observer.clone(),
+            Uuid::nil(),
             presence.clone(),
             time.clone(),
             CensusPace {

@@ -60,7 +60,7 @@ impl InMemory {
 
 #[async_trait]
 impl ObserverLease for InMemory {
-    async fn hold(&self, ttl: Duration) -> Result<Lease, StoreError> {
+    async fn hold(&self, _service: Uuid, ttl: Duration) -> Result<Lease, StoreError> {
         self.answer()?;
         let now = self.clock.monotonic();
         let mut kept = self.kept.lock().unwrap();
@@ -74,6 +74,7 @@ impl ObserverLease for InMemory {
         }
         Ok(Lease {
             mine,
+            kin: true,
             epoch: kept.epoch,
         })
     }
@@ -113,7 +114,7 @@ impl Replica {
         });
         let Stores { sessions, .. } = house.stores.clone();
         let observer: Arc<dyn ObserverLease> = lease.clone();
-        let census = CensusTaker::new(sessions, observer, presence, clock, PACE);
+        let census = CensusTaker::new(sessions, observer, Uuid::nil(), presence, clock, PACE);
         Self {
             census: Arc::new(census),
             lease,
@@ -281,7 +282,14 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
         away: AtomicBool::new(false),
     });
     let clock: Arc<dyn Clock> = house.clock.clone();
-    let other = CensusTaker::new(observed.unwrap().sessions, lease, presence, clock, PACE);
+    let other = CensusTaker::new(
+        observed.unwrap().sessions,
+        lease,
+        Uuid::nil(),
+        presence,
+        clock,
+        PACE,
+    );
     let bell = other.bell();
     let running = tokio::spawn(async move { other.run().await });
     let counts = || {

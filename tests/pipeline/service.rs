@@ -88,14 +88,14 @@ impl Service {
             public,
             management,
         };
-        let ready = eventually("the service is ready", || {
+        let ready = eventually("the service is listening", || {
             let log = service.log();
             let lines = log
                 .lines()
                 .filter_map(|line| serde_json::from_str(line).ok());
             lines
                 .into_iter()
-                .find(|line: &Value| line["message"] == "the service is ready")
+                .find(|line: &Value| line["message"] == "the service is listening")
         });
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
         service.public = address("listen");

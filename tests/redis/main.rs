@@ -16,3 +16,4 @@ mod outages;
 mod overload;
 mod starts;
 mod tls;
+mod workers;

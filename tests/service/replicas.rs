@@ -195,6 +195,28 @@ async fn a_change_of_role_through_one_replica_is_seen_by_the_other_at_the_next_c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_with_another_cookie_key_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let observer = replicas(1, dir.path(), &redis, "1s").await;
+    let url = redis.url();
+    let wrong = "another key of the cookie, long enough";
+    let settings = [("redis_url", url.as_str()), ("cookie_key", wrong)];
+    let other = Service::start(dir.path(), &settings).await;
+    let begun = Instant::now();
+    while !other.output().contains("another cookie_key") {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{}",
+            other.output()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!other.output().contains(wrong));
+    drop(observer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_with_and_without_redis_do_not_share_a_directory() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(&[]);
@@ -205,10 +227,40 @@ async fn servers_with_and_without_redis_do_not_share_a_directory() {
     drop(services);
 
     let alone = Service::start(dir.path(), &[]).await;
+    assert!(alone.output().contains("kept in another place"));
     let refused = command(dir.path(), Some(&redis.url()), &["serve"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(errors(&refused).contains("a server without redis_url is running"));
     drop(alone);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_would_look_for_sessions_elsewhere_is_refused_or_warned() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let services = replicas(1, dir.path(), &redis, "1s").await;
+    let answer = services[0].login(&client(), "admin", PASSWORD).await;
+    let cookie = cookie(&answer);
+    // It would end nobody, settle a change of an account where nobody is logged in, and say that it was done.
+    let revoke = ["session", "revoke", "--all"];
+    let refused = command(dir.path(), None, &revoke);
+    assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
+    let said = errors(&refused);
+    assert!(said.contains(&redis.port().to_string()), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(session(&services[0], &cookie).await.status(), 200);
+
+    // The same server by another name is what the server uses.
+    let other_name = redis.url().replace("127.0.0.1", "localhost");
+    let revoked = command(dir.path(), Some(&other_name), &revoke);
+    assert_eq!(revoked.stdout, b"sessions ended: 1\n");
+    let said = errors(&revoked);
+    assert!(
+        said.starts_with("warning: ") && said.contains("localhost"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(session(&services[0], &cookie).await.status(), 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use skriptoteket::{
     store::Stores,
 };
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::world::{Backend, IDLE, World, new_session, seconds};
 
@@ -123,17 +124,35 @@ async fn one_replica_observes_until_it_lets_go() {
         world.stores.observer.clone(),
         world.another().await.observer,
     );
-    let held = first.hold(LONG).await.unwrap();
+    let held = first.hold(Uuid::nil(), LONG).await.unwrap();
     assert!(held.mine);
-    let refused = second.hold(LONG).await.unwrap();
+    let refused = second.hold(Uuid::nil(), LONG).await.unwrap();
     assert_eq!((refused.mine, refused.epoch), (false, held.epoch));
     // To hold on is no new epoch, and to let go of what another one holds does nothing.
     second.release().await.unwrap();
-    assert_eq!(first.hold(LONG).await.unwrap(), held);
+    assert_eq!(first.hold(Uuid::nil(), LONG).await.unwrap(), held);
     first.release().await.unwrap();
-    let taken = second.hold(LONG).await.unwrap();
+    let taken = second.hold(Uuid::nil(), LONG).await.unwrap();
     assert!(taken.mine && taken.epoch == held.epoch + 1);
-    assert!(!first.hold(LONG).await.unwrap().mine);
+    assert!(!first.hold(Uuid::nil(), LONG).await.unwrap().mine);
+}
+
+#[tokio::test]
+async fn who_observes_for_another_service_is_told_apart() {
+    const LONG: Duration = Duration::from_mins(5);
+    let (ours, theirs) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let world = World::new(Backend::Redis).await;
+    let (first, second) = (
+        world.stores.observer.clone(),
+        world.another().await.observer,
+    );
+    assert!(first.hold(ours, LONG).await.unwrap().kin);
+    assert!(second.hold(ours, LONG).await.unwrap().kin);
+    let lease = second.hold(theirs, LONG).await.unwrap();
+    assert!(!lease.mine && !lease.kin);
+    first.release().await.unwrap();
+    let lease = second.hold(theirs, LONG).await.unwrap();
+    assert!(lease.mine && lease.kin);
 }
 
 #[tokio::test]
@@ -143,9 +162,18 @@ async fn a_replica_that_falls_silent_loses_the_lease() {
         world.stores.observer.clone(),
         world.another().await.observer,
     );
-    assert!(first.hold(Duration::from_millis(1)).await.unwrap().mine);
+    assert!(
+        first
+            .hold(Uuid::nil(), Duration::from_millis(1))
+            .await
+            .unwrap()
+            .mine
+    );
     let taken = loop {
-        let lease = second.hold(Duration::from_mins(5)).await.unwrap();
+        let lease = second
+            .hold(Uuid::nil(), Duration::from_mins(5))
+            .await
+            .unwrap();
         if lease.mine {
             break lease;
         }

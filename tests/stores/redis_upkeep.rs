@@ -373,7 +373,14 @@ async fn the_server_says_what_it_is() {
     let town = Town::new(Backend::Redis).await;
     let stores = &town.world.stores;
     let lease = Duration::from_secs(20);
-    assert!(stores.observer.hold(lease).await.unwrap().mine);
+    assert!(
+        stores
+            .observer
+            .hold(uuid::Uuid::nil(), lease)
+            .await
+            .unwrap()
+            .mine
+    );
     let facts: BTreeMap<_, _> = stores.upkeep.facts().await.unwrap().into_iter().collect();
     assert_eq!(facts["store"], "redis");
     assert!(facts["version"].starts_with("redis 7."), "{facts:?}");

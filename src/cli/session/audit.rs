@@ -52,6 +52,10 @@ pub(super) async fn run(Audit { repair, json }: Audit, stores: &Stores) -> anyho
     if last.findings.is_empty() {
         return Ok(());
     }
+    let is_left = |it: &Finding| it.kind == Difference::UnreadableRecord;
+    if last.findings.iter().all(is_left) {
+        bail!("records cannot be read, and a repair leaves them as they are");
+    }
     if second.is_some() {
         bail!("differences are left after the repair");
     }

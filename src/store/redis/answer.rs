@@ -21,6 +21,12 @@ pub(super) fn read<T: FromRedisValue>(answer: Value) -> Result<T, StoreError> {
     redis::from_redis_value(answer).map_err(|_| not_understood())
 }
 
+/// What `TIME` answers, in ms.
+pub(super) fn time(answer: Value) -> Result<i64, StoreError> {
+    let (seconds, micros): (i64, i64) = read(answer)?;
+    Ok(seconds * 1_000 + micros / 1_000)
+}
+
 /// The parts of an answer that has this many.
 pub(super) fn parts<const N: usize>(answer: Value) -> Result<[Value; N], StoreError> {
     read::<Vec<Value>>(answer)?

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{answer, call::Call, keys::Keys, link::Link, record::millis, scripts};
 use crate::{
@@ -28,15 +29,18 @@ impl RedisObserver {
 
 #[async_trait]
 impl ObserverLease for RedisObserver {
-    async fn hold(&self, ttl: Duration) -> Result<Lease, StoreError> {
+    async fn hold(&self, service: Uuid, ttl: Duration) -> Result<Lease, StoreError> {
         let keys = vec![self.keys.lease(), self.keys.epoch()];
+        let service = service.simple().to_string();
         let hold = Call::script(&scripts::HOLD, keys)
             .arg(&self.holder)
-            .arg(millis(ttl).max(1));
+            .arg(millis(ttl).max(1))
+            .arg(&service);
         let answer = self.link.in_time(self.link.call(hold)).await?;
-        let (mine, epoch): (u8, u64) = answer::read(answer)?;
+        let (mine, epoch, kin): (u8, u64, u8) = answer::read(answer)?;
         Ok(Lease {
             mine: mine == 1,
+            kin: kin == 1,
             epoch,
         })
     }

@@ -68,6 +68,13 @@ pub(super) fn state_text(state: &SessionState) -> Result<String, StoreError> {
     serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.into()))
 }
 
+/// False if its session has ended by this time, in ms. What cannot be read is left to [`decode`].
+pub(super) fn is_live(record: &[u8], now: i64) -> bool {
+    let exp = record.get(..13).and_then(|exp| str::from_utf8(exp).ok());
+    exp.and_then(|exp| exp.parse::<i64>().ok())
+        .is_none_or(|exp| exp > now)
+}
+
 /// Reads a record. What is not exactly one is corrupt.
 pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, StoreError> {
     let text = str::from_utf8(record).map_err(|_| StoreError::Corrupt("session"))?;

@@ -136,6 +136,7 @@ fn wire(stores: &Stores, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Api {
         cookie: CookieSettings::new(&"the host's own key material".into(), &url),
         origin: (&url).into(),
         trusted_proxies: Arc::from([]),
+        patience: std::time::Duration::from_secs(30),
     }
 }
 

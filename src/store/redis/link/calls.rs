@@ -4,17 +4,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use redis::{Pipeline, ServerError, Value};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     Inner, Way,
     cluster::Cluster,
     fault::{Absence, Refusal, Why},
     line::Line,
+    near,
     session::Session,
     slots::{redirection, slot_of},
 };
-use crate::{config::RedisAddress, error::StoreError, store::redis::call::Call};
+use crate::{clock::Clock, config::RedisAddress, error::StoreError, store::redis::call::Call};
 
 /// How often what was refused for the moment is sent at most. With the pauses below that is about half a second.
 const ATTEMPTS: u32 = 8;
@@ -63,7 +64,7 @@ pub(super) async fn send(
     inner: &Inner,
     calls: &[Call],
     which: Lane,
-    deadline: Instant,
+    deadline: Duration,
 ) -> Result<Vec<Value>, StoreError> {
     let mut answers: Vec<Option<Value>> = Vec::new();
     answers.resize_with(calls.len(), || None);
@@ -75,12 +76,19 @@ pub(super) async fn send(
         })
         .collect();
     for attempt in 1.. {
-        let batches = batches(inner, calls, open)?;
-        let sent = batches
+        let mut sent: Vec<_> = batches(inner, calls, open)?
             .into_iter()
-            .map(|(line, errands)| send_batch(inner, line, calls, errands, which, deadline));
+            .map(|(line, errands)| send_batch(inner, line, calls, errands, which, deadline))
+            .collect();
+        let outcomes = match sent.pop() {
+            Some(only) if sent.is_empty() => only.await,
+            last => {
+                let all = join_all(sent.into_iter().chain(last)).await;
+                all.into_iter().flatten().collect()
+            }
+        };
         let (mut again, mut waits, mut failures) = (Vec::new(), false, Vec::new());
-        for (index, outcome) in join_all(sent).await.into_iter().flatten() {
+        for (index, outcome) in outcomes {
             match outcome {
                 Outcome::Answer(answer) => answers[index] = Some(answer),
                 Outcome::Failure(error) => failures.push((index, error)),
@@ -150,7 +158,7 @@ async fn send_batch(
     calls: &[Call],
     errands: Vec<Errand>,
     which: Lane,
-    deadline: Instant,
+    deadline: Duration,
 ) -> Vec<(usize, Outcome)> {
     let session = match line.session().await {
         Ok(session) => session,
@@ -184,7 +192,7 @@ async fn send_batch(
     }
     let count = pipe.len();
     let mut connection = match &turn {
-        None => session.shared.clone(),
+        None => near::connection(&session),
         Some(_) => session.durable.clone(),
     };
     let out = Out::new(inner, &line, &session, deadline);
@@ -304,21 +312,26 @@ fn redirected(
 /// A batch that is out. Where it is still out at the deadline its connection is given up: it leads to somebody who does
 /// not answer, and who asks next must not wait for that again.
 struct Out<'a> {
+    inner: &'a Inner,
     line: &'a Line,
     session: &'a Arc<Session>,
-    timeout: Duration,
-    since: Instant,
-    deadline: Instant,
+    since: Duration,
+    deadline: Duration,
     came_back: bool,
 }
 
 impl<'a> Out<'a> {
-    fn new(inner: &Inner, line: &'a Line, session: &'a Arc<Session>, deadline: Instant) -> Self {
+    fn new(
+        inner: &'a Inner,
+        line: &'a Line,
+        session: &'a Arc<Session>,
+        deadline: Duration,
+    ) -> Self {
         Self {
+            inner,
             line,
             session,
-            timeout: inner.timeout,
-            since: Instant::now(),
+            since: inner.clock.monotonic(),
             deadline,
             came_back: false,
         }
@@ -331,11 +344,11 @@ impl<'a> Out<'a> {
 
 impl Drop for Out<'_> {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let (now, timeout) = (self.inner.clock.monotonic(), self.inner.timeout);
         // Not who has only just been asked, by an operation that had spent its time elsewhere.
-        let was_long = now - self.since >= self.timeout / 4;
+        let was_long = now.saturating_sub(self.since) >= timeout / 4;
         if !self.came_back && was_long && now >= self.deadline {
-            self.line.lose(self.session, Why::Silent(self.timeout));
+            self.line.lose(self.session, Why::Silent(timeout));
         }
     }
 }

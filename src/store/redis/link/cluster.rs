@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     connect::{Dialer, Target, read_slots},
     fault::{Absence, Why},
-    line::{Line, pause},
+    line::{Line, Told, pause},
     slots::SlotMap,
 };
 use crate::config::RedisAddress;
@@ -188,19 +188,21 @@ impl Shared {
 
 /// Keeps the map until it is aborted.
 async fn keep(shared: Arc<Shared>) {
-    let mut failures = 0;
+    let (mut failures, mut told) = (0, Told::default());
     loop {
-        let is_read = shared.nodes().slots.is_ok();
-        if is_read {
+        let missing = shared.nodes().slots.as_ref().err().cloned();
+        if let Some(absence) = missing {
+            told.absent(&absence);
+        } else {
+            if told.returned() {
+                tracing::info!(nodes = %places(&shared.seeds), "connected to the Redis Cluster again");
+            }
             // Either way it is time to read it.
             let _ = timeout(READ_AGAIN, shared.stale.notified()).await;
         }
         // Many slots move at a time: this is also the least time between two readings.
         sleep(pause(failures)).await;
         if shared.read().await {
-            if !is_read {
-                tracing::info!(nodes = %places(&shared.seeds), "connected to the Redis Cluster again");
-            }
             failures = 0;
         } else {
             failures += 1;

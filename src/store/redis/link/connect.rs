@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{
     checks,
     fault::{Absence, RedisFault, Why},
-    session::Session,
+    session::{Origin, Session},
     slots::SlotMap,
 };
 use crate::{
@@ -99,7 +99,7 @@ impl Dialer {
 
     /// Makes a connection and checks what is at its other end. Takes at most a few times the connect timeout, and more
     /// than one only where that finds out what is wrong.
-    pub(super) async fn connect(&self, target: &Target) -> Result<Session, Absence> {
+    pub(super) async fn connect(self: &Arc<Self>, target: &Target) -> Result<Session, Absence> {
         match target {
             Target::Server { server, database } => self.session(server, *database, false).await,
             Target::Node(server) => self.session(server, 0, true).await,
@@ -112,7 +112,7 @@ impl Dialer {
     }
 
     async fn session(
-        &self,
+        self: &Arc<Self>,
         server: &RedisAddress,
         database: u32,
         in_cluster: bool,
@@ -128,7 +128,12 @@ impl Dialer {
             };
             let replication = checks::server(&mut shared, server, wanted).await?;
             let durable = self.log_in(server, database).await?;
-            Ok(Session::new(server.clone(), shared, durable, replication))
+            let origin = Origin {
+                dialer: Arc::clone(self),
+                address: server.clone(),
+                database,
+            };
+            Ok(Session::new(origin, shared, durable, replication))
         };
         let absence = match timeout(patience, attempt).await {
             Ok(Ok(session)) => return Ok(session),
@@ -140,7 +145,7 @@ impl Dialer {
 
     /// Whoever the Sentinels name, and is a master. All are asked at once: one may be dead, and one may not know yet.
     async fn master(
-        &self,
+        self: &Arc<Self>,
         sentinels: &[RedisAddress],
         name: &str,
         database: u32,
@@ -228,7 +233,7 @@ impl Dialer {
     }
 
     /// A connection on which the server has answered, as our user, on our database.
-    async fn log_in(
+    pub(super) async fn log_in(
         &self,
         server: &RedisAddress,
         database: u32,

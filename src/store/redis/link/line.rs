@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -25,8 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a connection that nobody uses is asked for a sign of life.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// After this time a connection is a good one, and the next loss is a new matter.
-const STEADY: Duration = Duration::from_secs(5);
+/// After so many signs of life a connection is a good one, and the next loss is a new matter.
+const STEADY: u32 = 5;
 
 /// A connection that is kept. Ends with the last that holds it.
 pub(super) struct Line {
@@ -120,21 +120,24 @@ impl Shared {
         });
     }
 
-    /// Returns when the connection is lost, with the reason.
-    async fn watch_over(&self, session: &Arc<Session>) -> Option<Absence> {
+    /// Returns when the connection is lost, with the reason and how many signs of life there were.
+    async fn watch_over(&self, session: &Arc<Session>) -> (Option<Absence>, u32) {
         let mut state = self.state.subscribe();
+        let mut signs = 0;
         loop {
             let lost = state.wait_for(|state| !matches!(state, State::Up(_)));
             if let Ok(lost) = timeout(LOOK, lost).await {
-                return match lost.as_deref() {
+                let absence = match lost.as_deref() {
                     Ok(State::Down(absence)) => Some(absence.clone()),
                     _ => None,
                 };
+                return (absence, signs);
             }
             let patience = self.dialer.patience();
             let look = timeout(patience, session.look()).await;
-            if let Err(why) = look.unwrap_or(Err(Why::Silent(patience))) {
-                self.lose(session, why);
+            match look.unwrap_or(Err(Why::Silent(patience))) {
+                Ok(()) => signs += 1,
+                Err(why) => self.lose(session, why),
             }
         }
     }
@@ -142,26 +145,26 @@ impl Shared {
 
 /// Keeps a connection until it is aborted.
 async fn keep(shared: Arc<Shared>) {
-    let (mut failures, mut told) = (0, None);
+    let (mut failures, mut told) = (0, Told::default());
     loop {
         match shared.dialer.connect(&shared.target).await {
             Ok(session) => {
                 let session = Arc::new(session);
-                if told.take().is_some() {
+                if told.returned() {
                     tracing::info!(server = %session.address, "connected to Redis again");
                 }
-                let since = Instant::now();
                 shared.state.send_replace(State::Up(Arc::clone(&session)));
-                if let Some(absence) = shared.watch_over(&session).await {
-                    tell(&mut told, &absence);
+                let (absence, signs) = shared.watch_over(&session).await;
+                if let Some(absence) = absence {
+                    told.absent(&absence);
                 }
                 shared.lost.notify_one();
-                if since.elapsed() >= STEADY {
+                if signs >= STEADY {
                     failures = 0;
                 }
             }
             Err(absence) => {
-                tell(&mut told, &absence);
+                told.absent(&absence);
                 shared.state.send_replace(State::Down(absence));
             }
         }
@@ -170,19 +173,37 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Says once why there is no connection, and again only if it turns out that somebody has to do something.
-fn tell(told: &mut Option<String>, absence: &Absence) {
-    let text = absence.to_string();
-    match absence {
-        Absence::Fault(_) if told.as_ref() != Some(&text) => {
-            tracing::error!(error = %text, "Redis cannot be used; it is tried again");
+/// What the log has of an absence.
+#[derive(Default)]
+pub(super) struct Told {
+    text: Option<String>,
+    is_later: bool,
+}
+
+impl Told {
+    /// Says once why there is no connection, and again only if it turns out that somebody has to do something.
+    ///
+    /// Of the first attempt a fault is not said: whoever opens the link gets it, says it, and does not start.
+    pub(super) fn absent(&mut self, absence: &Absence) {
+        let is_first = !std::mem::replace(&mut self.is_later, true);
+        let text = absence.to_string();
+        match absence {
+            Absence::Fault(_) if !is_first && self.text.as_ref() != Some(&text) => {
+                tracing::error!(error = %text, "Redis cannot be used; it is tried again");
+            }
+            Absence::Gone { .. } if self.text.is_none() => {
+                tracing::warn!(error = %text, "Redis is away; it is tried again");
+            }
+            _ => return,
         }
-        Absence::Gone { .. } if told.is_none() => {
-            tracing::warn!(error = %text, "Redis is away; it is tried again");
-        }
-        _ => return,
+        self.text = Some(text);
     }
-    *told = Some(text);
+
+    /// The absence is over. True if the log has it.
+    pub(super) fn returned(&mut self) -> bool {
+        self.is_later = true;
+        self.text.take().is_some()
+    }
 }
 
 /// How long to wait after so many failures.

@@ -10,6 +10,7 @@
 //! | `checks` | what a server has to be |
 //! | `session` | one that was made |
 //! | `line` | one connection: kept, lost, made again |
+//! | `near` | a connection of a worker's own |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
 //! | `calls` | how calls are sent: scripts, redirections, what is put off |
@@ -22,6 +23,7 @@ mod connect;
 mod diagnosis;
 mod fault;
 mod line;
+mod near;
 mod session;
 mod slots;
 #[cfg(test)]
@@ -36,11 +38,7 @@ use std::{
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
-use tokio::{
-    sync::Notify,
-    task_local,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Notify, task_local, time::timeout};
 
 use self::{
     calls::Lane,
@@ -52,7 +50,7 @@ use self::{
 };
 use super::{call::Call, keys::Keys};
 use crate::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     config::{RedisAddress, RedisSettings, RedisTopology},
     error::StoreError,
 };
@@ -75,8 +73,8 @@ const PROBE_MS: u32 = 10_000;
 const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 task_local! {
-    /// When the operation that runs has to be over.
-    static DEADLINE: Instant;
+    /// When the operation that runs has to be over, by the clock of the link.
+    static DEADLINE: Duration;
 }
 
 /// The way to Redis. Cheap to clone. Its tasks end with the last clone.
@@ -89,8 +87,11 @@ struct Inner {
     way: Way,
     keys: Keys,
     timeout: Duration,
-    clock: StoreClock,
-    warned_of_lag: Mutex<Option<Instant>>,
+    /// By whose time sessions live.
+    store_clock: StoreClock,
+    /// By which waiting is measured.
+    clock: SystemClock,
+    warned_of_lag: Mutex<Option<Duration>>,
 }
 
 enum Way {
@@ -134,7 +135,8 @@ impl Link {
                 way: Way::open(dialer, &settings.topology).await,
                 keys: Keys::new(settings.key_prefix.clone()),
                 timeout,
-                clock,
+                store_clock: clock,
+                clock: SystemClock::default(),
                 warned_of_lag: Mutex::new(None),
             }),
         };
@@ -146,7 +148,7 @@ impl Link {
 
     /// The time for a script's `ARGV[1]`, in ms: 0 where the server's clock decides.
     pub(super) fn now(&self) -> i64 {
-        match &self.inner.clock {
+        match &self.inner.store_clock {
             StoreClock::Server => 0,
             StoreClock::Given(clock) => clock.now().as_millis(),
         }
@@ -157,11 +159,16 @@ impl Link {
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let deadline = Instant::now() + self.inner.timeout;
+        let deadline = self.inner.clock.monotonic() + self.inner.timeout;
         DEADLINE
-            .scope(deadline, timeout_at(deadline, work))
+            .scope(deadline, timeout(self.inner.timeout, work))
             .await
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
+    }
+
+    /// Whether all keys are on one server, so that commands without keys are sent to it too.
+    pub(super) fn is_one_server(&self) -> bool {
+        matches!(self.inner.way, Way::Single(_))
     }
 
     /// Sends one call and returns its answer.
@@ -238,7 +245,7 @@ impl Link {
         if let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) {
             return calls::send(&self.inner, &calls, lane, deadline).await;
         }
-        let deadline = Instant::now() + self.inner.timeout;
+        let deadline = self.inner.clock.monotonic() + self.inner.timeout;
         let work = calls::send(&self.inner, &calls, lane, deadline);
         self.in_time(work).await
     }
@@ -288,12 +295,12 @@ impl Link {
 impl Inner {
     /// Says that no replica has answered in time; not more often than it is worth.
     fn warn_of_lag(&self, server: &RedisAddress) {
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         let mut warned = self
             .warned_of_lag
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|at| now - at >= WARN_AGAIN) {
+        if warned.is_none_or(|at| now.saturating_sub(at) >= WARN_AGAIN) {
             *warned = Some(now);
             tracing::warn!(
                 server = %server,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,11 +11,18 @@ use std::{
 use redis::aio::MultiplexedConnection;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
-use super::{checks::Replication, fault::Why};
+use super::{checks::Replication, connect::Dialer, fault::Why};
 use crate::config::RedisAddress;
+
+/// How another connection to the same server is made.
+pub(super) struct Origin {
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) address: RedisAddress,
+    pub(super) database: u32,
+}
 
 /// How many calls wait for a replica at a time. They share a connection, so the last one waits as long as all of them
 /// together: few enough to stay within the store timeout, should the replica have stopped.
@@ -32,6 +39,8 @@ pub(super) struct Session {
     /// For calls that wait for a replica: `WAIT` holds up all that comes behind it.
     pub(super) durable: MultiplexedConnection,
     has_replica: AtomicBool,
+    dialer: Arc<Dialer>,
+    database: u32,
     turns: Semaphore,
     /// When a replica did not confirm in time.
     lagged_at: Mutex<Option<Instant>>,
@@ -39,13 +48,15 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(
-        address: RedisAddress,
+        origin: Origin,
         shared: MultiplexedConnection,
         durable: MultiplexedConnection,
         replication: Replication,
     ) -> Self {
         Self {
-            address,
+            address: origin.address,
+            dialer: origin.dialer,
+            database: origin.database,
             shared,
             durable,
             has_replica: AtomicBool::new(replication.has_replica),
@@ -56,6 +67,18 @@ impl Session {
 
     pub(super) fn has_replica(&self) -> bool {
         self.has_replica.load(Ordering::Relaxed)
+    }
+
+    /// One more connection, driven by the runtime that asks; `None` if it cannot be had.
+    pub(super) async fn another(&self) -> Option<MultiplexedConnection> {
+        let attempt = self.dialer.log_in(&self.address, self.database);
+        let made = timeout(self.patience(), attempt).await;
+        made.ok()?.ok()
+    }
+
+    /// How long a connection may take, and a sign of life.
+    pub(super) fn patience(&self) -> Duration {
+        self.dialer.patience()
     }
 
     /// A turn to wait for a replica on the connection for that. None where it did not confirm in time a moment ago: who

@@ -93,40 +93,35 @@ local function finish(sid, score, it, reason)
   return { sid, role_of(score), reason, math.max(at - it.born, 0) }
 end
 
--- What is left of a user without the sessions in `gone`: the score of the one that ends last, 0 where none is live; and the
--- sessions to be dropped: those in `gone`, and those that the index does not have.
---
--- Reads only. While its slot is being moved a server takes a key that is not there for one that has moved on, and stops a
--- script that touches it: also one that the script itself has emptied. So scripts read all first, and never touch a key
--- again behind the write that may have emptied it.
-local function rest(u, z, gone)
-  local members, top, dropped = call('ZRANGE', u, 0, -1), 0, {}
-  local score = scores(z, members)
-  for i, sid in ipairs(members) do
-    if gone[sid] or not score[i] then
-      dropped[#dropped + 1] = sid
-    elseif expiry(score[i]) > now and expiry(score[i]) > expiry(top) then
-      top = score[i]
-    end
-  end
-  return top, dropped
-end
+-- Leaving an index. In a slot that is being moved, a key that was emptied counts as one of the other server: a script that
+-- touches it again is broken off there, half done. So all is read first, and what may empty a key is its last command.
 
--- Removes members that are there.
-local function remove(key, members)
+-- Takes members that are there out of a sorted set.
+local function drop(key, members)
   for from = 1, #members, 1000 do
     call('ZREM', key, unpack(members, from, math.min(from + 999, #members)))
   end
 end
 
--- Indexes a user under the score of its last session.
-local function index(a, uid, top)
-  if top > 0 then call('ZADD', a, S(top), uid) else call('ZREM', a, uid) end
+-- What the sessions of a user will be without those in `gone`, and without such as the index does not have.
+local function without(gone, u, z, uid)
+  local members, plan = call('ZRANGE', u, 0, -1), { u = u, uid = uid, stale = {}, top = 0 }
+  local score = scores(z, members)
+  for i, sid in ipairs(members) do
+    if gone[sid] or not score[i] then
+      plan.stale[#plan.stale + 1] = sid
+    elseif expiry(score[i]) > now and expiry(score[i]) > expiry(plan.top) then
+      plan.top = score[i]
+    end
+  end
+  return plan
 end
 
--- Brings the index of users up to date with the sessions of one.
-local function sync(u, z, a, uid)
-  local top, dropped = rest(u, z, {})
-  remove(u, dropped)
-  index(a, uid, top)
+-- Makes the index of users what these plans say; `gone` are others that leave it.
+local function follow(a, plans, gone)
+  for _, plan in ipairs(plans) do
+    drop(plan.u, plan.stale)
+    if plan.top > 0 then call('ZADD', a, S(plan.top), plan.uid) else gone[#gone + 1] = plan.uid end
+  end
+  drop(a, gone)
 end

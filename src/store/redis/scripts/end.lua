@@ -5,13 +5,11 @@ local sid, uid, reason = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local it = head(s)
 if it == nil then return {} end
 if not it or it.uid ~= uid then return CORRUPT end
-local indexed = call('ZSCORE', z, sid)
-local score = tonumber(indexed or it.role * B + it.exp)
-local top, dropped = rest(u, z, { [sid] = true })
+local score = tonumber(call('ZSCORE', z, sid) or it.role * B + it.exp)
+local plan = without({ [sid] = true }, u, z, uid)
 call('DEL', s)
-remove(u, dropped)
-if indexed then call('ZREM', z, sid) end
+call('ZREM', z, sid)
 local ended = finish(sid, score, it, reason)
-index(a, uid, top)
+follow(a, { plan }, {})
 count(n)
 return { ended }

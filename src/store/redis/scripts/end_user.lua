@@ -17,15 +17,14 @@ for i, sid in ipairs(doomed) do
   gone[sid] = true
   if score[i] then indexed[#indexed + 1] = sid end
 end
-local top, dropped = rest(u, z, gone)
+local plan = without(gone, u, z, uid)
+drop(z, indexed)
 for i, sid in ipairs(doomed) do
   call('DEL', key[sid])
   local it = heads[i]
   local at = score[i] or it and it.role * B + it.exp
   if at then ended[#ended + 1] = finish(sid, at, it, reason) end
 end
-remove(u, dropped)
-remove(z, indexed)
-index(a, uid, top)
+follow(a, { plan }, {})
 count(n)
 return { 1, ended }

@@ -19,15 +19,17 @@ for i, sid in ipairs(members) do
 end
 if #needed > 0 then return { 2, needed } end
 if #moved == 0 then return { 1, 0 } end
--- First what a full memory lets through, though it does nothing: the rest, which takes no memory, follows it. A demotion
--- must not wait for room.
-call('ZREM', z, '')
+local plan = without({}, u, z, uid)
+plan.top = role * B + expiry(plan.top)
+-- First what a full memory lets through, if it changes nothing: the rest, which takes no memory, follows it. A demotion must
+-- not wait for room.
+call('ZREM', a, '')
 for _, it in ipairs(moved) do
   if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
   call('ZADD', z, score_of(role, expiry(it.score)), it.sid)
   add('e' .. role_of(it.score) .. ROLE_CHANGED)
   add('s' .. role)
 end
-sync(u, z, a, uid)
+follow(a, { plan }, {})
 count(n)
 return { 1, #moved }

@@ -71,7 +71,10 @@ pub(super) async fn of(link: &Link, keys: &Keys) -> Result<Vec<(String, String)>
     ];
     let mut holder = link.in_time(link.call_all(holder)).await?.into_iter();
     let mut next = || read::<Option<String>>(holder.next().unwrap_or(Value::Nil));
-    facts.push(("observer", next()?.unwrap_or_else(|| "nobody".to_owned())));
+    let lease = next()?.unwrap_or_else(|| "nobody".to_owned());
+    // Behind the colon is the service.
+    let holder = lease.split(':').next().unwrap_or_default();
+    facts.push(("observer", holder.to_owned()));
     facts.push(("observer_epoch", next()?.unwrap_or_else(|| "0".to_owned())));
     let facts = facts.into_iter();
     Ok(facts

@@ -46,7 +46,7 @@ for i = 3, #KEYS do
       if not members then call('DEL', u) end
       for _, it in ipairs(missing) do call('ZADD', u, it[1], it[2]) end
       if #missing > 0 and call('PTTL', u) < keep then call('PEXPIRE', u, S(keep)) end
-      sync(u, z, a, uid)
+      follow(a, { without({}, u, z, uid) }, {})
     end
   end
 end

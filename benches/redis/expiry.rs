@@ -1,0 +1,182 @@
+//! Sessions that expire, and nobody comes.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use skriptoteket::accounts::UserId;
+
+use super::{
+    Meter, Scale,
+    checks::our_service,
+    counting::thousands,
+    load::Server,
+    peers,
+    population::{self, in_flight, session_of},
+    progress,
+    redis_servers::RedisServer,
+};
+
+/// Sessions that come and go before anything is measured, so that all shards and scripts are there.
+const BEFORE: u64 = 2_000;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What Redis may hold more than before: its tables shrink in steps.
+const NOISE: f64 = 0.03;
+
+/// What the service says of itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Page {
+    active: Option<u64>,
+    ended_idle: u64,
+    ended_otherwise: u64,
+}
+
+async fn page(service: &Server) -> anyhow::Result<Page> {
+    let text = reqwest::get(service.management("/metrics"))
+        .await?
+        .text()
+        .await?;
+    let mut page = Page {
+        active: None,
+        ended_idle: 0,
+        ended_otherwise: 0,
+    };
+    for line in text.lines() {
+        let Some((name, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        if name == "skriptoteket_active_sessions" {
+            page.active = Some(value.parse()?);
+        } else if name.starts_with("skriptoteket_sessions_ended_total") {
+            if name.contains("reason=\"idle\"") {
+                page.ended_idle += value.parse::<u64>()?;
+            } else {
+                page.ended_otherwise += value.parse::<u64>()?;
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// Waits for a page on which something is so; returns it with the time since `begun`.
+async fn page_where(
+    service: &Server,
+    begun: Instant,
+    what: &str,
+    is_so: impl Fn(&Page) -> bool,
+) -> anyhow::Result<(Page, Duration)> {
+    let waiting = Instant::now();
+    loop {
+        let page = page(service).await?;
+        if is_so(&page) {
+            return Ok((page, begun.elapsed()));
+        }
+        ensure!(
+            waiting.elapsed() < PATIENCE,
+            "waited in vain for {what}: {page:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Lets sessions expire under a running service, and prints how long that stays visible.
+pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[]);
+    let service = our_service(&dir.join("expiry"), &redis).await?;
+    let mut meter = Meter::open(&redis.url())?;
+    let stores = population::open(&dir.join("outside"), &peers::our_url(&redis)).await?;
+    let start = |count: u64, deadline: Instant| {
+        let sessions = stores.sessions.clone();
+        async move {
+            in_flight(0..count, |n| {
+                let idle = deadline.saturating_duration_since(Instant::now());
+                let session = session_of(UserId::generate(), n, idle);
+                let sessions = &sessions;
+                async move { sessions.create(session, 10).await.map(drop) }
+            })
+            .await
+        }
+    };
+
+    let begun = Instant::now();
+    start(BEFORE, begun + Duration::from_secs(3)).await?;
+    let pace = begun.elapsed().div_f64(BEFORE as f64);
+    let (first, _) = page_where(&service, begun, "the first to end", |page| {
+        page.ended_idle == BEFORE && page.active == Some(0)
+    })
+    .await?;
+    let (keys_before, memory_before) = (meter.keys()?, meter.memory()?);
+
+    // Time enough to start them all, and for a count that sees them all.
+    let life = pace.mul_f64(2.0 * scale.expiring as f64) + Duration::from_secs(8);
+    let deadline = Instant::now() + life;
+    start(scale.expiring, deadline).await?;
+    ensure!(
+        Instant::now() < deadline,
+        "starting them took longer than they lived"
+    );
+    page_where(&service, deadline, "a count of all", |page| {
+        page.active == Some(scale.expiring)
+    })
+    .await?;
+    let memory_between = meter.memory()?;
+    progress(format_args!(
+        "{} sessions are live and counted",
+        scale.expiring
+    ));
+    tokio::time::sleep_until(deadline.into()).await;
+
+    let (_, gone) = page_where(&service, deadline, "the gauge at 0", |page| {
+        page.active == Some(0)
+    })
+    .await?;
+    let all = first.ended_idle + scale.expiring;
+    let (last, ended) = page_where(&service, deadline, "all ends", |page| {
+        page.ended_idle >= all
+    })
+    .await?;
+    ensure!(
+        last.ended_idle == all && last.ended_otherwise == 0,
+        "each ended once: {last:?}"
+    );
+    let waiting = Instant::now();
+    while meter.keys()? > keys_before || meter.memory()? > memory_before * (1.0 + NOISE) {
+        ensure!(
+            waiting.elapsed() < PATIENCE,
+            "Redis keeps {} keys and {} bytes",
+            meter.keys()?,
+            meter.memory()?
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (keys, memory) = (meter.keys()?, meter.memory()?);
+    println!(
+        "\n## {} sessions expire at once, and nobody comes\n\n| what | measured |\n|---|---:|",
+        thousands(scale.expiring)
+    );
+    println!(
+        "| from the expiry until the gauge shows 0 | {:.2} s |",
+        gone.as_secs_f64()
+    );
+    println!(
+        "| from the expiry until each is ended and counted | {:.1} s |",
+        ended.as_secs_f64()
+    );
+    println!(
+        "| ends counted, reason `idle` | {} |",
+        thousands(last.ended_idle - first.ended_idle)
+    );
+    println!("| keys in Redis before and after | {keys_before} and {keys} |");
+    println!(
+        "| memory before, while they lived, after | {:.2}, {:.1}, {:.2} MB |",
+        memory_before / 1e6,
+        memory_between / 1e6,
+        memory / 1e6
+    );
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The servers to compare with. `make bench-redis` builds them.
+
+use std::{path::PathBuf, process::Stdio};
+
+use anyhow::ensure;
+
+use super::{
+    load::{Server, program},
+    redis_servers::{RedisServer, free_port},
+};
+
+fn stock_program() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/peers/release/stock-session")
+}
+
+fn express_directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/peers/express-session")
+}
+
+/// Says what is missing before anything is measured.
+pub(crate) fn check_built() -> anyhow::Result<()> {
+    let modules = express_directory().join("node_modules");
+    for path in [stock_program(), modules] {
+        ensure!(
+            path.exists(),
+            "{} is missing: run `make bench-redis`, which builds it",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// The database of our service, one for each server: none meets keys of another.
+pub(crate) fn our_url(redis: &RedisServer) -> String {
+    format!("{}/0", redis.url())
+}
+
+fn stock_url(redis: &RedisServer) -> String {
+    format!("{}/1", redis.url())
+}
+
+/// The database that express-session keeps its sessions in.
+pub(crate) fn express_url(redis: &RedisServer) -> String {
+    format!("{}/2", redis.url())
+}
+
+/// actix-session with its own Redis store, and beside it in the same process the bare handler.
+pub(crate) async fn stock_and_bare(redis: &RedisServer) -> anyhow::Result<(Server, String)> {
+    let (port, bare_port) = (free_port(), free_port());
+    let mut command = program(stock_program());
+    command
+        .args([port.to_string(), bare_port.to_string(), stock_url(redis)])
+        .stdout(Stdio::null());
+    let mut server = Server::spawn(&mut command, port)?;
+    server.ready().await?;
+    Ok((server, format!("http://127.0.0.1:{bare_port}")))
+}
+
+/// express-session on connect-redis.
+pub(crate) async fn express(redis: &RedisServer) -> anyhow::Result<Server> {
+    let port = free_port();
+    let mut command = program("node");
+    command
+        .arg(express_directory().join("server.js"))
+        .args([port.to_string(), express_url(redis)])
+        .env("NODE_ENV", "production")
+        .stdout(Stdio::null());
+    let mut server = Server::spawn(&mut command, port)?;
+    server.ready().await?;
+    Ok(server)
+}

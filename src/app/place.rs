@@ -1,0 +1,160 @@
+//! Where sessions are kept, remembered in the data directory from one start to the next.
+//!
+//! Sessions stay where they are when the configuration names another place: who logged in there is logged out, and no
+//! gauge shows it. That may be wanted, and the same servers may have two names, so for a server it is a warning and no fault.
+//! A command that looked into the embedded store while servers use Redis, or the other way round, would end nobody and say
+//! that it was done: it is refused.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use crate::config::{Config, RedisAddress, RedisSettings, RedisTopology};
+
+/// Where sessions are remembered to be, within the data directory.
+const FILE: &str = "sessions.place";
+
+const EMBEDDED: &str = "the embedded store";
+
+/// A command's configuration keeps sessions in another store than the servers on its data directory.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the servers on {} keep sessions in {servers}, and this command would look for them in {here}; run it with their redis_url (or, if sessions are to move, start a server first)", .data_dir.display()
+)]
+pub(crate) struct Elsewhere {
+    data_dir: PathBuf,
+    servers: String,
+    here: String,
+}
+
+/// Compares where `config` keeps sessions with where the last server that started on its data directory kept them. A
+/// warning to be told, if there are two names and it may be one place.
+///
+/// # Errors
+///
+/// [`Elsewhere`] if it cannot be one.
+pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
+    let here = place(config);
+    // Without the file no server has run here. One that cannot be read is a server's to tell of.
+    let servers = fs::read_to_string(config.data_dir.join(FILE)).unwrap_or_default();
+    let servers = servers.trim();
+    if servers.is_empty() || servers == here {
+        return Ok(None);
+    }
+    if servers == EMBEDDED || here == EMBEDDED {
+        return Err(Elsewhere {
+            data_dir: config.data_dir.clone(),
+            servers: servers.to_owned(),
+            here,
+        });
+    }
+    Ok(Some(format!(
+        "the servers on {} keep sessions in {servers}, this command in {here}: are these two names of one place?",
+        config.data_dir.display()
+    )))
+}
+
+/// Remembers where `config` keeps sessions, and warns if they were kept elsewhere by the last server that started on its
+/// data directory.
+pub(super) fn remember(config: &Config) {
+    let now = place(config);
+    match replace(&config.data_dir.join(FILE), &now) {
+        Ok(Some(before)) => tracing::warn!(
+            before,
+            now,
+            "sessions are kept in another place than when a server last started on this data_dir; unless these are two names \
+             of one Redis, who logged in there is not logged in here. All servers that share a data_dir must keep sessions \
+             in one place"
+        ),
+        Ok(None) => tracing::debug!(place = now, "sessions are kept where they were"),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "where sessions are kept cannot be remembered in data_dir"
+        ),
+    }
+}
+
+/// The place in words. No user and no password is in it.
+fn place(config: &Config) -> String {
+    let Some(RedisSettings {
+        topology,
+        key_prefix,
+        ..
+    }) = &config.redis
+    else {
+        return EMBEDDED.to_owned();
+    };
+    let list = |servers: &[RedisAddress]| {
+        let mut names: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        names.sort();
+        names.join(",")
+    };
+    let servers = match topology {
+        RedisTopology::Standalone { server, database } => format!("redis://{server}/{database}"),
+        // The master's name is the same whichever of the Sentinels are listed.
+        RedisTopology::Sentinel {
+            master, database, ..
+        } => format!("redis+sentinel://…/{master}/{database}"),
+        RedisTopology::Cluster { nodes } => format!("redis+cluster://{}", list(nodes)),
+    };
+    format!("{servers}, redis_key_prefix {key_prefix}")
+}
+
+/// Writes `now` into a file, and returns what was in it if that was something else.
+fn replace(file: &Path, now: &str) -> io::Result<Option<String>> {
+    let before = match fs::read_to_string(file) {
+        Ok(before) => before,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let before = before.trim();
+    if before == now {
+        return Ok(None);
+    }
+    fs::write(file, format!("{now}\n"))?;
+    Ok((!before.is_empty()).then(|| before.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Environment, load};
+
+    use super::*;
+
+    fn kept_in(url: &str) -> String {
+        let environment = Environment::default().with("SKRIPTOTEKET_REDIS_URL", url);
+        place(&load(None, &environment).unwrap())
+    }
+
+    #[test]
+    fn a_place_is_told_once_when_it_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("place");
+        assert_eq!(replace(&file, "here").unwrap(), None);
+        assert_eq!(replace(&file, "here").unwrap(), None);
+        assert_eq!(replace(&file, "there").unwrap().as_deref(), Some("here"));
+        assert_eq!(replace(&file, "there").unwrap(), None);
+    }
+
+    #[test]
+    fn a_place_is_where_the_keys_are_and_says_no_secret() {
+        let one = kept_in("redis://ada:Fechter@cache/1");
+        assert_eq!(one, "redis://cache:6379/1, redis_key_prefix skriptoteket");
+        assert_eq!(one, kept_in("rediss://cache:6379/1"));
+        assert_ne!(one, kept_in("redis://cache/2"));
+        assert_eq!(
+            kept_in("redis+cluster://a,b"),
+            kept_in("redis+cluster://b,a")
+        );
+        assert_eq!(
+            kept_in("redis+sentinel://a,b/main"),
+            kept_in("redis+sentinel://c/main")
+        );
+        assert_eq!(
+            place(&load(None, &Environment::default()).unwrap()),
+            EMBEDDED
+        );
+    }
+}

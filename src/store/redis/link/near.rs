@@ -1,0 +1,108 @@
+//! A connection of a worker's own.
+//!
+//! An HTTP worker is one thread with a runtime of its own. Over a connection that another thread drives, each call wakes that
+//! thread, and the answer wakes this one: that costs more than all the rest of a session check. So each such runtime gets one
+//! connection more, which it drives itself. Until that is there, and while it cannot be had, calls go the common way.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use redis::aio::MultiplexedConnection;
+use tokio::{
+    runtime::{Handle, Id, RuntimeFlavor},
+    time::{sleep, timeout},
+};
+
+use super::session::Session;
+
+/// How often it is asked for a sign of life, and the pause before it is made anew.
+const LOOK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static OWN: RefCell<Vec<Own>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Own {
+    runtime: Id,
+    session: Weak<Session>,
+    /// `None` while there is none.
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Own {
+    fn is_of(&self, runtime: Id, session: *const Session) -> bool {
+        self.runtime == runtime && std::ptr::eq(self.session.as_ptr(), session)
+    }
+}
+
+/// The connection by which a call gets to the server fastest from here.
+pub(super) fn connection(session: &Arc<Session>) -> MultiplexedConnection {
+    own(session).unwrap_or_else(|| session.shared.clone())
+}
+
+fn own(session: &Arc<Session>) -> Option<MultiplexedConnection> {
+    let handle = Handle::try_current().ok()?;
+    if handle.runtime_flavor() == RuntimeFlavor::MultiThread {
+        return None;
+    }
+    let runtime = handle.id();
+    OWN.with_borrow_mut(|all| {
+        if let Some(own) = all
+            .iter()
+            .find(|own| own.is_of(runtime, Arc::as_ptr(session)))
+        {
+            return own.connection.clone();
+        }
+        // The server was lost and found since, or the runtime of a connection has ended.
+        all.retain(|own| own.session.strong_count() > 0);
+        let session = Arc::downgrade(session);
+        all.push(Own {
+            runtime,
+            session: Weak::clone(&session),
+            connection: None,
+        });
+        handle.spawn(keep(runtime, session));
+        None
+    })
+}
+
+/// Makes the connection, and makes it anew when it is gone, for as long as the server is the same. A call that it breaks
+/// under gives up the server as every other call does.
+async fn keep(runtime: Id, session: Weak<Session>) {
+    while let Some(server) = session.upgrade() {
+        let (made, patience) = (server.another().await, server.patience());
+        drop(server);
+        set(runtime, &session, made.clone());
+        if let Some(connection) = made {
+            loop {
+                sleep(LOOK).await;
+                if session.strong_count() == 0 || !is_alive(&connection, patience).await {
+                    break;
+                }
+            }
+        }
+        set(runtime, &session, None);
+        sleep(LOOK).await;
+    }
+}
+
+fn set(runtime: Id, session: &Weak<Session>, connection: Option<MultiplexedConnection>) {
+    OWN.with_borrow_mut(|all| {
+        if let Some(own) = all
+            .iter_mut()
+            .find(|own| own.is_of(runtime, session.as_ptr()))
+        {
+            own.connection = connection;
+        }
+    });
+}
+
+async fn is_alive(connection: &MultiplexedConnection, patience: Duration) -> bool {
+    let mut connection = connection.clone();
+    let ping = redis::cmd("PING");
+    let answer = timeout(patience, connection.send_packed_command(&ping)).await;
+    answer.is_ok_and(|answer| answer.is_ok())
+}
