@@ -6,6 +6,7 @@ use skriptoteket::{
     guard::{Budget, Entity, GuardPolicy},
     sessions::EndReason,
 };
+use uuid::Uuid;
 
 use crate::{
     redis_servers::RedisServer,
@@ -48,7 +49,11 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     // Who observes may change: a full server must not make the gauges blind.
     let other = world.another().await;
     for replica in [&world.stores, &other] {
-        let lease = replica.observer.hold(seconds(30)).await.unwrap();
+        let lease = replica
+            .observer
+            .hold(Uuid::nil(), seconds(30))
+            .await
+            .unwrap();
         assert_eq!((lease.mine, lease.epoch > 0), (true, true));
         replica.observer.release().await.unwrap();
     }

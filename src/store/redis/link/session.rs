@@ -11,11 +11,14 @@ use std::{
 use redis::aio::MultiplexedConnection;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use super::{checks::Replication, connect::Dialer, fault::Why};
-use crate::config::RedisAddress;
+use crate::{
+    clock::{Clock, SystemClock},
+    config::RedisAddress,
+};
 
 /// How another connection to the same server is made.
 pub(super) struct Origin {
@@ -42,8 +45,9 @@ pub(super) struct Session {
     dialer: Arc<Dialer>,
     database: u32,
     turns: Semaphore,
-    /// When a replica did not confirm in time.
-    lagged_at: Mutex<Option<Instant>>,
+    /// When (monotonic) a replica did not confirm in time.
+    lagged_at: Mutex<Option<Duration>>,
+    clock: SystemClock,
 }
 
 impl Session {
@@ -62,6 +66,7 @@ impl Session {
             has_replica: AtomicBool::new(replication.has_replica),
             turns: Semaphore::new(TURNS),
             lagged_at: Mutex::new(None),
+            clock: SystemClock::default(),
         }
     }
 
@@ -94,14 +99,16 @@ impl Session {
 
     /// Notes that no replica has confirmed in time.
     pub(super) fn lagged(&self) {
-        *self.lagged_at() = Some(Instant::now());
+        *self.lagged_at() = Some(self.clock.monotonic());
     }
 
     fn lags(&self) -> bool {
-        self.lagged_at().is_some_and(|at| at.elapsed() < RESPITE)
+        let now = self.clock.monotonic();
+        self.lagged_at()
+            .is_some_and(|at| now.saturating_sub(at) < RESPITE)
     }
 
-    fn lagged_at(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn lagged_at(&self) -> MutexGuard<'_, Option<Duration>> {
         let lagged_at = self.lagged_at.lock();
         lagged_at.unwrap_or_else(PoisonError::into_inner)
     }
