@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use skriptoteket::error::StoreError;
+
 use crate::{
-    house::Replica,
+    house::{PREFIX, Replica},
     redis_servers::{RedisServer, Wire},
 };
 
@@ -71,4 +73,74 @@ async fn a_runtime_of_many_threads_shares_one() {
         replica.start().await.unwrap();
     }
     assert_eq!(connections(&mut wire), common);
+}
+
+/// How often the server was sent this command.
+fn calls(wire: &mut Wire, command: &str) -> u64 {
+    let stats = wire.ask(&["INFO", "commandstats"]).text();
+    let field = format!("cmdstat_{command}:calls=");
+    let stat = stats.lines().find_map(|line| line.strip_prefix(&field));
+    stat.map_or(0, |stat| stat.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn what_a_worker_reads_at_the_same_moment_it_reads_in_one_command_and_each_gets_its_own() {
+    let server = RedisServer::start(&[]);
+    let mut wire = server.wire();
+    let replica = Replica::on(&server).await;
+    let mut sessions = Vec::new();
+    for _ in 0..200 {
+        sessions.push(replica.start().await.unwrap());
+    }
+    // One has ended, of one the key holds something else, and of one the record is cut short.
+    replica.end(&sessions[7]).await.unwrap();
+    let key = |n: usize| {
+        let (shard, sid) = sessions[n].id.as_str().split_at(2);
+        format!("{{{PREFIX}:{shard}}}:s:{sid}")
+    };
+    wire.ask(&["DEL", &key(8)]);
+    wire.ask(&["LPUSH", &key(8), "something else"]);
+    wire.ask(&["SETRANGE", &key(9), "0", "cut"]);
+
+    let before = calls(&mut wire, "mget");
+    let reads = sessions
+        .iter()
+        .map(|it| replica.stores.sessions.load(&it.id));
+    let found = futures_util::future::join_all(reads).await;
+    for (n, (session, found)) in sessions.iter().zip(found).enumerate() {
+        match n {
+            7 => assert!(matches!(found, Ok(None)), "{found:?}"),
+            8 | 9 => assert!(matches!(found, Err(StoreError::Corrupt(_))), "{found:?}"),
+            _ => assert_eq!(found.unwrap().as_ref(), Some(session)),
+        }
+    }
+    let commands = calls(&mut wire, "mget") - before;
+    assert!((1..=20).contains(&commands), "{commands}");
+}
+
+#[tokio::test]
+async fn reads_of_one_moment_all_hear_of_it_when_the_server_dies_or_is_silent() {
+    let mut server = RedisServer::start(&[]);
+    let replica = Replica::on(&server).await;
+    let session = replica.start().await.unwrap();
+    for is_killed in [false, true] {
+        if is_killed {
+            server.kill();
+        } else {
+            server.freeze();
+        }
+        let reads = (0..50).map(|_| replica.stores.sessions.load(&session.id));
+        for found in futures_util::future::join_all(reads).await {
+            assert!(
+                matches!(found, Err(StoreError::Unavailable(_))),
+                "{found:?}"
+            );
+        }
+        if !is_killed {
+            server.thaw();
+            replica.recovered().await;
+            let found = replica.stores.sessions.load(&session.id).await.unwrap();
+            assert_eq!(found.as_ref(), Some(&session));
+        }
+    }
 }

@@ -13,6 +13,7 @@
 //! | `near` | a connection of a worker's own |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
+//! | `together` | reads that are asked for at the same moment, in one command |
 //! | `calls` | how calls are sent: scripts, redirections, what is put off |
 //! | `fault` | why it cannot be done, in words |
 
@@ -28,6 +29,7 @@ mod session;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::{
     fmt,
@@ -166,9 +168,13 @@ impl Link {
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
     }
 
-    /// Whether all keys are on one server, so that commands without keys are sent to it too.
-    pub(super) fn is_one_server(&self) -> bool {
-        matches!(self.inner.way, Way::Single(_))
+    /// Reads one key, together with what this worker is asked for at the same moment; and then the server's answer to
+    /// `TIME`. `None` where that cannot be done so, for whatever reason: a call says more.
+    pub(super) async fn read_together(&self, key: String) -> Option<(Value, Value)> {
+        match &self.inner.way {
+            Way::Single(line) => together::read(line, key, self.inner.timeout).await,
+            Way::Cluster(_) => None,
+        }
     }
 
     /// Sends one call and returns its answer.
