@@ -21,14 +21,17 @@ tokio::task_local! {
 #[derive(Clone, Debug)]
 pub struct Patience {
     left_us: Arc<AtomicU64>,
+    whole_us: u64,
 }
 
 impl Patience {
-    /// A patience of this length, in whole microseconds.
+    /// A patience of this length, in whole microseconds: at least the timeout of each single store.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
+        let whole_us = micros(limit);
         Self {
-            left_us: Arc::new(micros(limit).into()),
+            left_us: Arc::new(whole_us.into()),
+            whole_us,
         }
     }
 
@@ -38,11 +41,15 @@ impl Patience {
     }
 }
 
-/// What is left of the patience of the work that asks; `None` is without end.
+/// What is left of the patience of the work that asks. `None` where it is without end, or whole: then the store's own
+/// timeout is the one that counts, and a second timer beside it would be for nothing.
 #[must_use]
 pub fn left() -> Option<Duration> {
-    let left = CURRENT.try_with(|it| it.left_us.load(Relaxed));
-    left.ok().map(Duration::from_micros)
+    let left = CURRENT.try_with(|it| {
+        let left = it.left_us.load(Relaxed);
+        (left < it.whole_us).then_some(left)
+    });
+    left.ok().flatten().map(Duration::from_micros)
 }
 
 /// Takes this much from it.
@@ -96,6 +103,7 @@ mod tests {
     async fn work_that_nobody_waits_for_has_no_end_of_patience() {
         spend(MS);
         assert_eq!(left(), None);
+        assert_eq!(Patience::new(MS).during(async { left() }).await, None);
         let work = async { tokio::spawn(async { left() }).await.unwrap() };
         assert_eq!(Patience::new(MS).during(work).await, None);
     }

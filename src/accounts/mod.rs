@@ -146,7 +146,12 @@ impl FromStr for Username {
         if text.chars().take(Self::MAX_CHARS + 1).count() > Self::MAX_CHARS {
             return Err(InvalidUsername);
         }
-        let name: String = text.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+        let name: String = if text.is_ascii() {
+            // Normal as it is. Each read of a session reads a name, and most are of this kind.
+            text.to_ascii_lowercase()
+        } else {
+            text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+        };
         let allowed = |c: char| c.is_alphanumeric() || ".-_@+".contains(c);
         let fits = name.chars().count() <= Self::MAX_CHARS && name.chars().all(allowed);
         if fits && name.starts_with(char::is_alphanumeric) {

@@ -88,6 +88,9 @@ impl RedisSessions {
 
     /// The record of a live session.
     ///
+    /// Answers within the store timeout: a read together with others is given up before, and then the server as well, so that
+    /// the call behind it is refused at once.
+    ///
     /// The record first and then the time: what is live by then was live when it was read. This is what every request asks,
     /// and two commands for all requests of a moment cost a server a fraction of a script for each.
     async fn live_record(&self, id: &SessionId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -101,8 +104,12 @@ impl RedisSessions {
             let record = answer::record(record)?;
             return Ok(record.filter(|record| record::is_live(record, now)));
         }
-        let load = self.on_record(&scripts::LOAD, id, |_| Vec::new());
-        answer::record(self.link.call(load).await?)
+        // Set aside: it would make what every request carries much larger.
+        Box::pin(async {
+            let load = self.on_record(&scripts::LOAD, id, |_| Vec::new());
+            answer::record(self.link.in_time(self.link.call(load)).await?)
+        })
+        .await
     }
 
     /// A call of a script on one session's record.
@@ -176,7 +183,7 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        let record = self.link.in_time(self.live_record(id)).await?;
+        let record = self.live_record(id).await?;
         record
             .map(|record| record::decode(id.clone(), &record))
             .transpose()

@@ -6,7 +6,7 @@ use std::{
     fmt,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -235,6 +235,8 @@ impl Drop for RequestTimer {
 #[derive(Clone)]
 pub struct StoreMetrics {
     duration: Histogram<f64>,
+    /// The series of answers without an error that were met; see [`HttpRecorder`] for why.
+    bound: Arc<RwLock<HashMap<StoreOperation, BoundHistogram<f64>>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -245,7 +247,7 @@ impl fmt::Debug for StoreMetrics {
 }
 
 /// Which operation of which store: `store` is one of the catalogue's, `operation` the name of a repository's method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StoreOperation {
     /// `accounts`, `sessions`, `limits` or `audit`.
     pub store: &'static str,
@@ -263,7 +265,11 @@ impl StoreMetrics {
             .with_description("How long the store took to answer")
             .with_boundaries(STORE_BOUNDS.to_vec())
             .build();
-        Self { duration, clock }
+        Self {
+            duration,
+            bound: Arc::default(),
+            clock,
+        }
     }
 
     /// The time to measure from.
@@ -280,13 +286,22 @@ impl StoreMetrics {
         error_type: Option<&'static str>,
     ) {
         let seconds = self.clock.monotonic().saturating_sub(started).as_secs_f64();
+        if error_type.is_none() {
+            let bound = self.bound.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(histogram) = bound.get(&operation) {
+                return histogram.record(seconds);
+            }
+        }
         let store = KeyValue::new("store", operation.store);
         let name = KeyValue::new("operation", operation.operation);
         if let Some(error_type) = error_type {
             let error = KeyValue::new("error.type", error_type);
-            self.duration.record(seconds, &[store, name, error]);
-        } else {
-            self.duration.record(seconds, &[store, name]);
+            return self.duration.record(seconds, &[store, name, error]);
         }
+        let mut bound = self.bound.write().unwrap_or_else(PoisonError::into_inner);
+        bound
+            .entry(operation)
+            .or_insert_with(|| self.duration.bind(&[store, name]))
+            .record(seconds);
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn read(line: &Arc<Line>, key: String, limit: Duration) -> Opti
     if handle.runtime_flavor() == RuntimeFlavor::MultiThread {
         return None;
     }
-    let session = line.session().await.ok()?;
+    let session = line.session_now()?;
     let (asker, answer) = oneshot::channel();
     let is_first = gather(handle.id(), &session, key, asker);
     if is_first {
