@@ -65,7 +65,7 @@ bench: tools ## throughput, size and start-up, as ratios to a bare actix-web han
 
 bench-redis: tools bench-peers ## sessions in Redis: census, calls, checks, logins, expiry, side by side with others
 	@scripts/need.sh wrk
-	cargo bench --locked --bench redis
+	cargo bench --locked --bench sessions
 
 bench-peers: ## builds what bench-redis compares with
 	@scripts/need.sh node=nodejs npm

@@ -1,6 +1,6 @@
 //! What sessions in Redis cost, side by side with what others do, in one run.
 //!
-//! `make bench-redis` builds the peers and runs it; `cargo bench --bench redis -- --quick` runs it in small, to try it
+//! `make bench-redis` builds the peers and runs it; `cargo bench --bench sessions -- --quick` runs it in small, to try it
 //! out. It starts its own Redis, two peers (`benches/peers/`) and our service, each a process of its own on loopback, and
 //! loads them in turn, round after round, so that a noisy machine disturbs all of them alike. Ratios are medians of the
 //! ratios within a round. It prints the tables of `docs/benchmarks.md`.
