@@ -4,6 +4,7 @@
 
 use std::{fmt, fs, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
@@ -23,6 +24,25 @@ use crate::{
     config::{RedisAddress, RedisSettings},
     store::redis::keys::Keys,
 };
+
+/// By whom, and to where, a connection was made.
+struct Dialed {
+    dialer: Arc<Dialer>,
+    server: RedisAddress,
+    database: u32,
+}
+
+#[async_trait]
+impl Origin for Dialed {
+    async fn another(&self) -> Option<MultiplexedConnection> {
+        let attempt = self.dialer.log_in(&self.server, self.database);
+        timeout(self.patience(), attempt).await.ok()?.ok()
+    }
+
+    fn patience(&self) -> Duration {
+        self.dialer.patience()
+    }
+}
 
 /// Where a connection leads.
 #[derive(Clone, Debug)]
@@ -128,12 +148,13 @@ impl Dialer {
             };
             let replication = checks::server(&mut shared, server, wanted).await?;
             let durable = self.log_in(server, database).await?;
-            let origin = Origin {
+            let origin = Box::new(Dialed {
                 dialer: Arc::clone(self),
-                address: server.clone(),
+                server: server.clone(),
                 database,
-            };
-            Ok(Session::new(origin, shared, durable, replication))
+            });
+            let server = server.clone();
+            Ok(Session::new(server, origin, shared, durable, replication))
         };
         let absence = match timeout(patience, attempt).await {
             Ok(Ok(session)) => return Ok(session),

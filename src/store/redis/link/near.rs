@@ -73,7 +73,7 @@ fn own(session: &Arc<Session>) -> Option<MultiplexedConnection> {
 /// under gives up the server as every other call does.
 async fn keep(runtime: Id, session: Weak<Session>) {
     while let Some(server) = session.upgrade() {
-        let (made, patience) = (server.another().await, server.patience());
+        let (made, patience) = (server.origin.another().await, server.origin.patience());
         drop(server);
         set(runtime, &session, made.clone());
         if let Some(connection) = made {

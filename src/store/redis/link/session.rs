@@ -2,29 +2,30 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{checks::Replication, connect::Dialer, fault::Why};
+use super::{checks::Replication, fault::Why};
 use crate::{
     clock::{Clock, SystemClock},
     config::RedisAddress,
 };
 
-/// How another connection to the same server is made.
-pub(super) struct Origin {
-    pub(super) dialer: Arc<Dialer>,
-    pub(super) address: RedisAddress,
-    pub(super) database: u32,
+/// Who makes another connection to the same server.
+#[async_trait]
+pub(super) trait Origin: Send + Sync {
+    /// One more connection, driven by the runtime that asks; `None` if it cannot be had.
+    async fn another(&self) -> Option<MultiplexedConnection>;
+
+    /// How long a connection may take, and a sign of life.
+    fn patience(&self) -> Duration;
 }
 
 /// How many calls wait for a replica at a time. They share a connection, so the last one waits as long as all of them
@@ -42,8 +43,8 @@ pub(super) struct Session {
     /// For calls that wait for a replica: `WAIT` holds up all that comes behind it.
     pub(super) durable: MultiplexedConnection,
     has_replica: AtomicBool,
-    dialer: Arc<Dialer>,
-    database: u32,
+    /// Where it comes from.
+    pub(super) origin: Box<dyn Origin>,
     turns: Semaphore,
     /// When (monotonic) a replica did not confirm in time.
     lagged_at: Mutex<Option<Duration>>,
@@ -52,15 +53,15 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(
-        origin: Origin,
+        address: RedisAddress,
+        origin: Box<dyn Origin>,
         shared: MultiplexedConnection,
         durable: MultiplexedConnection,
         replication: Replication,
     ) -> Self {
         Self {
-            address: origin.address,
-            dialer: origin.dialer,
-            database: origin.database,
+            address,
+            origin,
             shared,
             durable,
             has_replica: AtomicBool::new(replication.has_replica),
@@ -72,18 +73,6 @@ impl Session {
 
     pub(super) fn has_replica(&self) -> bool {
         self.has_replica.load(Ordering::Relaxed)
-    }
-
-    /// One more connection, driven by the runtime that asks; `None` if it cannot be had.
-    pub(super) async fn another(&self) -> Option<MultiplexedConnection> {
-        let attempt = self.dialer.log_in(&self.address, self.database);
-        let made = timeout(self.patience(), attempt).await;
-        made.ok()?.ok()
-    }
-
-    /// How long a connection may take, and a sign of life.
-    pub(super) fn patience(&self) -> Duration {
-        self.dialer.patience()
     }
 
     /// A turn to wait for a replica on the connection for that. None where it did not confirm in time a moment ago: who
