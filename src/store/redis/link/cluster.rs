@@ -17,10 +17,11 @@ use tokio::{
 };
 
 use super::{
-    connect::{Dialer, Target, read_slots},
+    connect::{Dialer, read_slots},
     fault::{Absence, Why},
     line::{Line, Told, pause},
     slots::SlotMap,
+    target::Target,
 };
 use crate::config::RedisAddress;
 

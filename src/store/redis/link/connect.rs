@@ -2,7 +2,7 @@
 //!
 //! Logging in and choosing the database are commands of ours: the client's own handshake does not say why it failed.
 
-use std::{fmt, fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -19,6 +19,7 @@ use super::{
     fault::{Absence, RedisFault, Why},
     session::{Origin, Session},
     slots::SlotMap,
+    target::Target,
 };
 use crate::{
     config::{RedisAddress, RedisSettings},
@@ -41,32 +42,6 @@ impl Origin for Dialed {
 
     fn patience(&self) -> Duration {
         self.dialer.patience()
-    }
-}
-
-/// Where a connection leads.
-#[derive(Clone, Debug)]
-pub(super) enum Target {
-    Server {
-        server: RedisAddress,
-        database: u32,
-    },
-    /// Whoever is the master by what the Sentinels say.
-    Master {
-        sentinels: Vec<RedisAddress>,
-        name: String,
-        database: u32,
-    },
-    /// A master of a Cluster.
-    Node(RedisAddress),
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server { server, .. } | Self::Node(server) => server.fmt(f),
-            Self::Master { name, .. } => write!(f, "the master {name} of the Sentinels"),
-        }
     }
 }
 

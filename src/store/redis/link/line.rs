@@ -12,9 +12,10 @@ use tokio::{
 };
 
 use super::{
-    connect::{Dialer, Target},
+    connect::Dialer,
     fault::{Absence, Why},
     session::Session,
+    target::Target,
 };
 
 /// The pause before the second attempt, and the longest; each is twice the one before, and up to half of it is left out

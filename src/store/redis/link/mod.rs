@@ -13,6 +13,7 @@
 //! | `near` | a connection of a worker's own |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
+//! | `target` | where a connection leads |
 //! | `together` | reads that are asked for at the same moment, in one command |
 //! | `calls` | how calls are sent: scripts, redirections, what is put off |
 //! | `fault` | why it cannot be done, in words |
@@ -27,6 +28,7 @@ mod line;
 mod near;
 mod session;
 mod slots;
+mod target;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -45,10 +47,11 @@ use tokio::{sync::Notify, task_local, time::timeout};
 use self::{
     calls::Lane,
     cluster::Cluster,
-    connect::{Dialer, Target},
+    connect::Dialer,
     fault::{Absence, Refusal, Why},
     line::Line,
     slots::slot_of,
+    target::Target,
 };
 use super::{call::Call, keys::Keys};
 use crate::{
