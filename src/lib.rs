@@ -10,6 +10,7 @@
 //! floor 2  telemetry        instruments, providers, logs
 //! floor 3  accounts         names, roles, passwords, the account repository's contract
 //!          audit, guard     login trail; budgets of guesses, client addresses   (they know accounts)
+//!          services         machines that call: register, credentials, tokens, limits
 //! floor 4  sessions         keys, records, the session repository's contract, census, reaper
 //! floor 5  login            guard → password → session: the one place that records a login
 //! floor 6  store | http     two rooms on one floor: neither sees the other
@@ -55,6 +56,7 @@ pub mod guard;
 pub mod http;
 pub mod login;
 pub mod patience;
+pub mod services;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;

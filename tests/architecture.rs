@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["telemetry"],
     &["accounts"],
-    &["audit", "guard"],
+    &["audit", "guard", "services"],
     &["sessions"],
     &["login"],
     &["store", "http"],
@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redis", &["store"]),
     ("actix_", &["http", "app"]),
     ("clap", &["cli"]),
+    ("jsonwebtoken", &["services"]),
 ];
 
 /// Paths of the standard library and the modules that may name them.

@@ -72,7 +72,7 @@ fn the_values_of_labels_are_those_of_the_catalogue() {
         .filter(|attribute| ["role", "status", "reason"].contains(&attribute.key))
         .filter_map(|attribute| match attribute.values {
             Values::Closed(values) => Some(values.iter().map(|it| (*it).to_owned()).collect()),
-            Values::Bounded(_) => None,
+            Values::Bounded(_) | Values::Service => None,
         })
         .collect();
     for values in &closed {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Job, MetricsPage, TelemetryError,
-    instruments::{CATALOGUE, Instrument, Values},
+    instruments::{CATALOGUE, Instrument, SERVICE_LABELS, Values},
     resource, run_all,
 };
 
@@ -247,6 +247,7 @@ fn attribute_sets(instrument: &Instrument) -> usize {
         match attribute.values {
             Values::Closed(values) => sets *= values.len(),
             Values::Bounded(_) => return BOUNDED_SETS,
+            Values::Service => sets *= SERVICE_LABELS,
         }
     }
     sets

@@ -1,6 +1,9 @@
 //! The catalogue: what there is to see, in one list.
 
-use super::{END_REASONS, FAILURE_REASONS, LOGIN_STATUSES, ROLES};
+use super::{
+    AUTH_FAILURES, AUTH_OPERATIONS, CREDENTIAL_ROTATIONS, END_REASONS, FAILURE_REASONS, HEALTHS,
+    LIMIT_POLICIES, LIMIT_TYPES, LOGIN_STATUSES, REGISTRATION_EVENTS, ROLES, TOKEN_STATUSES,
+};
 
 /// What an instrument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub enum Values {
     Closed(&'static [&'static str]),
     /// One of a small set that the program defines elsewhere; in words.
     Bounded(&'static str),
+    /// The id of a registered service, or `_other`: at most [`SERVICE_LABELS`] in the life of a process.
+    Service,
 }
 
 /// An attribute of an instrument.
@@ -70,6 +75,13 @@ const fn closed(key: &'static str, values: &'static [&'static str]) -> Attribute
     }
 }
 
+const fn bounded(key: &'static str, words: &'static str) -> Attribute {
+    Attribute {
+        key,
+        values: Values::Bounded(words),
+    }
+}
+
 const ROLE: Attribute = closed("role", &ROLES);
 
 /// Values of `result` of a password check.
@@ -84,199 +96,152 @@ pub(super) const METHODS: [&str; 10] = [
 pub(super) const SCHEMES: [&str; 2] = ["http", "https"];
 
 /// Values of `store`.
-pub(super) const STORES: [&str; 4] = ["accounts", "sessions", "limits", "audit"];
+pub(super) const STORES: [&str; 7] = [
+    "accounts", "sessions", "limits", "audit", "services", "tokens", "quotas",
+];
 
 /// Values of `error.type` of a store operation; empty (no label) where it went well.
 pub(super) const STORE_ERRORS: [&str; 4] = ["", "unavailable", "conflict", "corrupt"];
 
+/// How many values `service_id` takes at most, `_other` included: more than may be registered at a time, so that some can
+/// be deleted and others come while a process lives.
+pub const SERVICE_LABELS: usize = 1_025;
+
+const SERVICE: Attribute = Attribute {
+    key: "service_id",
+    values: Values::Service,
+};
 const METHOD: Attribute = closed("http.request.method", &METHODS);
 const SCHEME: Attribute = closed("url.scheme", &SCHEMES);
 
-/// Every instrument of the crate.
-pub const CATALOGUE: &[Instrument] = &[
-    Instrument {
-        name: "skriptoteket.active_sessions",
-        prometheus: "skriptoteket_active_sessions",
-        kind: Kind::ObservableGauge,
-        unit: "{session}",
-        attributes: &[],
-        meaning: "Live sessions",
-        scope: Scope::ServiceWide,
-    },
-    Instrument {
-        name: "skriptoteket.sessions_by_role",
-        prometheus: "skriptoteket_sessions_by_role",
-        kind: Kind::ObservableGauge,
-        unit: "{session}",
-        attributes: &[ROLE],
-        meaning: "Live sessions by role",
-        scope: Scope::ServiceWide,
-    },
-    Instrument {
-        name: "skriptoteket.users_by_role",
-        prometheus: "skriptoteket_users_by_role",
-        kind: Kind::ObservableGauge,
-        unit: "{user}",
-        attributes: &[ROLE],
-        meaning: "Distinct users with a live session, by role",
-        scope: Scope::ServiceWide,
-    },
-    Instrument {
-        name: "skriptoteket.logins",
-        prometheus: "skriptoteket_logins_total",
-        kind: Kind::Counter,
-        unit: "{login}",
-        attributes: &[closed("status", &LOGIN_STATUSES)],
-        meaning: "Login attempts by outcome",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.login_failures",
-        prometheus: "skriptoteket_login_failures_total",
-        kind: Kind::Counter,
-        unit: "{login}",
-        attributes: &[closed("reason", &FAILURE_REASONS)],
-        meaning: "Failed login attempts by reason",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.login_duration",
-        prometheus: "skriptoteket_login_duration_seconds",
-        kind: Kind::Histogram,
-        unit: "s",
-        attributes: &[closed("status", &LOGIN_STATUSES)],
-        meaning: "How long a login attempt took",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.password_checks",
-        prometheus: "skriptoteket_password_checks_total",
-        kind: Kind::Counter,
-        unit: "{check}",
-        attributes: &[closed("result", &PASSWORD_RESULTS)],
-        meaning: "Password checks by result; overloaded = refused because the queue was full",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.audit_events_dropped",
-        prometheus: "skriptoteket_audit_events_dropped_total",
-        kind: Kind::Counter,
-        unit: "{event}",
-        attributes: &[],
-        meaning: "Login attempts that could not be written to the audit trail",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.sessions_started",
-        prometheus: "skriptoteket_sessions_started_total",
-        kind: Kind::ObservableCounter,
-        unit: "{session}",
-        attributes: &[ROLE],
-        meaning: "Sessions started, from the store's own totals",
-        scope: Scope::ServiceWide,
-    },
-    Instrument {
-        name: "skriptoteket.sessions_ended",
-        prometheus: "skriptoteket_sessions_ended_total",
-        kind: Kind::ObservableCounter,
-        unit: "{session}",
-        attributes: &[ROLE, closed("reason", &END_REASONS)],
-        meaning: "Sessions ended, by reason, from the store's own totals",
-        scope: Scope::ServiceWide,
-    },
-    Instrument {
-        name: "skriptoteket.session_duration",
-        prometheus: "skriptoteket_session_duration_seconds",
-        kind: Kind::Histogram,
-        unit: "s",
-        attributes: &[closed("reason", &END_REASONS)],
-        meaning: "How long a session lasted, from its start to its end",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.session_census_up",
-        prometheus: "skriptoteket_session_census_up",
-        kind: Kind::ObservableGauge,
-        unit: "{census}",
-        attributes: &[],
-        meaning: "1 while the session store answers this replica, so that the session gauges can be believed; else 0",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.session_census_age",
-        prometheus: "skriptoteket_session_census_age_seconds",
-        kind: Kind::ObservableGauge,
-        unit: "s",
-        attributes: &[],
-        meaning: "Age of the last count that the store answered",
-        scope: Scope::ServiceWide,
-    },
-    Instrument {
-        name: "skriptoteket.session_observer",
-        prometheus: "skriptoteket_session_observer",
-        kind: Kind::ObservableGauge,
-        unit: "{observer}",
-        attributes: &[],
-        meaning: "1 on the replica that exports what is service-wide, 0 on the others",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.session_observer_epoch",
-        prometheus: "skriptoteket_session_observer_epoch",
-        kind: Kind::ObservableGauge,
-        unit: "{epoch}",
-        attributes: &[],
-        meaning: "How often another replica has taken over, as this one last heard",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "skriptoteket.store_operation_duration",
-        prometheus: "skriptoteket_store_operation_duration_seconds",
-        kind: Kind::Histogram,
-        unit: "s",
-        attributes: &[
-            closed("store", &STORES),
-            Attribute {
-                key: "operation",
-                values: Values::Bounded("the methods of the repositories"),
-            },
-            closed("error.type", &STORE_ERRORS),
-        ],
-        meaning: "How long the store took to answer",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "http.server.request.duration",
-        prometheus: "http_server_request_duration_seconds",
-        kind: Kind::Histogram,
-        unit: "s",
-        attributes: &[
-            METHOD,
-            Attribute {
-                key: "http.route",
-                values: Values::Bounded(
-                    "the matched patterns of the route table; absent where none matched",
-                ),
-            },
-            Attribute {
-                key: "http.response.status_code",
-                values: Values::Bounded("the statuses of the API"),
-            },
-            SCHEME,
-        ],
-        meaning: "How long HTTP requests took",
-        scope: Scope::PerInstance,
-    },
-    Instrument {
-        name: "http.server.active_requests",
-        prometheus: "http_server_active_requests",
-        kind: Kind::ObservableUpDownCounter,
-        unit: "{request}",
-        attributes: &[METHOD, SCHEME],
-        meaning: "HTTP requests being answered",
-        scope: Scope::PerInstance,
-    },
-];
+const ROUTE: Attribute = bounded(
+    "http.route",
+    "the matched patterns of the route table; absent where none matched",
+);
+const STATUS_CODE: Attribute = bounded("http.response.status_code", "the statuses of the API");
+const STORE_OPERATION: Attribute = bounded("operation", "the methods of the repositories");
+
+/// Makes the list, an instrument in a few lines: name, Prometheus name, kind, unit, whose truth, attributes, meaning.
+macro_rules! catalogue {
+    ($($name:literal as $prometheus:literal: $kind:ident, $unit:literal, $scope:ident,
+        [$($attribute:expr),*], $meaning:literal;)*) => {
+        /// Every instrument of the crate.
+        pub const CATALOGUE: &[Instrument] = &[$(Instrument {
+            name: $name,
+            prometheus: $prometheus,
+            kind: Kind::$kind,
+            unit: $unit,
+            attributes: &[$($attribute),*],
+            meaning: $meaning,
+            scope: Scope::$scope,
+        }),*];
+    };
+}
+
+catalogue! {
+    "skriptoteket.active_sessions" as "skriptoteket_active_sessions": ObservableGauge, "{session}", ServiceWide,
+        [],
+        "Live sessions";
+    "skriptoteket.sessions_by_role" as "skriptoteket_sessions_by_role": ObservableGauge, "{session}", ServiceWide,
+        [ROLE],
+        "Live sessions by role";
+    "skriptoteket.users_by_role" as "skriptoteket_users_by_role": ObservableGauge, "{user}", ServiceWide,
+        [ROLE],
+        "Distinct users with a live session, by role";
+    "skriptoteket.logins" as "skriptoteket_logins_total": Counter, "{login}", PerInstance,
+        [closed("status", &LOGIN_STATUSES)],
+        "Login attempts by outcome";
+    "skriptoteket.login_failures" as "skriptoteket_login_failures_total": Counter, "{login}", PerInstance,
+        [closed("reason", &FAILURE_REASONS)],
+        "Failed login attempts by reason";
+    "skriptoteket.login_duration" as "skriptoteket_login_duration_seconds": Histogram, "s", PerInstance,
+        [closed("status", &LOGIN_STATUSES)],
+        "How long a login attempt took";
+    "skriptoteket.password_checks" as "skriptoteket_password_checks_total": Counter, "{check}", PerInstance,
+        [closed("result", &PASSWORD_RESULTS)],
+        "Password checks by result; overloaded = refused because the queue was full";
+    "skriptoteket.audit_events_dropped" as "skriptoteket_audit_events_dropped_total": Counter, "{event}", PerInstance,
+        [],
+        "Login attempts that could not be written to the audit trail";
+    "skriptoteket.sessions_started" as "skriptoteket_sessions_started_total": ObservableCounter, "{session}", ServiceWide,
+        [ROLE],
+        "Sessions started, from the store's own totals";
+    "skriptoteket.sessions_ended" as "skriptoteket_sessions_ended_total": ObservableCounter, "{session}", ServiceWide,
+        [ROLE, closed("reason", &END_REASONS)],
+        "Sessions ended, by reason, from the store's own totals";
+    "skriptoteket.session_duration" as "skriptoteket_session_duration_seconds": Histogram, "s", PerInstance,
+        [closed("reason", &END_REASONS)],
+        "How long a session lasted, from its start to its end";
+    "skriptoteket.session_census_up" as "skriptoteket_session_census_up": ObservableGauge, "{census}", PerInstance,
+        [],
+        "1 while the session store answers this replica, so that the session gauges can be believed; else 0";
+    "skriptoteket.session_census_age" as "skriptoteket_session_census_age_seconds": ObservableGauge, "s", ServiceWide,
+        [],
+        "Age of the last count that the store answered";
+    "skriptoteket.session_observer" as "skriptoteket_session_observer": ObservableGauge, "{observer}", PerInstance,
+        [],
+        "1 on the replica that exports what is service-wide, 0 on the others";
+    "skriptoteket.session_observer_epoch" as "skriptoteket_session_observer_epoch": ObservableGauge, "{epoch}", PerInstance,
+        [],
+        "How often another replica has taken over, as this one last heard";
+    "skriptoteket.successful_auths" as "skriptoteket_successful_auths_total": Counter, "{auth}", PerInstance,
+        [SERVICE],
+        "Authentications of services that succeeded";
+    "skriptoteket.failed_auths" as "skriptoteket_failed_auths_total": Counter, "{auth}", PerInstance,
+        [SERVICE, closed("reason", &AUTH_FAILURES)],
+        "Authentications of services that failed, by reason";
+    "skriptoteket.token_verifications" as "skriptoteket_token_verifications_total": Counter, "{verification}", PerInstance,
+        [SERVICE, closed("status", &TOKEN_STATUSES)],
+        "Access tokens looked at, by what they were found to be";
+    "skriptoteket.auth_latency" as "skriptoteket_auth_latency_seconds": Histogram, "s", PerInstance,
+        [SERVICE, closed("operation", &AUTH_OPERATIONS)],
+        "How long authentications of services took, by what for";
+    "skriptoteket.rate_limit_exceeded" as "skriptoteket_rate_limit_exceeded_total": Counter, "{rejection}", PerInstance,
+        [SERVICE, closed("limit_type", &LIMIT_TYPES)],
+        "Requests of services refused because a limit was reached";
+    "skriptoteket.rate_limit_current" as "skriptoteket_rate_limit_current": ObservableGauge, "{request}", PerInstance,
+        [SERVICE, closed("limit_type", &LIMIT_TYPES)],
+        "Requests that count against a limit, as this replica last heard; take max over replicas";
+    "skriptoteket.rate_limit_allowed" as "skriptoteket_rate_limit_allowed": ObservableGauge, "{request}", PerInstance,
+        [SERVICE, closed("limit_type", &LIMIT_TYPES)],
+        "Requests that the limit allows; take max over replicas";
+    "skriptoteket.rate_limit_failures" as "skriptoteket_rate_limit_failures_total": Counter, "{request}", PerInstance,
+        [closed("policy", &LIMIT_POLICIES)],
+        "Requests whose limit the store could not check: closed = refused, open = let through";
+    "skriptoteket.retired_credential_uses" as "skriptoteket_retired_credential_uses_total": Counter, "{use}", PerInstance,
+        [SERVICE],
+        "Authentications with a credential that a rotation has replaced";
+    "skriptoteket.active_services" as "skriptoteket_active_services": ObservableGauge, "{service}", ServiceWide,
+        [],
+        "Services that are healthy or degraded";
+    "skriptoteket.services_by_health" as "skriptoteket_services_by_health": ObservableGauge, "{service}", ServiceWide,
+        [closed("health", &HEALTHS)],
+        "Registered services by health";
+    "skriptoteket.service_health" as "skriptoteket_service_health": ObservableGauge, "{service}", ServiceWide,
+        [SERVICE, closed("health", &HEALTHS)],
+        "1 for the health that the service has, 0 for the others";
+    "skriptoteket.service_registrations" as "skriptoteket_service_registrations_total": ObservableCounter, "{registration}", ServiceWide,
+        [closed("event", &REGISTRATION_EVENTS)],
+        "Services registered and deleted, from the store's own totals";
+    "skriptoteket.credential_rotations" as "skriptoteket_credential_rotations_total": ObservableCounter, "{rotation}", ServiceWide,
+        [closed("result", &CREDENTIAL_ROTATIONS)],
+        "Rotations of credentials; refused = the one before was still overlapping";
+    "skriptoteket.credential_expiry" as "skriptoteket_credential_expiry_seconds": ObservableGauge, "s", ServiceWide,
+        [SERVICE],
+        "Time until the last credential of an enabled service expires; below 0 it has";
+    "skriptoteket.signing_key_age" as "skriptoteket_signing_key_age_seconds": ObservableGauge, "s", ServiceWide,
+        [],
+        "How long the key that signs tokens has been in use";
+    "skriptoteket.store_operation_duration" as "skriptoteket_store_operation_duration_seconds": Histogram, "s", PerInstance,
+        [closed("store", &STORES), STORE_OPERATION, closed("error.type", &STORE_ERRORS)],
+        "How long the store took to answer";
+    "http.server.request.duration" as "http_server_request_duration_seconds": Histogram, "s", PerInstance,
+        [METHOD, ROUTE, STATUS_CODE, SCHEME],
+        "How long HTTP requests took";
+    "http.server.active_requests" as "http_server_active_requests": ObservableUpDownCounter, "{request}", PerInstance,
+        [METHOD, SCHEME],
+        "HTTP requests being answered";
+}
 
 #[cfg(test)]
 mod tests {

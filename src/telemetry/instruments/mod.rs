@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `auth` | logins, password checks, the audit trail |
 //! | `presence` | sessions and users, from a snapshot in memory |
+//! | `services` | authentications, tokens and limits of services |
+//! | `roll` | the registered services, from a snapshot in memory |
 //! | `io` | HTTP requests and store operations |
 //!
 //! Instruments that are recorded as things happen are built once from one [`Meter`](opentelemetry::metrics::Meter) and
@@ -17,15 +19,21 @@ mod auth;
 mod catalogue;
 mod io;
 mod presence;
+mod roll;
+mod services;
 #[cfg(test)]
 mod tests;
 
 pub use auth::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
-pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, Scope, Values};
+pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, SERVICE_LABELS, Scope, Values};
 pub use io::{
     HttpMetrics, HttpRecorder, RequestLabels, RequestTimer, StoreMetrics, StoreOperation,
 };
 pub use presence::{Presence, Snapshot};
+pub use roll::{Roll, RollEntry, RollSnapshot};
+pub use services::{
+    AuthAttempt, AuthMetrics, AuthOperation, DailyUsage, LimitType, RateLimitUsage, Started,
+};
 
 use opentelemetry::{KeyValue, metrics::Counter};
 
@@ -58,6 +66,64 @@ pub const FAILURE_REASONS: [&str; 9] = [
     "internal_error",
     "cancelled",
 ];
+
+/// The value of `service_id` for whoever is not registered: what callers make up makes no series.
+pub const OTHER_SERVICE: &str = "_other";
+
+/// Values of `reason` of a failed authentication of a service: `services::AuthFailure` takes its names from here.
+pub const AUTH_FAILURES: [&str; 13] = [
+    "unknown_service",
+    "bad_secret",
+    "expired_credential",
+    "disabled",
+    "bad_signature",
+    "expired_token",
+    "revoked_token",
+    "wrong_audience",
+    "malformed",
+    "rate_limited",
+    "store_unavailable",
+    "internal_error",
+    "cancelled",
+];
+
+/// Values of `status` of a token that was looked at.
+pub const TOKEN_STATUSES: [&str; 10] = [
+    "valid",
+    "unknown_service",
+    "disabled",
+    "bad_signature",
+    "expired_token",
+    "revoked_token",
+    "wrong_audience",
+    "malformed",
+    "store_unavailable",
+    "internal_error",
+];
+
+/// Values of `operation` of an authentication of a service, as [`AuthOperation`] has them.
+pub const AUTH_OPERATIONS: [&str; 5] = [
+    "token_issue",
+    "token_verification",
+    "introspection",
+    "revocation",
+    "limit_check",
+];
+
+/// Values of `limit_type`, as [`LimitType`] has them: the rate with its burst, and the quota of a day.
+pub const LIMIT_TYPES: [&str; 2] = ["requests", "daily_quota"];
+
+/// Values of `policy`: what is done with a request whose limit cannot be checked.
+pub const LIMIT_POLICIES: [&str; 2] = ["closed", "open"];
+
+/// Values of `health` of a service: `services::Health` takes its names from here.
+pub const HEALTHS: [&str; 4] = ["healthy", "degraded", "stale", "disabled"];
+
+/// Values of `event` of a registration.
+pub const REGISTRATION_EVENTS: [&str; 2] = ["registered", "deleted"];
+
+/// Values of `result` of a rotation of credentials.
+pub const CREDENTIAL_ROTATIONS: [&str; 2] = ["success", "refused"];
 
 /// A counter with a handle per label value, so that counting builds no label set and every series exists from the
 /// start.

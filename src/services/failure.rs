@@ -1,0 +1,76 @@
+//! Why a service is not let in.
+
+use std::time::Duration;
+
+use crate::{
+    error::{Cause, StoreError},
+    telemetry::instruments::LimitType,
+};
+
+/// Why a service is not let in. The text quotes nothing from the request.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthFailure {
+    /// There is no such service.
+    #[error("there is no such service")]
+    UnknownService,
+    /// The secret is none of the service's.
+    #[error("the secret is wrong")]
+    BadSecret,
+    /// The secret was the service's once.
+    #[error("the credential has expired")]
+    ExpiredCredential,
+    /// The service may not authenticate.
+    #[error("the service is disabled")]
+    Disabled,
+    /// The token or assertion is not signed by whom it should be, or not signed at all.
+    #[error("the signature is wrong")]
+    BadSignature,
+    /// The token or assertion is outside its time.
+    #[error("the token has expired, or is not valid yet")]
+    ExpiredToken,
+    /// The token was revoked, or the assertion used before.
+    #[error("the token was revoked")]
+    RevokedToken,
+    /// The token or assertion is of another issuer, or for somebody else.
+    #[error("the token is not for this audience")]
+    WrongAudience,
+    /// What was sent is not in the form of a credential, or there is none, or there is more than one.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// A limit of the service is reached.
+    #[error("too many requests")]
+    RateLimited {
+        /// Which.
+        limit: LimitType,
+        /// When the next one may pass; never zero.
+        retry_after: Duration,
+    },
+    /// A store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The service failed.
+    #[error("the authentication failed for a reason of our own")]
+    Internal(#[source] Cause),
+}
+
+impl AuthFailure {
+    /// The value of `reason`, one of [`AUTH_FAILURES`](crate::telemetry::instruments::AUTH_FAILURES). For all that a token
+    /// can be found to be it is the value of `status` too.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownService => "unknown_service",
+            Self::BadSecret => "bad_secret",
+            Self::ExpiredCredential => "expired_credential",
+            Self::Disabled => "disabled",
+            Self::BadSignature => "bad_signature",
+            Self::ExpiredToken => "expired_token",
+            Self::RevokedToken => "revoked_token",
+            Self::WrongAudience => "wrong_audience",
+            Self::Malformed(_) => "malformed",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Store(StoreError::Unavailable(_)) => "store_unavailable",
+            Self::Store(_) | Self::Internal(_) => "internal_error",
+        }
+    }
+}

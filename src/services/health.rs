@@ -1,0 +1,59 @@
+//! What the last signs of life of a service say.
+
+use std::time::Duration;
+
+use super::Service;
+use crate::{clock::Timestamp, telemetry::instruments::HEALTHS};
+
+/// How a service is, as far as its last sign of life tells: a heartbeat or an authentication, whichever is later, or its
+/// registration if there was neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Health {
+    /// It showed itself lately.
+    Healthy = 0,
+    /// Not for some time.
+    Degraded = 1,
+    /// Not for so long that it may be gone.
+    Stale = 2,
+    /// It may not authenticate.
+    Disabled = 3,
+}
+
+/// After which silence a service is what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthPolicy {
+    /// After this it is degraded.
+    pub degraded_after: Duration,
+    /// After this it is stale; not less than the other.
+    pub stale_after: Duration,
+}
+
+impl Health {
+    /// The health of `service` at `now`.
+    #[must_use]
+    pub fn of(service: &Service, now: Timestamp, policy: &HealthPolicy) -> Self {
+        if service.disabled {
+            return Self::Disabled;
+        }
+        let signs = [service.last_heartbeat, service.last_authentication];
+        let last = signs
+            .into_iter()
+            .flatten()
+            .fold(service.created_at, Timestamp::max);
+        let silence = now.since(last);
+        if silence > policy.stale_after {
+            Self::Stale
+        } else if silence > policy.degraded_after {
+            Self::Degraded
+        } else {
+            Self::Healthy
+        }
+    }
+
+    /// Its name, as in the API and in the `health` label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        HEALTHS[self as usize]
+    }
+}

@@ -1,0 +1,266 @@
+//! How much a service may ask: the arithmetic, free of stores and clocks, and the contract of a store.
+//!
+//! The **rate** is kept by the generic cell rate algorithm. Each request moves a *theoretical arrival time* on by one
+//! `interval`; a request passes while that time is no more than `burst` intervals ahead. So `burst` requests pass at once
+//! after a rest, and then one per interval, and what is refused costs nothing. The **quota** counts the requests of a day,
+//! from midnight to midnight UTC. A request is charged to both or to none.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::ServiceId;
+use crate::{
+    clock::Timestamp,
+    error::StoreError,
+    telemetry::instruments::{DailyUsage, LimitType, RateLimitUsage},
+};
+
+/// A day, in milliseconds.
+const DAY_MS: i64 = 86_400_000;
+
+/// How much a service may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitPolicy {
+    /// In which time one request is regained: 10 ms is a rate of 100 requests a second. From 1 µs to a day, in whole
+    /// microseconds.
+    pub interval: Duration,
+    /// How many requests pass at once after a rest; at least 1.
+    pub burst: u32,
+    /// How many pass in a day (UTC), where that is limited.
+    pub daily_quota: Option<u64>,
+}
+
+/// What is remembered of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaState {
+    /// The theoretical arrival time, in microseconds since the Unix epoch.
+    pub arrival_us: i64,
+    /// The day that `used` counts: days since the Unix epoch.
+    pub day: i64,
+    /// Requests of that day.
+    pub used: u64,
+}
+
+/// The answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaDecision {
+    /// Which limit refuses the request, and when the next one may pass (never zero); `None` lets it pass.
+    pub refused: Option<(LimitType, Duration)>,
+    /// What is left after it.
+    pub allowance: Allowance,
+}
+
+/// What is left of the limits of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The burst.
+    pub burst: u32,
+    /// How many of it would pass now.
+    pub remaining: u32,
+    /// When all of it would pass again.
+    pub recovers_in: Duration,
+    /// The day's quota, where there is one.
+    pub daily: Option<DailyAllowance>,
+}
+
+/// What is left of the day's quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DailyAllowance {
+    /// The quota.
+    pub quota: u64,
+    /// How many are left.
+    pub remaining: u64,
+    /// When the day ends.
+    pub resets_in: Duration,
+}
+
+impl From<&Allowance> for RateLimitUsage {
+    fn from(allowance: &Allowance) -> Self {
+        Self {
+            requests: u64::from(allowance.burst - allowance.remaining.min(allowance.burst)),
+            allowed: allowance.burst.into(),
+            recovers_in: allowance.recovers_in,
+            daily: allowance.daily.map(|it| DailyUsage {
+                used: it.quota.saturating_sub(it.remaining),
+                allowed: it.quota,
+                resets_in: it.resets_in,
+            }),
+        }
+    }
+}
+
+impl LimitPolicy {
+    /// The interval, in whole microseconds, at least one.
+    #[must_use]
+    pub fn interval_us(&self) -> i64 {
+        i64::try_from(self.interval.as_micros()).map_or(i64::MAX, |it| it.max(1))
+    }
+
+    /// How far ahead the theoretical arrival time may be, in microseconds.
+    #[must_use]
+    pub fn tolerance_us(&self) -> i64 {
+        self.interval_us().saturating_mul(self.burst.max(1).into())
+    }
+
+    /// What is left where the theoretical arrival time is `ahead_us` ahead of `now` and `used` requests of today have
+    /// passed.
+    #[must_use]
+    pub fn allowance(&self, now: Timestamp, ahead_us: i64, used: u64) -> Allowance {
+        let ahead_us = ahead_us.max(0);
+        let room = self.tolerance_us().saturating_sub(ahead_us).max(0);
+        let remaining = room / self.interval_us();
+        Allowance {
+            burst: self.burst.max(1),
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            recovers_in: micros(ahead_us),
+            daily: self.daily_quota.map(|quota| DailyAllowance {
+                quota,
+                remaining: quota.saturating_sub(used),
+                resets_in: until_midnight(now),
+            }),
+        }
+    }
+}
+
+/// Charges one request at `now`. What is refused leaves the state as it was.
+#[must_use]
+pub fn charge(
+    state: Option<QuotaState>,
+    now: Timestamp,
+    policy: &LimitPolicy,
+) -> (QuotaState, QuotaDecision) {
+    let mut state = state.unwrap_or_default();
+    let now_us = now.as_millis().saturating_mul(1_000);
+    let day = now.as_millis().div_euclid(DAY_MS);
+    if state.day != day {
+        (state.day, state.used) = (day, 0);
+    }
+    let arrival = state
+        .arrival_us
+        .max(now_us)
+        .saturating_add(policy.interval_us());
+    let too_early = (arrival - now_us).saturating_sub(policy.tolerance_us());
+    let refused = if policy.daily_quota.is_some_and(|quota| state.used >= quota) {
+        // First, because it waits for longer.
+        Some((LimitType::DailyQuota, until_midnight(now)))
+    } else if too_early > 0 {
+        Some((LimitType::Requests, micros(too_early)))
+    } else {
+        (state.arrival_us, state.used) = (arrival, state.used.saturating_add(1));
+        None
+    };
+    let allowance = policy.allowance(now, state.arrival_us - now_us, state.used);
+    (state, QuotaDecision { refused, allowance })
+}
+
+/// Until the next midnight, UTC; never zero.
+fn until_midnight(now: Timestamp) -> Duration {
+    let left = DAY_MS - now.as_millis().rem_euclid(DAY_MS);
+    Duration::from_millis(u64::try_from(left).unwrap_or(1))
+}
+
+fn micros(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}
+
+/// A place that keeps what services have used, shared by all who serve.
+///
+/// Both methods are one atomic step, in Redis one round trip, and fail with [`StoreError::Unavailable`] if the store does not
+/// answer within its timeout. The store's own clock decides.
+#[async_trait]
+pub trait QuotaRepository: std::fmt::Debug + Send + Sync {
+    /// Charges one request, as [`charge`] does.
+    async fn charge(
+        &self,
+        service: &ServiceId,
+        policy: &LimitPolicy,
+    ) -> Result<QuotaDecision, StoreError>;
+
+    /// Forgets what a service has used.
+    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn policy(interval_ms: u64, burst: u32, daily_quota: Option<u64>) -> LimitPolicy {
+        LimitPolicy {
+            interval: Duration::from_millis(interval_ms),
+            burst,
+            daily_quota,
+        }
+    }
+
+    fn passes(state: &mut Option<QuotaState>, now: Timestamp, policy: &LimitPolicy) -> bool {
+        let (after, decision) = charge(*state, now, policy);
+        *state = Some(after);
+        decision.refused.is_none()
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_one_per_interval() {
+        let policy = policy(100_000, 3, None);
+        let mut state = None;
+        let passed = (0..10)
+            .filter(|_| passes(&mut state, START, &policy))
+            .count();
+        assert_eq!(passed, 3);
+        let (_, refused) = charge(state, START, &policy);
+        let wait = Duration::from_secs(100);
+        assert_eq!(refused.refused, Some((LimitType::Requests, wait)));
+        assert_eq!(
+            (refused.allowance.remaining, refused.allowance.burst),
+            (0, 3)
+        );
+        assert!(!passes(
+            &mut state,
+            START.plus(wait - Duration::from_millis(1)),
+            &policy
+        ));
+        assert!(passes(&mut state, START.plus(wait), &policy));
+        assert!(!passes(&mut state, START.plus(wait), &policy));
+    }
+
+    #[test]
+    fn a_quota_ends_at_midnight_and_what_is_refused_is_not_charged() {
+        let policy = policy(1, 1_000, Some(2));
+        let late =
+            Timestamp::from_millis(START.as_millis().div_euclid(DAY_MS) * DAY_MS + DAY_MS - 5);
+        let mut state = None;
+        assert!(passes(&mut state, late, &policy) && passes(&mut state, late, &policy));
+        let before = state;
+        let (after, decision) = charge(state, late, &policy);
+        assert_eq!(
+            decision.refused,
+            Some((LimitType::DailyQuota, Duration::from_millis(5)))
+        );
+        assert_eq!(Some(after), before);
+        assert!(passes(
+            &mut state,
+            late.plus(Duration::from_millis(5)),
+            &policy
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_pass_than_burst_and_rate_allow(
+            steps in prop::collection::vec(0_u64..50, 1..300), interval in 1_u64..40, burst in 1_u32..20,
+        ) {
+            let policy = policy(interval, burst, None);
+            let (mut state, mut now, mut passed) = (None, START, 0_u64);
+            for step in steps {
+                now = now.plus(Duration::from_millis(step));
+                passed += u64::from(passes(&mut state, now, &policy));
+                let gone = u64::try_from(now.since(START).as_millis()).unwrap();
+                prop_assert!(passed <= u64::from(burst) + gone / interval);
+            }
+        }
+    }
+}
