@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings,
+    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, ServiceSettings,
     faults::{Origin, Problem, Reported},
     forms::{Form, Span, duration_text},
     otel,
@@ -47,6 +47,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let census_interval = reader.get(&s::CENSUS_INTERVAL);
     let argon2 = argon2(reader);
     let guard = guard(reader);
+    let services = services(reader, &public_url);
     let bootstrap = bootstrap(reader);
     let log = log(reader);
     let otel = otel::settings(reader);
@@ -80,6 +81,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         audit_retention: audit_retention?.value,
         argon2: argon2?,
         guard: guard?,
+        services: services?,
         bootstrap: bootstrap?,
         log: log?,
         otel: otel?,
@@ -190,6 +192,66 @@ fn guard(reader: &mut Reader<'_>) -> Result<GuardSettings, Reported> {
         account_regain: account_regain?.value,
         address_regain: address_regain?.value,
         forget: forget?.value,
+    })
+}
+
+fn services(
+    reader: &mut Reader<'_>,
+    public_url: &Setting<Url>,
+) -> Result<ServiceSettings, Reported> {
+    let most = reader.get(&s::MAX_SERVICES);
+    let audiences = match (reader.is_given(&s::TOKEN_AUDIENCES), public_url) {
+        (false, Ok(url)) => {
+            let origin = url.value.origin().ascii_serialization();
+            reader.get_or(&s::TOKEN_AUDIENCES, &origin)
+        }
+        (false, Err(reported)) => Err(*reported),
+        (true, _) => reader.get(&s::TOKEN_AUDIENCES),
+    };
+    let algorithm = reader.get(&s::TOKEN_ALGORITHM);
+    let token_lifetime = reader.get(&s::TOKEN_LIFETIME);
+    let key_rotation = reader.get(&s::SIGNING_KEY_ROTATION);
+    let key_lead = beside(reader, &s::SIGNING_KEY_LEAD, &key_rotation, Duration::min);
+    let credential_lifetime = reader.get(&s::SERVICE_CREDENTIAL_LIFETIME);
+    let credential_overlap = reader.get(&s::SERVICE_CREDENTIAL_OVERLAP);
+    let rate = reader.get(&s::SERVICE_RATE);
+    let burst = reader.get(&s::SERVICE_BURST);
+    let daily_quota = reader.get(&s::SERVICE_DAILY_QUOTA);
+    let limit_failure = reader.get(&s::SERVICE_LIMIT_FAILURE);
+    let stale_after = reader.get(&s::SERVICE_STALE_AFTER);
+    let degraded_after = beside(
+        reader,
+        &s::SERVICE_DEGRADED_AFTER,
+        &stale_after,
+        Duration::min,
+    );
+    at_most(
+        reader,
+        &key_lead,
+        &key_rotation,
+        s::SIGNING_KEY_ROTATION.name,
+    );
+    at_most(
+        reader,
+        &degraded_after,
+        &stale_after,
+        s::SERVICE_STALE_AFTER.name,
+    );
+    Ok(ServiceSettings {
+        most: most?.value,
+        audiences: audiences?.value,
+        algorithm: algorithm?.value,
+        token_lifetime: token_lifetime?.value,
+        key_rotation: key_rotation?.value,
+        key_lead: key_lead?.value,
+        credential_lifetime: credential_lifetime?.value,
+        credential_overlap: credential_overlap?.value,
+        rate: rate?.value,
+        burst: burst?.value,
+        daily_quota: Some(daily_quota?.value).filter(|it| *it > 0),
+        limit_failure: limit_failure?.value,
+        degraded_after: degraded_after?.value,
+        stale_after: stale_after?.value,
     })
 }
 

@@ -42,6 +42,7 @@ use url::Url;
 
 pub use environment::Environment;
 pub use faults::{Fault, Faults};
+pub use forms::{InvalidRate, Rate};
 pub use render::template;
 
 use reader::Reader;
@@ -121,6 +122,8 @@ pub struct Config {
     pub argon2: Argon2Settings,
     /// The login guard.
     pub guard: GuardSettings,
+    /// Services, their tokens and limits.
+    pub services: ServiceSettings,
     /// The first superuser, made at start where there is no account.
     pub bootstrap: Option<Bootstrap>,
     /// Logs.
@@ -239,6 +242,57 @@ pub struct GuardSettings {
     pub address_regain: Duration,
     /// After which quiet time locks are forgotten.
     pub forget: Duration,
+}
+
+/// Services: how many, how their tokens are made, what is given to those for which nothing else is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// Services that may be registered at a time.
+    pub most: u32,
+    /// For whom tokens may be asked for; never empty, the first for those who do not say.
+    pub audiences: Vec<String>,
+    /// How tokens are signed.
+    pub algorithm: TokenAlgorithm,
+    /// How long a token is valid.
+    pub token_lifetime: Duration,
+    /// How long a key signs.
+    pub key_rotation: Duration,
+    /// How long a new key is published before it signs.
+    pub key_lead: Duration,
+    /// How long a client secret is accepted.
+    pub credential_lifetime: Duration,
+    /// How long the one before is accepted after a rotation.
+    pub credential_overlap: Duration,
+    /// The rate of a service for which no other is set.
+    pub rate: Rate,
+    /// Its burst.
+    pub burst: u32,
+    /// Its daily quota; `None` sets none.
+    pub daily_quota: Option<u64>,
+    /// What is done with a request whose limits cannot be checked.
+    pub limit_failure: LimitFailure,
+    /// After which silence a service is degraded.
+    pub degraded_after: Duration,
+    /// After which silence a service is stale.
+    pub stale_after: Duration,
+}
+
+/// How access tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenAlgorithm {
+    /// Ed25519.
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+}
+
+/// What is done with a request whose limits cannot be checked because the store does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitFailure {
+    /// It is refused.
+    Closed,
+    /// It passes, is counted and logged.
+    Open,
 }
 
 /// The first superuser.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    LogFormat,
+    LimitFailure, LogFormat, TokenAlgorithm,
     forms::{
-        Address, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number, Optional,
-        REDIS_URL as URL_OF_REDIS, RedisUser, Secret, Span, Switch, Text, WebOrigin,
+        Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number,
+        Optional, REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text,
+        WebOrigin,
     },
 };
 
@@ -215,6 +216,39 @@ table! {
             "In which time one failed login of an address is forgotten.";
         GUARD_FORGET: Span, "guard_forget", span(MINUTE, DAY.saturating_mul(400)), Fixed("24h"),
             "After which quiet time it is forgotten how often there was a lock.";
+    }
+    "Services" {
+        MAX_SERVICES: Number<u32>, "max_services", number(1, 1_000), Fixed("500"),
+            "Services that may be registered at a time. Each has series of its own in the metrics.";
+        TOKEN_AUDIENCES: Audiences, "token_audiences", Audiences,
+            otherwise("public_url", "https://api.example.org"),
+            "For whom access tokens may be asked for (RFC 8707). The first is for those who do not say.";
+        TOKEN_ALGORITHM: Choice<TokenAlgorithm>, "token_algorithm",
+            Choice(&[("EdDSA", TokenAlgorithm::EdDsa), ("ES256", TokenAlgorithm::Es256)]), Fixed("EdDSA"),
+            "How access tokens are signed. After a change a new key signs, and what was signed before stays valid.";
+        TOKEN_LIFETIME: Span, "token_lifetime", span(SECOND.saturating_mul(10), DAY), Fixed("10m"),
+            "How long an access token is valid.";
+        SIGNING_KEY_ROTATION: Span, "signing_key_rotation", span(HOUR, DAY.saturating_mul(3_650)), Fixed("30d"),
+            "How long a key signs until a new one takes its place.";
+        SIGNING_KEY_LEAD: Span, "signing_key_lead", span(SECOND, DAY), Fixed("10m"),
+            "How long a new key is published before it signs: longer than verifiers keep /.well-known/jwks.json, which they\nmay for 5m.";
+        SERVICE_CREDENTIAL_LIFETIME: Span, "service_credential_lifetime", span(MINUTE, DAY.saturating_mul(3_650)), Fixed("365d"),
+            "How long a client secret is accepted.";
+        SERVICE_CREDENTIAL_OVERLAP: Span, "service_credential_overlap", span(Duration::ZERO, DAY.saturating_mul(365)), Fixed("24h"),
+            "How long the one before is still accepted after a rotation.";
+        SERVICE_RATE: RateForm, "service_rate", RateForm, Fixed("100/s"),
+            "The rate of requests of a service for which no other one is set.";
+        SERVICE_BURST: Number<u32>, "service_burst", number(1, 1_000_000), Fixed("200"),
+            "How many requests of such a service pass at once after a rest.";
+        SERVICE_DAILY_QUOTA: Number<u64>, "service_daily_quota", number(0, 1_000_000_000_000), Fixed("0"),
+            "Requests of such a service in a day (UTC). 0 sets no quota.";
+        SERVICE_LIMIT_FAILURE: Choice<LimitFailure>, "service_limit_failure",
+            Choice(&[("closed", LimitFailure::Closed), ("open", LimitFailure::Open)]), Fixed("closed"),
+            "What is done with a request whose limits cannot be checked because the store does not answer. closed: 503.\nopen: it passes, is counted and logged.";
+        SERVICE_DEGRADED_AFTER: Span, "service_degraded_after", span(SECOND, DAY.saturating_mul(365)), Fixed("15m"),
+            "After which silence a service is called degraded. At most service_stale_after, to which the default gives way.";
+        SERVICE_STALE_AFTER: Span, "service_stale_after", span(SECOND, DAY.saturating_mul(365)), Fixed("1h"),
+            "After which silence a service is called stale.";
     }
     "First superuser" {
         BOOTSTRAP_USERNAME: Text, "bootstrap_username", Text, Fixed("admin"),

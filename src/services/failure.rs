@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Allowance;
 use crate::{
     error::{Cause, StoreError},
     telemetry::instruments::LimitType,
@@ -44,6 +45,8 @@ pub enum AuthFailure {
         limit: LimitType,
         /// When the next one may pass; never zero.
         retry_after: Duration,
+        /// What is left of the limits.
+        allowance: Allowance,
     },
     /// A store did not answer.
     #[error(transparent)]

@@ -2,6 +2,7 @@
 
 mod network;
 mod server_url;
+mod service;
 
 use std::{
     fmt::{self, Write},
@@ -15,6 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
 pub(in crate::config) use server_url::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
+pub(in crate::config) use service::{Audiences, RateForm};
+pub use service::{InvalidRate, Rate};
 
 use super::faults::Problem;
 

@@ -1,0 +1,184 @@
+//! How services prove who they are to us: with a client secret, or with an assertion that they sign.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+
+use super::{
+    AuthFailure, Directory, ExpectedAssertion, PublicKeys, SecretDigest, Service, ServiceId,
+    ServiceRepository, SignOfLife, TokenRepository, claimed_client,
+};
+use crate::{clock::Clock, telemetry::instruments::AuthMetrics};
+
+/// What a client shows of itself. What is not in a right form is an [`AuthFailure`] in its place, so that it is counted
+/// where all others are.
+#[derive(Debug)]
+pub enum Presented {
+    /// An id and a secret.
+    Secret {
+        /// The id as it was sent.
+        client: String,
+        /// The secret as it was sent.
+        secret: SecretString,
+    },
+    /// A signed assertion (RFC 7523).
+    Assertion {
+        /// The id that was sent beside it, if one was.
+        client: Option<String>,
+        /// The assertion.
+        assertion: SecretString,
+    },
+}
+
+/// How often it is noted that a service has authenticated.
+const NOTED_EVERY: Duration = Duration::from_secs(10);
+
+/// Finds out who a client is. Cheap to clone.
+#[derive(Clone)]
+pub struct Clients(Arc<Inner>);
+
+struct Inner {
+    directory: Directory,
+    services: Arc<dyn ServiceRepository>,
+    tokens: Arc<dyn TokenRepository>,
+    metrics: AuthMetrics,
+    clock: Arc<dyn Clock>,
+    /// Whom an assertion may name as the one it is for.
+    audiences: Vec<String>,
+    /// When each service was last noted, in monotonic time. As large as the register was at most.
+    noted: Mutex<HashMap<ServiceId, Duration>>,
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clients")
+    }
+}
+
+impl Clients {
+    /// Clients as `directory` knows them; assertions must be for one of `audiences`.
+    #[must_use]
+    pub fn new(
+        directory: Directory,
+        services: Arc<dyn ServiceRepository>,
+        tokens: Arc<dyn TokenRepository>,
+        metrics: AuthMetrics,
+        clock: Arc<dyn Clock>,
+        audiences: Vec<String>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            directory,
+            services,
+            tokens,
+            metrics,
+            clock,
+            audiences,
+            noted: Mutex::default(),
+        }))
+    }
+
+    /// The service that this client is. `who` is told as soon as the client names a registered service, whether it proves to
+    /// be that or not.
+    pub(super) async fn authenticate(
+        &self,
+        presented: Presented,
+        who: &mut Option<ServiceId>,
+    ) -> Result<Arc<Service>, AuthFailure> {
+        let view = self.0.directory.view().await?;
+        let (client, proof) = match presented {
+            Presented::Secret { client, secret } => (client, Proof::Secret(secret)),
+            Presented::Assertion { client, assertion } => {
+                let named = claimed_client(assertion.expose_secret())
+                    .ok_or(AuthFailure::Malformed("the assertion names no client"))?;
+                if client.is_some_and(|client| client != named.as_str()) {
+                    return Err(AuthFailure::Malformed(
+                        "client_id and the assertion name different clients",
+                    ));
+                }
+                (named.to_string(), Proof::Assertion(assertion))
+            }
+        };
+        let service = view.service(&client).ok_or(AuthFailure::UnknownService)?;
+        *who = Some(service.id.clone());
+        match proof {
+            Proof::Secret(secret) => self.check_secret(service, &secret)?,
+            Proof::Assertion(assertion) => self.check_assertion(service, &assertion).await?,
+        }
+        // Last: that a service is disabled is told to nobody but itself.
+        if service.disabled {
+            return Err(AuthFailure::Disabled);
+        }
+        self.note(&service.id, SignOfLife::Authentication).await;
+        Ok(Arc::clone(service))
+    }
+
+    fn check_secret(&self, service: &Service, secret: &SecretString) -> Result<(), AuthFailure> {
+        let digest = SecretDigest::of(secret.expose_secret());
+        // All of them are looked at, whichever fits.
+        let mut found = None;
+        for credential in &service.credentials {
+            if credential.digest.matches(&digest) {
+                found = Some(credential);
+            }
+        }
+        let credential = found.ok_or(AuthFailure::BadSecret)?;
+        if credential.is_expired(self.0.clock.now()) {
+            return Err(AuthFailure::ExpiredCredential);
+        }
+        if credential.retired_at.is_some() && !service.disabled {
+            let id = service.id.as_str();
+            self.0.metrics.retired_credential_used(id);
+        }
+        Ok(())
+    }
+
+    async fn check_assertion(
+        &self,
+        service: &Service,
+        assertion: &SecretString,
+    ) -> Result<(), AuthFailure> {
+        let keys = service.public_keys.as_deref();
+        let keys = keys.ok_or(AuthFailure::BadSignature)?;
+        let keys = PublicKeys::parse(keys).map_err(|error| AuthFailure::Internal(error.into()))?;
+        let audiences: Vec<&str> = self.0.audiences.iter().map(String::as_str).collect();
+        let expected = ExpectedAssertion {
+            client: &service.id,
+            audiences: &audiences,
+        };
+        let now = self.0.clock.now();
+        let assertion = keys.open(assertion.expose_secret(), now, &expected)?;
+        let tokens = &self.0.tokens;
+        let first = tokens.use_assertion(assertion.digest, assertion.expires_at);
+        if first.await? {
+            Ok(())
+        } else {
+            Err(AuthFailure::RevokedToken)
+        }
+    }
+
+    /// Notes that a service is there. What fails here fails silently: the health of a service says what is known.
+    pub(super) async fn note(&self, id: &ServiceId, sign: SignOfLife) {
+        let now = self.0.clock.monotonic();
+        if sign == SignOfLife::Authentication {
+            let Ok(mut noted) = self.0.noted.try_lock() else {
+                return;
+            };
+            let recent = noted
+                .get(id)
+                .is_some_and(|at| now.saturating_sub(*at) < NOTED_EVERY);
+            if recent {
+                return;
+            }
+            noted.insert(id.clone(), now);
+        }
+        if let Err(error) = self.0.services.seen(id, sign).await {
+            tracing::debug!(%error, "a sign of life was not noted");
+        }
+    }
+}
+
+enum Proof {
+    Secret(SecretString),
+    Assertion(SecretString),
+}

@@ -1,0 +1,252 @@
+//! The directory: services, signing keys and revocations in memory, as young as is promised.
+//!
+//! Every authentication asks the directory and not the store. What it says is at most [`FRESH`] old: whoever finds it older
+//! asks the store for its revision, one small read that all who come meanwhile wait for together, and reads what has
+//! changed. A store that does not answer is an error, never an old answer.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Mutex;
+
+use super::{
+    AuthFailure, KeyRing, Register, Revision, Service, ServiceId, ServiceRepository, TokenId,
+    TokenRepository,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    error::StoreError,
+    telemetry::instruments::AuthMetrics,
+};
+
+/// How old what the directory says may be: a service that is disabled, or a token that is revoked, is refused within this
+/// and a read of the store on every replica.
+pub const FRESH: Duration = Duration::from_millis(500);
+
+/// How young a view is that could hold what the one at hand does not.
+const LATE: Duration = Duration::from_millis(50);
+
+/// What the directory says at one moment. Never changes.
+#[derive(Debug)]
+pub struct View {
+    revision: Revision,
+    services: HashMap<ServiceId, Arc<Service>>,
+    keys: KeyRing,
+}
+
+/// Tokens that were revoked and have not expired.
+#[derive(Debug, Default)]
+struct Revoked {
+    /// The place of the last revocation that was read.
+    sequence: i64,
+    /// The revision at which that was.
+    as_of: Revision,
+    tokens: HashMap<TokenId, Timestamp>,
+}
+
+impl View {
+    /// The service with this id, if it is registered.
+    #[must_use]
+    pub fn service(&self, id: &str) -> Option<&Arc<Service>> {
+        self.services.get(id)
+    }
+
+    /// The signing keys.
+    #[must_use]
+    pub const fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+}
+
+/// Hands out views. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory(Arc<Inner>);
+
+struct Inner {
+    services: Arc<dyn ServiceRepository>,
+    tokens: Arc<dyn TokenRepository>,
+    metrics: AuthMetrics,
+    clock: Arc<dyn Clock>,
+    current: RwLock<Option<Answer>>,
+    revoked: RwLock<Revoked>,
+    /// Rises when this process has changed something: what was asked before is no longer enough.
+    changes: AtomicU64,
+    /// Held by whoever asks the store.
+    asking: Mutex<()>,
+}
+
+/// A view, and when it was known to hold.
+#[derive(Clone, Debug)]
+struct Answer {
+    view: Arc<View>,
+    /// The monotonic time at which the store was asked.
+    asked_at: Duration,
+    /// How many changes of this process were made by then.
+    changes: u64,
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Directory")
+    }
+}
+
+impl Directory {
+    /// A directory of what these repositories keep. Services that it meets are admitted to `metrics`.
+    #[must_use]
+    pub fn new(
+        services: Arc<dyn ServiceRepository>,
+        tokens: Arc<dyn TokenRepository>,
+        metrics: AuthMetrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            services,
+            tokens,
+            metrics,
+            clock,
+            current: RwLock::default(),
+            revoked: RwLock::default(),
+            changes: AtomicU64::default(),
+            asking: Mutex::default(),
+        }))
+    }
+
+    /// The view, if it is young enough to need no question. Waits for nothing.
+    #[must_use]
+    pub fn at_hand(&self) -> Option<Arc<View>> {
+        self.0.young(FRESH).map(|answer| answer.view)
+    }
+
+    /// A view that was true at most [`FRESH`] ago.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::Store`] if the store does not answer; [`AuthFailure::Internal`] if a signing key cannot be read.
+    pub async fn view(&self) -> Result<Arc<View>, AuthFailure> {
+        match self.at_hand() {
+            Some(view) => Ok(view),
+            None => self.0.ask(|inner| inner.young(FRESH)).await,
+        }
+    }
+
+    /// A view that was true at most [`LATE`] ago: for what may have just come, such as an unknown key. All who want one at the
+    /// same moment ask once, so that made-up keys do not keep the store busy.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Directory::view`].
+    pub async fn view_of_late(&self) -> Result<Arc<View>, AuthFailure> {
+        self.0.ask(|inner| inner.young(LATE)).await
+    }
+
+    /// True where this token was revoked, as far as the last view knew.
+    #[must_use]
+    pub fn is_revoked(&self, token: &TokenId) -> bool {
+        let revoked = self
+            .0
+            .revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        revoked.tokens.contains_key(token)
+    }
+
+    /// A token that this process has just revoked is refused by it at once.
+    pub fn note_revoked(&self, token: TokenId, expires_at: Timestamp) {
+        let mut revoked = self
+            .0
+            .revoked
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        revoked.tokens.insert(token, expires_at);
+    }
+
+    /// What this process has just changed is seen by it at once: the next view is a new one.
+    pub fn changed(&self) {
+        self.0.changes.fetch_add(1, SeqCst);
+    }
+}
+
+impl Inner {
+    fn last(&self) -> Option<Answer> {
+        let current = self.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn young(&self, limit: Duration) -> Option<Answer> {
+        let changes = self.changes.load(SeqCst);
+        let now = self.clock.monotonic();
+        let young = |it: &Answer| it.changes == changes && now.saturating_sub(it.asked_at) < limit;
+        self.last().filter(young)
+    }
+
+    /// Asks the store, unless another one did so while this one waited for its turn and `enough` is content with that.
+    async fn ask(
+        &self,
+        enough: impl Fn(&Self) -> Option<Answer> + Send + Sync,
+    ) -> Result<Arc<View>, AuthFailure> {
+        let _asking = self.asking.lock().await;
+        if let Some(answer) = enough(self) {
+            return Ok(answer.view);
+        }
+        // Both before the question: what happens after it is not in the answer.
+        let changes = self.changes.load(SeqCst);
+        let asked_at = self.clock.monotonic();
+        let revision = self.services.revision().await?;
+        let before = self.last().map(|answer| answer.view);
+        let view = match before.filter(|view| view.revision == revision) {
+            Some(view) => view,
+            None => Arc::new(self.load(revision).await?),
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(Answer {
+            view: Arc::clone(&view),
+            asked_at,
+            changes,
+        });
+        Ok(view)
+    }
+
+    /// Reads everything but the revocations that are known. The revision was read before, so what changes meanwhile is
+    /// read again next time.
+    async fn load(&self, revision: Revision) -> Result<View, AuthFailure> {
+        self.learn_revocations(revision).await?;
+        let Register { services, .. } = self.services.all().await?;
+        let keys = self.tokens.keys().await?;
+        let keys = KeyRing::read(&keys).map_err(|error| AuthFailure::Internal(error.into()))?;
+        for service in &services {
+            self.metrics.admit(service.id.as_str());
+        }
+        let services = services.into_iter();
+        Ok(View {
+            revision,
+            services: services.map(|it| (it.id.clone(), Arc::new(it))).collect(),
+            keys,
+        })
+    }
+
+    async fn learn_revocations(&self, revision: Revision) -> Result<(), StoreError> {
+        let (sequence, as_of) = {
+            let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+            (revoked.sequence, revoked.as_of)
+        };
+        // A revision that fell says that this is another file, whose revocations have other places.
+        let after = if revision < as_of { 0 } else { sequence };
+        let new = self.tokens.revocations(after).await?;
+        let now = self.clock.now();
+        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        revoked.tokens.retain(|_, expires_at| *expires_at > now);
+        revoked.sequence = new.iter().map(|it| it.sequence).fold(after, i64::max);
+        revoked.as_of = revision;
+        let new = new.iter().map(|it| (it.token, it.expires_at));
+        revoked.tokens.extend(new);
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! The keeper of the signing keys: makes the first one, and a new one in time.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Directory, FRESH, KeyAlgorithm, KeyError, NewKey, NewSigningKey, SKEW, SigningKey,
+    TokenRepository,
+};
+use crate::{
+    clock::Clock,
+    config::{ServiceSettings, TokenAlgorithm},
+    error::StoreError,
+};
+
+/// The shortest time in which a new key begins to sign: every replica has read of it by then.
+const SOONEST: Duration = FRESH.saturating_mul(3);
+
+/// Why there is no new key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// It cannot be made.
+    #[error("a signing key cannot be made")]
+    Key(#[from] KeyError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps a signing key in use that is not too old. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct KeyKeeper {
+    tokens: Arc<dyn TokenRepository>,
+    directory: Directory,
+    settings: Arc<ServiceSettings>,
+    clock: Arc<dyn Clock>,
+}
+
+impl KeyKeeper {
+    /// A keeper of the keys in `tokens`, of which `directory` is told.
+    #[must_use]
+    pub const fn new(
+        tokens: Arc<dyn TokenRepository>,
+        directory: Directory,
+        settings: Arc<ServiceSettings>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            tokens,
+            directory,
+            settings,
+            clock,
+        }
+    }
+
+    /// Makes a key where one is due: there is none, the newest is of another algorithm, or its time is nearly over. Any number
+    /// of replicas may ask at the same moment; one of them makes it. Returns whether it was this one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeeperError`].
+    pub async fn tend(&self) -> Result<bool, KeeperError> {
+        let keys = self.tokens.keys().await?;
+        let Some(newest) = keys.last() else {
+            return self.add(None, Duration::ZERO).await;
+        };
+        let lead = self.settings.key_lead;
+        let due = newest
+            .active_from
+            .plus(self.settings.key_rotation.saturating_sub(lead));
+        if newest.algorithm == self.algorithm() && self.clock.now() < due {
+            return Ok(false);
+        }
+        self.add(Some(newest), lead).await
+    }
+
+    /// Makes a new key. It is published now and signs after the lead of the configuration, or with `soon` as soon as every
+    /// replica knows it. Verifiers that keep an older set must then ask again when they meet it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeeperError`].
+    pub async fn rotate(&self, soon: bool) -> Result<bool, KeeperError> {
+        let keys = self.tokens.keys().await?;
+        let lead = if soon {
+            SOONEST
+        } else {
+            self.settings.key_lead
+        };
+        self.add(keys.last(), lead).await
+    }
+
+    /// The keys that have not expired, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+        self.tokens.keys().await
+    }
+
+    async fn add(&self, newest: Option<&SigningKey>, lead: Duration) -> Result<bool, KeeperError> {
+        let algorithm = self.algorithm();
+        let NewKey { id, private, .. } = NewKey::generate(algorithm)?;
+        let active_in = match newest {
+            None => lead,
+            Some(_) => lead.max(SOONEST),
+        };
+        let key = NewSigningKey {
+            id: id.clone(),
+            algorithm,
+            private,
+            active_in,
+            others_last: self.settings.token_lifetime + 2 * SKEW,
+        };
+        let newest = newest.map(|key| key.id.as_str());
+        let added = self.tokens.add_key(key, newest).await?;
+        self.directory.changed();
+        if added {
+            tracing::info!(
+                key.id = id,
+                key.algorithm = algorithm.as_str(),
+                active_in_s = active_in.as_secs_f64(),
+                "a new key will sign tokens"
+            );
+        }
+        Ok(added)
+    }
+
+    fn algorithm(&self) -> KeyAlgorithm {
+        match self.settings.algorithm {
+            TokenAlgorithm::EdDsa => KeyAlgorithm::EdDsa,
+            TokenAlgorithm::Es256 => KeyAlgorithm::Es256,
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Access tokens: issued, looked at, revoked. THE one place that counts what clients ask of the authorization server.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use quick_cache::sync::Cache;
+use uuid::Uuid;
+
+use super::{
+    Allowance, AuthFailure, Charged, Claims, Clients, Directory, Expected, Limiter, Presented,
+    Scope, Service, ServiceId, TokenRepository, Unopened, Unverified, View,
+    gate::record_verification,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    error::StoreError,
+    telemetry::instruments::{AuthMetrics, AuthOperation},
+};
+
+/// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
+const REMEMBERED: usize = 10_000;
+
+/// What the tokens of this service say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPolicy {
+    /// Who issues them: the origin of the service.
+    pub issuer: String,
+    /// For whom they may be, never empty; the first for those who do not say.
+    pub audiences: Vec<String>,
+    /// How long they are valid.
+    pub lifetime: Duration,
+}
+
+/// What a client asks a token for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// `grant_type`.
+    pub grant_type: Option<String>,
+    /// `scope`.
+    pub scope: Option<String>,
+    /// `resource` (RFC 8707) or `audience`.
+    pub audiences: Vec<String>,
+}
+
+/// A token that was issued.
+#[derive(Clone, Debug)]
+pub struct IssuedToken {
+    /// The token, for its client alone.
+    pub token: secrecy::SecretString,
+    /// How long it is valid.
+    pub lifetime: Duration,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// What is left of the client's limits, where they could be checked.
+    pub allowance: Option<Allowance>,
+}
+
+/// Why the authorization server does not do what a client asks (RFC 6749, section 5.2; RFC 8707; RFC 7009).
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The client is not let in.
+    #[error(transparent)]
+    Client(#[from] AuthFailure),
+    /// A parameter is missing or wrong.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// Only `client_credentials` is a grant here.
+    #[error("the only grant_type here is client_credentials")]
+    UnsupportedGrant,
+    /// The client may not have that scope.
+    #[error("the client may not ask for that scope")]
+    InvalidScope,
+    /// There are no tokens for that audience.
+    #[error("there are no tokens for that resource")]
+    InvalidTarget,
+    /// The token is another client's.
+    #[error("the token was issued to another client")]
+    NotYours,
+    /// A store failed after the client was let in.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The service failed after the client was let in.
+    #[error("the token was not made for a reason of our own")]
+    Internal(#[source] crate::error::Cause),
+}
+
+impl TokenError {
+    /// How the authentication of the client came out: it may well have been let in.
+    fn authentication(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Client(failure) => Err(failure.reason()),
+            Self::InvalidRequest(_)
+            | Self::UnsupportedGrant
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::NotYours
+            | Self::Store(_)
+            | Self::Internal(_) => Ok(()),
+        }
+    }
+}
+
+/// Issues, introspects and revokes access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Tokens(Arc<Inner>);
+
+struct Inner {
+    clients: Clients,
+    directory: Directory,
+    tokens: Arc<dyn TokenRepository>,
+    limiter: Limiter,
+    metrics: AuthMetrics,
+    clock: Arc<dyn Clock>,
+    policy: TokenPolicy,
+    remembered: Cache<Box<str>, Arc<Claims>>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tokens").field(&self.0.policy).finish()
+    }
+}
+
+/// What [`Tokens`] works with.
+#[derive(Debug)]
+pub struct TokenParts {
+    /// Who asks.
+    pub clients: Clients,
+    /// The services and keys.
+    pub directory: Directory,
+    /// Where revocations are kept.
+    pub tokens: Arc<dyn TokenRepository>,
+    /// How much may be asked.
+    pub limiter: Limiter,
+    /// What is counted.
+    pub metrics: AuthMetrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What tokens say.
+    pub policy: TokenPolicy,
+}
+
+impl Tokens {
+    /// Tokens made of these parts.
+    #[must_use]
+    pub fn new(parts: TokenParts) -> Self {
+        Self(Arc::new(Inner {
+            clients: parts.clients,
+            directory: parts.directory,
+            tokens: parts.tokens,
+            limiter: parts.limiter,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            policy: parts.policy,
+            remembered: Cache::new(REMEMBERED),
+        }))
+    }
+
+    /// What tokens say.
+    #[must_use]
+    pub fn policy(&self) -> &TokenPolicy {
+        &self.0.policy
+    }
+
+    /// The public keys as a JWK Set. They change rarely, and a new one is in it before it signs.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Directory::view`].
+    pub async fn jwks(&self) -> Result<Arc<str>, AuthFailure> {
+        let view = self.0.directory.view().await?;
+        Ok(Arc::clone(view.keys().jwks()))
+    }
+
+    /// Issues a token to the client that `presented` is, and charges it one request. A form that cannot be read is an
+    /// `Err` in the place of who presents it: that counts as an attempt too.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`].
+    pub async fn issue(
+        &self,
+        presented: Result<Presented, AuthFailure>,
+        wish: &Wish,
+    ) -> Result<IssuedToken, TokenError> {
+        self.counted(AuthOperation::TokenIssue, presented, async |service| {
+            let charged = self.0.limiter.charge(service).await?;
+            let allowance = match charged {
+                Charged::Passed(allowance) => Some(allowance),
+                Charged::Unchecked => None,
+                Charged::Refused {
+                    limit,
+                    retry_after,
+                    allowance,
+                } => {
+                    return Err(AuthFailure::RateLimited {
+                        limit,
+                        retry_after,
+                        allowance,
+                    }
+                    .into());
+                }
+            };
+            self.0.make(service, wish, allowance).await
+        })
+        .await
+    }
+
+    /// Says what a token is: its claims while it is valid, `None` for all else (RFC 7662 tells no reasons). Every registered
+    /// service may ask.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]; also if the store does not answer, because then nobody knows.
+    pub async fn introspect(
+        &self,
+        presented: Result<Presented, AuthFailure>,
+        token: Option<&str>,
+    ) -> Result<Option<Arc<Claims>>, TokenError> {
+        self.counted(AuthOperation::Introspection, presented, async |_| {
+            let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
+            let verified = self.verify(token).await;
+            record_verification(&self.0.metrics, &verified);
+            match verified {
+                Ok(claims) => Ok(Some(claims)),
+                Err(Unverified {
+                    failure: AuthFailure::Store(error),
+                    ..
+                }) => Err(TokenError::Store(error)),
+                Err(Unverified {
+                    failure: AuthFailure::Internal(error),
+                    ..
+                }) => Err(TokenError::Internal(error)),
+                Err(_) => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Revokes a token of the client that asks. What is no valid token needs no revoking (RFC 7009): that is a success.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`].
+    pub async fn revoke(
+        &self,
+        presented: Result<Presented, AuthFailure>,
+        token: Option<&str>,
+    ) -> Result<(), TokenError> {
+        self.counted(AuthOperation::Revocation, presented, async |service| {
+            let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
+            let claims = match self.verify(token).await {
+                Ok(claims) => claims,
+                Err(Unverified {
+                    failure: AuthFailure::Store(error),
+                    ..
+                }) => return Err(TokenError::Store(error)),
+                Err(Unverified {
+                    failure: AuthFailure::Internal(error),
+                    ..
+                }) => return Err(TokenError::Internal(error)),
+                Err(_) => return Ok(()),
+            };
+            if claims.service != service.id {
+                return Err(TokenError::NotYours);
+            }
+            let revoked = self.0.tokens.revoke(claims.token, claims.expires_at);
+            revoked.await.map_err(TokenError::Store)?;
+            self.0
+                .directory
+                .note_revoked(claims.token, claims.expires_at);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Counts one authentication of a client around what it asks for.
+    async fn counted<T>(
+        &self,
+        operation: AuthOperation,
+        presented: Result<Presented, AuthFailure>,
+        work: impl AsyncFnOnce(&Service) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        let attempt = self.0.metrics.auth_started(operation);
+        let mut who = None;
+        let result = async {
+            let service = self.0.clients.authenticate(presented?, &mut who).await?;
+            work(&service).await
+        }
+        .await;
+        let outcome = match &result {
+            Ok(_) => Ok(()),
+            Err(error) => error.authentication(),
+        };
+        attempt.finish(who.as_ref().map(ServiceId::as_str), outcome);
+        result
+    }
+
+    /// Looks at a token. Counts nothing: whoever asks knows what for.
+    pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+        match self.verify_at_hand(token) {
+            Some(verified) => verified,
+            None => self.verify_by_store(token).await,
+        }
+    }
+
+    /// As [`Tokens::verify`] where that needs no question to the store.
+    pub(super) fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+        let view = self.0.directory.at_hand()?;
+        let claims = match self.0.remembered.get(token) {
+            Some(claims) => claims,
+            None => match self.0.open(&view, token) {
+                Ok(claims) => claims,
+                // The key may have just come.
+                Err(unopened) if unopened.unknown_key => return None,
+                Err(unopened) => return Some(Err(unopened.into())),
+            },
+        };
+        Some(self.0.check(&view, claims))
+    }
+
+    async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+        let view = self.0.directory.view_of_late().await?;
+        let claims = match self.0.remembered.get(token) {
+            Some(claims) => claims,
+            None => self.0.open(&view, token)?,
+        };
+        self.0.check(&view, claims)
+    }
+
+    /// Notes that a service showed itself by a token.
+    pub(super) async fn note(&self, claims: &Claims) {
+        let sign = super::SignOfLife::Authentication;
+        self.0.clients.note(&claims.service, sign).await;
+    }
+}
+
+impl Inner {
+    async fn make(
+        &self,
+        service: &Service,
+        wish: &Wish,
+        allowance: Option<Allowance>,
+    ) -> Result<IssuedToken, TokenError> {
+        match wish.grant_type.as_deref() {
+            Some("client_credentials") => {}
+            Some(_) => return Err(TokenError::UnsupportedGrant),
+            None => return Err(TokenError::InvalidRequest("grant_type is missing")),
+        }
+        let scopes = granted(service, wish.scope.as_deref())?;
+        let known = |it: &String| self.policy.audiences.contains(it);
+        if !wish.audiences.iter().all(known) {
+            return Err(TokenError::InvalidTarget);
+        }
+        let audiences = match wish.audiences.as_slice() {
+            [] => self.policy.audiences.first().cloned().into_iter().collect(),
+            asked => asked.to_vec(),
+        };
+        let now = self.clock.now();
+        let claims = Claims {
+            issuer: self.policy.issuer.clone(),
+            service: service.id.clone(),
+            audiences,
+            issued_at: now,
+            expires_at: now.plus(self.policy.lifetime),
+            token: Uuid::new_v4(),
+            scopes,
+            registration: service.registration,
+        };
+        let view = self.directory.view().await.map_err(after_entry)?;
+        let token = view.keys().sign(now, &claims);
+        let token = token.map_err(|error| TokenError::Internal(error.into()))?;
+        Ok(IssuedToken {
+            token: token.into(),
+            lifetime: self.policy.lifetime,
+            scopes: claims.scopes,
+            allowance,
+        })
+    }
+
+    /// Reads a token whose signature is not known to be right.
+    fn open(&self, view: &View, token: &str) -> Result<Arc<Claims>, Unopened> {
+        let audiences: Vec<&str> = self.policy.audiences.iter().map(String::as_str).collect();
+        let expected = Expected {
+            issuer: &self.policy.issuer,
+            audiences: &audiences,
+        };
+        let claims = view
+            .keys()
+            .verifying()
+            .open(token, self.clock.now(), &expected)?;
+        let claims = Arc::new(claims);
+        self.remembered.insert(token.into(), Arc::clone(&claims));
+        Ok(claims)
+    }
+
+    /// What can change after a token was made: its time, its revocation, its service.
+    fn check(&self, view: &View, claims: Arc<Claims>) -> Result<Arc<Claims>, Unverified> {
+        let failure = match view.service(claims.service.as_str()) {
+            // Of an earlier registration of the same id: that service is gone.
+            Some(service) if service.registration != claims.registration => {
+                AuthFailure::UnknownService
+            }
+            None => {
+                return Err(Unverified {
+                    service: None,
+                    failure: AuthFailure::UnknownService,
+                });
+            }
+            Some(service) if service.disabled => AuthFailure::Disabled,
+            Some(_) if expired(&claims, self.clock.now()) => AuthFailure::ExpiredToken,
+            Some(_) if self.directory.is_revoked(&claims.token) => AuthFailure::RevokedToken,
+            Some(_) => return Ok(claims),
+        };
+        Err(Unverified {
+            service: Some(claims.service.clone()),
+            failure,
+        })
+    }
+}
+
+fn expired(claims: &Claims, now: Timestamp) -> bool {
+    claims.expires_at.plus(super::SKEW) <= now
+}
+
+/// The scopes that are asked for, each once; all that the service may have where none is asked for.
+fn granted(service: &Service, asked: Option<&str>) -> Result<Vec<Scope>, TokenError> {
+    let Some(asked) = asked.filter(|it| !it.is_empty()) else {
+        return Ok(service.scopes.clone());
+    };
+    let mut scopes = Vec::new();
+    for scope in asked.split(' ') {
+        let known = service.scopes.iter().find(|it| it.as_str() == scope);
+        scopes.push(known.ok_or(TokenError::InvalidScope)?.clone());
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    Ok(scopes)
+}
+
+/// What fails once the client is in.
+fn after_entry(failure: AuthFailure) -> TokenError {
+    match failure {
+        AuthFailure::Store(error) => TokenError::Store(error),
+        other => TokenError::Internal(other.into()),
+    }
+}
