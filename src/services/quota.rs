@@ -123,7 +123,7 @@ impl LimitPolicy {
     }
 }
 
-/// Charges one request at `now`. What is refused leaves the state as it was.
+/// Charges one request at `now`. What is refused is not counted; the state is only brought up to `now` and `policy`.
 #[must_use]
 pub fn charge(
     state: Option<QuotaState>,
@@ -136,6 +136,11 @@ pub fn charge(
     if state.day != day {
         (state.day, state.used) = (day, 0);
     }
+    // Further ahead this policy never moves it: it was another policy, or the clock was set back. Who is given more must not
+    // wait for what was used of less.
+    state.arrival_us = state
+        .arrival_us
+        .min(now_us.saturating_add(policy.tolerance_us()));
     let arrival = state
         .arrival_us
         .max(now_us)
@@ -220,7 +225,7 @@ mod tests {
         );
         assert!(!passes(
             &mut state,
-            START.plus(wait - Duration::from_millis(1)),
+            START.plus(Duration::from_millis(99_999)),
             &policy
         ));
         assert!(passes(&mut state, START.plus(wait), &policy));
@@ -246,6 +251,20 @@ mod tests {
             late.plus(Duration::from_millis(5)),
             &policy
         ));
+    }
+
+    #[test]
+    fn what_was_used_of_less_does_not_hold_up_who_is_given_more() {
+        let (slow, fast) = (policy(100_000, 100, None), policy(10, 2, None));
+        let mut state = None;
+        while passes(&mut state, START, &slow) {}
+        let (after, refused) = charge(state, START, &fast);
+        let wait = Duration::from_millis(10);
+        assert_eq!(refused.refused, Some((LimitType::Requests, wait)));
+        // What was refused is kept, or the wait would never end.
+        let mut state = Some(after);
+        assert!(passes(&mut state, START.plus(wait), &fast));
+        assert!(!passes(&mut state, START.plus(wait), &fast));
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
-//! | `redis/` | sessions and budgets of guesses in Redis, the scripts beside the code |
-//! | `observed` | records how long a repository takes to answer |
+//! | `redis/` | sessions, budgets of guesses and quotas in Redis, the scripts beside the code |
+//! | `observed/` | records how long a repository takes to answer |
 //! | `cached` | answers session checks from memory |
 //!
 //! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
@@ -22,7 +22,10 @@ pub use redis::{RedisFault, RedisStoreSettings, StoreClock};
 pub use sqlite::SqliteSettings;
 
 use redis::RedisStore;
-use sqlite::{SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteSessions, SqliteUpkeep};
+use sqlite::{
+    SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteQuotas, SqliteServices,
+    SqliteSessions, SqliteTokens, SqliteUpkeep,
+};
 
 use crate::{
     accounts::AccountRepository,
@@ -30,6 +33,7 @@ use crate::{
     clock::Clock,
     config::{Config, Database},
     guard::LimitRepository,
+    services::{QuotaRepository, ServiceRepository, TokenRepository},
     sessions::{ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
     telemetry::instruments::StoreMetrics,
 };
@@ -135,6 +139,12 @@ pub struct Stores {
     pub limits: Arc<dyn LimitRepository>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepository>,
+    /// The register of services.
+    pub services: Arc<dyn ServiceRepository>,
+    /// What tokens need: keys, revocations, used assertions.
+    pub tokens: Arc<dyn TokenRepository>,
+    /// What services have used.
+    pub quotas: Arc<dyn QuotaRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
     /// What operators ask of the sessions: recounts and repairs.
@@ -206,8 +216,8 @@ pub async fn open_sqlite(
     open_with(settings, None, clock, metrics).await
 }
 
-/// Opens an embedded store, with sessions, budgets of guesses and the observer's lease in Redis where that is given; see
-/// [`open`].
+/// Opens an embedded store, with sessions, budgets of guesses, quotas and the observer's lease in Redis where that is given;
+/// see [`open`].
 ///
 /// # Errors
 ///
@@ -233,12 +243,17 @@ pub async fn open_with(
 fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
     let accounts = Arc::new(SqliteAccounts::new(file.clone()));
     let audit = Arc::new(SqliteAudit::new(file.clone()));
+    let services = Arc::new(SqliteServices::new(file.clone()));
+    let tokens = Arc::new(SqliteTokens::new(file.clone()));
     match redis {
         None => Stores {
             accounts,
             sessions: Arc::new(SqliteSessions::new(file.clone())),
             limits: Arc::new(SqliteLimits::new(file.clone())),
             audit,
+            services,
+            tokens,
+            quotas: Arc::new(SqliteQuotas::new(file.clone())),
             observer: Arc::new(SoleObserver),
             upkeep: Arc::new(SqliteUpkeep::new(file.clone())),
             file,
@@ -249,6 +264,9 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
             sessions: Arc::new(redis.sessions()),
             limits: Arc::new(redis.limits()),
             audit,
+            services,
+            tokens,
+            quotas: Arc::new(redis.quotas()),
             observer: Arc::new(redis.observer()),
             upkeep: Arc::new(redis.upkeep()),
             file,
@@ -272,6 +290,9 @@ fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Sto
         sessions,
         limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
         audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
+        services: Arc::new(Observed::new(bare.services, metrics.clone())),
+        tokens: Arc::new(Observed::new(bare.tokens, metrics.clone())),
+        quotas: Arc::new(Observed::new(bare.quotas, metrics.clone())),
         observer: bare.observer,
         upkeep: bare.upkeep,
         file: bare.file,

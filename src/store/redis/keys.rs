@@ -28,6 +28,12 @@ use crate::{
 /// | `{P:limits}:ENTITY` | string | the state of one budget |
 /// | `{P:limits}:due` | sorted set | entity → when its state says nothing any more |
 ///
+/// Quotas of services: one hash tag each, because nothing is done with two of them.
+///
+/// | key | type | what is in it |
+/// |---|---|---|
+/// | `{P:quota:ID}` | string | what the service has used; expires when it says nothing any more |
+///
 /// Who observes: `{P:observer}:lease` and `{P:observer}:epoch`.
 ///
 /// SID is a session's public id without its two shard digits, UID the user's id in 22 characters of base64url.
@@ -69,6 +75,11 @@ impl Keys {
 
     pub(super) fn limits_due(&self) -> String {
         format!("{{{}:limits}}:due", self.prefix)
+    }
+
+    /// What the service with this id has used.
+    pub(super) fn quota(&self, service: &str) -> String {
+        format!("{{{}:quota:{service}}}", self.prefix)
     }
 
     pub(super) fn lease(&self) -> String {

@@ -1,4 +1,4 @@
-//! Sessions and budgets of guesses in Redis 7 (or Valkey): one server, a master that Sentinels watch, or a Cluster.
+//! Sessions, budgets of guesses and quotas of services in Redis 7 (or Valkey): one server, a master that Sentinels watch, or a Cluster.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `session_lists`, `session_reaper` | its lists and pages; how it ends what has expired |
 //! | `totals` | the census: the counts of all shards, added up |
 //! | `limits` | the budgets of guesses |
+//! | `quotas` | what services have used |
 //! | `observer` | the lease of who observes |
 //! | `upkeep/` | recounts and repairs of the sessions |
 
@@ -21,6 +22,7 @@ mod keys;
 mod limits;
 mod link;
 mod observer;
+mod quotas;
 mod record;
 mod scripts;
 mod session_lists;
@@ -37,6 +39,7 @@ use keys::Keys;
 use limits::RedisLimits;
 use link::Link;
 use observer::RedisObserver;
+use quotas::RedisQuotas;
 use sessions::RedisSessions;
 use upkeep::RedisUpkeep;
 
@@ -49,7 +52,7 @@ pub struct RedisStoreSettings {
     pub redis: RedisSettings,
     /// How long one operation may take, however many calls it makes.
     pub timeout: Duration,
-    /// By whose clock sessions and budgets live.
+    /// By whose clock sessions, budgets and quotas live.
     pub clock: StoreClock,
 }
 
@@ -73,6 +76,10 @@ impl RedisStore {
 
     pub(super) fn limits(&self) -> RedisLimits {
         RedisLimits::new(self.link.clone(), self.keys.clone())
+    }
+
+    pub(super) fn quotas(&self) -> RedisQuotas {
+        RedisQuotas::new(self.link.clone(), self.keys.clone())
     }
 
     pub(super) fn observer(&self) -> RedisObserver {

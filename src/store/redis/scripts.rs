@@ -31,5 +31,7 @@ pub(super) static GIVE_BACK: LuaScript = script!("_time", "_limits" => "give_bac
 pub(super) static STALE_LIMITS: LuaScript = script!("_time" => "stale_limits");
 pub(super) static PRUNE: LuaScript = script!("_time" => "prune");
 
+pub(super) static QUOTA: LuaScript = script!("_time" => "quota");
+
 pub(super) static HOLD: LuaScript = script!(=> "hold");
 pub(super) static RELEASE: LuaScript = script!(=> "release");

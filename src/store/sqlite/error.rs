@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::migrate::MigrateError;
 
 use super::{super::OpenError, MIGRATOR};
-use crate::{accounts::AccountError, error::StoreError};
+use crate::{accounts::AccountError, error::StoreError, services::RegisterError};
 
 /// Primary result codes, <https://www.sqlite.org/rescode.html>.
 mod code {
@@ -29,6 +29,12 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl From<sqlx::Error> for AccountError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<sqlx::Error> for RegisterError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
     }

@@ -1,10 +1,11 @@
-//! The embedded store: one SQLite file for accounts, sessions, limits and the audit trail.
+//! The embedded store: one SQLite file for accounts, sessions, limits, the audit trail, and all of services.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `mod` | the file: how it is made, opened, migrated, locked and closed |
 //! | `error` | what SQLite's errors mean to the rest of the crate |
-//! | `accounts`, `limits`, `audit` | one repository each, with its SQL |
+//! | `accounts`, `limits`, `audit`, `tokens`, `quotas` | one repository each, with its SQL |
+//! | `services`, `service_rows` | the register of services with its SQL; rows to services |
 //! | `sessions` | the repository of sessions |
 //! | `session_sql`, `session_rows` | its statements; rows to records, and the totals |
 //! | `upkeep`, `upkeep_sql` | recounts and repairs of the sessions, and their statements |
@@ -19,9 +20,13 @@ mod error;
 mod limits;
 #[cfg(test)]
 mod plans;
+mod quotas;
+mod service_rows;
+mod services;
 mod session_rows;
 mod session_sql;
 mod sessions;
+mod tokens;
 mod upkeep;
 mod upkeep_sql;
 
@@ -45,7 +50,10 @@ use sqlx::{
 pub(super) use accounts::SqliteAccounts;
 pub(super) use audit::SqliteAudit;
 pub(super) use limits::SqliteLimits;
+pub(super) use quotas::SqliteQuotas;
+pub(super) use services::SqliteServices;
 pub(super) use sessions::SqliteSessions;
+pub(super) use tokens::SqliteTokens;
 pub(super) use upkeep::SqliteUpkeep;
 
 use super::OpenError;
@@ -192,6 +200,11 @@ impl SqliteFile {
     /// A connection that sees the last commit.
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
         self.readers.acquire().await
+    }
+
+    /// A transaction whose reads all see the last commit before the first of them.
+    async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.readers.begin().await
     }
 
     /// The only connection that writes.

@@ -61,7 +61,7 @@ impl SqliteUpkeep {
     /// back meanwhile.
     async fn walk(&self) -> Result<(Recount, Suspects), StoreError> {
         let (mut recount, mut suspects) = (Recount::default(), Suspects::default());
-        let mut snapshot = self.step(self.file.readers.begin()).await?;
+        let mut snapshot = self.step(self.file.snapshot()).await?;
         // The snapshot is taken by the first read, which has to be no older than `now`.
         let now = self.file.now();
         let tallies = sqlx::query(sql::TALLIES).bind(now.as_millis());

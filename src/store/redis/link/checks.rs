@@ -92,7 +92,12 @@ pub(super) async fn server(
     }
     pipe.cmd("TIME");
     let keys = wanted.keys;
-    let keys = [keys.shard(0).probe(), keys.limits_due(), keys.lease()];
+    let keys = [
+        keys.shard(0).probe(),
+        keys.limits_due(),
+        keys.quota("probe"),
+        keys.lease(),
+    ];
     pipe.cmd("EVAL").arg(PERMITTED).arg(0);
     pipe.arg(keys.len()).arg(&keys).arg(&COMMANDS);
     let answers = connection

@@ -1,4 +1,4 @@
--- Time and numbers. Every script of sessions and budgets begins with this.
+-- Time and numbers. Every script of sessions, budgets and quotas begins with this.
 -- ARGV[1] is the time in ms; 0 takes the server's.
 local call = redis.call
 local now = tonumber(ARGV[1])

@@ -1,4 +1,7 @@
-//! Records how long a repository takes to answer, so that no repository knows of metrics.
+//! Records how long a repository takes to answer, so that no repository knows of metrics. Those of services are in a file of
+//! their own.
+
+mod services;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 

@@ -1,0 +1,132 @@
+//! The repositories of services, observed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Failure, Observed};
+use crate::{
+    clock::Timestamp,
+    error::StoreError,
+    services::{
+        LimitPolicy, NewService, NewSigningKey, QuotaDecision, QuotaRepository, Register,
+        RegisterError, Revision, Revocation, Rotation, SecretDigest, Service, ServiceChange,
+        ServiceId, ServiceRepository, SignOfLife, SigningKey, TokenId, TokenRepository,
+    },
+};
+
+const SERVICES: &str = "services";
+const TOKENS: &str = "tokens";
+const QUOTAS: &str = "quotas";
+
+impl Failure for RegisterError {
+    fn error_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Taken | Self::Full(_) => None,
+            Self::Store(error) => Some(error.error_type()),
+        }
+    }
+}
+
+#[async_trait]
+impl<R: ServiceRepository + ?Sized> ServiceRepository for Observed<R> {
+    async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError> {
+        let answer = self.inner.register(service, most);
+        self.timed(SERVICES, "register", answer).await
+    }
+
+    async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError> {
+        self.timed(SERVICES, "find", self.inner.find(id)).await
+    }
+
+    async fn all(&self) -> Result<Register, StoreError> {
+        self.timed(SERVICES, "all", self.inner.all()).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.timed(SERVICES, "revision", self.inner.revision())
+            .await
+    }
+
+    async fn change(
+        &self,
+        id: &ServiceId,
+        change: ServiceChange,
+    ) -> Result<Option<Service>, StoreError> {
+        let answer = self.inner.change(id, change);
+        self.timed(SERVICES, "change", answer).await
+    }
+
+    async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError> {
+        self.timed(SERVICES, "delete", self.inner.delete(id)).await
+    }
+
+    async fn rotate(
+        &self,
+        id: &ServiceId,
+        secret: SecretDigest,
+        expires_at: Option<Timestamp>,
+        overlap: Duration,
+        force: bool,
+    ) -> Result<Option<Rotation>, StoreError> {
+        let answer = self.inner.rotate(id, secret, expires_at, overlap, force);
+        self.timed(SERVICES, "rotate", answer).await
+    }
+
+    async fn seen(&self, id: &ServiceId, sign: SignOfLife) -> Result<bool, StoreError> {
+        self.timed(SERVICES, "seen", self.inner.seen(id, sign))
+            .await
+    }
+}
+
+#[async_trait]
+impl<R: TokenRepository + ?Sized> TokenRepository for Observed<R> {
+    async fn keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+        self.timed(TOKENS, "keys", self.inner.keys()).await
+    }
+
+    async fn add_key(&self, key: NewSigningKey, newest: Option<&str>) -> Result<bool, StoreError> {
+        let answer = self.inner.add_key(key, newest);
+        self.timed(TOKENS, "add_key", answer).await
+    }
+
+    async fn revoke(&self, token: TokenId, expires_at: Timestamp) -> Result<(), StoreError> {
+        let answer = self.inner.revoke(token, expires_at);
+        self.timed(TOKENS, "revoke", answer).await
+    }
+
+    async fn revocations(&self, after: i64) -> Result<Vec<Revocation>, StoreError> {
+        let answer = self.inner.revocations(after);
+        self.timed(TOKENS, "revocations", answer).await
+    }
+
+    async fn use_assertion(
+        &self,
+        digest: [u8; 32],
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let answer = self.inner.use_assertion(digest, expires_at);
+        self.timed(TOKENS, "use_assertion", answer).await
+    }
+
+    async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
+        self.timed(TOKENS, "prune", self.inner.prune(limit)).await
+    }
+}
+
+#[async_trait]
+impl<R: QuotaRepository + ?Sized> QuotaRepository for Observed<R> {
+    async fn charge(
+        &self,
+        service: &ServiceId,
+        policy: &LimitPolicy,
+    ) -> Result<QuotaDecision, StoreError> {
+        let answer = self.inner.charge(service, policy);
+        self.timed(QUOTAS, "charge", answer).await
+    }
+
+    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError> {
+        self.timed(QUOTAS, "forget", self.inner.forget(service))
+            .await
+    }
+}

@@ -1,0 +1,60 @@
+//! What services have used, in Redis. The arithmetic is `services::quota`'s, said once more in `scripts/quota.lua`: one script
+//! call for each request, and the server's clock decides.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{answer, call::Call, keys::Keys, link::Link, scripts};
+use crate::{
+    clock::Timestamp,
+    error::StoreError,
+    services::{LimitPolicy, QuotaDecision, QuotaRepository, ServiceId},
+    telemetry::instruments::LimitType,
+};
+
+/// What services have used, in Redis.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct RedisQuotas {
+    link: Link,
+    keys: Keys,
+}
+
+impl RedisQuotas {
+    pub(super) const fn new(link: Link, keys: Keys) -> Self {
+        Self { link, keys }
+    }
+}
+
+#[async_trait]
+impl QuotaRepository for RedisQuotas {
+    async fn charge(
+        &self,
+        service: &ServiceId,
+        policy: &LimitPolicy,
+    ) -> Result<QuotaDecision, StoreError> {
+        let quota = policy.daily_quota;
+        let charge = Call::script(&scripts::QUOTA, vec![self.keys.quota(service.as_str())])
+            .arg(self.link.now())
+            .arg(policy.interval_us())
+            .arg(policy.tolerance_us())
+            .arg(quota.map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX)));
+        let answer = self.link.in_time(self.link.call(charge)).await?;
+        let (refused, wait, ahead, used, now): (u8, u64, i64, u64, i64) = answer::read(answer)?;
+        let limit = match refused {
+            0 => None,
+            1 => Some(LimitType::Requests),
+            _ => Some(LimitType::DailyQuota),
+        };
+        Ok(QuotaDecision {
+            refused: limit.map(|it| (it, Duration::from_micros(wait))),
+            allowance: policy.allowance(Timestamp::from_millis(now), ahead, used),
+        })
+    }
+
+    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError> {
+        let forget = Call::command("DEL", vec![self.keys.quota(service.as_str())]);
+        self.link.in_time(self.link.call(forget)).await?;
+        Ok(())
+    }
+}

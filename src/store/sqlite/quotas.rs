@@ -1,0 +1,89 @@
+//! What services have used, in SQLite. The arithmetic is `services::quota`'s.
+
+use async_trait::async_trait;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::SqliteFile;
+use crate::{
+    error::StoreError,
+    services::{LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, ServiceId, charge},
+};
+
+const FIND: &str = "SELECT arrival_us, day, used FROM quotas WHERE service = ?1";
+const SAVE: &str = "INSERT INTO quotas (service, arrival_us, day, used) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (service) DO UPDATE \
+    SET arrival_us = excluded.arrival_us, day = excluded.day, used = excluded.used";
+const FORGET: &str = "DELETE FROM quotas WHERE service = ?1";
+
+/// What services have used, in the embedded file.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct SqliteQuotas {
+    file: SqliteFile,
+}
+
+impl SqliteQuotas {
+    /// The quotas of this file.
+    pub(in crate::store) const fn new(file: SqliteFile) -> Self {
+        Self { file }
+    }
+}
+
+#[async_trait]
+impl QuotaRepository for SqliteQuotas {
+    async fn charge(
+        &self,
+        service: &ServiceId,
+        policy: &LimitPolicy,
+    ) -> Result<QuotaDecision, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                // The time is taken with the lock in hand: what waited for it must not arrive in the past.
+                let now = self.file.now();
+                let find = sqlx::query(FIND).bind(service.as_str().to_owned());
+                let row = find.fetch_optional(&mut *transaction).await?;
+                let before = row.as_ref().map(state_of).transpose()?;
+                let (after, decision) = charge(before, now, policy);
+                if before != Some(after) {
+                    sqlx::query(SAVE)
+                        .bind(service.as_str().to_owned())
+                        .bind(after.arrival_us)
+                        .bind(after.day)
+                        .bind(i64::try_from(after.used).unwrap_or(i64::MAX))
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await?;
+                Ok(decision)
+            })
+            .await
+    }
+
+    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError> {
+        let forget = sqlx::query(FORGET).bind(service.as_str().to_owned());
+        self.file
+            .in_time(async {
+                forget.execute(&mut *self.file.writer().await?).await?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn state_of(row: &SqliteRow) -> Result<QuotaState, StoreError> {
+    Ok(QuotaState {
+        arrival_us: row.try_get("arrival_us")?,
+        day: row.try_get("day")?,
+        used: row.try_get("used")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::plans::assert_indexed, *};
+
+    #[tokio::test]
+    async fn no_statement_reads_the_whole_table() {
+        assert_indexed(&[FIND, FORGET]).await;
+    }
+}

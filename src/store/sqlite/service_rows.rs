@@ -1,0 +1,162 @@
+//! Rows to services and their credentials.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    clock::Timestamp,
+    error::StoreError,
+    services::{
+        Credential, LimitPolicy, Register, Revision, Scope, SecretDigest, Service, ServiceId,
+        Totals,
+    },
+};
+
+/// What a service is read from.
+macro_rules! service {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, \
+             last_heartbeat, last_authentication, public_keys FROM services ",
+            $rest
+        )
+    };
+}
+
+/// What a credential is read from.
+macro_rules! credential {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, id, service, digest, created_at, expires_at, retired_at FROM service_credentials ",
+            $rest
+        )
+    };
+}
+
+const FIND: &str = service!("WHERE id = ?1");
+const CREDENTIALS: &str = credential!("WHERE service = ?1 ORDER BY seq DESC");
+/// These two read whole tables: it is what they are for, and there are no more services than may be registered.
+const ALL: &str = service!("ORDER BY id");
+const ALL_CREDENTIALS: &str = credential!("ORDER BY service, seq DESC");
+const REGISTER: &str = "SELECT revision, registered, deleted, rotated, rotations_refused \
+    FROM service_register WHERE id = 1";
+
+/// Reads a service with its credentials.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    id: &ServiceId,
+) -> Result<Option<Service>, StoreError> {
+    let find = sqlx::query(FIND).bind(id.as_str().to_owned());
+    let Some(row) = find.fetch_optional(&mut *connection).await? else {
+        return Ok(None);
+    };
+    let mut service = service_of(&row)?;
+    let credentials = sqlx::query(CREDENTIALS).bind(id.as_str().to_owned());
+    for row in credentials.fetch_all(connection).await? {
+        service.credentials.push(credential_of(&row)?);
+    }
+    Ok(Some(service))
+}
+
+/// Reads everything. One moment's, if the connection is in a transaction.
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Register, StoreError> {
+    let register = sqlx::query(REGISTER).fetch_one(&mut *connection).await?;
+    let services = sqlx::query(ALL).fetch_all(&mut *connection).await?;
+    let mut services = services
+        .iter()
+        .map(service_of)
+        .collect::<Result<Vec<_>, _>>()?;
+    for row in sqlx::query(ALL_CREDENTIALS).fetch_all(connection).await? {
+        let owner: &str = row.try_get("service")?;
+        let owner = services
+            .binary_search_by(|it| it.id.as_str().cmp(owner))
+            .map_err(|_| StoreError::Corrupt("credential.service"))?;
+        services[owner].credentials.push(credential_of(&row)?);
+    }
+    Ok(Register {
+        revision: Revision(register.try_get("revision")?),
+        services,
+        totals: Totals {
+            registered: register.try_get("registered")?,
+            deleted: register.try_get("deleted")?,
+            rotated: register.try_get("rotated")?,
+            rotations_refused: register.try_get("rotations_refused")?,
+        },
+    })
+}
+
+/// The scopes as they are read by [`find`].
+pub(super) fn scopes_text(scopes: &[Scope]) -> String {
+    let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+    scopes.join(" ")
+}
+
+/// A quota as it is stored. One that does not fit is none that anybody reaches.
+pub(super) fn quota_number(limits: &LimitPolicy) -> Option<i64> {
+    let number = |quota| i64::try_from(quota).unwrap_or(i64::MAX);
+    limits.daily_quota.map(number)
+}
+
+/// A service without its credentials.
+fn service_of(row: &SqliteRow) -> Result<Service, StoreError> {
+    let id: &str = row.try_get("id")?;
+    let registration: &str = row.try_get("registration")?;
+    let scopes: &str = row.try_get("scopes")?;
+    let public_keys: Option<&str> = row.try_get("public_keys")?;
+    Ok(Service {
+        id: id.parse().map_err(|_| StoreError::Corrupt("service.id"))?,
+        registration: registration
+            .parse()
+            .map_err(|_| StoreError::Corrupt("service.registration"))?,
+        description: row.try_get("description")?,
+        disabled: row.try_get("disabled")?,
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        scopes: scopes
+            .split_terminator(' ')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| StoreError::Corrupt("service.scopes"))?,
+        limits: LimitPolicy {
+            interval: Duration::from_micros(row.try_get("interval_us")?),
+            burst: row.try_get("burst")?,
+            daily_quota: row.try_get("daily_quota")?,
+        },
+        credentials: Vec::new(),
+        public_keys: public_keys.map(Arc::from),
+        last_heartbeat: time_if_any(row, "last_heartbeat")?,
+        last_authentication: time_if_any(row, "last_authentication")?,
+    })
+}
+
+fn credential_of(row: &SqliteRow) -> Result<Credential, StoreError> {
+    let id: &str = row.try_get("id")?;
+    Ok(Credential {
+        id: id
+            .parse()
+            .map_err(|_| StoreError::Corrupt("credential.id"))?,
+        digest: SecretDigest::from_bytes(
+            row.try_get::<&[u8], _>("digest")?
+                .try_into()
+                .map_err(|_| StoreError::Corrupt("credential.digest"))?,
+        ),
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        expires_at: time_if_any(row, "expires_at")?,
+        retired_at: time_if_any(row, "retired_at")?,
+    })
+}
+
+pub(super) fn time_if_any(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
+    let time: Option<i64> = row.try_get(column)?;
+    Ok(time.map(Timestamp::from_millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::plans::assert_indexed, *};
+
+    #[tokio::test]
+    async fn no_statement_reads_the_whole_table() {
+        assert_indexed(&[FIND, CREDENTIALS, REGISTER]).await;
+    }
+}

@@ -1,0 +1,367 @@
+//! The register of services in SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::{
+    SqliteFile,
+    service_rows::{all, find, quota_number, scopes_text},
+};
+use crate::{
+    clock::Timestamp,
+    error::StoreError,
+    services::{
+        Credential, NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
+        ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+    },
+};
+
+const IS_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM services WHERE id = ?1)";
+/// Counts the whole table, which is short, and only where somebody registers.
+const COUNT: &str = "SELECT count(*) FROM services";
+const REGISTER: &str = "INSERT INTO services \
+    (id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, public_keys) \
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9)";
+const ADD_CREDENTIAL: &str = "INSERT INTO service_credentials \
+    (id, service, digest, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+const RETIRE: &str =
+    "UPDATE service_credentials SET retired_at = ?2, expires_at = ?3 WHERE id = ?1";
+const REMOVE_OTHERS: &str = "DELETE FROM service_credentials WHERE service = ?1 AND id <> ?2";
+const CHANGE: &str = "UPDATE services SET description = ?2, disabled = ?3, scopes = ?4, \
+    interval_us = ?5, burst = ?6, daily_quota = ?7, public_keys = ?8 WHERE id = ?1";
+const DELETE: &str = "DELETE FROM services WHERE id = ?1";
+const FORGET_USE: &str = "DELETE FROM quotas WHERE service = ?1";
+const HEARTBEAT: &str = "UPDATE services SET last_heartbeat = ?2 WHERE id = ?1";
+const AUTHENTICATED: &str = "UPDATE services SET last_authentication = ?2 WHERE id = ?1";
+const REVISION: &str = "SELECT revision FROM service_register WHERE id = 1";
+
+const RAISE: &str = "UPDATE service_register SET revision = revision + 1 WHERE id = 1";
+const REGISTERED: &str = "UPDATE service_register \
+    SET revision = revision + 1, registered = registered + 1 WHERE id = 1";
+const DELETED: &str = "UPDATE service_register \
+    SET revision = revision + 1, deleted = deleted + 1 WHERE id = 1";
+const ROTATED: &str = "UPDATE service_register \
+    SET revision = revision + 1, rotated = rotated + 1 WHERE id = 1";
+const ROTATION_REFUSED: &str =
+    "UPDATE service_register SET rotations_refused = rotations_refused + 1 WHERE id = 1";
+
+/// The register of services in the embedded file.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct SqliteServices {
+    file: SqliteFile,
+}
+
+impl SqliteServices {
+    /// The register of this file.
+    pub(in crate::store) const fn new(file: SqliteFile) -> Self {
+        Self { file }
+    }
+}
+
+#[async_trait]
+impl ServiceRepository for SqliteServices {
+    async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let is_taken = sqlx::query_scalar(IS_TAKEN).bind(service.id.as_str().to_owned());
+                if is_taken.fetch_one(&mut *transaction).await? {
+                    return Err(RegisterError::Taken);
+                }
+                let count: i64 = sqlx::query_scalar(COUNT)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                if count >= most.into() {
+                    return Err(RegisterError::Full(most));
+                }
+                let service = registered(service, self.file.now());
+                insert(&mut transaction, &service).await?;
+                note(&mut transaction, REGISTERED).await?;
+                transaction.commit().await?;
+                Ok(service)
+            })
+            .await
+    }
+
+    async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError> {
+        self.file
+            .in_time(async {
+                // One moment's: a rotation between two reads would show no credential.
+                let mut snapshot = self.file.snapshot().await?;
+                let found = find(&mut snapshot, id).await?;
+                snapshot.commit().await?;
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn all(&self) -> Result<Register, StoreError> {
+        self.file
+            .in_time(async {
+                let mut snapshot = self.file.snapshot().await?;
+                let register = all(&mut snapshot).await?;
+                snapshot.commit().await?;
+                Ok(register)
+            })
+            .await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        let revision = sqlx::query_scalar(REVISION);
+        self.file
+            .in_time(async {
+                let revision = revision.fetch_one(&mut *self.file.reader().await?).await?;
+                Ok(Revision(revision))
+            })
+            .await
+    }
+
+    async fn change(
+        &self,
+        id: &ServiceId,
+        change: ServiceChange,
+    ) -> Result<Option<Service>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let Some(before) = find(&mut transaction, id).await? else {
+                    return Ok(None);
+                };
+                let after = changed(before.clone(), change);
+                if after == before {
+                    return Ok(Some(before));
+                }
+                sqlx::query(CHANGE)
+                    .bind(id.as_str().to_owned())
+                    .bind(after.description.clone())
+                    .bind(after.disabled)
+                    .bind(scopes_text(&after.scopes))
+                    .bind(after.limits.interval_us())
+                    .bind(after.limits.burst)
+                    .bind(quota_number(&after.limits))
+                    .bind(after.public_keys.as_deref().map(str::to_owned))
+                    .execute(&mut *transaction)
+                    .await?;
+                note(&mut transaction, RAISE).await?;
+                transaction.commit().await?;
+                Ok(Some(after))
+            })
+            .await
+    }
+
+    async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let delete = sqlx::query(DELETE).bind(id.as_str().to_owned());
+                // Its credentials go with it, by their foreign key.
+                if delete.execute(&mut *transaction).await?.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                sqlx::query(FORGET_USE)
+                    .bind(id.as_str().to_owned())
+                    .execute(&mut *transaction)
+                    .await?;
+                note(&mut transaction, DELETED).await?;
+                transaction.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn rotate(
+        &self,
+        id: &ServiceId,
+        secret: SecretDigest,
+        expires_at: Option<Timestamp>,
+        overlap: Duration,
+        force: bool,
+    ) -> Result<Option<Rotation>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let now = self.file.now();
+                let Some(mut service) = find(&mut transaction, id).await? else {
+                    return Ok(None);
+                };
+                let retired = service.credentials.iter().skip(1);
+                let overlapping = retired
+                    .filter(|it| !it.is_expired(now))
+                    .filter_map(|it| it.expires_at);
+                if let Some(until) = overlapping.max().filter(|_| !force) {
+                    note(&mut transaction, ROTATION_REFUSED).await?;
+                    transaction.commit().await?;
+                    return Ok(Some(Rotation::StillOverlapping { until }));
+                }
+                let newest = new_credential(secret, now, expires_at);
+                service.credentials.truncate(1);
+                if let Some(before) = service.credentials.first_mut() {
+                    let end = now.plus(overlap);
+                    before.retired_at = Some(now);
+                    before.expires_at = Some(before.expires_at.map_or(end, |own| own.min(end)));
+                    retire(&mut transaction, id, before).await?;
+                }
+                add_credential(&mut transaction, id, &newest).await?;
+                service.credentials.insert(0, newest);
+                note(&mut transaction, ROTATED).await?;
+                transaction.commit().await?;
+                Ok(Some(Rotation::Rotated(service)))
+            })
+            .await
+    }
+
+    async fn seen(&self, id: &ServiceId, sign: SignOfLife) -> Result<bool, StoreError> {
+        let statement = match sign {
+            SignOfLife::Heartbeat => HEARTBEAT,
+            SignOfLife::Authentication => AUTHENTICATED,
+        };
+        self.file
+            .in_time(async {
+                let mut connection = self.file.writer().await?;
+                let seen = sqlx::query(statement)
+                    .bind(id.as_str().to_owned())
+                    .bind(self.file.now().as_millis())
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(seen.rows_affected() > 0)
+            })
+            .await
+    }
+}
+
+/// Raises the revision, in the transaction of what a reader of keys or revocations has to know.
+pub(super) async fn raise_revision(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    note(connection, RAISE).await
+}
+
+async fn note(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(statement).execute(connection).await.map(drop)
+}
+
+fn registered(new: NewService, now: Timestamp) -> Service {
+    Service {
+        id: new.id,
+        registration: Uuid::new_v4(),
+        description: new.description,
+        disabled: false,
+        created_at: now,
+        scopes: new.scopes,
+        limits: new.limits,
+        credentials: vec![new_credential(new.secret, now, new.secret_expires_at)],
+        public_keys: new.public_keys,
+        last_heartbeat: None,
+        last_authentication: None,
+    }
+}
+
+fn new_credential(
+    digest: SecretDigest,
+    now: Timestamp,
+    expires_at: Option<Timestamp>,
+) -> Credential {
+    Credential {
+        id: Uuid::new_v4(),
+        digest,
+        created_at: now,
+        expires_at,
+        retired_at: None,
+    }
+}
+
+fn changed(before: Service, change: ServiceChange) -> Service {
+    Service {
+        description: change.description.unwrap_or(before.description),
+        disabled: change.disabled.unwrap_or(before.disabled),
+        scopes: change.scopes.unwrap_or(before.scopes),
+        limits: change.limits.unwrap_or(before.limits),
+        public_keys: change.public_keys.unwrap_or(before.public_keys),
+        ..before
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, service: &Service) -> Result<(), sqlx::Error> {
+    sqlx::query(REGISTER)
+        .bind(service.id.as_str().to_owned())
+        .bind(service.registration.to_string())
+        .bind(service.description.clone())
+        .bind(service.created_at.as_millis())
+        .bind(scopes_text(&service.scopes))
+        .bind(service.limits.interval_us())
+        .bind(service.limits.burst)
+        .bind(quota_number(&service.limits))
+        .bind(service.public_keys.as_deref().map(str::to_owned))
+        .execute(&mut *connection)
+        .await?;
+    for credential in &service.credentials {
+        add_credential(connection, &service.id, credential).await?;
+    }
+    Ok(())
+}
+
+async fn add_credential(
+    connection: &mut SqliteConnection,
+    service: &ServiceId,
+    credential: &Credential,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(ADD_CREDENTIAL)
+        .bind(credential.id.to_string())
+        .bind(service.as_str().to_owned())
+        .bind(credential.digest.as_bytes().to_vec())
+        .bind(credential.created_at.as_millis())
+        .bind(credential.expires_at.map(Timestamp::as_millis))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Retires the credential as it says, and removes all others of the service.
+async fn retire(
+    connection: &mut SqliteConnection,
+    service: &ServiceId,
+    credential: &Credential,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(RETIRE)
+        .bind(credential.id.to_string())
+        .bind(credential.retired_at.map(Timestamp::as_millis))
+        .bind(credential.expires_at.map(Timestamp::as_millis))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(REMOVE_OTHERS)
+        .bind(service.as_str().to_owned())
+        .bind(credential.id.to_string())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::plans::assert_indexed, *};
+
+    #[tokio::test]
+    async fn no_statement_reads_the_whole_table() {
+        assert_indexed(&[
+            IS_TAKEN,
+            RETIRE,
+            REMOVE_OTHERS,
+            CHANGE,
+            DELETE,
+            FORGET_USE,
+            HEARTBEAT,
+            AUTHENTICATED,
+            REVISION,
+            RAISE,
+            REGISTERED,
+            DELETED,
+            ROTATED,
+            ROTATION_REFUSED,
+        ])
+        .await;
+    }
+}
