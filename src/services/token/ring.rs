@@ -1,0 +1,172 @@
+//! The keys that tokens are checked with.
+
+use std::fmt;
+
+use jsonwebtoken::Algorithm;
+use serde_json::Value;
+
+use super::{Claims, Expected, InvalidJwk, Parts, PublicKey};
+use crate::{
+    clock::Timestamp,
+    services::{AuthFailure, ServiceId},
+};
+
+/// The public keys of an issuer. Tokens that one of them has signed are opened with it.
+///
+/// Opening costs one signature check (tens of microseconds) and some small allocations; a token that is malformed or names
+/// a key that is not here costs no signature check.
+#[derive(Default)]
+pub struct VerifyingRing {
+    keys: Vec<PublicKey>,
+}
+
+/// A token that was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("the token was refused")]
+pub struct Unopened {
+    /// Whom the token was made for, where its signature is right and so that is known.
+    pub claims_service: Option<ServiceId>,
+    /// True where it names a key that is not in the ring. Who has the ring from elsewhere may look there again: the key
+    /// may be new.
+    pub unknown_key: bool,
+    /// Why.
+    #[source]
+    pub why: AuthFailure,
+}
+
+/// Why a JWK Set cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJwks {
+    /// It is too large.
+    #[error("the JWK Set has more than {} bytes", VerifyingRing::MAX_JWKS)]
+    TooLarge,
+    /// It is none.
+    #[error("not a JWK Set: expected a JSON object with an array `keys`")]
+    Malformed,
+    /// It has too many keys.
+    #[error("the JWK Set has more than {} keys", VerifyingRing::MAX_KEYS)]
+    TooManyKeys,
+    /// It has no key that tokens could be signed with.
+    #[error("the JWK Set has no key with kid for EdDSA (Ed25519) or ES256 (P-256)")]
+    NoKeys,
+}
+
+impl VerifyingRing {
+    /// The largest JWK Set, in bytes.
+    pub const MAX_JWKS: usize = 64 * 1024;
+    /// The most keys in a JWK Set.
+    pub const MAX_KEYS: usize = 32;
+
+    /// Reads the JWK Set that an issuer publishes. Keys of kinds that tokens are not signed with, and keys without `kid`,
+    /// are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidJwks`] where it is none, is too large or has no key that is of use.
+    pub fn from_jwks(json: &str) -> Result<Self, InvalidJwks> {
+        if json.len() > Self::MAX_JWKS {
+            return Err(InvalidJwks::TooLarge);
+        }
+        let set: Value = serde_json::from_str(json).map_err(|_| InvalidJwks::Malformed)?;
+        let keys = set.get("keys").and_then(Value::as_array);
+        let keys = keys.ok_or(InvalidJwks::Malformed)?;
+        if keys.len() > Self::MAX_KEYS {
+            return Err(InvalidJwks::TooManyKeys);
+        }
+        let keys: Vec<PublicKey> = keys
+            .iter()
+            .filter_map(|jwk| PublicKey::read(jwk).ok())
+            .filter(|key| key.id().is_some() && key.algorithm() != Algorithm::RS256)
+            .collect();
+        if keys.is_empty() {
+            return Err(InvalidJwks::NoKeys);
+        }
+        Ok(Self { keys })
+    }
+
+    /// A ring of the keys that these JWKs describe.
+    pub(in crate::services) fn of(jwks: &[Value]) -> Result<Self, InvalidJwk> {
+        let keys = jwks.iter().map(PublicKey::read).collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    /// Whether there is a key with this `kid`.
+    #[must_use]
+    pub fn knows(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.id() == Some(kid))
+    }
+
+    /// Opens a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Unopened`], with `Malformed`, `BadSignature`, `ExpiredToken` or `WrongAudience`. Whether the token was revoked and
+    /// the service still is who it was is not known here.
+    pub fn open(
+        &self,
+        token: &str,
+        now: Timestamp,
+        expected: &Expected<'_>,
+    ) -> Result<Claims, Unopened> {
+        let stranger = |why| Unopened {
+            claims_service: None,
+            unknown_key: false,
+            why,
+        };
+        let parts = Parts::of(token).map_err(stranger)?;
+        if !parts.is_of_type(&["at+jwt"]) {
+            return Err(stranger(AuthFailure::Malformed(
+                "an access token has typ at+jwt",
+            )));
+        }
+        let Some(key) = self.key_of(&parts) else {
+            return Err(Unopened {
+                unknown_key: parts.key().is_some_and(|kid| !self.knows(kid)),
+                ..stranger(AuthFailure::BadSignature)
+            });
+        };
+        if !has_one_spelling(key, &parts) || !key.has_signed(&parts) {
+            return Err(stranger(AuthFailure::BadSignature));
+        }
+        let (claims, valid_from) = Claims::read(parts.claims()).ok_or_else(|| {
+            stranger(AuthFailure::Malformed(
+                "the claims are not an access token's",
+            ))
+        })?;
+        match claims.check(valid_from, now, expected) {
+            Ok(()) => Ok(claims),
+            Err(why) => Err(Unopened {
+                claims_service: Some(claims.service),
+                unknown_key: false,
+                why,
+            }),
+        }
+    }
+
+    /// The key that the token names, if it names the key's algorithm too.
+    fn key_of(&self, token: &Parts<'_>) -> Option<&PublicKey> {
+        let kid = token.key()?;
+        self.keys.iter().find(|key| {
+            let algorithm = match key.algorithm() {
+                Algorithm::ES256 => "ES256",
+                _ => "EdDSA",
+            };
+            key.id() == Some(kid) && algorithm == token.algorithm()
+        })
+    }
+}
+
+/// False for the second form that every ECDSA signature has, `(r, n - s)`. Anyone can make it of the first; we sign with
+/// the lower `s` only. So no token comes in two spellings, whatever remembers tokens by their text.
+fn has_one_spelling(key: &PublicKey, token: &Parts<'_>) -> bool {
+    key.algorithm() != Algorithm::ES256
+        || p256::ecdsa::Signature::from_slice(token.signature())
+            .is_ok_and(|signature| signature.normalize_s().is_none())
+}
+
+impl fmt::Debug for VerifyingRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = self.keys.iter().map(PublicKey::id);
+        f.debug_list().entries(ids.flatten()).finish()
+    }
+}
