@@ -78,10 +78,10 @@ impl VerifyingRing {
             .filter_map(|jwk| PublicKey::read(jwk).ok())
             .filter(|key| key.id().is_some() && key.algorithm() != Algorithm::RS256)
             .collect();
-        match keys.is_empty() {
-            true => Err(InvalidJwks::NoKeys),
-            false => Ok(Self { keys }),
+        if keys.is_empty() {
+            return Err(InvalidJwks::NoKeys);
         }
+        Ok(Self { keys })
     }
 
     /// A ring of the keys that these JWKs describe.
