@@ -1,4 +1,4 @@
-//! What runs beside the server: the census, the reaper, and housekeeping.
+//! What runs beside the server: the census, the roll call, the reaper, and housekeeping.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     error::StoreError,
     guard::LimitRepository,
+    services::{KeyKeeper, RollCall, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
     telemetry::instruments::Presence,
 };
@@ -25,6 +26,7 @@ pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
     pub(super) presence: Presence,
     pub(super) reaper: Arc<Reaper>,
+    pub(super) roll_call: Arc<RollCall>,
     pub(super) housekeeping: Arc<Housekeeping>,
 }
 
@@ -35,6 +37,7 @@ impl Background {
             census,
             presence,
             reaper,
+            roll_call,
             housekeeping,
         } = self;
         let count = move || {
@@ -45,6 +48,10 @@ impl Background {
             let reaper = Arc::clone(&reaper);
             async move { reaper.run().await }
         };
+        let call = move || {
+            let roll_call = Arc::clone(&roll_call);
+            async move { roll_call.run().await }
+        };
         let tidy = move || {
             let housekeeping = Arc::clone(&housekeeping);
             async move { housekeeping.run().await }
@@ -53,6 +60,7 @@ impl Background {
             // Without the census nobody would take a frozen gauge away.
             keep_running("census", count, move || presence.withdraw()),
             keep_running("reaper", reap, || {}),
+            keep_running("roll call", call, || {}),
             keep_running("housekeeping", tidy, || {}),
         ]
     }
@@ -97,6 +105,8 @@ impl Drop for AbortOnDrop {
 pub(super) struct Housekeeping {
     pub(super) audit: Arc<dyn AuditRepository>,
     pub(super) limits: Arc<dyn LimitRepository>,
+    pub(super) tokens: Arc<dyn TokenRepository>,
+    pub(super) keeper: KeyKeeper,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) audit_retention: Duration,
 }
@@ -107,6 +117,9 @@ impl Housekeeping {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if let Err(error) = self.keeper.tend().await {
+                tracing::warn!(%error, "no new signing key could be made; it is tried again");
+            }
             if let Err(error) = self.tidy().await {
                 tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; it is tried again");
             }
@@ -119,6 +132,7 @@ impl Housekeeping {
         let before = crate::clock::Timestamp::from_millis(now.saturating_sub(retention));
         while self.audit.prune(before, BATCH).await? > 0 {}
         while self.limits.prune(BATCH).await? > 0 {}
+        while self.tokens.prune(BATCH).await? > 0 {}
         Ok(())
     }
 }

@@ -5,6 +5,8 @@
 //! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
 //! | `identity` | what the replicas of a service call themselves together |
 //! | `exports` | the first export of metrics and the last one |
+//! | `listeners` | how the listeners are bound and stopped |
+//! | `services` | what services need, wired |
 //! | `place` | where sessions were kept when a server last started here |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
 
@@ -12,25 +14,21 @@ mod background;
 mod data_dir;
 mod exports;
 mod identity;
+mod listeners;
 pub(crate) mod place;
+mod services;
 
-use std::{
-    future::Future,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use tokio::{net::TcpSocket, runtime::Handle, task::JoinHandle};
-use url::Url;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use self::{
     background::{Background, Housekeeping},
     data_dir::{DataDir, Tenancy},
     exports::{first_export, last_count},
+    listeners::{Listening, bind, ended_early, stop_gracefully, with_real_port},
 };
 use crate::{
     accounts::{
@@ -44,6 +42,7 @@ use crate::{
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
+    services::KeyKeeper,
     sessions::{
         Sessions,
         census::{CensusPace, CensusTaker},
@@ -52,7 +51,9 @@ use crate::{
     store::{self, Stores},
     telemetry::{
         ServiceWide, Telemetry,
-        instruments::{HttpMetrics, LoginMetrics, PasswordMetrics, Presence, StoreMetrics},
+        instruments::{
+            AuthMetrics, HttpMetrics, LoginMetrics, PasswordMetrics, Presence, StoreMetrics,
+        },
     },
 };
 
@@ -60,9 +61,6 @@ use crate::{
 /// then with the end of the file. It is not the store timeout, which may be longer than a stop.
 const LAST_TASKS: Duration = Duration::from_millis(300);
 const CLOSE: Duration = Duration::from_millis(150);
-
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1_024;
 
 /// A service that is listening and ready to run.
 #[derive(Debug)]
@@ -75,18 +73,6 @@ pub struct Application {
     /// What is handed over to another replica at the end, where there may be one.
     hand_over: Option<ServiceWide>,
     _data_dir: DataDir,
-}
-
-/// A server with the address it got.
-struct Listening {
-    server: Server,
-    address: SocketAddr,
-}
-
-impl std::fmt::Debug for Listening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Listening").field(&self.address).finish()
-    }
 }
 
 impl Application {
@@ -129,22 +115,7 @@ impl Application {
         bootstrap(config, &stores, &registrar).await?;
 
         let census = census(config, &stores, service, &presence, &clock);
-        let sessions = Sessions::new(
-            Arc::clone(&stores.sessions),
-            Arc::clone(&stores.accounts),
-            presence.clone(),
-            Arc::clone(&clock),
-            config.into(),
-            census.bell(),
-            Handle::current(),
-        );
-        let reaper = Reaper::new(
-            Arc::clone(&stores.sessions),
-            Arc::clone(&stores.accounts),
-            sessions.clone(),
-            presence.clone(),
-            census.bell(),
-        );
+        let (sessions, reaper) = sessions(config, &stores, &presence, &census, &clock);
         let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), login_metrics.clone());
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
@@ -158,9 +129,14 @@ impl Application {
             clock: Arc::clone(&clock),
             runtime: Handle::current(),
         });
+        let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
+        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock).await?;
+        let meters = service_wide.meters();
+        let roll_call = services::roll_call(config, &stores, &meters, &presence, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
         // service from starting; the gauges are absent until it answers.
         let _ = census.take().await;
+        let _ = roll_call.take().await;
         let http_metrics = HttpMetrics::new(&meter, &observed, Arc::clone(&clock));
         first_export(telemetry.all_metrics()).await;
 
@@ -169,6 +145,13 @@ impl Application {
             sessions,
             accounts: Arc::clone(&stores.accounts),
             registrar,
+            clients: services.clients,
+            directory: services.directory,
+            registry: services.registry,
+            tokens: services.tokens,
+            gate: services.gate,
+            limiter: services.limiter,
+            auth_metrics,
             metrics: http_metrics,
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
@@ -184,12 +167,7 @@ impl Application {
             server: serve_management(management, management_listener)?,
             address: management_address,
         };
-        let housekeeping = Housekeeping {
-            audit: Arc::clone(&stores.audit),
-            limits: Arc::clone(&stores.limits),
-            clock,
-            audit_retention: config.audit_retention,
-        };
+        let housekeeping = housekeeping(config, &stores, services.keeper, clock);
         Ok(Self {
             public,
             management,
@@ -197,6 +175,7 @@ impl Application {
                 census: Arc::new(census),
                 presence,
                 reaper: Arc::new(reaper),
+                roll_call: Arc::new(roll_call),
                 housekeeping: Arc::new(housekeeping),
             },
             audit,
@@ -289,6 +268,49 @@ fn census(
     )
 }
 
+/// Who is in, and who ends what has expired.
+fn sessions(
+    config: &Config,
+    stores: &Stores,
+    presence: &Presence,
+    census: &CensusTaker,
+    clock: &Arc<dyn Clock>,
+) -> (Sessions, Reaper) {
+    let sessions = Sessions::new(
+        Arc::clone(&stores.sessions),
+        Arc::clone(&stores.accounts),
+        presence.clone(),
+        Arc::clone(clock),
+        config.into(),
+        census.bell(),
+        Handle::current(),
+    );
+    let reaper = Reaper::new(
+        Arc::clone(&stores.sessions),
+        Arc::clone(&stores.accounts),
+        sessions.clone(),
+        presence.clone(),
+        census.bell(),
+    );
+    (sessions, reaper)
+}
+
+fn housekeeping(
+    config: &Config,
+    stores: &Stores,
+    keeper: KeyKeeper,
+    clock: Arc<dyn Clock>,
+) -> Housekeeping {
+    Housekeeping {
+        audit: Arc::clone(&stores.audit),
+        limits: Arc::clone(&stores.limits),
+        tokens: Arc::clone(&stores.tokens),
+        keeper,
+        clock,
+        audit_retention: config.audit_retention,
+    }
+}
+
 fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Management {
     Management {
         page: telemetry.page(),
@@ -297,51 +319,6 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
         sessions: Arc::clone(&stores.sessions),
         timeout: config.store_timeout,
     }
-}
-
-/// Counts for the last time; where there may be other replicas, exports that and lets one of them go on.
-/// The management listener stays until the public one is done, so that probes see a service that is stopping.
-async fn stop_gracefully(public: &ServerHandle, management: &ServerHandle) {
-    public.stop(true).await;
-    management.stop(true).await;
-}
-
-fn ended_early(
-    which: &str,
-    ended: Result<std::io::Result<()>, tokio::task::JoinError>,
-) -> anyhow::Result<()> {
-    ended
-        .with_context(|| format!("the {which} listener crashed"))?
-        .with_context(|| format!("the {which} listener failed"))?;
-    anyhow::bail!("the {which} listener ended by itself")
-}
-
-fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let bind = || -> std::io::Result<(TcpListener, SocketAddr)> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        // The standard library's queue of 128 makes clients of a burst wait a second for their second try.
-        let listener = socket.listen(BACKLOG)?.into_std()?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    bind().with_context(|| {
-        format!("{setting} = {address}: cannot listen there; choose an address of this machine and a free port")
-    })
-}
-
-/// The URL that follows from `listen = …:0`, with the port that the system gave.
-fn with_real_port(url: &Url, address: SocketAddr) -> Url {
-    let mut url = url.clone();
-    if url.port() == Some(0) {
-        // Fails for URLs without a host only, and this one has one.
-        let _ = url.set_port(Some(address.port()));
-    }
-    url
 }
 
 /// Makes the first superuser if there is no account and the configuration names one.

@@ -56,8 +56,9 @@ use session_store::session_middleware;
 use crate::{
     accounts::{AccountRepository, registration::Registrar},
     login::LoginService,
+    services::{Clients, Directory, Gate, Limiter, Registry, Tokens},
     sessions::Sessions,
-    telemetry::instruments::HttpMetrics,
+    telemetry::instruments::{AuthMetrics, HttpMetrics},
 };
 
 /// The pattern of the login.
@@ -116,6 +117,20 @@ pub struct Api {
     pub accounts: Arc<dyn AccountRepository>,
     /// Makes accounts.
     pub registrar: Registrar,
+    /// Who clients are.
+    pub clients: Clients,
+    /// Services, keys and revocations in memory.
+    pub directory: Directory,
+    /// What operators do with services.
+    pub registry: Registry,
+    /// Issues, introspects and revokes access tokens.
+    pub tokens: Tokens,
+    /// Lets in who comes with one.
+    pub gate: Gate,
+    /// How much services may ask.
+    pub limiter: Limiter,
+    /// Counts what services do.
+    pub auth_metrics: AuthMetrics,
     /// Counts requests.
     pub metrics: HttpMetrics,
     /// How the session cookie looks.

@@ -5,11 +5,6 @@
 //! | `identity` | ids, scopes, services as everyone sees them |
 //! | `credential` | client secrets and their digests |
 //! | `health` | what the last signs of life say |
-//! | `repository` | the contracts of the stores: the register, and what tokens need |
-//! | `token` | access tokens: what they say, and how one is opened |
-//! | `keyring` | the keys that sign tokens |
-//! | `assertion` | how a client proves with a key pair of its own who it is |
-//! | `quota` | rates, bursts and quotas: the arithmetic and the store's contract |
 //! | `failure` | why a service is not let in: the reasons and their labels |
 //! | `repository` | the contracts of the stores: the register, and what tokens need |
 //! | `registry` | what operators do with services |
@@ -24,21 +19,27 @@
 //! | `roll_call` | reads all services now and then, for the gauges |
 
 mod assertion;
+mod clients;
 mod credential;
 mod directory;
 mod failure;
 mod gate;
 mod health;
 mod identity;
+mod keeper;
 mod keyring;
+mod limiter;
 mod quota;
 mod registry;
 mod repository;
+mod roll_call;
 mod token;
+mod tokens;
 
 pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
 };
+pub use clients::{Clients, Presented};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use directory::{Directory, FRESH, View};
 pub use failure::AuthFailure;
@@ -47,7 +48,9 @@ pub use health::{Health, HealthPolicy};
 pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,
 };
+pub use keeper::{KeeperError, KeyKeeper};
 pub use keyring::{KeyError, KeyRing, NewKey, RingKey};
+pub use limiter::{Charged, Limiter};
 pub use quota::{
     Allowance, DailyAllowance, LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, charge,
 };
@@ -56,4 +59,6 @@ pub use repository::{
     KeyAlgorithm, NewSigningKey, Register, RegisterError, Revision, Revocation, Rotation,
     ServiceRepository, SignOfLife, SigningKey, TokenId, TokenRepository, Totals,
 };
+pub use roll_call::RollCall;
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, Unopened, VerifyingRing};
+pub use tokens::{IssuedToken, TokenError, TokenParts, TokenPolicy, Tokens, Wish};

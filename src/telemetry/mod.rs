@@ -32,7 +32,7 @@ pub use page::{MetricsPage, PageError};
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use opentelemetry::metrics::Meter;
+pub use opentelemetry::metrics::Meter;
 use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
     logs::SdkLoggerProvider,

@@ -1,0 +1,141 @@
+//! Wires what services need: who they are, their tokens, their limits.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    services::{
+        Clients, Directory, Gate, HealthPolicy, KeyKeeper, Limiter, Registry, RollCall, TokenParts,
+        TokenPolicy, Tokens,
+    },
+    store::Stores,
+    telemetry::{
+        Meter,
+        instruments::{AuthMetrics, Presence, Roll},
+    },
+};
+
+/// All that has to do with services.
+#[derive(Debug)]
+pub(super) struct Services {
+    pub(super) clients: Clients,
+    pub(super) directory: Directory,
+    pub(super) registry: Registry,
+    pub(super) tokens: Tokens,
+    pub(super) gate: Gate,
+    pub(super) limiter: Limiter,
+    pub(super) keeper: KeyKeeper,
+}
+
+/// Wires them over these stores, makes the first signing key and reads what there is, so that every service has its series
+/// before it does anything. `public_url` is where clients find the service.
+pub(super) async fn open(
+    config: &Config,
+    stores: &Stores,
+    public_url: &Url,
+    metrics: &AuthMetrics,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Services> {
+    let settings = Arc::new(config.services.clone());
+    let directory = Directory::new(
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.tokens),
+        metrics.clone(),
+        Arc::clone(clock),
+    );
+    let policy = token_policy(config, public_url);
+    let issuer = &policy.issuer;
+    let clients = Clients::new(
+        directory.clone(),
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.tokens),
+        metrics.clone(),
+        Arc::clone(clock),
+        vec![issuer.clone(), format!("{issuer}/oauth2/token")],
+    );
+    let limiter = Limiter::new(
+        Arc::clone(&stores.quotas),
+        settings.limit_failure,
+        metrics.clone(),
+    );
+    let tokens = Tokens::new(TokenParts {
+        clients: clients.clone(),
+        directory: directory.clone(),
+        tokens: Arc::clone(&stores.tokens),
+        limiter: limiter.clone(),
+        metrics: metrics.clone(),
+        clock: Arc::clone(clock),
+        policy,
+    });
+    let registry = Registry::new(
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.quotas),
+        directory.clone(),
+        metrics.clone(),
+        Arc::clone(&settings),
+        Arc::clone(clock),
+    );
+    let keeper = KeyKeeper::new(
+        Arc::clone(&stores.tokens),
+        directory.clone(),
+        settings,
+        Arc::clone(clock),
+    );
+    keeper.tend().await?;
+    directory.view().await?;
+    Ok(Services {
+        gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
+        clients,
+        directory,
+        registry,
+        tokens,
+        limiter,
+        keeper,
+    })
+}
+
+/// What tokens say. The audience that follows from `public_url` gets its real port, too.
+fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
+    let issuer = public_url.origin().ascii_serialization();
+    let configured = config.public_url.origin().ascii_serialization();
+    let real = |it: &String| {
+        if *it == configured {
+            issuer.clone()
+        } else {
+            it.clone()
+        }
+    };
+    TokenPolicy {
+        audiences: config.services.audiences.iter().map(real).collect(),
+        lifetime: config.services.token_lifetime,
+        issuer,
+    }
+}
+
+/// What reads the services for the gauges, as often as sessions are counted.
+pub(super) fn roll_call(
+    config: &Config,
+    stores: &Stores,
+    meters: &[Meter],
+    presence: &Presence,
+    clock: &Arc<dyn Clock>,
+) -> RollCall {
+    // Two counts may fail.
+    let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
+    let roll = Roll::new(meters, presence.clone(), Arc::clone(clock), believed_for);
+    let policy = HealthPolicy {
+        degraded_after: config.services.degraded_after,
+        stale_after: config.services.stale_after,
+    };
+    RollCall::new(
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.tokens),
+        roll,
+        policy,
+        Arc::clone(clock),
+        config.census_interval,
+    )
+}
