@@ -158,7 +158,7 @@ impl Clients {
     }
 
     /// Notes that a service is there. What fails here fails silently: the health of a service says what is known.
-    pub(super) async fn note(&self, id: &ServiceId, sign: SignOfLife) {
+    pub async fn note(&self, id: &ServiceId, sign: SignOfLife) {
         let now = self.0.clock.monotonic();
         if sign == SignOfLife::Authentication {
             let Ok(mut noted) = self.0.noted.try_lock() else {
