@@ -28,12 +28,17 @@ const VERIFIED = "skriptoteket_token_verifications_total";
 const EXCEEDED = own("skriptoteket_rate_limit_exceeded_total", PICKED);
 const RETIRED = own("skriptoteket_retired_credential_uses_total", PICKED);
 const BY_HEALTH = "skriptoteket_services_by_health";
-const KEY_AGE = shared("skriptoteket_signing_key_age_seconds");
+
+const DAY = 86_400;
+const KEY_DAYS = `${max(shared("skriptoteket_signing_key_age_seconds"))} / ${DAY}`;
 
 /** What the observer of the register shows is absent while its store does not answer. */
 const UNKNOWN = "Unknown";
 const UNANSWERED = "Unknown: the store does not answer";
 const NOBODY = "No authentications";
+
+/** Whoever is not registered, on every panel. */
+const OTHER = { _other: "text" };
 
 /** Of those that tried, those that were let in. */
 const ratio = share(
@@ -121,11 +126,11 @@ const keyAge = stat({
   id: 6,
   title: "Signing key age",
   text: "How long the key that signs tokens has been in use. Much more than signing_key_rotation means that keys do not rotate.",
-  unit: SECONDS,
+  unit: DAYS,
   none: UNKNOWN,
   width: 4,
   decimals: 1,
-  queries: [now(max(KEY_AGE), "age")],
+  queries: [now(KEY_DAYS, "age")],
 });
 
 const successes = lines({
@@ -135,6 +140,7 @@ const successes = lines({
   unit: PER_SECOND,
   none: NOBODY,
   width: 12,
+  colors: OTHER,
   queries: [over(busiest(SUCCESSFUL), "{{service_id}}")],
 });
 
@@ -158,7 +164,7 @@ const failuresByService = lines({
   none: "No data",
   width: 8,
   softTop: 0.1,
-  colors: { _other: "text" },
+  colors: OTHER,
   queries: [over(busiest(FAILED), "{{service_id}}")],
 });
 
@@ -296,7 +302,7 @@ const healthTable = table({
   title: "Health of each service",
   text: "How each service is now, those that may be gone first. Stale: not a sign of life since service_stale_after.",
   unit: COUNT,
-  none: UNANSWERED,
+  none: "No service, or the store does not answer",
   width: 8,
   columns: { service_id: "Service" },
   value: "Health",
@@ -309,7 +315,7 @@ const expiry = bars({
   title: "Days to credential expiry",
   text: "Whole days until the last credential of a service expires, and the service is locked out; below 0 it is. The ten that come first; a bar is full at 90 days.",
   unit: DAYS,
-  none: "No credential expires",
+  none: "No credential expires, or the store does not answer",
   width: 8,
   decimals: 0,
   top: 90,
@@ -321,7 +327,7 @@ const expiry = bars({
   ],
   queries: [
     now(
-      `sort(bottomk(10, floor(${maxBy("service_id", shared("skriptoteket_credential_expiry_seconds", PICKED))} / 86400)))`,
+      `sort(bottomk(10, floor(${maxBy("service_id", shared("skriptoteket_credential_expiry_seconds", PICKED))} / ${DAY})))`,
       "{{service_id}}",
     ),
   ],
@@ -335,6 +341,7 @@ const retiredByService = lines({
   none: "No data",
   width: 8,
   softTop: 0.1,
+  colors: OTHER,
   queries: [over(busiest(RETIRED), "{{service_id}}")],
 });
 
@@ -363,11 +370,12 @@ const keys = lines({
   id: 22,
   title: "Signing key age over time",
   text: "It grows, and falls to 0 when the next key begins to sign.",
-  unit: SECONDS,
+  unit: DAYS,
   none: UNANSWERED,
   width: 8,
+  decimals: 1,
   colors: { age: "blue" },
-  queries: [over(max(KEY_AGE), "age")],
+  queries: [over(KEY_DAYS, "age")],
 });
 
 export const services = board({
