@@ -19,7 +19,7 @@ export const MULTIPLE = "short";
 export const PER_SECOND = "suffix:/s";
 export const PER_MINUTE = "suffix:/min";
 export const SECONDS = "s";
-export const DAYS = "suffix: days";
+export const DAYS = "suffix:days";
 export const RATIO = "percentunit";
 export const BYTES = "bytes";
 

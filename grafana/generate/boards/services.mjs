@@ -373,7 +373,6 @@ const keys = lines({
   unit: DAYS,
   none: UNANSWERED,
   width: 8,
-  decimals: 1,
   colors: { age: "blue" },
   queries: [over(KEY_DAYS, "age")],
 });
