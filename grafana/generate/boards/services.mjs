@@ -2,7 +2,7 @@
 
 import { HEALTHS, OPERATIONS, POLICIES, REFUSALS, REGISTRATIONS, ROTATIONS, TOKENS } from "../colors.mjs";
 import { board, row } from "../board.mjs";
-import { COUNT, DAYS, PER_SECOND, RATIO, SECONDS, bars, lines, stat, table } from "../panels.mjs";
+import { COUNT, DAYS, MULTIPLE, PER_SECOND, RATIO, SECONDS, bars, lines, stat, table } from "../panels.mjs";
 import {
   PICKED,
   cells,
@@ -369,12 +369,12 @@ const changes = lines({
 const keys = lines({
   id: 22,
   title: "Signing key age over time",
-  text: "It grows, and falls to 0 when the next key begins to sign.",
-  unit: DAYS,
+  text: "Days since the key that signs tokens came into use: they grow, and fall to 0 when the next key begins to sign.",
+  unit: MULTIPLE,
   none: UNANSWERED,
   width: 8,
-  colors: { age: "blue" },
-  queries: [over(KEY_DAYS, "age")],
+  colors: { days: "blue" },
+  queries: [over(KEY_DAYS, "days")],
 });
 
 export const services = board({
