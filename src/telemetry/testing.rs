@@ -119,6 +119,18 @@ impl CollectedMetrics {
         series
     }
 
+    /// Every series of a counter with its value, sorted.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(String, Labels, u64)> {
+        let value = |(name, labels, point)| match point {
+            Point::Counter(n) => Some((name, labels, n)),
+            Point::Gauge(_) | Point::Histogram(_) => None,
+        };
+        let mut counters: Vec<_> = self.collect().into_iter().filter_map(value).collect();
+        counters.sort();
+        counters
+    }
+
     fn point(&self, name: &str, labels: &[(&str, &str)]) -> Option<Point> {
         let mut wanted: Labels = labels
             .iter()

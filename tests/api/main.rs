@@ -9,11 +9,17 @@
     reason = "helpers of a test crate fail loudly"
 )]
 
+mod admin_services;
 mod admin_sessions;
 mod admin_users;
+mod assertions;
+mod bearer;
+mod check;
 mod library;
 mod login;
 mod management;
+mod oauth;
+mod oauth_clients;
 mod outage;
 mod password;
 mod requests;

@@ -105,7 +105,7 @@ impl Browser {
         };
         self.keep_cookies(&answer);
         answer.check_common();
-        self.check_documented(&method, &path, answer.status);
+        check_documented(&self.document, &method, &path, answer.status);
         answer
     }
 
@@ -120,26 +120,27 @@ impl Browser {
             }
         }
     }
+}
 
-    /// What an operation answers must be in the document. (What matches none, or uses another method, has no operation.)
-    fn check_documented(&self, method: &Method, path: &str, status: StatusCode) {
-        let paths = self.document["paths"].as_object().unwrap();
-        let matches = |pattern: &str| {
-            let same = |(p, s): (&str, &str)| p == s || (p.starts_with('{') && !s.is_empty());
-            let segments = pattern.split('/').zip(path.split('/'));
-            pattern.split('/').count() == path.split('/').count() && segments.into_iter().all(same)
-        };
-        let item = paths.iter().find(|(pattern, _)| matches(pattern));
-        let name = method.as_str().to_lowercase();
-        let operation = item.and_then(|(_, it)| it.get(&name));
-        // `get` is not `GET`.
-        if let (Some(operation), true) = (operation, name.to_uppercase() == method.as_str()) {
-            let documented = &operation["responses"][status.as_str()];
-            assert!(
-                documented.is_object(),
-                "{method} {path} answered {status}, which is not in the document"
-            );
-        }
+/// What an operation answers must be in the document. (What matches none, or uses another method, has no operation.)
+#[track_caller]
+pub(super) fn check_documented(document: &Value, method: &Method, path: &str, status: StatusCode) {
+    let paths = document["paths"].as_object().unwrap();
+    let matches = |pattern: &str| {
+        let same = |(p, s): (&str, &str)| p == s || (p.starts_with('{') && !s.is_empty());
+        let segments = pattern.split('/').zip(path.split('/'));
+        pattern.split('/').count() == path.split('/').count() && segments.into_iter().all(same)
+    };
+    let item = paths.iter().find(|(pattern, _)| matches(pattern));
+    let name = method.as_str().to_lowercase();
+    let operation = item.and_then(|(_, it)| it.get(&name));
+    // `get` is not `GET`.
+    if let (Some(operation), true) = (operation, name.to_uppercase() == method.as_str()) {
+        let documented = &operation["responses"][status.as_str()];
+        assert!(
+            documented.is_object(),
+            "{method} {path} answered {status}, which is not in the document"
+        );
     }
 }
 

@@ -8,15 +8,17 @@ use actix_web::{
     dev::{Server, ServerHandle},
     web::{self, to},
 };
-use secrecy::SecretString;
-use serde_json::Value;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 use skriptoteket::{
     accounts::{Role, registration::Registrar},
     audit::AuditTrail,
     clock::{Clock, ManualClock},
+    config::LimitFailure,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Principal, matched},
     login::{LoginParts, LoginService},
+    services::Registration,
     sessions::{SessionPolicy, Sessions, census::CensusBell},
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{
@@ -28,7 +30,9 @@ use skriptoteket::{
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::{Browser, ORIGIN, PASSWORD, ServiceDesk, http, passwords};
+use super::{
+    Browser, Ledger, Machine, ORIGIN, PASSWORD, ServiceDesk, http, passwords, service_desk,
+};
 
 const BUDGET: Budget = Budget {
     attempts: 1000,
@@ -53,6 +57,11 @@ pub(crate) struct Host {
 
 /// Starts one, with the account `ada`.
 pub(crate) async fn host() -> Host {
+    host_that(LimitFailure::Closed).await
+}
+
+/// Starts one that does this with requests of services whose limits cannot be checked.
+pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let settings = SqliteSettings {
@@ -61,7 +70,8 @@ pub(crate) async fn host() -> Host {
     };
     let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
     let (telemetry, metrics) = Telemetry::in_memory();
-    let api = wire(&stores, clock.clone(), &telemetry);
+    let api = wire(&stores, clock.clone(), &telemetry, on_failure);
+    service_desk::first_key(&stores, &api.directory, clock.clone()).await;
     let password = SecretString::from(PASSWORD);
     api.registrar
         .register("ada", Role::User, password)
@@ -90,7 +100,12 @@ pub(crate) async fn host() -> Host {
     }
 }
 
-fn wire(stores: &Stores, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Api {
+fn wire(
+    stores: &Stores,
+    clock: Arc<dyn Clock>,
+    telemetry: &Telemetry,
+    on_failure: LimitFailure,
+) -> Api {
     let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
     let policy = SessionPolicy {
         idle: Duration::from_mins(30),
@@ -127,7 +142,7 @@ fn wire(stores: &Stores, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Api {
         runtime: Handle::current(),
     });
     let url = ORIGIN.parse().unwrap();
-    let services = ServiceDesk::new(stores, &clock, telemetry);
+    let services = ServiceDesk::new(stores, &clock, telemetry, on_failure);
     Api {
         login,
         sessions,
@@ -226,6 +241,26 @@ async fn leak() -> actix_web::Result<String> {
 }
 
 impl Host {
+    /// Registers a service.
+    pub(crate) async fn register(&self, id: &str) -> Machine {
+        let registration = Registration {
+            id: id.parse().unwrap(),
+            description: String::new(),
+            scopes: Vec::new(),
+            limits: None,
+            public_keys: None,
+        };
+        let issued = self.api.registry.register(registration).await.unwrap();
+        let secret = issued.secret.expose_secret();
+        let body = json!({"client_id": id, "client_secret": secret});
+        Machine::new(&self.public, Arc::clone(&self.document), &body)
+    }
+
+    /// What is counted of services from now on.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::open(&self.metrics)
+    }
+
     /// A browser that has not been here before.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(&self.public, Arc::clone(&self.document))

@@ -2,12 +2,17 @@
 
 mod browser;
 mod host;
+mod ledger;
+mod machine;
 mod service_desk;
+mod tokens;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 pub(crate) use browser::{Answer, Browser, http};
-pub(crate) use host::host;
+pub(crate) use host::{host, host_that};
+pub(crate) use ledger::Ledger;
+pub(crate) use machine::{Machine, with_form};
 use secrecy::SecretString;
 use serde_json::Value;
 use service_desk::ServiceDesk;
@@ -19,11 +24,12 @@ use skriptoteket::{
     },
     app::Application,
     clock::ManualClock,
-    config::{self, Config, Environment},
+    config::{self, Config, Database, Environment},
     store::{self, Stores},
     telemetry::{Telemetry, instruments::PasswordMetrics, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
+pub(crate) use tokens::{KeyPair, basic, jwt, service_keys, unsigned};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// A password that any account may have.
@@ -44,6 +50,8 @@ pub(crate) struct App {
     pub(crate) metrics: CollectedMetrics,
     /// The service's stores, as another process sees them.
     pub(crate) stores: Stores,
+    /// The file of the embedded store.
+    pub(crate) database: PathBuf,
     registrar: Registrar,
     document: Arc<Value>,
     stop: Option<oneshot::Sender<()>>,
@@ -88,6 +96,7 @@ pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
     let mut config = config_in(&dir);
     change(&mut config);
     let clock = Arc::new(ManualClock::default());
+    let Database::Sqlite { path: database } = config.database.clone();
     let (telemetry, metrics) = Telemetry::in_memory();
     let application = Application::build(&config, &telemetry, clock.clone()).await;
     let application = application.unwrap();
@@ -112,6 +121,7 @@ pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
         metrics,
         registrar: Registrar::new(stores.accounts.clone(), passwords(&aside)),
         stores,
+        database,
         document: Arc::new(document),
         stop: Some(stop),
         running,
@@ -142,6 +152,26 @@ impl App {
     pub(crate) async fn someone(&self, name: &str, role: Role) -> Browser {
         self.add_user(name, role).await;
         self.logged_in(name).await
+    }
+
+    /// Registers a service that asks with what is issued to it. `body` has its `id`.
+    pub(crate) async fn register(&self, boss: &Browser, body: Value) -> Machine {
+        let answer = boss.post("/api/admin/services", &body).await;
+        Machine::new(
+            &self.public,
+            Arc::clone(&self.document),
+            &answer.expect_status(201).json(),
+        )
+    }
+
+    /// A superuser in a browser.
+    pub(crate) async fn boss(&self) -> Browser {
+        self.someone("boss", Role::Superuser).await
+    }
+
+    /// What is counted of services from now on.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::open(&self.metrics)
     }
 
     /// How many login attempts came out like this.

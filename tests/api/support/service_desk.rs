@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use skriptoteket::{
     clock::Clock,
     config::{LimitFailure, ServiceSettings, TokenAlgorithm},
-    services::{Clients, Directory, Gate, Limiter, Registry, TokenParts, TokenPolicy, Tokens},
+    services::{
+        Clients, Directory, Gate, KeyKeeper, Limiter, Registry, TokenParts, TokenPolicy, Tokens,
+    },
     store::Stores,
     telemetry::{Telemetry, instruments::AuthMetrics},
 };
@@ -23,7 +25,14 @@ pub(crate) struct ServiceDesk {
     pub(crate) metrics: AuthMetrics,
 }
 
-fn settings() -> ServiceSettings {
+/// Makes the key that signs tokens.
+pub(crate) async fn first_key(stores: &Stores, directory: &Directory, clock: Arc<dyn Clock>) {
+    let settings = Arc::new(settings(LimitFailure::Closed));
+    let keeper = KeyKeeper::new(stores.tokens.clone(), directory.clone(), settings, clock);
+    assert!(keeper.tend().await.unwrap());
+}
+
+fn settings(limit_failure: LimitFailure) -> ServiceSettings {
     ServiceSettings {
         most: 10,
         audiences: vec![ORIGIN.into()],
@@ -36,15 +45,20 @@ fn settings() -> ServiceSettings {
         rate: "100/s".parse().unwrap(),
         burst: 200,
         daily_quota: None,
-        limit_failure: LimitFailure::Closed,
+        limit_failure,
         degraded_after: Duration::from_mins(2),
         stale_after: Duration::from_mins(10),
     }
 }
 
 impl ServiceDesk {
-    pub(crate) fn new(stores: &Stores, clock: &Arc<dyn Clock>, telemetry: &Telemetry) -> Self {
-        let settings = Arc::new(settings());
+    pub(crate) fn new(
+        stores: &Stores,
+        clock: &Arc<dyn Clock>,
+        telemetry: &Telemetry,
+        on_failure: LimitFailure,
+    ) -> Self {
+        let settings = Arc::new(settings(on_failure));
         let metrics = AuthMetrics::new(
             &telemetry.meter(),
             &telemetry.observed_meters(),

@@ -1,0 +1,142 @@
+//! Clients that sign who they are (`private_key_jwt`).
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::support::{KeyPair, Machine, ORIGIN, jwt, spawn_app, unsigned, with_form};
+
+/// Noon of 1 January 2026, where the clock of every test begins.
+const NOW: i64 = 1_767_268_800;
+
+/// Sound claims of `orders`, with `changed` in the place of some.
+fn claims(jti: &str, changed: &Value) -> Value {
+    let mut claims = json!({
+        "iss": "orders", "sub": "orders", "aud": format!("{ORIGIN}/oauth2/token"),
+        "iat": NOW, "exp": NOW + 60, "jti": jti,
+    });
+    let own = claims.as_object_mut().unwrap();
+    own.extend(changed.as_object().unwrap().clone());
+    claims
+}
+
+async fn ask(client: &Machine, assertion: &str) -> crate::support::Answer {
+    let fields = [
+        ("grant_type", "client_credentials"),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
+        ("client_assertion", assertion),
+    ];
+    client
+        .send(with_form(client.request("/oauth2/token"), &fields))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_assertion_is_accepted_once() {
+    let app = spawn_app().await;
+    let boss = app.boss().await;
+    let pair = KeyPair::new("k1", 7);
+    let body = json!({"id": "orders", "public_keys": pair.jwks()});
+    let orders = app.register(&boss, body).await;
+    let mut ledger = app.ledger();
+    for audience in [
+        json!(ORIGIN),
+        json!(["https://else.example", format!("{ORIGIN}/oauth2/token")]),
+    ] {
+        let assertion = pair.jwt(
+            "JWT",
+            &claims(&audience.to_string(), &json!({"aud": audience})),
+        );
+        ask(&orders, &assertion).await.expect_status(200);
+        ledger.expect(&["successful_auths orders"]);
+        ask(&orders, &assertion)
+            .await
+            .expect_error(401, "invalid_client");
+        ledger.expect(&["failed_auths revoked_token orders"]);
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_that_is_not_sound_is_refused_and_counted_as_what_it_is() {
+    let app = spawn_app().await;
+    let boss = app.boss().await;
+    let (pair, thief) = (KeyPair::new("k1", 7), KeyPair::new("k1", 8));
+    let body = json!({"id": "orders", "public_keys": pair.jwks()});
+    let orders = app.register(&boss, body).await;
+    app.register(&boss, json!({"id": "keyless"})).await;
+    let sound = claims("a", &json!({}));
+    let with = |changed: Value| pair.jwt("JWT", &claims("b", &changed));
+    let with_public = |bytes: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&pair.public()).unwrap();
+        mac.update(bytes);
+        mac.finalize().into_bytes().to_vec()
+    };
+    let keyless = json!({"iss": "keyless", "sub": "keyless"});
+    let nobody = json!({"iss": "nobody", "sub": "nobody"});
+    for (assertion, series, status) in [
+        (thief.jwt("JWT", &sound), "bad_signature orders", 401),
+        (
+            jwt(&json!({"alg": "HS256"}), &sound, with_public),
+            "bad_signature orders",
+            401,
+        ),
+        (
+            format!("{}.", unsigned(&json!({"alg": "none"}), &sound)),
+            "bad_signature orders",
+            401,
+        ),
+        (with(json!({"exp": NOW - 61})), "expired_token orders", 401),
+        (with(json!({"nbf": NOW + 61})), "expired_token orders", 401),
+        (with(json!({"iat": NOW + 61})), "expired_token orders", 401),
+        (
+            with(json!({"aud": "https://else.example"})),
+            "wrong_audience orders",
+            401,
+        ),
+        (with(json!({"iss": "other"})), "wrong_audience orders", 401),
+        (with(json!({"exp": NOW + 3600})), "malformed orders", 400),
+        (with(json!({"jti": ""})), "malformed orders", 400),
+        (with(json!({"jti": null})), "malformed orders", 400),
+        (pair.jwt("at+jwt", &sound), "malformed _other", 400),
+        (with(keyless), "bad_signature keyless", 401),
+        (with(nobody), "unknown_service _other", 401),
+        ("x.y.z".into(), "malformed _other", 400),
+        ("x".repeat(9_000), "malformed _other", 400),
+    ] {
+        let mut ledger = app.ledger();
+        let answer = ask(&orders, &assertion).await;
+        let error = if status == 401 {
+            "invalid_client"
+        } else {
+            "invalid_request"
+        };
+        answer.expect_error(status, error);
+        ledger.expect(&[&format!("failed_auths {series}")]);
+    }
+    // A clock may be a minute away from ours.
+    app.clock.advance(Duration::from_secs(59));
+    ask(&orders, &with(json!({"exp": NOW})))
+        .await
+        .expect_status(200);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_is_no_assertion() {
+    let app = spawn_app().await;
+    let boss = app.boss().await;
+    let orders = app.register(&boss, json!({"id": "orders"})).await;
+    let token = orders.token().await;
+    let mut ledger = app.ledger();
+    ask(&orders, &token)
+        .await
+        .expect_error(400, "invalid_request");
+    ledger.expect(&["failed_auths malformed _other"]);
+    app.stop().await;
+}
