@@ -29,6 +29,11 @@
 //! `sessions::Sessions` → a [`sessions::SessionRepository`]: `store::Cached<store::Observed<…>>` → back up, through
 //! `http::error` if it failed.
 //!
+//! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the
+//! attempt, whatever happens) → [`services::Clients`] and [`services::Directory`] (services in memory) →
+//! [`services::Limiter`] through a [`services::QuotaRepository`] → the key ring. A request with the token →
+//! [`http::ServiceIdentity`] → [`services::Gate`], which counts it.
+//!
 //! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever
 //! collects the metrics reads it there.
 //!
@@ -37,11 +42,12 @@
 //! | you have | look in |
 //! |---|---|
 //! | a URL | `http/mod.rs` |
-//! | a status code | `http/error.rs` |
+//! | a status code | `http/error.rs`; of OAuth `http/oauth/error.rs` |
 //! | a metric's name | `telemetry/instruments/catalogue.rs` |
 //! | a setting | `config/settings.rs` |
 //! | a table or a query | `store/<backend>/<entity>.rs` |
 //! | a rule of login | `login/mod.rs` |
+//! | a rule of tokens | `services/tokens.rs`, `services/gate.rs` |
 //! | who starts and stops what | `app/mod.rs` |
 //! | a command | `cli/` |
 

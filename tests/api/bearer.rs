@@ -1,13 +1,20 @@
 //! Requests that come with an access token, a wrong one, several, or none.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
+use actix_web::{
+    App, HttpServer,
+    web::{self, Data},
+};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use skriptoteket::http::{BearerError, ServiceIdentity};
 
-use crate::support::{KeyPair, ORIGIN, host, jwt, service_keys, spawn_app, unsigned, with_form};
+use crate::support::{
+    KeyPair, ORIGIN, host, http, jwt, service_keys, spawn_app, unsigned, with_form,
+};
 
 /// The claims of a token, with `changed` in the place of some.
 fn claims_of(token: &str, changed: &Value) -> Value {
@@ -256,4 +263,76 @@ async fn a_foreign_issuer_has_no_tokens_here() {
         "token_verifications _other bad_signature",
     ]);
     app.stop().await;
+}
+
+/// A page of another application that has a gate, and nothing else of ours.
+async fn report(identity: ServiceIdentity) -> Result<String, BearerError> {
+    identity.require(&"reports:read".parse().unwrap())?;
+    Ok(identity.service.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_application_with_a_gate_knows_who_calls_and_what_is_allowed() {
+    let host = host().await;
+    let allowed = host.register_with("allowed", &["reports:read"]).await;
+    let other = host.register_with("other", &["reports:write"]).await;
+    let gate = Data::new(host.api.gate.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/report", listener.local_addr().unwrap());
+    let server = HttpServer::new(move || {
+        let page = web::resource("/report").to(report);
+        App::new().app_data(gate.clone()).service(page)
+    });
+    let server = server.workers(1).disable_signals().listen(listener);
+    let server = server.unwrap().run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    let get = async |token: Option<String>| {
+        let request = http().get(&url);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        request.send().await.unwrap()
+    };
+    let answer = get(Some(allowed.token().await)).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "allowed");
+    let challenge = |answer: &reqwest::Response| {
+        let challenge = &answer.headers()["www-authenticate"];
+        challenge.to_str().unwrap().to_owned()
+    };
+    let refused = get(Some(other.token().await)).await;
+    assert_eq!(refused.status(), 403);
+    let said = challenge(&refused);
+    assert!(said.contains(r#"error="insufficient_scope""#), "{said}");
+    assert!(said.ends_with(r#", scope="reports:read""#), "{said}");
+    let unknown = get(None).await;
+    assert_eq!(unknown.status(), 401);
+    assert_eq!(challenge(&unknown), r#"Bearer realm="skriptoteket""#);
+    assert_eq!(
+        unknown.headers()["content-type"],
+        "application/problem+json"
+    );
+    let mut ledger = host.ledger();
+    assert_eq!(get(Some("x.y.z".into())).await.status(), 401);
+    ledger.expect(&[
+        "failed_auths malformed _other",
+        "token_verifications _other malformed",
+    ]);
+    handle.stop(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_without_a_gate_fails_and_lets_nobody_in() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/report", listener.local_addr().unwrap());
+    let server = HttpServer::new(|| App::new().service(web::resource("/report").to(report)));
+    let server = server.workers(1).disable_signals().listen(listener);
+    let server = server.unwrap().run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    let answer = http().get(&url).bearer_auth("x").send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    handle.stop(false).await;
 }

@@ -243,10 +243,15 @@ async fn leak() -> actix_web::Result<String> {
 impl Host {
     /// Registers a service.
     pub(crate) async fn register(&self, id: &str) -> Machine {
+        self.register_with(id, &[]).await
+    }
+
+    /// Registers a service that may ask tokens for these scopes.
+    pub(crate) async fn register_with(&self, id: &str, scopes: &[&str]) -> Machine {
         let registration = Registration {
             id: id.parse().unwrap(),
             description: String::new(),
-            scopes: Vec::new(),
+            scopes: scopes.iter().map(|it| it.parse().unwrap()).collect(),
             limits: None,
             public_keys: None,
         };
