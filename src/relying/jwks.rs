@@ -6,10 +6,14 @@ use async_trait::async_trait;
 use quick_cache::sync::Cache;
 
 use super::{
+    issuer::Unanswered,
     keys::{KeySet, Keys},
     party::Party,
 };
-use crate::services::{AuthFailure, Claims, SKEW, TokenVerifier, Unopened, Unverified};
+use crate::{
+    error::StoreError,
+    services::{AuthFailure, Claims, SKEW, TokenVerifier, Unopened, Unverified},
+};
 
 /// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
@@ -25,7 +29,7 @@ const REMEMBERED: usize = 10_000;
 ///   do not make this hammer the issuer.
 /// * Where the issuer does not answer, the keys that were fetched last stay in use until they are 24 hours old. That is said once
 ///   in the log. A token that names a key which is not among them, or any token where there are none, is
-///   [`StoreError::Unavailable`](crate::error::StoreError::Unavailable): nobody knows.
+///   [`StoreError::Unavailable`]: nobody knows.
 /// * A key that the issuer takes back is refused from the next fetch on, with all tokens that it had signed.
 ///
 /// **It does not see that a token was revoked, or that a service was disabled or deleted**: such a token is let in until it
@@ -99,6 +103,11 @@ impl JwksVerifier {
     }
 }
 
+/// Without keys nobody knows, whatever the reason; the log has it.
+fn no_keys(why: Unanswered) -> AuthFailure {
+    AuthFailure::Store(StoreError::Unavailable(why.into()))
+}
+
 #[async_trait]
 impl TokenVerifier for JwksVerifier {
     fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
@@ -113,10 +122,10 @@ impl TokenVerifier for JwksVerifier {
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
         // What has not the form of a token needs no keys.
         self.party.check_form(token)?;
-        let keys = self.keys.get().await.map_err(AuthFailure::from)?;
+        let keys = self.keys.get().await.map_err(no_keys)?;
         match self.open(&keys, token) {
             Err(unopened) if unopened.unknown_key => {
-                let keys = self.keys.of_late().await.map_err(AuthFailure::from)?;
+                let keys = self.keys.of_late().await.map_err(no_keys)?;
                 Ok(self.open(&keys, token)?)
             }
             opened => Ok(opened?),

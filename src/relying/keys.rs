@@ -142,14 +142,13 @@ impl Keys {
         let fresh_for = fresh_for(response.headers());
         let text = text(response).await?;
         let before = self.fetched().map(|it| it.keys);
-        let keys = match before.filter(|keys| keys.text == text) {
+        let keys = if let Some(keys) = before.filter(|keys| keys.text == text) {
             // The same set stays the same value: what was opened with it need not be opened again.
-            Some(keys) => keys,
-            None => {
-                let ring = VerifyingRing::from_jwks(&text);
-                let ring = ring.map_err(|_| Unanswered::Unreadable("it is no JWK Set of use"))?;
-                Arc::new(KeySet { ring, text })
-            }
+            keys
+        } else {
+            let ring = VerifyingRing::from_jwks(&text);
+            let ring = ring.map_err(|_| Unanswered::Unreadable("it is no JWK Set of use"))?;
+            Arc::new(KeySet { ring, text })
         };
         let mut fetched = self.fetched.write().unwrap_or_else(PoisonError::into_inner);
         *fetched = Some(Fetched {
