@@ -84,3 +84,67 @@ impl<T: Clone> Flight<T> {
         landed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::atomic::{AtomicU64, Ordering::SeqCst},
+    };
+
+    use futures_util::future::{join, join_all};
+    use tokio::{task::yield_now, time::timeout};
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[tokio::test]
+    async fn who_waits_for_a_question_shares_what_came_back_unless_it_is_too_old() {
+        let (clock, flight) = (ManualClock::default(), Flight::default());
+        let asked = AtomicU64::new(0);
+        let question = || async {
+            let number = asked.fetch_add(1, SeqCst);
+            yield_now().await;
+            clock.advance(MS);
+            Ok(number)
+        };
+        let ask = || flight.ask(&clock, |_| false, question());
+        let late = async {
+            // The first question is under way, and its answer may be older than this one's wish.
+            yield_now().await;
+            clock.advance(MS);
+            join_all([ask(), ask(), ask()]).await
+        };
+        let (first, late) = join(ask(), late).await;
+        assert_eq!(first.outcome.unwrap(), 0);
+        assert!(late.iter().all(|it| matches!(it.outcome, Ok(1))));
+        assert_eq!(asked.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_question_shares_its_failure() {
+        let (clock, flight) = (ManualClock::default(), Flight::<()>::default());
+        let failing = async {
+            yield_now().await;
+            clock.advance(MS);
+            Err(Unanswered::TooLarge)
+        };
+        let never = async { panic!("asked again") };
+        let first = flight.ask(&clock, |_| false, failing);
+        let second = flight.ask(&clock, |_| false, never);
+        let (_, second) = join(first, second).await;
+        assert!(second.outcome.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_lets_the_next_one_ask() {
+        let (clock, flight) = (ManualClock::default(), Flight::default());
+        let stuck = flight.ask(&clock, |_| false, pending());
+        assert!(timeout(MS, stuck).await.is_err());
+        assert!(!flight.is_under_way() && flight.last().is_none());
+        let landed = flight.ask(&clock, |_| false, async { Ok(7) }).await;
+        assert_eq!(landed.outcome.unwrap(), 7);
+    }
+}

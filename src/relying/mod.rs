@@ -32,7 +32,7 @@
 //! # }
 //! ```
 //!
-//! With the gate as `Data<Gate>` a handler takes `http::ServiceIdentity` and is reached by services only.
+//! With the gate as `Data<Gate>` a handler takes [`ServiceIdentity`](crate::http::ServiceIdentity) and is reached by services only.
 //! `examples/embedded.rs` is such an application as a whole.
 //!
 //! | | [`JwksVerifier`] | [`IntrospectionVerifier`] |
