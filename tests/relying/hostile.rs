@@ -10,15 +10,19 @@ use crate::{relying::Relying, stub::Stub};
 /// In the form of a token; nobody has signed it.
 const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.e30.AAAA";
 
-fn both(stub: &Stub) -> [Relying; 2] {
+/// More than a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn both(stub: &Stub, timeout: Duration) -> [Relying; 2] {
     let clock = Arc::new(ManualClock::default());
     let audience = "https://api.example.org";
     [
         Relying::new(&stub.url, clock.clone(), |party| {
-            party.audience(audience).verify_locally().unwrap()
+            let party = party.audience(audience).timeout(timeout);
+            party.verify_locally().unwrap()
         }),
         Relying::new(&stub.url, clock, |party| {
-            let party = party.audience(audience);
+            let party = party.audience(audience).timeout(timeout);
             let verifier = party.verify_by_introspection("itself", "sks_secret".into());
             verifier.unwrap()
         }),
@@ -28,10 +32,10 @@ fn both(stub: &Stub) -> [Relying; 2] {
 #[tokio::test]
 async fn an_issuer_that_lets_everybody_wait_is_given_up_and_all_wait_together() {
     let stub = Stub::silent();
-    for relying in both(&stub) {
+    for relying in both(&stub, Duration::from_millis(500)) {
         let before = stub.asked();
         let all = join_all((0..20).map(|_| relying.identify(TOKEN)));
-        let all = tokio::time::timeout(Duration::from_secs(3), all).await;
+        let all = tokio::time::timeout(PATIENCE, all).await;
         let all = all.unwrap();
         assert!(all.iter().all(|it| *it == Err("store_unavailable")));
         assert_eq!(stub.asked() - before, 1);
@@ -62,7 +66,7 @@ async fn an_answer_that_is_none_lets_nobody_in() {
         ("200 OK", large.as_str(), "internal_error"),
     ] {
         let stub = Stub::with(status, "", body);
-        let [locally, by_introspection] = both(&stub);
+        let [locally, by_introspection] = both(&stub, PATIENCE);
         let found = locally.identify(TOKEN).await;
         assert_eq!(found, Err("store_unavailable"), "{status} {body:.20}");
         let found = by_introspection.identify(TOKEN).await;
@@ -80,7 +84,7 @@ async fn a_redirect_leads_nowhere() {
     ] {
         let location = format!("location: {}/\r\n", elsewhere.url);
         let stub = Stub::with(status, &location, "");
-        for relying in both(&stub) {
+        for relying in both(&stub, PATIENCE) {
             assert_eq!(relying.identify(TOKEN).await, Err("store_unavailable"));
         }
     }

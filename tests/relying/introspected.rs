@@ -57,6 +57,19 @@ async fn a_revoked_token_is_refused_within_a_second() {
 }
 
 #[tokio::test]
+async fn an_answer_is_not_kept_beyond_the_life_of_the_token() {
+    let (issuer, clock, relying) = world().await;
+    let token = issuer.token("orders").await;
+    clock.advance(LIFETIME);
+    // The issuer still lets it in, for clocks that are not quite right; it may change its mind at any moment.
+    for asked in 1..=3 {
+        assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+        assert_eq!(issuer.introspections(), asked);
+        clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
 async fn a_disabled_service_is_refused_within_a_second() {
     let (issuer, clock, relying) = world().await;
     let token = issuer.token("orders").await;

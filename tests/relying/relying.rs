@@ -19,7 +19,7 @@ pub(crate) struct Relying {
 }
 
 impl Relying {
-    /// An application with the verifier that `choose` makes.
+    /// An application with the verifier that `choose` makes. It has more patience than a busy machine needs.
     pub(crate) fn new<V: TokenVerifier + 'static>(
         issuer: &str,
         clock: Arc<dyn Clock>,
@@ -29,7 +29,7 @@ impl Relying {
         let auth = AuthMetrics::new(&telemetry.meter(), &[], clock.clone());
         let party = RelyingParty::of(issuer, auth.clone())
             .clock(clock)
-            .timeout(Duration::from_millis(500));
+            .timeout(Duration::from_secs(20));
         Self {
             gate: Gate::new(Arc::new(choose(party)), auth),
             metrics,
