@@ -113,7 +113,7 @@ impl Clients {
         if service.disabled {
             return Err(AuthFailure::Disabled);
         }
-        self.note(&service.id, SignOfLife::Authentication).await;
+        self.note(&service.id).await;
         Ok(Arc::clone(service))
     }
 
@@ -161,25 +161,47 @@ impl Clients {
         }
     }
 
-    /// Notes that a service is there. What fails here fails silently: the health of a service says what is known.
-    pub async fn note(&self, id: &ServiceId, sign: SignOfLife) {
+    /// Whether there is nothing to be noted of an authentication now.
+    pub(super) fn is_noted(&self, id: &ServiceId) -> bool {
         let now = self.0.clock.monotonic();
-        if sign == SignOfLife::Authentication {
+        // Somebody else is just noting something: the next one will do.
+        let noted = self.0.noted.try_lock();
+        noted.is_ok_and(|noted| is_recent(&noted, id, now))
+    }
+
+    /// Notes that a service says it is well.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::UnknownService`] if there is no such service any more; [`AuthFailure::Store`].
+    pub async fn heartbeat(&self, id: &ServiceId) -> Result<(), AuthFailure> {
+        let known = self.0.services.seen(id, SignOfLife::Heartbeat).await?;
+        known.then_some(()).ok_or(AuthFailure::UnknownService)
+    }
+
+    /// Notes that a service has authenticated. What fails here fails silently: the health of a service says what is known.
+    pub(super) async fn note(&self, id: &ServiceId) {
+        let now = self.0.clock.monotonic();
+        {
             let Ok(mut noted) = self.0.noted.try_lock() else {
                 return;
             };
-            let recent = noted
-                .get(id)
-                .is_some_and(|at| now.saturating_sub(*at) < NOTED_EVERY);
-            if recent {
+            if is_recent(&noted, id, now) {
                 return;
             }
             noted.insert(id.clone(), now);
         }
-        if let Err(error) = self.0.services.seen(id, sign).await {
+        let seen = self.0.services.seen(id, SignOfLife::Authentication);
+        if let Err(error) = seen.await {
             tracing::debug!(%error, "a sign of life was not noted");
         }
     }
+}
+
+/// Whether this service was noted a short time before `now`.
+fn is_recent(noted: &HashMap<ServiceId, Duration>, id: &ServiceId, now: Duration) -> bool {
+    let at = noted.get(id);
+    at.is_some_and(|at| now.saturating_sub(*at) < NOTED_EVERY)
 }
 
 enum Proof {

@@ -327,10 +327,14 @@ impl Tokens {
         self.0.check(&view, claims)
     }
 
+    /// Whether it was noted lately that this service showed itself.
+    pub(super) fn is_noted(&self, claims: &Claims) -> bool {
+        self.0.clients.is_noted(&claims.service)
+    }
+
     /// Notes that a service showed itself by a token.
     pub(super) async fn note(&self, claims: &Claims) {
-        let sign = super::SignOfLife::Authentication;
-        self.0.clients.note(&claims.service, sign).await;
+        self.0.clients.note(&claims.service).await;
     }
 }
 
