@@ -36,8 +36,9 @@ impl Patience {
     }
 
     /// Does `work` with it. What `work` spawns has none, unless it is [`carried`].
-    pub async fn during<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub fn during<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        // Not an `async fn`: that keeps room for its argument beside the future that it moves it into, and the work is large.
+        CURRENT.scope(self, work)
     }
 }
 

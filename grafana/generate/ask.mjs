@@ -27,6 +27,7 @@ const values = [
   ["$__range", `${minutes}m`],
   ["$instance", ".+"],
   ["$job", ".+"],
+  ["$service", ".+"],
 ];
 
 async function get(api, parameters) {

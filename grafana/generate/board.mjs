@@ -12,9 +12,9 @@ const TAG = "skriptoteket";
  * A board.
  *
  * `name` is the end of its uid and of its file's name; it stays, for links lead there. `question` is what the board
- * answers. `rows` are the panels, from the top.
+ * answers. `rows` are the panels, from the top. `services` adds the choice of services.
  */
-export function board({ name, title, question, rows }) {
+export function board({ name, title, question, rows, services = false }) {
   const builder = new dashboard.DashboardBuilder(title)
     .uid(`skriptoteket-${name}`)
     .description(question)
@@ -23,7 +23,7 @@ export function board({ name, title, question, rows }) {
     .tooltip(dashboard.DashboardCursorSync.Crosshair)
     .time({ from: "now-6h", to: "now" })
     .refresh("30s")
-    .variables(variables())
+    .variables(variables(services))
     .annotations(annotations())
     .link(
       new dashboard.DashboardLinkBuilder("Skriptoteket")
@@ -52,7 +52,10 @@ export const row = (height, ...panels) => panels.map((panel) => panel.height(hei
 /** Series that every replica has from its start to its end. */
 const REPLICA = "skriptoteket_session_census_up";
 
-function variables() {
+/** Series that every service has, and those that are none together, from the first that a replica hears of them. */
+const SERVICE = "skriptoteket_successful_auths_total";
+
+function variables(services) {
   const query = (name, label, expr) =>
     new dashboard.QueryVariableBuilder(name)
       .label(label)
@@ -73,6 +76,7 @@ function variables() {
     }),
     query("job", "Job", `label_values(${REPLICA}, job)`),
     query("instance", "Replica", `label_values(${REPLICA}{job=~"$job"}, instance)`),
+    ...(services ? [query("service", "Service", `label_values(${SERVICE}{job=~"$job"}, service_id)`)] : []),
   ];
 }
 

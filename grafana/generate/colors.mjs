@@ -27,6 +27,66 @@ export const FAILURES = {
   cancelled: "text",
 };
 
+/** What a token can be found to be, beside valid, and what a service can fail by: the same word, the same colour. */
+const INVALID = {
+  unknown_service: "light-orange",
+  disabled: "light-blue",
+  bad_signature: "orange",
+  expired_token: "blue",
+  revoked_token: "dark-purple",
+  wrong_audience: "light-purple",
+  malformed: "dark-orange",
+  store_unavailable: "red",
+  internal_error: "dark-red",
+};
+
+/** Colours by what a token was found to be. */
+export const TOKENS = { valid: "green", ...INVALID };
+
+/** Colours by reason why a service was not let in. */
+export const REFUSALS = {
+  ...INVALID,
+  bad_secret: "yellow",
+  expired_credential: "dark-yellow",
+  rate_limited: "purple",
+  cancelled: "text",
+};
+
+/** Colours by what an authentication of a service was for. */
+export const OPERATIONS = {
+  token_issue: "green",
+  token_verification: "blue",
+  introspection: "yellow",
+  revocation: "purple",
+  limit_check: "orange",
+};
+
+/** Colours by health of a service. */
+export const HEALTHS = {
+  healthy: "green",
+  degraded: "yellow",
+  stale: "red",
+  disabled: "text",
+};
+
+/** Colours by what is done with a request whose limit cannot be checked. */
+export const POLICIES = {
+  closed: "orange",
+  open: "red",
+};
+
+/** Colours by what became of a registration. */
+export const REGISTRATIONS = {
+  registered: "green",
+  deleted: "orange",
+};
+
+/** Colours by result of a rotation. */
+export const ROTATIONS = {
+  success: "blue",
+  refused: "red",
+};
+
 /** Colours by reason why a session ended. */
 export const ENDS = {
   logout: "green",
@@ -65,6 +125,9 @@ export const STORES = {
   sessions: "green",
   limits: "orange",
   audit: "purple",
+  services: "light-blue",
+  tokens: "yellow",
+  quotas: "light-orange",
 };
 
 /** Colours by quantile. */

@@ -7,6 +7,7 @@ import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 import * as gaugePanel from "@grafana/grafana-foundation-sdk/gauge";
 import * as heatmapPanel from "@grafana/grafana-foundation-sdk/heatmap";
 import * as statPanel from "@grafana/grafana-foundation-sdk/stat";
+import * as tablePanel from "@grafana/grafana-foundation-sdk/table";
 import * as timeseries from "@grafana/grafana-foundation-sdk/timeseries";
 
 /** The datasource that is picked at the top of the board. */
@@ -18,6 +19,7 @@ export const MULTIPLE = "short";
 export const PER_SECOND = "suffix:/s";
 export const PER_MINUTE = "suffix:/min";
 export const SECONDS = "s";
+export const DAYS = "suffix:days";
 export const RATIO = "percentunit";
 export const BYTES = "bytes";
 
@@ -47,13 +49,40 @@ export function gauge({ steps, ...about }) {
     .reduceOptions(last());
 }
 
-/** A bar for each series, the value now. */
-export function bars({ color = "blue", ...about }) {
-  return plain(base(new bargauge.PanelBuilder(), about), color)
+/** A bar for each series, the value now. `steps` as for a stat; `top` is where the bars end. */
+export function bars({ steps, color = "blue", top, ...about }) {
+  const panel = base(new bargauge.PanelBuilder(), about);
+  if (top !== undefined) {
+    panel.max(top);
+  }
+  return (steps ? graded(panel, steps) : plain(panel, color))
     .orientation(common.VizOrientation.Horizontal)
     .displayMode(common.BarGaugeDisplayMode.Gradient)
     .min(0)
     .reduceOptions(last());
+}
+
+/**
+ * A row for each series, the value now, the greatest first. `columns` are the titles of the labels, by name, and `value`
+ * that of the value, which stands there as `words` have it: `[word, colour]` by value.
+ */
+export function table({ columns, value, words, ...about }) {
+  const told = Object.entries(words).map(([number, [text, color]], index) => [number, { text, color, index }]);
+  const panel = plain(base(new tablePanel.PanelBuilder(), about), "text")
+    .mappings([{ type: dashboard.MappingType.ValueToText, options: Object.fromEntries(told) }])
+    .cellOptions({ type: common.TableCellDisplayMode.Auto })
+    .showHeader(true)
+    .sortBy([new common.TableSortByFieldStateBuilder().displayName(value).desc(true)])
+    .overrideByName("Time", [{ id: "custom.hidden", value: true }])
+    .overrideByName("Value", [
+      { id: "displayName", value },
+      { id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } },
+      { id: "custom.align", value: common.FieldTextAlignment.Left },
+    ]);
+  for (const [label, title] of Object.entries(columns)) {
+    panel.overrideByName(label, [{ id: "displayName", value: title }]);
+  }
+  return panel;
 }
 
 /**

@@ -17,6 +17,9 @@ export const own = (metric, ...matchers) => select(metric, [JOB, INSTANCE, ...ma
 /** The series that the service has once. */
 export const shared = (metric, ...matchers) => select(metric, [JOB, ...matchers]);
 
+/** The matcher of the services that were picked, where series are of a service. */
+export const PICKED = 'service_id=~"$service"';
+
 /** A metric of the Collector. Its counters end in `_total` or not, depending on how they are read. */
 export const collector = (name) => `{__name__=~"otelcol_${name}(_total)?"}`;
 
@@ -26,6 +29,9 @@ export const rate = (selector, window = "$__rate_interval", ago = "") =>
 
 /** Events within a time. */
 export const increase = (selector, window = "$__range") => `increase(${selector}[${window}])`;
+
+/** `of` over the whole time range, as its end sees it: a number that is the same at each step. */
+export const whole = (of, selector) => `${of}(${selector}[$__range] @ end())`;
 
 export const sum = (expr) => `sum(${expr})`;
 export const sumBy = (labels, expr) => `sum by (${labels}) (${expr})`;
@@ -41,6 +47,9 @@ export const share = (part, total) => `(${part} or vector(0)) / (${total} > 0)`;
 /** `expr`, or 0 while `alive` has data: a 0 that cannot come from a dead pipeline. */
 export const zeroWhile = (alive, expr) => `(${expr} or vector(0)) and on() ${alive}`;
 
+/** The ten series of `expr` that have the most of `total`, which is the same at each step: so they are the same ten. */
+export const ten = (labels, expr, total) => `${expr} and on(${labels}) topk(10, ${total})`;
+
 /** A quantile of a histogram; nothing, rather than NaN, where nothing was recorded. */
 export const quantile = (q, selector, window = "$__rate_interval", by = "le") =>
   `histogram_quantile(${q}, ${sumBy(by, rate(selector, window))}) >= 0`;
@@ -50,6 +59,9 @@ export const over = (expr, legend) => query(expr, legend).range();
 
 /** A query for one value, now. */
 export const now = (expr, legend) => query(expr, legend).instant();
+
+/** A query for the rows of a table, now. */
+export const cells = (expr) => query(expr, "__auto").instant().format(prometheus.PromQueryFormat.Table);
 
 /** A query for the buckets of a histogram, drawn as a heatmap. */
 export const buckets = (expr) => query(expr, "{{le}}").range().format(prometheus.PromQueryFormat.Heatmap);

@@ -67,8 +67,9 @@ impl Exchange {
     }
 
     /// Runs `work` as the answer to this request.
-    pub(super) async fn during<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub(super) fn during<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        // Not an `async fn`: that keeps room for its argument beside the future that it moves it into, and the work is large.
+        CURRENT.scope(self, work)
     }
 
     /// Reads the exchange under way; `None` outside a [`RequestLayer`](super::RequestLayer).

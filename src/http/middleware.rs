@@ -215,14 +215,15 @@ fn describe(span: &Span, labels: RequestLabels, route: Option<&'static str>, sta
 }
 
 /// Runs the application; whatever becomes of it is an answer.
-async fn answer<B: MessageBody + 'static>(
+fn answer<B: MessageBody + 'static>(
     work: impl Future<Output = Result<ServiceResponse<B>, Error>>,
-) -> Answer {
-    match AssertUnwindSafe(work).catch_unwind().await {
+) -> impl Future<Output = Answer> {
+    let outcome = AssertUnwindSafe(work).catch_unwind();
+    outcome.map(|outcome| match outcome {
         Ok(Ok(response)) => Answer::Whole(as_problem(response.map_into_boxed_body())),
         Ok(Err(error)) => Answer::Bare(failed(&error)),
         Err(_) => Answer::Bare(ApiError::Internal(Panicked.into()).response()),
-    }
+    })
 }
 
 /// The answer to what a middleware failed with. (What handlers fail with has become a response before.)

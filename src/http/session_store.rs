@@ -106,8 +106,7 @@ struct Unanswered;
 
 /// Whoever reads a key that this store did not make, makes nothing of it.
 fn id_of(key: &CookieValue) -> Option<SessionId> {
-    let key: SessionKey = key.as_ref().parse().ok()?;
-    Some(key.id())
+    SessionId::of_key(key.as_ref()).ok()
 }
 
 /// Whether the request is a login. That needs no session, and is to be tried and counted also while the store is away.

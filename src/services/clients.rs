@@ -78,14 +78,13 @@ impl Clients {
         }))
     }
 
-    /// The service that this client is. `who` is told as soon as the client names a registered service, whether it proves to
-    /// be that or not.
+    /// The service that this client is. `who` is told whom the client names, whether it proves to be that or not, unless that
+    /// is known to be no service.
     pub(super) async fn authenticate(
         &self,
         presented: Presented,
         who: &mut Option<ServiceId>,
     ) -> Result<Arc<Service>, AuthFailure> {
-        let view = self.0.directory.view().await?;
         let (client, proof) = match presented {
             Presented::Secret { client, secret } => (client, Proof::Secret(secret)),
             Presented::Assertion { client, assertion } => {
@@ -99,8 +98,13 @@ impl Clients {
                 (named.to_string(), Proof::Assertion(assertion))
             }
         };
-        let service = view.service(&client).ok_or(AuthFailure::UnknownService)?;
-        *who = Some(service.id.clone());
+        // A store that does not answer fails a service that is known; only where it is has to be looked up.
+        *who = client.parse().ok();
+        let view = self.0.directory.view().await?;
+        let Some(service) = view.service(&client) else {
+            *who = None;
+            return Err(AuthFailure::UnknownService);
+        };
         match proof {
             Proof::Secret(secret) => self.check_secret(service, &secret)?,
             Proof::Assertion(assertion) => self.check_assertion(service, &assertion).await?,

@@ -62,12 +62,7 @@ impl SessionKey {
     /// The public id of the session.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        let key = self.expose();
-        let digest = Sha256::digest(key.as_bytes());
-        let mut id = String::with_capacity(SHARD_DIGITS + DIGEST_CHARS);
-        id.push_str(&key[..SHARD_DIGITS]);
-        BASE64_URL_SAFE_NO_PAD.encode_string(&digest[..16], &mut id);
-        SessionId(id)
+        SessionId::digest(self.expose())
     }
 }
 
@@ -87,6 +82,24 @@ impl fmt::Debug for SessionKey {
 }
 
 impl SessionId {
+    /// The id of the session that has this text as its key: [`SessionKey::id`] without a copy of the secret.
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedSessionName`] if the text is no key.
+    pub fn of_key(text: &str) -> Result<Self, MalformedSessionName> {
+        check(text, SECRET_CHARS)?;
+        Ok(Self::digest(text))
+    }
+
+    fn digest(key: &str) -> Self {
+        let digest = Sha256::digest(key.as_bytes());
+        let mut id = String::with_capacity(SHARD_DIGITS + DIGEST_CHARS);
+        id.push_str(&key[..SHARD_DIGITS]);
+        BASE64_URL_SAFE_NO_PAD.encode_string(&digest[..16], &mut id);
+        Self(id)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -154,6 +167,7 @@ mod tests {
         let key = SessionKey::generate(UserId::generate());
         let read: SessionKey = key.expose().parse().unwrap();
         assert_eq!(read.id(), key.id());
+        assert_eq!(SessionId::of_key(key.expose()), Ok(key.id()));
         assert_eq!(key.id().as_str().parse(), Ok(key.id()));
     }
 

@@ -13,8 +13,10 @@ use skriptoteket::{
         Telemetry, TelemetryError,
         exposition::Exposition,
         instruments::{
-            CATALOGUE, END_REASONS, HttpMetrics, LoginMetrics, PasswordMetrics, Presence,
-            RequestLabels, Snapshot, StoreMetrics, StoreOperation,
+            AUTH_FAILURES, AuthMetrics, AuthOperation, CATALOGUE, DailyUsage, END_REASONS,
+            HttpMetrics, LimitType, LoginMetrics, PasswordMetrics, Presence, RateLimitUsage,
+            RequestLabels, Roll, RollEntry, RollSnapshot, Snapshot, StoreMetrics, StoreOperation,
+            TOKEN_STATUSES,
         },
     },
 };
@@ -34,19 +36,34 @@ struct Everything {
     presence: Presence,
     http: HttpMetrics,
     store: StoreMetrics,
+    services: AuthMetrics,
+    roll: Roll,
 }
+
+/// The one registered service.
+const MAILROOM: &str = "mailroom";
 
 impl Everything {
     fn on(telemetry: &Telemetry) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(SERVICE).unwrap().meters();
+        let presence = Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock));
+        let services = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
+        assert!(services.admit(MAILROOM));
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            presence: Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock)),
+            roll: Roll::new(
+                &service_wide,
+                presence.clone(),
+                Arc::clone(&clock),
+                FOR_EVER,
+            ),
+            presence,
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
+            services,
         }
     }
 
@@ -74,6 +91,59 @@ impl Everything {
             };
             self.store.finish(operation, self.store.start(), error_type);
         }
+        for service in [MAILROOM, "nobody-knows-it"] {
+            self.record_service(service);
+        }
+        self.roll.publish(roll(), Duration::ZERO);
+    }
+
+    fn record_service(&self, service: &str) {
+        let services = &self.services;
+        services.record_successful_auth(service);
+        for reason in AUTH_FAILURES {
+            services.record_failed_auth(service, reason);
+        }
+        for status in TOKEN_STATUSES {
+            services.record_token_verification(service, status);
+        }
+        let operation = AuthOperation::TokenVerification;
+        services.record_auth_latency(service, operation, services.start());
+        services
+            .auth_started(operation)
+            .finish(Some(service), Ok(()));
+        services.update_rate_limit_usage(
+            service,
+            RateLimitUsage {
+                requests: 3,
+                allowed: 100,
+                recovers_in: Duration::from_secs(1),
+                daily: Some(DailyUsage {
+                    used: 4_000,
+                    allowed: 10_000,
+                    resets_in: Duration::from_mins(1),
+                }),
+            },
+        );
+        services.rate_limit_exceeded(service, LimitType::DailyQuota);
+        services.retired_credential_used(service);
+        services.limit_store_failed(false);
+    }
+}
+
+fn roll() -> RollSnapshot {
+    let entry = |service: &str, health, credential_expires_in| RollEntry {
+        service: service.into(),
+        health,
+        credential_expires_in,
+    };
+    RollSnapshot {
+        services: vec![
+            entry(MAILROOM, 0, Some(86_400.5)),
+            entry("archive", 3, None),
+        ],
+        registrations: [5, 3],
+        rotations: [2, 1],
+        signing_key_age: Some(Duration::from_hours(1)),
     }
 }
 

@@ -23,7 +23,7 @@ on_every_store!(
 );
 
 /// Polls `future` at most `polls` times and drops it then.
-async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub(crate) async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|context| {
@@ -37,10 +37,10 @@ async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> 
 }
 
 /// More polls than any operation needs.
-const ENOUGH: usize = 60;
+pub(crate) const ENOUGH: usize = 60;
 
 /// Returns when everything that was queued before has happened or was rolled back: writers queue.
-async fn settled(world: &World) {
+pub(crate) async fn settled(world: &World) {
     let nobody = UserId::generate();
     world
         .stores

@@ -6,12 +6,18 @@ use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     clock::{ManualClock, Timestamp},
     guard::{Budget, Checked, Entity, GuardPolicy},
+    services::{RegisterError, ServiceChange, SignOfLife},
     sessions::{EndReason, SessionFilter, SessionState},
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{Telemetry, instruments::StoreMetrics, testing::CollectedMetrics},
 };
 
-use crate::world::{IDLE, name, new_account, new_session, seconds};
+use uuid::Uuid;
+
+use crate::{
+    tokens::new_key,
+    world::{IDLE, name, new_account, new_service, new_session, seconds},
+};
 
 /// How often each operation was recorded, by `store operation error.type`.
 type Recorded = BTreeMap<String, u64>;
@@ -67,7 +73,7 @@ fn once(operations: &[&str]) -> Recorded {
     operations.iter().map(|it| ((*it).to_owned(), 1)).collect()
 }
 
-const OPERATIONS: [&str; 30] = [
+const OPERATIONS: [&str; 46] = [
     "accounts add",
     "accounts change",
     "accounts delete",
@@ -86,6 +92,16 @@ const OPERATIONS: [&str; 30] = [
     "limits charge",
     "limits give_back",
     "limits prune",
+    "quotas charge",
+    "quotas forget",
+    "services all",
+    "services change",
+    "services delete",
+    "services find",
+    "services register",
+    "services revision",
+    "services rotate",
+    "services seen",
     "sessions census",
     "sessions create",
     "sessions end",
@@ -98,6 +114,12 @@ const OPERATIONS: [&str; 30] = [
     "sessions set_role",
     "sessions touch",
     "sessions update",
+    "tokens add_key",
+    "tokens keys",
+    "tokens prune",
+    "tokens revocations",
+    "tokens revoke",
+    "tokens use_assertion",
 ];
 
 #[tokio::test]
@@ -106,6 +128,7 @@ async fn every_operation_is_recorded_once_under_its_name() {
     each_of_accounts(&watched.stores).await;
     each_of_sessions(&watched.stores).await;
     each_of_limits_and_audit(&watched.stores).await;
+    each_of_services(&watched.stores).await;
     assert_eq!(watched.recorded(), once(&OPERATIONS));
 }
 
@@ -184,6 +207,57 @@ async fn each_of_limits_and_audit(Stores { limits, audit, .. }: &Stores) {
     audit.append(&[]).await.unwrap();
     audit.latest(1).await.unwrap();
     audit.prune(Timestamp::default(), 1).await.unwrap();
+}
+
+async fn each_of_services(stores: &Stores) {
+    let Stores {
+        services,
+        tokens,
+        quotas,
+        ..
+    } = stores;
+    let service = services.register(new_service("orders"), 1).await.unwrap();
+    let id = &service.id;
+    services.find(id).await.unwrap();
+    services.all().await.unwrap();
+    services.revision().await.unwrap();
+    let nothing = ServiceChange::default();
+    services.change(id, nothing).await.unwrap();
+    let secret = new_service("orders").secret;
+    services
+        .rotate(id, secret, None, seconds(1), false)
+        .await
+        .unwrap();
+    services.seen(id, SignOfLife::Heartbeat).await.unwrap();
+    quotas.charge(id, &service.limits).await.unwrap();
+    quotas.forget(id).await.unwrap();
+    services.delete(id).await.unwrap();
+    let soon = Timestamp::from_millis(i64::MAX);
+    tokens.add_key(new_key("one"), None).await.unwrap();
+    tokens.keys().await.unwrap();
+    tokens.revoke(Uuid::nil(), soon).await.unwrap();
+    tokens.revocations(0).await.unwrap();
+    tokens.use_assertion([0; 32], soon).await.unwrap();
+    tokens.prune(1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registration_that_is_refused_is_no_error_of_the_store() {
+    let watched = Watched::new().await;
+    let services = &watched.stores.services;
+    services.register(new_service("orders"), 1).await.unwrap();
+    for refused in ["orders", "stock"] {
+        services
+            .register(new_service(refused), 1)
+            .await
+            .unwrap_err();
+    }
+    watched.stores.close().await;
+    let failed = services.register(new_service("mail"), 9).await;
+    assert!(matches!(failed, Err(RegisterError::Store(_))));
+    let recorded = watched.recorded();
+    assert_eq!(recorded["services register"], 3);
+    assert_eq!(recorded["services register unavailable"], 1);
 }
 
 #[tokio::test]

@@ -74,17 +74,18 @@ impl Town {
     pub(crate) fn meant(&self, word: &str) -> String {
         let [first, second] = self.ada.each_ref().map(|it| it.id.as_str()[2..].to_owned());
         let uid = BASE64_URL_SAFE_NO_PAD.encode(self.ada[0].user_id.as_uuid().as_bytes());
-        match word {
-            "S1" => return first,
-            "S2" => return second,
-            "U" => return uid,
-            _ => {}
-        }
-        let Some(key) = word.strip_prefix("A:") else {
-            return word.to_owned();
+        // A part at a time: an id may have the letters of another name in it.
+        let part = |part: &str| match part {
+            "S1" => first.clone(),
+            "S2" => second.clone(),
+            "U" => uid.clone(),
+            _ => part.to_owned(),
         };
-        let key = key.replace("S1", &first).replace("S2", &second);
-        let key = key.replace("u:U", &format!("u:{uid}"));
+        let Some(key) = word.strip_prefix("A:") else {
+            return part(word);
+        };
+        let key: Vec<String> = key.split(':').map(part).collect();
+        let key = key.join(":");
         format!("{{{}:02}}:{key}", self.world.prefix())
     }
 

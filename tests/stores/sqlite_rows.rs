@@ -3,13 +3,15 @@
 use skriptoteket::{
     accounts::{AccountError, Role, UserId},
     error::StoreError,
+    services::{LimitPolicy, NewSigningKey, ServiceChange},
     sessions::{EndReason, SessionFilter},
 };
 use sqlx::AssertSqlSafe;
 
 use crate::{
     sqlite_file::raw,
-    world::{Backend, IDLE, World, name, new_account},
+    tokens::new_key,
+    world::{Backend, IDLE, World, name, new_account, new_service, seconds, service_id},
 };
 
 /// Values that no record has, of every kind that the table lets through.
@@ -145,4 +147,79 @@ async fn an_audit_event_that_cannot_be_read_is_corrupt() {
     spoil(&world, row.to_owned()).await;
     let latest = world.stores.audit.latest(1).await;
     assert!(matches!(latest, Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_read_is_corrupt() {
+    for change in [
+        "services SET registration = 'none'",
+        "services SET description = CAST(x'ff' AS TEXT)",
+        "services SET scopes = 'a  b'",
+        "services SET scopes = ' '",
+        "services SET interval_us = -1",
+        "services SET burst = 4294967296",
+        "services SET daily_quota = -1",
+        "service_credentials SET id = 'none'",
+    ] {
+        let world = World::new(Backend::Sqlite).await;
+        let services = &world.stores.services;
+        services.register(new_service("orders"), 9).await.unwrap();
+        spoil(&world, format!("UPDATE {change}")).await;
+        let all = services.all().await;
+        assert!(matches!(all, Err(StoreError::Corrupt(_))), "{change}");
+        let id = service_id("orders");
+        let found = services.find(&id).await;
+        assert!(matches!(found, Err(StoreError::Corrupt(_))), "{change}");
+        let changed = services.change(&id, ServiceChange::default()).await;
+        assert!(matches!(changed, Err(StoreError::Corrupt(_))), "{change}");
+        let secret = new_service("orders").secret;
+        let rotated = services.rotate(&id, secret, None, seconds(1), true).await;
+        assert!(matches!(rotated, Err(StoreError::Corrupt(_))), "{change}");
+        // It can be got rid of.
+        assert!(services.delete(&id).await.unwrap(), "{change}");
+        assert!(services.all().await.unwrap().services.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_service_whose_id_is_none_is_corrupt_where_all_are_read() {
+    let world = World::new(Backend::Sqlite).await;
+    let services = &world.stores.services;
+    services.register(new_service("orders"), 9).await.unwrap();
+    let row = "INSERT INTO services SELECT 'No Slug', registration, '', 0, 1, '', 1, 1, \
+        NULL, NULL, NULL, NULL FROM services";
+    spoil(&world, row.to_owned()).await;
+    assert!(matches!(services.all().await, Err(StoreError::Corrupt(_))));
+    // Others are not touched by it.
+    let found = services.find(&service_id("orders")).await;
+    assert!(found.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_tokens_and_quotas_is_corrupt() {
+    let world = World::new(Backend::Sqlite).await;
+    let tokens = &world.stores.tokens;
+    let key: NewSigningKey = new_key("one");
+    assert!(tokens.add_key(key, None).await.unwrap());
+    spoil(&world, "UPDATE signing_keys SET algorithm = 'none'".into()).await;
+    assert!(matches!(tokens.keys().await, Err(StoreError::Corrupt(_))));
+
+    let expires_at = world.now().plus(seconds(60));
+    tokens.revoke(uuid::Uuid::nil(), expires_at).await.unwrap();
+    spoil(&world, "UPDATE revocations SET token = 'none'".into()).await;
+    let revocations = tokens.revocations(0).await;
+    assert!(matches!(revocations, Err(StoreError::Corrupt(_))));
+
+    let limits = LimitPolicy {
+        interval: seconds(1),
+        burst: 1,
+        daily_quota: None,
+    };
+    let (quotas, id) = (&world.stores.quotas, service_id("orders"));
+    quotas.charge(&id, &limits).await.unwrap();
+    spoil(&world, "UPDATE quotas SET used = -1".into()).await;
+    let charged = quotas.charge(&id, &limits).await;
+    assert!(matches!(charged, Err(StoreError::Corrupt(_))));
+    quotas.forget(&id).await.unwrap();
+    quotas.charge(&id, &limits).await.unwrap();
 }

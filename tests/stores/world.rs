@@ -12,6 +12,7 @@ use skriptoteket::{
     accounts::{NewAccount, Role, User, UserId, Username},
     clock::{Clock, ManualClock, Timestamp},
     config::{RedisAddress, RedisSettings, RedisTopology},
+    services::{ClientSecret, LimitPolicy, NewService, ServiceId},
     sessions::{Census, EndReason, Ended, NewSession, SessionKey, SessionRecord, SessionState},
     store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
     telemetry::instruments::StoreMetrics,
@@ -62,6 +63,30 @@ macro_rules! on_every_store {
     };
 }
 
+/// Makes a test of each contract for the store that keeps it whatever keeps the sessions.
+macro_rules! on_the_embedded_store {
+    ($($contract:ident),+ $(,)?) => {
+        mod on_sqlite {
+            use crate::world::{Backend, World};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(World::new(Backend::Sqlite).await).await;
+                }
+            )+
+        }
+        mod on_sqlite_observed {
+            use crate::world::{Backend, World};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $contract() {
+                    super::$contract(World::new(Backend::SqliteObservedAndCached).await).await;
+                }
+            )+
+        }
+    };
+}
+
 /// Which store, and how it is wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
@@ -69,9 +94,9 @@ pub(crate) enum Backend {
     Sqlite,
     /// As the service opens it.
     SqliteObservedAndCached,
-    /// Sessions and budgets in one Redis server.
+    /// Sessions, budgets and quotas in one Redis server.
     Redis,
-    /// Sessions and budgets in a Cluster of three.
+    /// Sessions, budgets and quotas in a Cluster of three.
     RedisCluster,
 }
 
@@ -286,6 +311,27 @@ pub(crate) fn new_account(username: &str, role: Role) -> NewAccount {
         role,
         password_hash: format!("hash of {username}").into(),
     }
+}
+
+/// A service to be registered, with all that one may have.
+pub(crate) fn new_service(id: &str) -> NewService {
+    NewService {
+        id: service_id(id),
+        description: format!("what {id} is"),
+        scopes: vec!["orders:read".parse().unwrap(), "stock".parse().unwrap()],
+        limits: LimitPolicy {
+            interval: Duration::from_micros(1_500),
+            burst: 100,
+            daily_quota: Some(1_000_000),
+        },
+        secret: ClientSecret::generate().digest(),
+        secret_expires_at: None,
+        public_keys: Some(r#"{"keys":[]}"#.into()),
+    }
+}
+
+pub(crate) fn service_id(text: &str) -> ServiceId {
+    text.parse().unwrap()
 }
 
 pub(crate) fn name(text: &str) -> Username {

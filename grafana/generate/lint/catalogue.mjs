@@ -18,23 +18,13 @@ export function catalogue() {
     ]),
   );
   const named = Object.fromEntries(
-    [...source.matchAll(/const (\w+): Attribute = closed\("([^"]+)", &(\w+)\)/g)].map(([, name, key, values]) => [
-      name,
-      [key, enums[values]],
-    ]),
+    [...source.matchAll(/^const (\w+): Attribute =([^;]+);/gm)].map(([, name, how]) => [name, attribute(how, enums)]),
   );
   const metrics = {};
-  const list = source.slice(source.indexOf("pub const CATALOGUE"));
-  for (const [, block] of list.matchAll(/^ {4}Instrument \{\n([\s\S]*?)^ {4}\},/gm)) {
-    const field = (pattern) => block.match(pattern)?.[1] ?? fail(`${pattern} is in no line of\n${block}`);
-    const attributes = field(/attributes: &\[([\s\S]*?)\],\n {8}meaning/);
-    metrics[field(/prometheus: "([^"]+)"/)] = {
-      kind: field(/kind: Kind::(\w+)/),
-      shared: field(/scope: Scope::(\w+)/) === "ServiceWide",
-      labels: Object.fromEntries(
-        labels(attributes, named, enums).map(([key, values]) => [key.replaceAll(".", "_"), values]),
-      ),
-    };
+  const table = source.match(/^catalogue! \{\n([\s\S]*?)^\}/m)?.[1] ?? fail("there is no table of instruments");
+  for (const entry of table.split(/;\n/).filter((it) => it.trim())) {
+    const [, name, kind, scope, attributes] = entry.match(ENTRY) ?? fail(`no entry of the table:\n${entry}`);
+    metrics[name] = { kind, shared: scope === "ServiceWide", labels: labels(attributes, named, enums) };
   }
   if (Object.keys(metrics).length < 10) {
     fail("the catalogue cannot be read any more: has its form changed?");
@@ -42,14 +32,25 @@ export function catalogue() {
   return { metrics, enums };
 }
 
-/** Labels with their closed values; undefined where they are not listed. */
+/** `"otel.name" as "prometheus_name": Kind, "unit", Scope, [attributes], "meaning"` */
+const ENTRY = /^\s*"[^"]+" as "(\w+)":\s*(\w+),\s*"[^"]+",\s*(\w+),\s*\[([^\]]*)\],\s*"[^"]+"$/;
+
+/** Labels by name, with their closed values; undefined where they are not listed. */
 function labels(attributes, named, enums) {
-  const constants = [...attributes.matchAll(/\b([A-Z]{3,})\b(?=,|$)/g)].filter(([, it]) => named[it]);
-  return [
-    ...constants.map(([, name]) => named[name]),
-    ...[...attributes.matchAll(/closed\("([^"]+)", &(\w+)\)/g)].map(([, key, values]) => [key, enums[values]]),
-    ...[...attributes.matchAll(/key: "([^"]+)"/g)].map(([, key]) => [key, undefined]),
-  ];
+  const each = attributes.match(/\w+\([^)]*\)|\w+/g) ?? [];
+  return Object.fromEntries(
+    each.map((it) => {
+      const [key, values] = it.includes("(") ? attribute(it, enums) : (named[it] ?? fail(`no such attribute: ${it}`));
+      return [key.replaceAll(".", "_"), values];
+    }),
+  );
+}
+
+/** The key and the closed values of `closed("key", &VALUES)`; of any other form, `undefined` for the values. */
+function attribute(text, enums) {
+  const [, key] = text.match(/"([^"]+)"/) ?? fail(`an attribute without a key: ${text}`);
+  const [, values] = text.match(/^\s*closed\("[^"]+", &(\w+)\)$/) ?? [];
+  return [key, values && (enums[values] ?? fail(`no such values: ${values}`))];
 }
 
 const strings = (text) => [...text.matchAll(/"([^"]*)"/g)].map(([, it]) => it);

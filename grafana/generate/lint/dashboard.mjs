@@ -59,7 +59,8 @@ function variables(list) {
   if (source?.name !== "datasource" || source.type !== "datasource") {
     found.push("the first variable is not the datasource");
   }
-  for (const name of ["job", "instance"]) {
+  const services = others.filter((it) => it.name === "service").map((it) => it.name);
+  for (const name of ["job", "instance", ...services]) {
     const it = others.find((other) => other.name === name);
     if (!it?.multi || !it.includeAll || it.allValue !== ".+" || it.refresh !== 2) {
       found.push(`variable ${name}: not multi, All = .+, refreshed with the time range`);
@@ -95,7 +96,7 @@ function panelFaults(panel) {
     want(target.datasource.uid === "${datasource}", `query ${target.refId}: another datasource`);
     want(target.legendFormat, `query ${target.refId}: no legend`);
     want(
-      target.instant || !["stat", "gauge", "bargauge"].includes(panel.type),
+      target.instant || !["stat", "gauge", "bargauge", "table"].includes(panel.type),
       `query ${target.refId}: of a range, so a value that is gone would stay`,
     );
     want(target.instant !== target.range, `query ${target.refId}: neither instant nor range, or both`);

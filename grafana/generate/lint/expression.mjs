@@ -9,6 +9,7 @@ const FILLED = [
   ["$__range", "6h"],
   ["$instance", ".+"],
   ["$job", ".+"],
+  ["$service", ".+"],
 ];
 
 /** `expr` as Prometheus would get it. */
@@ -23,10 +24,10 @@ const ADDED = new Set(["job", "instance", "__name__", "le", "otel_metric_overflo
 
 /**
  * The faults of `expr`, as sentences. `metrics` is the catalogue's. An expression that lists what can be picked is
- * `picking`: it needs no selection of job and instance.
+ * `picking`: it needs no selection of job and instance. On a board where services can be picked it is `byService`.
  */
-export function faults(expr, metrics, { picking = false } = {}) {
-  const text = filled(expr);
+export function faults(expr, metrics, { picking = false, byService = false } = {}) {
+  const text = filled(byService ? expr : expr.replaceAll("$service", "$unknown"));
   // `$1` is a group of a regular expression, no variable.
   if (/\$\D/.test(text)) {
     return [`a variable that is not known: ${text}`];
@@ -38,7 +39,7 @@ export function faults(expr, metrics, { picking = false } = {}) {
       if (node.type.isError) {
         found.push(`no PromQL at ${node.from}: ${text}`);
       } else if (node.name === "VectorSelector") {
-        found.push(...selector(node, text, metrics, picking));
+        found.push(...selector(node, text, metrics, picking, byService));
       } else if (node.name === "BinaryExpr") {
         found.push(...binary(node, text));
       } else if (node.name === "FunctionCall" && source.startsWith("histogram_quantile")) {
@@ -51,7 +52,7 @@ export function faults(expr, metrics, { picking = false } = {}) {
   return found;
 }
 
-function selector(node, text, metrics, picking) {
+function selector(node, text, metrics, picking, byService) {
   const source = text.slice(node.from, node.to);
   const identifier = node.getChild("Identifier");
   const name = identifier && text.slice(identifier.from, identifier.to);
@@ -82,6 +83,9 @@ function selector(node, text, metrics, picking) {
   if (!has("job") && !picking) {
     found.push(`no job: ${source}`);
   }
+  if (byService && "service_id" in metric.labels && !has("service_id") && !picking) {
+    found.push(`not of the services that were picked: ${source}`);
+  }
   if (metric.shared && has("instance")) {
     found.push(`service-wide, its instance is none of the replicas: ${source}`);
   }
@@ -93,7 +97,7 @@ function selector(node, text, metrics, picking) {
     found.push(`service-wide, wants max: ${source}`);
   }
   const counts = metric.kind === "Counter" || metric.kind === "Histogram";
-  if (counts && !within.some((it) => it.name === "MatrixSelector")) {
+  if (counts && !picking && !within.some((it) => it.name === "MatrixSelector")) {
     found.push(`a counter without rate or increase: ${source}`);
   }
   for (const { label, value, regular } of matchers.filter((it) => !ADDED.has(it.label))) {

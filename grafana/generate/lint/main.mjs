@@ -29,6 +29,8 @@ const check = (what, faults) => {
   passed += faults.length === 0;
 };
 
+const byService = (board) => board.templating.list.some((it) => it.name === "service");
+
 const places = [];
 for (const file of fs.readdirSync(folder).sort()) {
   const board = JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"));
@@ -36,7 +38,8 @@ for (const file of fs.readdirSync(folder).sort()) {
   for (const it of dashboard.expressions(board)) {
     const where = it.panel ?? it.annotation ?? it.variable;
     places.push({ board: board.uid, ...it });
-    check(`${file}: ${where}`, expression.faults(it.expr, metrics, { picking: Boolean(it.variable) }));
+    const found = expression.faults(it.expr, metrics, { picking: Boolean(it.variable), byService: byService(board) });
+    check(`${file}: ${where}`, found);
   }
 }
 
@@ -51,8 +54,8 @@ for (const entry of quiet) {
   check("quiet.json", there && reason ? [] : [`no such place, or no reason: ${JSON.stringify(entry)}`]);
 }
 
-for (const [expr, word] of SAMPLES) {
-  const found = expression.faults(expr, metrics);
+for (const [expr, word, options] of SAMPLES) {
+  const found = expression.faults(expr, metrics, options);
   const right = word ? found.length === 1 && found[0].includes(word) : found.length === 0;
   check("samples.mjs", right ? [] : [`expected ${word ?? "no fault"}, found [${found}]: ${expr}`]);
 }
@@ -64,6 +67,13 @@ const painted = {
   END_REASONS: colors.ENDS,
   PASSWORD_RESULTS: colors.CHECKS,
   STORES: colors.STORES,
+  AUTH_FAILURES: colors.REFUSALS,
+  TOKEN_STATUSES: colors.TOKENS,
+  AUTH_OPERATIONS: colors.OPERATIONS,
+  HEALTHS: colors.HEALTHS,
+  LIMIT_POLICIES: colors.POLICIES,
+  REGISTRATION_EVENTS: colors.REGISTRATIONS,
+  CREDENTIAL_ROTATIONS: colors.ROTATIONS,
 };
 for (const [name, map] of Object.entries(painted)) {
   const same = JSON.stringify(Object.keys(map).sort()) === JSON.stringify([...enums[name]].sort());

@@ -2,7 +2,9 @@
 
 const OWN = 'job=~"$job",instance=~"$instance"';
 
-/** Pairs of an expression and a word of the fault that it has; undefined where it has none. */
+const SERVICES = { byService: true };
+
+/** An expression, a word of the fault that it has (undefined where it has none), and what the board is like. */
 export const SAMPLES = [
   [`sum(rate(skriptoteket_logins_total{${OWN}}[5m]))`, undefined],
   [`sum(rate(skriptoteket_logins_total{${OWN}}[5m])`, "no PromQL"],
@@ -23,4 +25,10 @@ export const SAMPLES = [
   ["sum(up) or vector(0) / (count(up) > 0)", "parentheses"],
   ["sum(up) / count(up)", "divide by 0"],
   ['count({job=~"$job"})', "without a name"],
+  [`sum(rate(skriptoteket_successful_auths_total{${OWN},service_id=~"$service"}[5m]))`, undefined, SERVICES],
+  [`sum(rate(skriptoteket_successful_auths_total{${OWN},service_id=~"$service"}[5m]))`, "a variable"],
+  [`sum(rate(skriptoteket_successful_auths_total{${OWN}}[5m]))`, "were picked", SERVICES],
+  [`sum(rate(skriptoteket_successful_auths_total{${OWN}}[5m]))`, undefined],
+  ['max(skriptoteket_active_services{job=~"$job"})', undefined, SERVICES],
+  [`max(skriptoteket_service_health{job=~"$job",health="lazy"})`, "is never"],
 ];

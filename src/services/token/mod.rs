@@ -19,6 +19,9 @@ mod jwk;
 mod parser;
 mod ring;
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::time::Duration;
 
 pub(super) use claims::{Audiences, timestamp};

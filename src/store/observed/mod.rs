@@ -62,13 +62,12 @@ impl<R: ?Sized> Observed<R> {
                 .await
                 .unwrap_or_else(|_| Err(StoreError::timed_out().into())),
         };
-        patience::spend(self.metrics.start().saturating_sub(started));
         let error_type = result.as_ref().err().and_then(Failure::error_type);
         if let Some(error_type) = error_type {
             span.record("error.type", error_type);
         }
         let operation = StoreOperation { store, operation };
-        self.metrics.finish(operation, started, error_type);
+        patience::spend(self.metrics.finish(operation, started, error_type));
         result
     }
 }

@@ -49,10 +49,13 @@ impl Keys {
 
     /// The keys of one shard of sessions.
     pub(super) fn shard(&self, number: u8) -> ShardKeys {
-        ShardKeys {
-            number,
-            tag: format!("{{{}:{number:02}}}", self.prefix),
-        }
+        let [tens, ones] = [number / 10, number % 10].map(|digit| char::from(b'0' + digit));
+        // By hand, and once as long as it gets: every session check makes one.
+        let mut tag = String::with_capacity(self.prefix.len() + 5);
+        tag.push('{');
+        tag += &self.prefix;
+        tag.extend([':', tens, ones, '}']);
+        ShardKeys { number, tag }
     }
 
     /// The keys of all shards, in their order.
@@ -105,12 +108,12 @@ impl ShardKeys {
 
     /// The record of a session, by the last part of its id.
     pub(super) fn session(&self, sid: &str) -> String {
-        format!("{}:s:{sid}", self.tag)
+        [&self.tag, ":s:", sid].concat()
     }
 
     /// The sessions of a user, by the user's name here (see [`uid`]).
     pub(super) fn user(&self, uid: &str) -> String {
-        format!("{}:u:{uid}", self.tag)
+        [&self.tag, ":u:", uid].concat()
     }
 
     pub(super) fn live(&self) -> String {
@@ -147,8 +150,9 @@ pub(super) fn uid(user: UserId) -> String {
 
 /// The user who has this name in Redis, if it is one.
 pub(super) fn user_of(uid: &str) -> Option<UserId> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(uid).ok()?;
-    Some(UserId::from(Uuid::from_bytes(bytes.try_into().ok()?)))
+    let mut bytes = [0; 16];
+    let length = BASE64_URL_SAFE_NO_PAD.decode_slice(uid, &mut bytes).ok()?;
+    (length == bytes.len()).then(|| UserId::from(Uuid::from_bytes(bytes)))
 }
 
 /// What a key of a shard names.

@@ -17,7 +17,7 @@
 //! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the name (`n`) and the
 //! user agent (`a`), the third is the application's state: JSON has no new line of its own.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,9 @@ struct WrittenClient<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Client {
-    n: String,
+struct Client<'a> {
+    #[serde(borrow)]
+    n: Cow<'a, str>,
     a: String,
 }
 
@@ -89,7 +90,7 @@ pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, Stor
     }
     // The order of starts is for the scripts, but a record without it is none of ours.
     number(&head[65..78])?;
-    let client: Client =
+    let client: Client<'_> =
         serde_json::from_str(client).map_err(|_| StoreError::Corrupt("session.client"))?;
     Ok(SessionRecord {
         id,

@@ -278,14 +278,24 @@ impl StoreMetrics {
         self.clock.monotonic()
     }
 
-    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one.
+    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns how long it
+    /// took.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "it is called for what it records"
+    )]
     pub fn finish(
         &self,
         operation: StoreOperation,
         started: Duration,
         error_type: Option<&'static str>,
-    ) {
-        let seconds = self.clock.monotonic().saturating_sub(started).as_secs_f64();
+    ) -> Duration {
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.record(operation, took.as_secs_f64(), error_type);
+        took
+    }
+
+    fn record(&self, operation: StoreOperation, seconds: f64, error_type: Option<&'static str>) {
         if error_type.is_none() {
             let bound = self.bound.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(histogram) = bound.get(&operation) {

@@ -8,6 +8,8 @@
 //! | `auth` | logins, password checks, the audit trail |
 //! | `presence` | sessions and users, from a snapshot in memory |
 //! | `services` | authentications, tokens and limits of services |
+//! | `admitted`, `series` | which services have series of their own, and what these are |
+//! | `usage` | how much of its limits a service uses, as time goes on |
 //! | `roll` | the registered services, from a snapshot in memory |
 //! | `io` | HTTP requests and store operations |
 //!
@@ -15,14 +17,17 @@
 //! cloned from there. Observed ones are registered once for every reader, each on a provider of its own (see
 //! [`Telemetry`](super::Telemetry)).
 
+mod admitted;
 mod auth;
 mod catalogue;
 mod io;
 mod presence;
 mod roll;
+mod series;
 mod services;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use auth::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
 pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, SERVICE_LABELS, Scope, Values};
@@ -31,9 +36,8 @@ pub use io::{
 };
 pub use presence::{Presence, Snapshot};
 pub use roll::{Roll, RollEntry, RollSnapshot};
-pub use services::{
-    AuthAttempt, AuthMetrics, AuthOperation, DailyUsage, LimitType, RateLimitUsage, Started,
-};
+pub use services::{AuthAttempt, AuthMetrics, AuthOperation, Started};
+pub use usage::{DailyUsage, LimitType, RateLimitUsage};
 
 use opentelemetry::{KeyValue, metrics::Counter};
 

@@ -173,8 +173,14 @@ impl Presence {
     /// True if it is this replica that observes now.
     #[must_use]
     pub fn observes(&self) -> bool {
+        self.observes_since().is_some()
+    }
+
+    /// The monotonic time since which it is this replica that observes; what was asked for earlier is not to be shown.
+    #[must_use]
+    pub fn observes_since(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
-        self.read(|state| state.observes(now))
+        self.read(|state| state.observes(now).then_some(state.watch.0))
     }
 
     /// Replaces the snapshot. `taken_at` is the monotonic time at which the count was asked for; one that was asked for

@@ -35,16 +35,20 @@ pub struct RollEntry {
     pub credential_expires_in: Option<f64>,
 }
 
+/// The last snapshot, and the monotonic time at which it was asked for. Shared, so that no callback keeps the lock.
+type Last = Option<(Arc<RollSnapshot>, Duration)>;
+
 /// `healthy` and `degraded` stand first in [`HEALTHS`].
 const ACTIVE: usize = 2;
 
 /// Holds the snapshot and the instruments that read it. Cheap to clone.
 ///
-/// Only the replica that observes sessions shows it, and only while it is young: else the gauges are absent. Totals stay as
-/// they were last read while the store does not answer.
+/// Only the replica that observes sessions shows it, and only what was asked for since it began to: another one may have
+/// shown later totals before, and totals must not go back. Gauges show it only while it is young, else they are absent.
+/// Totals stay as they were last read while the store does not answer.
 #[derive(Clone)]
 pub struct Roll {
-    last: Arc<RwLock<Option<(RollSnapshot, Duration)>>>,
+    last: Arc<RwLock<Last>>,
     presence: Presence,
     clock: Arc<dyn Clock>,
     believed_for: Duration,
@@ -80,9 +84,14 @@ impl Roll {
         roll
     }
 
-    /// Replaces the snapshot. `taken_at` is the monotonic time at which it was asked for.
+    /// Replaces the snapshot. `taken_at` is the monotonic time at which it was asked for; one that was asked for before
+    /// the last one is left out.
     pub fn publish(&self, snapshot: RollSnapshot, taken_at: Duration) {
-        *self.last.write().unwrap_or_else(PoisonError::into_inner) = Some((snapshot, taken_at));
+        let snapshot = Arc::new(snapshot);
+        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|(_, before)| *before <= taken_at) {
+            *last = Some((snapshot, taken_at));
+        }
     }
 
     /// True if it is this replica that shows the roll now.
@@ -93,12 +102,13 @@ impl Roll {
 
     /// Reads the snapshot and its age, if it is this replica that shows it.
     fn read(&self, read: impl FnOnce(&RollSnapshot, Duration)) {
-        if !self.presence.observes() {
+        let Some(since) = self.presence.observes_since() else {
             return;
-        }
-        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((snapshot, taken_at)) = &*last {
-            read(snapshot, self.clock.monotonic().saturating_sub(*taken_at));
+        };
+        let last = self.last.read();
+        let last = last.unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((snapshot, taken_at)) = last.filter(|(_, taken_at)| *taken_at >= since) {
+            read(&snapshot, self.clock.monotonic().saturating_sub(taken_at));
         }
     }
 
@@ -150,9 +160,10 @@ impl Roll {
                 this.read_young(|snapshot, _| {
                     for entry in &snapshot.services {
                         for (index, health) in HEALTHS.iter().enumerate() {
+                            // In the order of their keys: else the SDK keeps them twice.
                             let labels = [
-                                KeyValue::new("service_id", Arc::clone(&entry.service)),
                                 KeyValue::new("health", *health),
+                                KeyValue::new("service_id", Arc::clone(&entry.service)),
                             ];
                             observer.observe(u64::from(entry.health == index), &labels);
                         }

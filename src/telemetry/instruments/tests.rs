@@ -1,5 +1,8 @@
 //! The instruments against the catalogue and against the page that they end up on.
 
+mod roll;
+mod services;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
@@ -12,6 +15,10 @@ use crate::{
 
 const FOR_EVER: Duration = Duration::MAX;
 
+/// The one registered service; all others are `_other`.
+const MAILROOM: &str = "mailroom";
+const SERVICES: [&str; 2] = [MAILROOM, OTHER_SERVICE];
+
 /// Every struct of instruments that the crate has, on one telemetry.
 struct Everything {
     login: LoginMetrics,
@@ -19,6 +26,8 @@ struct Everything {
     presence: Presence,
     http: HttpMetrics,
     store: StoreMetrics,
+    services: AuthMetrics,
+    roll: Roll,
 }
 
 impl Everything {
@@ -26,12 +35,22 @@ impl Everything {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
+        let presence = Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock));
+        let services = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
+        assert!(services.admit(MAILROOM));
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            presence: Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock)),
+            roll: Roll::new(
+                &service_wide,
+                presence.clone(),
+                Arc::clone(&clock),
+                FOR_EVER,
+            ),
+            presence,
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
+            services,
         }
     }
 
@@ -60,6 +79,22 @@ impl Everything {
             };
             self.store.finish(operation, self.store.start(), error_type);
         }
+        self.roll.publish(one_service(), Duration::ZERO);
+        services::record_all(&self.services, MAILROOM);
+        services::record_all(&self.services, "nobody-knows-it");
+    }
+}
+
+fn one_service() -> RollSnapshot {
+    RollSnapshot {
+        services: vec![RollEntry {
+            service: MAILROOM.into(),
+            health: 1,
+            credential_expires_in: Some(90.0),
+        }],
+        registrations: [3, 2],
+        rotations: [5, 1],
+        signing_key_age: Some(Duration::from_mins(1)),
     }
 }
 
@@ -109,9 +144,12 @@ fn every_series_has_the_labels_of_the_catalogue_and_no_others() {
                     .iter()
                     .find(|it| it.key.replace('.', "_") == *key)
                     .unwrap_or_else(|| panic!("{name} has a label {key}"));
-                if let Values::Closed(values) = attribute.values {
-                    assert!(values.contains(&value.as_str()), "{name}: {key}={value}");
-                }
+                let known = match attribute.values {
+                    Values::Closed(values) => values.contains(&value.as_str()),
+                    Values::Service => SERVICES.contains(&value.as_str()),
+                    Values::Bounded(_) => true,
+                };
+                assert!(known, "{name}: {key}={value}");
                 missing.remove(key);
             }
         }
@@ -129,10 +167,11 @@ fn every_counter_has_all_its_series_at_zero_from_the_start() {
         let name = instrument.prometheus;
         let mut expected = 1;
         for attribute in instrument.attributes {
-            let Values::Closed(values) = attribute.values else {
-                panic!("{name} cannot be set to 0 for values that are not known");
+            expected *= match attribute.values {
+                Values::Closed(values) => values.len(),
+                Values::Service => SERVICES.len(),
+                Values::Bounded(_) => panic!("{name} cannot be 0 for values that are not known"),
             };
-            expected *= values.len();
         }
         let series: Vec<_> = page.samples.iter().filter(|it| it.name == name).collect();
         assert_eq!(series.len(), expected, "{name}");

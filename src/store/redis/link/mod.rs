@@ -171,9 +171,9 @@ impl Link {
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
     }
 
-    /// Reads one key, together with what this worker is asked for at the same moment; and then the server's answer to
-    /// `TIME`. `None` where that cannot be done so, for whatever reason: a call says more.
-    pub(super) async fn read_together(&self, key: String) -> Option<(Value, Value)> {
+    /// Reads one key, together with what this worker is asked for at the same moment; and then the server's time, in ms.
+    /// `None` where that cannot be done so, for whatever reason: a call says more.
+    pub(super) async fn read_together(&self, key: String) -> Option<(Value, i64)> {
         match &self.inner.way {
             Way::Single(line) => together::read(line, key, self.inner.timeout).await,
             Way::Cluster(_) => None,

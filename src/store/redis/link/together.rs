@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{fault::Why, line::Line, near, session::Session};
+use crate::store::redis::answer;
 
 /// More keys are sent in a command of their own, so that none holds the server for long.
 const MOST: usize = 64;
@@ -22,8 +23,8 @@ thread_local! {
     static GATHERED: RefCell<Vec<Gathered>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What lay under a key, and then the server's answer to `TIME`.
-pub(super) type Read = (Value, Value);
+/// What lay under a key, and the server's time in ms after that.
+pub(super) type Read = (Value, i64);
 
 /// What is to be sent next by this worker to this server.
 struct Gathered {
@@ -100,10 +101,11 @@ async fn send(runtime: Id, line: Arc<Line>, session: Arc<Session>, limit: Durati
     };
     if let Ok([Value::Array(values), time]) = <[Value; 2]>::try_from(answers)
         && values.len() == askers.len()
+        && let Ok(time) = answer::time(time)
     {
         for (asker, value) in askers.into_iter().zip(values) {
             // Who has gone away meanwhile needs no answer.
-            let _ = asker.send((value, time.clone()));
+            let _ = asker.send((value, time));
         }
     }
 }

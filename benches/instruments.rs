@@ -1,0 +1,178 @@
+//! What it costs to record what a service does, beside a plain counter of the SDK, in one run.
+//!
+//! `make bench` runs it. A recorder that takes more than [`MOST`] in the median fails it.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark reports to a terminal"
+)]
+
+use std::{
+    cell::RefCell, collections::BTreeMap, hint::black_box, process::ExitCode, sync::Arc,
+    time::Duration,
+};
+
+use criterion::Criterion;
+use opentelemetry::KeyValue;
+use skriptoteket::{
+    clock::{Clock, SystemClock},
+    config::OtelSettings,
+    telemetry::{
+        Telemetry,
+        instruments::{AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, SERVICE_LABELS},
+    },
+};
+
+/// What one recording may cost.
+const MOST: Duration = Duration::from_nanos(200);
+
+/// The plain counter: to compare with, not held to anything.
+const PLAIN: &str = "sdk counter";
+
+/// How many recordings are timed together: more than the clock's own cost matters for, and so few that they are seldom
+/// interrupted. Then the median stands where other programs take the processor.
+const TOGETHER: u32 = 1_000;
+
+const USAGE: RateLimitUsage = RateLimitUsage {
+    requests: 40,
+    allowed: 100,
+    recovers_in: Duration::from_secs(10),
+    daily: Some(DailyUsage {
+        used: 4_000,
+        allowed: 10_000,
+        resets_in: Duration::from_hours(1),
+    }),
+};
+
+const ONLY_THE_PAGE: OtelSettings = OtelSettings {
+    disabled: false,
+    metrics: None,
+    traces: None,
+    logs: None,
+    prometheus: true,
+    metric_export_interval: Duration::from_secs(15),
+};
+
+fn main() -> ExitCode {
+    let clock = Arc::new(SystemClock::default());
+    // The page is the one reader, as in a service without a Collector.
+    let telemetry = match Telemetry::start(&ONLY_THE_PAGE) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let metrics = AuthMetrics::new(
+        &telemetry.meter(),
+        &telemetry.observed_meters(),
+        Arc::<SystemClock>::clone(&clock),
+    );
+    // All that there can be, so that looking one up costs what it costs at most.
+    let ids: Vec<String> = (1..SERVICE_LABELS)
+        .map(|n| format!("service-{n}"))
+        .collect();
+    for id in &ids {
+        metrics.admit(id);
+    }
+    let plain = telemetry.meter().u64_counter("plain").build();
+
+    let mut bench = Bench::new(clock);
+    bench.time(PLAIN, || {
+        let labels = [
+            KeyValue::new("service_id", black_box("service-7")),
+            KeyValue::new("status", black_box("valid")),
+        ];
+        plain.add(1, &labels);
+    });
+    for (which, id) in [
+        ("admitted", ids[499].as_str()),
+        ("unknown", "nobody-knows-it"),
+    ] {
+        bench.time(&format!("record_successful_auth {which}"), || {
+            metrics.record_successful_auth(black_box(id));
+        });
+        bench.time(&format!("record_failed_auth {which}"), || {
+            metrics.record_failed_auth(black_box(id), black_box("internal_error"));
+        });
+        bench.time(&format!("record_token_verification {which}"), || {
+            metrics.record_token_verification(black_box(id), black_box("store_unavailable"));
+        });
+        let start = metrics.start();
+        bench.time(&format!("record_auth_latency {which}"), || {
+            metrics.record_auth_latency(black_box(id), AuthOperation::TokenVerification, start);
+        });
+        bench.time(&format!("update_rate_limit_usage {which}"), || {
+            metrics.update_rate_limit_usage(black_box(id), black_box(USAGE));
+        });
+    }
+    bench.judge()
+}
+
+/// Criterion runs and reports; the medians are kept beside it, because it does not hand out its own.
+struct Bench {
+    criterion: Criterion,
+    clock: Arc<dyn Clock>,
+    medians: BTreeMap<String, Duration>,
+}
+
+impl Bench {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            criterion: Criterion::default()
+                .warm_up_time(Duration::from_millis(500))
+                .measurement_time(Duration::from_secs(2)),
+            clock,
+            medians: BTreeMap::new(),
+        }
+    }
+
+    fn time(&mut self, name: &str, record: impl Fn()) {
+        let samples = RefCell::new(Vec::new());
+        let clock = Arc::clone(&self.clock);
+        self.criterion.bench_function(name, |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut all = Duration::ZERO;
+                let mut left = iterations;
+                let together = u64::from(TOGETHER);
+                while left > 0 {
+                    let now = left.min(together);
+                    let before = clock.monotonic();
+                    for _ in 0..now {
+                        record();
+                    }
+                    let took = clock.monotonic().saturating_sub(before);
+                    if now == together {
+                        samples.borrow_mut().push(took);
+                    }
+                    all += took;
+                    left -= now;
+                }
+                all
+            });
+        });
+        let mut samples = samples.into_inner();
+        samples.sort_unstable();
+        // Without a sample nothing is known to be cheap.
+        let median = samples.get(samples.len() / 2);
+        let median = median.map_or(Duration::MAX, |it| *it / TOGETHER);
+        self.medians.insert(String::from(name), median);
+    }
+
+    /// The table, and whether every recorder is cheap enough.
+    fn judge(self) -> ExitCode {
+        let mut too_dear = false;
+        for (name, median) in &self.medians {
+            let dear = name != PLAIN && *median > MOST;
+            too_dear |= dear;
+            let verdict = if dear { "  TOO DEAR" } else { "" };
+            println!("{name:40} {:>6} ns{verdict}", median.as_nanos());
+        }
+        if too_dear {
+            eprintln!("a recorder takes more than {MOST:?}");
+            return ExitCode::FAILURE;
+        }
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,394 @@
+// Which machines call, are they let in, and what will soon stop working?
+
+import { HEALTHS, OPERATIONS, POLICIES, REFUSALS, REGISTRATIONS, ROTATIONS, TOKENS } from "../colors.mjs";
+import { board, row } from "../board.mjs";
+import { COUNT, DAYS, MULTIPLE, PER_SECOND, RATIO, SECONDS, bars, lines, stat, table } from "../panels.mjs";
+import {
+  PICKED,
+  cells,
+  increase,
+  max,
+  maxBy,
+  now,
+  over,
+  own,
+  quantile,
+  rate,
+  share,
+  shared,
+  sum,
+  sumBy,
+  ten,
+  whole,
+} from "../queries.mjs";
+
+const SUCCESSFUL = own("skriptoteket_successful_auths_total", PICKED);
+const FAILED = own("skriptoteket_failed_auths_total", PICKED);
+const VERIFIED = "skriptoteket_token_verifications_total";
+const EXCEEDED = own("skriptoteket_rate_limit_exceeded_total", PICKED);
+const RETIRED = own("skriptoteket_retired_credential_uses_total", PICKED);
+const BY_HEALTH = "skriptoteket_services_by_health";
+
+const DAY = 86_400;
+const KEY_DAYS = `${max(shared("skriptoteket_signing_key_age_seconds"))} / ${DAY}`;
+
+/** What the observer of the register shows is absent while its store does not answer. */
+const UNKNOWN = "Unknown";
+const UNANSWERED = "Unknown: the store does not answer";
+const NOBODY = "No authentications";
+
+/** Whoever is not registered, on every panel. */
+const OTHER = { _other: "text" };
+
+/** Of those that tried, those that were let in. */
+const ratio = share(
+  sum(rate(SUCCESSFUL, "5m")),
+  `(${sum(rate(SUCCESSFUL, "5m"))} or vector(0)) + (${sum(rate(FAILED, "5m"))} or vector(0))`,
+);
+
+/** Events per second by service, of the ten that have the most in the time range. */
+const busiest = (selector) =>
+  ten("service_id", sumBy("service_id", rate(selector, "5m")), sumBy("service_id", whole("increase", selector)));
+
+const active = stat({
+  id: 1,
+  title: "Active services",
+  text: "Services, of all that are registered, that are healthy or degraded: they have shown themselves lately.",
+  unit: COUNT,
+  none: UNKNOWN,
+  width: 4,
+  decimals: 0,
+  queries: [now(max(shared("skriptoteket_active_services")), "services")],
+});
+
+const stale = stat({
+  id: 2,
+  title: "Stale services",
+  text: "Services, of all that are registered, that have been silent for so long that they may be gone. Which they are is further down.",
+  unit: COUNT,
+  none: UNKNOWN,
+  width: 4,
+  decimals: 0,
+  steps: [
+    [null, "green"],
+    [1, "red"],
+  ],
+  queries: [now(max(shared(BY_HEALTH, 'health="stale"')), "stale")],
+});
+
+const letIn = stat({
+  id: 3,
+  title: "Success ratio",
+  text: "Share of the authentications of the last five minutes that succeeded. Machines do not mistype: it should be near 100 %.",
+  unit: RATIO,
+  none: NOBODY,
+  width: 4,
+  decimals: 1,
+  steps: [
+    [null, "red"],
+    [0.9, "yellow"],
+    [0.99, "green"],
+  ],
+  queries: [now(ratio, "success")],
+});
+
+const refused = stat({
+  id: 4,
+  title: "Refused by limits in range",
+  text: "Requests that a limit of their service refused within the time range of the board.",
+  unit: COUNT,
+  none: "No data",
+  width: 4,
+  decimals: 0,
+  steps: [
+    [null, "green"],
+    [0.5, "orange"],
+  ],
+  queries: [now(sum(increase(EXCEEDED)), "refused")],
+});
+
+const retired = stat({
+  id: 5,
+  title: "Retired credentials used",
+  text: "Authentications within the time range of the board with a secret that a rotation has replaced. Whoever uses it still is locked out when the overlap ends.",
+  unit: COUNT,
+  none: "No data",
+  width: 4,
+  decimals: 0,
+  steps: [
+    [null, "green"],
+    [0.5, "orange"],
+  ],
+  queries: [now(sum(increase(RETIRED)), "uses")],
+});
+
+const keyAge = stat({
+  id: 6,
+  title: "Signing key age",
+  text: "How long the key that signs tokens has been in use. Much more than signing_key_rotation means that keys do not rotate.",
+  unit: DAYS,
+  none: UNKNOWN,
+  width: 4,
+  decimals: 1,
+  queries: [now(KEY_DAYS, "age")],
+});
+
+const successes = lines({
+  id: 7,
+  title: "Authentications by service",
+  text: "Authentications per second that succeeded, by service, over five minutes; the ten services with the most in the time range.",
+  unit: PER_SECOND,
+  none: NOBODY,
+  width: 12,
+  colors: OTHER,
+  queries: [over(busiest(SUCCESSFUL), "{{service_id}}")],
+});
+
+const failuresByReason = lines({
+  id: 8,
+  title: "Failures by reason",
+  text: "Authentications per second that failed, by reason, over five minutes. Red ones are our own faults.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 12,
+  stacked: true,
+  colors: REFUSALS,
+  queries: [over(sumBy("reason", rate(FAILED, "5m")), "{{reason}}")],
+});
+
+const failuresByService = lines({
+  id: 9,
+  title: "Failures by service",
+  text: "Authentications per second that failed, by service, over five minutes; the ten with the most in the time range. _other is whoever is not registered.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  softTop: 0.1,
+  colors: OTHER,
+  queries: [over(busiest(FAILED), "{{service_id}}")],
+});
+
+const registered = 'service_id!="_other"';
+const succeededBy = sumBy("service_id", rate(own("skriptoteket_successful_auths_total", PICKED, registered), "5m"));
+const failed = own("skriptoteket_failed_auths_total", PICKED, registered);
+const triedBy = `${succeededBy} + ${sumBy("service_id", rate(failed, "5m"))}`;
+
+// A service has all its series from the first that a replica hears of it, so neither side lacks one.
+const ratioByService = lines({
+  id: 10,
+  title: "Success ratio by service",
+  text: "Share of a service's authentications that succeeded, over five minutes; the ten services with the most failures in the time range. A gap: it did not try.",
+  unit: RATIO,
+  none: NOBODY,
+  width: 8,
+  top: 1,
+  queries: [
+    over(
+      ten("service_id", `${succeededBy} / (${triedBy} > 0)`, sumBy("service_id", whole("increase", failed))),
+      "{{service_id}}",
+    ),
+  ],
+});
+
+const latency = lines({
+  id: 11,
+  title: "Authentication p95",
+  text: "19 of 20 authentications took no longer, by what they were for, over five minutes.",
+  unit: SECONDS,
+  none: NOBODY,
+  width: 8,
+  colors: OPERATIONS,
+  queries: [
+    over(quantile(0.95, own("skriptoteket_auth_latency_seconds_bucket", PICKED), "5m", "operation, le"), "{{operation}}"),
+  ],
+});
+
+const verifications = lines({
+  id: 12,
+  title: "Token verifications",
+  text: "Access tokens looked at per second, by what they were found to be, over five minutes.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 12,
+  stacked: true,
+  colors: TOKENS,
+  queries: [over(sumBy("status", rate(own(VERIFIED, PICKED), "5m")), "{{status}}")],
+});
+
+const invalid = lines({
+  id: 13,
+  title: "Tokens refused",
+  text: "The same without those that were valid. Some expired ones are usual. Bad signatures, other audiences and what is no token are not sent by a service that is well.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 12,
+  softTop: 0.1,
+  colors: TOKENS,
+  queries: [over(sumBy("status", rate(own(VERIFIED, PICKED, 'status!="valid"'), "5m")), "{{status}}")],
+});
+
+const LIMIT = "service_id, limit_type";
+
+/** How much of its limits a service uses; `at` says when. Each replica shows what it last heard: the greatest is right. */
+const use = (at) =>
+  `${maxBy(LIMIT, at(own("skriptoteket_rate_limit_current", PICKED)))} / (${maxBy(LIMIT, at(own("skriptoteket_rate_limit_allowed", PICKED)))} > 0)`;
+
+const limitUse = lines({
+  id: 14,
+  title: "Use of limits",
+  text: "How much of its burst (requests) and of its day (daily_quota) a service has used; the ten that came nearest to a limit in the time range.",
+  unit: RATIO,
+  none: "No service was heard of",
+  width: 8,
+  softTop: 1,
+  limits: [
+    [null, "transparent"],
+    [0.8, "orange"],
+    [1, "red"],
+  ],
+  queries: [
+    over(ten(LIMIT, use((it) => it), use((it) => whole("max_over_time", it))), "{{service_id}} {{limit_type}}"),
+  ],
+});
+
+const rejections = lines({
+  id: 15,
+  title: "Refused by limits",
+  text: "Requests per second that a limit refused, by service and limit, over five minutes; the ten with the most in the time range.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  softTop: 0.1,
+  queries: [
+    over(
+      ten(LIMIT, sumBy(LIMIT, rate(EXCEEDED, "5m")), sumBy(LIMIT, whole("increase", EXCEEDED))),
+      "{{service_id}} {{limit_type}}",
+    ),
+  ],
+});
+
+const unchecked = lines({
+  id: 16,
+  title: "Limits that could not be checked",
+  text: "Requests per second of all services whose limits the store could not check, over five minutes. closed: they were refused; open: they passed. Should be 0.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  softTop: 0.1,
+  colors: POLICIES,
+  queries: [over(sumBy("policy", rate(own("skriptoteket_rate_limit_failures_total"), "5m")), "{{policy}}")],
+});
+
+const byHealth = lines({
+  id: 17,
+  title: "Services by health",
+  text: "All registered services, by how long they have been silent. A gap means that the store did not answer.",
+  unit: COUNT,
+  none: UNANSWERED,
+  width: 8,
+  decimals: 0,
+  stacked: true,
+  colors: HEALTHS,
+  queries: [over(maxBy("health", shared(BY_HEALTH)), "{{health}}")],
+});
+
+const healthOf = (health) => maxBy("service_id", shared("skriptoteket_service_health", PICKED, `health="${health}"`));
+
+/** What the table sorts by: the worst has the greatest number. */
+const RANKS = ["disabled", "healthy", "degraded", "stale"];
+
+const healthTable = table({
+  id: 18,
+  title: "Health of each service",
+  text: "How each service is now, those that may be gone first. Stale: not a sign of life since service_stale_after.",
+  unit: COUNT,
+  none: "No service, or the store does not answer",
+  width: 8,
+  columns: { service_id: "Service" },
+  value: "Health",
+  words: Object.fromEntries(RANKS.map((health, rank) => [rank, [health, HEALTHS[health]]])),
+  queries: [cells(`${healthOf("healthy")} + 2 * ${healthOf("degraded")} + 3 * ${healthOf("stale")}`)],
+});
+
+const expiry = bars({
+  id: 19,
+  title: "Days to credential expiry",
+  text: "Whole days until the last credential of a service expires, and the service is locked out; below 0 it is. The ten that come first; a bar is full at 90 days.",
+  unit: DAYS,
+  none: "No credential expires, or the store does not answer",
+  width: 8,
+  decimals: 0,
+  top: 90,
+  steps: [
+    [null, "red"],
+    [3, "orange"],
+    [14, "yellow"],
+    [30, "green"],
+  ],
+  queries: [
+    now(
+      `sort(bottomk(10, floor(${maxBy("service_id", shared("skriptoteket_credential_expiry_seconds", PICKED))} / ${DAY})))`,
+      "{{service_id}}",
+    ),
+  ],
+});
+
+const retiredByService = lines({
+  id: 20,
+  title: "Who uses retired credentials",
+  text: "Authentications per second with a secret that a rotation has replaced, by service, over five minutes; the ten with the most in the time range.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 8,
+  softTop: 0.1,
+  colors: OTHER,
+  queries: [over(busiest(RETIRED), "{{service_id}}")],
+});
+
+const hourly = (label, metric) => maxBy(label, increase(shared(metric), "1h"));
+
+const changes = lines({
+  id: 21,
+  title: "Changes of the register",
+  text: "Services registered and deleted, and rotations of credentials, within the last hour. A rotation is refused while the credential of the one before overlaps.",
+  unit: COUNT,
+  none: UNANSWERED,
+  width: 8,
+  decimals: 0,
+  softTop: 1,
+  colors: {
+    ...REGISTRATIONS,
+    ...Object.fromEntries(Object.entries(ROTATIONS).map(([result, color]) => [`rotation: ${result}`, color])),
+  },
+  queries: [
+    over(hourly("event", "skriptoteket_service_registrations_total"), "{{event}}"),
+    over(hourly("result", "skriptoteket_credential_rotations_total"), "rotation: {{result}}"),
+  ],
+});
+
+const keys = lines({
+  id: 22,
+  title: "Signing key age over time",
+  text: "Days since the key that signs tokens came into use: they grow, and fall to 0 when the next key begins to sign.",
+  unit: MULTIPLE,
+  none: UNANSWERED,
+  width: 8,
+  colors: { days: "blue" },
+  queries: [over(KEY_DAYS, "days")],
+});
+
+export const services = board({
+  name: "services",
+  title: "Skriptoteket: Services and tokens",
+  question: "Which machines call, are they let in, and what will soon stop working?",
+  services: true,
+  rows: [
+    row(4, active, stale, letIn, refused, retired, keyAge),
+    row(9, successes, failuresByReason),
+    row(8, failuresByService, ratioByService, latency),
+    row(8, verifications, invalid),
+    row(8, limitUse, rejections, unchecked),
+    row(8, byHealth, healthTable, expiry),
+    row(7, retiredByService, changes, keys),
+  ],
+});

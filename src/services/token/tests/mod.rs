@@ -1,0 +1,111 @@
+//! Tokens that are ours, and all that are almost.
+
+mod attacks;
+mod changes;
+mod claims;
+mod vectors;
+
+pub(in crate::services) use vectors::rsa_modulus;
+
+use std::time::Duration;
+
+use ed25519_dalek::{Signer as _, pkcs8::DecodePrivateKey as _};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Claims, Expected, VerifyingRing, encoded};
+use crate::{
+    clock::Timestamp,
+    services::{KeyAlgorithm, KeyRing, NewKey, SigningKey},
+};
+
+/// Noon of 1 January 2026.
+pub(in crate::services) const NOW: Timestamp = Timestamp::from_millis(1_767_268_800_000);
+const NOW_SECONDS: i64 = 1_767_268_800;
+const MINUTE: Duration = Duration::from_mins(1);
+const BOTH: [KeyAlgorithm; 2] = [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256];
+const EXPECTED: Expected<'_> = Expected {
+    issuer: "https://login.example",
+    audiences: &["https://api.example", "https://login.example"],
+};
+
+/// A key whose private part signs whatever a test wants.
+pub(in crate::services) struct TestKey(pub SigningKey);
+
+impl TestKey {
+    pub(in crate::services) fn new(algorithm: KeyAlgorithm) -> Self {
+        let new = NewKey::generate(algorithm).unwrap();
+        Self(SigningKey {
+            id: new.id,
+            algorithm,
+            private: new.private,
+            created_at: NOW,
+            active_from: NOW,
+            expires_at: None,
+        })
+    }
+
+    /// The 64 bytes of a signature.
+    pub(in crate::services) fn signature(&self, message: &str) -> Vec<u8> {
+        let der = self.0.private.expose_secret();
+        match self.0.algorithm {
+            KeyAlgorithm::EdDsa => {
+                let key = ed25519_dalek::SigningKey::from_pkcs8_der(der).unwrap();
+                key.sign(message.as_bytes()).to_vec()
+            }
+            KeyAlgorithm::Es256 => {
+                let key = p256::ecdsa::SigningKey::from_pkcs8_der(der).unwrap();
+                let signature: p256::ecdsa::Signature = key.sign(message.as_bytes());
+                signature.normalize_s().unwrap_or(signature).to_vec()
+            }
+        }
+    }
+
+    /// A token with this header and these claims, signed.
+    pub(in crate::services) fn sign(&self, header: &str, claims: &[u8]) -> String {
+        let message = message(header, claims);
+        let signature = self.signature(&message);
+        format!("{message}.{}", encoded(&signature))
+    }
+
+    /// The header that its access tokens have.
+    pub(in crate::services) fn header(&self) -> Value {
+        json!({ "typ": "at+jwt", "alg": self.0.algorithm.as_str(), "kid": self.0.id })
+    }
+
+    pub(in crate::services) fn ring(&self) -> KeyRing {
+        KeyRing::read(std::slice::from_ref(&self.0)).unwrap()
+    }
+}
+
+fn message(header: &str, claims: &[u8]) -> String {
+    format!("{}.{}", encoded(header.as_bytes()), encoded(claims))
+}
+
+/// What a token of ours says.
+pub(in crate::services) fn claims() -> Claims {
+    Claims {
+        issuer: EXPECTED.issuer.to_owned(),
+        service: "orders".parse().unwrap(),
+        registration: Uuid::from_u128(7),
+        audiences: vec!["https://api.example".to_owned()],
+        issued_at: NOW,
+        expires_at: NOW.plus(10 * MINUTE),
+        token: Uuid::from_u128(9),
+        scopes: vec!["read".parse().unwrap(), "orders:write".parse().unwrap()],
+    }
+}
+
+/// The same as JSON.
+fn claims_json() -> Value {
+    serde_json::from_slice(&claims().to_json().unwrap()).unwrap()
+}
+
+/// `accepted`, or the reason why a token is not opened.
+fn outcome(ring: &VerifyingRing, token: &str) -> &'static str {
+    match ring.open(token, NOW, &EXPECTED) {
+        Ok(_) => "accepted",
+        Err(refused) => refused.why.reason(),
+    }
+}

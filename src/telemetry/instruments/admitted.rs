@@ -1,0 +1,103 @@
+//! The services that have series of their own.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use super::{
+    OTHER_SERVICE, SERVICE_LABELS,
+    series::{Series, ServiceInstruments},
+};
+
+/// How many services a process admits in its life: one label value is `_other`.
+const MOST: usize = SERVICE_LABELS - 1;
+
+/// Never more than half full, so that a search ends after a step or two.
+const SLOTS: usize = (2 * MOST).next_power_of_two();
+
+/// The longest id that is admitted, in bytes: the longest of a registered service. What is longer is not even looked up.
+const LONGEST_ID: usize = 64;
+
+/// Services by id, and `_other` for all that are not among them.
+///
+/// It only grows, and a slot never changes once it is set: whoever records takes no lock, and so waits neither for an
+/// admission nor for a collection.
+pub(super) struct Admitted {
+    slots: Box<[OnceLock<Box<Series>>]>,
+    hasher: RandomState,
+    /// How many there are; held while one is added.
+    count: Mutex<usize>,
+    other: Series,
+    instruments: ServiceInstruments,
+}
+
+impl Admitted {
+    /// Nobody yet. The series of `_other` are at 0.
+    pub(super) fn new(instruments: ServiceInstruments) -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| OnceLock::new()).collect(),
+            hasher: RandomState::new(),
+            count: Mutex::default(),
+            other: instruments.series(OTHER_SERVICE),
+            instruments,
+        }
+    }
+
+    /// Adds a service, if there is room for it. Returns whether it is there now.
+    pub(super) fn admit(&self, id: &str) -> bool {
+        if let Some(series) = self.find(id) {
+            series.admit_again();
+            return true;
+        }
+        if id == OTHER_SERVICE || id.len() > LONGEST_ID {
+            return false;
+        }
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in self.slots_from(id) {
+            match slot.get() {
+                Some(series) if series.service() == id => return true,
+                Some(_) => {}
+                None if *count == MOST => return false,
+                None => {
+                    slot.get_or_init(|| Box::new(self.instruments.series(id)));
+                    *count += 1;
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// The series of a service, if it has some of its own.
+    pub(super) fn find(&self, id: &str) -> Option<&Series> {
+        if id.len() > LONGEST_ID {
+            return None;
+        }
+        // Nothing is ever taken out: the first free slot ends the search.
+        let found = self.slots_from(id).map_while(OnceLock::get);
+        found.map(Box::as_ref).find(|it| it.service() == id)
+    }
+
+    /// The series that something of this service is recorded in.
+    pub(super) fn of(&self, id: &str) -> &Series {
+        self.find(id).unwrap_or(&self.other)
+    }
+
+    /// Each service that has series of its own.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Series> {
+        let set = self.slots.iter().filter_map(OnceLock::get);
+        set.map(Box::as_ref)
+    }
+
+    fn slots_from(&self, id: &str) -> impl Iterator<Item = &OnceLock<Box<Series>>> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "any part of a hash is a hash"
+        )]
+        let (before, from) = self
+            .slots
+            .split_at(self.hasher.hash_one(id) as usize % SLOTS);
+        from.iter().chain(before)
+    }
+}

@@ -1,0 +1,216 @@
+//! Client secrets and assertions.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::{Value, json};
+use skriptoteket::{
+    clock::Clock,
+    services::{Presented, Registration, RegistryError, Wish},
+};
+
+use crate::house::{House, ISSUER, grant, named, reason, with_secret};
+
+#[tokio::test]
+async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let first = replica.register("orders").await;
+    let id = &first.service.id;
+    let overlap = house.settings.credential_overlap;
+    let second = replica.registry.rotate(id, None, false).await.unwrap();
+
+    assert!(replica.token(&second).await.is_ok());
+    let retired = || {
+        let labels = [("service_id", "orders")];
+        replica
+            .metrics
+            .counter("skriptoteket.retired_credential_uses", &labels)
+    };
+    assert_eq!(retired(), Some(0));
+    assert!(replica.token(&first).await.is_ok());
+    assert_eq!(retired(), Some(1));
+
+    let third = replica.registry.rotate(id, None, false).await;
+    let until = house.clock.now().plus(overlap);
+    assert!(matches!(third, Err(RegistryError::StillOverlapping { until: it }) if it == until));
+    house.pass(overlap);
+    assert_eq!(
+        reason(&replica.token(&first).await),
+        Some("expired_credential")
+    );
+    assert_eq!(retired(), Some(1));
+    assert!(replica.token(&second).await.is_ok());
+
+    let third = replica.registry.rotate(id, None, false).await.unwrap();
+    let fourth = replica.registry.rotate(id, None, true).await.unwrap();
+    assert_eq!(reason(&replica.token(&first).await), Some("bad_secret"));
+    assert_eq!(reason(&replica.token(&second).await), Some("bad_secret"));
+    assert!(replica.token(&third).await.is_ok() && replica.token(&fourth).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_secret_expires_and_another_services_secret_is_none() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let (one, other) = (
+        replica.register("one").await,
+        replica.register("other").await,
+    );
+    let crossed = Presented::Secret {
+        client: "one".into(),
+        secret: other.secret.clone(),
+    };
+    let asked = replica.tokens.issue(Ok(crossed), &grant()).await;
+    assert_eq!(reason(&asked), Some("bad_secret"));
+    assert_eq!(replica.failed("one", "bad_secret"), 1);
+    house.pass(house.settings.credential_lifetime);
+    assert_eq!(
+        reason(&replica.token(&one).await),
+        Some("expired_credential")
+    );
+}
+
+#[tokio::test]
+async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let asks = async |wish: Wish| {
+        let asked = replica.tokens.issue(Ok(with_secret(&issued)), &wish).await;
+        asked.map(|it| {
+            it.scopes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        })
+    };
+    let scoped = |scope: &str| Wish {
+        scope: Some(scope.into()),
+        ..grant()
+    };
+    assert_eq!(asks(grant()).await.unwrap(), ["read", "write"]);
+    assert_eq!(asks(scoped("write write")).await.unwrap(), ["write"]);
+    for wish in [
+        scoped("read admin"),
+        scoped("read  write"),
+        Wish::default(),
+        Wish {
+            grant_type: Some("password".into()),
+            ..Wish::default()
+        },
+        Wish {
+            audiences: vec!["https://elsewhere.example.org".into()],
+            ..grant()
+        },
+    ] {
+        let asked = asks(wish).await;
+        assert!(asked.is_err() && reason(&asked).is_none());
+    }
+    assert_eq!(replica.succeeded("orders"), 7);
+}
+
+/// A service that signs its assertions with this key.
+fn signing(id: &str, key: &SigningKey) -> Registration {
+    let x = BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "1", "x": x});
+    Registration {
+        public_keys: Some(json!({"keys": [jwk]}).to_string()),
+        ..named(id)
+    }
+}
+
+fn assertion(key: &SigningKey, claims: &Value) -> Presented {
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = part(&json!({"alg": "EdDSA", "kid": "1"}));
+    let signed = format!("{header}.{}", part(claims));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).to_bytes());
+    Presented::Assertion {
+        client: None,
+        assertion: format!("{signed}.{signature}").into(),
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_lets_in_once_on_all_replicas() {
+    let house = House::new();
+    let (one, other) = (house.replica().await, house.replica().await);
+    let (key, stranger) = (
+        SigningKey::from_bytes(&[7; 32]),
+        SigningKey::from_bytes(&[8; 32]),
+    );
+    one.registry
+        .register(signing("orders", &key))
+        .await
+        .unwrap();
+    let now = house.clock.now().as_millis() / 1_000;
+    let claims = |jti: &str, aud: &str| json!({"iss": "orders", "sub": "orders", "aud": aud, "jti": jti, "exp": now + 300});
+    let endpoint = format!("{ISSUER}/oauth2/token");
+    let asks = async |replica: &crate::house::Replica, presented| {
+        let asked = replica.tokens.issue(Ok(presented), &grant()).await;
+        reason(&asked).unwrap_or("let in")
+    };
+    assert_eq!(
+        asks(&one, assertion(&key, &claims("a", ISSUER))).await,
+        "let in"
+    );
+    assert_eq!(
+        asks(&other, assertion(&key, &claims("a", ISSUER))).await,
+        "revoked_token"
+    );
+    assert_eq!(
+        asks(&other, assertion(&key, &claims("b", &endpoint))).await,
+        "let in"
+    );
+    let elsewhere = claims("c", "https://elsewhere.example.org");
+    assert_eq!(
+        asks(&one, assertion(&key, &elsewhere)).await,
+        "wrong_audience"
+    );
+    assert_eq!(
+        asks(&one, assertion(&stranger, &claims("d", ISSUER))).await,
+        "bad_signature"
+    );
+    house.pass(Duration::from_secs(300 + 61));
+    assert_eq!(
+        asks(&one, assertion(&key, &claims("e", ISSUER))).await,
+        "expired_token"
+    );
+}
+
+#[tokio::test]
+async fn a_sign_of_life_is_noted_once_in_a_while() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let id = &issued.service.id;
+    let seen = async || {
+        let service = replica.registry.find(id).await.unwrap();
+        service
+            .last_authentication
+            .map(|at| house.clock.now().since(at).as_secs())
+    };
+    assert_eq!(seen().await, None);
+    replica.token(&issued).await.unwrap();
+    house.pass(Duration::from_secs(5));
+    replica.token(&issued).await.unwrap();
+    assert_eq!(seen().await, Some(5));
+    house.pass(Duration::from_secs(5));
+    replica.token(&issued).await.unwrap();
+    assert_eq!(seen().await, Some(0));
+    assert_eq!(
+        replica.registry.find(id).await.unwrap().last_heartbeat,
+        None
+    );
+    replica.clients.heartbeat(id).await.unwrap();
+    assert!(
+        replica
+            .registry
+            .find(id)
+            .await
+            .unwrap()
+            .last_heartbeat
+            .is_some()
+    );
+}

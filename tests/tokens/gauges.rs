@@ -1,0 +1,155 @@
+//! What the roll shows.
+
+use std::{sync::Arc, time::Duration};
+
+use skriptoteket::{
+    services::{HealthPolicy, RollCall, ServiceChange},
+    telemetry::instruments::{HEALTHS, Presence, Roll},
+};
+use uuid::Uuid;
+
+use crate::house::{House, Replica};
+
+const INTERVAL: Duration = Duration::from_secs(5);
+
+fn called(house: &House, replica: &Replica) -> (RollCall, Presence) {
+    let meters = replica
+        .telemetry
+        .service_wide(Uuid::nil())
+        .unwrap()
+        .meters();
+    let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, house.clock());
+    let roll = Roll::new(&meters, presence.clone(), house.clock(), 2 * INTERVAL);
+    let policy = HealthPolicy {
+        degraded_after: Duration::from_mins(1),
+        stale_after: Duration::from_mins(10),
+    };
+    let stores = &replica.stores;
+    let call = RollCall::new(
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.tokens),
+        roll,
+        policy,
+        house.clock(),
+        INTERVAL,
+    );
+    (call, presence)
+}
+
+fn health(replica: &Replica) -> [Option<f64>; 4] {
+    HEALTHS.map(|it| {
+        let labels = [("health", it)];
+        replica
+            .metrics
+            .gauge("skriptoteket.services_by_health", &labels)
+    })
+}
+
+#[tokio::test]
+async fn health_follows_the_last_sign_of_life() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let (call, presence) = called(&house, &replica);
+    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let (lively, silent) = (
+        replica.register("lively").await,
+        replica.register("silent").await,
+    );
+    let off = replica.register("off").await.service.id;
+    let disabled = ServiceChange {
+        disabled: Some(true),
+        ..ServiceChange::default()
+    };
+    replica.registry.change(&off, disabled).await.unwrap();
+    let active = || replica.metrics.gauge("skriptoteket.active_services", &[]);
+
+    call.take().await.unwrap();
+    assert_eq!(health(&replica), [2.0, 0.0, 0.0, 1.0].map(Some));
+    house.pass(Duration::from_secs(61));
+    replica.token(&lively).await.unwrap();
+    call.take().await.unwrap();
+    assert_eq!(health(&replica), [1.0, 1.0, 0.0, 1.0].map(Some));
+    assert_eq!(active(), Some(2.0));
+    house.pass(Duration::from_mins(9));
+    call.take().await.unwrap();
+    assert_eq!(health(&replica), [0.0, 1.0, 1.0, 1.0].map(Some));
+    let stale = [
+        ("service_id", silent.service.id.as_str()),
+        ("health", "stale"),
+    ];
+    let shown = replica.metrics.gauge("skriptoteket.service_health", &stale);
+    assert_eq!((shown, active()), (Some(1.0), Some(1.0)));
+    replica.registry.delete(&silent.service.id).await.unwrap();
+    call.take().await.unwrap();
+    assert_eq!(
+        replica.metrics.gauge("skriptoteket.service_health", &stale),
+        None
+    );
+}
+
+#[tokio::test]
+async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_calls() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let (call, presence) = called(&house, &replica);
+    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let issued = replica.register("orders").await;
+    call.take().await.unwrap();
+    let label = [("service_id", "orders")];
+    let left = || {
+        replica
+            .metrics
+            .gauge("skriptoteket.credential_expiry", &label)
+    };
+    let age = || replica.metrics.gauge("skriptoteket.signing_key_age", &[]);
+    let whole = house.settings.credential_lifetime.as_secs_f64();
+    assert_eq!((left(), age()), (Some(whole), Some(0.0)));
+    house.pass(INTERVAL);
+    assert_eq!((left(), age()), (Some(whole - 5.0), Some(5.0)));
+    house.pass(house.settings.credential_lifetime);
+    assert_eq!(left(), None, "too old to be believed");
+    call.take().await.unwrap();
+    assert_eq!(left(), Some(-5.0));
+    replica
+        .registry
+        .rotate(&issued.service.id, None, false)
+        .await
+        .unwrap();
+    call.take().await.unwrap();
+    assert_eq!(left(), Some(whole));
+}
+
+#[tokio::test]
+async fn one_replica_shows_the_totals_that_all_have_made() {
+    let house = House::new();
+    let (one, other) = (house.replica().await, house.replica().await);
+    let (_, idle) = called(&house, &one);
+    let (call, presence) = called(&house, &other);
+    idle.stand_by(1, Duration::MAX);
+    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let id = one.register("orders").await.service.id;
+    other.register("billing").await;
+    one.registry.rotate(&id, None, false).await.unwrap();
+    assert!(one.registry.rotate(&id, None, false).await.is_err());
+    one.registry.delete(&id).await.unwrap();
+    call.take().await.unwrap();
+    let total = |replica: &Replica, name: &str, label| replica.metrics.counter(name, &[label]);
+    let registered = |replica: &Replica, event| {
+        total(
+            replica,
+            "skriptoteket.service_registrations",
+            ("event", event),
+        )
+    };
+    let rotated = |result| {
+        total(
+            &other,
+            "skriptoteket.credential_rotations",
+            ("result", result),
+        )
+    };
+    assert_eq!(registered(&other, "registered"), Some(2));
+    assert_eq!(registered(&other, "deleted"), Some(1));
+    assert_eq!((rotated("success"), rotated("refused")), (Some(1), Some(1)));
+    assert_eq!(registered(&one, "registered"), None);
+}

@@ -1,0 +1,217 @@
+//! Replicas on one file, with a clock that tests set.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use skriptoteket::{
+    clock::{Clock, ManualClock},
+    config::{self, Environment, LimitFailure, ServiceSettings},
+    services::{
+        AuthFailure, Claims, Clients, Directory, Gate, Issued, KeyKeeper, Limiter, Presented,
+        Registration, Registry, ServiceRepository, TokenError, TokenParts, TokenPolicy, Tokens,
+        Wish,
+    },
+    store::{self, SqliteSettings, Stores},
+    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+pub(crate) const ISSUER: &str = "https://login.example.org";
+
+/// One file, and a time that all replicas on it have.
+pub(crate) struct House {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) settings: ServiceSettings,
+    dir: TempDir,
+    first: OnceCell<()>,
+}
+
+/// One process's worth of services.
+pub(crate) struct Replica {
+    pub(crate) registry: Registry,
+    pub(crate) tokens: Tokens,
+    pub(crate) gate: Gate,
+    pub(crate) keeper: KeyKeeper,
+    pub(crate) clients: Clients,
+    pub(crate) metrics: CollectedMetrics,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) stores: Stores,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let settings = config::load(None, &Environment::default())
+            .unwrap()
+            .services;
+        Self {
+            clock: Arc::new(ManualClock::default()),
+            settings: ServiceSettings {
+                audiences: vec![ISSUER.into(), "https://api.example.org".into()],
+                ..settings
+            },
+            dir: TempDir::new().unwrap(),
+            first: OnceCell::new(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("skriptoteket.db")
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock) as Arc<dyn Clock>
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    pub(crate) async fn stores(&self) -> Stores {
+        let settings = SqliteSettings {
+            path: self.path(),
+            timeout: Duration::from_secs(5),
+        };
+        store::open_sqlite(&settings, self.clock(), None)
+            .await
+            .unwrap()
+    }
+
+    /// A replica; the first one makes the signing key.
+    pub(crate) async fn replica(&self) -> Replica {
+        let stores = self.stores().await;
+        let services = Arc::clone(&stores.services);
+        let replica = self.replica_on(stores, services);
+        let make = self.first.get_or_init(async || {
+            assert!(replica.keeper.tend().await.unwrap());
+        });
+        make.await;
+        replica
+    }
+
+    /// A replica that reads the register through `services`.
+    pub(crate) fn replica_on(
+        &self,
+        stores: Stores,
+        services: Arc<dyn ServiceRepository>,
+    ) -> Replica {
+        let (telemetry, metrics) = Telemetry::in_memory();
+        let meter = telemetry.meter();
+        let auth = AuthMetrics::new(&meter, &telemetry.observed_meters(), self.clock());
+        let tokens = Arc::clone(&stores.tokens);
+        let settings = Arc::new(self.settings.clone());
+        let directory = Directory::new(
+            Arc::clone(&services),
+            Arc::clone(&tokens),
+            auth.clone(),
+            self.clock(),
+        );
+        let audiences = vec![ISSUER.into(), format!("{ISSUER}/oauth2/token")];
+        let clients = Clients::new(
+            directory.clone(),
+            Arc::clone(&services),
+            Arc::clone(&tokens),
+            auth.clone(),
+            self.clock(),
+            audiences,
+        );
+        let quotas = Arc::clone(&stores.quotas);
+        let authority = Tokens::new(TokenParts {
+            clients: clients.clone(),
+            directory: directory.clone(),
+            tokens: Arc::clone(&tokens),
+            limiter: Limiter::new(Arc::clone(&quotas), LimitFailure::Closed, auth.clone()),
+            metrics: auth.clone(),
+            clock: self.clock(),
+            policy: TokenPolicy {
+                issuer: ISSUER.into(),
+                audiences: self.settings.audiences.clone(),
+                lifetime: self.settings.token_lifetime,
+            },
+        });
+        Replica {
+            registry: Registry::new(
+                services,
+                quotas,
+                directory.clone(),
+                auth.clone(),
+                Arc::clone(&settings),
+                self.clock(),
+            ),
+            gate: Gate::new(Arc::new(authority.clone()), auth.clone()),
+            keeper: KeyKeeper::new(tokens, directory.clone(), settings, self.clock()),
+            tokens: authority,
+            clients,
+            metrics,
+            telemetry,
+            stores,
+        }
+    }
+}
+
+/// A service as `skriptoteket service register ID` makes it.
+pub(crate) fn named(id: &str) -> Registration {
+    Registration {
+        id: id.parse().unwrap(),
+        description: String::new(),
+        scopes: vec!["read".parse().unwrap(), "write".parse().unwrap()],
+        limits: None,
+        public_keys: None,
+    }
+}
+
+pub(crate) fn grant() -> Wish {
+    Wish {
+        grant_type: Some("client_credentials".into()),
+        ..Wish::default()
+    }
+}
+
+pub(crate) fn with_secret(issued: &Issued) -> Presented {
+    Presented::Secret {
+        client: issued.service.id.to_string(),
+        secret: issued.secret.clone(),
+    }
+}
+
+impl Replica {
+    pub(crate) async fn register(&self, id: &str) -> Issued {
+        self.registry.register(named(id)).await.unwrap()
+    }
+
+    pub(crate) async fn token(&self, issued: &Issued) -> Result<SecretString, TokenError> {
+        let token = self.tokens.issue(Ok(with_secret(issued)), &grant()).await;
+        token.map(|it| it.token)
+    }
+
+    /// What a request with this token comes to: its claims, or the reason.
+    pub(crate) async fn comes_with(
+        &self,
+        token: &SecretString,
+    ) -> Result<Arc<Claims>, &'static str> {
+        let came = self.gate.identify(Ok(token.expose_secret())).await;
+        came.map_err(|failure: AuthFailure| failure.reason())
+    }
+
+    pub(crate) fn failed(&self, service: &str, reason: &str) -> u64 {
+        let labels = [("service_id", service), ("reason", reason)];
+        self.metrics
+            .counter("skriptoteket.failed_auths", &labels)
+            .unwrap()
+    }
+
+    pub(crate) fn succeeded(&self, service: &str) -> u64 {
+        let labels = [("service_id", service)];
+        self.metrics
+            .counter("skriptoteket.successful_auths", &labels)
+            .unwrap()
+    }
+}
+
+/// The reason for which a client is not let in.
+pub(crate) fn reason<T>(result: &Result<T, TokenError>) -> Option<&'static str> {
+    match result {
+        Err(TokenError::Client(failure)) => Some(failure.reason()),
+        _ => None,
+    }
+}

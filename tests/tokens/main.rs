@@ -1,0 +1,17 @@
+//! Services over real stores and several replicas: what one does the others see, and when.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `house` | replicas on one file, with a clock that tests set |
+//! | `sight` | how soon a replica sees what another one did, and how often it asks the store |
+//! | `keys` | signing keys that change while tokens are in use |
+//! | `clients` | client secrets and assertions |
+//! | `gauges` | what the roll shows |
+
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+
+mod clients;
+mod gauges;
+mod house;
+mod keys;
+mod sight;

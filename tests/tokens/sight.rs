@@ -1,0 +1,274 @@
+//! How soon a replica sees what another one did, and how often it asks the store.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use secrecy::ExposeSecret;
+use skriptoteket::{
+    clock::Timestamp,
+    error::StoreError,
+    services::{
+        FRESH, NewService, Register, RegisterError, Revision, Rotation, SKEW, SecretDigest,
+        Service, ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+    },
+};
+
+use crate::house::{House, Replica, with_secret};
+
+async fn pair(house: &House) -> (Replica, Replica) {
+    (house.replica().await, house.replica().await)
+}
+
+fn disabled() -> ServiceChange {
+    ServiceChange {
+        disabled: Some(true),
+        ..ServiceChange::default()
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_one_replica_is_good_on_the_other() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let issued = one.register("orders").await;
+    let token = one.token(&issued).await.unwrap();
+    let claims = other.comes_with(&token).await.unwrap();
+    assert_eq!(claims.service, issued.service.id);
+    assert_eq!((one.succeeded("orders"), other.succeeded("orders")), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_replica_does_it_sees_at_once_and_the_others_within_half_a_second() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let (kept, revoked) = (one.register("kept").await, one.register("revoked").await);
+    let (a, b) = (
+        one.token(&kept).await.unwrap(),
+        one.token(&revoked).await.unwrap(),
+    );
+    assert!(other.comes_with(&a).await.is_ok() && other.comes_with(&b).await.is_ok());
+
+    one.registry
+        .change(&kept.service.id, disabled())
+        .await
+        .unwrap();
+    let asked = one
+        .tokens
+        .revoke(Ok(with_secret(&revoked)), Some(b.expose_secret()));
+    asked.await.unwrap();
+
+    assert_eq!(one.comes_with(&a).await.err(), Some("disabled"));
+    assert_eq!(one.comes_with(&b).await.err(), Some("revoked_token"));
+    house.pass(FRESH);
+    assert_eq!(other.comes_with(&a).await.err(), Some("disabled"));
+    assert_eq!(other.comes_with(&b).await.err(), Some("revoked_token"));
+    assert!(FRESH <= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let issued = one.register("orders").await;
+    let token = one.token(&issued).await.unwrap();
+    let asked = one
+        .tokens
+        .revoke(Ok(with_secret(&issued)), Some(token.expose_secret()));
+    asked.await.unwrap();
+    // Within the skew after its time, on a replica that learns of it only now.
+    house.pass(house.settings.token_lifetime + SKEW / 2);
+    one.register("billing").await;
+    for replica in [&one, &other] {
+        assert_eq!(
+            replica.comes_with(&token).await.err(),
+            Some("revoked_token")
+        );
+    }
+    house.pass(SKEW / 2);
+    assert_eq!(other.comes_with(&token).await.err(), Some("expired_token"));
+}
+
+#[tokio::test]
+async fn a_service_that_was_deleted_shows_no_use_of_limits_on_any_replica() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let issued = one.register("orders").await;
+    let shown = |replica: &Replica| {
+        let labels = [("limit_type", "requests"), ("service_id", "orders")];
+        replica
+            .metrics
+            .gauge("skriptoteket.rate_limit_current", &labels)
+    };
+    for replica in [&one, &other] {
+        house.pass(FRESH);
+        replica.token(&issued).await.unwrap();
+        assert!(shown(replica).is_some());
+    }
+    one.registry.delete(&issued.service.id).await.unwrap();
+    assert_eq!(shown(&one), None);
+    house.pass(FRESH);
+    assert!(other.token(&issued).await.is_err());
+    assert_eq!(shown(&other), None);
+}
+
+#[tokio::test]
+async fn a_service_that_was_deleted_and_registered_again_is_another_one() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let first = one.register("orders").await;
+    let token = one.token(&first).await.unwrap();
+    one.registry.delete(&first.service.id).await.unwrap();
+    assert_eq!(one.comes_with(&token).await.err(), Some("unknown_service"));
+    let second = one.register("orders").await;
+    house.pass(FRESH);
+    assert_eq!(
+        other.comes_with(&token).await.err(),
+        Some("unknown_service")
+    );
+    let token = other.token(&second).await.unwrap();
+    assert!(one.comes_with(&token).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_its_store_a_replica_believes_nobody() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let token = replica.token(&issued).await.unwrap();
+    assert!(replica.comes_with(&token).await.is_ok());
+    replica.stores.close().await;
+    house.pass(FRESH);
+    assert_eq!(
+        replica.comes_with(&token).await.err(),
+        Some("store_unavailable")
+    );
+    let asked = replica.token(&issued).await;
+    assert_eq!(crate::house::reason(&asked), Some("store_unavailable"));
+    // The client said who it is; of a token nobody knows that before it is read.
+    assert_eq!(replica.failed("orders", "store_unavailable"), 1);
+    assert_eq!(replica.failed("_other", "store_unavailable"), 1);
+}
+
+#[tokio::test]
+async fn those_who_come_together_ask_the_store_once() {
+    let house = House::new();
+    let (first, stores) = (house.replica().await, house.stores().await);
+    let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
+    let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
+    let token = first.token(&first.register("orders").await).await.unwrap();
+
+    let all = join_all((0..100).map(|_| replica.comes_with(&token))).await;
+    assert!(all.iter().all(Result::is_ok));
+    assert_eq!(counted.asked(), 1);
+    let again = join_all((0..100).map(|_| replica.comes_with(&token))).await;
+    assert!(again.iter().all(Result::is_ok));
+    assert_eq!(counted.asked(), 1);
+    house.pass(FRESH);
+    let later = join_all((0..100).map(|_| replica.comes_with(&token))).await;
+    assert!(later.iter().all(Result::is_ok));
+    assert_eq!(counted.asked(), 2);
+}
+
+#[tokio::test]
+async fn made_up_keys_do_not_keep_the_store_busy() {
+    let house = House::new();
+    let stores = house.stores().await;
+    let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
+    let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
+    replica.keeper.tend().await.unwrap();
+    // Signed by a key that nobody here has.
+    let elsewhere = House::new();
+    let stranger = elsewhere.replica().await;
+    let token = stranger
+        .token(&stranger.register("orders").await)
+        .await
+        .unwrap();
+
+    for _ in 0..10 {
+        // A step of the clock between them: else the first answer would do for all.
+        house.pass(Duration::from_millis(1));
+        let came = join_all((0..50).map(|_| replica.comes_with(&token))).await;
+        assert!(
+            came.iter()
+                .all(|it| it.as_ref().err() == Some(&"bad_signature"))
+        );
+    }
+    assert_eq!(replica.failed("_other", "bad_signature"), 500);
+    assert!(counted.asked() <= 2, "{}", counted.asked());
+}
+
+/// Counts how often the revision is asked for.
+#[derive(Debug)]
+struct Counted {
+    inner: Arc<dyn ServiceRepository>,
+    asked: AtomicU64,
+}
+
+impl Counted {
+    fn new(inner: Arc<dyn ServiceRepository>) -> Self {
+        Self {
+            inner,
+            asked: AtomicU64::default(),
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(SeqCst)
+    }
+}
+
+#[async_trait]
+impl ServiceRepository for Counted {
+    async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError> {
+        self.inner.register(service, most).await
+    }
+
+    async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError> {
+        self.inner.find(id).await
+    }
+
+    async fn all(&self) -> Result<Register, StoreError> {
+        self.inner.all().await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.asked.fetch_add(1, SeqCst);
+        self.inner.revision().await
+    }
+
+    async fn change(
+        &self,
+        id: &ServiceId,
+        change: ServiceChange,
+    ) -> Result<Option<Service>, StoreError> {
+        self.inner.change(id, change).await
+    }
+
+    async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError> {
+        self.inner.delete(id).await
+    }
+
+    async fn rotate(
+        &self,
+        id: &ServiceId,
+        secret: SecretDigest,
+        expires_at: Option<Timestamp>,
+        overlap: Duration,
+        force: bool,
+    ) -> Result<Option<Rotation>, StoreError> {
+        self.inner
+            .rotate(id, secret, expires_at, overlap, force)
+            .await
+    }
+
+    async fn seen(&self, id: &ServiceId, sign: SignOfLife) -> Result<bool, StoreError> {
+        self.inner.seen(id, sign).await
+    }
+}
