@@ -9,7 +9,9 @@ use skriptoteket::{
 };
 use sqlx::{Connection, SqliteConnection};
 
-use crate::support::{App, Machine, basic, host, host_that, http, spawn_app, with_form};
+use crate::support::{
+    App, Machine, basic, host, host_that, http, spawn_app, spawn_app_with, with_form,
+};
 
 const ENDPOINTS: [&str; 3] = ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"];
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -302,6 +304,7 @@ async fn a_store_that_is_away_is_503_and_no_stale_yes() {
 async fn keys_that_cannot_be_read_are_our_own_fault() {
     let host = host().await;
     let orders = host.register("orders").await;
+    let token = orders.token().await;
     let keys = host.stores.tokens.keys().await.unwrap();
     let key = NewSigningKey {
         id: "broken".into(),
@@ -320,11 +323,18 @@ async fn keys_that_cannot_be_read_are_our_own_fault() {
         assert!(!answer.text.contains("broken"), "{}", answer.text);
         ledger.expect(&["failed_auths internal_error orders"]);
     }
+    let answer = orders.check(&token).await;
+    answer.expect_problem(500, "about:blank");
+    assert!(!answer.text.contains("broken"), "{}", answer.text);
+    ledger.expect(&[
+        "failed_auths internal_error _other",
+        "token_verifications _other internal_error",
+    ]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_away_is_counted_as_cancelled() {
-    let app = spawn_app().await;
+    let app = spawn_app_with(|config| config.store_timeout = Duration::from_secs(30)).await;
     let (_, orders) = orders(&app).await;
     let url = format!("sqlite://{}", app.database.display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();
@@ -334,10 +344,10 @@ async fn a_client_that_goes_away_is_counted_as_cancelled() {
     let request = request.basic_auth(&orders.id, Some(&orders.secret));
     let request = with_form(request, &[("grant_type", "client_credentials")]);
     // Whoever writes waits for the transaction above.
-    let gone = tokio::time::timeout(Duration::from_millis(150), request.send()).await;
+    let gone = tokio::time::timeout(Duration::from_secs(1), request.send()).await;
     assert!(gone.is_err());
     let mut moved = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..200 {
         moved = ledger.moved();
         if !moved.is_empty() {
             break;
