@@ -149,12 +149,6 @@ impl AuthMetrics {
         }
     }
 
-    /// Shows nothing of the limits of a service any more: it was deleted.
-    pub fn withdraw_rate_limit_usage(&self, service_id: &str) {
-        let series = self.0.of(service_id);
-        *series.usage.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     /// Counts a request that a limit has refused.
     pub fn rate_limit_exceeded(&self, service_id: &str, limit: LimitType) {
         self.of(service_id).exceeded[limit as usize].add(1);
