@@ -209,7 +209,7 @@ fn a_service_that_does_not_answer_is_not_healthy() {
 }
 
 #[test]
-fn where_no_database_is_none_is_made_but_by_adding_a_user() {
+fn where_no_database_is_none_is_made_but_by_adding_a_user_or_a_service() {
     let house = House::new();
     for arguments in [
         &["user", "list"][..],
@@ -217,6 +217,9 @@ fn where_no_database_is_none_is_made_but_by_adding_a_user() {
         &["session", "list"],
         &["session", "revoke", "--all"],
         &["audit", "list"],
+        &["service", "list"],
+        &["service", "rotate", "inventory"],
+        &["key", "rotate"],
     ] {
         let complaint = house.refused(arguments, 1);
         assert!(
