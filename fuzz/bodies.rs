@@ -63,13 +63,13 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 });
 
 /// What is signed unless the bytes say otherwise.
-pub const TOKEN_HEADER: &[u8] = br#"{"typ":"at+jwt","alg":"EdDSA","kid":"key-1"}"#;
+pub(crate) const TOKEN_HEADER: &[u8] = br#"{"typ":"at+jwt","alg":"EdDSA","kid":"key-1"}"#;
 /// What is signed unless the bytes say otherwise.
-pub const TOKEN_CLAIMS: &[u8] = br#"{"iss":"https://login.example","sub":"orders","client_id":"orders","aud":"https://api.example","iat":1767268800,"exp":1767269400,"jti":"0198c1f0-0000-7000-8000-000000000001","scope":"read write","reg":"0198c1f0-0000-4000-8000-000000000002"}"#;
+pub(crate) const TOKEN_CLAIMS: &[u8] = br#"{"iss":"https://login.example","sub":"orders","client_id":"orders","aud":"https://api.example","iat":1767268800,"exp":1767269400,"jti":"0198c1f0-0000-7000-8000-000000000001","scope":"read write","reg":"0198c1f0-0000-4000-8000-000000000002"}"#;
 /// What is signed unless the bytes say otherwise.
-pub const ASSERTION_HEADER: &[u8] = br#"{"typ":"JWT","alg":"EdDSA","kid":"key-1"}"#;
+pub(crate) const ASSERTION_HEADER: &[u8] = br#"{"typ":"JWT","alg":"EdDSA","kid":"key-1"}"#;
 /// What is signed unless the bytes say otherwise.
-pub const ASSERTION_CLAIMS: &[u8] = br#"{"iss":"orders","sub":"orders","aud":["https://login.example"],"iat":1767268800,"exp":1767268860,"jti":"1"}"#;
+pub(crate) const ASSERTION_CLAIMS: &[u8] = br#"{"iss":"orders","sub":"orders","aud":["https://login.example"],"iat":1767268800,"exp":1767268860,"jti":"1"}"#;
 
 /// Access tokens. First byte, modulo 4:
 ///
@@ -78,7 +78,7 @@ pub const ASSERTION_CLAIMS: &[u8] = br#"{"iss":"orders","sub":"orders","aud":["h
 /// * 2: the others are a header and claims, with a zero byte between them, which our key signs: only claims that are right
 ///   pass, and they are the same when they are signed again.
 /// * 3: the others are a JWK Set of an issuer.
-pub fn token(data: &[u8]) {
+pub(crate) fn token(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
         return;
     };
@@ -97,7 +97,12 @@ pub fn token(data: &[u8]) {
             let text = signed(&world.pair, header, claims);
             if let Some(claims) = opened(&text) {
                 assert_eq!(claims.issuer, ISSUER);
-                assert!(claims.audiences.iter().any(|it| it == "https://api.example"));
+                assert!(
+                    claims
+                        .audiences
+                        .iter()
+                        .any(|it| it == "https://api.example")
+                );
                 let again = world.ring.sign(NOW, &claims).ok();
                 // What others wrote in short can be too large when it is written in full.
                 if let Some(again) = again {
@@ -116,7 +121,7 @@ pub fn token(data: &[u8]) {
 }
 
 /// Signed assertions. First byte, modulo 4, as in [`token`].
-pub fn assertion(data: &[u8]) {
+pub(crate) fn assertion(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
         return;
     };

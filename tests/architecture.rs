@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["telemetry"],
     &["accounts"],
     &["audit", "guard", "services"],
-    &["sessions"],
+    &["sessions", "relying"],
     &["login"],
     &["store", "http"],
     &["app"],
@@ -35,6 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix_", &["http", "app"]),
     ("clap", &["cli"]),
     ("jsonwebtoken", &["services"]),
+    ("reqwest", &["relying", "cli"]),
 ];
 
 /// Paths of the standard library and the modules that may name them.
@@ -138,11 +139,11 @@ fn first_name(path: &str) -> String {
         .collect()
 }
 
-/// True where a name that begins with `word` starts a path (`word…::`) in the code.
+/// True where a name that begins with `word` starts a path (`word…::`) in the code, not in a text in quotes.
 fn names_crate(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let before = code[..at].chars().next_back();
-        let fresh = before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
+        let fresh = before.is_none_or(|c| !c.is_alphanumeric() && !"_:\"".contains(c));
         let tail = &code[at..];
         let end = tail.find(|c: char| !c.is_alphanumeric() && c != '_');
         fresh && end.is_some_and(|end| tail[end..].starts_with("::"))
@@ -225,5 +226,6 @@ fn the_checks_see_what_they_should_see() {
     assert!(names_crate("use sqlx::Pool;", "sqlx"));
     assert!(names_crate("actix_web::get", "actix_"));
     assert!(!names_crate("my_sqlx::Pool", "sqlx"));
+    assert!(!names_crate(r#"say("sqlx::query")"#, "sqlx"));
     assert!(!without_comments("a // crate::store").contains("crate"));
 }

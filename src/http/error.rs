@@ -2,9 +2,13 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header::HeaderValue},
+};
 
 use super::{
+    extract::BearerError,
     problem::{Kind, Problem},
     rejection::Rejection,
 };
@@ -12,10 +16,11 @@ use crate::{
     accounts::{AccountError, registration::RegisterError},
     error::{Cause, StoreError},
     login::{LoginError, PasswordChangeError},
+    services::{AuthFailure, RegistryError},
 };
 
 /// When to come back where we cannot know: a store that is away, a queue that is full.
-const COME_BACK: Duration = Duration::from_secs(2);
+pub(super) const COME_BACK: Duration = Duration::from_secs(2);
 
 const INVALID_CREDENTIALS: Kind = Kind::new(
     "/problems/invalid-credentials",
@@ -78,6 +83,52 @@ const LAST_SUPERUSER: Kind = Kind::new(
     StatusCode::CONFLICT,
 );
 
+const NO_TOKEN: Kind = Kind::new(
+    "/problems/no-token",
+    "There is no access token",
+    StatusCode::UNAUTHORIZED,
+);
+const MALFORMED_TOKEN: Kind = Kind::new(
+    "/problems/malformed-token",
+    "The access token is not sent as it should be",
+    StatusCode::BAD_REQUEST,
+);
+const INVALID_TOKEN: Kind = Kind::new(
+    "/problems/invalid-token",
+    "The access token is not valid",
+    StatusCode::UNAUTHORIZED,
+);
+const INSUFFICIENT_SCOPE: Kind = Kind::new(
+    "/problems/insufficient-scope",
+    "The access token does not allow that",
+    StatusCode::FORBIDDEN,
+);
+const NOT_OWN: Kind = Kind::new(
+    "/problems/not-own",
+    "A service may do that for itself only",
+    StatusCode::FORBIDDEN,
+);
+const TOO_MANY_REQUESTS: Kind = Kind::new(
+    "/problems/too-many-requests",
+    "The service has reached a limit",
+    StatusCode::TOO_MANY_REQUESTS,
+);
+const SERVICE_TAKEN: Kind = Kind::new(
+    "/problems/service-taken",
+    "The service id is taken",
+    StatusCode::CONFLICT,
+);
+const TOO_MANY_SERVICES: Kind = Kind::new(
+    "/problems/too-many-services",
+    "There are as many services as there may be",
+    StatusCode::CONFLICT,
+);
+const STILL_OVERLAPPING: Kind = Kind::new(
+    "/problems/still-overlapping",
+    "The credential that was replaced last is still accepted",
+    StatusCode::CONFLICT,
+);
+
 /// Everything that a request can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -96,6 +147,15 @@ pub enum ApiError {
     /// The account was not changed.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// The access token is not accepted.
+    #[error(transparent)]
+    Bearer(#[from] BearerError),
+    /// A service is not let in any further.
+    #[error(transparent)]
+    Service(#[from] AuthFailure),
+    /// A service was not registered, changed or deleted.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -148,6 +208,9 @@ impl ApiError {
                 RegisterError::Store(error) => store(error),
                 RegisterError::Hash(_) => internal(),
             },
+            Self::Bearer(error) => bearer(error),
+            Self::Service(failure) => service(failure),
+            Self::Registry(error) => registry(error),
             Self::Account(AccountError::LastSuperuser) => LAST_SUPERUSER.into(),
             Self::Account(AccountError::Store(error)) | Self::Store(error) => store(error),
             Self::Internal(_) => internal(),
@@ -156,21 +219,25 @@ impl ApiError {
 
     /// The answer to this error, as a response; logs it.
     pub(super) fn response(&self) -> HttpResponse {
-        let problem = self.problem();
-        self.log(problem.status());
-        problem.response()
+        respond(self, &self.problem())
     }
+}
 
-    /// Writes what is our own fault to the log, with its causes: the client is told nothing of it.
-    ///
-    /// A store that is away or a full queue is not logged per request: the census says once when it begins and ends,
-    /// and the metrics count it.
-    fn log(&self, status: StatusCode) {
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            tracing::debug!(error = %Chain(self), "a request could not be served now");
-        } else if status.is_server_error() {
-            tracing::error!(error = %Chain(self), "a request failed");
-        }
+/// The response that this answer to an error is; logs the error.
+pub(super) fn respond(error: &dyn Error, problem: &Problem) -> HttpResponse {
+    log(error, problem.status());
+    problem.response()
+}
+
+/// Writes what is our own fault to the log, with its causes: the client is told nothing of it.
+///
+/// A store that is away or a full queue is not logged per request: the census says once when it begins and ends,
+/// and the metrics count it.
+pub(super) fn log(error: &dyn Error, status: StatusCode) {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        tracing::debug!(error = %Chain(error), "a request could not be served now");
+    } else if status.is_server_error() {
+        tracing::error!(error = %Chain(error), "a request failed");
     }
 }
 
@@ -215,6 +282,83 @@ fn store(error: &StoreError) -> Problem {
     match error {
         StoreError::Unavailable(_) => unavailable(),
         StoreError::Conflict | StoreError::Corrupt(_) => internal(),
+    }
+}
+
+/// The answer to a service whose access token is not accepted, or not sufficient (RFC 6750, section 3).
+pub(super) fn bearer(error: &BearerError) -> Problem {
+    let challenge = |error: Option<(&str, &str)>| {
+        let error = error.map(|(code, description)| {
+            format!(r#", error="{code}", error_description="{description}""#)
+        });
+        format!(
+            r#"Bearer realm="skriptoteket"{}"#,
+            error.unwrap_or_default()
+        )
+    };
+    let (kind, challenge) = match error {
+        // Who did not know that a token is wanted is told no error (section 3.1).
+        BearerError::Missing => (NO_TOKEN, challenge(None)),
+        BearerError::Malformed => {
+            let text = "send one header Authorization: Bearer, followed by the token";
+            (MALFORMED_TOKEN, challenge(Some(("invalid_request", text))))
+        }
+        BearerError::Invalid(_) => {
+            let text = "the access token is malformed, expired, revoked, or not for this service";
+            (INVALID_TOKEN, challenge(Some(("invalid_token", text))))
+        }
+        BearerError::InsufficientScope(scope) => {
+            let text = "the access token lacks a scope";
+            let known = challenge(Some(("insufficient_scope", text)));
+            (INSUFFICIENT_SCOPE, format!(r#"{known}, scope="{scope}""#))
+        }
+        BearerError::NotOwn => return NOT_OWN.into(),
+        BearerError::Unavailable(_) => return unavailable(),
+        BearerError::Internal(_) => return internal(),
+    };
+    // Fixed texts, and a scope, which is visible ASCII without quotes.
+    match HeaderValue::from_str(&challenge) {
+        Ok(challenge) => Problem::from(kind).with_challenge(challenge),
+        Err(_) => kind.into(),
+    }
+}
+
+/// The answer to a service that is in already, but not let in any further.
+fn service(failure: &AuthFailure) -> Problem {
+    match failure {
+        AuthFailure::RateLimited {
+            retry_after,
+            allowance,
+            ..
+        } => Problem::from(TOO_MANY_REQUESTS)
+            .with_retry_after(*retry_after)
+            .with_allowance(*allowance),
+        AuthFailure::Store(error) => store(error),
+        AuthFailure::Internal(_) => internal(),
+        // It was deleted or disabled since it came in.
+        AuthFailure::UnknownService
+        | AuthFailure::BadSecret
+        | AuthFailure::ExpiredCredential
+        | AuthFailure::Disabled
+        | AuthFailure::BadSignature
+        | AuthFailure::ExpiredToken
+        | AuthFailure::RevokedToken
+        | AuthFailure::WrongAudience
+        | AuthFailure::Malformed(_) => bearer(&BearerError::Invalid(AuthFailure::UnknownService)),
+    }
+}
+
+fn registry(error: &RegistryError) -> Problem {
+    let told = |kind: Kind| Problem::from(kind).with_detail(error.to_string());
+    match error {
+        RegistryError::Taken => SERVICE_TAKEN.into(),
+        RegistryError::Full(_) => told(TOO_MANY_SERVICES),
+        RegistryError::Gone => Kind::blank(StatusCode::NOT_FOUND).into(),
+        RegistryError::StillOverlapping { .. } => told(STILL_OVERLAPPING),
+        RegistryError::Description | RegistryError::Scopes | RegistryError::PublicKeys(_) => {
+            told(INVALID_VALUE)
+        }
+        RegistryError::Store(error) => store(error),
     }
 }
 

@@ -37,7 +37,8 @@ use crate::{
     },
 };
 
-/// Headers of every answer. It is data, never a page: nothing in it may be run, framed, guessed at or kept.
+/// Headers of every answer. It is data, never a page: nothing in it may be run, framed or guessed at, nor kept unless the
+/// handler says so.
 static SAFETY: [(HeaderName, HeaderValue); 4] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
@@ -260,7 +261,10 @@ fn finish(answer: &mut Answer) -> StatusCode {
         Answer::Bare(response) => (response.status(), response.headers_mut()),
     };
     for (name, value) in &SAFETY {
-        headers.insert(name.clone(), value.clone());
+        // A handler that knows better says how long its answer may be kept.
+        if name != header::CACHE_CONTROL || !headers.contains_key(name) {
+            headers.insert(name.clone(), value.clone());
+        }
     }
     if let Some(fate) = Exchange::current(|exchange| exchange.cookie.get()).flatten() {
         rewrite_cookie(headers, fate);

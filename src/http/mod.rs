@@ -11,9 +11,14 @@
 //! | `session_store`, `cookie` | THE adapter to actix-session, and its cookie |
 //! | `extract` | what handlers take from a request, checked |
 //! | `login`, `session`, `sessions`, `password`, `admin_sessions`, `admin_users` | one file per resource |
+//! | `oauth` | the authorization server: tokens for services |
+//! | `services` | what a service asks about itself, with its token |
+//! | `admin_services`, `service_view` | the register of services |
+//! | `rate_limit` | what is left of a service's limits, in headers |
 //! | `openapi` | the contract as a document |
 //! | `management` | the other listener: metrics and probes |
 
+mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod cookie;
@@ -23,17 +28,21 @@ mod extract;
 mod login;
 mod management;
 mod middleware;
+mod oauth;
 mod openapi;
 mod password;
 mod problem;
+mod rate_limit;
 mod rejection;
+mod service_view;
+mod services;
 mod session;
 mod session_store;
 mod sessions;
 
 pub use cookie::CookieSettings;
 pub use error::ApiError;
-pub use extract::{Origin, Perimeter, Principal};
+pub use extract::{BearerError, Identifying, Origin, Perimeter, Principal, ServiceIdentity};
 pub use management::{Management, serve_management};
 pub use middleware::{Layered, RequestLayer, matched};
 pub use rejection::Rejection;
@@ -43,7 +52,7 @@ use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_session::SessionMiddleware;
 use actix_web::{
-    App, HttpServer, Route,
+    App, HttpServer, Resource, Route,
     dev::Server,
     guard::GuardContext,
     http::{Method, header::HeaderValue},
@@ -88,7 +97,50 @@ const ROUTES: &[Row] = &[
     row(Method::DELETE, "/api/admin/users/{id}/sessions", || {
         to(admin_sessions::end_all_of_user)
     }),
+    row(Method::GET, "/api/admin/services", || {
+        to(admin_services::list)
+    }),
+    row(Method::POST, "/api/admin/services", || {
+        to(admin_services::register)
+    }),
+    row(Method::GET, "/api/admin/services/{id}", || {
+        to(admin_services::show)
+    }),
+    row(Method::PATCH, "/api/admin/services/{id}", || {
+        to(admin_services::change)
+    }),
+    row(Method::DELETE, "/api/admin/services/{id}", || {
+        to(admin_services::delete)
+    }),
+    row(Method::POST, "/api/admin/services/{id}/rotate", || {
+        to(admin_services::rotate)
+    }),
     row(Method::GET, "/api/openapi.json", || to(openapi::show)),
+];
+
+/// The routes of machines, in the same form. They have no session: no cookie is looked at, and none is set.
+const SERVICE_ROUTES: &[Row] = &[
+    row(Method::POST, "/api/services/{id}/check", || {
+        to(services::check)
+    }),
+    row(Method::POST, "/oauth2/introspect", || {
+        to(oauth::introspection::introspect)
+    }),
+    row(Method::POST, "/oauth2/token", || to(oauth::token::issue)),
+    row(Method::POST, "/oauth2/revoke", || {
+        to(oauth::revocation::revoke)
+    }),
+    row(Method::POST, "/api/services/{id}/heartbeat", || {
+        to(services::heartbeat)
+    }),
+    row(Method::GET, "/.well-known/jwks.json", || {
+        to(oauth::metadata::keys)
+    }),
+    row(
+        Method::GET,
+        "/.well-known/oauth-authorization-server",
+        || to(oauth::metadata::server),
+    ),
 ];
 
 /// A row of the route table.
@@ -174,28 +226,44 @@ impl Api {
     /// Registers every route of the contract.
     pub fn routes(&self, config: &mut ServiceConfig) {
         let session = self.session_middleware();
-        config.app_data(Data::new(self.clone()));
-        for rows in ROUTES.chunk_by(|a, b| a.pattern == b.pattern) {
-            let Some(Row { pattern, .. }) = rows.first() else {
-                continue;
-            };
-            let mut resource = web::resource(*pattern).guard(matched(pattern));
-            for Row {
-                method, handler, ..
-            } in rows
-            {
-                // actix's own method guard collects all methods of the resource, for every request anew.
-                let guard = move |request: &GuardContext<'_>| request.head().method == *method;
-                resource = resource.route(handler().guard(guard));
+        config
+            .app_data(Data::new(self.clone()))
+            .app_data(Data::new(self.gate.clone()));
+        for rows in by_pattern(ROUTES) {
+            if let Some(resource) = resource(rows) {
+                config.service(resource.wrap(session.clone()));
             }
-            let allow = allowed(rows);
-            let resource = resource.default_service(to(move || {
-                let allow = allow.clone();
-                async move { Err::<String, _>(ApiError::from(Rejection::Method { allow })) }
-            }));
-            config.service(resource.wrap(session.clone()));
+        }
+        for rows in by_pattern(SERVICE_ROUTES) {
+            if let Some(resource) = resource(rows) {
+                config.service(resource);
+            }
         }
     }
+}
+
+/// The rows of each pattern.
+fn by_pattern(table: &'static [Row]) -> impl Iterator<Item = &'static [Row]> {
+    table.chunk_by(|a, b| a.pattern == b.pattern)
+}
+
+/// What these rows of one pattern answer.
+fn resource(rows: &'static [Row]) -> Option<Resource> {
+    let pattern = rows.first()?.pattern;
+    let mut resource = web::resource(pattern).guard(matched(pattern));
+    for Row {
+        method, handler, ..
+    } in rows
+    {
+        // actix's own method guard collects all methods of the resource, for every request anew.
+        let guard = move |request: &GuardContext<'_>| request.head().method == *method;
+        resource = resource.route(handler().guard(guard));
+    }
+    let allow = allowed(rows);
+    Some(resource.default_service(to(move || {
+        let allow = allow.clone();
+        async move { Err::<String, _>(ApiError::from(Rejection::Method { allow })) }
+    })))
 }
 
 /// Serves the contract on `listener` with `workers` threads. The server runs while its future is polled; signals are

@@ -12,28 +12,34 @@ use utoipa::{
     openapi::{
         Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Type,
         path::{Operation, Parameter, ParameterIn},
-        security::{ApiKey, ApiKeyValue, SecurityScheme},
+        security::{
+            ApiKey, ApiKeyValue, ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes,
+            SecurityScheme,
+        },
     },
 };
 
 use super::{
-    admin_sessions, admin_users, login, password,
+    admin_services, admin_sessions, admin_users, login, oauth, password,
     problem::{MEDIA_TYPE, ProblemBody},
-    session, sessions,
+    services, session, sessions,
 };
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Skriptoteket",
-        description = "Logging in and out, one's own sessions, and the administration of both.\n\n\
+        description = "Logging in and out, one's own sessions, the administration of both, and access tokens for services.\n\n\
             Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC. Bodies are \
             `application/json` of at most 16 KiB. A browser's request that changes something must come from the same \
             site."
     ),
     tags(
         (name = "session", description = "One's own sessions"),
-        (name = "admin", description = "Everybody's sessions (admin) and accounts (superuser)"),
+        (name = "admin", description = "Everybody's sessions (admin), accounts and services (superuser)"),
+        (name = "oauth", description = "Access tokens for services, by RFC 6749, 7009, 7523, 7662, 8414, 8707 and 9068. Errors are \
+            `application/json` with `error` and `error_description`, also where the form cannot be read."),
+        (name = "service", description = "What a service asks about itself, with its access token"),
         (name = "about", description = "This document"),
     ),
     paths(
@@ -50,10 +56,23 @@ use super::{
         admin_users::create,
         admin_users::change,
         admin_users::delete,
+        admin_services::list,
+        admin_services::register,
+        admin_services::show,
+        admin_services::change,
+        admin_services::delete,
+        admin_services::rotate,
+        oauth::token::issue,
+        oauth::introspection::introspect,
+        oauth::revocation::revoke,
+        oauth::metadata::keys,
+        oauth::metadata::server,
+        services::check,
+        services::heartbeat,
         show,
     ),
-    components(schemas(ProblemBody)),
-    modifiers(&Session, &Problems)
+    components(schemas(ProblemBody, oauth::ErrorView)),
+    modifiers(&Security, &Problems)
 )]
 struct Contract;
 
@@ -74,10 +93,10 @@ pub(super) async fn show() -> HttpResponse {
         .body(DOCUMENT.clone())
 }
 
-/// Says how a session is proved.
-struct Session;
+/// Says how a session is proved, and who a service is.
+struct Security;
 
-impl Modify for Session {
+impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let cookie = ApiKeyValue::with_description(
             "__Host-skriptoteket",
@@ -85,6 +104,19 @@ impl Modify for Session {
         );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        let client = Http::builder()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some(
+                "A service's id and client secret. They may be in the form instead, or a signed assertion (RFC 7523).",
+            ));
+        components.add_security_scheme("client", SecurityScheme::Http(client.build()));
+        let bearer = Http::builder()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("An access token from `/oauth2/token`."));
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+        let flow = Flow::ClientCredentials(ClientCredentials::new("/oauth2/token", Scopes::new()));
+        components.add_security_scheme("oauth2", SecurityScheme::OAuth2(OAuth2::new([flow])));
     }
 }
 
@@ -94,7 +126,6 @@ struct Problems;
 impl Modify for Problems {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            let admin = path.starts_with("/api/admin/");
             let operations = [
                 (HttpMethod::Get, &mut item.get),
                 (HttpMethod::Post, &mut item.post),
@@ -103,19 +134,67 @@ impl Modify for Problems {
             ];
             for (method, operation) in operations {
                 if let Some(operation) = operation {
-                    complete(operation, &method, admin);
+                    complete(path, operation, &method);
                 }
             }
         }
     }
 }
 
-fn complete(operation: &mut Operation, method: &HttpMethod, admin: bool) {
-    let mut usual = vec![
+type Usual = Vec<(u16, &'static str)>;
+
+fn complete(path: &str, operation: &mut Operation, method: &HttpMethod) {
+    let mut usual: Usual = vec![
         (500, "The service failed; what happened is in its log"),
-        (503, "The service cannot do that now; the session goes on"),
+        (503, "The service cannot do that now"),
     ];
+    let oauth = path.starts_with(OAUTH);
+    usual.extend(if oauth {
+        of_clients()
+    } else if path.starts_with("/api/services/") {
+        of_services()
+    } else {
+        of_people(path, operation, method)
+    });
+    let responses = &mut operation.responses.responses;
+    for (status, description) in usual {
+        let response = || RefOr::T(Response::new(description));
+        responses.entry(status.to_string()).or_insert_with(response);
+    }
+    for (status, response) in responses {
+        let status: u16 = status.parse().unwrap_or_default();
+        if let (RefOr::T(response), 400..) = (response, status) {
+            *response = as_error(response, status, oauth);
+        }
+    }
+}
+
+/// Where errors are OAuth's.
+const OAUTH: &str = "/oauth2/";
+
+fn of_clients() -> Usual {
+    vec![
+        (
+            400,
+            "The request is not what it should be; `error` says why",
+        ),
+        (401, "The client did not prove who it is"),
+        (408, "The form did not arrive in time"),
+        (413, "The form is larger than 64 KiB"),
+    ]
+}
+
+fn of_services() -> Usual {
+    vec![
+        (400, "The access token is not sent as it should be"),
+        (401, "There is no access token, or it is not valid"),
+    ]
+}
+
+fn of_people(path: &str, operation: &Operation, method: &HttpMethod) -> Usual {
+    let admin = path.starts_with("/api/admin/");
     let changes = *method != HttpMethod::Get;
+    let mut usual = Usual::new();
     let has_session = operation.security.as_ref().is_some_and(|it| it.len() == 1);
     if has_session {
         usual.push((401, "Nobody is logged in"));
@@ -142,25 +221,21 @@ fn complete(operation: &mut Operation, method: &HttpMethod, admin: bool) {
     if operation.parameters.iter().flatten().any(in_query) {
         usual.push((400, "A query parameter is unknown, there twice, or wrong"));
     }
-    let responses = &mut operation.responses.responses;
-    for (status, description) in usual {
-        let response = || RefOr::T(Response::new(description));
-        responses.entry(status.to_string()).or_insert_with(response);
-    }
-    for (status, response) in responses {
-        let status: u16 = status.parse().unwrap_or_default();
-        if let (RefOr::T(response), 400..) = (response, status) {
-            *response = as_problem(response, status);
-        }
-    }
+    usual
 }
 
 /// Gives an error response its body and its headers.
-fn as_problem(response: &Response, status: u16) -> Response {
-    let schema = Ref::from_schema_name(ProblemBody::name());
-    let mut built = ResponseBuilder::new()
-        .description(response.description.clone())
-        .content(MEDIA_TYPE, Content::new(Some(schema)));
+fn as_error(response: &Response, status: u16, oauth: bool) -> Response {
+    let mut built = ResponseBuilder::new().description(response.description.clone());
+    if oauth {
+        let schema = Ref::from_schema_name(oauth::ErrorView::name());
+        built = built.content("application/json", Content::new(Some(schema)));
+    }
+    // What crashes is answered by the layer around all.
+    if !oauth || status == 500 {
+        let schema = Ref::from_schema_name(ProblemBody::name());
+        built = built.content(MEDIA_TYPE, Content::new(Some(schema)));
+    }
     let waits = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
@@ -173,7 +248,11 @@ fn as_problem(response: &Response, status: u16) -> Response {
         header.description = Some(String::from("Seconds until it is worth trying again"));
         built = built.header("Retry-After", header);
     }
-    built.build()
+    let mut built = built.build();
+    for (name, header) in &response.headers {
+        built.headers.insert(name.clone(), header.clone());
+    }
+    built
 }
 
 #[cfg(test)]
@@ -182,7 +261,10 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{super::ROUTES, *};
+    use super::{
+        super::{ROUTES, SERVICE_ROUTES},
+        *,
+    };
 
     fn document() -> Value {
         serde_json::from_slice(&DOCUMENT).unwrap()
@@ -207,12 +289,12 @@ mod tests {
             .into_iter()
             .map(|(method, path, _)| (method, path))
             .collect();
-        let served: BTreeSet<_> = ROUTES
-            .iter()
+        let routes = || ROUTES.iter().chain(SERVICE_ROUTES);
+        let served: BTreeSet<_> = routes()
             .map(|row| (row.method.to_string(), row.pattern.to_owned()))
             .collect();
         assert_eq!(documented, served);
-        assert_eq!(served.len(), ROUTES.len(), "a route is there twice");
+        assert_eq!(served.len(), routes().count(), "a route is there twice");
     }
 
     #[test]
@@ -239,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_documented_as_a_problem_and_has_its_headers() {
+    fn every_error_is_documented_as_what_it_is_and_has_its_headers() {
         let document = document();
         for (method, path, operation) in operations(&document) {
             let responses = operation["responses"].as_object().unwrap();
@@ -249,8 +331,16 @@ mod tests {
             for (status, response) in responses {
                 let place = format!("{method} {path}: {status}");
                 let content = &response["content"];
-                let is_problem = content.get(MEDIA_TYPE).is_some();
-                assert_eq!(is_problem, status.as_str() >= "400", "{place}");
+                let is_error = status.as_str() >= "400";
+                let problem = content.get(MEDIA_TYPE).is_some();
+                if path.starts_with(OAUTH) {
+                    let own = &content["application/json"]["schema"]["$ref"];
+                    let expected = "#/components/schemas/OAuthError";
+                    assert_eq!(*own == *expected, is_error, "{place}");
+                    assert_eq!(problem, status == "500", "{place}");
+                } else {
+                    assert_eq!(problem, is_error, "{place}");
+                }
                 let waits = response["headers"].get("Retry-After").is_some();
                 assert_eq!(waits, status == "429" || status == "503", "{place}");
                 assert!(

@@ -12,6 +12,9 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::rate_limit;
+use crate::services::Allowance;
+
 /// The media type of every error answer.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -44,6 +47,8 @@ pub(super) struct Problem {
     detail: Option<Cow<'static, str>>,
     retry_after: Option<u64>,
     allow: Option<HeaderValue>,
+    challenge: Option<HeaderValue>,
+    allowance: Option<Allowance>,
 }
 
 /// An error answer's body (RFC 9457).
@@ -73,6 +78,8 @@ impl From<Kind> for Problem {
             detail: None,
             retry_after: None,
             allow: None,
+            challenge: None,
+            allowance: None,
         }
     }
 }
@@ -86,14 +93,25 @@ impl Problem {
 
     /// Says when to try again. Rounded up to whole seconds, at least one: a client that comes earlier comes in vain.
     pub(super) fn with_retry_after(mut self, wait: Duration) -> Self {
-        let rounded = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.retry_after = Some(rounded.max(1));
+        self.retry_after = Some(retry_after(wait));
         self
     }
 
     /// Says which methods there are.
     pub(super) fn with_allow(mut self, allow: Option<HeaderValue>) -> Self {
         self.allow = allow;
+        self
+    }
+
+    /// Says how to prove who one is, where that is not by a session.
+    pub(super) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    /// Says what is left of the limits of the service that asks.
+    pub(super) const fn with_allowance(mut self, allowance: Allowance) -> Self {
+        self.allowance = Some(allowance);
         self
     }
 
@@ -117,13 +135,25 @@ impl Problem {
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.clone()));
         }
-        if self.kind.status == StatusCode::UNAUTHORIZED {
+        if let Some(challenge) = &self.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.clone()));
+        } else if self.kind.status == StatusCode::UNAUTHORIZED {
             // RFC 9110 demands a challenge. No browser knows this scheme, so none opens a window of its own.
             response.insert_header((header::WWW_AUTHENTICATE, r#"Session realm="skriptoteket""#));
         }
         // Text and numbers: this cannot fail, and an empty body would still have its status.
-        response.body(serde_json::to_vec(&body).unwrap_or_default())
+        let mut response = response.body(serde_json::to_vec(&body).unwrap_or_default());
+        if let Some(allowance) = &self.allowance {
+            rate_limit::tell(response.headers_mut(), allowance);
+        }
+        response
     }
+}
+
+/// The seconds of `Retry-After`: rounded up, at least one.
+pub(super) fn retry_after(wait: Duration) -> u64 {
+    let rounded = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    rounded.max(1)
 }
 
 #[cfg(test)]

@@ -264,3 +264,6 @@ impl fmt::Debug for PublicKeys {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,14 +78,13 @@ impl Clients {
         }))
     }
 
-    /// The service that this client is. `who` is told as soon as the client names a registered service, whether it proves to
-    /// be that or not.
+    /// The service that this client is. `who` is told whom the client names, whether it proves to be that or not, unless that
+    /// is known to be no service.
     pub(super) async fn authenticate(
         &self,
         presented: Presented,
         who: &mut Option<ServiceId>,
     ) -> Result<Arc<Service>, AuthFailure> {
-        let view = self.0.directory.view().await?;
         let (client, proof) = match presented {
             Presented::Secret { client, secret } => (client, Proof::Secret(secret)),
             Presented::Assertion { client, assertion } => {
@@ -99,8 +98,13 @@ impl Clients {
                 (named.to_string(), Proof::Assertion(assertion))
             }
         };
-        let service = view.service(&client).ok_or(AuthFailure::UnknownService)?;
-        *who = Some(service.id.clone());
+        // A store that does not answer fails a service that is known; only where it is has to be looked up.
+        *who = client.parse().ok();
+        let view = self.0.directory.view().await?;
+        let Some(service) = view.service(&client) else {
+            *who = None;
+            return Err(AuthFailure::UnknownService);
+        };
         match proof {
             Proof::Secret(secret) => self.check_secret(service, &secret)?,
             Proof::Assertion(assertion) => self.check_assertion(service, &assertion).await?,
@@ -109,7 +113,7 @@ impl Clients {
         if service.disabled {
             return Err(AuthFailure::Disabled);
         }
-        self.note(&service.id, SignOfLife::Authentication).await;
+        self.note(&service.id).await;
         Ok(Arc::clone(service))
     }
 
@@ -157,25 +161,47 @@ impl Clients {
         }
     }
 
-    /// Notes that a service is there. What fails here fails silently: the health of a service says what is known.
-    pub async fn note(&self, id: &ServiceId, sign: SignOfLife) {
+    /// Whether there is nothing to be noted of an authentication now.
+    pub(super) fn is_noted(&self, id: &ServiceId) -> bool {
         let now = self.0.clock.monotonic();
-        if sign == SignOfLife::Authentication {
+        // Somebody else is just noting something: the next one will do.
+        let noted = self.0.noted.try_lock();
+        noted.is_ok_and(|noted| is_recent(&noted, id, now))
+    }
+
+    /// Notes that a service says it is well.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::UnknownService`] if there is no such service any more; [`AuthFailure::Store`].
+    pub async fn heartbeat(&self, id: &ServiceId) -> Result<(), AuthFailure> {
+        let known = self.0.services.seen(id, SignOfLife::Heartbeat).await?;
+        known.then_some(()).ok_or(AuthFailure::UnknownService)
+    }
+
+    /// Notes that a service has authenticated. What fails here fails silently: the health of a service says what is known.
+    pub(super) async fn note(&self, id: &ServiceId) {
+        let now = self.0.clock.monotonic();
+        {
             let Ok(mut noted) = self.0.noted.try_lock() else {
                 return;
             };
-            let recent = noted
-                .get(id)
-                .is_some_and(|at| now.saturating_sub(*at) < NOTED_EVERY);
-            if recent {
+            if is_recent(&noted, id, now) {
                 return;
             }
             noted.insert(id.clone(), now);
         }
-        if let Err(error) = self.0.services.seen(id, sign).await {
+        let seen = self.0.services.seen(id, SignOfLife::Authentication);
+        if let Err(error) = seen.await {
             tracing::debug!(%error, "a sign of life was not noted");
         }
     }
+}
+
+/// Whether this service was noted a short time before `now`.
+fn is_recent(noted: &HashMap<ServiceId, Duration>, id: &ServiceId, now: Duration) -> bool {
+    let at = noted.get(id);
+    at.is_some_and(|at| now.saturating_sub(*at) < NOTED_EVERY)
 }
 
 enum Proof {

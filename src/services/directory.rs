@@ -201,9 +201,13 @@ impl Inner {
         let asked_at = self.clock.monotonic();
         let revision = self.services.revision().await?;
         let before = self.last().map(|answer| answer.view);
-        let view = match before.filter(|view| view.revision == revision) {
-            Some(view) => view,
-            None => Arc::new(self.load(revision).await?),
+        let view = match before {
+            Some(view) if view.revision == revision => view,
+            before => {
+                let view = self.load(revision).await?;
+                self.tell_metrics(before.as_deref(), &view);
+                Arc::new(view)
+            }
         };
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(Answer {
@@ -221,15 +225,23 @@ impl Inner {
         let Register { services, .. } = self.services.all().await?;
         let keys = self.tokens.keys().await?;
         let keys = KeyRing::read(&keys).map_err(|error| AuthFailure::Internal(error.into()))?;
-        for service in &services {
-            self.metrics.admit(service.id.as_str());
-        }
         let services = services.into_iter();
         Ok(View {
             revision,
             services: services.map(|it| (it.id.clone(), Arc::new(it))).collect(),
             keys,
         })
+    }
+
+    /// What is registered has series, and what is deleted shows no use of limits.
+    fn tell_metrics(&self, before: Option<&View>, now: &View) {
+        for id in now.services.keys() {
+            self.metrics.admit(id.as_str());
+        }
+        let gone = before.into_iter().flat_map(|view| view.services.keys());
+        for id in gone.filter(|id| !now.services.contains_key(*id)) {
+            self.metrics.withdraw_rate_limit_usage(id.as_str());
+        }
     }
 
     async fn learn_revocations(&self, revision: Revision) -> Result<(), StoreError> {

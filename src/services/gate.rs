@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{AuthFailure, Claims, ServiceId, Tokens, Unopened};
 use crate::{
     error::StoreError,
-    telemetry::instruments::{AuthMetrics, AuthOperation, OTHER_SERVICE},
+    telemetry::instruments::{AuthAttempt, AuthMetrics, AuthOperation, OTHER_SERVICE},
 };
 
 /// Why a token is not believed, and whose it is where that is certain.
@@ -61,6 +61,11 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync {
 
     /// Told of each token that was let in.
     async fn let_in(&self, claims: &Claims);
+
+    /// As [`TokenVerifier::let_in`], where that needs no wait: true says that nobody has to be told more.
+    fn let_in_at_hand(&self, _claims: &Claims) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -75,6 +80,10 @@ impl TokenVerifier for Tokens {
 
     async fn let_in(&self, claims: &Claims) {
         self.note(claims).await;
+    }
+
+    fn let_in_at_hand(&self, claims: &Claims) -> bool {
+        self.is_noted(claims)
     }
 }
 
@@ -101,24 +110,87 @@ impl Gate {
         &self,
         token: Result<&str, AuthFailure>,
     ) -> Result<Arc<Claims>, AuthFailure> {
-        let attempt = self.metrics.auth_started(AuthOperation::TokenVerification);
-        let verified = match token {
-            Ok(token) => match self.verifier.verify_at_hand(token) {
-                Some(verified) => verified,
-                None => self.verifier.verify(token).await,
-            },
-            Err(failure) => Err(failure.into()),
+        let token = match token {
+            Ok(token) => token,
+            Err(failure) => return self.asking().count(Err(failure.into())),
         };
-        record_verification(&self.metrics, &verified);
+        match self.begin(token) {
+            Begun::Answered(answer) => answer,
+            Begun::Asking(asking) => asking.answer(token).await,
+        }
+    }
+
+    /// As [`Gate::identify`], as far as it goes without waiting for anyone: for callers that would have to pay for a future
+    /// that nearly always is ready at once.
+    pub fn begin(&self, token: &str) -> Begun {
+        let asking = self.asking();
+        match self.verifier.verify_at_hand(token) {
+            Some(Ok(claims)) if !self.verifier.let_in_at_hand(&claims) => Begun::Asking(asking),
+            Some(verified) => Begun::Answered(asking.count(verified)),
+            None => Begun::Asking(asking),
+        }
+    }
+
+    /// Counts a request without a token that could be looked at.
+    pub fn refuse(&self, malformed: &'static str) {
+        let failure = AuthFailure::Malformed(malformed);
+        // What became of it is what it was.
+        let _ = self.asking().count(Err(failure.into()));
+    }
+
+    fn asking(&self) -> Asking {
+        Asking {
+            gate: self.clone(),
+            attempt: self.metrics.auth_started(AuthOperation::TokenVerification),
+        }
+    }
+}
+
+/// What became of a token so far.
+#[derive(Debug)]
+#[must_use = "a token about which nobody is asked counts as cancelled"]
+pub enum Begun {
+    /// This.
+    Answered(Result<Arc<Claims>, AuthFailure>),
+    /// Someone has to be asked.
+    Asking(Asking),
+}
+
+/// A token about which someone has to be asked. Dropped without, it counts as cancelled.
+#[derive(Debug)]
+pub struct Asking {
+    gate: Gate,
+    attempt: AuthAttempt,
+}
+
+impl Asking {
+    /// Asks about the same token.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure`].
+    pub async fn answer(self, token: &str) -> Result<Arc<Claims>, AuthFailure> {
+        let asked = &self.gate.verifier;
+        let answer = match asked.verify_at_hand(token) {
+            Some(answer) => answer,
+            None => asked.verify(token).await,
+        };
+        if let Ok(claims) = &answer {
+            asked.let_in(claims).await;
+        }
+        self.count(answer)
+    }
+
+    fn count(self, verified: Result<Arc<Claims>, Unverified>) -> Result<Arc<Claims>, AuthFailure> {
+        record_verification(&self.gate.metrics, &verified);
         match verified {
             Ok(claims) => {
-                self.verifier.let_in(&claims).await;
-                attempt.finish(Some(claims.service.as_str()), Ok(()));
+                self.attempt.finish(Some(claims.service.as_str()), Ok(()));
                 Ok(claims)
             }
             Err(Unverified { service, failure }) => {
                 let service = service.as_ref().map(ServiceId::as_str);
-                attempt.finish(service, Err(failure.reason()));
+                self.attempt.finish(service, Err(failure.reason()));
                 Err(failure)
             }
         }

@@ -308,3 +308,6 @@ impl fmt::Debug for KeyRing {
         f.debug_list().entries(&self.keys).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ pub use clients::{Clients, Presented};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use directory::{Directory, FRESH, View};
 pub use failure::AuthFailure;
-pub use gate::{Gate, TokenVerifier, Unverified};
+pub use gate::{Asking, Begun, Gate, TokenVerifier, Unverified};
 pub use health::{Health, HealthPolicy};
 pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,

@@ -58,6 +58,8 @@ pub struct Allowance {
     pub burst: u32,
     /// How many of it would pass now.
     pub remaining: u32,
+    /// In which time all of it is regained.
+    pub window: Duration,
     /// When all of it would pass again.
     pub recovers_in: Duration,
     /// The day's quota, where there is one.
@@ -113,6 +115,7 @@ impl LimitPolicy {
         Allowance {
             burst: self.burst.max(1),
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            window: micros(self.tolerance_us()),
             recovers_in: micros(ahead_us),
             daily: self.daily_quota.map(|quota| DailyAllowance {
                 quota,

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    ClientSecret, Directory, InvalidPublicKeys, LimitPolicy, NewService, PublicKeys,
-    QuotaRepository, RegisterError, Rotation, Scope, Service, ServiceChange, ServiceId,
+    ClientSecret, Directory, Health, HealthPolicy, InvalidPublicKeys, LimitPolicy, NewService,
+    PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service, ServiceChange, ServiceId,
     ServiceRepository, Totals,
 };
 use crate::{
@@ -259,6 +259,16 @@ impl Registry {
     pub async fn all(&self) -> Result<(Vec<Service>, Totals), StoreError> {
         let register = self.services.all().await?;
         Ok((register.services, register.totals))
+    }
+
+    /// How a service is now.
+    #[must_use]
+    pub fn health(&self, service: &Service) -> Health {
+        let policy = HealthPolicy {
+            degraded_after: self.settings.degraded_after,
+            stale_after: self.settings.stale_after,
+        };
+        Health::of(service, self.clock.now(), &policy)
     }
 
     fn new_secret(&self) -> (ClientSecret, Option<Timestamp>) {

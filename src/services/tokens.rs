@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Allowance, AuthFailure, Charged, Claims, Clients, Directory, Expected, Limiter, Presented,
-    Scope, Service, ServiceId, TokenRepository, Unopened, Unverified, View,
+    SKEW, Scope, Service, ServiceId, TokenRepository, Unopened, Unverified, View,
     gate::record_verification,
 };
 use crate::{
@@ -263,11 +263,11 @@ impl Tokens {
             if claims.service != service.id {
                 return Err(TokenError::NotYours);
             }
-            let revoked = self.0.tokens.revoke(claims.token, claims.expires_at);
+            // A token is still good for a clock's difference after its time.
+            let until = claims.expires_at.plus(SKEW);
+            let revoked = self.0.tokens.revoke(claims.token, until);
             revoked.await.map_err(TokenError::Store)?;
-            self.0
-                .directory
-                .note_revoked(claims.token, claims.expires_at);
+            self.0.directory.note_revoked(claims.token, until);
             Ok(())
         })
         .await
@@ -327,10 +327,14 @@ impl Tokens {
         self.0.check(&view, claims)
     }
 
+    /// Whether it was noted lately that this service showed itself.
+    pub(super) fn is_noted(&self, claims: &Claims) -> bool {
+        self.0.clients.is_noted(&claims.service)
+    }
+
     /// Notes that a service showed itself by a token.
     pub(super) async fn note(&self, claims: &Claims) {
-        let sign = super::SignOfLife::Authentication;
-        self.0.clients.note(&claims.service, sign).await;
+        self.0.clients.note(&claims.service).await;
     }
 }
 
@@ -419,7 +423,7 @@ impl Inner {
 }
 
 fn expired(claims: &Claims, now: Timestamp) -> bool {
-    claims.expires_at.plus(super::SKEW) <= now
+    claims.expires_at.plus(SKEW) <= now
 }
 
 /// The scopes that are asked for, each once; all that the service may have where none is asked for.

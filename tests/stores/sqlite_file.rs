@@ -5,9 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duratio
 use skriptoteket::{
     accounts::{Role, UserId},
     clock::ManualClock,
-    config::{
-        Argon2Settings, Config, Database, GuardSettings, LogFormat, LogSettings, OtelSettings,
-    },
+    config::{self, Config, Database, Environment},
     error::StoreError,
     store::{self, OpenError, SqliteSettings, Stores, open_sqlite},
 };
@@ -31,57 +29,13 @@ pub(crate) async fn raw(path: &Path) -> SqliteConnection {
 }
 
 /// A configuration of which the store reads where the file is and how long it may take.
-fn config(path: &Path) -> Config {
-    Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        management_listen: ([127, 0, 0, 1], 0).into(),
-        public_url: "http://127.0.0.1".parse().unwrap(),
-        data_dir: path.parent().unwrap().to_owned(),
-        redis: None,
-        database: Database::Sqlite {
-            path: path.to_owned(),
-        },
-        cookie_key: None,
-        metrics_token: None,
-        session_idle_timeout: seconds(1800),
-        session_absolute_timeout: seconds(43_200),
-        session_remember_timeout: seconds(2_592_000),
-        max_sessions_per_user: 10,
-        census_interval: seconds(5),
-        store_timeout: seconds(30),
-        trusted_proxies: Vec::new(),
-        workers: 1,
-        audit_retention: seconds(86_400),
-        argon2: Argon2Settings {
-            memory_kib: 8,
-            iterations: 1,
-            parallelism: 1,
-            threads: 1,
-            queue: 1,
-        },
-        guard: GuardSettings {
-            account_attempts: 5,
-            address_attempts: 50,
-            lock: seconds(60),
-            longest_lock: seconds(3600),
-            account_regain: seconds(600),
-            address_regain: seconds(60),
-            forget: seconds(86_400),
-        },
-        bootstrap: None,
-        log: LogSettings {
-            filter: "info".into(),
-            format: LogFormat::Json,
-        },
-        otel: OtelSettings {
-            disabled: true,
-            metrics: None,
-            traces: None,
-            logs: None,
-            prometheus: true,
-            metric_export_interval: seconds(60),
-        },
-    }
+fn config_of(path: &Path) -> Config {
+    let mut config = config::load(None, &Environment::default()).unwrap();
+    config.database = Database::Sqlite {
+        path: path.to_owned(),
+    };
+    config.store_timeout = seconds(30);
+    config
 }
 
 #[tokio::test]
@@ -89,7 +43,7 @@ async fn the_configuration_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data").join("named.db");
     let clock = Arc::new(ManualClock::default());
-    let stores = store::open(&config(&path), clock, None).await.unwrap();
+    let stores = store::open(&config_of(&path), clock, None).await.unwrap();
     assert!(stores.accounts.is_empty().await.unwrap());
     assert!(path.exists());
 }

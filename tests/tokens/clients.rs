@@ -7,7 +7,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::Clock,
-    services::{Presented, Registration, RegistryError, SignOfLife, Wish},
+    services::{Presented, Registration, RegistryError, Wish},
 };
 
 use crate::house::{House, ISSUER, grant, named, reason, with_secret};
@@ -203,7 +203,7 @@ async fn a_sign_of_life_is_noted_once_in_a_while() {
         replica.registry.find(id).await.unwrap().last_heartbeat,
         None
     );
-    replica.clients.note(id, SignOfLife::Heartbeat).await;
+    replica.clients.heartbeat(id).await.unwrap();
     assert!(
         replica
             .registry

@@ -21,8 +21,8 @@ fn called(house: &House, replica: &Replica) -> (RollCall, Presence) {
     let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, house.clock());
     let roll = Roll::new(&meters, presence.clone(), house.clock(), 2 * INTERVAL);
     let policy = HealthPolicy {
-        degraded_after: Duration::from_secs(60),
-        stale_after: Duration::from_secs(600),
+        degraded_after: Duration::from_mins(1),
+        stale_after: Duration::from_mins(10),
     };
     let stores = &replica.stores;
     let call = RollCall::new(
@@ -70,7 +70,7 @@ async fn health_follows_the_last_sign_of_life() {
     call.take().await.unwrap();
     assert_eq!(health(&replica), [1.0, 1.0, 0.0, 1.0].map(Some));
     assert_eq!(active(), Some(2.0));
-    house.pass(Duration::from_secs(540));
+    house.pass(Duration::from_mins(9));
     call.take().await.unwrap();
     assert_eq!(health(&replica), [0.0, 1.0, 1.0, 1.0].map(Some));
     let stale = [

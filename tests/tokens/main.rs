@@ -8,7 +8,7 @@
 //! | `clients` | client secrets and assertions |
 //! | `gauges` | what the roll shows |
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod clients;
 mod gauges;

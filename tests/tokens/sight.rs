@@ -15,8 +15,8 @@ use skriptoteket::{
     clock::Timestamp,
     error::StoreError,
     services::{
-        FRESH, NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
-        ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+        FRESH, NewService, Register, RegisterError, Revision, Rotation, SKEW, SecretDigest,
+        Service, ServiceChange, ServiceId, ServiceRepository, SignOfLife,
     },
 };
 
@@ -73,6 +73,52 @@ async fn what_a_replica_does_it_sees_at_once_and_the_others_within_half_a_second
 }
 
 #[tokio::test]
+async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let issued = one.register("orders").await;
+    let token = one.token(&issued).await.unwrap();
+    let asked = one
+        .tokens
+        .revoke(Ok(with_secret(&issued)), Some(token.expose_secret()));
+    asked.await.unwrap();
+    // Within the skew after its time, on a replica that learns of it only now.
+    house.pass(house.settings.token_lifetime + SKEW / 2);
+    one.register("billing").await;
+    for replica in [&one, &other] {
+        assert_eq!(
+            replica.comes_with(&token).await.err(),
+            Some("revoked_token")
+        );
+    }
+    house.pass(SKEW / 2);
+    assert_eq!(other.comes_with(&token).await.err(), Some("expired_token"));
+}
+
+#[tokio::test]
+async fn a_service_that_was_deleted_shows_no_use_of_limits_on_any_replica() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let issued = one.register("orders").await;
+    let shown = |replica: &Replica| {
+        let labels = [("limit_type", "requests"), ("service_id", "orders")];
+        replica
+            .metrics
+            .gauge("skriptoteket.rate_limit_current", &labels)
+    };
+    for replica in [&one, &other] {
+        house.pass(FRESH);
+        replica.token(&issued).await.unwrap();
+        assert!(shown(replica).is_some());
+    }
+    one.registry.delete(&issued.service.id).await.unwrap();
+    assert_eq!(shown(&one), None);
+    house.pass(FRESH);
+    assert!(other.token(&issued).await.is_err());
+    assert_eq!(shown(&other), None);
+}
+
+#[tokio::test]
 async fn a_service_that_was_deleted_and_registered_again_is_another_one() {
     let house = House::new();
     let (one, other) = pair(&house).await;
@@ -105,7 +151,9 @@ async fn without_its_store_a_replica_believes_nobody() {
     );
     let asked = replica.token(&issued).await;
     assert_eq!(crate::house::reason(&asked), Some("store_unavailable"));
-    assert_eq!(replica.failed("_other", "store_unavailable"), 2);
+    // The client said who it is; of a token nobody knows that before it is read.
+    assert_eq!(replica.failed("orders", "store_unavailable"), 1);
+    assert_eq!(replica.failed("_other", "store_unavailable"), 1);
 }
 
 #[tokio::test]

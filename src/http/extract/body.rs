@@ -1,4 +1,4 @@
-//! JSON bodies.
+//! Bodies: JSON, and what any body has in common.
 
 use std::time::Duration;
 
@@ -39,54 +39,67 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let head = check_head(request);
+        let announced = announced(request, BODY_LIMIT);
         let payload = payload.take();
         Box::pin(async move {
-            let announced = head?;
-            let read = tokio::time::timeout(PATIENCE, read(payload, announced));
-            let bytes = read.await.map_err(|_| Rejection::TooSlow)??;
+            head?;
+            let bytes = collect(payload, announced?, BODY_LIMIT).await?;
             Ok(Self(parse(&bytes)?))
         })
     }
 }
 
-/// The length that the head announces, if it is one to be accepted.
-fn check_head(request: &HttpRequest) -> Result<usize, Rejection> {
+fn check_head(request: &HttpRequest) -> Result<(), Rejection> {
     let media = request.mime_type().ok().flatten();
     let media = media.ok_or(Rejection::NotJson)?;
     let charset = media.get_param("charset");
     let in_utf8 = charset.is_none_or(|it| it.as_str().eq_ignore_ascii_case("utf-8"));
-    let headers = request.headers();
     if media.essence_str() != "application/json"
         || !in_utf8
-        || headers.contains_key(CONTENT_ENCODING)
+        || request.headers().contains_key(CONTENT_ENCODING)
     {
         return Err(Rejection::NotJson);
     }
+    Ok(())
+}
+
+/// The length that the head announces, if it is at most `limit`; zero where it announces none.
+pub(in crate::http) fn announced(request: &HttpRequest, limit: usize) -> Result<usize, Rejection> {
     // The server has checked the header already: where it cannot be read here it is longer than any number.
-    let length = headers.get(CONTENT_LENGTH).map(|value| {
+    let length = request.headers().get(CONTENT_LENGTH).map(|value| {
         let digits = value.to_str().ok();
         digits.and_then(|it| it.parse().ok()).unwrap_or(usize::MAX)
     });
     match length {
-        Some(length) if length > BODY_LIMIT => Err(Rejection::TooLarge),
+        Some(length) if length > limit => Err(Rejection::TooLarge),
         length => Ok(length.unwrap_or(0)),
     }
 }
 
-async fn read(mut payload: Payload, announced: usize) -> Result<Zeroizing<Vec<u8>>, Rejection> {
+/// Reads a body of at most `limit` bytes, of which `announced` were announced.
+pub(in crate::http) async fn collect(
+    payload: Payload,
+    announced: usize,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, Rejection> {
+    let read = tokio::time::timeout(PATIENCE, read(payload, announced, limit));
+    read.await.map_err(|_| Rejection::TooSlow)?
+}
+
+async fn read(
+    mut payload: Payload,
+    announced: usize,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, Rejection> {
     // Room for all of it from the start: growing would leave copies behind that nobody wipes.
-    let room = if announced == 0 {
-        BODY_LIMIT
-    } else {
-        announced
-    };
+    let room = if announced == 0 { limit } else { announced };
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| match error {
             PayloadError::Overflow => Rejection::TooLarge,
             _ => Rejection::CutOff,
         })?;
-        if bytes.len() + chunk.len() > BODY_LIMIT {
+        if bytes.len() + chunk.len() > limit {
             return Err(Rejection::TooLarge);
         }
         bytes.extend_from_slice(&chunk);

@@ -2,19 +2,22 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `body` | JSON bodies: bounded in size and time, never quoted back |
+//! | `body` | bodies, JSON above all: bounded in size and time, never quoted back |
 //! | `client` | who the client is, and whether a browser says that another site sent the request |
 //! | `principal` | whose session it is, and what role it has |
+//! | `service` | whose access token the request came with |
 //! | `query` | query parameters from a closed list, path segments |
 
 mod body;
 mod client;
 mod principal;
 mod query;
+mod service;
 
-pub(super) use body::{Body, JsonBody, secret};
+pub(super) use body::{Body, JsonBody, announced, collect, secret};
 pub(super) use client::{Client, SameSite, over_https};
 pub use client::{Origin, Perimeter};
 pub use principal::Principal;
 pub(super) use principal::{AdminPrincipal, SuperPrincipal};
 pub(super) use query::{Parameters, Segment, page_size};
+pub use service::{BearerError, Identifying, ServiceIdentity};

@@ -280,6 +280,10 @@ impl StoreMetrics {
 
     /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns how long it
     /// took.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "it is called for what it records"
+    )]
     pub fn finish(
         &self,
         operation: StoreOperation,

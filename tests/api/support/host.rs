@@ -28,7 +28,7 @@ use skriptoteket::{
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::{Browser, ORIGIN, PASSWORD, http, passwords};
+use super::{Browser, ORIGIN, PASSWORD, ServiceDesk, http, passwords};
 
 const BUDGET: Budget = Budget {
     attempts: 1000,
@@ -127,11 +127,19 @@ fn wire(stores: &Stores, clock: Arc<dyn Clock>, telemetry: &Telemetry) -> Api {
         runtime: Handle::current(),
     });
     let url = ORIGIN.parse().unwrap();
+    let services = ServiceDesk::new(stores, &clock, telemetry);
     Api {
         login,
         sessions,
         accounts: stores.accounts.clone(),
         registrar: Registrar::new(stores.accounts.clone(), passwords),
+        clients: services.clients,
+        directory: services.directory,
+        registry: services.registry,
+        tokens: services.tokens,
+        gate: services.gate,
+        limiter: services.limiter,
+        auth_metrics: services.metrics,
         metrics: HttpMetrics::new(&meter, &observed, clock),
         cookie: CookieSettings::new(&"the host's own key material".into(), &url),
         origin: (&url).into(),

@@ -2,6 +2,7 @@
 
 mod browser;
 mod host;
+mod service_desk;
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ pub(crate) use browser::{Answer, Browser, http};
 pub(crate) use host::host;
 use secrecy::SecretString;
 use serde_json::Value;
+use service_desk::ServiceDesk;
 use skriptoteket::{
     accounts::{
         Role, User,

@@ -15,7 +15,7 @@ fn a_token_with_one_character_changed_left_out_or_added_is_refused() {
             let here = token.as_bytes()[at] as char;
             let (before, after) = (&token[..at], &token[at + 1..]);
             let mut changed = vec![format!("{before}{after}")];
-            for other in ['A', 'B', '_', '.', '=', ' ', '\0', 'é'] {
+            for other in ['A', '_', 'é'] {
                 changed.push(format!("{before}{other}{here}{after}"));
                 if other != here {
                     changed.push(format!("{before}{other}{after}"));
@@ -24,6 +24,17 @@ fn a_token_with_one_character_changed_left_out_or_added_is_refused() {
             for text in changed {
                 assert_ne!(outcome(ring.verifying(), &text), "accepted", "{text}");
             }
+        }
+    }
+}
+
+#[test]
+fn only_our_keys_make_tokens() {
+    for algorithm in BOTH {
+        let [ours, theirs] = [algorithm; 2].map(TestKey::new);
+        let token = theirs.sign(&ours.header().to_string(), &claims().to_json().unwrap());
+        for key in [ours, theirs] {
+            assert_eq!(outcome(key.ring().verifying(), &token), "bad_signature");
         }
     }
 }
@@ -117,14 +128,5 @@ proptest! {
             let token = key.sign(header, &bytes);
             prop_assert_eq!(outcome(key.ring().verifying(), &token), "malformed");
         }
-    }
-
-    #[test]
-    fn only_our_keys_make_tokens(es256 in any::<bool>()) {
-        let algorithm = if es256 { KeyAlgorithm::Es256 } else { KeyAlgorithm::EdDsa };
-        let [ours, theirs] = [algorithm; 2].map(TestKey::new);
-        let token = theirs.sign(&ours.header().to_string(), &claims().to_json().unwrap());
-        prop_assert_eq!(outcome(ours.ring().verifying(), &token), "bad_signature");
-        prop_assert_eq!(outcome(theirs.ring().verifying(), &token), "bad_signature");
     }
 }

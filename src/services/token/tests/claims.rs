@@ -237,6 +237,8 @@ fn claims_in_another_form_are_malformed_even_if_we_signed_them() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn whatever_is_issued_is_read_again(
         service in "[a-z]([a-z0-9._-]{0,62}[a-z0-9])?",

@@ -5,6 +5,8 @@ mod changes;
 mod claims;
 mod vectors;
 
+pub(in crate::services) use vectors::rsa_modulus;
+
 use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, pkcs8::DecodePrivateKey as _};

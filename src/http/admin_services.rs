@@ -1,0 +1,326 @@
+//! `/api/admin/services`: the register of services, for superusers.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::header, web::Data};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    error::ApiError,
+    extract::{Body, JsonBody, Segment, SuperPrincipal},
+    rejection::Rejection,
+    service_view::{IssuedView, ServiceListView, ServiceView},
+};
+use crate::{
+    config::Rate,
+    services::{LimitPolicy, Registration, Scope, ServiceChange, ServiceId},
+};
+
+/// The longest overlap that can be asked for: a year.
+const LONGEST_OVERLAP: u64 = 365 * 86_400;
+
+/// A service to be registered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewService)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewServiceBody {
+    #[schema(min_length = 1, max_length = 64, example = "orders")]
+    id: String,
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    description: String,
+    /// What it may ask tokens for.
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// What the configuration says where it is left out.
+    #[schema(example = "100/s")]
+    rate: Option<String>,
+    /// What the configuration says where it is left out.
+    #[schema(minimum = 1)]
+    burst: Option<u32>,
+    /// None where it is null, what the configuration says where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    daily_quota: Said<u64>,
+    /// A JWK Set, for a service that signs its assertions.
+    public_keys: Option<Map<String, Value>>,
+}
+
+impl Body for NewServiceBody {
+    const EXPECTED: &'static str = r#"{"id": string} and, where wanted, "description": string, "scopes": [string], "rate": string, "burst": number, "daily_quota": number or null, "public_keys": object"#;
+}
+
+/// What to change of a service; at least one of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ServiceChange)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceChangeBody {
+    #[schema(max_length = 200)]
+    description: Option<String>,
+    /// True where it may not authenticate any more.
+    disabled: Option<bool>,
+    scopes: Option<Vec<String>>,
+    #[schema(example = "100/s")]
+    rate: Option<String>,
+    #[schema(minimum = 1)]
+    burst: Option<u32>,
+    /// Null takes it away.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    daily_quota: Said<u64>,
+    /// Null takes them away.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    public_keys: Said<Map<String, Value>>,
+}
+
+impl Body for ServiceChangeBody {
+    const EXPECTED: &'static str = r#"at least one of "description": string, "disabled": boolean, "scopes": [string], "rate": string, "burst": number, "daily_quota": number or null, "public_keys": object or null"#;
+}
+
+/// How a new secret takes the place of the old one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Rotation)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotationBody {
+    /// How long the old one is still accepted; what the configuration says where it is left out.
+    #[schema(maximum = 31_536_000)]
+    overlap_seconds: Option<u64>,
+    /// Ends a secret that was replaced earlier and is still accepted.
+    #[serde(default)]
+    force: bool,
+}
+
+impl Body for RotationBody {
+    const EXPECTED: &'static str =
+        r#"{"overlap_seconds": number, "force": boolean}, where both may be left out"#;
+}
+
+/// A value that may be left out, or be null.
+#[derive(Clone, Copy, Debug, Default)]
+enum Said<T> {
+    #[default]
+    Nothing,
+    Null,
+    Value(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Said<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Option::deserialize(deserializer)?;
+        Ok(value.map_or(Self::Null, Self::Value))
+    }
+}
+
+/// Limits as they are asked for, in the place of `usual` ones; `None` where nothing is asked for.
+fn limits(
+    usual: LimitPolicy,
+    rate: Option<&str>,
+    burst: Option<u32>,
+    daily_quota: Said<u64>,
+) -> Result<Option<LimitPolicy>, Rejection> {
+    if let (None, None, Said::Nothing) = (rate, burst, daily_quota) {
+        return Ok(None);
+    }
+    let rate = rate.map(str::parse::<Rate>).transpose();
+    let rate = rate.map_err(|error| Rejection::Value(format!("rate: {error}")))?;
+    if burst == Some(0) {
+        return Err(Rejection::Value("burst: at least 1".into()));
+    }
+    let daily_quota = match daily_quota {
+        Said::Nothing => usual.daily_quota,
+        Said::Null => None,
+        // What counts it has 63 bits.
+        Said::Value(it) if it > 0 && i64::try_from(it).is_ok() => Some(it),
+        Said::Value(_) => {
+            let text = format!("daily_quota: from 1 to {}, or null", i64::MAX);
+            return Err(Rejection::Value(text));
+        }
+    };
+    Ok(Some(LimitPolicy {
+        interval: rate.map_or(usual.interval, Rate::interval),
+        burst: burst.unwrap_or(usual.burst),
+        daily_quota,
+    }))
+}
+
+fn scopes(texts: &[String]) -> Result<Vec<Scope>, Rejection> {
+    let read = |text: &String| {
+        text.parse()
+            .map_err(|error| Rejection::Value(format!("scopes: {error}")))
+    };
+    texts.iter().map(read).collect()
+}
+
+/// List the services
+#[utoipa::path(
+    get, path = "/api/admin/services", operation_id = "listServices", tag = "admin", security(("session" = [])),
+    responses((status = 200, description = "All of them, in the order of their ids", body = ServiceListView)),
+)]
+pub(super) async fn list(api: Data<Api>, _: SuperPrincipal) -> Result<HttpResponse, ApiError> {
+    let (services, _) = api.registry.all().await?;
+    let services = services
+        .iter()
+        .map(|it| ServiceView::new(it, &api.registry));
+    Ok(HttpResponse::Ok().json(ServiceListView {
+        services: services.collect(),
+    }))
+}
+
+/// Register a service
+///
+/// Its client secret is shown this once.
+#[utoipa::path(
+    post, path = "/api/admin/services", operation_id = "registerService", tag = "admin", security(("session" = [])),
+    request_body = NewServiceBody,
+    responses(
+        (status = 201, description = "Registered", body = IssuedView,
+            headers(("Location" = String, description = "Where the service can be changed and deleted"))),
+        (status = 409, description = "The id is taken, or there are as many services as there may be"),
+        (status = 422, description = "A value is none; the detail says which and what would be right"),
+    ),
+)]
+pub(super) async fn register(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    JsonBody(body): JsonBody<NewServiceBody>,
+) -> Result<HttpResponse, ApiError> {
+    let id: ServiceId = body
+        .id
+        .parse()
+        .map_err(|error| Rejection::Value(format!("id: {error}")))?;
+    let usual = api.registry.usual_limits();
+    let registration = Registration {
+        id,
+        description: body.description,
+        scopes: scopes(&body.scopes)?,
+        limits: limits(usual, body.rate.as_deref(), body.burst, body.daily_quota)?,
+        public_keys: body.public_keys.map(|keys| Value::from(keys).to_string()),
+    };
+    let issued = api.registry.register(registration).await?;
+    let location = format!("/api/admin/services/{}", issued.service.id);
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .json(IssuedView::new(
+            &issued,
+            issued.secret.expose_secret(),
+            &api.registry,
+        )))
+}
+
+/// Show a service
+#[utoipa::path(
+    get, path = "/api/admin/services/{id}", operation_id = "showService", tag = "admin", security(("session" = [])),
+    params(("id" = String, Path, description = "The id of a service")),
+    responses(
+        (status = 200, description = "The service", body = ServiceView),
+        (status = 404, description = "There is no such service"),
+    ),
+)]
+pub(super) async fn show(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    Segment(id): Segment<ServiceId>,
+) -> Result<HttpResponse, ApiError> {
+    let service = api.registry.find(&id).await?;
+    Ok(HttpResponse::Ok().json(ServiceView::new(&service, &api.registry)))
+}
+
+/// Change a service, disable or enable it
+///
+/// Disabling refuses its secrets and its tokens, on every replica within a second.
+#[utoipa::path(
+    patch, path = "/api/admin/services/{id}", operation_id = "changeService", tag = "admin", security(("session" = [])),
+    request_body = ServiceChangeBody, params(("id" = String, Path, description = "The id of a service")),
+    responses(
+        (status = 200, description = "As it is now", body = ServiceView),
+        (status = 404, description = "There is no such service"),
+        (status = 422, description = "A value is none; the detail says which and what would be right"),
+    ),
+)]
+pub(super) async fn change(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    Segment(id): Segment<ServiceId>,
+    JsonBody(body): JsonBody<ServiceChangeBody>,
+) -> Result<HttpResponse, ApiError> {
+    let now = api.registry.find(&id).await?;
+    let rate = body.rate.as_deref();
+    let change = ServiceChange {
+        description: body.description,
+        disabled: body.disabled,
+        scopes: body.scopes.as_deref().map(scopes).transpose()?,
+        limits: limits(now.limits, rate, body.burst, body.daily_quota)?,
+        public_keys: match body.public_keys {
+            Said::Nothing => None,
+            Said::Null => Some(None),
+            Said::Value(keys) => Some(Some(Value::from(keys).to_string().into())),
+        },
+    };
+    if change == ServiceChange::default() {
+        return Err(Rejection::Malformed {
+            expected: ServiceChangeBody::EXPECTED,
+            line: 1,
+            column: 1,
+        }
+        .into());
+    }
+    let service = api.registry.change(&id, change).await?;
+    Ok(HttpResponse::Ok().json(ServiceView::new(&service, &api.registry)))
+}
+
+/// Delete a service
+///
+/// Its secrets and its tokens are refused from then on, also if another one is registered under its id.
+#[utoipa::path(
+    delete, path = "/api/admin/services/{id}", operation_id = "deleteService", tag = "admin", security(("session" = [])),
+    params(("id" = String, Path, description = "The id of a service")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, description = "There is no such service"),
+    ),
+)]
+pub(super) async fn delete(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    Segment(id): Segment<ServiceId>,
+) -> Result<HttpResponse, ApiError> {
+    api.registry.delete(&id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Give a service a new secret
+///
+/// The one before is accepted for some more time. The new one is shown this once.
+#[utoipa::path(
+    post, path = "/api/admin/services/{id}/rotate", operation_id = "rotateCredential", tag = "admin", security(("session" = [])),
+    request_body = RotationBody, params(("id" = String, Path, description = "The id of a service")),
+    responses(
+        (status = 200, description = "The new secret", body = IssuedView),
+        (status = 404, description = "There is no such service"),
+        (status = 409, description = "The secret that was replaced last is still accepted; the detail says until when"),
+        (status = 422, description = "The overlap is longer than a year"),
+    ),
+)]
+pub(super) async fn rotate(
+    api: Data<Api>,
+    _: SuperPrincipal,
+    Segment(id): Segment<ServiceId>,
+    JsonBody(body): JsonBody<RotationBody>,
+) -> Result<HttpResponse, ApiError> {
+    if body.overlap_seconds.is_some_and(|it| it > LONGEST_OVERLAP) {
+        let text = format!("overlap_seconds: at most {LONGEST_OVERLAP}");
+        return Err(Rejection::Value(text).into());
+    }
+    let overlap = body.overlap_seconds.map(Duration::from_secs);
+    let issued = api.registry.rotate(&id, overlap, body.force).await?;
+    Ok(HttpResponse::Ok().json(IssuedView::new(
+        &issued,
+        issued.secret.expose_secret(),
+        &api.registry,
+    )))
+}

@@ -1,0 +1,254 @@
+//! Whose access token a request came with.
+
+use std::{
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, ResponseError,
+    dev::Payload,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap},
+    },
+    web::Data,
+};
+use futures_util::future::LocalBoxFuture;
+
+use crate::{
+    error::Cause,
+    http::error,
+    services::{AuthFailure, Begun, Claims, Gate, Scope},
+};
+
+/// A service that came with a valid access token (RFC 6750): what the token says.
+///
+/// For any application that has a [`Gate`] as `Data`. The gate counts every request once, whatever becomes of it; where it
+/// has all it needs at hand, nothing is waited for and nothing allocated. The token is taken from the one `Authorization`
+/// header, never from a query or a form.
+///
+/// Rejected with a [`BearerError`].
+#[derive(Clone, Debug)]
+pub struct ServiceIdentity(Arc<Claims>);
+
+impl Deref for ServiceIdentity {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.0
+    }
+}
+
+impl ServiceIdentity {
+    /// Whether the token allows this.
+    #[must_use]
+    pub fn may(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|it| it.as_str() == scope)
+    }
+
+    /// Demands that the token allows this.
+    ///
+    /// # Errors
+    ///
+    /// [`BearerError::InsufficientScope`] if it does not.
+    pub fn require(&self, scope: &Scope) -> Result<(), BearerError> {
+        if self.may(scope.as_str()) {
+            Ok(())
+        } else {
+            Err(BearerError::InsufficientScope(scope.clone()))
+        }
+    }
+
+    /// Demands that the token is this service's own.
+    pub(in crate::http) fn require_to_be(&self, service: &str) -> Result<(), BearerError> {
+        if self.service.as_str() == service {
+            Ok(())
+        } else {
+            Err(BearerError::NotOwn)
+        }
+    }
+}
+
+/// Why a request has no [`ServiceIdentity`], or not a sufficient one. The text quotes nothing from the request.
+#[derive(Debug, thiserror::Error)]
+pub enum BearerError {
+    /// There is no access token.
+    #[error("send an access token: Authorization: Bearer")]
+    Missing,
+    /// The header is not as RFC 6750 has it, or there are several.
+    #[error("send one header Authorization: Bearer, followed by the token")]
+    Malformed,
+    /// The token is not accepted.
+    #[error("the access token is not valid")]
+    Invalid(#[source] AuthFailure),
+    /// The token does not allow this.
+    #[error("the access token lacks a scope")]
+    InsufficientScope(Scope),
+    /// The token is another service's.
+    #[error("a service may do that for itself only")]
+    NotOwn,
+    /// Whether the token is valid cannot be told now.
+    #[error("access tokens cannot be checked now")]
+    Unavailable(#[source] Cause),
+    /// The application failed.
+    #[error("the access token was not checked for a reason of our own")]
+    Internal(#[source] Cause),
+}
+
+impl From<AuthFailure> for BearerError {
+    fn from(failure: AuthFailure) -> Self {
+        match failure {
+            AuthFailure::Store(error) if error.error_type() == "unavailable" => {
+                Self::Unavailable(error.into())
+            }
+            AuthFailure::Store(error) => Self::Internal(error.into()),
+            AuthFailure::Internal(cause) => Self::Internal(cause),
+            AuthFailure::UnknownService
+            | AuthFailure::BadSecret
+            | AuthFailure::ExpiredCredential
+            | AuthFailure::Disabled
+            | AuthFailure::BadSignature
+            | AuthFailure::ExpiredToken
+            | AuthFailure::RevokedToken
+            | AuthFailure::WrongAudience
+            | AuthFailure::Malformed(_)
+            | AuthFailure::RateLimited { .. } => Self::Invalid(failure),
+        }
+    }
+}
+
+impl ResponseError for BearerError {
+    fn status_code(&self) -> StatusCode {
+        error::bearer(self).status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        error::respond(self, &error::bearer(self))
+    }
+}
+
+/// The one bearer token of these headers.
+fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
+    let mut all = headers.get_all(header::AUTHORIZATION);
+    let Some(value) = all.next() else {
+        return Err(BearerError::Missing);
+    };
+    if all.next().is_some() {
+        return Err(BearerError::Malformed);
+    }
+    let value = value.to_str().map_err(|_| BearerError::Malformed)?;
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(BearerError::Missing);
+    }
+    let token = token.trim_start_matches(' ');
+    let body = token.trim_end_matches('=');
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || b"-._~+/".contains(&it);
+    if body.is_empty() || !body.bytes().all(allowed) {
+        return Err(BearerError::Malformed);
+    }
+    Ok(token)
+}
+
+/// What [`ServiceIdentity`] is extracted by.
+pub struct Identifying(State);
+
+enum State {
+    Known(Option<Result<ServiceIdentity, BearerError>>),
+    Asking(LocalBoxFuture<'static, Result<Arc<Claims>, AuthFailure>>),
+}
+
+impl std::fmt::Debug for Identifying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identifying")
+    }
+}
+
+impl Future for Identifying {
+    type Output = Result<ServiceIdentity, BearerError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Known(answer) => {
+                let again = || BearerError::Internal("asked again after the answer".into());
+                Poll::Ready(answer.take().unwrap_or_else(|| Err(again())))
+            }
+            State::Asking(future) => future.as_mut().poll(context).map(known),
+        }
+    }
+}
+
+fn known(answer: Result<Arc<Claims>, AuthFailure>) -> Result<ServiceIdentity, BearerError> {
+    Ok(ServiceIdentity(answer?))
+}
+
+impl FromRequest for ServiceIdentity {
+    type Error = BearerError;
+    type Future = Identifying;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Identifying {
+        let Some(gate) = request.app_data::<Data<Gate>>() else {
+            let error = BearerError::Internal("the application has no Data<Gate>".into());
+            return Identifying(State::Known(Some(Err(error))));
+        };
+        Identifying(match presented(request.headers()) {
+            Err(error) => {
+                gate.refuse("there is no access token in the form it should have");
+                State::Known(Some(Err(error)))
+            }
+            Ok(token) => match gate.begin(token) {
+                Begun::Answered(answer) => State::Known(Some(known(answer))),
+                Begun::Asking(asking) => {
+                    let token = token.to_owned();
+                    State::Asking(Box::pin(async move { asking.answer(&token).await }))
+                }
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<String, &'static str> {
+        let mut request = TestRequest::get();
+        for value in values {
+            request = request.append_header((header::AUTHORIZATION, *value));
+        }
+        match presented(request.to_http_request().headers()) {
+            Ok(token) => Ok(token.to_owned()),
+            Err(BearerError::Missing) => Err("missing"),
+            Err(_) => Err("malformed"),
+        }
+    }
+
+    #[test]
+    fn a_token_comes_in_one_header_of_the_scheme_bearer() {
+        for good in ["Bearer a.b-c_d", "bearer a.b-c_d", "BEARER   a.b-c_d"] {
+            assert_eq!(read(&[good]), Ok("a.b-c_d".into()), "{good}");
+        }
+        assert_eq!(read(&["Bearer ab=="]), Ok("ab==".into()));
+        for none in [&[][..], &["Basic YTpi"], &[""], &["Bearerx a"]] {
+            assert_eq!(read(none), Err("missing"), "{none:?}");
+        }
+        for bad in [
+            &["Bearer"][..],
+            &["Bearer "],
+            &["Bearer a b"],
+            &["Bearer a,b"],
+            &["Bearer =="],
+            &["Bearer a=b"],
+            &["Bearer a", "Bearer a"],
+            &["Bearer a", "Basic YTpi"],
+        ] {
+            assert_eq!(read(bad), Err("malformed"), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Who a client says it is: exactly one of three ways to prove it.
+
+use std::{convert::Infallible, future::Future, pin::Pin};
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{self, HeaderMap},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::{
+    Fault,
+    form::{Form, decode},
+};
+use crate::services::Presented;
+
+/// The only kind of assertion (RFC 7523, section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const SEVERAL: Fault = Fault::Malformed("authenticate in one way only");
+const BAD_BASIC: Fault = Fault::Malformed("the Authorization header is not Basic of id and secret");
+
+/// A request of a client: its form, and who it says it is.
+///
+/// Never rejected: what cannot be read is a [`Fault`] that is counted where all attempts are.
+#[derive(Debug)]
+pub(in crate::http) struct Call {
+    pub(super) form: Form,
+    pub(super) presented: Result<Presented, Fault>,
+}
+
+impl FromRequest for Call {
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Infallible>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let form = Form::take(&request, payload).await;
+            Ok(match form {
+                Ok(mut form) => Self {
+                    presented: presented(&request, &mut form),
+                    form,
+                },
+                Err(fault) => Self {
+                    form: Form::default(),
+                    presented: Err(fault),
+                },
+            })
+        })
+    }
+}
+
+fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault> {
+    // They would be in the log of every proxy on the way.
+    let query = Form::parse(request.query_string().as_bytes());
+    if !query.is_ok_and(|it| it.is_empty()) {
+        return Err(Fault::Malformed(
+            "send parameters in the form, not in the URL",
+        ));
+    }
+    let header = basic(request.headers())?;
+    let id = form.client_id.take();
+    let secret = form.client_secret.take();
+    let assertion = match (
+        form.client_assertion.take(),
+        form.client_assertion_type.take(),
+    ) {
+        (Some(assertion), Some(kind)) if kind.expose_secret() == ASSERTION_TYPE => Some(assertion),
+        (None, None) => None,
+        _ => {
+            return Err(Fault::Malformed(
+                "client_assertion needs client_assertion_type with the one value that RFC 7523 gives it",
+            ));
+        }
+    };
+    match (header, secret, assertion) {
+        (Header::None, Some(secret), None) => match id {
+            Some(id) => Ok(Presented::Secret {
+                client: id.expose_secret().to_owned(),
+                secret,
+            }),
+            None => Err(Fault::Malformed("client_secret needs client_id")),
+        },
+        (Header::Basic { id: own, secret }, None, None) => {
+            // Some clients repeat their id in the form.
+            if id.is_some_and(|id| id.expose_secret() != own.expose_secret()) {
+                return Err(Fault::Malformed(
+                    "client_id and the Authorization header name different clients",
+                ));
+            }
+            Ok(Presented::Secret {
+                client: own.expose_secret().to_owned(),
+                secret,
+            })
+        }
+        (Header::None, None, Some(assertion)) => Ok(Presented::Assertion {
+            client: id.map(|id| id.expose_secret().to_owned()),
+            assertion,
+        }),
+        (Header::None | Header::Other, None, None) => Err(Fault::NoCredentials),
+        _ => Err(SEVERAL),
+    }
+}
+
+/// What the `Authorization` header holds.
+enum Header {
+    None,
+    Other,
+    Basic {
+        id: SecretString,
+        secret: SecretString,
+    },
+}
+
+/// Reads `client_secret_basic`: both parts are form-encoded before they are put together (RFC 6749, section 2.3.1).
+fn basic(headers: &HeaderMap) -> Result<Header, Fault> {
+    let mut all = headers.get_all(header::AUTHORIZATION);
+    let Some(value) = all.next() else {
+        return Ok(Header::None);
+    };
+    if all.next().is_some() {
+        return Err(SEVERAL);
+    }
+    let bytes = value.as_bytes();
+    let end = bytes
+        .iter()
+        .position(|it| *it == b' ')
+        .unwrap_or(bytes.len());
+    let (scheme, encoded) = bytes.split_at(end);
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return Ok(Header::Other);
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim_ascii());
+    let decoded = Zeroizing::new(decoded.map_err(|_| BAD_BASIC)?);
+    let colon = decoded.iter().position(|it| *it == b':').ok_or(BAD_BASIC)?;
+    let (id, secret) = (&decoded[..colon], &decoded[colon + 1..]);
+    Ok(Header::Basic {
+        id: decode(id).ok_or(BAD_BASIC)?,
+        secret: decode(secret).ok_or(BAD_BASIC)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// Who a request with these says it is: the way, the id and the proof.
+    fn read(authorization: &[&str], form: &str, query: &str) -> Result<String, Fault> {
+        let mut request = TestRequest::post().uri(&format!("/oauth2/token{query}"));
+        for value in authorization {
+            request = request.append_header((header::AUTHORIZATION, *value));
+        }
+        let mut form = Form::parse(form.as_bytes())?;
+        Ok(match presented(&request.to_http_request(), &mut form)? {
+            Presented::Secret { client, secret } => {
+                format!("secret {client} {}", secret.expose_secret())
+            }
+            Presented::Assertion { client, assertion } => {
+                format!("assertion {client:?} {}", assertion.expose_secret())
+            }
+        })
+    }
+
+    fn encoded(text: &str) -> String {
+        format!("Basic {}", BASE64_STANDARD.encode(text))
+    }
+
+    const JWT: &str = "client_assertion=x.y.z&client_assertion_type=\
+        urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+
+    #[test]
+    fn there_are_three_ways_to_authenticate() {
+        let basic = encoded("a:s%3A+%2b:t");
+        let lower = basic.replace("Basic", "bAsIc");
+        for (authorization, form, expected) in [
+            (vec![basic.as_str()], "", "secret a s: +:t"),
+            (vec![lower.as_str()], "client_id=a", "secret a s: +:t"),
+            (vec![], "client_id=a&client_secret=s", "secret a s"),
+            (vec![], JWT, "assertion None x.y.z"),
+            (
+                vec![],
+                &format!("client_id=a&{JWT}"),
+                r#"assertion Some("a") x.y.z"#,
+            ),
+        ] {
+            let who = read(&authorization, form, "?foo=1");
+            assert_eq!(who.unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn no_way_or_two_of_them_are_refused() {
+        let basic = encoded("a:s");
+        for (authorization, form) in [
+            (vec![], ""),
+            (vec![], "client_id=a"),
+            (vec![], "client_id=a&client_secret="),
+            (vec!["Bearer x"], "client_id=a"),
+        ] {
+            let fault = read(&authorization, form, "").unwrap_err();
+            assert_eq!(fault, Fault::NoCredentials, "{form}");
+        }
+        let post = "client_id=a&client_secret=s";
+        for (authorization, form, query) in [
+            (vec![basic.as_str()], post, ""),
+            (vec![&basic], JWT, ""),
+            (vec![&basic, &basic], "", ""),
+            (vec!["Bearer x"], post, ""),
+            (vec![], &format!("{post}&{JWT}"), ""),
+            (vec![&basic], "client_id=b", ""),
+            (vec![], "client_secret=s", ""),
+            (vec![], "client_assertion=x", ""),
+            (vec![], "client_assertion=x&client_assertion_type=y", ""),
+            (vec![], post, "?client_secret=s"),
+            (vec![], post, "?token=t"),
+            (vec![], post, "?%ff"),
+            (vec!["Basic"], "", ""),
+            (vec!["Basic !"], "", ""),
+            (vec!["Basic YQ=="], "", ""),
+            (vec![&encoded("a:%")], "", ""),
+        ] {
+            let fault = read(&authorization, form, query).unwrap_err();
+            assert!(
+                matches!(fault, Fault::Malformed(_)),
+                "{authorization:?} {form}"
+            );
+        }
+    }
+}

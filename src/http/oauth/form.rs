@@ -1,0 +1,206 @@
+//! The forms of OAuth requests: `application/x-www-form-urlencoded`, read strictly and wiped afterwards.
+
+use actix_web::{HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_ENCODING};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroize;
+
+use super::Fault;
+use crate::http::{
+    extract::{announced, collect},
+    rejection::Rejection,
+};
+
+/// The largest form, in bytes.
+const LIMIT: usize = 64 * 1024;
+
+const TWICE: Fault = Fault::Malformed("a parameter is there twice");
+const NO_FORM: Fault = Fault::Malformed(
+    "send Content-Type: application/x-www-form-urlencoded, in UTF-8 and without Content-Encoding",
+);
+const BAD_ENCODING: Fault =
+    Fault::Malformed("the form is not UTF-8 in application/x-www-form-urlencoded");
+
+/// The parameters that we know, as they were sent; an empty one counts as not sent (RFC 6749, section 3.2).
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    pub(super) grant_type: Option<SecretString>,
+    pub(super) scope: Option<SecretString>,
+    pub(super) client_id: Option<SecretString>,
+    pub(super) client_secret: Option<SecretString>,
+    pub(super) client_assertion: Option<SecretString>,
+    pub(super) client_assertion_type: Option<SecretString>,
+    pub(super) token: Option<SecretString>,
+    /// `resource` (RFC 8707) and `audience`. These may be there several times.
+    pub(super) audiences: Vec<SecretString>,
+}
+
+impl Form {
+    /// Reads the form of a request.
+    pub(super) async fn take(request: &HttpRequest, payload: Payload) -> Result<Self, Fault> {
+        check_head(request)?;
+        let announced = announced(request, LIMIT).map_err(|it| fault(&it))?;
+        let body = collect(payload, announced, LIMIT).await;
+        let body = body.map_err(|it| fault(&it))?;
+        Self::parse(&body)
+    }
+
+    /// Reads a form. Parameters that we do not know are passed over, as the RFC has it.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Fault> {
+        let mut form = Self::default();
+        for pair in text.split(|it| *it == b'&') {
+            let mut parts = pair.splitn(2, |it| *it == b'=');
+            let name = decode(parts.next().unwrap_or_default()).ok_or(BAD_ENCODING)?;
+            let value = decode(parts.next().unwrap_or_default()).ok_or(BAD_ENCODING)?;
+            if value.expose_secret().is_empty() {
+                continue;
+            }
+            let place = match name.expose_secret() {
+                "grant_type" => &mut form.grant_type,
+                "scope" => &mut form.scope,
+                "client_id" => &mut form.client_id,
+                "client_secret" => &mut form.client_secret,
+                "client_assertion" => &mut form.client_assertion,
+                "client_assertion_type" => &mut form.client_assertion_type,
+                "token" => &mut form.token,
+                "resource" | "audience" => {
+                    form.audiences.push(value);
+                    continue;
+                }
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(TWICE);
+            }
+        }
+        Ok(form)
+    }
+
+    /// Whether there is any parameter that we know.
+    pub(super) fn is_empty(&self) -> bool {
+        let all = [
+            &self.grant_type,
+            &self.scope,
+            &self.client_id,
+            &self.client_secret,
+            &self.client_assertion,
+            &self.client_assertion_type,
+            &self.token,
+        ];
+        all.into_iter().all(Option::is_none) && self.audiences.is_empty()
+    }
+}
+
+fn check_head(request: &HttpRequest) -> Result<(), Fault> {
+    let media = request.mime_type().ok().flatten().ok_or(NO_FORM)?;
+    let charset = media.get_param("charset");
+    let in_utf8 = charset.is_none_or(|it| it.as_str().eq_ignore_ascii_case("utf-8"));
+    if media.essence_str() == "application/x-www-form-urlencoded"
+        && in_utf8
+        && !request.headers().contains_key(CONTENT_ENCODING)
+    {
+        Ok(())
+    } else {
+        Err(NO_FORM)
+    }
+}
+
+fn fault(rejection: &Rejection) -> Fault {
+    match rejection {
+        Rejection::TooLarge => Fault::TooLarge,
+        Rejection::TooSlow => Fault::TooSlow,
+        _ => Fault::Malformed("the body ended before its end"),
+    }
+}
+
+/// Decodes a name or a value. `None` where a percent sign is not followed by two hexadecimal digits, or where it is not UTF-8.
+///
+/// The text is made in one piece of the right size, so that no copy of it stays behind.
+pub(super) fn decode(encoded: &[u8]) -> Option<SecretString> {
+    let escapes = encoded.split(|it| *it == b'%').count() - 1;
+    let mut decoded = Vec::with_capacity(encoded.len().saturating_sub(2 * escapes));
+    let mut rest = encoded.iter();
+    while let Some(byte) = rest.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let Some(byte) = escaped(rest.next(), rest.next()) else {
+                    decoded.zeroize();
+                    return None;
+                };
+                byte
+            }
+            plain => *plain,
+        });
+    }
+    match String::from_utf8(decoded) {
+        Ok(text) => Some(text.into()),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            None
+        }
+    }
+}
+
+fn escaped(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
+    let digit = |it: Option<&u8>| char::from(*it?).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(value: Option<&SecretString>) -> Option<&str> {
+        value.map(ExposeSecret::expose_secret)
+    }
+
+    #[test]
+    fn what_we_know_is_read_and_the_rest_passed_over() {
+        let form = Form::parse(
+            b"grant_type=client_credentials&scope=a+b%20c&foo=1&foo=2&client_id=&resource=x&audience=y&&=",
+        )
+        .unwrap();
+        assert_eq!(text(form.grant_type.as_ref()), Some("client_credentials"));
+        assert_eq!(text(form.scope.as_ref()), Some("a b c"));
+        assert!(form.client_id.is_none());
+        assert_eq!(form.audiences.len(), 2);
+        assert!(Form::parse(b"").unwrap().is_empty());
+        assert!(Form::parse(b"foo=bar&scope").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_there_twice_or_wrongly_encoded_is_refused() {
+        for bad in [
+            &b"scope=a&scope=b"[..],
+            b"scope=a&%73cope=a",
+            b"scope=%",
+            b"scope=%2",
+            b"scope=%zz",
+            b"scope=%+1",
+            b"scope=\xff",
+            b"scope=%ff%fe",
+            b"\xff=a",
+            b"foo=%c3%28",
+        ] {
+            assert!(Form::parse(bad).is_err(), "{bad:?}");
+        }
+        // An empty one is none.
+        assert!(Form::parse(b"scope=&scope=b&scope").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Form::parse(&bytes);
+        }
+
+        #[test]
+        fn what_a_client_encodes_is_what_we_decode(value in ".{0,60}") {
+            let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            let decoded = decode(encoded.as_bytes()).unwrap();
+            prop_assert_eq!(decoded.expose_secret(), value);
+        }
+    }
+}

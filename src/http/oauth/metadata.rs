@@ -1,0 +1,125 @@
+//! What the authorization server publishes: the keys that tokens are checked with, and where its endpoints are.
+
+use std::fmt::Write;
+
+use actix_web::{
+    HttpResponse,
+    http::header::{self, EntityTag, IfNoneMatch},
+    web::{Data, Header},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::http::{Api, error::ApiError};
+
+/// How long others may keep the keys. Shorter than a new key is published before it signs.
+const CACHED: &str = "public, max-age=300";
+
+/// How clients may authenticate, at every endpoint.
+const METHODS: [&str; 3] = [
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+];
+
+/// By what clients may sign their assertions.
+const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "RS256"];
+
+/// The public signing keys
+///
+/// A new key is published before it signs; keep the set for as long as `Cache-Control` says, and ask again where a token
+/// names a key that is not in it.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", operation_id = "signingKeys", tag = "oauth",
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the set at hand")),
+    responses(
+        (status = 200, description = "A JWK Set (RFC 7517)", body = Object, content_type = "application/jwk-set+json",
+            headers(("ETag" = String, description = "Changes with the keys"))),
+        (status = 304, description = "The set at hand is the newest"),
+    ),
+)]
+pub(in crate::http) async fn keys(
+    api: Data<Api>,
+    known: Option<Header<IfNoneMatch>>,
+) -> Result<HttpResponse, ApiError> {
+    let jwks = api.tokens.jwks().await?;
+    let tag = EntityTag::new_strong(digest(jwks.as_bytes()));
+    let same = match known.as_deref() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(items)) => items.iter().any(|it| it.weak_eq(&tag)),
+        // None, or none that can be read.
+        None => false,
+    };
+    let mut response = if same {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header((header::CACHE_CONTROL, CACHED))
+        .insert_header((header::ETAG, tag.to_string()));
+    if same {
+        return Ok(response.finish());
+    }
+    Ok(response
+        .insert_header((header::CONTENT_TYPE, "application/jwk-set+json"))
+        .body(jwks.as_bytes().to_vec()))
+}
+
+/// The beginning of the SHA-256 in hexadecimal digits: enough to tell sets apart.
+fn digest(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in &Sha256::digest(bytes)[..16] {
+        // Writing into a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Where the endpoints are and what they support (RFC 8414).
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuthorizationServer)]
+pub(in crate::http) struct MetadataView<'a> {
+    issuer: &'a str,
+    token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
+    jwks_uri: String,
+    grant_types_supported: [&'static str; 1],
+    /// None: there is no authorization endpoint.
+    response_types_supported: [&'static str; 0],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    introspection_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+}
+
+/// Where the endpoints are
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", operation_id = "authorizationServer", tag = "oauth",
+    responses((status = 200, description = "The metadata (RFC 8414)", body = MetadataView)),
+)]
+pub(in crate::http) async fn server(api: Data<Api>) -> HttpResponse {
+    let issuer = &api.tokens.policy().issuer;
+    let at = |path| format!("{issuer}{path}");
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, CACHED))
+        .json(MetadataView {
+            issuer,
+            token_endpoint: at("/oauth2/token"),
+            introspection_endpoint: at("/oauth2/introspect"),
+            revocation_endpoint: at("/oauth2/revoke"),
+            jwks_uri: at("/.well-known/jwks.json"),
+            grant_types_supported: ["client_credentials"],
+            response_types_supported: [],
+            token_endpoint_auth_methods_supported: METHODS,
+            token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+            introspection_endpoint_auth_methods_supported: METHODS,
+            introspection_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+            revocation_endpoint_auth_methods_supported: METHODS,
+            revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+        })
+}

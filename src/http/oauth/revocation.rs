@@ -1,0 +1,31 @@
+//! `/oauth2/revoke`: tokens that are to be valid no more (RFC 7009).
+
+use actix_web::{HttpResponse, http::header, web::Data};
+use secrecy::ExposeSecret;
+
+use super::{client::Call, error::OAuthError, introspection::TokenQuestion};
+use crate::{http::Api, services::AuthFailure};
+
+/// Revoke a token
+///
+/// A client revokes its own tokens. What is no valid token is revoked already.
+#[utoipa::path(
+    post, path = "/oauth2/revoke", operation_id = "revokeToken", tag = "oauth", security(("client" = []), ()),
+    request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It is not valid any more")),
+)]
+pub(in crate::http) async fn revoke(
+    api: Data<Api>,
+    call: Call,
+) -> Result<HttpResponse, OAuthError> {
+    let Call { form, presented } = call;
+    let fault = presented.as_ref().err().copied();
+    let token = form.token.as_ref().map(ExposeSecret::expose_secret);
+    api.tokens
+        .revoke(presented.map_err(AuthFailure::from), token)
+        .await
+        .map_err(|error| OAuthError::new(fault, error))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::PRAGMA, "no-cache"))
+        .finish())
+}

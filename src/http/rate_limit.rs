@@ -1,0 +1,83 @@
+//! `RateLimit` and `RateLimit-Policy`: what is left of a service's limits, for the service
+//! (draft-ietf-httpapi-ratelimit-headers).
+
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::services::Allowance;
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// A day, the window of the daily quota.
+const DAY: Duration = Duration::from_hours(24);
+
+/// Says in `headers` what is left.
+pub(super) fn tell(headers: &mut HeaderMap, allowance: &Allowance) {
+    let (policy, limit) = texts(allowance);
+    for (name, text) in [(POLICY, policy), (LIMIT, limit)] {
+        // Names and numbers: this is header text.
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// The values of `RateLimit-Policy` and `RateLimit`. Times are rounded up: who comes earlier comes in vain.
+fn texts(allowance: &Allowance) -> (String, String) {
+    let mut policies = vec![format!(
+        r#""requests";q={};w={}"#,
+        allowance.burst,
+        seconds(allowance.window).max(1),
+    )];
+    let mut limits = vec![format!(
+        r#""requests";r={};t={}"#,
+        allowance.remaining,
+        seconds(allowance.recovers_in),
+    )];
+    if let Some(daily) = &allowance.daily {
+        let (quota, left) = (daily.quota, daily.remaining);
+        let (day, rest) = (seconds(DAY), seconds(daily.resets_in));
+        policies.push(format!(r#""daily_quota";q={quota};w={day}"#));
+        limits.push(format!(r#""daily_quota";r={left};t={rest}"#));
+    }
+    (policies.join(", "), limits.join(", "))
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::DailyAllowance;
+
+    #[test]
+    fn what_is_left_is_told_in_structured_fields_with_times_rounded_up() {
+        let mut allowance = Allowance {
+            burst: 200,
+            remaining: 150,
+            window: Duration::from_secs(2),
+            recovers_in: Duration::from_millis(500),
+            daily: Some(DailyAllowance {
+                quota: 1000,
+                remaining: 10,
+                resets_in: Duration::from_millis(3_599_001),
+            }),
+        };
+        let (policy, limit) = texts(&allowance);
+        assert_eq!(
+            policy,
+            r#""requests";q=200;w=2, "daily_quota";q=1000;w=86400"#
+        );
+        assert_eq!(limit, r#""requests";r=150;t=1, "daily_quota";r=10;t=3600"#);
+        allowance.daily = None;
+        allowance.window = Duration::from_micros(100);
+        allowance.recovers_in = Duration::ZERO;
+        let (policy, limit) = texts(&allowance);
+        assert_eq!(policy, r#""requests";q=200;w=1"#);
+        assert_eq!(limit, r#""requests";r=150;t=0"#);
+    }
+}

@@ -1,0 +1,178 @@
+//! Who relies on whom: the issuer, for whom its tokens have to be, and the two ways to look at them.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{IntrospectionVerifier, JwksVerifier, issuer::Issuer};
+use crate::{
+    clock::{Clock, SystemClock},
+    services::{Claims, Expected, InvalidServiceId, ServiceId, Unopened, VerifyingRing},
+    telemetry::instruments::AuthMetrics,
+};
+
+/// How long an issuer has for an answer if nothing else is set.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bounds of that time: a request does not wait for longer than a minute.
+const TIMEOUTS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_mins(1);
+
+/// Why no verifier was made. The text says what would be right, and shows no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RelyingError {
+    /// The issuer is no URL that can be one.
+    #[error(
+        "the issuer has to be the URL of a Skriptoteket, https://HOST[:PORT], without user name, query or fragment"
+    )]
+    Issuer,
+    /// The issuer would be asked in the clear.
+    #[error(
+        "the issuer has to be an https:// URL, because anyone on the way could put other keys in; http:// is for localhost, 127.0.0.0/8 and [::1] only"
+    )]
+    Clear,
+    /// There is no audience.
+    #[error(
+        "name the audience of this application: tokens for other ones must not be accepted here"
+    )]
+    NoAudience,
+    /// The timeout is out of bounds.
+    #[error("the timeout has to be from 10 ms to 1 min")]
+    Timeout,
+    /// The client id is none.
+    #[error("the client id for introspection")]
+    ClientId(#[from] InvalidServiceId),
+    /// The client secret cannot be one.
+    #[error("the client secret for introspection has to be visible ASCII text")]
+    ClientSecret,
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] reqwest::Error),
+}
+
+/// An application that relies on the tokens of a Skriptoteket: makes the verifiers for its [`Gate`](crate::services::Gate).
+///
+/// See [the module](super) for an example.
+#[derive(Clone, Debug)]
+#[must_use = "it makes a verifier only when told which"]
+pub struct RelyingParty {
+    issuer: String,
+    audiences: Vec<String>,
+    metrics: AuthMetrics,
+    timeout: Duration,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl RelyingParty {
+    /// An application that accepts the tokens of `issuer`, the URL of a Skriptoteket as it stands in its tokens (`public_url`).
+    /// Services whose tokens the issuer has signed get series of their own in `metrics`.
+    pub fn of(issuer: impl Into<String>, metrics: AuthMetrics) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audiences: Vec::new(),
+            metrics,
+            timeout: TIMEOUT,
+            clock: None,
+        }
+    }
+
+    /// Accepts tokens for this audience, compared letter by letter with what the issuer has in `token_audiences`. At least one
+    /// is needed; each further one is accepted too.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// The issuer has this long for each whole answer, from 10 ms to 1 min; 2 s if nothing is said.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Takes the time from here; from the machine's clocks if nothing is said.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Verifies tokens here, with the public keys of the issuer. Asks nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// [`RelyingError`].
+    pub fn verify_locally(self) -> Result<JwksVerifier, RelyingError> {
+        Ok(JwksVerifier::new(self.into_party()?))
+    }
+
+    /// Has the issuer verify tokens. This application is a service of its own there, with an id and a secret. Asks nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// [`RelyingError`].
+    pub fn verify_by_introspection(
+        self,
+        client_id: &str,
+        client_secret: SecretString,
+    ) -> Result<IntrospectionVerifier, RelyingError> {
+        let client: ServiceId = client_id.parse()?;
+        let visible = |it: u8| it.is_ascii_graphic();
+        let secret = client_secret.expose_secret();
+        if secret.is_empty() || !secret.bytes().all(visible) {
+            return Err(RelyingError::ClientSecret);
+        }
+        let party = self.into_party()?;
+        Ok(IntrospectionVerifier::new(party, client, client_secret))
+    }
+
+    fn into_party(self) -> Result<Party, RelyingError> {
+        if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
+            return Err(RelyingError::NoAudience);
+        }
+        if !TIMEOUTS.contains(&self.timeout) {
+            return Err(RelyingError::Timeout);
+        }
+        Ok(Party {
+            issuer: Issuer::new(&self.issuer, self.timeout)?,
+            audiences: self.audiences,
+            metrics: self.metrics,
+            clock: self
+                .clock
+                .unwrap_or_else(|| Arc::new(SystemClock::default())),
+        })
+    }
+}
+
+/// What both verifiers have.
+#[derive(Debug)]
+pub(super) struct Party {
+    pub(super) issuer: Issuer,
+    pub(super) audiences: Vec<String>,
+    metrics: AuthMetrics,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Party {
+    /// Opens a token that is to be for us, now.
+    pub(super) fn open(&self, ring: &VerifyingRing, token: &str) -> Result<Claims, Unopened> {
+        let audiences: Vec<&str> = self.audiences.iter().map(String::as_str).collect();
+        let expected = Expected {
+            issuer: self.issuer.name(),
+            audiences: &audiences,
+        };
+        ring.open(token, self.clock.now(), &expected)
+    }
+
+    /// Refuses what has not the form of a token, so that nobody is asked about it.
+    pub(super) fn check_form(&self, token: &str) -> Result<(), Unopened> {
+        // Where there are no keys nothing fits but the form: a token that has it names an unknown key, or none.
+        match self.open(&VerifyingRing::default(), token) {
+            Err(unopened) if !unopened.unknown_key => Err(unopened),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a service that the issuer knows series of its own. How many there can be is bounded.
+    pub(super) fn admit(&self, service: &ServiceId) {
+        self.metrics.admit(service.as_str());
+    }
+}

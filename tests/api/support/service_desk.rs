@@ -1,0 +1,103 @@
+//! What services need, wired by hand as a library's user does.
+
+use std::{sync::Arc, time::Duration};
+
+use skriptoteket::{
+    clock::Clock,
+    config::{LimitFailure, ServiceSettings, TokenAlgorithm},
+    services::{Clients, Directory, Gate, Limiter, Registry, TokenParts, TokenPolicy, Tokens},
+    store::Stores,
+    telemetry::{Telemetry, instruments::AuthMetrics},
+};
+
+use super::ORIGIN;
+
+/// All of it, over the given stores.
+pub(crate) struct ServiceDesk {
+    pub(crate) clients: Clients,
+    pub(crate) directory: Directory,
+    pub(crate) registry: Registry,
+    pub(crate) tokens: Tokens,
+    pub(crate) gate: Gate,
+    pub(crate) limiter: Limiter,
+    pub(crate) metrics: AuthMetrics,
+}
+
+fn settings() -> ServiceSettings {
+    ServiceSettings {
+        most: 10,
+        audiences: vec![ORIGIN.into()],
+        algorithm: TokenAlgorithm::EdDsa,
+        token_lifetime: Duration::from_mins(10),
+        key_rotation: Duration::from_hours(24),
+        key_lead: Duration::from_mins(10),
+        credential_lifetime: Duration::from_hours(24 * 90),
+        credential_overlap: Duration::from_hours(24),
+        rate: "100/s".parse().unwrap(),
+        burst: 200,
+        daily_quota: None,
+        limit_failure: LimitFailure::Closed,
+        degraded_after: Duration::from_mins(2),
+        stale_after: Duration::from_mins(10),
+    }
+}
+
+impl ServiceDesk {
+    pub(crate) fn new(stores: &Stores, clock: &Arc<dyn Clock>, telemetry: &Telemetry) -> Self {
+        let settings = Arc::new(settings());
+        let metrics = AuthMetrics::new(
+            &telemetry.meter(),
+            &telemetry.observed_meters(),
+            clock.clone(),
+        );
+        let directory = Directory::new(
+            stores.services.clone(),
+            stores.tokens.clone(),
+            metrics.clone(),
+            clock.clone(),
+        );
+        let clients = Clients::new(
+            directory.clone(),
+            stores.services.clone(),
+            stores.tokens.clone(),
+            metrics.clone(),
+            clock.clone(),
+            vec![ORIGIN.into(), format!("{ORIGIN}/oauth2/token")],
+        );
+        let limiter = Limiter::new(
+            stores.quotas.clone(),
+            settings.limit_failure,
+            metrics.clone(),
+        );
+        let tokens = Tokens::new(TokenParts {
+            clients: clients.clone(),
+            directory: directory.clone(),
+            tokens: stores.tokens.clone(),
+            limiter: limiter.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            policy: TokenPolicy {
+                issuer: ORIGIN.into(),
+                audiences: settings.audiences.clone(),
+                lifetime: settings.token_lifetime,
+            },
+        });
+        let registry = Registry::new(
+            stores.services.clone(),
+            stores.quotas.clone(),
+            directory.clone(),
+            metrics.clone(),
+            settings,
+            clock.clone(),
+        );
+        Self {
+            gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
+            clients,
+            directory,
+            registry,
+            tokens,
+            limiter,
+            metrics,
+        }
+    }
+}

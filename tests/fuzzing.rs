@@ -1,0 +1,50 @@
+//! The fuzz targets of `fuzz/` on random input, so that they keep compiling and what they hold keeps holding.
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+
+use proptest::{collection::vec, prelude::*};
+
+/// Input for a body: a mode, and bytes that the mode is likely to get far with.
+fn input(header: &'static [u8], claims: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    let sound = [header, &[0], claims].concat();
+    let bytes = vec(any::<u8>(), 0..200);
+    // What is signed is JSON with one place spoilt, or with two of its places joined.
+    let spoilt = (0..sound.len(), 0..sound.len(), any::<u8>(), any::<bool>()).prop_map(
+        move |(at, to, byte, cut)| {
+            let mut bytes = sound.clone();
+            bytes[at] = byte;
+            if cut && at < to {
+                bytes.drain(at..to);
+            }
+            bytes
+        },
+    );
+    (0_u8..4, prop_oneof![bytes, spoilt]).prop_map(|(mode, rest)| [&[mode], &rest[..]].concat())
+}
+
+proptest! {
+    #[test]
+    fn a_token_of_any_bytes_is_refused_or_ours(
+        data in input(bodies::TOKEN_HEADER, bodies::TOKEN_CLAIMS)
+    ) {
+        bodies::token(&data);
+    }
+
+    #[test]
+    fn an_assertion_of_any_bytes_is_refused_or_the_clients(
+        data in input(bodies::ASSERTION_HEADER, bodies::ASSERTION_CLAIMS)
+    ) {
+        bodies::assertion(&data);
+    }
+}
+
+#[test]
+fn what_the_bodies_start_from_is_accepted() {
+    // A change of nothing leaves the token as it is, and the body asserts that it is opened.
+    bodies::token(&[1]);
+    bodies::assertion(&[1]);
+    let signed = |header: &[u8], claims: &[u8]| [&[2], header, &[0], claims].concat();
+    bodies::token(&signed(bodies::TOKEN_HEADER, bodies::TOKEN_CLAIMS));
+    bodies::assertion(&signed(bodies::ASSERTION_HEADER, bodies::ASSERTION_CLAIMS));
+}

@@ -1,0 +1,90 @@
+//! What a verifier is made of, and what it refuses to be made of.
+
+use std::{sync::Arc, time::Duration};
+
+use skriptoteket::{
+    clock::ManualClock,
+    relying::{RelyingError, RelyingParty},
+    telemetry::{Telemetry, instruments::AuthMetrics},
+};
+
+fn party(issuer: &str) -> RelyingParty {
+    let (telemetry, _) = Telemetry::in_memory();
+    let clock = Arc::new(ManualClock::default());
+    RelyingParty::of(issuer, AuthMetrics::new(&telemetry.meter(), &[], clock))
+}
+
+#[test]
+fn an_issuer_is_https_or_on_loopback() {
+    let made = |issuer: &str| party(issuer).audience("a").verify_locally();
+    for good in [
+        "https://login.example.org",
+        "https://login.example.org/",
+        "https://login.example.org:8443/tenant",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "http://localhost",
+    ] {
+        assert!(made(good).is_ok(), "{good}");
+    }
+    for clear in [
+        "http://login.example.org",
+        "http://192.0.2.1",
+        "http://localhost.example.org",
+    ] {
+        assert!(matches!(made(clear), Err(RelyingError::Clear)), "{clear}");
+    }
+    for bad in [
+        "",
+        "login.example.org",
+        "ftp://login.example.org",
+        "https://",
+        "https://me:secret@login.example.org",
+        "https://login.example.org?x=1",
+        "https://login.example.org#x",
+        "file:///etc/passwd",
+    ] {
+        let error = made(bad).unwrap_err();
+        assert!(matches!(error, RelyingError::Issuer), "{bad}");
+        assert!(!error.to_string().contains("secret"));
+    }
+}
+
+#[test]
+fn an_audience_a_timeout_and_credentials_have_to_be_sound() {
+    let issuer = "https://login.example.org";
+    let made = party(issuer).verify_locally();
+    assert!(matches!(made, Err(RelyingError::NoAudience)));
+    for wrong in [
+        Duration::ZERO,
+        Duration::from_millis(9),
+        Duration::from_secs(61),
+    ] {
+        let made = party(issuer).audience("a").timeout(wrong).verify_locally();
+        assert!(matches!(made, Err(RelyingError::Timeout)), "{wrong:?}");
+    }
+    let made = |id: &str, secret: &str| {
+        let party = party(issuer).audience("a");
+        party.verify_by_introspection(id, secret.into())
+    };
+    assert!(made("orders", "sks_x").is_ok());
+    assert!(matches!(
+        made("Orders", "sks_x"),
+        Err(RelyingError::ClientId(_))
+    ));
+    for wrong in ["", "a b", "é", "a\n"] {
+        let made = made("orders", wrong);
+        assert!(matches!(made, Err(RelyingError::ClientSecret)), "{wrong:?}");
+    }
+}
+
+#[test]
+fn nothing_that_is_written_for_debugging_shows_a_secret() {
+    let party = party("https://login.example.org").audience("a");
+    let local = format!("{:?}", party.clone().verify_locally().unwrap());
+    assert!(local.contains("login.example.org"), "{local}");
+    let verifier = party.verify_by_introspection("orders", "sks_planted".into());
+    let shown = format!("{:?}", verifier.unwrap());
+    assert!(shown.contains("orders"), "{shown}");
+    assert!(!shown.contains("planted"), "{shown}");
+}

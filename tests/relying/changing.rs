@@ -1,0 +1,128 @@
+//! Issuers whose keys change, and that come and go.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use skriptoteket::{
+    clock::{Clock, ManualClock},
+    services::{Claims, KeyAlgorithm, KeyRing, NewKey, SigningKey},
+};
+use uuid::Uuid;
+
+use crate::{relying::Relying, stub::Stub};
+
+const AUDIENCE: &str = "https://api.example.org";
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn ring(clock: &ManualClock) -> KeyRing {
+    let NewKey { id, private, .. } = NewKey::generate(KeyAlgorithm::EdDsa).unwrap();
+    let key = SigningKey {
+        id,
+        algorithm: KeyAlgorithm::EdDsa,
+        private,
+        created_at: clock.now(),
+        active_from: clock.now(),
+        expires_at: None,
+    };
+    KeyRing::read(&[key]).unwrap()
+}
+
+fn token(ring: &KeyRing, issuer: &str, clock: &ManualClock) -> String {
+    let claims = Claims {
+        issuer: issuer.to_owned(),
+        service: "orders".parse().unwrap(),
+        registration: Uuid::new_v4(),
+        audiences: vec![AUDIENCE.to_owned()],
+        issued_at: clock.now(),
+        expires_at: clock.now().plus(Duration::from_hours(1)),
+        token: Uuid::new_v4(),
+        scopes: Vec::new(),
+    };
+    ring.sign(clock.now(), &claims).unwrap()
+}
+
+fn relying(stub: &Stub, clock: &Arc<ManualClock>) -> Relying {
+    Relying::new(&stub.url, clock.clone(), |party| {
+        party.audience(AUDIENCE).verify_locally().unwrap()
+    })
+}
+
+#[tokio::test]
+async fn a_key_that_the_issuer_takes_back_is_refused_with_all_that_it_signed() {
+    let clock = Arc::new(ManualClock::default());
+    let (lost, new) = (ring(&clock), ring(&clock));
+    let stub = Stub::with("200 OK", "", lost.jwks());
+    let relying = relying(&stub, &clock);
+    let token = token(&lost, &stub.url, &clock);
+    assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+    stub.answers("200 OK", "", new.jwks());
+    clock.advance(5 * MINUTE);
+    // It was remembered to be right.
+    assert_eq!(relying.identify(&token).await, Err("bad_signature"));
+}
+
+#[tokio::test]
+async fn an_issuer_may_say_for_how_long_its_keys_are_fresh() {
+    let clock = Arc::new(ManualClock::default());
+    let ring = ring(&clock);
+    let stub = Stub::with("200 OK", "cache-control: max-age=1200\r\n", ring.jwks());
+    let relying = relying(&stub, &clock);
+    let token = token(&ring, &stub.url, &clock);
+    for (minutes, asked) in [(0, 1), (19, 1), (1, 2), (19, 2)] {
+        clock.advance(minutes * MINUTE);
+        assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+        assert_eq!(stub.asked(), asked);
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_comes_back_is_believed_again() {
+    let clock = Arc::new(ManualClock::default());
+    let (old, new) = (ring(&clock), ring(&clock));
+    let stub = Stub::with("503 Service Unavailable", "", "");
+    let relying = relying(&stub, &clock);
+    let shown = token(&old, &stub.url, &clock);
+    assert_eq!(relying.identify(&shown).await, Err("store_unavailable"));
+    stub.answers("200 OK", "", old.jwks());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(relying.identify(&shown).await, Ok("orders".into()));
+    stub.answers("200 OK", "", "not a JWK Set");
+    clock.advance(6 * MINUTE);
+    assert_eq!(relying.identify(&shown).await, Ok("orders".into()));
+    stub.answers("200 OK", "", new.jwks());
+    let unknown = token(&new, &stub.url, &clock);
+    assert_eq!(relying.identify(&unknown).await, Err("store_unavailable"));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(relying.identify(&unknown).await, Ok("orders".into()));
+    assert_eq!(relying.identify(&shown).await, Err("bad_signature"));
+}
+
+#[tokio::test]
+async fn a_silent_issuer_keeps_one_request_waiting_and_not_all() {
+    let clock = Arc::new(ManualClock::default());
+    let ring = ring(&clock);
+    let stub = Stub::with("200 OK", "", ring.jwks());
+    let relying = Relying::new(&stub.url, clock.clone(), |party| {
+        let party = party.audience(AUDIENCE).timeout(Duration::from_secs(2));
+        party.verify_locally().unwrap()
+    });
+    let token = token(&ring, &stub.url, &clock);
+    assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+    stub.falls_silent();
+    clock.advance(5 * MINUTE);
+    // All wait for the first question, since nobody knows yet.
+    let all = async || join_all((0..20).map(|_| relying.identify(&token))).await;
+    assert!(all().await.iter().all(Result::is_ok));
+    assert_eq!(stub.asked(), 2);
+    // Then it is asked now and then, by one who waits while the others go on.
+    clock.advance(Duration::from_secs(5));
+    let waits = relying.identify(&token);
+    let others = async {
+        tokio::task::yield_now().await;
+        let limit = Duration::from_secs(1);
+        tokio::time::timeout(limit, all()).await.unwrap()
+    };
+    let (one, others) = tokio::join!(waits, others);
+    assert!(one.is_ok() && others.iter().all(Result::is_ok));
+    assert_eq!(stub.asked(), 3);
+}

@@ -1,0 +1,92 @@
+//! Issuers that do not answer as they should.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use skriptoteket::clock::ManualClock;
+
+use crate::{relying::Relying, stub::Stub};
+
+/// In the form of a token; nobody has signed it.
+const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.e30.AAAA";
+
+/// More than a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn both(stub: &Stub, timeout: Duration) -> [Relying; 2] {
+    let clock = Arc::new(ManualClock::default());
+    let audience = "https://api.example.org";
+    [
+        Relying::new(&stub.url, clock.clone(), |party| {
+            let party = party.audience(audience).timeout(timeout);
+            party.verify_locally().unwrap()
+        }),
+        Relying::new(&stub.url, clock, |party| {
+            let party = party.audience(audience).timeout(timeout);
+            let verifier = party.verify_by_introspection("itself", "sks_secret".into());
+            verifier.unwrap()
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn an_issuer_that_lets_everybody_wait_is_given_up_and_all_wait_together() {
+    let stub = Stub::silent();
+    for relying in both(&stub, Duration::from_millis(500)) {
+        let before = stub.asked();
+        let all = join_all((0..20).map(|_| relying.identify(TOKEN)));
+        let all = tokio::time::timeout(PATIENCE, all).await;
+        let all = all.unwrap();
+        assert!(all.iter().all(|it| *it == Err("store_unavailable")));
+        assert_eq!(stub.asked() - before, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_lets_nobody_in() {
+    let large = format!(
+        r#"{{"active":true,"keys":[],"x":"{}"}}"#,
+        "a".repeat(64 * 1024)
+    );
+    for (status, body, expected) in [
+        (
+            "500 Internal Server Error",
+            r#"{"active":true}"#,
+            "store_unavailable",
+        ),
+        ("503 Service Unavailable", "", "store_unavailable"),
+        ("429 Too Many Requests", "", "store_unavailable"),
+        ("401 Unauthorized", "", "internal_error"),
+        ("404 Not Found", "", "internal_error"),
+        ("204 No Content", "", "store_unavailable"),
+        ("200 OK", "", "internal_error"),
+        ("200 OK", "<html>", "internal_error"),
+        ("200 OK", r#"{"active":true}"#, "internal_error"),
+        ("200 OK", r#"{"keys":[]}"#, "internal_error"),
+        ("200 OK", large.as_str(), "internal_error"),
+    ] {
+        let stub = Stub::with(status, "", body);
+        let [locally, by_introspection] = both(&stub, PATIENCE);
+        let found = locally.identify(TOKEN).await;
+        assert_eq!(found, Err("store_unavailable"), "{status} {body:.20}");
+        let found = by_introspection.identify(TOKEN).await;
+        assert_eq!(found, Err(expected), "{status} {body:.20}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_leads_nowhere() {
+    let elsewhere = Stub::with("200 OK", "", r#"{"active":false}"#);
+    for status in [
+        "302 Found",
+        "307 Temporary Redirect",
+        "308 Permanent Redirect",
+    ] {
+        let location = format!("location: {}/\r\n", elsewhere.url);
+        let stub = Stub::with(status, &location, "");
+        for relying in both(&stub, PATIENCE) {
+            assert_eq!(relying.identify(TOKEN).await, Err("store_unavailable"));
+        }
+    }
+    assert_eq!(elsewhere.asked(), 0);
+}

@@ -1,0 +1,207 @@
+//! An issuer: the service itself, in this process, with operators at its store.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::Client;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use skriptoteket::{
+    app::Application,
+    clock::Clock,
+    config::{self, Config, Environment},
+    services::{Directory, KeyKeeper, Registration, Registry, ServiceChange, ServiceId},
+    store,
+    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// The services that there are.
+pub(crate) const SERVICES: [&str; 2] = ["orders", "stock"];
+
+/// The service that the other application is, for introspection.
+pub(crate) const ITSELF: &str = "warehouse";
+
+/// How long a token is valid: longer than keys are used without an answer of the issuer.
+pub(crate) const LIFETIME: Duration = Duration::from_hours(24);
+
+/// A running issuer.
+pub(crate) struct Issuer {
+    /// `http://…`, its name.
+    pub(crate) url: String,
+    /// `http://…` of its management listener.
+    pub(crate) management: String,
+    /// What it counts.
+    pub(crate) metrics: CollectedMetrics,
+    registry: Registry,
+    keeper: KeyKeeper,
+    secrets: Vec<(String, SecretString)>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+fn config_in(dir: &TempDir) -> Config {
+    let environment = Environment::default()
+        .with("SKRIPTOTEKET_DATA_DIR", dir.path())
+        .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
+        .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
+        .with("SKRIPTOTEKET_WORKERS", "2");
+    let mut config = config::load(None, &environment).unwrap();
+    config.argon2.memory_kib = 8;
+    config.argon2.iterations = 1;
+    config.services.token_lifetime = LIFETIME;
+    config
+}
+
+/// A client like any other.
+pub(crate) fn http() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().no_proxy().tls_certs_only([]);
+    client.build().unwrap()
+}
+
+impl Issuer {
+    /// Starts one with [`SERVICES`] and [`ITSELF`], whose time is `clock`'s.
+    pub(crate) async fn start(clock: Arc<dyn Clock>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config_in(&dir);
+        // As another process of an operator would have it.
+        let stores = store::open(&config, clock.clone(), None).await.unwrap();
+        let (aside, _) = Telemetry::in_memory();
+        let auth = AuthMetrics::new(&aside.meter(), &[], clock.clone());
+        let directory = Directory::new(
+            stores.services.clone(),
+            stores.tokens.clone(),
+            auth.clone(),
+            clock.clone(),
+        );
+        let settings = Arc::new(config.services.clone());
+        let registry = Registry::new(
+            stores.services.clone(),
+            stores.quotas.clone(),
+            directory.clone(),
+            auth,
+            settings.clone(),
+            clock.clone(),
+        );
+        let mut secrets = Vec::new();
+        for id in SERVICES.into_iter().chain([ITSELF]) {
+            let wish = Registration {
+                id: id.parse().unwrap(),
+                description: String::new(),
+                scopes: Vec::new(),
+                limits: None,
+                public_keys: None,
+            };
+            let issued = registry.register(wish).await.unwrap();
+            secrets.push((id.to_owned(), issued.secret));
+        }
+        let (telemetry, metrics) = Telemetry::in_memory();
+        let application = Application::build(&config, &telemetry, clock.clone()).await;
+        let application = application.unwrap();
+        let url = format!("http://{}", application.address());
+        let management = format!("http://{}", application.management_address());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let stopped = async move { drop(stopped.await) };
+            application.run_until_stopped(stopped).await.unwrap();
+            drop(telemetry);
+        });
+        Self {
+            url,
+            management,
+            metrics,
+            registry,
+            keeper: KeyKeeper::new(stores.tokens, directory, settings, clock),
+            secrets,
+            stop: Some(stop),
+            running,
+            _dir: dir,
+        }
+    }
+
+    /// The client secret of a service.
+    pub(crate) fn secret(&self, service: &str) -> SecretString {
+        let found = self.secrets.iter().find(|(id, _)| id == service);
+        found.unwrap().1.clone()
+    }
+
+    /// Asks it something as this service.
+    async fn post(&self, service: &str, path: &str, body: String) -> reqwest::Response {
+        let secret = self.secret(service);
+        http()
+            .post(format!("{}{path}", self.url))
+            .basic_auth(service, Some(secret.expose_secret()))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// A new token of this service.
+    pub(crate) async fn token(&self, service: &str) -> String {
+        let form = "grant_type=client_credentials".to_owned();
+        let answer = self.post(service, "/oauth2/token", form).await;
+        assert_eq!(answer.status(), 200);
+        let answer: Value = answer.json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The service revokes a token of its own.
+    pub(crate) async fn revoke(&self, service: &str, token: &str) {
+        let form = format!("token={token}");
+        let answer = self.post(service, "/oauth2/revoke", form).await;
+        assert_eq!(answer.status(), 200);
+    }
+
+    /// An operator disables a service.
+    pub(crate) async fn disable(&self, service: &str) {
+        let id: ServiceId = service.parse().unwrap();
+        let change = ServiceChange {
+            disabled: Some(true),
+            ..ServiceChange::default()
+        };
+        self.registry.change(&id, change).await.unwrap();
+    }
+
+    /// An operator wants a new key, as soon as that can be.
+    pub(crate) async fn rotate(&self) {
+        assert!(self.keeper.rotate(true).await.unwrap());
+    }
+
+    /// How many requests it has answered there with 200.
+    pub(crate) fn answered(&self, method: &str, route: &str) -> u64 {
+        let labels = [
+            ("http.request.method", method),
+            ("http.response.status_code", "200"),
+            ("http.route", route),
+            ("url.scheme", "http"),
+        ];
+        let name = "http.server.request.duration";
+        self.metrics.histogram_count(name, &labels).unwrap_or(0)
+    }
+
+    /// How often it was asked for its keys.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.answered("GET", "/.well-known/jwks.json")
+    }
+
+    /// How often it was asked what a token is.
+    pub(crate) fn introspections(&self) -> u64 {
+        self.answered("POST", "/oauth2/introspect")
+    }
+
+    /// Ends it; returns when nobody listens any more.
+    pub(crate) async fn stop(&mut self) {
+        drop(self.stop.take());
+        (&mut self.running).await.unwrap();
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+    }
+}

@@ -1,0 +1,15 @@
+//! Another application that accepts the tokens of a running service: both verifiers, real HTTP, and what it exports.
+
+#![expect(clippy::unwrap_used, reason = "helpers of a test crate fail loudly")]
+
+mod building;
+mod changing;
+#[path = "../../examples/embedded.rs"]
+mod embedded;
+mod equal;
+mod hostile;
+mod introspected;
+mod issuer;
+mod local;
+mod relying;
+mod stub;

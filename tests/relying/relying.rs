@@ -1,0 +1,83 @@
+//! The other application: its gate, and what it counts.
+
+use std::{sync::Arc, time::Duration};
+
+use skriptoteket::{
+    clock::{Clock, ManualClock},
+    relying::RelyingParty,
+    services::{AuthFailure, Gate, TokenVerifier},
+    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+};
+
+use crate::issuer::{ITSELF, Issuer};
+
+/// The other application.
+pub(crate) struct Relying {
+    pub(crate) gate: Gate,
+    pub(crate) metrics: CollectedMetrics,
+    _telemetry: Telemetry,
+}
+
+impl Relying {
+    /// An application with the verifier that `choose` makes. It has more patience than a busy machine needs.
+    pub(crate) fn new<V: TokenVerifier + 'static>(
+        issuer: &str,
+        clock: Arc<dyn Clock>,
+        choose: impl FnOnce(RelyingParty) -> V,
+    ) -> Self {
+        let (telemetry, metrics) = Telemetry::in_memory();
+        let auth = AuthMetrics::new(&telemetry.meter(), &[], clock.clone());
+        let party = RelyingParty::of(issuer, auth.clone())
+            .clock(clock)
+            .timeout(Duration::from_secs(20));
+        Self {
+            gate: Gate::new(Arc::new(choose(party)), auth),
+            metrics,
+            _telemetry: telemetry,
+        }
+    }
+
+    /// One that verifies here, tokens for the issuer itself.
+    pub(crate) fn locally(issuer: &Issuer, clock: &Arc<ManualClock>) -> Self {
+        Self::new(&issuer.url, clock.clone(), |party| {
+            party.audience(&issuer.url).verify_locally().unwrap()
+        })
+    }
+
+    /// One that asks the issuer about tokens for the issuer itself.
+    pub(crate) fn by_introspection(issuer: &Issuer, clock: &Arc<ManualClock>) -> Self {
+        Self::new(&issuer.url, clock.clone(), |party| {
+            let party = party.audience(&issuer.url);
+            let verifier = party.verify_by_introspection(ITSELF, issuer.secret(ITSELF));
+            verifier.unwrap()
+        })
+    }
+
+    /// Who comes with this token, or the reason why nobody does.
+    pub(crate) async fn identify(&self, token: &str) -> Result<String, &'static str> {
+        let claims = self.gate.identify(Ok(token)).await;
+        let claims = claims.as_ref();
+        claims
+            .map(|it| it.service.to_string())
+            .map_err(AuthFailure::reason)
+    }
+
+    /// How many authentications of a service went well.
+    pub(crate) fn successes(&self, service: &str) -> Option<u64> {
+        let labels = [("service_id", service)];
+        let name = "skriptoteket.successful_auths";
+        self.metrics.counter(name, &labels)
+    }
+
+    /// How many failed for this reason, and were looked at with that result.
+    pub(crate) fn failures(&self, service: &str, reason: &str) -> (Option<u64>, Option<u64>) {
+        let count = |name, key| {
+            let labels = [("service_id", service), (key, reason)];
+            self.metrics.counter(name, &labels)
+        };
+        (
+            count("skriptoteket.failed_auths", "reason"),
+            count("skriptoteket.token_verifications", "status"),
+        )
+    }
+}
