@@ -67,13 +67,16 @@ Examples:
     },
 
     /// Change what a service is, and what it may do
-    #[command(after_help = "\
+    #[command(
+        override_usage = "skriptoteket service set <ID> <CHANGE>...",
+        after_help = "\
 Examples:
   skriptoteket service set billing --rate 60/m --daily-quota 0
   skriptoteket service set inventory --scope stock:read --scope stock:write
   skriptoteket service set nightly --no-public-keys
 
-What is not named stays as it is. Tokens keep the scopes that they were issued with until they expire.")]
+What is not named stays as it is. Tokens keep the scopes that they were issued with until they expire."
+    )]
     Set(Set),
 
     /// Give a service a new client secret; the one before is accepted for a while

@@ -179,7 +179,7 @@ struct Fact {
 }
 
 impl Row for Fact {
-    const COLUMNS: &'static [&'static str] = &["of the service", "is known"];
+    const COLUMNS: &'static [&'static str] = &["of the service", "the register says"];
     const LAST_COLUMN_IS_PROSE: bool = true;
 
     fn cells(&self) -> Vec<String> {

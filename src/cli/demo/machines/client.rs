@@ -28,8 +28,8 @@ struct Client<'a> {
     refused: u8,
     /// It asks for nothing before this.
     waits_until: Duration,
-    /// True once it was told that it is over its limit.
-    told: bool,
+    /// What was told of its limit since a request passed: whether it has to wait for long.
+    told: Option<bool>,
 }
 
 /// Does jobs one by one until there are no more.
@@ -44,7 +44,7 @@ pub(in crate::cli::demo) async fn at_work(
         token: None,
         refused: 0,
         waits_until: Duration::ZERO,
-        told: false,
+        told: None,
     };
     while let Some(job) = jobs.recv().await {
         if !stage.is_closing() {
@@ -164,16 +164,22 @@ impl Client<'_> {
     fn heed(&mut self, answer: &Answer) {
         let limited = answer.status == 429;
         if let Some(seconds) = answer.retry_after.filter(|_| limited) {
-            if seconds >= WORTH_WAITING {
+            let for_long = seconds >= WORTH_WAITING;
+            if for_long {
                 self.waits_until = self.stage.elapsed() + LONGEST_WAIT;
             }
-            if !self.told {
-                self.tell(format_args!(
+            match (self.told, for_long) {
+                (Some(told), _) if told == for_long => {}
+                (_, true) => self.tell("has used up its quota of the day: refused (429)"),
+                (_, false) => self.tell(format_args!(
                     "is over its limit: refused (429), try again in {seconds} s"
-                ));
+                )),
             }
+            self.told = Some(for_long);
         }
-        self.told = limited;
+        if !limited {
+            self.told = None;
+        }
     }
 
     fn tell(&self, what: impl Display) {

@@ -32,9 +32,8 @@ impl Figures {
         let own = ("service_id", id);
         let total = |name| sum(page, name, &[own]);
         let by = |name, key, value: &'static str| sum(page, name, &[own, (key, value)]);
-        let is = |health: &&&'static str| {
-            by("skriptoteket_service_health", "health", **health) == Some(1)
-        };
+        let is =
+            |health: &&&'static str| by("skriptoteket_service_health", "health", health) == Some(1);
         Self {
             let_in: total("skriptoteket_successful_auths_total"),
             refused: AUTH_FAILURES.map(|it| by("skriptoteket_failed_auths_total", "reason", it)),

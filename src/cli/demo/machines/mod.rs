@@ -41,7 +41,7 @@ pub(super) const OVERLAP: Duration = Duration::from_secs(6);
 /// What they are, and how much they may ask: rate, burst, daily quota.
 const TERMS: [(&str, &str, u32, Option<u64>); 3] = [
     ("Demo: counts what is in stock", "20/s", 40, None),
-    ("Demo: writes invoices, too many", "1/s", 5, Some(24)),
+    ("Demo: writes invoices, too many", "1/s", 5, Some(20)),
     ("Demo: runs at night", "10/s", 20, None),
 ];
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
-
 use super::{Entry, Plan};
 use crate::cli::demo::{
     acts::{Act, Order},
@@ -17,14 +15,16 @@ impl Plan {
 
     /// One thing about every second, day and night.
     pub(super) fn stock(&mut self, at: Duration) {
-        let job = if self.rng.random_bool(0.15) {
-            Job::Heartbeat
-        } else {
-            Job::Work
-        };
-        self.job(at, INVENTORY, job);
+        self.job(at, INVENTORY, Job::Work);
         let next = self.after(at, 0.8..1.4);
         self.put(next, Entry::Stock);
+    }
+
+    /// A sign of life that charges nothing.
+    pub(super) fn pulse(&mut self, at: Duration) {
+        self.job(at, INVENTORY, Job::Heartbeat);
+        let next = self.after(at, 5.0..8.0);
+        self.put(next, Entry::Pulse);
     }
 
     /// More at once than the burst, and then one by one until the next time.

@@ -127,7 +127,7 @@ fn a_replaced_secret_is_used_while_it_is_accepted_and_once_when_it_is_not() {
             match step.act {
                 Act::Operate(Order::RotateSecret(_)) => rotated = step.at,
                 Act::Machine(INVENTORY, Job::UseRetired) if step.at < rotated + OVERLAP => {
-                    early += 1
+                    early += 1;
                 }
                 Act::Machine(INVENTORY, Job::UseRetired) => late += 1,
                 _ => {}
