@@ -241,7 +241,7 @@ fn what_cannot_be_is_refused_before_anything_is_opened() {
     for (more, part) in [
         (&["--rate", "100"][..], "not a rate"),
         (&["--burst", "0"], "1..=1000000"),
-        (&["--daily-quota=-1"], "0..=1000000000000"),
+        (&["--daily-quota", "1000000000001"], "0..=1000000000000"),
         (&["--scope", "a b"], "not a scope"),
     ] {
         let complaint = house.refused(&[&register[..], more].concat(), 2);
