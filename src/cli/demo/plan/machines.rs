@@ -56,7 +56,7 @@ impl Plan {
     /// token of the demo's own service expires.
     pub(super) fn mishap(&mut self, at: Duration) {
         self.job(at, NIGHTLY, Job::GiveBack);
-        let mistyped = self.after(at, 1.0..4.0);
+        let mistyped = self.after(at, 1.0..3.0);
         self.job(mistyped, NIGHTLY, Job::Mistype);
         let next = self.after(at, 85.0..120.0);
         self.put(next, Entry::Mishap);

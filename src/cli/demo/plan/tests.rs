@@ -133,9 +133,8 @@ fn a_replaced_secret_is_used_while_it_is_accepted_and_once_when_it_is_not() {
                 _ => {}
             }
         }
-        assert!(
-            early == 2 * late && late >= 3,
-            "seed {seed}: {early}, {late}"
-        );
+        // The last rotation may not be over.
+        let each_twice = (2 * late..=2 * late + 2).contains(&early);
+        assert!(each_twice && late >= 3, "seed {seed}: {early}, {late}");
     }
 }
