@@ -146,6 +146,17 @@ fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
         .filter(|line| line.contains("active_sessions "));
     assert!((3..=6).contains(&lines.count()), "{text}");
     assert!(text.contains("The metrics say what was done."), "{text}");
+    for services_did in [
+        "services let in",
+        "services not let in",
+        "replaced secrets used",
+        "requests over a limit",
+    ] {
+        let row = text.lines().find(|line| line.contains(services_did));
+        let cells: Vec<&str> = row.unwrap().split(['│', '┆']).map(str::trim).collect();
+        assert!(cells[2].parse::<u64>().unwrap() > 0, "{text}");
+        assert_eq!(cells[2], cells[3], "{text}");
+    }
     assert!(
         !text.contains("absent") && !text.contains("somebody else"),
         "{text}"
@@ -190,6 +201,8 @@ async fn a_running_service_is_used_and_left_as_it_was() {
     assert!(said.contains("The metrics say what was done."), "{said}");
     let users = house.get("/api/admin/users").await;
     assert_eq!(users["users"].as_array().unwrap().len(), 1, "{users}");
+    let services = house.get("/api/admin/services").await;
+    assert_eq!(services["services"], json!([]));
     let sessions = house.get("/api/admin/sessions").await;
     let sessions = sessions["sessions"].as_array().unwrap();
     assert!(sessions.iter().all(|it| it["user"]["username"] == "ada"));

@@ -1,4 +1,4 @@
-//! What commands on accounts and sessions work with: the same stores, rules and services as the server's.
+//! What commands on accounts, sessions and services work with: the same stores and rules as the server's.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use super::{Source, output};
 use crate::{
     accounts::{User, Username, password::Passwords, registration::Registrar},
     app::place,
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     config::Config,
+    services::{Directory, HealthPolicy, KeyKeeper, Registry},
     sessions::{Sessions, census::CensusBell},
     store::{self, Stores},
     telemetry::{
         Telemetry,
-        instruments::{PasswordMetrics, Presence},
+        instruments::{AuthMetrics, PasswordMetrics, Presence},
     },
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Desk {
     pub(super) sessions: Sessions,
     config: Config,
     telemetry: Telemetry,
+    clock: Arc<dyn Clock>,
 }
 
 impl Desk {
@@ -57,7 +59,7 @@ impl Desk {
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.accounts),
             presence,
-            clock,
+            Arc::clone(&clock),
             (&config).into(),
             CensusBell::default(),
             Handle::current(),
@@ -67,6 +69,7 @@ impl Desk {
             sessions,
             config,
             telemetry,
+            clock,
         })
     }
 
@@ -75,6 +78,56 @@ impl Desk {
         let metrics = PasswordMetrics::new(&self.telemetry.meter());
         let passwords = Passwords::new(&(&self.config.argon2).into(), metrics)?;
         Ok(Registrar::new(Arc::clone(&self.stores.accounts), passwords))
+    }
+
+    /// What registers services and changes them.
+    pub(super) fn registry(&self) -> Registry {
+        let metrics = self.auth_metrics();
+        Registry::new(
+            Arc::clone(&self.stores.services),
+            Arc::clone(&self.stores.quotas),
+            self.directory(&metrics),
+            metrics,
+            Arc::new(self.config.services.clone()),
+            Arc::clone(&self.clock),
+        )
+    }
+
+    /// What makes signing keys.
+    pub(super) fn keeper(&self) -> KeyKeeper {
+        KeyKeeper::new(
+            Arc::clone(&self.stores.tokens),
+            self.directory(&self.auth_metrics()),
+            Arc::new(self.config.services.clone()),
+            Arc::clone(&self.clock),
+        )
+    }
+
+    fn auth_metrics(&self) -> AuthMetrics {
+        AuthMetrics::new(&self.telemetry.meter(), &[], Arc::clone(&self.clock))
+    }
+
+    /// One that nobody asks here: the server's own sees in its stores what was changed.
+    fn directory(&self, metrics: &AuthMetrics) -> Directory {
+        Directory::new(
+            Arc::clone(&self.stores.services),
+            Arc::clone(&self.stores.tokens),
+            metrics.clone(),
+            Arc::clone(&self.clock),
+        )
+    }
+
+    /// After which silence a service is what.
+    pub(super) fn health_policy(&self) -> HealthPolicy {
+        HealthPolicy {
+            degraded_after: self.config.services.degraded_after,
+            stale_after: self.config.services.stale_after,
+        }
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The account of this name.

@@ -2,10 +2,11 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `serve`, `user`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
 //! | `demo` | the command that shows the others' worth: a service that is used |
-//! | `desk` | what commands on accounts and sessions work with: the stores of the server |
+//! | `desk` | what commands on accounts, sessions and services work with: the stores of the server |
 //! | `password` | how a new password is asked for |
+//! | `span` | times as arguments |
 //! | `output` | tables and JSON |
 
 mod audit;
@@ -13,10 +14,13 @@ mod config;
 mod demo;
 mod desk;
 mod healthcheck;
+mod key;
 mod output;
 mod password;
 mod serve;
+mod service;
 mod session;
+mod span;
 mod user;
 
 use std::{
@@ -53,6 +57,7 @@ Examples:
   skriptoteket demo                                a service that is used, to look at
   skriptoteket user add ada --role superuser       the first account
   skriptoteket serve                               the service, until Ctrl-C
+  skriptoteket service register inventory          a machine that may ask for tokens
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
@@ -108,8 +113,9 @@ Exit codes:
     /// Run a service that is used, to look at
     ///
     /// Starts the service in a temporary directory, makes 40 accounts, and uses it as people do: they log in, mistype,
-    /// leave without logging out; now and then somebody guesses passwords. A day takes minutes. At the end it compares
-    /// what it did with what /metrics says. With --target it uses a service that is there already.
+    /// leave without logging out; now and then somebody guesses passwords. Three services ask for tokens, use them,
+    /// exceed their limits and get new secrets. A day takes minutes. At the end it compares what it did with what
+    /// /metrics says. With --target it uses a service that is there already.
     #[command(after_help = "\
 Examples:
   skriptoteket demo
@@ -134,6 +140,31 @@ Examples:
 All of it works while the service runs; live sessions follow within a second."
     )]
     User(user::UserCommand),
+
+    /// Manage services: machines that call
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  skriptoteket service register inventory --scope stock:read
+  skriptoteket service list
+  skriptoteket service rotate inventory
+
+All of it works while the service runs, and reaches it within a second."
+    )]
+    Service(service::ServiceCommand),
+
+    /// See and rotate the keys that sign access tokens
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  skriptoteket key list
+  skriptoteket key rotate
+
+The service makes a new key in time by itself (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
+    )]
+    Key(key::KeyCommand),
 
     /// See, count, recount and end sessions
     #[command(
@@ -237,6 +268,8 @@ async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
         Command::Serve => Box::pin(serve::run(source)).await,
         Command::Demo(args) => Box::pin(demo::run(*args, &source.environment)).await,
         Command::User(command) => user::run(command, source).await,
+        Command::Service(command) => service::run(command, source).await,
+        Command::Key(command) => key::run(command, source).await,
         Command::Session(command) => session::run(command, source).await,
         Command::Audit(command) => audit::run(command, source).await,
         Command::Config(command) => config::run(&command, source),

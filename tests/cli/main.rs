@@ -8,5 +8,6 @@ mod house;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod service;
+mod services;
 mod sessions;
 mod upkeep;

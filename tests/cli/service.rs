@@ -137,6 +137,60 @@ async fn commands_work_beside_the_running_service() {
     assert_eq!(attempts.remove(0)["username"], "ada");
 }
 
+/// The status of a request for a token.
+async fn token_status(origin: &str, secret: &str) -> u16 {
+    let request = reqwest_client().post(format!("{origin}/oauth2/token"));
+    let request = request
+        .basic_auth("inventory", Some(secret))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("grant_type=client_credentials");
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn the_running_service_sees_within_a_second_what_is_done_to_services() {
+    let house = house();
+    let serving = Serving::start(&house);
+    let origin = format!("http://{}", serving.public);
+    let secret = |printed: String| {
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        printed["client_secret"].as_str().unwrap().to_owned()
+    };
+    let within_a_second = async |secret: &str, expected: u16| {
+        let clock = SystemClock::default();
+        let mut status = token_status(&origin, secret).await;
+        while status != expected && clock.monotonic() < Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            status = token_status(&origin, secret).await;
+        }
+        assert_eq!(status, expected);
+    };
+    assert_eq!(token_status(&origin, "sks_none").await, 401);
+    let first = secret(house.done(&["service", "register", "inventory", "--json"]));
+    within_a_second(&first, 200).await;
+    house.done(&["service", "disable", "inventory"]);
+    within_a_second(&first, 401).await;
+    house.done(&["service", "enable", "inventory"]);
+    within_a_second(&first, 200).await;
+    let rotate = [
+        "service",
+        "rotate",
+        "inventory",
+        "--overlap",
+        "0s",
+        "--json",
+    ];
+    let second = secret(house.done(&rotate));
+    within_a_second(&second, 200).await;
+    within_a_second(&first, 401).await;
+    house.done(&["key", "rotate", "--soon"]);
+    assert_eq!(token_status(&origin, &second).await, 200);
+    house.done(&["service", "delete", "inventory"]);
+    within_a_second(&second, 401).await;
+    let listed = house.json(&["key", "list"]);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+}
+
 fn reqwest_client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().cookie_store(true);
@@ -209,7 +263,7 @@ fn a_service_that_does_not_answer_is_not_healthy() {
 }
 
 #[test]
-fn where_no_database_is_none_is_made_but_by_adding_a_user() {
+fn where_no_database_is_none_is_made_but_by_adding_a_user_or_a_service() {
     let house = House::new();
     for arguments in [
         &["user", "list"][..],
@@ -217,6 +271,9 @@ fn where_no_database_is_none_is_made_but_by_adding_a_user() {
         &["session", "list"],
         &["session", "revoke", "--all"],
         &["audit", "list"],
+        &["service", "list"],
+        &["service", "rotate", "inventory"],
+        &["key", "rotate"],
     ] {
         let complaint = house.refused(arguments, 1);
         assert!(

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use super::machines::Job;
 use crate::accounts::Role;
 
 /// One request to be sent.
@@ -22,6 +23,8 @@ pub(super) enum Act {
     AtDevice(usize, Errand),
     /// A stranger tries a password.
     Guess(Guess),
+    /// A machine, an index into the cast's, does something.
+    Machine(usize, Job),
     /// The operator does something to others.
     Operate(Order),
 }
@@ -75,4 +78,6 @@ pub(super) enum Order {
     Revoke(usize),
     /// Disables a person's account or enables it again.
     SetDisabled(usize, bool),
+    /// Gives a machine a new secret.
+    RotateSecret(usize),
 }

@@ -1,10 +1,10 @@
 //! The API from outside: requests as a browser sends them, each written into the ledger.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use reqwest::{
-    Method,
+    Method, RequestBuilder,
     header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, SET_COOKIE, USER_AGENT},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -123,8 +123,8 @@ impl Browser {
     }
 }
 
-/// An answer.
-#[derive(Clone, Debug)]
+/// An answer. Its body may hold a secret or a token, which debug output leaves out.
+#[derive(Clone)]
 pub(super) struct Answer {
     /// The status.
     pub(super) status: u16,
@@ -132,6 +132,30 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<u64>,
     /// The JSON body; null where there is none.
     pub(super) body: Value,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({})", self.status)
+    }
+}
+
+impl Answer {
+    /// The answer to this request, and its headers. `None` if no whole one came.
+    pub(super) async fn to(request: RequestBuilder) -> Option<(Self, HeaderMap)> {
+        let response = request.send().await.ok()?;
+        let headers = response.headers().clone();
+        let status = response.status().as_u16();
+        let retry_after = headers.get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
+        let body = response.bytes().await.ok()?;
+        let answer = Self {
+            status,
+            retry_after,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        };
+        Some((answer, headers))
+    }
 }
 
 /// A request other than a login.
@@ -211,6 +235,12 @@ impl Api {
         answer
     }
 
+    /// A `POST` to this path that somebody else than a browser sends.
+    pub(super) fn post(&self, path: &str) -> Option<RequestBuilder> {
+        let url = self.base.join(path).ok()?;
+        Some(self.client.post(url))
+    }
+
     async fn exchange(
         &self,
         browser: &mut Browser,
@@ -224,17 +254,10 @@ impl Api {
         if let Some(body) = &body {
             request = request.json(body);
         }
-        let response = request.headers(browser.headers(site)).send().await.ok()?;
-        browser.absorb(response.headers());
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
-        let body = response.bytes().await.ok()?;
-        Some(Answer {
-            status,
-            retry_after,
-            body: serde_json::from_slice(&body).unwrap_or_default(),
-        })
+        let request = request.headers(browser.headers(site));
+        let (answer, headers) = Answer::to(request).await?;
+        browser.absorb(&headers);
+        Some(answer)
     }
 }
 

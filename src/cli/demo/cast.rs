@@ -1,10 +1,11 @@
-//! The cast: forty people over the four roles, and the devices they log in from.
+//! The cast: forty people over the four roles, the devices they log in from, and three machines.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
 
+use super::machines::Machine;
 use crate::accounts::Role;
 
 /// What everybody is called. Forty: 24 users, 9 contributors, 5 administrators, 2 superusers, in this order.
@@ -84,13 +85,15 @@ pub(super) struct Device {
     pub(super) address: IpAddr,
 }
 
-/// The people and their devices.
+/// The people and their devices, and the machines.
 #[derive(Clone, Debug)]
 pub(super) struct Cast {
     /// Everybody.
     pub(super) people: Vec<Person>,
     /// Everything they log in from; each person has one device or two.
     pub(super) devices: Vec<Device>,
+    /// The services that are no people.
+    pub(super) machines: Vec<Machine>,
 }
 
 impl Cast {
@@ -105,6 +108,7 @@ impl Cast {
         Self {
             people: people.collect(),
             devices: devices(),
+            machines: Machine::all(prefix),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::machines::{Call, Calls};
+
 /// What kind of answer a login got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -59,6 +61,8 @@ pub(super) struct Counts {
     pub(super) unanswered_others: u64,
     /// Answers that the API's contract does not have.
     pub(super) odd_answers: u64,
+    /// What machines asked for.
+    pub(super) calls: Calls,
     /// Steps left out because the service was too slow for the plan.
     pub(super) skipped: u64,
 }
@@ -77,7 +81,8 @@ impl Counts {
     /// All requests that were sent.
     pub(super) fn requests(&self) -> u64 {
         let logins = self.logins.iter().sum::<u64>() + self.unanswered_logins;
-        logins + self.other_requests + self.unanswered_others + self.odd_answers
+        let others = self.other_requests + self.unanswered_others + self.odd_answers;
+        logins + others + self.calls.all()
     }
 }
 
@@ -110,6 +115,11 @@ impl Ledger {
             Some(_) => counts.odd_answers += 1,
             None => counts.unanswered_others += 1,
         });
+    }
+
+    /// A call of a machine came back with this status, or not at all.
+    pub(super) fn call(&self, call: Call, status: Option<u16>) {
+        self.write(|counts| counts.calls.note(call, status));
     }
 
     /// A step was left out.

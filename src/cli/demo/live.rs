@@ -24,6 +24,8 @@ pub(super) struct Metrics {
     pub(super) url: Url,
     /// The bearer token that it asks for.
     pub(super) token: Option<SecretString>,
+    /// The ids of the demo's own services.
+    pub(super) machines: [String; 3],
 }
 
 impl Metrics {
@@ -43,7 +45,7 @@ impl Metrics {
             .with_context(|| format!("{} is not answered", self.url))?;
         let page =
             Exposition::parse(&text).with_context(|| format!("{} cannot be read", self.url))?;
-        Ok(Reading::of(&page))
+        Ok(Reading::of(&page, &self.machines))
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `run` | one run: accounts, traffic, summary |
 //! | `rhythm`, `cast`, `acts`, `plan` | who does what and when: pure, from a seed |
 //! | `traffic`, `operator`, `api` | who does it: real HTTP requests |
+//! | `machines` | the three services of the demo: what they send, what is counted and shown of them |
 //! | `ledger` | what was done, by what the answers said |
 //! | `reading` | what `/metrics` says |
 //! | `summary` | the two side by side |
@@ -18,6 +19,7 @@ mod cast;
 mod journal;
 mod ledger;
 mod live;
+mod machines;
 mod operator;
 mod plan;
 mod reading;
@@ -51,7 +53,10 @@ use self::{
     service::Service,
     stop::Stop,
 };
-use super::output::line;
+use super::{
+    output::line,
+    span::{in_words, some_span},
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::Environment,
@@ -61,11 +66,11 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// End after this time, for example 20s or 5m; without it Ctrl-C ends the demo
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = some_span)]
     duration: Option<Duration>,
 
     /// How long a day takes: people come in the morning and go at night
-    #[arg(long, value_name = "TIME", value_parser = span, default_value = "4m")]
+    #[arg(long, value_name = "TIME", value_parser = some_span, default_value = "4m")]
     day: Duration,
 
     /// Draw the traffic from this number: the same number sends the same traffic
@@ -82,7 +87,7 @@ pub(super) struct DemoArgs {
 
     /// Start no service: send the traffic to the one at this URL
     ///
-    /// The demo makes 40 accounts there, named demo-…, and deletes them at the end; so it needs a superuser. It
+    /// The demo makes 40 accounts and 3 services there, named demo-…, and deletes them at the end; so it needs a superuser. It
     /// pretends to be many clients by X-Forwarded-For: a service that does not trust this machine as a proxy sees one
     /// client with many failed logins, and limits it.
     #[arg(long, value_name = "URL", value_parser = origin, requires_all = ["superuser", "superuser_password_file"])]
@@ -132,7 +137,7 @@ async fn at_home(
     let service = Service::start(&args, environment, Arc::clone(&clock)).await?;
     line(service.introduction(io::stdout().is_terminal()))?;
     line(format_args!(
-        "40 people use it from now on; a day takes {} (--seed {seed}).\n",
+        "40 people and 3 services use it from now on; a day takes {} (--seed {seed}).\n",
         in_words(args.day)
     ))?;
     let run = Run {
@@ -141,6 +146,7 @@ async fn at_home(
             client: http_client(&service.management)?,
             url: service.management.join("metrics")?,
             token: None,
+            machines: machines::ids(""),
         }),
         superuser: service.superuser.clone(),
         prefix: String::new(),
@@ -159,6 +165,7 @@ async fn at_home(
 /// Uses a service that is there already, and leaves nothing behind.
 async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyhow::Result<()> {
     let superuser = superuser(&args)?;
+    let prefix = format!("demo-{:08x}-", rand::random::<u32>());
     let metrics = match args.management_target {
         None => None,
         Some(url) => Some(Metrics {
@@ -169,11 +176,11 @@ async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyho
                 .as_deref()
                 .map(secret_in)
                 .transpose()?,
+            machines: machines::ids(&prefix),
         }),
     };
-    let prefix = format!("demo-{:08x}-", rand::random::<u32>());
     line(format_args!(
-        "Traffic to {target} by 40 accounts named {prefix}…, deleted at the end (--seed {seed}).\n"
+        "Traffic to {target} by 40 accounts and 3 services named {prefix}…, deleted at the end (--seed {seed}).\n"
     ))?;
     let run = Run {
         api: target,
@@ -228,37 +235,6 @@ fn origin(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A time such as `500ms`, `20s`, `5m` or `1h`.
-fn span(text: &str) -> Result<Duration, String> {
-    let expected = || String::from("expected a number of 1 or more and a unit: 500ms, 20s, 5m, 1h");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .ok_or_else(expected)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u32 = number.parse().map_err(|_| expected())?;
-    let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_mins(1),
-        "h" => Duration::from_hours(1),
-        _ => return Err(expected()),
-    };
-    unit.checked_mul(number)
-        .filter(|span| !span.is_zero())
-        .ok_or_else(expected)
-}
-
-/// A time in the largest unit that is whole.
-fn in_words(span: Duration) -> String {
-    let millis = span.as_millis();
-    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let unit = units
-        .into_iter()
-        .find(|(unit, _)| millis.is_multiple_of(*unit));
-    let (unit, name) = unit.unwrap_or((1, "ms"));
-    format!("{}{name}", millis / unit)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -276,30 +252,6 @@ mod tests {
     }
 
     const SUPERUSER: [&str; 4] = ["--superuser", "ada", "--superuser-password-file", "file"];
-
-    #[test]
-    fn times_have_a_unit() {
-        assert_eq!(span("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(span("20s"), Ok(Duration::from_secs(20)));
-        assert_eq!(span("5m"), Ok(Duration::from_mins(5)));
-        assert_eq!(span("1h"), Ok(Duration::from_hours(1)));
-        for bad in [
-            "",
-            "20",
-            "s",
-            "-1s",
-            "1.5s",
-            "20 s",
-            "0s",
-            "9999999999s",
-            "1d",
-        ] {
-            assert!(span(bad).is_err(), "{bad}");
-        }
-        for text in ["90s", "4m", "2h", "250ms"] {
-            assert_eq!(in_words(span(text).unwrap()), text);
-        }
-    }
 
     #[test]
     fn a_target_is_a_web_address_to_which_paths_are_added() {

@@ -1,11 +1,11 @@
-//! The operator: a superuser who makes the accounts, changes them now and then, and lists the sessions.
+//! The operator: a superuser who makes the accounts and services, changes them now and then, and lists the sessions.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use super::{
     acts::Order,
     api::{Answer, Api, Browser, Credentials, Request, Site},
     cast::{Cast, Person},
+    machines::{Machine, OVERLAP},
     summary::Enumerated,
 };
 use crate::accounts::Role;
@@ -31,6 +32,8 @@ pub(super) struct Operator {
     credentials: Credentials,
     /// The ids of the accounts that were made, in the order of the cast.
     accounts: Vec<String>,
+    /// The machines that were registered.
+    machines: Vec<Machine>,
 }
 
 /// An account as the API tells it.
@@ -58,6 +61,18 @@ struct Page {
     next_cursor: Option<String>,
 }
 
+/// The list of services.
+#[derive(Debug, Deserialize)]
+struct Services {
+    services: Vec<Service>,
+}
+
+/// A service as the list tells it.
+#[derive(Debug, Deserialize)]
+struct Service {
+    health: String,
+}
+
 impl Operator {
     /// Logs a superuser in.
     ///
@@ -70,6 +85,7 @@ impl Operator {
             browser: Browser::new("skriptoteket-demo", None),
             credentials,
             accounts: Vec::new(),
+            machines: Vec::new(),
         };
         match operator.log_in_again().await.map(|it| it.status) {
             Some(200) => Ok(operator),
@@ -84,7 +100,7 @@ impl Operator {
         self.api.login(browser, credentials, false, Site::Own).await
     }
 
-    /// Makes an account for each of the cast, in a state to log in with.
+    /// Makes an account for each of the cast, in a state to log in with, and registers the machines.
     ///
     /// # Errors
     ///
@@ -103,7 +119,50 @@ impl Operator {
                 Err(error) => failure = Some(error),
             }
         }
+        for machine in &cast.machines {
+            self.register(machine).await?;
+        }
         failure.map_or(Ok(()), Err)
+    }
+
+    async fn register(&mut self, machine: &Machine) -> anyhow::Result<()> {
+        let request = Request {
+            method: Method::POST,
+            path: "api/admin/services",
+            body: Some(machine.registration()),
+            expected: &[201],
+        };
+        let answer = self.send(request).await.context("no answer")?;
+        match answer.status {
+            201 => self.machines.push(machine.clone()),
+            409 => bail!(
+                "there is a service with the name of one of the demo's, or as many as there may be"
+            ),
+            status => bail!("a request for a new service was answered {status}"),
+        }
+        let taken = machine.take_secret(std::future::ready(secret_of(&answer)));
+        taken.await.context("a new service has no secret")
+    }
+
+    /// Gives a machine a new secret.
+    async fn rotate(&mut self, place: usize) -> Option<String> {
+        let machine = self.machines.get(place)?.clone();
+        // A rotation is never refused, because the one before may not be over.
+        let rotation = json!({ "overlap_seconds": OVERLAP.as_secs(), "force": true });
+        let path = format!("api/admin/services/{}/rotate", machine.id());
+        let request = Request {
+            method: Method::POST,
+            path: &path,
+            body: Some(rotation),
+            expected: &[200],
+        };
+        let secret = async { secret_of(&self.send(request).await?) };
+        machine.take_secret(secret).await?;
+        Some(format!(
+            "{} has a new secret; the old one is accepted for {} s",
+            machine.name(),
+            OVERLAP.as_secs()
+        ))
     }
 
     async fn make_account(mut self, person: &Person) -> anyhow::Result<String> {
@@ -129,13 +188,17 @@ impl Operator {
         }
     }
 
-    /// Deletes the accounts that were made; their sessions end. Returns how many are left because it failed.
+    /// Deletes the accounts and services that were made. Returns how many are left because it failed.
     pub(super) async fn dismiss(&mut self) -> usize {
         let mut left = 0;
-        for id in std::mem::take(&mut self.accounts) {
+        let accounts = std::mem::take(&mut self.accounts).into_iter();
+        let accounts = accounts.map(|id| format!("api/admin/users/{id}"));
+        let machines = std::mem::take(&mut self.machines).into_iter();
+        let machines = machines.map(|it| format!("api/admin/services/{}", it.id()));
+        for path in accounts.chain(machines) {
             let request = Request {
                 method: Method::DELETE,
-                path: &format!("api/admin/users/{id}"),
+                path: &path,
                 body: None,
                 expected: &[204],
             };
@@ -164,6 +227,7 @@ impl Operator {
                 self.send(request).await;
                 return None;
             }
+            Order::RotateSecret(place) => return self.rotate(place).await,
             Order::Revoke(person) => {
                 let news = String::from("all sessions of one account were revoked");
                 (person, Method::DELETE, "/sessions", None, news)
@@ -194,13 +258,16 @@ impl Operator {
         matches!(answer.status, 200 | 204).then_some(news)
     }
 
-    /// Counts all live sessions by listing them, page by page.
+    /// Counts all live sessions by listing them, page by page, and all active services.
     ///
     /// # Errors
     ///
     /// If a page is not answered, or is none.
     pub(super) async fn enumerate(&mut self) -> anyhow::Result<Enumerated> {
-        let mut counted = Enumerated::default();
+        let mut counted = Enumerated {
+            services: self.active_services().await?,
+            ..Enumerated::default()
+        };
         let mut seen = BTreeSet::new();
         let mut cursor = None;
         loop {
@@ -215,6 +282,15 @@ impl Operator {
                 return Ok(counted);
             }
         }
+    }
+
+    async fn active_services(&mut self) -> anyhow::Result<u64> {
+        let request = Request::get("api/admin/services", &[200]);
+        let answer = self.send(request).await;
+        let answer = answer.context("the list of services was not answered")?;
+        let list: Services = read(answer.body)?;
+        let active = |it: &&Service| matches!(it.health.as_str(), "healthy" | "degraded");
+        Ok(list.services.iter().filter(active).count() as u64)
     }
 
     async fn page(&mut self, cursor: Option<&str>) -> anyhow::Result<Page> {
@@ -243,6 +319,11 @@ impl Operator {
         self.log_in_again().await?;
         self.api.send(&mut self.browser, request).await
     }
+}
+
+/// The new secret of a service.
+fn secret_of(answer: &Answer) -> Option<SecretString> {
+    answer.body["client_secret"].as_str().map(Into::into)
 }
 
 fn read<T: for<'de> Deserialize<'de>>(body: Value) -> anyhow::Result<T> {

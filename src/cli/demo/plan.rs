@@ -3,6 +3,7 @@
 //! What is to come stands in an agenda in the order of time. An entry is either one request, which is handed out, or
 //! something larger, such as a visit or an attack, that puts its requests on the agenda when its time has come.
 
+mod machines;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,12 @@ enum Entry {
     Revocation,
     Suspension,
     Round,
+    Stock,
+    Pulse,
+    Invoices,
+    Batch,
+    Mishap,
+    Rotation,
 }
 
 /// The steps, in the order of time.
@@ -73,9 +80,15 @@ impl Plan {
         }
         // Early enough that ten seconds show a bit of everything.
         let opening = [
+            (0.3, Entry::Stock),
+            (0.6, Entry::Batch),
             (1.0, Entry::Round),
+            (1.2, Entry::Pulse),
             (1.5, Entry::Prowler),
+            (2.0, Entry::Rotation),
             (2.5, Entry::BruteForce),
+            (3.5, Entry::Invoices),
+            (4.0, Entry::Mishap),
             (4.5, Entry::RoleChange),
             (5.0, Entry::Spraying),
             (6.0, Entry::Revocation),
@@ -134,6 +147,12 @@ impl Plan {
             Entry::Revocation => self.revocation(at),
             Entry::Suspension => self.suspension(at),
             Entry::Round => self.round(at),
+            Entry::Stock => self.stock(at),
+            Entry::Pulse => self.pulse(at),
+            Entry::Invoices => self.invoices(at),
+            Entry::Batch => self.batch(at),
+            Entry::Mishap => self.mishap(at),
+            Entry::Rotation => self.rotation(at),
         }
     }
 

@@ -1,6 +1,6 @@
-//! A reading: what one `/metrics` page says about logins and sessions.
+//! A reading: what one `/metrics` page says about logins, sessions and the demo's services.
 
-use super::ledger::LoginAnswer;
+use super::{ledger::LoginAnswer, machines::Figures};
 use crate::telemetry::{
     exposition::Exposition,
     instruments::{END_REASONS, FAILURE_REASONS, LOGIN_STATUSES, ROLES},
@@ -26,11 +26,15 @@ pub(super) struct Reading {
     pub(super) sessions: [Option<u64>; 4],
     /// Distinct users with a live session, like [`ROLES`].
     pub(super) users: [Option<u64>; 4],
+    /// Services that are healthy or degraded, whosever they are.
+    pub(super) active_services: Option<u64>,
+    /// What is said of each of the demo's own, like [`NAMES`](super::machines::NAMES).
+    pub(super) machines: [Figures; 3],
 }
 
 impl Reading {
-    /// Reads a page.
-    pub(super) fn of(page: &Exposition) -> Self {
+    /// Reads a page; the demo's own services have these ids.
+    pub(super) fn of(page: &Exposition, machines: &[String; 3]) -> Self {
         let by = |name: &'static str, key: &'static str| {
             move |value: &'static str| sum(page, name, &[(key, value)])
         };
@@ -43,6 +47,8 @@ impl Reading {
             active: sum(page, "skriptoteket_active_sessions", &[]),
             sessions: ROLES.map(by("skriptoteket_sessions_by_role", "role")),
             users: ROLES.map(by("skriptoteket_users_by_role", "role")),
+            active_services: sum(page, "skriptoteket_active_services", &[]),
+            machines: machines.each_ref().map(|id| Figures::of(page, id)),
         }
     }
 
@@ -58,7 +64,7 @@ impl Reading {
 }
 
 /// The sum of all series with this name and, among others, these labels; `None` where there is none.
-fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
+pub(super) fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
     let matching = page.samples.iter().filter(|sample| {
         let mut labels = labels.iter();
         let has =
@@ -81,7 +87,8 @@ fn whole(value: f64) -> u64 {
     whole
 }
 
-fn picked(names: &[&str], values: &[Option<u64>], wanted: &[&str]) -> Option<u64> {
+/// The sum of those values whose names are wanted; `None` where one of them is absent.
+pub(super) fn picked(names: &[&str], values: &[Option<u64>], wanted: &[&str]) -> Option<u64> {
     let series = names.iter().zip(values);
     series
         .filter(|(name, _)| wanted.contains(name))
@@ -128,7 +135,7 @@ http_server_request_duration_seconds_count{http_request_method="POST",http_respo
 http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/api/session",url_scheme="http"} 9
 "#,
         );
-        let reading = Reading::of(&page.unwrap());
+        let reading = Reading::of(&page.unwrap(), &super::super::machines::ids(""));
         assert_eq!(reading.logins, [Some(5), None]);
         assert_eq!(reading.failed(&["account_locked", "rate_limited"]), Some(5));
         assert_eq!(reading.failed(&["account_locked", "banned"]), None);

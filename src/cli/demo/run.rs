@@ -1,4 +1,4 @@
-//! One run: makes the accounts, sends the traffic, and sums up.
+//! One run: makes the accounts and services, sends the traffic, and sums up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,9 +35,9 @@ pub(super) struct Run {
     pub(super) metrics: Option<Metrics>,
     /// A superuser of the service.
     pub(super) superuser: Credentials,
-    /// What the names of the accounts begin with.
+    /// What the names of the accounts and services begin with.
     pub(super) prefix: String,
-    /// True where the accounts are to be deleted at the end, because the service goes on.
+    /// True where they are to be deleted at the end, because the service goes on.
     pub(super) leaves_nothing: bool,
     /// How long the gauges may take to follow.
     pub(super) patience: Duration,
@@ -79,7 +79,9 @@ impl Run {
                 self.play(&Arc::new(stage), operator.clone(), before, stop)
                     .await
             }
-            Err(error) => Err(error.context("the accounts of the demo cannot be made")),
+            Err(error) => {
+                Err(error.context("the accounts and services of the demo cannot be made"))
+            }
         };
         if self.leaves_nothing {
             let tidied = self.tidy_up(operator, stop).await;
@@ -130,8 +132,9 @@ impl Run {
             let logins = counts.logins.map(|n| n.to_string());
             let requests = counts.requests();
             let all = counts.logins.iter().sum::<u64>();
+            let calls = counts.calls.all();
             line(format_args!(
-                "\nSent {requests} requests, {all} logins among them (200/401/429/403/5xx: {}).\n\
+                "\nSent {requests} requests: {all} logins (200/401/429/403/5xx: {}), {calls} calls of services.\n\
                  Nothing was compared: --management-target tells where the metrics are.",
                 logins.join("/"),
             ))?;
@@ -157,18 +160,18 @@ impl Run {
         line("The metrics say what was done.")
     }
 
-    /// Deletes the accounts that were made and ends the operator's session.
+    /// Deletes the accounts and services that were made and ends the operator's session.
     async fn tidy_up(&self, mut operator: Operator, stop: &Stop) -> anyhow::Result<()> {
         let left = tokio::select! {
             left = operator.dismiss() => left,
             () = stop.asked(2) => {
-                anyhow::bail!("stopped before all accounts were deleted; delete those whose names begin with {}", self.prefix)
+                anyhow::bail!("stopped before all accounts and services were deleted; delete those whose names begin with {}", self.prefix)
             }
         };
         operator.log_out().await;
         anyhow::ensure!(
             left == 0,
-            "{left} accounts were not deleted; delete those whose names begin with {}",
+            "{left} accounts or services were not deleted; delete those whose names begin with {}",
             self.prefix
         );
         Ok(())

@@ -37,13 +37,17 @@ const SUPERUSER: &str = "demo";
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// What makes minutes show what else takes hours. All else is as in earnest, the cost of a password check too.
-const COMPRESSED: [(&str, &str); 11] = [
+const COMPRESSED: [(&str, &str); 14] = [
     // Also a small machine that is busy with something else shall show a service that answers.
     ("STORE_TIMEOUT", "2s"),
     ("SESSION_IDLE_TIMEOUT", "12s"),
     ("SESSION_ABSOLUTE_TIMEOUT", "45s"),
     ("SESSION_REMEMBER_TIMEOUT", "90s"),
     ("CENSUS_INTERVAL", "1s"),
+    // A minute more passes until a token is refused: that much clocks may differ.
+    ("TOKEN_LIFETIME", "10s"),
+    ("SERVICE_DEGRADED_AFTER", "20s"),
+    ("SERVICE_STALE_AFTER", "60s"),
     ("GUARD_ACCOUNT_ATTEMPTS", "6"),
     ("GUARD_ADDRESS_ATTEMPTS", "12"),
     ("GUARD_LOCK", "5s"),

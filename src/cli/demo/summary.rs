@@ -1,5 +1,6 @@
 //! The summary: what the demo did beside what the metrics say.
 
+mod machines;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +15,15 @@ use super::{
     reading::Reading,
 };
 
-/// Live sessions, counted one by one through the API.
+/// Live sessions and active services, counted one by one through the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Enumerated {
     /// Sessions, indexed by [`Role::index`](crate::accounts::Role::index).
     pub(super) sessions: [u64; 4],
     /// Distinct users, indexed likewise.
     pub(super) users: [u64; 4],
+    /// Services that are healthy or degraded.
+    pub(super) services: u64,
 }
 
 /// One comparison.
@@ -59,6 +62,7 @@ impl Summary {
         let mut rows = logins.rows();
         rows.push(logins.sessions_started());
         rows.extend(session_rows(after, enumerated));
+        rows.extend(machines::rows(&done.calls, after, enumerated.services));
         rows.extend(odd_answers(done));
         Self {
             rows,
@@ -215,6 +219,10 @@ impl<'a> Logins<'a> {
                 "logins got no answer and may have been counted or not",
             ),
             (
+                done.calls.unclear,
+                "calls of services were not answered, or with 5xx, and may have been let in or not",
+            ),
+            (
                 done.skipped,
                 "steps of the plan were left out, because the service was too slow for it",
             ),
@@ -270,9 +278,10 @@ fn session_rows(after: &Reading, enumerated: &Enumerated) -> Vec<Row> {
 
 /// An answer that the API does not give is nothing the metrics could agree with.
 fn odd_answers(done: &Counts) -> Option<Row> {
-    (done.odd_answers > 0).then(|| Row {
+    let odd = done.odd_answers + done.calls.odd;
+    (odd > 0).then(|| Row {
         what: "answers that the API does not give",
-        known: done.odd_answers.to_string(),
+        known: odd.to_string(),
         said: String::from("-"),
         same: false,
         follows: false,

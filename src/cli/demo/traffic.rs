@@ -1,6 +1,7 @@
 //! The traffic: sends the steps of a plan as real requests, each when its time has come.
 //!
-//! Every device has a task of its own that works its errands off one by one, as a person does; the operator too.
+//! Every device has a task of its own that works its errands off one by one, as a person does; the machines and the
+//! operator too.
 //! Strangers guess side by side, within a limit.
 
 use std::{
@@ -25,6 +26,7 @@ use super::{
     cast::{Cast, Device},
     journal::Journal,
     ledger::Ledger,
+    machines::{self, Job},
     operator::Operator,
     plan::{LEAST_GAP, Plan},
     rhythm::Day,
@@ -48,7 +50,7 @@ const GUESS: &str = "password1";
 #[derive(Debug)]
 pub(super) struct Stage {
     /// The service.
-    api: Api,
+    pub(super) api: Api,
     /// Who takes part.
     pub(super) cast: Cast,
     /// One per person: shared by logins, alone for whoever disables the account. A login that meets the change half
@@ -105,7 +107,8 @@ impl Stage {
         self.clock.monotonic().saturating_sub(self.began)
     }
 
-    fn tell(&self, what: &str) {
+    /// Tells what there is to tell.
+    pub(super) fn tell(&self, what: &str) {
         let time = self.day.time(self.elapsed());
         self.journal.tell(format!("{time}  {what}"));
     }
@@ -126,7 +129,8 @@ impl Stage {
         Some(self.doors.get(person)?.write().await)
     }
 
-    fn is_closing(&self) -> bool {
+    /// True when nothing more is to be sent.
+    pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
 }
@@ -159,9 +163,10 @@ pub(super) async fn play(
 struct Troupe {
     stage: Arc<Stage>,
     devices: Vec<mpsc::Sender<Errand>>,
+    machines: Vec<mpsc::Sender<Job>>,
     orders: mpsc::Sender<Order>,
     operator: JoinHandle<Operator>,
-    /// The tasks of the devices, and of guesses that are under way.
+    /// The tasks of the devices and machines, and of guesses that are under way.
     others: JoinSet<()>,
     strangers: Arc<Semaphore>,
 }
@@ -175,10 +180,17 @@ impl Troupe {
             others.spawn(at_device(Arc::clone(stage), *device, to_do));
             devices.push(errands);
         }
+        let mut machines = Vec::new();
+        for machine in &stage.cast.machines {
+            let (jobs, to_do) = mpsc::channel(QUEUE);
+            others.spawn(machines::at_work(Arc::clone(stage), machine.clone(), to_do));
+            machines.push(jobs);
+        }
         let (orders, to_do) = mpsc::channel(QUEUE);
         Self {
             stage: Arc::clone(stage),
             devices,
+            machines,
             orders,
             operator: tokio::spawn(operate(Arc::clone(stage), operator, to_do)),
             others,
@@ -213,6 +225,10 @@ impl Troupe {
                 let errands = self.devices.get(device);
                 errands.is_some_and(|it| it.try_send(errand).is_ok())
             }
+            Act::Machine(machine, job) => {
+                let jobs = self.machines.get(machine);
+                jobs.is_some_and(|it| it.try_send(job).is_ok())
+            }
             Act::Operate(order) => self.orders.try_send(order).is_ok(),
             Act::Guess(guess) => {
                 let Ok(place) = Arc::clone(&self.strangers).try_acquire_owned() else {
@@ -230,7 +246,7 @@ impl Troupe {
 
     /// Waits until everybody is done.
     async fn finish(mut self) -> anyhow::Result<Operator> {
-        drop((self.devices, self.orders));
+        drop((self.devices, self.machines, self.orders));
         while self.others.join_next().await.is_some() {}
         self.operator.await.context("the operator crashed")
     }

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_C
 
 use super::{
     ledger::{Counts, LoginAnswer},
+    machines,
     reading::Reading,
     rhythm::WallTime,
 };
@@ -77,8 +78,14 @@ impl View<'_> {
                 lines.extend(wrapped("failures by reason", &failed, width));
                 let ended = named(&END_REASONS, &reading.ended);
                 lines.extend(wrapped("sessions ended by", &ended, width));
+                lines.push(String::new());
+                lines.extend(machines::panel(&reading.machines));
             }
-            None => lines.extend([self.rate_line(), self.answers_line()]),
+            None => lines.extend([
+                self.rate_line(),
+                self.answers_line(),
+                machines::lines(&self.counts.calls),
+            ]),
         }
         lines.extend([String::new(), String::from("last events")]);
         lines.extend(self.news.iter().map(|entry| format!("  {entry}")));
@@ -98,10 +105,12 @@ impl View<'_> {
             }
         }
         let [success, failure] = self.rates.per_second();
-        let requests = self.counts.requests();
+        let (calls, requests) = (self.counts.calls, self.counts.requests());
         let _ = write!(
             line,
-            "  logins/s success={success:.1} failure={failure:.1}  requests {requests}"
+            "  logins/s success={success:.1} failure={failure:.1}  services let_in={} refused={}  requests {requests}",
+            calls.let_in,
+            calls.not_let_in(),
         );
         line
     }
@@ -245,6 +254,7 @@ mod tests {
             "success 1.4   failure 0.6",
             "invalid_credentials 41  account_locked 7",
             "logout 31  idle 40  revoked 3  role_changed 2",
+            "nightly-batch",
             "10:20  brute force",
         ] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
@@ -265,7 +275,7 @@ mod tests {
         assert_eq!(
             view(Some(&reading), &rates, &[]).line(),
             "10:24  active_sessions 31  users_by_role user=14 contributor=7 admin=3 superuser=1  \
-             logins/s success=0.0 failure=0.0  requests 1091"
+             logins/s success=0.0 failure=0.0  services let_in=0 refused=0  requests 1091"
         );
     }
 

@@ -1,6 +1,7 @@
 //! What a plan holds to, over seeds.
 
 use super::*;
+use crate::cli::demo::machines::{INVENTORY, Job, OVERLAP};
 
 fn plan(seed: u64) -> Plan {
     let day = Day::lasting(Duration::from_mins(4));
@@ -37,7 +38,7 @@ fn no_second_has_more_than_twenty_requests_and_none_waits_long() {
 #[test]
 fn eight_seconds_show_a_bit_of_everything() {
     type Kind = fn(&Act) -> bool;
-    let kinds: [Kind; 9] = [
+    let kinds: [Kind; 15] = [
         |act| matches!(act, Act::AtDevice(_, Errand::Login { .. })),
         |act| matches!(act, Act::AtDevice(_, Errand::Look)),
         |act| matches!(act, Act::AtDevice(_, Errand::Mistype)),
@@ -63,6 +64,12 @@ fn eight_seconds_show_a_bit_of_everything() {
         |act| matches!(act, Act::Operate(Order::ChangeRole(..))),
         |act| matches!(act, Act::Operate(Order::Revoke(_))),
         |act| matches!(act, Act::Operate(Order::SetDisabled(_, true))),
+        |act| matches!(act, Act::Operate(Order::RotateSecret(_))),
+        |act| matches!(act, Act::Machine(_, Job::Work)),
+        |act| matches!(act, Act::Machine(_, Job::Heartbeat)),
+        |act| matches!(act, Act::Machine(_, Job::UseRetired)),
+        |act| matches!(act, Act::Machine(_, Job::GiveBack)),
+        |act| matches!(act, Act::Machine(_, Job::Mistype)),
     ];
     for seed in 0..20 {
         let steps = within(seed, 8);
@@ -108,5 +115,26 @@ fn a_role_that_was_changed_is_changed_back() {
         assert_eq!(person, same);
         assert_ne!(to, cast.people[person].role);
         assert_eq!(back, cast.people[person].role);
+    }
+}
+
+#[test]
+fn a_replaced_secret_is_used_while_it_is_accepted_and_once_when_it_is_not() {
+    for seed in 0..20 {
+        let mut rotated = Duration::ZERO;
+        let (mut early, mut late) = (0, 0);
+        for step in within(seed, 300) {
+            match step.act {
+                Act::Operate(Order::RotateSecret(_)) => rotated = step.at,
+                Act::Machine(INVENTORY, Job::UseRetired) if step.at < rotated + OVERLAP => {
+                    early += 1;
+                }
+                Act::Machine(INVENTORY, Job::UseRetired) => late += 1,
+                _ => {}
+            }
+        }
+        // The last rotation may not be over.
+        let each_twice = (2 * late..=2 * late + 2).contains(&early);
+        assert!(each_twice && late >= 3, "seed {seed}: {early}, {late}");
     }
 }

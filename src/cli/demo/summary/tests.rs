@@ -1,11 +1,21 @@
 //! What is the same, and what is not.
 
 use super::*;
+use crate::cli::demo::machines::{Calls, Figures};
 
-/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; and metrics that say so.
+/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; services were let in 30 times and not 10 times,
+/// 3 are active; and metrics that say so.
 fn run() -> (Counts, Reading, Reading, Enumerated) {
     let done = Counts {
         logins: [14, 5, 3, 1, 0],
+        calls: Calls {
+            let_in: 30,
+            by_token: 20,
+            refused: [1, 2, 3, 4],
+            over_limit: 6,
+            retired: 2,
+            ..Calls::default()
+        },
         ..Counts::default()
     };
     let before = Reading {
@@ -25,12 +35,28 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
         active: Some(5),
         sessions: [2, 2, 1, 0].map(Some),
         users: [1, 2, 1, 0].map(Some),
+        active_services: Some(3),
+        machines: [(20, 15), (10, 5), (0, 0)].map(|(let_in, valid)| machine(let_in, valid)),
     };
     let enumerated = Enumerated {
         sessions: [2, 2, 1, 0],
         users: [1, 2, 1, 0],
+        services: 3,
     };
     (done, before, after, enumerated)
+}
+
+/// What is said of a machine; whatever it was refused for, the second one was.
+fn machine(let_in: u64, valid: u64) -> Figures {
+    let second = |n| Some(if let_in == 10 { n } else { 0 });
+    Figures {
+        let_in: Some(let_in),
+        refused: [0, 1, 2, 0, 0, 1, 2, 0, 0, 4, 0, 0, 0].map(second),
+        valid_tokens: Some(valid),
+        over_limit: second(6),
+        retired: second(2),
+        ..Figures::default()
+    }
 }
 
 #[test]
@@ -45,7 +71,7 @@ fn metrics_that_say_what_was_done_are_the_same() {
 #[test]
 fn one_more_or_less_anywhere_is_noticed() {
     type Field = fn(&mut Reading) -> &mut Option<u64>;
-    let fields: [Field; 13] = [
+    let fields: [Field; 23] = [
         |it| &mut it.logins[0],
         |it| &mut it.logins[1],
         |it| &mut it.failures[0],
@@ -59,6 +85,16 @@ fn one_more_or_less_anywhere_is_noticed() {
         |it| &mut it.active,
         |it| &mut it.sessions[3],
         |it| &mut it.users[0],
+        |it| &mut it.active_services,
+        |it| &mut it.machines[0].let_in,
+        |it| &mut it.machines[1].let_in,
+        |it| &mut it.machines[1].refused[1],
+        |it| &mut it.machines[1].refused[5],
+        |it| &mut it.machines[1].refused[9],
+        |it| &mut it.machines[1].refused[0],
+        |it| &mut it.machines[1].valid_tokens,
+        |it| &mut it.machines[1].over_limit,
+        |it| &mut it.machines[1].retired,
     ];
     for (index, field) in fields.into_iter().enumerate() {
         for planted in [Some(1), Some(-1), None] {
@@ -122,6 +158,19 @@ fn a_login_by_somebody_else_is_told_and_does_not_disturb() {
     let explained = Summary::compare(&done, &before, &after, &enumerated);
     assert!(explained.is_same(), "{explained}");
     assert!(explained.to_string().contains("somebody else"));
+}
+
+#[test]
+fn a_call_without_a_clear_answer_may_have_been_let_in_or_not() {
+    for (let_in, refused, same) in [(20, 0, true), (21, 0, true), (20, 1, true), (22, 0, false)] {
+        let (mut done, before, mut after, enumerated) = run();
+        done.calls.unclear = 1;
+        after.machines[0].let_in = Some(let_in);
+        // `internal_error`
+        after.machines[0].refused[11] = Some(refused);
+        let summary = Summary::compare(&done, &before, &after, &enumerated);
+        assert_eq!(summary.is_same(), same, "{summary}");
+    }
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! The services' part of the summary.
+//!
+//! Their ids are the demo's own, so that nobody else's calls are counted here, and none of it is from before.
+
+use super::{Row, between, shown};
+use crate::{
+    cli::demo::{
+        machines::{Calls, Figures, Refusal},
+        reading::Reading,
+    },
+    telemetry::instruments::AUTH_FAILURES,
+};
+
+/// The counters of services against the ledger, and the gauge against the enumeration.
+pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
+    let total = |of: fn(&Figures) -> Option<u64>| after.machines.iter().map(of).sum();
+    let failed = |reasons: &[&str]| after.machines.iter().map(|it| it.failed(reasons)).sum();
+    let row = |what, known, said| between(what, known, calls.unclear, said);
+    let reason =
+        |what, refusal: Refusal, reasons: &[&str]| row(what, calls.of(refusal), failed(reasons));
+    vec![
+        row(
+            "services let in",
+            calls.let_in,
+            total(|figures| figures.let_in),
+        ),
+        row(
+            "services not let in",
+            calls.not_let_in(),
+            failed(&AUTH_FAILURES),
+        ),
+        reason(
+            "  wrong secret (401)",
+            Refusal::WrongSecret,
+            &["bad_secret"],
+        ),
+        reason(
+            "  replaced secret that has expired (401)",
+            Refusal::RetiredSecret,
+            &["expired_credential"],
+        ),
+        reason(
+            "  token expired or revoked (401)",
+            Refusal::Token,
+            &["expired_token", "revoked_token"],
+        ),
+        reason(
+            "  too many tokens asked for (429)",
+            Refusal::Limited,
+            &["rate_limited"],
+        ),
+        row(
+            "tokens of services found valid",
+            calls.by_token,
+            total(|figures| figures.valid_tokens),
+        ),
+        row(
+            "requests over a limit (429)",
+            calls.over_limit,
+            total(|figures| figures.over_limit),
+        ),
+        row(
+            "replaced secrets used",
+            calls.retired,
+            total(|figures| figures.retired),
+        ),
+        Row {
+            what: "active services, listed one by one",
+            known: active.to_string(),
+            said: shown(after.active_services),
+            same: after.active_services == Some(active),
+            follows: true,
+        },
+    ]
+}

@@ -1,0 +1,126 @@
+//! `key`: the keys that sign access tokens.
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{
+    Source,
+    desk::Desk,
+    output::{self, Row},
+};
+use crate::{
+    clock::Timestamp,
+    services::{KeyKeeper, SigningKey},
+};
+
+/// What can be done with signing keys. All of it works while the server runs, and reaches it within a second.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// List the keys that have not expired, the oldest first
+    ///
+    /// A key is published first, so that verifiers know it; then it signs; then it is retired, and stays published until
+    /// what it has signed has expired. Private parts are never shown.
+    #[command(after_help = "\
+Examples:
+  skriptoteket key list
+  skriptoteket key list --json | jq -r '.[] | select(.state == \"signing\") | .kid'")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Make a new key now, and not only when the time of the old one is over
+    ///
+    /// It is published at once and signs after `signing_key_lead`, when every verifier has had the time to fetch it.
+    #[command(after_help = "\
+Examples:
+  skriptoteket key rotate
+  skriptoteket key rotate --soon
+
+What the key before has signed stays valid until it expires. No token is refused because of a rotation; with --soon
+a verifier that keeps the published keys has to fetch them again when it meets a key that it does not know.")]
+    Rotate {
+        /// Sign with it as soon as every replica knows it, within seconds
+        #[arg(long)]
+        soon: bool,
+    },
+}
+
+pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<()> {
+    let desk = Desk::open(source).await?;
+    let result = match command {
+        KeyCommand::List { json } => list(&desk, json).await,
+        KeyCommand::Rotate { soon } => rotate(&desk.keeper(), soon).await,
+    };
+    desk.stores.close().await;
+    result
+}
+
+async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
+    let keys = desk.keeper().keys().await?;
+    output::list(&rows(&keys, desk.now()), json)
+}
+
+async fn rotate(keeper: &KeyKeeper, soon: bool) -> anyhow::Result<()> {
+    if !keeper.rotate(soon).await? {
+        bail!("another process has just made a key; `skriptoteket key list` shows it");
+    }
+    let keys = keeper.keys().await?;
+    let Some(key) = keys.last() else {
+        bail!("the new key is gone already; `skriptoteket key list` shows those there are");
+    };
+    output::line(format!(
+        "the key {} is published, and signs from {} on",
+        key.id,
+        key.active_from.to_rfc3339()
+    ))
+}
+
+/// A key without its private part.
+#[derive(Debug, Serialize)]
+struct KeyRow {
+    kid: String,
+    algorithm: &'static str,
+    state: &'static str,
+    active_from: String,
+    expires_at: Option<String>,
+}
+
+/// The key that became active last signs, or, before any is active, the first to become so.
+fn rows(keys: &[SigningKey], now: Timestamp) -> Vec<KeyRow> {
+    let active = keys.iter().filter(|key| key.active_from <= now);
+    let first = || keys.iter().min_by_key(|key| key.active_from);
+    let signing = active.max_by_key(|key| key.active_from).or_else(first);
+    let row = |key: &SigningKey| KeyRow {
+        kid: key.id.clone(),
+        algorithm: key.algorithm.as_str(),
+        state: if signing.is_some_and(|it| it.id == key.id) {
+            "signing"
+        } else if key.active_from > now {
+            "published"
+        } else {
+            "retired"
+        },
+        active_from: key.active_from.to_rfc3339(),
+        expires_at: key.expires_at.map(Timestamp::to_rfc3339),
+    };
+    keys.iter().map(row).collect()
+}
+
+impl Row for KeyRow {
+    const COLUMNS: &'static [&'static str] =
+        &["kid", "algorithm", "state", "active_from", "expires_at"];
+
+    fn cells(&self) -> Vec<String> {
+        let never = || String::from("-");
+        vec![
+            self.kid.clone(),
+            self.algorithm.to_owned(),
+            self.state.to_owned(),
+            self.active_from.clone(),
+            self.expires_at.clone().unwrap_or_else(never),
+        ]
+    }
+}

@@ -1,0 +1,341 @@
+//! `service`: machines that call.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | the commands, and what is done |
+//! | `limits` | how much a service may ask, as arguments |
+//! | `shown` | services as they are printed |
+
+mod limits;
+mod shown;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{ArgGroup, Args, Subcommand};
+
+use self::{
+    limits::Limits,
+    shown::{Issuance, Shown},
+};
+use super::{Source, desk::Desk, output, span::span};
+use crate::services::{
+    PublicKeys, Registration, Registry, RegistryError, Scope, ServiceChange, ServiceId,
+};
+
+/// What can be done to services. All of it works while the server runs, and reaches it within a second.
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceCommand {
+    /// Register a service; its client secret is shown once
+    #[command(after_help = "\
+Examples:
+  skriptoteket service register inventory --description 'What is in stock' --scope stock:read
+  skriptoteket service register billing --rate 30/m --burst 10 --daily-quota 5000
+  skriptoteket service register orders --json | jq -r .client_secret > orders.secret
+  skriptoteket service register nightly --public-keys nightly.jwks
+
+The secret is for POST /oauth2/token. A service with public keys may sign assertions instead.")]
+    Register(Register),
+
+    /// List all services in the order of their ids
+    #[command(after_help = "\
+Examples:
+  skriptoteket service list
+  skriptoteket service list --json | jq -r '.[] | select(.health == \"stale\") | .id'")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Show all there is to know of a service but its secrets
+    #[command(after_help = "\
+Examples:
+  skriptoteket service show inventory
+  skriptoteket service show inventory --json | jq .credentials")]
+    Show {
+        /// The id of the service
+        id: ServiceId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Change what a service is, and what it may do
+    #[command(
+        override_usage = "skriptoteket service set <ID> <CHANGE>...",
+        after_help = "\
+Examples:
+  skriptoteket service set billing --rate 60/m --daily-quota 0
+  skriptoteket service set inventory --scope stock:read --scope stock:write
+  skriptoteket service set nightly --no-public-keys
+
+What is not named stays as it is. Tokens keep the scopes that they were issued with until they expire."
+    )]
+    Set(Set),
+
+    /// Give a service a new client secret; the one before is accepted for a while
+    #[command(after_help = "\
+Examples:
+  skriptoteket service rotate inventory
+  skriptoteket service rotate inventory --overlap 1h --json | jq -r .client_secret > inventory.secret
+  skriptoteket service rotate inventory --overlap 0s --force
+
+A service has two secrets at most. While the one that was replaced last is still accepted, only --force makes a
+third, and ends that one. The metric skriptoteket_retired_credential_uses_total tells who has not moved yet.")]
+    Rotate {
+        /// The id of the service
+        id: ServiceId,
+        /// How long the secret before is still accepted [default: `service_credential_overlap`]
+        #[arg(long, value_name = "TIME", value_parser = overlap)]
+        overlap: Option<Duration>,
+        /// End a secret that was replaced earlier and is still accepted
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Keep a service from authenticating; its tokens are refused
+    #[command(after_help = "\
+Example:
+  skriptoteket service disable inventory")]
+    Disable {
+        /// The id of the service
+        id: ServiceId,
+    },
+
+    /// Let a disabled service authenticate again
+    #[command(after_help = "\
+Example:
+  skriptoteket service enable inventory
+
+Its tokens that have not expired are accepted again, too.")]
+    Enable {
+        /// The id of the service
+        id: ServiceId,
+    },
+
+    /// Delete a service; its secrets and tokens are refused
+    #[command(after_help = "\
+Example:
+  skriptoteket service delete inventory
+
+A service that is registered under the same id later is another one: tokens of this one are none of its own.")]
+    Delete {
+        /// The id of the service
+        id: ServiceId,
+    },
+}
+
+/// A service to be registered.
+#[derive(Debug, Args)]
+pub(super) struct Register {
+    /// Its id, which is its client id: 1 to 64 lower-case letters, digits or . _ -, from a letter to a letter or digit
+    id: ServiceId,
+    /// What it is, for people
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    description: String,
+    /// What it may ask tokens for; can be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Scope>,
+    #[command(flatten)]
+    limits: Limits,
+    /// A file with a JWK Set: the public keys of the assertions that it signs (`private_key_jwt`)
+    #[arg(long, value_name = "FILE")]
+    public_keys: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to change: at least one thing.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args([
+    "description", "scopes", "no_scopes", "rate", "burst", "daily_quota", "public_keys", "no_public_keys",
+]))]
+pub(super) struct Set {
+    /// The id of the service
+    id: ServiceId,
+    /// What it is, for people
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// What it may ask tokens for, from now on only this; can be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Scope>,
+    /// Let it ask for no scope any more
+    #[arg(long, conflicts_with = "scopes")]
+    no_scopes: bool,
+    #[command(flatten)]
+    limits: Limits,
+    /// A file with a JWK Set that takes the place of its public keys
+    #[arg(long, value_name = "FILE")]
+    public_keys: Option<PathBuf>,
+    /// Take its public keys away: it has to use its secret
+    #[arg(long, conflicts_with = "public_keys")]
+    no_public_keys: bool,
+}
+
+/// The longest overlap, as in the configuration.
+const LONGEST_OVERLAP: Duration = Duration::from_hours(365 * 24);
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let overlap = span(text)?;
+    if overlap > LONGEST_OVERLAP {
+        return Err(String::from("expected at most 365d"));
+    }
+    Ok(overlap)
+}
+
+pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Result<()> {
+    let desk = match command {
+        ServiceCommand::Register(_) => Desk::open_or_make(source).await?,
+        _ => Desk::open(source).await?,
+    };
+    let result = obey(command, &desk).await;
+    desk.stores.close().await;
+    result
+}
+
+async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
+    let registry = desk.registry();
+    match command {
+        ServiceCommand::Register(args) => register(&registry, args).await,
+        ServiceCommand::List { json } => {
+            let (services, _) = registry.all().await?;
+            let shown = services.iter().map(|it| Shown::of(it, desk));
+            output::list(&shown.collect::<Vec<_>>(), json)
+        }
+        ServiceCommand::Show { id, json } => {
+            let service = registry.find(&id).await;
+            let service = service.map_err(|error| explained(error, &id))?;
+            Shown::of(&service, desk).print(json)
+        }
+        ServiceCommand::Set(args) => set(&registry, args).await,
+        ServiceCommand::Rotate {
+            id,
+            overlap,
+            force,
+            json,
+        } => {
+            let issued = registry.rotate(&id, overlap, force).await;
+            let issued = issued.map_err(|error| explained(error, &id))?;
+            Issuance::rotated(&issued).print(json)
+        }
+        ServiceCommand::Disable { id } => {
+            set_disabled(&registry, &id, true).await?;
+            output::line(format!(
+                "{id} is disabled; its secrets and tokens are refused"
+            ))
+        }
+        ServiceCommand::Enable { id } => {
+            set_disabled(&registry, &id, false).await?;
+            output::line(format!("{id} is enabled"))
+        }
+        ServiceCommand::Delete { id } => {
+            let deleted = registry.delete(&id).await;
+            deleted.map_err(|error| explained(error, &id))?;
+            output::line(format!(
+                "{id} is deleted; its secrets and tokens are refused"
+            ))
+        }
+    }
+}
+
+async fn register(registry: &Registry, args: Register) -> anyhow::Result<()> {
+    let Register {
+        id,
+        description,
+        scopes,
+        limits,
+        public_keys,
+        json,
+    } = args;
+    let registration = Registration {
+        id: id.clone(),
+        description,
+        scopes,
+        limits: Some(limits.over(registry.usual_limits())),
+        public_keys: public_keys.as_deref().map(public_keys_in).transpose()?,
+    };
+    let issued = registry.register(registration).await;
+    let issued = issued.map_err(|error| explained(error, &id))?;
+    Issuance::registered(&issued).print(json)
+}
+
+async fn set(registry: &Registry, args: Set) -> anyhow::Result<()> {
+    let id = args.id;
+    let scopes = args.no_scopes || !args.scopes.is_empty();
+    let public_keys = match &args.public_keys {
+        Some(file) => Some(Some(Arc::from(public_keys_in(file)?))),
+        None => args.no_public_keys.then_some(None),
+    };
+    let limits = if args.limits.any() {
+        // Those that are not named stay; whoever changes them at this very moment is overwritten.
+        let service = registry.find(&id).await;
+        let service = service.map_err(|error| explained(error, &id))?;
+        Some(args.limits.over(service.limits))
+    } else {
+        None
+    };
+    let change = ServiceChange {
+        description: args.description,
+        disabled: None,
+        scopes: scopes.then_some(args.scopes),
+        limits,
+        public_keys,
+    };
+    let changed = registry.change(&id, change).await;
+    changed.map_err(|error| explained(error, &id))?;
+    output::line(format!("{id} is changed"))
+}
+
+async fn set_disabled(registry: &Registry, id: &ServiceId, disabled: bool) -> anyhow::Result<()> {
+    let change = ServiceChange {
+        disabled: Some(disabled),
+        ..ServiceChange::default()
+    };
+    let changed = registry.change(id, change).await;
+    changed.map_err(|error| explained(error, id))?;
+    Ok(())
+}
+
+/// The JWK Set in a file. Looked at here, so that what is wrong with it is said of the file.
+fn public_keys_in(file: &Path) -> anyhow::Result<String> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    PublicKeys::parse(&text).with_context(|| file.display().to_string())?;
+    Ok(text)
+}
+
+/// What went wrong with a service, and what would be right.
+fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
+    let advice = match error {
+        RegistryError::Taken => format!(
+            "there is a service {id} already; choose another id, or `skriptoteket service rotate {id}` for a new secret"
+        ),
+        RegistryError::Full(most) => format!(
+            "there are {most} services already, and max_services allows no more; delete one, or set it higher"
+        ),
+        RegistryError::Gone => {
+            format!("there is no service {id}; `skriptoteket service list` shows those there are")
+        }
+        RegistryError::StillOverlapping { until } => format!(
+            "the secret of {id} that was replaced last is still accepted, until {}; rotate after that, or end it now with --force",
+            until.to_rfc3339()
+        ),
+        other => return other.into(),
+    };
+    anyhow::Error::msg(advice)
+}

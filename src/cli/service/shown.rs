@@ -1,0 +1,289 @@
+//! Services as they are printed.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    cli::{
+        desk::Desk,
+        output::{self, Row},
+    },
+    clock::Timestamp,
+    config::Rate,
+    services::{Credential, CredentialId, Health, Issued, LimitPolicy, Scope, Service, ServiceId},
+};
+
+/// A service without its secrets, as the API shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    id: ServiceId,
+    description: String,
+    health: &'static str,
+    disabled: bool,
+    created_at: String,
+    last_heartbeat: Option<String>,
+    last_authentication: Option<String>,
+    scopes: Vec<Scope>,
+    limits: ShownLimits,
+    /// The newest first.
+    credentials: Vec<ShownCredential>,
+    /// The JWK Set that its assertions are checked with.
+    public_keys: Option<Value>,
+    /// When it was last heard of.
+    #[serde(skip)]
+    last_seen: Option<String>,
+}
+
+/// How much a service may ask.
+#[derive(Debug, Serialize)]
+struct ShownLimits {
+    rate: String,
+    burst: u32,
+    daily_quota: Option<u64>,
+}
+
+/// A client secret: all but itself.
+#[derive(Debug, Serialize)]
+struct ShownCredential {
+    id: CredentialId,
+    created_at: String,
+    expires_at: Option<String>,
+    retired_at: Option<String>,
+    state: &'static str,
+}
+
+impl Shown {
+    /// How `service` is now.
+    pub(super) fn of(service: &Service, desk: &Desk) -> Self {
+        let now = desk.now();
+        let credentials = service.credentials.iter();
+        let last_seen = service.last_heartbeat.max(service.last_authentication);
+        Self {
+            id: service.id.clone(),
+            description: service.description.clone(),
+            health: Health::of(service, now, &desk.health_policy()).as_str(),
+            disabled: service.disabled,
+            created_at: service.created_at.to_rfc3339(),
+            last_heartbeat: service.last_heartbeat.map(Timestamp::to_rfc3339),
+            last_authentication: service.last_authentication.map(Timestamp::to_rfc3339),
+            scopes: service.scopes.clone(),
+            limits: ShownLimits {
+                rate: rate(&service.limits),
+                burst: service.limits.burst,
+                daily_quota: service.limits.daily_quota,
+            },
+            credentials: credentials.map(|it| ShownCredential::of(it, now)).collect(),
+            public_keys: service.public_keys.as_deref().and_then(|json| {
+                // It was checked when it came.
+                serde_json::from_str(json).ok()
+            }),
+            last_seen: last_seen.map(Timestamp::to_rfc3339),
+        }
+    }
+
+    /// Prints all there is to know of it.
+    pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
+        if json {
+            return output::json(self);
+        }
+        output::table(&self.facts())?;
+        output::line("")?;
+        output::table(&self.credentials)
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let scopes = self.scopes.iter().map(Scope::as_str).collect::<Vec<_>>();
+        let facts = [
+            ("id", self.id.to_string()),
+            ("description", or_dash(&self.description)),
+            ("health", self.health.to_owned()),
+            ("registered", self.created_at.clone()),
+            ("last heartbeat", or_never(self.last_heartbeat.as_ref())),
+            (
+                "last authentication",
+                or_never(self.last_authentication.as_ref()),
+            ),
+            ("scopes", or_dash(&scopes.join(" "))),
+            ("rate", self.limits.rate.clone()),
+            ("burst", self.limits.burst.to_string()),
+            ("daily quota", or_none(self.limits.daily_quota)),
+            ("public keys", yes_or_no(self.public_keys.is_some())),
+        ];
+        facts
+            .into_iter()
+            .map(|(name, value)| Fact { name, value })
+            .collect()
+    }
+}
+
+impl Row for Shown {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "health",
+        "last_seen",
+        "credential_expires_at",
+        "rate",
+        "burst",
+        "daily_quota",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let newest = self.credentials.first();
+        vec![
+            self.id.to_string(),
+            self.health.to_owned(),
+            or_never(self.last_seen.as_ref()),
+            or_never(newest.and_then(|it| it.expires_at.as_ref())),
+            self.limits.rate.clone(),
+            self.limits.burst.to_string(),
+            or_none(self.limits.daily_quota),
+        ]
+    }
+}
+
+impl ShownCredential {
+    fn of(credential: &Credential, now: Timestamp) -> Self {
+        Self {
+            id: credential.id,
+            created_at: credential.created_at.to_rfc3339(),
+            expires_at: credential.expires_at.map(Timestamp::to_rfc3339),
+            retired_at: credential.retired_at.map(Timestamp::to_rfc3339),
+            state: match (credential.is_expired(now), credential.retired_at) {
+                (true, _) => "expired",
+                (false, Some(_)) => "retired",
+                (false, None) => "current",
+            },
+        }
+    }
+}
+
+impl Row for ShownCredential {
+    const COLUMNS: &'static [&'static str] = &["credential", "state", "created_at", "expires_at"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.state.to_owned(),
+            self.created_at.clone(),
+            or_never(self.expires_at.as_ref()),
+        ]
+    }
+}
+
+/// One thing to know of a service.
+#[derive(Debug, Serialize)]
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+impl Row for Fact {
+    const COLUMNS: &'static [&'static str] = &["of the service", "the register says"];
+    const LAST_COLUMN_IS_PROSE: bool = true;
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.to_owned(), self.value.clone()]
+    }
+}
+
+/// A new client secret, to be shown this once.
+#[derive(Debug)]
+pub(super) struct Issuance<'a> {
+    what: &'static str,
+    issued: &'a Issued,
+    /// When the secret before stops being accepted, where there was one.
+    before: Option<Timestamp>,
+}
+
+/// What `--json` prints. The secret is in the clear: it has no other way out.
+#[derive(Serialize)]
+struct ShownIssuance<'a> {
+    client_id: &'a ServiceId,
+    client_secret: &'a str,
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_expires_at: Option<String>,
+}
+
+impl<'a> Issuance<'a> {
+    /// The first one of a service.
+    pub(super) const fn registered(issued: &'a Issued) -> Self {
+        Self {
+            what: "is registered",
+            issued,
+            before: None,
+        }
+    }
+
+    /// One that takes the place of another.
+    pub(super) fn rotated(issued: &'a Issued) -> Self {
+        let mut credentials = issued.service.credentials.iter();
+        let retired = credentials.find(|it| it.retired_at.is_some());
+        Self {
+            what: "has a new client secret",
+            issued,
+            before: retired.and_then(|it| it.expires_at),
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
+        let Issued {
+            service,
+            secret,
+            secret_expires_at,
+        } = self.issued;
+        let expires_at = secret_expires_at.map(Timestamp::to_rfc3339);
+        let before = self.before.map(Timestamp::to_rfc3339);
+        let secret: &SecretString = secret;
+        if json {
+            return output::json(&ShownIssuance {
+                client_id: &service.id,
+                client_secret: secret.expose_secret(),
+                expires_at,
+                previous_expires_at: before,
+            });
+        }
+        let (id, what) = (&service.id, self.what);
+        output::line(format_args!(
+            "{id} {what}. The secret will not be shown again.\n\n  \
+             client_id      {id}\n  \
+             client_secret  {}\n  \
+             expires_at     {}",
+            secret.expose_secret(),
+            or_never(expires_at.as_ref())
+        ))?;
+        match before {
+            Some(until) => output::line(format_args!(
+                "\nThe secret before is accepted until {until}."
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The rate as it is configured.
+fn rate(limits: &LimitPolicy) -> String {
+    // What no configuration has may still stand in a store that somebody else has written.
+    Rate::every(limits.interval).map_or_else(
+        || format!("one in {:?}", limits.interval),
+        |rate| rate.to_string(),
+    )
+}
+
+fn or_never(time: Option<&String>) -> String {
+    time.map_or_else(|| String::from("never"), Clone::clone)
+}
+
+fn or_none(quota: Option<u64>) -> String {
+    quota.map_or_else(|| String::from("none"), |quota| quota.to_string())
+}
+
+fn or_dash(text: &str) -> String {
+    String::from(if text.is_empty() { "-" } else { text })
+}
+
+fn yes_or_no(what: bool) -> String {
+    String::from(if what { "yes" } else { "no" })
+}
