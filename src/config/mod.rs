@@ -42,7 +42,7 @@ use url::Url;
 
 pub use environment::Environment;
 pub use faults::{Fault, Faults};
-pub use forms::{InvalidRate, Rate};
+pub use forms::{InvalidRate, Rate, is_loopback};
 pub use render::template;
 
 use reader::Reader;

@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect::Policy};
-use url::{Host, Url};
+use url::Url;
 
 use super::RelyingError;
-use crate::{error::StoreError, services::AuthFailure};
+use crate::{config::is_loopback, error::StoreError, services::AuthFailure};
 
 /// The largest answer that is read, in bytes. Answers of an issuer have some hundred.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -142,13 +142,4 @@ pub(super) async fn text(mut response: Response) -> Result<String, Unanswered> {
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| Unanswered::Unreadable("it is not UTF-8"))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

@@ -137,7 +137,7 @@ impl Directory {
         }
     }
 
-    /// A view that was true at most [`LATE`] ago: for what may have just come, such as an unknown key. All who want one at the
+    /// A view that was true at most 50 ms ago: for what may have just come, such as an unknown key. All who want one at the
     /// same moment ask once, so that made-up keys do not keep the store busy.
     ///
     /// # Errors

@@ -9,9 +9,10 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 
 use super::ledger::Ledger;
+use crate::config::is_loopback;
 
 /// Longer than a service may take: its store timeout and a queue of password checks.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,15 +35,6 @@ pub(super) fn http_client(target: &Url) -> anyhow::Result<reqwest::Client> {
         client = client.tls_certs_only([]);
     }
     client.build().context("cannot make an HTTP client")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 /// What someone logs in with.

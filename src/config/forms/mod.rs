@@ -14,6 +14,7 @@ use std::{
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+pub use network::is_loopback;
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
 pub(in crate::config) use server_url::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
 pub(in crate::config) use service::{Audiences, RateForm};
