@@ -15,7 +15,7 @@ use crate::{operator::command, process::Service, redis_servers::spawn_for_life};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// How long a client may take for all it does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program and script of the Python client.
 fn python() -> [PathBuf; 2] {
@@ -70,12 +70,12 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     let complained = || fs::read_to_string(&complaints).unwrap();
     assert!(!keys.is_empty(), "it made no keys: {}", complained());
 
-    let issued = register(dir.path(), &keys);
-    let secret = issued["client_secret"].as_str().unwrap();
+    let registered = register(dir.path(), &keys);
+    let secret = registered["client_secret"].as_str().unwrap();
     let issuer = server.url("");
     let told = json!({
         "issuer": issuer, "audience": issuer, "algorithm": algorithm,
-        "client_id": issued["client_id"], "client_secret": secret,
+        "client_id": registered["client_id"], "client_secret": secret,
     });
     writeln!(input, "{told}").unwrap();
     drop(input);
