@@ -6,18 +6,21 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools fmt-check clippy doc unit chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients fmt-check clippy doc unit chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools interop-clients collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+interop-clients: ## installs the stock OAuth clients, in Python and Node, that the tests ask with
+	@tests/interop/install.sh
 
 collector: ## builds the OpenTelemetry Collector that the pipeline tests use
 	@otel-collector/build.sh

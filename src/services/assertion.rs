@@ -15,8 +15,9 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// How long an assertion may last. It is used at once; how long its `jti` has to be remembered grows with this.
-const LONGEST: Duration = Duration::from_mins(10);
+/// How long an assertion may last: an hour, as stock clients write it (authlib does), though it is used at once. How long its
+/// `jti` has to be remembered grows with this.
+const LONGEST: Duration = Duration::from_hours(1);
 /// The longest `jti`, in bytes.
 const MAX_JTI: usize = 256;
 
@@ -197,7 +198,7 @@ impl Claims {
         }
         if expires > latest_start.plus(LONGEST) {
             return Err(AuthFailure::Malformed(
-                "an assertion expires in ten minutes at most",
+                "an assertion expires in an hour at most",
             ));
         }
         let client = expected.client.as_str();

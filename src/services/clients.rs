@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::{
-    AuthFailure, Directory, ExpectedAssertion, PublicKeys, SecretDigest, Service, ServiceId,
-    ServiceRepository, SignOfLife, TokenRepository, claimed_client,
+    Assertion, AuthFailure, Directory, ExpectedAssertion, PublicKeys, SecretDigest, Service,
+    ServiceId, ServiceRepository, SignOfLife, TokenRepository, View, claimed_client,
 };
 use crate::{clock::Clock, telemetry::instruments::AuthMetrics};
 
@@ -101,23 +101,60 @@ impl Clients {
         // A store that does not answer fails a service that is known; only where it is has to be looked up.
         *who = client.parse().ok();
         let view = self.0.directory.view().await?;
-        let Some(service) = view.service(&client) else {
-            *who = None;
-            return Err(AuthFailure::UnknownService);
-        };
-        match proof {
-            Proof::Secret(secret) => self.check_secret(service, &secret)?,
-            Proof::Assertion(assertion) => self.check_assertion(service, &assertion).await?,
+        let mut found = self.proven(&view, &client, &proof);
+        if found.as_ref().is_err_and(is_of_the_view) {
+            // Another replica may have just registered the service, or given it the secret that it came with.
+            let late = self.0.directory.view_of_late().await?;
+            if !Arc::ptr_eq(&view, &late) {
+                found = self.proven(&late, &client, &proof);
+            }
         }
+        if matches!(found, Err(AuthFailure::UnknownService)) {
+            *who = None;
+        }
+        let (service, proven) = found?;
+        match proven {
+            Proven::Secret => {}
+            Proven::RetiredSecret => {
+                let id = service.id.as_str();
+                self.0.metrics.retired_credential_used(id);
+            }
+            Proven::Assertion(assertion) => {
+                let tokens = &self.0.tokens;
+                let first = tokens.use_assertion(assertion.digest, assertion.expires_at);
+                if !first.await? {
+                    return Err(AuthFailure::RevokedToken);
+                }
+            }
+        }
+        self.note(&service.id).await;
+        Ok(service)
+    }
+
+    /// The service of this view that `proof` is of. Changes nothing.
+    fn proven(
+        &self,
+        view: &View,
+        client: &str,
+        proof: &Proof,
+    ) -> Result<(Arc<Service>, Proven), AuthFailure> {
+        let service = view.service(client).ok_or(AuthFailure::UnknownService)?;
+        let proven = match proof {
+            Proof::Secret(secret) => self.check_secret(service, secret)?,
+            Proof::Assertion(assertion) => self.check_assertion(service, assertion)?,
+        };
         // Last: that a service is disabled is told to nobody but itself.
         if service.disabled {
             return Err(AuthFailure::Disabled);
         }
-        self.note(&service.id).await;
-        Ok(Arc::clone(service))
+        Ok((Arc::clone(service), proven))
     }
 
-    fn check_secret(&self, service: &Service, secret: &SecretString) -> Result<(), AuthFailure> {
+    fn check_secret(
+        &self,
+        service: &Service,
+        secret: &SecretString,
+    ) -> Result<Proven, AuthFailure> {
         let digest = SecretDigest::of(secret.expose_secret());
         // All of them are looked at, whichever fits.
         let mut found = None;
@@ -130,18 +167,17 @@ impl Clients {
         if credential.is_expired(self.0.clock.now()) {
             return Err(AuthFailure::ExpiredCredential);
         }
-        if credential.retired_at.is_some() && !service.disabled {
-            let id = service.id.as_str();
-            self.0.metrics.retired_credential_used(id);
-        }
-        Ok(())
+        Ok(match credential.retired_at {
+            Some(_) => Proven::RetiredSecret,
+            None => Proven::Secret,
+        })
     }
 
-    async fn check_assertion(
+    fn check_assertion(
         &self,
         service: &Service,
         assertion: &SecretString,
-    ) -> Result<(), AuthFailure> {
+    ) -> Result<Proven, AuthFailure> {
         let keys = service.public_keys.as_deref();
         let keys = keys.ok_or(AuthFailure::BadSignature)?;
         let keys = PublicKeys::parse(keys).map_err(|error| AuthFailure::Internal(error.into()))?;
@@ -152,13 +188,7 @@ impl Clients {
         };
         let now = self.0.clock.now();
         let assertion = keys.open(assertion.expose_secret(), now, &expected)?;
-        let tokens = &self.0.tokens;
-        let first = tokens.use_assertion(assertion.digest, assertion.expires_at);
-        if first.await? {
-            Ok(())
-        } else {
-            Err(AuthFailure::RevokedToken)
-        }
+        Ok(Proven::Assertion(assertion))
     }
 
     /// Whether there is nothing to be noted of an authentication now.
@@ -207,4 +237,24 @@ fn is_recent(noted: &HashMap<ServiceId, Duration>, id: &ServiceId, now: Duration
 enum Proof {
     Secret(SecretString),
     Assertion(SecretString),
+}
+
+/// By what a service was found to be who it says it is.
+enum Proven {
+    Secret,
+    /// One that a rotation has replaced.
+    RetiredSecret,
+    /// It still has to be the first of its kind.
+    Assertion(Assertion),
+}
+
+/// Whether a younger view could be of another mind.
+pub(super) const fn is_of_the_view(failure: &AuthFailure) -> bool {
+    matches!(
+        failure,
+        AuthFailure::UnknownService
+            | AuthFailure::BadSecret
+            | AuthFailure::BadSignature
+            | AuthFailure::Disabled
+    )
 }

@@ -30,7 +30,8 @@ use crate::{
 /// and a read of the store on every replica.
 pub const FRESH: Duration = Duration::from_millis(500);
 
-/// How young a view is that could hold what the one at hand does not.
+/// How young a view is that could hold what the one at hand does not: a new service or secret is good on every replica
+/// after this.
 const LATE: Duration = Duration::from_millis(50);
 
 /// What the directory says at one moment. Never changes.
@@ -137,7 +138,8 @@ impl Directory {
         }
     }
 
-    /// A view that was true at most 50 ms ago: for what may have just come, such as an unknown key. All who want one at the
+    /// A view that was true at most 50 ms ago: for what may have just come, such as an unknown key, and before anyone is
+    /// refused because of what is registered. All who want one at the
     /// same moment ask once, so that made-up keys do not keep the store busy.
     ///
     /// # Errors

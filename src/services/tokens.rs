@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Allowance, AuthFailure, Charged, Claims, Clients, Directory, Expected, Limiter, Presented,
     SKEW, Scope, Service, ServiceId, TokenRepository, Unopened, Unverified, View,
-    gate::record_verification,
+    clients::is_of_the_view, gate::record_verification,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -315,7 +315,11 @@ impl Tokens {
                 Err(unopened) => return Some(Err(unopened.into())),
             },
         };
-        Some(self.0.check(&view, claims))
+        match self.0.check(&view, claims) {
+            // Another replica may have just registered the service.
+            Err(unverified) if is_of_the_view(&unverified.failure) => None,
+            verified => Some(verified),
+        }
     }
 
     async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, Unverified> {

@@ -100,7 +100,7 @@ async fn an_assertion_that_is_not_sound_is_refused_and_counted_as_what_it_is() {
             401,
         ),
         (with(json!({"iss": "other"})), "wrong_audience orders", 401),
-        (with(json!({"exp": NOW + 3600})), "malformed orders", 400),
+        (with(json!({"exp": NOW + 3661})), "malformed orders", 400),
         (with(json!({"jti": ""})), "malformed orders", 400),
         (with(json!({"jti": null})), "malformed orders", 400),
         (pair.jwt("at+jwt", &sound), "malformed _other", 400),

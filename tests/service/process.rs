@@ -135,6 +135,11 @@ impl Service {
         self.port
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has logged.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
@@ -228,7 +233,7 @@ impl Service {
 
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill")
-            .args([format!("-{signal}"), self.child.id().to_string()])
+            .args([format!("-{signal}"), self.id().to_string()])
             .status()
             .unwrap();
         assert!(status.success());
@@ -264,7 +269,8 @@ pub fn plain() -> Client {
     builder().build().unwrap()
 }
 
-fn builder() -> ClientBuilder {
+/// A client to be made.
+pub fn builder() -> ClientBuilder {
     // A second call, from another test of this process, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()

@@ -204,6 +204,55 @@ async fn made_up_keys_do_not_keep_the_store_busy() {
     assert!(counted.asked() <= 2, "{}", counted.asked());
 }
 
+#[tokio::test]
+async fn what_another_replica_has_just_made_is_not_refused() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let old = one.register("orders").await;
+    assert!(other.token(&old).await.is_ok());
+    // The view at hand is young enough for all that it knows.
+    house.pass(FRESH / 5);
+    let new = one.register("billing").await;
+    let token = one.token(&new).await.unwrap();
+    assert!(other.comes_with(&token).await.is_ok());
+    house.pass(FRESH / 5);
+    let rotated = one.registry.rotate(&old.service.id, None, false);
+    let rotated = rotated.await.unwrap();
+    assert!(other.token(&rotated).await.is_ok());
+    for (disable, seen) in [(true, Some("disabled")), (false, None)] {
+        house.pass(FRESH / 5);
+        let change = ServiceChange {
+            disabled: Some(disable),
+            ..ServiceChange::default()
+        };
+        one.registry.change(&new.service.id, change).await.unwrap();
+        // Of what it would let in it asks no sooner than it must.
+        house.pass(if disable { FRESH } else { FRESH / 5 });
+        assert_eq!(other.comes_with(&token).await.err(), seen);
+        assert_eq!(crate::house::reason(&other.token(&new).await), seen);
+    }
+    assert_eq!(other.failed("orders", "bad_secret"), 0);
+    assert_eq!(other.failed("_other", "unknown_service"), 0);
+}
+
+#[tokio::test]
+async fn guesses_do_not_keep_the_store_busy() {
+    let house = House::new();
+    let (first, stores) = (house.replica().await, house.stores().await);
+    let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
+    let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
+    let mut guess = first.register("orders").await;
+    guess.secret = "sks_a-guess".into();
+    for _ in 0..10 {
+        house.pass(Duration::from_millis(1));
+        let came = join_all((0..50).map(|_| replica.token(&guess))).await;
+        let reasons = came.iter().map(crate::house::reason);
+        assert!(reasons.into_iter().all(|it| it == Some("bad_secret")));
+    }
+    assert_eq!(replica.failed("orders", "bad_secret"), 500);
+    assert!(counted.asked() <= 2, "{}", counted.asked());
+}
+
 /// Counts how often the revision is asked for.
 #[derive(Debug)]
 struct Counted {

@@ -1,0 +1,95 @@
+//! Many requests at a moment against a limit: exactly as many pass as it allows.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    operator::{Operator, UNLIMITED},
+    process::{Service, plain},
+    redis_servers::RedisServer,
+};
+
+/// How the requests of a crowd came out.
+type Statuses = BTreeMap<u16, usize>;
+
+/// 500 requests of one service at once, evenly to all servers: half of them for tokens, half of them charged by `check`.
+async fn crowd(servers: &[Service]) -> Statuses {
+    let operator = Operator::of(&servers[0]).await;
+    let caller = operator.register("orders", json!({})).await;
+    let http = plain();
+    let token = caller.token(&http, &servers[0]).await;
+    let limits = json!({"rate": "36/h", "burst": 100});
+    operator.change("orders", limits).await;
+    // Every server knows of a change within 500 ms.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let mut crowd = JoinSet::new();
+    for n in 0..500 {
+        let server = &servers[n % servers.len()];
+        let request = if n % 4 < 2 {
+            caller.token_request(&http, server)
+        } else {
+            caller.own(&http, server, "check", &token)
+        };
+        crowd.spawn(request.timeout(Duration::from_secs(30)).send());
+    }
+    let mut statuses = Statuses::new();
+    while let Some(answer) = crowd.join_next().await {
+        let answer = answer.unwrap().unwrap();
+        let status = answer.status().as_u16();
+        *statuses.entry(status).or_default() += 1;
+        if status == 429 {
+            let wait: u64 = answer.headers()["retry-after"]
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            // 0.01/s is one in 100 s.
+            assert!((1..=100).contains(&wait), "{wait}");
+            let left = answer.headers()["ratelimit"].to_str().unwrap();
+            assert!(left.starts_with("\"requests\";r=0;"), "{left}");
+        }
+    }
+    let mut refused = 0.0;
+    for server in servers {
+        let page = server.page().await;
+        let series =
+            r#"skriptoteket_rate_limit_exceeded_total{service_id="orders",limit_type="requests"}"#;
+        refused += page.value(series);
+    }
+    assert_eq!(refused, 400.0);
+    statuses
+}
+
+fn exactly_the_burst() -> Statuses {
+    Statuses::from([(200, 100), (429, 400)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_500_requests_at_once_exactly_the_burst_of_100_passes_on_sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [&UNLIMITED[..], &[("store_timeout", "20s")]].concat();
+    let server = Service::start(dir.path(), &settings).await;
+    assert_eq!(crowd(&[server]).await, exactly_the_burst());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_500_requests_at_once_exactly_the_burst_of_100_passes_two_replicas_on_redis() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let url = redis.url();
+    let shared = [
+        ("redis_url", url.as_str()),
+        ("store_timeout", "20s"),
+        // One service has one name, whichever replica answers.
+        ("public_url", "http://127.0.0.1:1"),
+    ];
+    let settings = [&UNLIMITED[..], &shared].concat();
+    let servers = [
+        Service::start(dir.path(), &settings).await,
+        Service::start(dir.path(), &settings).await,
+    ];
+    assert_eq!(crowd(&servers).await, exactly_the_burst());
+}

@@ -1,0 +1,6 @@
+// Node 18 has Web Crypto, but not under the names that the libraries look for.
+
+import { webcrypto } from "node:crypto";
+
+globalThis.crypto ??= webcrypto;
+globalThis.CryptoKey ??= webcrypto.CryptoKey;

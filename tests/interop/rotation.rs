@@ -1,0 +1,295 @@
+//! Secrets and keys rotate under a constant load, and nobody is refused.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time};
+
+use crate::{
+    load,
+    operator::{Caller, Operator, UNLIMITED, access_token, command, part},
+    process::{Service, builder, plain},
+    redis_servers::RedisServer,
+};
+
+/// Tokens and keys that live as short as they may, so that all that happens to them happens in seconds.
+pub(crate) const QUICK_KEYS: [(&str, &str); 2] =
+    [("token_lifetime", "10s"), ("signing_key_lead", "2s")];
+
+const RATE: u32 = 200;
+const LASTING: Duration = Duration::from_secs(22);
+const CALLERS: u32 = 8;
+
+/// How long the secret before is accepted after a rotation, in seconds.
+const OVERLAP: u64 = 6;
+
+/// How long a caller keeps a token that lasts 10 s.
+const KEPT: Duration = Duration::from_secs(9);
+
+/// A service as it calls: with a secret that it changes when it is told, and with all its tokens that are still good.
+#[derive(Clone)]
+struct Busy {
+    caller: Arc<Mutex<Caller>>,
+    tokens: Arc<Mutex<VecDeque<(Instant, String)>>>,
+}
+
+impl Busy {
+    fn caller(&self) -> Caller {
+        self.caller.lock().unwrap().clone()
+    }
+
+    /// Its oldest token that is still good, or its newest.
+    fn token(&self, oldest: bool) -> Option<String> {
+        let mut tokens = self.tokens.lock().unwrap();
+        while tokens.len() > 1 && tokens.front()?.0.elapsed() > KEPT {
+            tokens.pop_front();
+        }
+        let token = if oldest {
+            tokens.front()
+        } else {
+            tokens.back()
+        };
+        token.map(|(_, token)| token.clone())
+    }
+}
+
+/// What a request came to.
+struct Answer {
+    status: Result<u16, String>,
+    what: &'static str,
+    kid: Option<String>,
+}
+
+/// Sends request number `n`: every other one is for a token, and the next comes with one, which as a rule is of the other
+/// server.
+async fn request(n: u32, busy: Busy, http: Client, servers: Arc<Vec<Service>>) -> Answer {
+    let count = u32::try_from(servers.len()).unwrap();
+    let turn = n / CALLERS;
+    let server = &servers[((turn + turn / 8) % count) as usize];
+    let caller = busy.caller();
+    let (what, token) = match turn % 4 {
+        1 => ("heartbeat", busy.token(true)),
+        3 => ("check", busy.token(false)),
+        _ => ("token", None),
+    };
+    let (what, request) = match &token {
+        Some(token) => (what, caller.own(&http, server, what, token)),
+        None => ("token", caller.token_request(&http, server)),
+    };
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            return Answer {
+                status: Err(error.without_url().to_string()),
+                what,
+                kid: None,
+            };
+        }
+    };
+    let status = Ok(answer.status().as_u16());
+    let mut kid = None;
+    if what == "token" && status == Ok(200) {
+        let token = access_token(answer).await;
+        kid = part(&token, 0)["kid"].as_str().map(str::to_owned);
+        let mut tokens = busy.tokens.lock().unwrap();
+        tokens.push_back((Instant::now(), token));
+    }
+    Answer { status, what, kid }
+}
+
+/// Rotates all secrets every 7 s. Each caller moves to its new one some time later, the last ones just before it must.
+async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
+    loop {
+        let mut moves = JoinSet::new();
+        for (n, busy) in (0..).zip(all.clone()) {
+            let operator = operator.clone();
+            moves.spawn(async move {
+                let secret = operator.rotate(&busy.caller().id, OVERLAP).await;
+                // Nobody hears of a secret sooner than the replicas, which take 50 ms.
+                time::sleep(Duration::from_millis(100 + n * 650)).await;
+                busy.caller.lock().unwrap().secret = secret;
+            });
+        }
+        time::sleep(Duration::from_secs(OVERLAP + 1)).await;
+        moves.join_all().await;
+    }
+}
+
+/// Makes keys for ever, one in the usual time and one soon in turn.
+async fn rotate_keys(dir: PathBuf, redis_url: Option<String>) {
+    for n in 0_u32.. {
+        let soon: &[&str] = if n % 2 == 0 { &[] } else { &["--soon"] };
+        let arguments = [&["key", "rotate"], soon].concat();
+        let (dir, redis_url) = (dir.clone(), redis_url.clone());
+        let rotate = move || command(&dir, redis_url.as_deref(), &arguments);
+        let output = tokio::task::spawn_blocking(rotate).await.unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{complaint}");
+        time::sleep(Duration::from_millis(2_500)).await;
+    }
+}
+
+/// The keys as a verifier has them that fetches them again and again.
+#[derive(Clone)]
+struct Verifier {
+    http: Client,
+    url: String,
+    known: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Verifier {
+    fn of(server: &Service, http: &Client) -> Self {
+        Self {
+            http: http.clone(),
+            url: server.url("/.well-known/jwks.json"),
+            known: Arc::default(),
+        }
+    }
+
+    async fn fetch(&self) {
+        let answer = self.http.get(&self.url).send().await.unwrap();
+        let keys: Value = answer.json().await.unwrap();
+        let keys = keys["keys"].as_array().unwrap().iter();
+        let keys = keys.map(|it| it["kid"].as_str().unwrap().to_owned());
+        *self.known.lock().unwrap() = keys.collect();
+    }
+
+    fn knows(&self, kid: &str) -> bool {
+        self.known.lock().unwrap().contains(kid)
+    }
+
+    /// Fetches for ever, more often than a key is published before it signs.
+    async fn run(self) {
+        loop {
+            self.fetch().await;
+            time::sleep(Duration::from_millis(400)).await;
+        }
+    }
+}
+
+/// One load at a time: two would measure each other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<String>) {
+    let http = builder()
+        // Below what the server keeps a connection for: none is closed while a request is on its way.
+        .pool_idle_timeout(Duration::from_secs(1))
+        .timeout(Duration::from_secs(15))
+        .build()
+        .unwrap();
+    let operator = Operator::of(&servers[0]).await;
+    let mut all = Vec::new();
+    for n in 0..CALLERS {
+        let caller = operator.register(&format!("caller-{n}"), json!({})).await;
+        all.push(Busy {
+            caller: Arc::new(Mutex::new(caller)),
+            tokens: Arc::default(),
+        });
+    }
+    let first = all[0].caller();
+    let verifier = Verifier::of(&servers[0], &http);
+    verifier.fetch().await;
+    let servers = Arc::new(servers);
+    let mut others = JoinSet::new();
+    others.spawn(rotate_secrets(operator.clone(), all.clone()));
+    others.spawn(rotate_keys(dir.to_owned(), redis_url));
+    others.spawn(verifier.clone().run());
+    let outcome = load::constant(RATE, LASTING, |n| {
+        let busy = all[(n % CALLERS) as usize].clone();
+        let (http, servers, verifier) = (http.clone(), Arc::clone(&servers), verifier.clone());
+        async move {
+            let answer = request(n, busy, http, servers).await;
+            let late = answer.kid.as_ref().is_some_and(|kid| !verifier.knows(kid));
+            (answer, late)
+        }
+    })
+    .await;
+    // What went wrong with an operator went wrong with the test.
+    if let Some(ended) = others.try_join_next() {
+        panic!("{ended:?}");
+    }
+    others.shutdown().await;
+
+    let (mut statuses, mut kids, mut late) = (BTreeMap::new(), BTreeSet::new(), 0);
+    for (answer, was_late) in &outcome.answers {
+        *statuses
+            .entry((answer.what, answer.status.clone()))
+            .or_insert(0) += 1;
+        kids.extend(answer.kid.clone());
+        late += u32::from(*was_late);
+    }
+    eprintln!(
+        "{} servers: {:.1} answers/s, p50 {:?}, p99 {:?}, slowest {:?}, {} keys, {late} tokens by keys not fetched yet, {statuses:?}",
+        servers.len(),
+        outcome.achieved,
+        outcome.quantile(0.5),
+        outcome.quantile(0.99),
+        outcome.quantile(1.0),
+        kids.len(),
+    );
+    let well = [
+        ("check", Ok(200)),
+        ("heartbeat", Ok(204)),
+        ("token", Ok(200)),
+    ];
+    assert!(statuses.keys().eq(&well), "{statuses:?}");
+    assert!(outcome.achieved >= 190.0, "{}", outcome.achieved);
+    assert!(kids.len() >= 5, "{} keys have signed", kids.len());
+    verifier.fetch().await;
+    assert!(
+        kids.iter().all(|kid| verifier.knows(kid)),
+        "all are published still"
+    );
+
+    let (mut successes, mut failures, mut retired) = (0.0, 0.0, 0.0);
+    for server in &*servers {
+        let page = server.page().await;
+        successes += page.sum("skriptoteket_successful_auths_total", "service_id");
+        failures += page.sum("skriptoteket_failed_auths_total", "service_id");
+        retired += page.sum("skriptoteket_retired_credential_uses_total", "caller-");
+    }
+    let answers = f64::from(u32::try_from(outcome.answers.len()).unwrap());
+    assert_eq!((successes, failures), (answers, 0.0));
+    assert!(retired > 20.0, "old secrets were in use: {retired}");
+    // A secret whose overlap is over would have been refused.
+    let answer = first.token_request(&plain(), &servers[0]).send().await;
+    assert_eq!(answer.unwrap().status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_under_200_requests_a_second_refuse_nobody_on_sqlite() {
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    // What is tested here is not how busy the machine is.
+    let patience = [("store_timeout", "10s")];
+    let settings = [&UNLIMITED[..], &QUICK_KEYS, &patience].concat();
+    let servers = vec![Service::start(dir.path(), &settings).await];
+    rotate_under_load(dir.path(), servers, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_under_200_requests_a_second_refuse_nobody_at_two_replicas() {
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let url = redis.url();
+    let origin = format!("http://127.0.0.1:{}", crate::redis_servers::free_port());
+    // One service has one name, whichever replica answers.
+    let shared = [
+        ("redis_url", url.as_str()),
+        ("public_url", &origin),
+        ("store_timeout", "10s"),
+    ];
+    let settings = [&UNLIMITED[..], &QUICK_KEYS, &shared].concat();
+    let servers = vec![
+        Service::start(dir.path(), &settings).await,
+        Service::start(dir.path(), &settings).await,
+    ];
+    rotate_under_load(dir.path(), servers, Some(url)).await;
+}
