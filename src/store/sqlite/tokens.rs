@@ -16,7 +16,7 @@ const KEYS: &str = "SELECT id, algorithm, private, created_at, active_from, expi
     FROM signing_keys WHERE expires_at IS NULL OR expires_at > ?1 ORDER BY seq";
 const NEWEST_KEY: &str = "SELECT id FROM signing_keys ORDER BY seq DESC LIMIT 1";
 const EXPIRE_KEYS: &str = "UPDATE signing_keys SET expires_at = min(coalesce(expires_at, ?1), ?1)";
-const DROP_OVERTAKEN: &str = "DELETE FROM signing_keys WHERE active_from >= ?1";
+const DROP_OVERTAKEN: &str = "DELETE FROM signing_keys WHERE active_from > ?1";
 const PRUNE_KEYS: &str = "DELETE FROM signing_keys WHERE seq IN \
     (SELECT seq FROM signing_keys WHERE expires_at <= ?1 LIMIT ?2)";
 
