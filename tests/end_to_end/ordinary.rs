@@ -102,7 +102,8 @@ async fn work(machine: &Machine, world: &World, token: &mut Option<String>) {
         None => token.insert(machine.token(service).await),
     };
     machine.heartbeat(service, token).await;
-    assert_eq!(machine.check(service, token).await, 200);
+    let status = machine.check(service, token).await;
+    assert_eq!(status, 200, "{}", service.output());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,8 +57,8 @@ async fn until_firing(
     unreachable!("rounds do not end")
 }
 
-/// A service at the first replica that has used nine of ten requests.
-async fn nearly_full(world: &World, admin: &Client) -> Machine {
+/// A service that has used nine of ten requests, and its token.
+async fn nearly_full(world: &World, admin: &Client) -> (Machine, String) {
     let service = world.replica(1);
     let terms = json!({"rate": "1/h", "burst": 10});
     let machine = Machine::register(service, admin, "nearly-full", &terms).await;
@@ -67,7 +67,7 @@ async fn nearly_full(world: &World, admin: &Client) -> Machine {
     for _ in 0..8 {
         assert_eq!(machine.check(service, &token).await, 200);
     }
-    machine
+    (machine, token)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,12 +93,11 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
     let barred = Machine::register(second, &admin, "barred", &usual).await;
     let once_an_hour = json!({"rate": "1/h", "burst": 1});
     let greedy = Machine::register(second, &admin, "greedy", &once_an_hour).await;
-    let nearly_full = nearly_full(&world, &admin).await;
+    let (nearly_full, nearly_fulls) = nearly_full(&world, &admin).await;
     let mut moving = Machine::register(second, &admin, "moving", &usual).await;
     let retired = moving.rotate(second, &admin).await;
-    let lively = [&expiring, &barred, &greedy, &moving];
-    let mut tokens = Vec::new();
-    for machine in lively {
+    let mut tokens = vec![(&nearly_full, nearly_fulls)];
+    for machine in [&expiring, &barred, &moving, &greedy] {
         tokens.push((machine, machine.token(second).await));
     }
 
@@ -123,7 +122,7 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
             let answer = barred.ask_token(service, "sks_of-somebody-else").await;
             assert_eq!(answer.status(), 401);
         }
-        assert_eq!(greedy.check(service, &tokens[2].1).await, 429);
+        assert_eq!(greedy.check(service, &tokens[4].1).await, 429);
         let answer = moving.ask_token(service, &retired).await;
         assert_eq!(answer.status(), 200, "the overlap is a day");
     })
@@ -134,11 +133,10 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
     world.redis.freeze();
     let unchecked = alerts(&[("RateLimitFailingOpen", "")]);
     until_firing(&world.prometheus, &unchecked, async |round| {
-        let (machine, token) = &tokens[0];
+        let (machine, token) = &tokens[1];
         let passed = machine.check(world.replica(round % 2), token).await;
         assert_eq!(passed, 200);
     })
     .await;
     world.redis.thaw();
-    drop(nearly_full);
 }
