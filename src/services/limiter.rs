@@ -45,6 +45,23 @@ struct Said {
     at: Option<Duration>,
 }
 
+impl Said {
+    /// Whether it is to be said at `now` that the store fails, or answers again.
+    fn is_told(&mut self, failing: bool, now: Duration) -> bool {
+        let lately = self
+            .at
+            .is_some_and(|at| now.saturating_sub(at) < SAID_EVERY);
+        if self.failing == failing || lately {
+            return false;
+        }
+        *self = Self {
+            failing,
+            at: Some(now),
+        };
+        true
+    }
+}
+
 /// Charges requests to the limits of services. Cheap to clone.
 #[derive(Clone)]
 pub struct Limiter {
@@ -113,24 +130,9 @@ impl Limiter {
         })
     }
 
-    /// Whether it is to be said that the store fails, or answers again.
     fn has_news(&self, failing: bool) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.failing == failing {
-            return false;
-        }
-        let now = self.clock.monotonic();
-        if said
-            .at
-            .is_some_and(|at| now.saturating_sub(at) < SAID_EVERY)
-        {
-            return false;
-        }
-        *said = Said {
-            failing,
-            at: Some(now),
-        };
-        true
+        said.is_told(failing, self.clock.monotonic())
     }
 
     fn unchecked(&self, error: StoreError) -> Result<Charged, AuthFailure> {
@@ -148,5 +150,26 @@ impl Limiter {
         } else {
             Err(error.into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_answers_now_and_then_fills_no_log() {
+        let mut said = Said::default();
+        let told = (0..60_000_u64)
+            .map(Duration::from_millis)
+            .filter(|now| said.is_told(now.as_millis().is_multiple_of(2), *now))
+            .count();
+        assert_eq!(told, 6);
+        // Each of the two is said once.
+        let later = Duration::from_hours(1);
+        let failing = said.failing;
+        assert!(said.is_told(!failing, later));
+        assert!(!said.is_told(!failing, later * 2));
+        assert!(said.is_told(failing, later * 3));
     }
 }

@@ -348,7 +348,7 @@ pub(crate) fn new_service(id: &str) -> NewService {
 
 /// A registration of its own for each of these texts, which are short.
 pub(crate) fn registration(of: &str) -> Uuid {
-    let text = format!("{of:0<16}");
+    let text = format!("{of:_<16}");
     Uuid::from_slice(&text.as_bytes()[..16]).unwrap()
 }
 
