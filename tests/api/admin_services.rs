@@ -102,21 +102,6 @@ async fn a_service_that_cannot_be_is_not_registered() {
             "/problems/invalid-value",
         ),
         (
-            json!({"id": "a", "burst": 1_000_001}),
-            422,
-            "/problems/invalid-value",
-        ),
-        (
-            json!({"id": "a", "rate": "1/d", "burst": 3_651}),
-            422,
-            "/problems/invalid-value",
-        ),
-        (
-            json!({"id": "a", "daily_quota": 1_000_000_000_001_u64}),
-            422,
-            "/problems/invalid-value",
-        ),
-        (
             json!({"id": "a", "daily_quota": 0}),
             422,
             "/problems/invalid-value",
@@ -331,6 +316,14 @@ async fn services_are_for_superusers_of_the_same_site() {
 async fn limits_are_held_as_they_become_and_a_refused_change_changes_nothing() {
     let app = spawn_app().await;
     let boss = app.boss().await;
+    for body in [
+        json!({"id": "a", "burst": 1_000_001}),
+        json!({"id": "a", "rate": "1/d", "burst": 3_651}),
+        json!({"id": "a", "daily_quota": 1_000_000_000_001_u64}),
+    ] {
+        let answer = boss.post(PATH, &body).await;
+        answer.expect_problem(422, "/problems/invalid-value");
+    }
     let body = json!({"id": "orders", "rate": "1/m", "burst": 5000});
     boss.post(PATH, &body).await.expect_status(201);
     let path = "/api/admin/services/orders";
