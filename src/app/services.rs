@@ -60,6 +60,7 @@ pub(super) async fn open(
         Arc::clone(&stores.quotas),
         settings.limit_failure,
         metrics.clone(),
+        Arc::clone(clock),
     );
     let tokens = Tokens::new(TokenParts {
         clients: clients.clone(),

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, ServiceSettings,
+    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, Rate, ServiceSettings,
     faults::{Origin, Problem, Reported},
     forms::{Form, Span, duration_text},
     otel,
@@ -216,6 +216,7 @@ fn services(
     let credential_overlap = reader.get(&s::SERVICE_CREDENTIAL_OVERLAP);
     let rate = reader.get(&s::SERVICE_RATE);
     let burst = reader.get(&s::SERVICE_BURST);
+    regained_in_time(reader, &rate, &burst);
     let daily_quota = reader.get(&s::SERVICE_DAILY_QUOTA);
     let limit_failure = reader.get(&s::SERVICE_LIMIT_FAILURE);
     let stale_after = reader.get(&s::SERVICE_STALE_AFTER);
@@ -289,6 +290,21 @@ fn listeners_differ(
     if one.port() != 0 && one.port() == other.port() && overlap {
         let expected = format!("another port than that of listen, which is {one}");
         reader.refuse(management, expected);
+    }
+}
+
+/// Refuses a burst that the rate regains too slowly.
+fn regained_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setting<u32>) {
+    let (Ok(rate), Ok(size)) = (rate, burst) else {
+        return;
+    };
+    let most = ServiceSettings::most_at_once(rate.value.interval());
+    if size.value > most {
+        let (name, shown) = (s::SERVICE_RATE.name, rate.value);
+        reader.refuse(
+            size,
+            format!("at most {most}, which {name} = {shown} regains in 3650 days"),
+        );
     }
 }
 

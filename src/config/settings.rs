@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    LimitFailure, LogFormat, TokenAlgorithm,
+    LimitFailure, LogFormat, ServiceSettings, TokenAlgorithm,
     forms::{
         Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number,
         Optional, REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text,
@@ -234,13 +234,13 @@ table! {
             "How long a new key is published before it signs: longer than verifiers keep /.well-known/jwks.json, which they\nmay for 5m.";
         SERVICE_CREDENTIAL_LIFETIME: Span, "service_credential_lifetime", span(MINUTE, DAY.saturating_mul(3_650)), Fixed("365d"),
             "How long a client secret is accepted.";
-        SERVICE_CREDENTIAL_OVERLAP: Span, "service_credential_overlap", span(Duration::ZERO, DAY.saturating_mul(365)), Fixed("24h"),
+        SERVICE_CREDENTIAL_OVERLAP: Span, "service_credential_overlap", span(Duration::ZERO, ServiceSettings::LONGEST_OVERLAP), Fixed("24h"),
             "How long the one before is still accepted after a rotation.";
         SERVICE_RATE: RateForm, "service_rate", RateForm, Fixed("100/s"),
             "The rate of requests of a service for which no other one is set.";
-        SERVICE_BURST: Number<u32>, "service_burst", number(1, 1_000_000), Fixed("200"),
-            "How many requests of such a service pass at once after a rest.";
-        SERVICE_DAILY_QUOTA: Number<u64>, "service_daily_quota", number(0, 1_000_000_000_000), Fixed("0"),
+        SERVICE_BURST: Number<u32>, "service_burst", number(1, ServiceSettings::MAX_BURST), Fixed("200"),
+            "How many requests of such a service pass at once after a rest. At service_rate they are regained within 3650 days.";
+        SERVICE_DAILY_QUOTA: Number<u64>, "service_daily_quota", number(0, ServiceSettings::MAX_DAILY_QUOTA), Fixed("0"),
             "Requests of such a service in a day (UTC). 0 sets no quota.";
         SERVICE_LIMIT_FAILURE: Choice<LimitFailure>, "service_limit_failure",
             Choice(&[("closed", LimitFailure::Closed), ("open", LimitFailure::Open)]), Fixed("closed"),

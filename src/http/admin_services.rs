@@ -16,12 +16,9 @@ use super::{
     service_view::{IssuedView, ServiceListView, ServiceView},
 };
 use crate::{
-    config::Rate,
-    services::{LimitPolicy, Registration, Scope, ServiceChange, ServiceId},
+    config::{Rate, ServiceSettings},
+    services::{LimitChange, Registration, Scope, ServiceChange, ServiceId},
 };
-
-/// The longest overlap that can be asked for: a year.
-const LONGEST_OVERLAP: u64 = 365 * 86_400;
 
 /// A service to be registered.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,11 +37,11 @@ pub(super) struct NewServiceBody {
     #[schema(example = "100/s")]
     rate: Option<String>,
     /// What the configuration says where it is left out.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
     /// None where it is null, what the configuration says where it is left out.
     #[serde(default)]
-    #[schema(value_type = Option<u64>, minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
     daily_quota: Said<u64>,
     /// A JWK Set, for a service that signs its assertions.
     public_keys: Option<Map<String, Value>>,
@@ -66,11 +63,11 @@ pub(super) struct ServiceChangeBody {
     scopes: Option<Vec<String>>,
     #[schema(example = "100/s")]
     rate: Option<String>,
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
     /// Null takes it away.
     #[serde(default)]
-    #[schema(value_type = Option<u64>, minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
     daily_quota: Said<u64>,
     /// Null takes them away.
     #[serde(default)]
@@ -116,36 +113,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Said<T> {
     }
 }
 
-/// Limits as they are asked for, in the place of `usual` ones; `None` where nothing is asked for.
+/// Limits as they are asked for.
 fn limits(
-    usual: LimitPolicy,
     rate: Option<&str>,
     burst: Option<u32>,
     daily_quota: Said<u64>,
-) -> Result<Option<LimitPolicy>, Rejection> {
-    if let (None, None, Said::Nothing) = (rate, burst, daily_quota) {
-        return Ok(None);
-    }
+) -> Result<LimitChange, Rejection> {
     let rate = rate.map(str::parse::<Rate>).transpose();
     let rate = rate.map_err(|error| Rejection::Value(format!("rate: {error}")))?;
-    if burst == Some(0) {
-        return Err(Rejection::Value("burst: at least 1".into()));
-    }
-    let daily_quota = match daily_quota {
-        Said::Nothing => usual.daily_quota,
-        Said::Null => None,
-        // What counts it has 63 bits.
-        Said::Value(it) if it > 0 && i64::try_from(it).is_ok() => Some(it),
-        Said::Value(_) => {
-            let text = format!("daily_quota: from 1 to {}, or null", i64::MAX);
-            return Err(Rejection::Value(text));
-        }
-    };
-    Ok(Some(LimitPolicy {
-        interval: rate.map_or(usual.interval, Rate::interval),
-        burst: burst.unwrap_or(usual.burst),
-        daily_quota,
-    }))
+    Ok(LimitChange {
+        interval: rate.map(Rate::interval),
+        burst,
+        daily_quota: match daily_quota {
+            Said::Nothing => None,
+            Said::Null => Some(None),
+            Said::Value(it) => Some(Some(it)),
+        },
+    })
 }
 
 fn scopes(texts: &[String]) -> Result<Vec<Scope>, Rejection> {
@@ -193,12 +177,12 @@ pub(super) async fn register(
         .id
         .parse()
         .map_err(|error| Rejection::Value(format!("id: {error}")))?;
-    let usual = api.registry.usual_limits();
+    let limits = limits(body.rate.as_deref(), body.burst, body.daily_quota)?;
     let registration = Registration {
         id,
         description: body.description,
         scopes: scopes(&body.scopes)?,
-        limits: limits(usual, body.rate.as_deref(), body.burst, body.daily_quota)?,
+        limits: Some(limits.over(api.registry.usual_limits())),
         public_keys: body.public_keys.map(|keys| Value::from(keys).to_string()),
     };
     let issued = api.registry.register(registration).await?;
@@ -248,13 +232,11 @@ pub(super) async fn change(
     Segment(id): Segment<ServiceId>,
     JsonBody(body): JsonBody<ServiceChangeBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let now = api.registry.find(&id).await?;
-    let rate = body.rate.as_deref();
     let change = ServiceChange {
         description: body.description,
         disabled: body.disabled,
         scopes: body.scopes.as_deref().map(scopes).transpose()?,
-        limits: limits(now.limits, rate, body.burst, body.daily_quota)?,
+        limits: limits(body.rate.as_deref(), body.burst, body.daily_quota)?,
         public_keys: match body.public_keys {
             Said::Nothing => None,
             Said::Null => Some(None),
@@ -312,8 +294,9 @@ pub(super) async fn rotate(
     Segment(id): Segment<ServiceId>,
     JsonBody(body): JsonBody<RotationBody>,
 ) -> Result<HttpResponse, ApiError> {
-    if body.overlap_seconds.is_some_and(|it| it > LONGEST_OVERLAP) {
-        let text = format!("overlap_seconds: at most {LONGEST_OVERLAP}");
+    let longest = ServiceSettings::LONGEST_OVERLAP.as_secs();
+    if body.overlap_seconds.is_some_and(|it| it > longest) {
+        let text = format!("overlap_seconds: at most {longest}");
         return Err(Rejection::Value(text).into());
     }
     let overlap = body.overlap_seconds.map(Duration::from_secs);

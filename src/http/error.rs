@@ -355,9 +355,10 @@ fn registry(error: &RegistryError) -> Problem {
         RegistryError::Full(_) => told(TOO_MANY_SERVICES),
         RegistryError::Gone => Kind::blank(StatusCode::NOT_FOUND).into(),
         RegistryError::StillOverlapping { .. } => told(STILL_OVERLAPPING),
-        RegistryError::Description | RegistryError::Scopes | RegistryError::PublicKeys(_) => {
-            told(INVALID_VALUE)
-        }
+        RegistryError::Description
+        | RegistryError::Scopes
+        | RegistryError::Limits(_)
+        | RegistryError::PublicKeys(_) => told(INVALID_VALUE),
         RegistryError::Store(error) => store(error),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     rate_limit,
 };
 use crate::{
-    services::{AuthFailure, Charged, ServiceId},
+    services::{AuthFailure, Charged, Claims},
     telemetry::instruments::AuthOperation,
 };
 
@@ -48,7 +48,7 @@ pub(super) async fn check(
 ) -> Result<HttpResponse, ApiError> {
     identity.require_to_be(&id)?;
     let started = api.auth_metrics.start();
-    let charged = charge(&api, &identity.service).await;
+    let charged = charge(&api, &identity).await;
     api.auth_metrics
         .record_auth_latency(&id, AuthOperation::LimitCheck, started);
     let allowance = match charged? {
@@ -80,10 +80,12 @@ pub(super) async fn check(
     Ok(response)
 }
 
-async fn charge(api: &Api, id: &ServiceId) -> Result<Charged, AuthFailure> {
+async fn charge(api: &Api, caller: &Claims) -> Result<Charged, AuthFailure> {
     let view = api.directory.view().await?;
-    // It may have gone since its token was looked at.
-    let service = view.service(id.as_str());
+    // It may have gone since its token was looked at, and another one may have its id.
+    let service = view
+        .service(caller.service.as_str())
+        .filter(|it| it.registration == caller.registration);
     api.limiter
         .charge(service.ok_or(AuthFailure::UnknownService)?)
         .await

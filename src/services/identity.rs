@@ -5,7 +5,7 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
-use super::{Credential, LimitPolicy, credential::SecretDigest};
+use super::{Credential, LimitChange, LimitPolicy, credential::SecretDigest};
 use crate::{clock::Timestamp, telemetry::instruments::OTHER_SERVICE};
 
 /// Names a service: 1 to 64 lower-case letters, digits or `. _ -`, from a letter to a letter or digit. It is the service's
@@ -186,7 +186,7 @@ pub struct ServiceChange {
     /// What it may ask tokens for.
     pub scopes: Option<Vec<Scope>>,
     /// How much it may ask.
-    pub limits: Option<LimitPolicy>,
+    pub limits: LimitChange,
     /// Its public keys; `Some(None)` takes them away.
     pub public_keys: Option<Option<Arc<str>>>,
 }

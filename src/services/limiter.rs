@@ -2,15 +2,15 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{Allowance, AuthFailure, QuotaRepository, Service};
 use crate::{
+    clock::Clock,
     config::LimitFailure,
+    error::StoreError,
     telemetry::instruments::{AuthMetrics, LimitType},
 };
 
@@ -24,12 +24,42 @@ pub enum Charged {
         /// Which limit refuses it.
         limit: LimitType,
         /// When the next one may pass; never zero.
-        retry_after: std::time::Duration,
+        retry_after: Duration,
         /// What is left.
         allowance: Allowance,
     },
     /// It passes unchecked: the store did not answer, and the configuration lets requests through then.
     Unchecked,
+}
+
+/// How often it is said at most that limits cannot be checked, and that they can be again: a store that answers every other
+/// request would fill the log.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// What was said last of the store.
+#[derive(Debug, Default)]
+struct Said {
+    /// That it fails, and not yet that it answers again.
+    failing: bool,
+    /// When, by the monotonic clock.
+    at: Option<Duration>,
+}
+
+impl Said {
+    /// Whether it is to be said at `now` that the store fails, or answers again.
+    fn is_told(&mut self, failing: bool, now: Duration) -> bool {
+        let lately = self
+            .at
+            .is_some_and(|at| now.saturating_sub(at) < SAID_EVERY);
+        if self.failing == failing || lately {
+            return false;
+        }
+        *self = Self {
+            failing,
+            at: Some(now),
+        };
+        true
+    }
 }
 
 /// Charges requests to the limits of services. Cheap to clone.
@@ -38,8 +68,8 @@ pub struct Limiter {
     quotas: Arc<dyn QuotaRepository>,
     on_failure: LimitFailure,
     metrics: AuthMetrics,
-    /// The store did not answer the last request: said once in the log, and once when it answers again.
-    failing: Arc<AtomicBool>,
+    clock: Arc<dyn Clock>,
+    said: Arc<Mutex<Said>>,
 }
 
 impl fmt::Debug for Limiter {
@@ -55,12 +85,14 @@ impl Limiter {
         quotas: Arc<dyn QuotaRepository>,
         on_failure: LimitFailure,
         metrics: AuthMetrics,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             quotas,
             on_failure,
             metrics,
-            failing: Arc::default(),
+            clock,
+            said: Arc::default(),
         }
     }
 
@@ -71,11 +103,15 @@ impl Limiter {
     /// [`AuthFailure::Store`] if the store does not answer and the configuration refuses requests then.
     pub async fn charge(&self, service: &Service) -> Result<Charged, AuthFailure> {
         let id = service.id.as_str();
-        let decision = match self.quotas.charge(&service.id, &service.limits).await {
+        let decision = match self
+            .quotas
+            .charge(service.registration, &service.limits)
+            .await
+        {
             Ok(decision) => decision,
             Err(error) => return self.unchecked(error),
         };
-        if self.failing.swap(false, Relaxed) {
+        if self.has_news(false) {
             tracing::info!("the limits of services are checked again");
         }
         let allowance = decision.allowance;
@@ -94,13 +130,18 @@ impl Limiter {
         })
     }
 
-    fn unchecked(&self, error: crate::error::StoreError) -> Result<Charged, AuthFailure> {
+    fn has_news(&self, failing: bool) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.is_told(failing, self.clock.monotonic())
+    }
+
+    fn unchecked(&self, error: StoreError) -> Result<Charged, AuthFailure> {
         let open = self.on_failure == LimitFailure::Open;
         self.metrics.limit_store_failed(open);
-        if !self.failing.swap(true, Relaxed) {
+        if self.has_news(true) {
             let policy = if open { "open" } else { "closed" };
             tracing::error!(
-                error.type = error.error_type(), policy,
+                error.type = error.error_type(), error = error.in_full(), policy,
                 "the limits of services cannot be checked; requests pass (open) or are refused (closed) until they can"
             );
         }
@@ -109,5 +150,26 @@ impl Limiter {
         } else {
             Err(error.into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_answers_now_and_then_fills_no_log() {
+        let mut said = Said::default();
+        let told = (0..60_000_u64)
+            .map(Duration::from_millis)
+            .filter(|now| said.is_told(now.as_millis().is_multiple_of(2), *now))
+            .count();
+        assert_eq!(told, 6);
+        // Each of the two is said once.
+        let later = Duration::from_hours(1);
+        let failing = said.failing;
+        assert!(said.is_told(!failing, later));
+        assert!(!said.is_told(!failing, later * 2));
+        assert!(said.is_told(failing, later * 3));
     }
 }

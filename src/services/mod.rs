@@ -52,7 +52,8 @@ pub use keeper::{KeeperError, KeyKeeper};
 pub use keyring::{KeyError, KeyRing, NewKey, RingKey, signs_at};
 pub use limiter::{Charged, Limiter};
 pub use quota::{
-    Allowance, DailyAllowance, LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, charge,
+    Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision,
+    QuotaRepository, QuotaState, charge,
 };
 pub use registry::{Issued, Registration, Registry, RegistryError};
 pub use repository::{

@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
-use super::ServiceId;
 use crate::{
     clock::Timestamp,
+    config::{Rate, ServiceSettings},
     error::StoreError,
     telemetry::instruments::{DailyUsage, LimitType, RateLimitUsage},
 };
@@ -19,16 +20,63 @@ use crate::{
 /// A day, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
-/// How much a service may ask.
+/// How much a service may ask. What is registered was [`checked`](LimitPolicy::checked).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitPolicy {
     /// In which time one request is regained: 10 ms is a rate of 100 requests a second. From 1 µs to a day, in whole
     /// microseconds.
     pub interval: Duration,
-    /// How many requests pass at once after a rest; at least 1.
+    /// How many requests pass at once after a rest; from 1 to [`ServiceSettings::MAX_BURST`], and regained within
+    /// [`ServiceSettings::LONGEST_WINDOW`].
     pub burst: u32,
-    /// How many pass in a day (UTC), where that is limited.
+    /// How many pass in a day (UTC), where that is limited; from 1 to [`ServiceSettings::MAX_DAILY_QUOTA`].
     pub daily_quota: Option<u64>,
+}
+
+/// Why limits are none that a service can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLimits {
+    /// The interval is too short or too long.
+    #[error("rate: from 1/d to 10000/s")]
+    Rate,
+    /// The burst is none, or too large.
+    #[error("burst: from 1 to {}", ServiceSettings::MAX_BURST)]
+    Burst,
+    /// The burst is regained too slowly.
+    #[error(
+        "burst: at most {most} at this rate: all of it has to be regained within {} days",
+        ServiceSettings::LONGEST_WINDOW.as_secs() / 86_400
+    )]
+    Window {
+        /// The greatest burst at this rate.
+        most: u32,
+    },
+    /// The quota is none, or too large.
+    #[error("daily_quota: from 1 to {}", ServiceSettings::MAX_DAILY_QUOTA)]
+    DailyQuota,
+}
+
+/// What to change of limits; `None` leaves it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitChange {
+    /// In which time one request is regained.
+    pub interval: Option<Duration>,
+    /// How many requests pass at once after a rest.
+    pub burst: Option<u32>,
+    /// How many pass in a day; `Some(None)` takes the quota away.
+    pub daily_quota: Option<Option<u64>>,
+}
+
+impl LimitChange {
+    /// These limits, and those of `policy` where none is named.
+    #[must_use]
+    pub fn over(&self, policy: LimitPolicy) -> LimitPolicy {
+        LimitPolicy {
+            interval: self.interval.unwrap_or(policy.interval),
+            burst: self.burst.unwrap_or(policy.burst),
+            daily_quota: self.daily_quota.unwrap_or(policy.daily_quota),
+        }
+    }
 }
 
 /// What is remembered of a service.
@@ -93,22 +141,47 @@ impl From<&Allowance> for RateLimitUsage {
 }
 
 impl LimitPolicy {
-    /// The interval, in whole microseconds, at least one.
+    /// These limits, where a service can have them.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidLimits`], the first thing that is wrong.
+    pub fn checked(self) -> Result<Self, InvalidLimits> {
+        if self.interval.is_zero() || self.interval > Rate::SLOWEST {
+            return Err(InvalidLimits::Rate);
+        }
+        if !(1..=ServiceSettings::MAX_BURST).contains(&self.burst) {
+            return Err(InvalidLimits::Burst);
+        }
+        let most = ServiceSettings::most_at_once(self.interval);
+        if self.burst > most {
+            return Err(InvalidLimits::Window { most });
+        }
+        let quotas = 1..=ServiceSettings::MAX_DAILY_QUOTA;
+        if self.daily_quota.is_some_and(|it| !quotas.contains(&it)) {
+            return Err(InvalidLimits::DailyQuota);
+        }
+        Ok(self)
+    }
+
+    /// The interval, in whole microseconds: from one to a day.
     #[must_use]
     pub fn interval_us(&self) -> i64 {
-        i64::try_from(self.interval.as_micros()).map_or(i64::MAX, |it| it.max(1))
+        whole_micros(self.interval.min(Rate::SLOWEST)).max(1)
     }
 
-    /// How far ahead the theoretical arrival time may be, in microseconds.
+    /// How far ahead the theoretical arrival time may be, in microseconds: at most [`ServiceSettings::LONGEST_WINDOW`], also
+    /// of limits that nobody has checked, so that no script counts past what a double holds.
     #[must_use]
     pub fn tolerance_us(&self) -> i64 {
-        self.interval_us().saturating_mul(self.burst.max(1).into())
+        let whole = self.interval_us().saturating_mul(self.burst.max(1).into());
+        whole.min(whole_micros(ServiceSettings::LONGEST_WINDOW))
     }
 
-    /// What is left where the theoretical arrival time is `ahead_us` ahead of `now` and `used` requests of today have
-    /// passed.
+    /// What is left where the theoretical arrival time is `ahead_us` ahead and `used` requests of a day have passed that
+    /// ends in `resets_in`.
     #[must_use]
-    pub fn allowance(&self, now: Timestamp, ahead_us: i64, used: u64) -> Allowance {
+    pub fn allowance(&self, ahead_us: i64, used: u64, resets_in: Duration) -> Allowance {
         let ahead_us = ahead_us.max(0);
         let room = self.tolerance_us().saturating_sub(ahead_us).max(0);
         let remaining = room / self.interval_us();
@@ -120,7 +193,7 @@ impl LimitPolicy {
             daily: self.daily_quota.map(|quota| DailyAllowance {
                 quota,
                 remaining: quota.saturating_sub(used),
-                resets_in: until_midnight(now),
+                resets_in,
             }),
         }
     }
@@ -136,14 +209,18 @@ pub fn charge(
     let mut state = state.unwrap_or_default();
     let now_us = now.as_millis().saturating_mul(1_000);
     let day = now.as_millis().div_euclid(DAY_MS);
-    if state.day != day {
+    // The next day's may be met where the clock steps back over midnight, as between two servers: that gives no second quota.
+    // What is further ahead is of a clock that was wrong.
+    if !(day..=day + 1).contains(&state.day) {
         (state.day, state.used) = (day, 0);
     }
     // Further ahead this policy never moves it: it was another policy, or the clock was set back. Who is given more must not
-    // wait for what was used of less.
-    state.arrival_us = state
-        .arrival_us
-        .min(now_us.saturating_add(policy.tolerance_us()));
+    // wait for what was used of less: one request passes.
+    let most_ahead = now_us.saturating_add(policy.tolerance_us());
+    if state.arrival_us > most_ahead {
+        state.arrival_us = most_ahead - policy.interval_us();
+    }
+    let resets_in = until_end_of(state.day, now);
     let arrival = state
         .arrival_us
         .max(now_us)
@@ -151,28 +228,33 @@ pub fn charge(
     let too_early = (arrival - now_us).saturating_sub(policy.tolerance_us());
     let refused = if policy.daily_quota.is_some_and(|quota| state.used >= quota) {
         // First, because it waits for longer.
-        Some((LimitType::DailyQuota, until_midnight(now)))
+        Some((LimitType::DailyQuota, resets_in))
     } else if too_early > 0 {
         Some((LimitType::Requests, micros(too_early)))
     } else {
         (state.arrival_us, state.used) = (arrival, state.used.saturating_add(1));
         None
     };
-    let allowance = policy.allowance(now, state.arrival_us - now_us, state.used);
+    let allowance = policy.allowance(state.arrival_us - now_us, state.used, resets_in);
     (state, QuotaDecision { refused, allowance })
 }
 
-/// Until the next midnight, UTC; never zero.
-fn until_midnight(now: Timestamp) -> Duration {
-    let left = DAY_MS - now.as_millis().rem_euclid(DAY_MS);
+/// Until the midnight (UTC) that ends this day or the next; never zero.
+fn until_end_of(day: i64, now: Timestamp) -> Duration {
+    let left = (day + 1) * DAY_MS - now.as_millis();
     Duration::from_millis(u64::try_from(left).unwrap_or(1))
+}
+
+fn whole_micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn micros(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 
-/// A place that keeps what services have used, shared by all who serve.
+/// A place that keeps what services have used, shared by all who serve. It is kept by registration: a service that is
+/// registered under the id of a deleted one has used nothing.
 ///
 /// Both methods are one atomic step, in Redis one round trip, and fail with [`StoreError::Unavailable`] if the store does not
 /// answer within its timeout. The store's own clock decides.
@@ -181,12 +263,12 @@ pub trait QuotaRepository: std::fmt::Debug + Send + Sync {
     /// Charges one request, as [`charge`] does.
     async fn charge(
         &self,
-        service: &ServiceId,
+        registration: Uuid,
         policy: &LimitPolicy,
     ) -> Result<QuotaDecision, StoreError>;
 
     /// Forgets what a service has used.
-    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError>;
+    async fn forget(&self, registration: Uuid) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]
@@ -261,13 +343,59 @@ mod tests {
         let (slow, fast) = (policy(100_000, 100, None), policy(10, 2, None));
         let mut state = None;
         while passes(&mut state, START, &slow) {}
-        let (after, refused) = charge(state, START, &fast);
+        assert!(passes(&mut state, START, &fast));
+        let (_, refused) = charge(state, START, &fast);
         let wait = Duration::from_millis(10);
         assert_eq!(refused.refused, Some((LimitType::Requests, wait)));
-        // What was refused is kept, or the wait would never end.
-        let mut state = Some(after);
         assert!(passes(&mut state, START.plus(wait), &fast));
         assert!(!passes(&mut state, START.plus(wait), &fast));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_over_midnight_gives_no_second_quota() {
+        let policy = policy(1, 100, Some(10));
+        let midnight = (START.as_millis().div_euclid(DAY_MS) + 1) * DAY_MS;
+        let (before, after) = (midnight - 250, midnight + 250);
+        let (mut state, mut passed) = (None, 0);
+        for n in 0..100 {
+            let now = if n / 10 % 2 == 0 { after } else { before };
+            passed += u32::from(passes(&mut state, Timestamp::from_millis(now), &policy));
+        }
+        assert_eq!(passed, 10);
+        let (_, refused) = charge(state, Timestamp::from_millis(before), &policy);
+        let wait = Duration::from_millis(86_400_250);
+        assert_eq!(refused.refused, Some((LimitType::DailyQuota, wait)));
+        // A clock that was years ahead for a moment keeps no quota for years.
+        let ahead = Timestamp::from_millis(midnight + 700 * DAY_MS);
+        while passes(&mut state, ahead, &policy) {}
+        assert!(passes(&mut state, Timestamp::from_millis(after), &policy));
+    }
+
+    #[test]
+    fn limits_stay_within_what_is_counted_exactly() {
+        let day = 86_400_000;
+        for (limits, wrong) in [
+            (policy(1, 1_000_000, Some(1_000_000_000_000)), None),
+            (policy(day, 3_650, Some(1)), None),
+            (policy(0, 1, None), Some(InvalidLimits::Rate)),
+            (policy(day + 1, 1, None), Some(InvalidLimits::Rate)),
+            (policy(1, 0, None), Some(InvalidLimits::Burst)),
+            (policy(1, 1_000_001, None), Some(InvalidLimits::Burst)),
+            (
+                policy(day, 3_651, None),
+                Some(InvalidLimits::Window { most: 3_650 }),
+            ),
+            (policy(1, 1, Some(0)), Some(InvalidLimits::DailyQuota)),
+            (
+                policy(1, 1, Some(1_000_000_000_001)),
+                Some(InvalidLimits::DailyQuota),
+            ),
+        ] {
+            assert_eq!(limits.checked().err(), wrong, "{limits:?}");
+        }
+        // And what somebody else has written into a store is held to it.
+        let unchecked = policy(u64::from(u32::MAX), u32::MAX, None);
+        assert!(START.as_millis() * 1_000 + 2 * unchecked.tolerance_us() < 1 << 53);
     }
 
     proptest! {

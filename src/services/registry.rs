@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    ClientSecret, Directory, Health, HealthPolicy, InvalidPublicKeys, LimitPolicy, NewService,
-    PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service, ServiceChange, ServiceId,
-    ServiceRepository, Totals,
+    ClientSecret, Directory, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy,
+    NewService, PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service,
+    ServiceChange, ServiceId, ServiceRepository, Totals,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -72,6 +72,9 @@ pub enum RegistryError {
     /// There are too many scopes.
     #[error("a service has at most {} scopes", Service::MAX_SCOPES)]
     Scopes,
+    /// No service can have these limits.
+    #[error(transparent)]
+    Limits(#[from] InvalidLimits),
     /// The public keys cannot be used.
     #[error(transparent)]
     PublicKeys(#[from] InvalidPublicKeys),
@@ -151,7 +154,7 @@ impl Registry {
             id,
             description,
             scopes: in_order(scopes)?,
-            limits: limits.unwrap_or_else(|| self.usual_limits()),
+            limits: limits.unwrap_or_else(|| self.usual_limits()).checked()?,
             secret: secret.digest(),
             secret_expires_at,
             public_keys: public_keys.map(checked_keys).transpose()?,
@@ -219,9 +222,15 @@ impl Registry {
         if let Some(Some(keys)) = &change.public_keys {
             PublicKeys::parse(keys)?;
         }
+        let limits = change.limits;
         let changed = self.services.change(id, change).await?;
         self.directory.changed();
-        changed.ok_or(RegistryError::Gone)
+        let service = changed.ok_or(RegistryError::Gone)?;
+        let wished = limits.over(service.limits);
+        if wished != service.limits {
+            wished.checked()?;
+        }
+        Ok(service)
     }
 
     /// Deletes a service. Its tokens are refused from now on.
@@ -230,6 +239,7 @@ impl Registry {
     ///
     /// [`RegistryError`].
     pub async fn delete(&self, id: &ServiceId) -> Result<(), RegistryError> {
+        let service = self.find(id).await?;
         let deleted = self.services.delete(id).await?;
         self.directory.changed();
         if !deleted {
@@ -237,8 +247,13 @@ impl Registry {
         }
         tracing::info!(service.id = %id, "a service was deleted");
         self.metrics.withdraw_rate_limit_usage(id.as_str());
-        // What is left of it would be met by a service that is registered under its id later.
-        self.quotas.forget(id).await?;
+        // No service will ever meet it, and in Redis it goes by itself: the service is deleted also where this fails.
+        if let Err(error) = self.quotas.forget(service.registration).await {
+            tracing::warn!(
+                service.id = %id, error.type = error.error_type(), error = error.in_full(),
+                "what a deleted service had used is left behind"
+            );
+        }
         Ok(())
     }
 

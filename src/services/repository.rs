@@ -96,7 +96,7 @@ pub trait ServiceRepository: fmt::Debug + Send + Sync {
     async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// Changes a service. Returns it as it is now, or `None` if there is none. A change that changes nothing leaves the
-    /// revision.
+    /// revision. One after which no service could have its limits (`LimitPolicy::checked`) changes nothing at all.
     async fn change(
         &self,
         id: &ServiceId,

@@ -311,3 +311,46 @@ async fn services_are_for_superusers_of_the_same_site() {
     stranger.send(with_token).await.expect_status(401);
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_held_as_they_become_and_a_refused_change_changes_nothing() {
+    let app = spawn_app().await;
+    let boss = app.boss().await;
+    for body in [
+        json!({"id": "a", "burst": 1_000_001}),
+        json!({"id": "a", "rate": "1/d", "burst": 3_651}),
+        json!({"id": "a", "daily_quota": 1_000_000_000_001_u64}),
+    ] {
+        let answer = boss.post(PATH, &body).await;
+        answer.expect_problem(422, "/problems/invalid-value");
+    }
+    let body = json!({"id": "orders", "rate": "1/m", "burst": 5000});
+    boss.post(PATH, &body).await.expect_status(201);
+    let path = "/api/admin/services/orders";
+    // Each is right by itself.
+    let answer = boss
+        .patch(path, &json!({"rate": "1/d", "description": "slow"}))
+        .await;
+    answer.expect_problem(422, "/problems/invalid-value");
+    assert!(
+        answer.text.contains("burst: at most 3650"),
+        "{}",
+        answer.text
+    );
+    for change in [
+        json!({"burst": 0}),
+        json!({"burst": 1_000_001}),
+        json!({"daily_quota": 0}),
+        json!({"daily_quota": 1_000_000_000_001_u64}),
+    ] {
+        let answer = boss.patch(path, &change).await;
+        answer.expect_problem(422, "/problems/invalid-value");
+    }
+    let now = boss.get(path).await;
+    assert_eq!(now.json()["description"], "");
+    assert_eq!(
+        now.json()["limits"],
+        json!({"rate": "1/m", "burst": 5000, "daily_quota": null})
+    );
+    app.stop().await;
+}

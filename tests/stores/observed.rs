@@ -229,8 +229,11 @@ async fn each_of_services(stores: &Stores) {
         .await
         .unwrap();
     services.seen(id, SignOfLife::Heartbeat).await.unwrap();
-    quotas.charge(id, &service.limits).await.unwrap();
-    quotas.forget(id).await.unwrap();
+    quotas
+        .charge(service.registration, &service.limits)
+        .await
+        .unwrap();
+    quotas.forget(service.registration).await.unwrap();
     services.delete(id).await.unwrap();
     let soon = Timestamp::from_millis(i64::MAX);
     tokens.add_key(new_key("one"), None).await.unwrap();

@@ -5,19 +5,21 @@ use std::{collections::HashMap, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaState, ServiceId, charge as model},
+    services::{LimitPolicy, QuotaDecision, QuotaState, charge as model},
     telemetry::instruments::LimitType,
 };
 use tokio::task::JoinSet;
 
 use crate::{
     dropped::{ENOUGH, give_up_after, settled},
-    world::{World, seconds, service_id},
+    world::{World, registration, seconds},
 };
 
 on_every_store!(
     a_burst_passes_and_then_one_per_interval,
     a_quota_ends_at_midnight,
+    a_clock_that_steps_back_over_midnight_gives_no_second_quota,
+    the_slowest_rate_and_greatest_burst_are_counted_exactly,
     what_is_refused_is_charged_to_neither,
     services_have_a_state_each,
     replicas_share_one_state,
@@ -44,12 +46,12 @@ pub(crate) const fn policy(interval: Duration, burst: u32, quota: Option<u64>) -
 
 pub(crate) async fn charge(world: &World, service: &str, policy: &LimitPolicy) -> QuotaDecision {
     let quotas = &world.stores.quotas;
-    quotas.charge(&service_id(service), policy).await.unwrap()
+    quotas.charge(registration(service), policy).await.unwrap()
 }
 
 pub(crate) async fn forget(world: &World, service: &str) {
     let quotas = &world.stores.quotas;
-    quotas.forget(&service_id(service)).await.unwrap();
+    quotas.forget(registration(service)).await.unwrap();
 }
 
 async fn passes(world: &World, policy: &LimitPolicy) -> bool {
@@ -104,6 +106,48 @@ async fn a_quota_ends_at_midnight(world: World) {
     assert!(!passes(&world, &policy).await);
 }
 
+async fn a_clock_that_steps_back_over_midnight_gives_no_second_quota(world: World) {
+    let policy = policy(Duration::from_micros(1), 1_000, Some(2));
+    world.advance(TO_MIDNIGHT);
+    for _ in 0..2 {
+        assert!(passes(&world, &policy).await);
+    }
+    let behind = Duration::from_millis(250);
+    let other = world.another_behind(behind).await;
+    for _ in 0..3 {
+        let there = other.quotas.charge(registration("orders"), &policy).await;
+        let wait = seconds(86_400) + behind;
+        let refused = there.unwrap().refused;
+        assert_eq!(refused, Some((LimitType::DailyQuota, wait)));
+        assert!(!passes(&world, &policy).await);
+    }
+}
+
+async fn the_slowest_rate_and_greatest_burst_are_counted_exactly(world: World) {
+    let most = 3_650;
+    for (policy, step) in [
+        (policy(seconds(86_400), most, None), most - 3),
+        // As somebody else may have written it.
+        (policy(seconds(86_400), 100_000, None), most - 3),
+    ] {
+        forget(&world, "orders").await;
+        for _ in 0..step {
+            assert!(passes(&world, &policy).await);
+        }
+        for left in [2, 1, 0] {
+            let decision = charge(&world, "orders", &policy).await;
+            assert_eq!(
+                (decision.refused, decision.allowance.remaining),
+                (None, left)
+            );
+        }
+        for _ in 0..3 {
+            let refused = charge(&world, "orders", &policy).await.refused;
+            assert_eq!(refused, Some((LimitType::Requests, seconds(86_400))));
+        }
+    }
+}
+
 async fn what_is_refused_is_charged_to_neither(world: World) {
     let policy = policy(seconds(10), 1, Some(2));
     assert!(passes(&world, &policy).await);
@@ -134,7 +178,7 @@ async fn replicas_share_one_state(world: World) {
     let other = world.another().await;
     let policy = policy(seconds(10), 2, None);
     assert!(passes(&world, &policy).await);
-    let there = other.quotas.charge(&service_id("orders"), &policy).await;
+    let there = other.quotas.charge(registration("orders"), &policy).await;
     assert_eq!(there.unwrap().refused, None);
     assert!(!passes(&world, &policy).await);
 }
@@ -147,7 +191,7 @@ async fn five_hundred(world: &World, policy: LimitPolicy) -> usize {
         let stores = if n % 2 == 0 { &world.stores } else { &other };
         let quotas = stores.quotas.clone();
         requests.spawn(async move {
-            let charged = quotas.charge(&service_id("orders"), &policy).await;
+            let charged = quotas.charge(registration("orders"), &policy).await;
             charged.unwrap().refused.is_none()
         });
     }
@@ -171,6 +215,7 @@ async fn who_is_given_more_does_not_wait_for_what_was_used_of_less(world: World)
         assert!(passes(&world, &slow).await);
     }
     let fast = policy(Duration::from_millis(10), 2, None);
+    assert!(passes(&world, &fast).await);
     let refused = charge(&world, "orders", &fast).await.refused;
     let wait = Duration::from_millis(10);
     assert_eq!(refused, Some((LimitType::Requests, wait)));
@@ -181,22 +226,22 @@ async fn who_is_given_more_does_not_wait_for_what_was_used_of_less(world: World)
 
 async fn what_was_forgotten_is_a_whole_burst_and_quota(world: World) {
     let (quotas, policy) = (&world.stores.quotas, policy(seconds(100), 2, Some(2)));
-    let (forgotten, kept): (ServiceId, ServiceId) = (service_id("orders"), service_id("stock"));
+    let (forgotten, kept) = (registration("orders"), registration("stock"));
     // One that was never charged is no error.
-    quotas.forget(&forgotten).await.unwrap();
-    for service in [&forgotten, &kept] {
+    quotas.forget(forgotten).await.unwrap();
+    for service in [forgotten, kept] {
         for _ in 0..2 {
             quotas.charge(service, &policy).await.unwrap();
         }
     }
-    quotas.forget(&forgotten).await.unwrap();
-    let decision = quotas.charge(&forgotten, &policy).await.unwrap();
+    quotas.forget(forgotten).await.unwrap();
+    let decision = quotas.charge(forgotten, &policy).await.unwrap();
     assert_eq!(decision.refused, None);
     assert_eq!(decision.allowance.remaining, 1);
     assert_eq!(decision.allowance.daily.unwrap().remaining, 1);
     assert!(
         quotas
-            .charge(&kept, &policy)
+            .charge(kept, &policy)
             .await
             .unwrap()
             .refused
@@ -258,10 +303,10 @@ async fn a_charge_given_up_was_made_or_not(world: World) {
     let policy = policy(seconds(100), 3, Some(3));
     let quotas = &world.stores.quotas;
     for polls in 0..ENOUGH {
-        let service = service_id(&format!("s{polls}"));
-        let finished = give_up_after(polls, quotas.charge(&service, &policy)).await;
+        let service = registration(&format!("s{polls}"));
+        let finished = give_up_after(polls, quotas.charge(service, &policy)).await;
         settled(&world).await;
-        let allowance = quotas.charge(&service, &policy).await.unwrap().allowance;
+        let allowance = quotas.charge(service, &policy).await.unwrap().allowance;
         let left = allowance.remaining;
         assert!(
             left == 1 || left == 2 && finished.is_none(),
@@ -276,15 +321,15 @@ async fn what_was_used_survives_a_restart(world: World) {
     assert!(passes(&world, &policy).await);
     world.stores.close().await;
     let quotas = world.another().await.quotas;
-    let decision = quotas.charge(&service_id("orders"), &policy).await;
+    let decision = quotas.charge(registration("orders"), &policy).await;
     assert_eq!(decision.unwrap().allowance.remaining, 0);
 }
 
 async fn a_store_that_is_closed_is_unavailable(world: World) {
-    let (quotas, id) = (&world.stores.quotas, service_id("orders"));
+    let (quotas, id) = (&world.stores.quotas, registration("orders"));
     world.stores.close().await;
-    let charged = quotas.charge(&id, &policy(seconds(1), 1, None)).await;
+    let charged = quotas.charge(id, &policy(seconds(1), 1, None)).await;
     assert!(matches!(charged, Err(StoreError::Unavailable(_))));
-    let forgotten = quotas.forget(&id).await;
+    let forgotten = quotas.forget(id).await;
     assert!(matches!(forgotten, Err(StoreError::Unavailable(_))));
 }

@@ -7,7 +7,7 @@ use skriptoteket::{error::StoreError, telemetry::instruments::LimitType};
 use crate::{
     quotas::{charge, forget, policy},
     redis_servers::{RedisServer, Reply},
-    world::{Backend, World, redis_server, seconds, service_id},
+    world::{Backend, World, redis_server, registration, seconds},
 };
 
 /// How often the server has run each command, those within scripts included.
@@ -62,7 +62,7 @@ async fn a_state_that_is_none_of_ours_is_none() {
     let world = World::new(Backend::Redis).await;
     let policy = policy(seconds(100), 1, Some(1));
     let mut wire = redis_server().wire();
-    let key = format!("{{{}:quota:orders}}", world.prefix());
+    let key = format!("{{{}:quota:{}}}", world.prefix(), registration("orders"));
     for spoil in [
         ["SET", &key, "1 2"],
         ["SET", &key, "-1 2 3"],
@@ -87,7 +87,7 @@ async fn a_state_outlives_what_it_says_by_an_hour_and_no_more() {
     let world = World::new(Backend::Redis).await;
     let mut wire = redis_server().wire();
     let mut lasts = |service: &str| {
-        let key = format!("{{{}:quota:{service}}}", world.prefix());
+        let key = format!("{{{}:quota:{}}}", world.prefix(), registration(service));
         match wire.ask(&["PTTL", &key]) {
             Reply::Number(left) => Duration::from_millis(left.unsigned_abs()),
             other => panic!("no number: {other:?}"),
@@ -121,7 +121,7 @@ async fn a_full_server_is_unavailable_and_charges_nothing() {
     let refused = world
         .stores
         .quotas
-        .charge(&service_id("orders"), &policy)
+        .charge(registration("orders"), &policy)
         .await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     server.wire().ask(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -139,7 +139,7 @@ async fn a_server_that_is_gone_is_unavailable() {
     charge(&world, "orders", &policy).await;
     server.kill();
     let quotas = &world.stores.quotas;
-    let charged = quotas.charge(&service_id("orders"), &policy).await;
+    let charged = quotas.charge(registration("orders"), &policy).await;
     assert!(matches!(charged, Err(StoreError::Unavailable(_))));
     // Services and tokens are in the file.
     assert!(world.stores.services.all().await.is_ok());

@@ -1,15 +1,17 @@
 //! The contract of `ServiceRepository`: what changes, and what is counted of it.
 
-use skriptoteket::services::{LimitPolicy, Revision, Scope, Service, ServiceChange, Totals};
+use skriptoteket::services::{LimitChange, Revision, Scope, Service, ServiceChange, Totals};
 
 use crate::{
     services::{read, register, revision, totals},
-    world::{World, new_service, seconds, service_id},
+    world::{World, new_service, registration, seconds, service_id},
 };
 
 on_the_embedded_store!(
     each_change_changes_what_it_names_and_nothing_else,
     a_change_that_changes_nothing_leaves_the_revision,
+    changes_of_limits_at_once_are_all_made,
+    limits_that_no_service_can_have_change_nothing,
     the_revision_rises_with_every_change_and_with_nothing_else,
     totals_count_what_happened,
 );
@@ -23,17 +25,26 @@ async fn each_change_changes_what_it_names_and_nothing_else(world: World) {
     let mut expected = register(&world, "orders").await;
     let nothing = ServiceChange::default;
     let scopes: Vec<Scope> = vec!["all".parse().unwrap()];
-    let limits = LimitPolicy {
-        interval: seconds(86_400),
-        burst: u32::MAX,
-        daily_quota: None,
+    let every = LimitChange {
+        interval: Some(seconds(86_400)),
+        burst: Some(3_650),
+        daily_quota: Some(None),
     };
     let keys = Some(r#"{"keys":[{}]}"#.into());
-    let of_quota = LimitPolicy {
-        daily_quota: Some(0),
-        ..limits
+    let none = LimitChange::default();
+    let of_quota = LimitChange {
+        daily_quota: Some(Some(9)),
+        ..none
     };
-    let changes: [(ServiceChange, Apply); 7] = [
+    let of_burst = LimitChange {
+        burst: Some(7),
+        ..none
+    };
+    let of_rate = LimitChange {
+        interval: Some(seconds(2)),
+        ..none
+    };
+    let changes: [(ServiceChange, Apply); 9] = [
         (
             ServiceChange {
                 description: Some("é '; --".into()),
@@ -57,17 +68,35 @@ async fn each_change_changes_what_it_names_and_nothing_else(world: World) {
         ),
         (
             ServiceChange {
-                limits: Some(limits),
+                limits: every,
                 ..nothing()
             },
-            |it, change| it.limits = change.limits.unwrap(),
+            |it, change| {
+                it.limits.interval = change.limits.interval.unwrap();
+                it.limits.burst = change.limits.burst.unwrap();
+                it.limits.daily_quota = None;
+            },
         ),
         (
             ServiceChange {
-                limits: Some(of_quota),
+                limits: of_quota,
                 ..nothing()
             },
-            |it, change| it.limits = change.limits.unwrap(),
+            |it, _| it.limits.daily_quota = Some(9),
+        ),
+        (
+            ServiceChange {
+                limits: of_burst,
+                ..nothing()
+            },
+            |it, _| it.limits.burst = 7,
+        ),
+        (
+            ServiceChange {
+                limits: of_rate,
+                ..nothing()
+            },
+            |it, _| it.limits.interval = seconds(2),
         ),
         (
             ServiceChange {
@@ -104,13 +133,61 @@ async fn a_change_that_changes_nothing_leaves_the_revision(world: World) {
         description: Some(service.description.clone()),
         disabled: Some(false),
         scopes: Some(service.scopes.clone()),
-        limits: Some(service.limits),
+        limits: LimitChange {
+            interval: Some(service.limits.interval),
+            burst: Some(service.limits.burst),
+            daily_quota: Some(service.limits.daily_quota),
+        },
         public_keys: Some(service.public_keys.clone()),
     };
     for change in [same, ServiceChange::default()] {
         let changed = world.stores.services.change(&service.id, change).await;
         assert_eq!(changed.unwrap().as_ref(), Some(&service));
     }
+    assert_eq!(revision(&world).await, before);
+}
+
+async fn changes_of_limits_at_once_are_all_made(world: World) {
+    let id = register(&world, "orders").await.id;
+    let other = world.another().await;
+    for n in 1..=20 {
+        let change = |limits| ServiceChange {
+            limits,
+            ..ServiceChange::default()
+        };
+        let rate = change(LimitChange {
+            interval: Some(seconds(n.into())),
+            ..LimitChange::default()
+        });
+        let burst = change(LimitChange {
+            burst: Some(n),
+            ..LimitChange::default()
+        });
+        let (one, two) = tokio::join!(
+            world.stores.services.change(&id, rate),
+            other.services.change(&id, burst),
+        );
+        assert!(one.unwrap().is_some() && two.unwrap().is_some());
+        let limits = read(&world, "orders").await.limits;
+        assert_eq!((limits.interval, limits.burst), (seconds(n.into()), n));
+    }
+}
+
+async fn limits_that_no_service_can_have_change_nothing(world: World) {
+    let mut new = new_service("orders");
+    new.limits.burst = 3_651;
+    let service = world.stores.services.register(new, 9).await.unwrap();
+    let before = revision(&world).await;
+    let change = ServiceChange {
+        description: Some("slow".into()),
+        limits: LimitChange {
+            interval: Some(seconds(86_400)),
+            ..LimitChange::default()
+        },
+        ..ServiceChange::default()
+    };
+    let changed = world.stores.services.change(&service.id, change).await;
+    assert_eq!(changed.unwrap().as_ref(), Some(&service));
     assert_eq!(revision(&world).await, before);
 }
 
@@ -139,7 +216,8 @@ async fn the_revision_rises_with_every_change_and_with_nothing_else(world: World
     services.all().await.unwrap();
     services.find(&id).await.unwrap();
     let limits = new_service("orders").limits;
-    world.stores.quotas.charge(&id, &limits).await.unwrap();
+    let used = world.stores.quotas.charge(registration("orders"), &limits);
+    used.await.unwrap();
     assert_eq!(revision(&world).await, last);
     services.delete(&id).await.unwrap();
     rose(&world, &mut last).await;

@@ -170,18 +170,25 @@ async fn nothing_of_a_service_is_left_when_it_was_deleted(world: World) {
     let deleted = register(&world, "orders").await;
     let kept = register(&world, "stock").await;
     for service in [&deleted, &kept] {
-        quotas.charge(&service.id, &service.limits).await.unwrap();
+        quotas
+            .charge(service.registration, &service.limits)
+            .await
+            .unwrap();
     }
     assert!(services.delete(&deleted.id).await.unwrap());
     assert!(!services.delete(&deleted.id).await.unwrap());
     assert_eq!(services.find(&deleted.id).await.unwrap(), None);
-    assert_eq!(services.all().await.unwrap().services, [kept]);
+    assert_eq!(services.all().await.unwrap().services, [kept.clone()]);
     let mut file = raw(&world.file()).await;
-    for (table, column) in [("service_credentials", "service"), ("quotas", "service")] {
+    let registration = kept.registration.to_string();
+    for (table, column, owner) in [
+        ("service_credentials", "service", "stock"),
+        ("quotas", "registration", registration.as_str()),
+    ] {
         let owners = sqlx::AssertSqlSafe(format!("SELECT {column} FROM {table}"));
         let owners = sqlx::query(owners).fetch_all(&mut file).await.unwrap();
         let owners: Vec<String> = owners.iter().map(|row| row.get(0)).collect();
-        assert_eq!(owners, ["stock"], "{table}");
+        assert_eq!(owners, [owner], "{table}");
     }
 }
 

@@ -18,6 +18,7 @@ use skriptoteket::{
     telemetry::instruments::StoreMetrics,
 };
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::redis_servers::{RedisCluster, RedisServer, Wire};
 
@@ -160,6 +161,21 @@ impl World {
     pub(crate) async fn another(&self) -> Stores {
         let (settings, clock) = (settings(&self.directory), Arc::clone(&self.clock));
         open(self.backend, &settings, self.redis.as_ref(), clock).await
+    }
+
+    /// The same store by a clock that is behind.
+    pub(crate) async fn another_behind(&self, by: Duration) -> Stores {
+        let behind = i64::try_from(by.as_millis()).unwrap();
+        let now = Timestamp::from_millis(self.now().as_millis() - behind);
+        let clock = Arc::new(ManualClock::starting_at(now));
+        let redis = self.redis.as_ref().map(|it| {
+            let topology = it.redis.topology.clone();
+            let mut settings = redis_settings(topology, Arc::clone(&clock));
+            settings.redis.key_prefix = self.prefix().to_owned();
+            settings
+        });
+        let settings = settings(&self.directory);
+        open(self.backend, &settings, redis.as_ref(), clock).await
     }
 
     /// All keys of this world in Redis, on all its servers.
@@ -328,6 +344,12 @@ pub(crate) fn new_service(id: &str) -> NewService {
         secret_expires_at: None,
         public_keys: Some(r#"{"keys":[]}"#.into()),
     }
+}
+
+/// A registration of its own for each of these texts, which are short.
+pub(crate) fn registration(of: &str) -> Uuid {
+    let text = format!("{of:_<16}");
+    Uuid::from_slice(&text.as_bytes()[..16]).unwrap()
 }
 
 pub(crate) fn service_id(text: &str) -> ServiceId {

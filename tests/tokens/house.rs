@@ -121,7 +121,12 @@ impl House {
             clients: clients.clone(),
             directory: directory.clone(),
             tokens: Arc::clone(&tokens),
-            limiter: Limiter::new(Arc::clone(&quotas), LimitFailure::Closed, auth.clone()),
+            limiter: Limiter::new(
+                Arc::clone(&quotas),
+                LimitFailure::Closed,
+                auth.clone(),
+                self.clock(),
+            ),
             metrics: auth.clone(),
             clock: self.clock(),
             policy: TokenPolicy {

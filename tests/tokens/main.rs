@@ -7,6 +7,7 @@
 //! | `keys` | signing keys that change while tokens are in use |
 //! | `clients` | client secrets and assertions |
 //! | `gauges` | what the roll shows |
+//! | `limits` | what services used, where its store is away or its service deleted |
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
@@ -14,4 +15,5 @@ mod clients;
 mod gauges;
 mod house;
 mod keys;
+mod limits;
 mod sight;

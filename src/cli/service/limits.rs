@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::{config::Rate, services::LimitPolicy};
+use crate::{
+    config::{Rate, ServiceSettings},
+    services::LimitChange,
+};
 
 /// The limits that are named; the others stay.
 #[derive(Debug, Args)]
@@ -11,28 +14,20 @@ pub(super) struct Limits {
     #[arg(long)]
     rate: Option<Rate>,
     /// How many requests pass at once after a rest
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ServiceSettings::MAX_BURST)))]
     burst: Option<u32>,
     /// How many requests it may make in a day (UTC); 0 sets no quota
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=ServiceSettings::MAX_DAILY_QUOTA))]
     daily_quota: Option<u64>,
 }
 
 impl Limits {
-    /// True where one is named.
-    pub(super) const fn any(&self) -> bool {
-        self.rate.is_some() || self.burst.is_some() || self.daily_quota.is_some()
-    }
-
-    /// These limits, and those of `policy` where none is named.
-    pub(super) fn over(&self, policy: LimitPolicy) -> LimitPolicy {
-        LimitPolicy {
-            interval: self.rate.map_or(policy.interval, Rate::interval),
-            burst: self.burst.unwrap_or(policy.burst),
-            daily_quota: match self.daily_quota {
-                None => policy.daily_quota,
-                Some(quota) => Some(quota).filter(|it| *it > 0),
-            },
+    /// These limits as a change of others.
+    pub(super) fn change(&self) -> LimitChange {
+        LimitChange {
+            interval: self.rate.map(Rate::interval),
+            burst: self.burst,
+            daily_quota: self.daily_quota.map(|it| Some(it).filter(|it| *it > 0)),
         }
     }
 }

@@ -24,8 +24,11 @@ use self::{
     shown::{Issuance, Shown},
 };
 use super::{Source, desk::Desk, output, span::span};
-use crate::services::{
-    PublicKeys, Registration, Registry, RegistryError, Scope, ServiceChange, ServiceId,
+use crate::{
+    config::ServiceSettings,
+    services::{
+        PublicKeys, Registration, Registry, RegistryError, Scope, ServiceChange, ServiceId,
+    },
 };
 
 /// What can be done to services. All of it works while the server runs, and reaches it within a second.
@@ -187,12 +190,9 @@ pub(super) struct Set {
     no_public_keys: bool,
 }
 
-/// The longest overlap, as in the configuration.
-const LONGEST_OVERLAP: Duration = Duration::from_hours(365 * 24);
-
 fn overlap(text: &str) -> Result<Duration, String> {
     let overlap = span(text)?;
-    if overlap > LONGEST_OVERLAP {
+    if overlap > ServiceSettings::LONGEST_OVERLAP {
         return Err(String::from("expected at most 365d"));
     }
     Ok(overlap)
@@ -266,7 +266,7 @@ async fn register(registry: &Registry, args: Register) -> anyhow::Result<()> {
         id: id.clone(),
         description,
         scopes,
-        limits: Some(limits.over(registry.usual_limits())),
+        limits: Some(limits.change().over(registry.usual_limits())),
         public_keys: public_keys.as_deref().map(public_keys_in).transpose()?,
     };
     let issued = registry.register(registration).await;
@@ -281,19 +281,11 @@ async fn set(registry: &Registry, args: Set) -> anyhow::Result<()> {
         Some(file) => Some(Some(Arc::from(public_keys_in(file)?))),
         None => args.no_public_keys.then_some(None),
     };
-    let limits = if args.limits.any() {
-        // Those that are not named stay; whoever changes them at this very moment is overwritten.
-        let service = registry.find(&id).await;
-        let service = service.map_err(|error| explained(error, &id))?;
-        Some(args.limits.over(service.limits))
-    } else {
-        None
-    };
     let change = ServiceChange {
         description: args.description,
         disabled: None,
         scopes: scopes.then_some(args.scopes),
-        limits,
+        limits: args.limits.change(),
         public_keys,
     };
     let changed = registry.change(&id, change).await;

@@ -22,7 +22,8 @@ const UNITS: [(&str, f64); 4] = [("s", 1e6), ("m", 60e6), ("h", 3_600e6), ("d", 
 
 impl Rate {
     const FASTEST: Duration = Duration::from_micros(100);
-    const SLOWEST: Duration = Duration::from_hours(24);
+    /// The time of one request at the slowest rate.
+    pub const SLOWEST: Duration = Duration::from_hours(24);
 
     /// The time of one request, in whole microseconds.
     #[must_use]

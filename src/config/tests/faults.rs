@@ -125,6 +125,14 @@ fn settings_are_checked_against_each_other() {
             "SKRIPTOTEKET_GUARD_LOCK = \"16m\": expected at most guard_longest_lock, which is \"15m\""
         ]
     );
+    let rate = ("SKRIPTOTEKET_SERVICE_RATE", "1/d");
+    assert_eq!(
+        lines([rate, ("SKRIPTOTEKET_SERVICE_BURST", "3651")]),
+        [
+            "SKRIPTOTEKET_SERVICE_BURST = \"3651\": expected at most 3650, which service_rate = 1/d regains in 3650 days"
+        ]
+    );
+    assert!(from_env([rate, ("SKRIPTOTEKET_SERVICE_BURST", "3650")]).is_ok());
     let lanes = lines([
         ("SKRIPTOTEKET_ARGON2_PARALLELISM", "4"),
         ("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "31"),

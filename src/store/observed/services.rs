@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{Failure, Observed};
 use crate::{
@@ -118,15 +119,15 @@ impl<R: TokenRepository + ?Sized> TokenRepository for Observed<R> {
 impl<R: QuotaRepository + ?Sized> QuotaRepository for Observed<R> {
     async fn charge(
         &self,
-        service: &ServiceId,
+        registration: Uuid,
         policy: &LimitPolicy,
     ) -> Result<QuotaDecision, StoreError> {
-        let answer = self.inner.charge(service, policy);
+        let answer = self.inner.charge(registration, policy);
         self.timed(QUOTAS, "charge", answer).await
     }
 
-    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError> {
-        self.timed(QUOTAS, "forget", self.inner.forget(service))
+    async fn forget(&self, registration: Uuid) -> Result<(), StoreError> {
+        self.timed(QUOTAS, "forget", self.inner.forget(registration))
             .await
     }
 }

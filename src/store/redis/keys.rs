@@ -32,7 +32,7 @@ use crate::{
 ///
 /// | key | type | what is in it |
 /// |---|---|---|
-/// | `{P:quota:ID}` | string | what the service has used; expires when it says nothing any more |
+/// | `{P:quota:REGISTRATION}` | string | what the service has used; expires when it says nothing any more |
 ///
 /// Who observes: `{P:observer}:lease` and `{P:observer}:epoch`.
 ///
@@ -80,9 +80,9 @@ impl Keys {
         format!("{{{}:limits}}:due", self.prefix)
     }
 
-    /// What the service with this id has used.
-    pub(super) fn quota(&self, service: &str) -> String {
-        format!("{{{}:quota:{service}}}", self.prefix)
+    /// What the service of this registration has used.
+    pub(super) fn quota(&self, registration: Uuid) -> String {
+        format!("{{{}:quota:{registration}}}", self.prefix)
     }
 
     pub(super) fn lease(&self) -> String {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{answer, call::Call, keys::Keys, link::Link, scripts};
 use crate::{
-    clock::Timestamp,
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository, ServiceId},
+    services::{LimitPolicy, QuotaDecision, QuotaRepository},
     telemetry::instruments::LimitType,
 };
 
@@ -30,17 +30,17 @@ impl RedisQuotas {
 impl QuotaRepository for RedisQuotas {
     async fn charge(
         &self,
-        service: &ServiceId,
+        registration: Uuid,
         policy: &LimitPolicy,
     ) -> Result<QuotaDecision, StoreError> {
         let quota = policy.daily_quota;
-        let charge = Call::script(&scripts::QUOTA, vec![self.keys.quota(service.as_str())])
+        let charge = Call::script(&scripts::QUOTA, vec![self.keys.quota(registration)])
             .arg(self.link.now())
             .arg(policy.interval_us())
             .arg(policy.tolerance_us())
             .arg(quota.map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX)));
         let answer = self.link.in_time(self.link.call(charge)).await?;
-        let (refused, wait, ahead, used, now): (u8, u64, i64, u64, i64) = answer::read(answer)?;
+        let (refused, wait, ahead, used, resets): (u8, u64, i64, u64, u64) = answer::read(answer)?;
         let limit = match refused {
             0 => None,
             1 => Some(LimitType::Requests),
@@ -48,12 +48,12 @@ impl QuotaRepository for RedisQuotas {
         };
         Ok(QuotaDecision {
             refused: limit.map(|it| (it, Duration::from_micros(wait))),
-            allowance: policy.allowance(Timestamp::from_millis(now), ahead, used),
+            allowance: policy.allowance(ahead, used, Duration::from_millis(resets)),
         })
     }
 
-    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError> {
-        let forget = Call::command("DEL", vec![self.keys.quota(service.as_str())]);
+    async fn forget(&self, registration: Uuid) -> Result<(), StoreError> {
+        let forget = Call::command("DEL", vec![self.keys.quota(registration)]);
         self.link.in_time(self.link.call(forget)).await?;
         Ok(())
     }

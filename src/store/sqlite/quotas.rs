@@ -2,18 +2,19 @@
 
 use async_trait::async_trait;
 use sqlx::{Row, sqlite::SqliteRow};
+use uuid::Uuid;
 
 use super::SqliteFile;
 use crate::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, ServiceId, charge},
+    services::{LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, charge},
 };
 
-const FIND: &str = "SELECT arrival_us, day, used FROM quotas WHERE service = ?1";
-const SAVE: &str = "INSERT INTO quotas (service, arrival_us, day, used) VALUES (?1, ?2, ?3, ?4) \
-    ON CONFLICT (service) DO UPDATE \
+const FIND: &str = "SELECT arrival_us, day, used FROM quotas WHERE registration = ?1";
+const SAVE: &str = "INSERT INTO quotas (registration, arrival_us, day, used) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (registration) DO UPDATE \
     SET arrival_us = excluded.arrival_us, day = excluded.day, used = excluded.used";
-const FORGET: &str = "DELETE FROM quotas WHERE service = ?1";
+const FORGET: &str = "DELETE FROM quotas WHERE registration = ?1";
 
 /// What services have used, in the embedded file.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl SqliteQuotas {
 impl QuotaRepository for SqliteQuotas {
     async fn charge(
         &self,
-        service: &ServiceId,
+        registration: Uuid,
         policy: &LimitPolicy,
     ) -> Result<QuotaDecision, StoreError> {
         self.file
@@ -40,13 +41,13 @@ impl QuotaRepository for SqliteQuotas {
                 let mut transaction = self.file.begin().await?;
                 // The time is taken with the lock in hand: what waited for it must not arrive in the past.
                 let now = self.file.now();
-                let find = sqlx::query(FIND).bind(service.as_str().to_owned());
+                let find = sqlx::query(FIND).bind(registration.to_string());
                 let row = find.fetch_optional(&mut *transaction).await?;
                 let before = row.as_ref().map(state_of).transpose()?;
                 let (after, decision) = charge(before, now, policy);
                 if before != Some(after) {
                     sqlx::query(SAVE)
-                        .bind(service.as_str().to_owned())
+                        .bind(registration.to_string())
                         .bind(after.arrival_us)
                         .bind(after.day)
                         .bind(i64::try_from(after.used).unwrap_or(i64::MAX))
@@ -59,8 +60,8 @@ impl QuotaRepository for SqliteQuotas {
             .await
     }
 
-    async fn forget(&self, service: &ServiceId) -> Result<(), StoreError> {
-        let forget = sqlx::query(FORGET).bind(service.as_str().to_owned());
+    async fn forget(&self, registration: Uuid) -> Result<(), StoreError> {
+        let forget = sqlx::query(FORGET).bind(registration.to_string());
         self.file
             .in_time(async {
                 forget.execute(&mut *self.file.writer().await?).await?;

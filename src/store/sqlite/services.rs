@@ -33,7 +33,8 @@ const REMOVE_OTHERS: &str = "DELETE FROM service_credentials WHERE service = ?1 
 const CHANGE: &str = "UPDATE services SET description = ?2, disabled = ?3, scopes = ?4, \
     interval_us = ?5, burst = ?6, daily_quota = ?7, public_keys = ?8 WHERE id = ?1";
 const DELETE: &str = "DELETE FROM services WHERE id = ?1";
-const FORGET_USE: &str = "DELETE FROM quotas WHERE service = ?1";
+const FORGET_USE: &str = "DELETE FROM quotas \
+    WHERE registration = (SELECT registration FROM services WHERE id = ?1)";
 const HEARTBEAT: &str = "UPDATE services SET last_heartbeat = ?2 WHERE id = ?1";
 const AUTHENTICATED: &str = "UPDATE services SET last_authentication = ?2 WHERE id = ?1";
 const REVISION: &str = "SELECT revision FROM service_register WHERE id = 1";
@@ -131,7 +132,9 @@ impl ServiceRepository for SqliteServices {
                     return Ok(None);
                 };
                 let after = changed(before.clone(), change);
-                if after == before {
+                // The limits are checked as they become: two changes at once may be right each and wrong together.
+                let limits_change = after.limits != before.limits;
+                if after == before || limits_change && after.limits.checked().is_err() {
                     return Ok(Some(before));
                 }
                 sqlx::query(CHANGE)
@@ -156,15 +159,15 @@ impl ServiceRepository for SqliteServices {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
+                sqlx::query(FORGET_USE)
+                    .bind(id.as_str().to_owned())
+                    .execute(&mut *transaction)
+                    .await?;
                 let delete = sqlx::query(DELETE).bind(id.as_str().to_owned());
                 // Its credentials go with it, by their foreign key.
                 if delete.execute(&mut *transaction).await?.rows_affected() == 0 {
                     return Ok(false);
                 }
-                sqlx::query(FORGET_USE)
-                    .bind(id.as_str().to_owned())
-                    .execute(&mut *transaction)
-                    .await?;
                 note(&mut transaction, DELETED).await?;
                 transaction.commit().await?;
                 Ok(true)
@@ -279,7 +282,7 @@ fn changed(before: Service, change: ServiceChange) -> Service {
         description: change.description.unwrap_or(before.description),
         disabled: change.disabled.unwrap_or(before.disabled),
         scopes: change.scopes.unwrap_or(before.scopes),
-        limits: change.limits.unwrap_or(before.limits),
+        limits: change.limits.over(before.limits),
         public_keys: change.public_keys.unwrap_or(before.public_keys),
         ..before
     }

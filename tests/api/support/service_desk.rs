@@ -82,6 +82,7 @@ impl ServiceDesk {
             stores.quotas.clone(),
             settings.limit_failure,
             metrics.clone(),
+            clock.clone(),
         );
         let tokens = Tokens::new(TokenParts {
             clients: clients.clone(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis::{Pipeline, ServerError, Value, aio::MultiplexedConnection};
+use uuid::Uuid;
 
 use super::fault::{Absence, RedisFault, Why};
 use crate::{
@@ -95,7 +96,7 @@ pub(super) async fn server(
     let keys = [
         keys.shard(0).probe(),
         keys.limits_due(),
-        keys.quota("probe"),
+        keys.quota(Uuid::nil()),
         keys.lease(),
     ];
     pipe.cmd("EVAL").arg(PERMITTED).arg(0);

@@ -1,7 +1,8 @@
 -- Charges one request of a service: `services::quota::charge` once more, where all replicas share one state.
--- A state is `arrival day used`: microseconds, days and requests. All stay below 2^53, where doubles are exact.
+-- A state is `arrival day used`: microseconds, days and requests. All stay below 2^53, where doubles are exact, because the
+-- tolerance is ten years at most.
 -- KEYS quota | ARGV now interval tolerance quota; in microseconds but for now; the quota is -1 where there is none
--- {refused, wait, ahead, used, now}: 0 passed, 1 the rate, 2 the day's quota; microseconds, but now in ms
+-- {refused, wait, ahead, used, resets}: 0 passed, 1 the rate, 2 the day's quota; microseconds, but resets in ms
 local key = KEYS[1]
 local interval, tolerance, quota = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local DAY = 86400000
@@ -9,17 +10,18 @@ local DAY = 86400000
 local GRACE = 3600000
 
 local today, now_us = math.floor(now / DAY), now * 1000
-local midnight = (today + 1) * DAY
 -- What is no state counts as none.
 local text = redis.pcall('GET', key)
 local arrival, day, used
 if type(text) == 'string' then arrival, day, used = text:match('^(%d+) (%d+) (%d+)$') end
 arrival, day, used = tonumber(arrival or 0), tonumber(day or 0), tonumber(used or 0)
-if math.max(arrival, day, used) > 2 ^ 53 then arrival, day, used = 0, 0, 0 end
 
 local lowered = arrival > now_us + tolerance
-if lowered then arrival = now_us + tolerance end
-if day ~= today then used = 0 end
+if lowered then arrival = now_us + tolerance - interval end
+-- The next day's is met where the clock steps back over midnight.
+if day ~= today and day ~= today + 1 then day, used = today, 0 end
+used = math.min(used, 2 ^ 53)
+local midnight = (day + 1) * DAY
 
 local after = math.max(arrival, now_us) + interval
 local refused, wait = 0, 0
@@ -32,6 +34,6 @@ else
 end
 if refused == 0 or lowered then
   local lasts = math.max(math.ceil(arrival / 1000), midnight) - now + GRACE
-  call('SET', key, S(arrival) .. ' ' .. S(today) .. ' ' .. S(used), 'PX', S(lasts))
+  call('SET', key, S(arrival) .. ' ' .. S(day) .. ' ' .. S(used), 'PX', S(lasts))
 end
-return { refused, wait, math.max(arrival - now_us, 0), used, now }
+return { refused, wait, math.max(arrival - now_us, 0), used, midnight - now }

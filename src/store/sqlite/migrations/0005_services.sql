@@ -78,7 +78,8 @@ CREATE INDEX used_assertions_by_expiry ON used_assertions (expires_at);
 
 -- As `services::QuotaState` has it.
 CREATE TABLE quotas (
-    service TEXT NOT NULL PRIMARY KEY,
+    -- That of the service.
+    registration TEXT NOT NULL PRIMARY KEY,
     -- Microseconds since the Unix epoch.
     arrival_us INTEGER NOT NULL,
     -- Days since the Unix epoch.

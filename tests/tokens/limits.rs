@@ -1,0 +1,64 @@
+//! What becomes of a service's limits where their store does not answer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use skriptoteket::{
+    error::StoreError,
+    services::{LimitPolicy, QuotaDecision, QuotaRepository},
+};
+use uuid::Uuid;
+
+use crate::house::House;
+
+/// Quotas that are away.
+#[derive(Debug)]
+struct Away;
+
+#[async_trait]
+impl QuotaRepository for Away {
+    async fn charge(&self, _: Uuid, _: &LimitPolicy) -> Result<QuotaDecision, StoreError> {
+        Err(StoreError::Unavailable("away".into()))
+    }
+
+    async fn forget(&self, _: Uuid) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("away".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_deleted_though_what_it_used_cannot_be_forgotten() {
+    let house = House::new();
+    let mut stores = house.stores().await;
+    stores.quotas = Arc::new(Away);
+    let services = Arc::clone(&stores.services);
+    let replica = house.replica_on(stores, services);
+    let before = replica.register("orders").await.service;
+    replica.registry.delete(&before.id).await.unwrap();
+    let after = replica.register("orders").await.service;
+    assert_ne!(after.registration, before.registration);
+}
+
+#[tokio::test]
+async fn who_is_registered_under_the_id_of_another_has_used_nothing() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let quotas = Arc::clone(&replica.stores.quotas);
+    let limits = LimitPolicy {
+        burst: 1,
+        ..replica.registry.usual_limits()
+    };
+    let mut passed = Vec::new();
+    for _ in 0..2 {
+        let service = replica.register("orders").await.service;
+        // One that comes late, of whom nobody knows yet that it is deleted, takes nothing from the next.
+        for deleted in [false, true] {
+            if deleted {
+                replica.registry.delete(&service.id).await.unwrap();
+            }
+            let charged = quotas.charge(service.registration, &limits).await;
+            passed.push(charged.unwrap().refused.is_none());
+        }
+    }
+    assert_eq!(passed, [true; 4]);
+}
