@@ -107,9 +107,10 @@ async fn act(url: &str, token: &str, post: bool) {
 async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     let issuer = Issuer::start(Arc::new(SystemClock::default())).await;
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (server, address, _telemetry) = embedded::serve(&issuer.url, anywhere).unwrap();
-    let handle = server.handle();
-    let running = actix_web::rt::spawn(server);
+    let application = embedded::serve(&issuer.url, anywhere, anywhere).unwrap();
+    let address = application.address;
+    let handles = [application.server.handle(), application.management.handle()];
+    let running = [application.server, application.management].map(actix_web::rt::spawn);
 
     let token = issuer.token("orders").await;
     act(&format!("http://{address}/hello"), &token, false).await;
@@ -120,7 +121,11 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     )
     .await;
 
-    let example = page(&format!("http://{address}/metrics")).await;
+    let example = page(&format!(
+        "http://{}/metrics",
+        application.management_address
+    ))
+    .await;
     let service = page(&format!("{}/metrics", issuer.management)).await;
     for name in example
         .told
@@ -149,8 +154,13 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     assert!((total("skriptoteket_failed_auths_total") - 3.0).abs() < 0.1);
     assert!((total("skriptoteket_token_verifications_total") - 5.0).abs() < 0.1);
 
-    handle.stop(true).await;
-    running.await.unwrap().unwrap();
+    let public = http().get(format!("http://{address}/metrics"));
+    assert_eq!(public.send().await.unwrap().status(), 404);
+
+    for (handle, running) in handles.into_iter().zip(running) {
+        handle.stop(true).await;
+        running.await.unwrap().unwrap();
+    }
     drop(issuer);
 }
 

@@ -14,8 +14,16 @@ pub(super) struct Limits {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     burst: Option<u32>,
     /// How many requests it may make in a day (UTC); 0 sets no quota
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = quota)]
     daily_quota: Option<u64>,
+}
+
+/// The most that a quota may be.
+const LARGEST_QUOTA: u64 = 1_000_000_000_000;
+
+fn quota(text: &str) -> Result<u64, String> {
+    let quota = text.parse().ok().filter(|quota| *quota <= LARGEST_QUOTA);
+    quota.ok_or_else(|| format!("expected a whole number in digits, from 0 to {LARGEST_QUOTA}"))
 }
 
 impl Limits {
