@@ -42,10 +42,10 @@ async fn show(page: Data<MetricsPage>) -> actix_web::Result<HttpResponse> {
 pub(crate) struct Application {
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
-    pub(crate) management: Server,
+    management: Server,
     pub(crate) management_address: SocketAddr,
     /// Exports for as long as it is kept. What came last is sent by its shutdown.
-    pub(crate) telemetry: Telemetry,
+    telemetry: Telemetry,
 }
 
 /// The application on `address`, and its metrics on a listener of their own.
@@ -83,6 +83,19 @@ pub(crate) fn serve(
     })
 }
 
+/// Runs until the server is stopped, by Ctrl-C or SIGTERM too, and sends what was counted last.
+pub(crate) async fn run(application: Application) -> anyhow::Result<()> {
+    let management = application.management.handle();
+    let metrics = tokio::spawn(application.management);
+    application.server.await.context("the server failed")?;
+    management.stop(true).await;
+    metrics.await?.context("the listener of metrics failed")?;
+    let limit = Duration::from_secs(2);
+    tokio::task::spawn_blocking(move || application.telemetry.shutdown(limit))
+        .await?
+        .context("the last metrics were not sent")
+}
+
 // Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses what came last.
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -102,14 +115,5 @@ async fn main() -> anyhow::Result<()> {
         println!("http://{}/hello", application.address);
         println!("http://{}/metrics", application.management_address);
     }
-    let management = application.management.handle();
-    let metrics = tokio::spawn(application.management);
-    // Until Ctrl-C or SIGTERM.
-    application.server.await.context("the server failed")?;
-    management.stop(true).await;
-    metrics.await?.context("the listener of metrics failed")?;
-    let limit = Duration::from_secs(2);
-    tokio::task::spawn_blocking(move || application.telemetry.shutdown(limit))
-        .await?
-        .context("the last metrics were not sent")
+    run(application).await
 }

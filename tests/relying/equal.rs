@@ -109,8 +109,9 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let application = embedded::serve(&issuer.url, anywhere, anywhere).unwrap();
     let address = application.address;
-    let handles = [application.server.handle(), application.management.handle()];
-    let running = [application.server, application.management].map(actix_web::rt::spawn);
+    let management = application.management_address;
+    let handle = application.server.handle();
+    let running = actix_web::rt::spawn(embedded::run(application));
 
     let token = issuer.token("orders").await;
     act(&format!("http://{address}/hello"), &token, false).await;
@@ -121,11 +122,7 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     )
     .await;
 
-    let example = page(&format!(
-        "http://{}/metrics",
-        application.management_address
-    ))
-    .await;
+    let example = page(&format!("http://{management}/metrics")).await;
     let service = page(&format!("{}/metrics", issuer.management)).await;
     for name in example
         .told
@@ -157,10 +154,8 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     let public = http().get(format!("http://{address}/metrics"));
     assert_eq!(public.send().await.unwrap().status(), 404);
 
-    for (handle, running) in handles.into_iter().zip(running) {
-        handle.stop(true).await;
-        running.await.unwrap().unwrap();
-    }
+    handle.stop(true).await;
+    running.await.unwrap().unwrap();
     drop(issuer);
 }
 
