@@ -4,10 +4,11 @@
 //! cargo run --example embedded -- http://127.0.0.1:8080 8090
 //! ```
 //!
-//! The first argument is the issuer, the second a port on loopback. Tokens have to be for the issuer itself, which is the
-//! audience of those who ask for none; an application with a name of its own in `token_audiences` names that.
+//! The first argument is the issuer, the second a port on loopback; its metrics are on the next port, which nobody but
+//! Prometheus should reach. Tokens have to be for the issuer itself, which is the audience of those who ask for none; an
+//! application with a name of its own in `token_audiences` names that.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -37,11 +38,22 @@ async fn show(page: Data<MetricsPage>) -> actix_web::Result<HttpResponse> {
     Ok(response.content_type(MetricsPage::CONTENT_TYPE).body(text))
 }
 
-/// The application on `address`, and where it listens. It exports for as long as the telemetry is kept.
+/// The application, where it listens, and where its metrics are.
+pub(crate) struct Application {
+    pub(crate) server: Server,
+    pub(crate) address: SocketAddr,
+    management: Server,
+    pub(crate) management_address: SocketAddr,
+    /// Exports for as long as it is kept. What came last is sent by its shutdown.
+    telemetry: Telemetry,
+}
+
+/// The application on `address`, and its metrics on a listener of their own.
 pub(crate) fn serve(
     issuer: &str,
     address: SocketAddr,
-) -> anyhow::Result<(Server, SocketAddr, Telemetry)> {
+    management: SocketAddr,
+) -> anyhow::Result<Application> {
     // glue: begin
     let otel = config::load(None, &Environment::from_process().standard_only())?.otel;
     let telemetry = Telemetry::start(&otel)?;
@@ -51,19 +63,41 @@ pub(crate) fn serve(
     let gate = Data::new(Gate::new(Arc::new(party.verify_locally()?), metrics));
     let page = Data::new(telemetry.page());
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(gate.clone())
-            .app_data(page.clone())
-            .route("/hello", get().to(greet))
-            .route("/metrics", get().to(show))
+        let app = App::new().app_data(gate.clone());
+        app.route("/hello", get().to(greet))
+    });
+    let metrics = HttpServer::new(move || {
+        let app = App::new().app_data(page.clone());
+        app.route("/metrics", get().to(show))
     });
     // glue: end
     let server = server.workers(2).bind(address)?;
-    let address = server.addrs().first().copied().context("no listener")?;
-    Ok((server.run(), address, telemetry))
+    let metrics = metrics.workers(1).disable_signals().bind(management)?;
+    let first = |addresses: Vec<SocketAddr>| addresses.first().copied().context("no listener");
+    Ok(Application {
+        address: first(server.addrs())?,
+        management_address: first(metrics.addrs())?,
+        server: server.run(),
+        management: metrics.run(),
+        telemetry,
+    })
 }
 
-#[actix_web::main]
+/// Runs until the server is stopped, by Ctrl-C or SIGTERM too, and sends what was counted last.
+pub(crate) async fn run(application: Application) -> anyhow::Result<()> {
+    let management = application.management.handle();
+    let metrics = tokio::spawn(application.management);
+    application.server.await.context("the server failed")?;
+    management.stop(true).await;
+    metrics.await?.context("the listener of metrics failed")?;
+    let limit = Duration::from_secs(2);
+    tokio::task::spawn_blocking(move || application.telemetry.shutdown(limit))
+        .await?
+        .context("the last metrics were not sent")
+}
+
+// Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses what came last.
+#[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let issuer = arguments
@@ -72,11 +106,14 @@ async fn main() -> anyhow::Result<()> {
     let port = arguments
         .next()
         .context("the second argument is missing: a port")?;
-    let address = SocketAddr::from(([127, 0, 0, 1], port.parse().context("not a port")?));
-    let (server, address, _telemetry) = serve(&issuer, address)?;
+    let port: u16 = port.parse().context("not a port")?;
+    let next = port.checked_add(1).context("no port is left for metrics")?;
+    let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let application = serve(&issuer, loopback(port), loopback(next))?;
     #[expect(clippy::print_stdout, reason = "says where it listens")]
     {
-        println!("http://{address}/hello");
+        println!("http://{}/hello", application.address);
+        println!("http://{}/metrics", application.management_address);
     }
-    server.await.context("the server failed")
+    run(application).await
 }

@@ -29,7 +29,7 @@ linked() { sed -n 's,^ *runbook_url: docs/runbooks/\(.*\)\.md$,\1,p' rules/*.yml
 fires() { grep -A2 "alertname: $1\$" "tests/$1.yml" | grep -q exp_alerts; }
 stays_quiet() { grep -Eq "alertname: $1, |promql_expr_test" "tests/$1.yml"; }
 complete() {
-  awk '/- alert:/ {n++} /severity: (critical|warning|none)/ {s++} /^ *summary:/ {t++} /^ *description:/ {d++}
+  awk '/- alert:/ {n++} /severity: (critical|warning|info|none)/ {s++} /^ *summary:/ {t++} /^ *description:/ {d++}
        END {if (n == 0 || n != s || n != t || n != d) {print n, "alerts,", s, "severities,", t, "summaries,", d, "descriptions"; exit 1}}' rules/alerts.yml
 }
 

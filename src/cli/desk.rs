@@ -1,6 +1,6 @@
 //! What commands on accounts, sessions and services work with: the same stores and rules as the server's.
 
-use std::sync::Arc;
+use std::{path, sync::Arc};
 
 use anyhow::Context;
 use tokio::runtime::Handle;
@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     services::{Directory, HealthPolicy, KeyKeeper, Registry},
     sessions::{Sessions, census::CensusBell},
-    store::{self, Stores},
+    store::{self, OpenError, Stores},
     telemetry::{
         Telemetry,
         instruments::{AuthMetrics, PasswordMetrics, Presence},
@@ -41,9 +41,19 @@ impl Desk {
         Self::over(config).await
     }
 
-    /// The same, and makes them where there are none.
+    /// The same, and makes them where there are none, which is said: in a wrong directory nobody wanted that.
     pub(super) async fn open_or_make(source: &Source) -> anyhow::Result<Self> {
-        Self::over(source.load()?).await
+        let config = source.load()?;
+        let missing = match store::find(&config) {
+            Err(OpenError::Missing { path }) => Some(path),
+            _ => None,
+        };
+        let desk = Self::over(config).await?;
+        if let Some(path) = missing {
+            let path = path::absolute(&path).unwrap_or(path);
+            output::note(&format!("made a new store at {}", path.display()));
+        }
+        Ok(desk)
     }
 
     async fn over(config: Config) -> anyhow::Result<Self> {

@@ -74,7 +74,7 @@ async fn rotate(keeper: &KeyKeeper, soon: bool) -> anyhow::Result<()> {
     output::line(format!(
         "the key {} is published, and signs from {} on",
         key.id,
-        key.active_from.to_rfc3339()
+        output::to_the_second(&key.active_from.to_rfc3339())
     ))
 }
 
@@ -116,8 +116,10 @@ impl Row for KeyRow {
             self.kid.clone(),
             self.algorithm.to_owned(),
             self.state.to_owned(),
-            self.active_from.clone(),
-            self.expires_at.clone().unwrap_or_else(never),
+            output::to_the_second(&self.active_from),
+            self.expires_at
+                .as_deref()
+                .map_or_else(never, output::to_the_second),
         ]
     }
 }

@@ -48,6 +48,20 @@ pub(super) fn warn(doubt: &str) {
     let _ = writeln!(io::stderr().lock(), "warning: {doubt}");
 }
 
+/// Tells on standard error what was done beside what was asked for.
+pub(super) fn note(what: &str) {
+    // Where standard error is gone there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "note: {what}");
+}
+
+/// A time as people read it: without what is less than a second. JSON keeps that.
+pub(super) fn to_the_second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
+}
+
 /// Prints rows: as a framed table on a terminal, as plain columns where something else reads it.
 pub(super) fn table<R: Row>(rows: &[R]) -> anyhow::Result<()> {
     let mut table = Table::new();

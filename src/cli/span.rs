@@ -21,7 +21,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     };
     read()
         .map(Duration::from_millis)
-        .ok_or_else(|| String::from("expected a number and a unit: 500ms, 20s, 5m, 1h, 30d"))
+        .ok_or_else(|| String::from("expected a whole number and a unit: 500ms, 20s, 5m, 1h, 30d"))
 }
 
 /// As [`span`], and longer than nothing.

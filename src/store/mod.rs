@@ -42,7 +42,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no file, and none was to be made.
-    #[error("there is no database {}; name the one of your service in `data_dir`, or start with `skriptoteket user add`", .path.display())]
+    #[error("there is no database {}; name the one of your service in `data_dir`, or start with `skriptoteket user add` or `skriptoteket service register`", .path.display())]
     Missing {
         /// The file.
         path: PathBuf,

@@ -280,10 +280,24 @@ fn where_no_database_is_none_is_made_but_by_adding_a_user_or_a_service() {
             complaint.starts_with("error: there is no database skriptoteket-data/skriptoteket.db"),
             "{complaint}"
         );
+        for maker in ["`skriptoteket user add`", "`skriptoteket service register`"] {
+            assert!(complaint.contains(maker), "{complaint}");
+        }
         assert!(names_in(&house.path("")).is_empty());
     }
     house.add("ada", "superuser");
     house.done(&["user", "list"]);
+}
+
+#[test]
+fn whoever_makes_a_store_is_told_where() {
+    let house = House::new();
+    let made = house.run(&["service", "register", "inventory", "--json"]);
+    let place = house.path("skriptoteket-data/skriptoteket.db");
+    let note = format!("note: made a new store at {}\n", place.display());
+    assert_eq!((made.code, made.stderr), (0, note));
+    let added = house.run(&["service", "register", "billing"]);
+    assert_eq!((added.code, added.stderr), (0, String::new()));
 }
 
 /// Holds the write lock of the house's database for as long as it lives.

@@ -241,7 +241,10 @@ fn what_cannot_be_is_refused_before_anything_is_opened() {
     for (more, part) in [
         (&["--rate", "100"][..], "not a rate"),
         (&["--burst", "0"], "1..=1000000"),
-        (&["--daily-quota", "1000000000001"], "0..=1000000000000"),
+        (
+            &["--daily-quota", "1000000000001"],
+            "from 0 to 1000000000000",
+        ),
         (&["--scope", "a b"], "not a scope"),
     ] {
         let complaint = house.refused(&[&register[..], more].concat(), 2);
@@ -257,6 +260,7 @@ fn what_cannot_be_is_refused_before_anything_is_opened() {
 #[test]
 fn public_keys_that_cannot_be_used_are_said_of_their_file() {
     let house = House::new();
+    house.done(&["service", "register", "inventory"]);
     house.write("keys.json", "{}");
     let register = ["service", "register", "a", "--public-keys"];
     let complaint = house.refused(&[&register[..], &["keys.json"]].concat(), 1);
@@ -297,4 +301,40 @@ fn keys_are_listed_by_what_they_do_and_never_with_what_they_sign() {
     assert!(keys[0]["expires_at"].is_string() && keys[1]["expires_at"].is_null());
     let table = house.done(&["key", "list"]);
     assert!(table.contains("kid") && table.contains(text(&keys[1], "kid")));
+}
+
+#[test]
+fn a_number_that_is_none_is_refused_in_words() {
+    let house = House::new();
+    for wrong in ["1e9", "1.5", "-1", "1000000000001", ""] {
+        let quota = format!("--daily-quota={wrong}");
+        let complaint = house.refused(&["service", "register", "inventory", &quota], 2);
+        let expected = "expected a whole number in digits, from 0 to 1000000000000";
+        assert!(complaint.contains(expected), "{complaint}");
+    }
+    register(&house, "inventory", &[]);
+    let rotate = ["service", "rotate", "inventory", "--overlap", "1.5h"];
+    let complaint = house.refused(&rotate, 2);
+    assert!(
+        complaint.contains("a whole number and a unit"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn people_read_times_without_fractions_of_a_second() {
+    let house = House::new();
+    let registered = house.done(&["service", "register", "inventory"]);
+    let rotated = house.done(&["service", "rotate", "inventory"]);
+    let again = house.refused(&["service", "rotate", "inventory"], 1);
+    let shown = house.done(&["service", "show", "inventory"]);
+    let listed = house.done(&["service", "list"]);
+    let key = house.done(&["key", "rotate"]);
+    let keys = house.done(&["key", "list"]);
+    for text in [registered, rotated, again, shown, listed, key, keys] {
+        let mut words = text.split_whitespace();
+        let time = words.find(|it| it.starts_with("20") && it.contains('T'));
+        let time = time.expect(&text).trim_end_matches(['.', ';']);
+        assert_eq!((time.len(), &time[19..]), (20, "Z"), "{text}");
+    }
 }

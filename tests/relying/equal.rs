@@ -107,9 +107,11 @@ async fn act(url: &str, token: &str, post: bool) {
 async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     let issuer = Issuer::start(Arc::new(SystemClock::default())).await;
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (server, address, _telemetry) = embedded::serve(&issuer.url, anywhere).unwrap();
-    let handle = server.handle();
-    let running = actix_web::rt::spawn(server);
+    let application = embedded::serve(&issuer.url, anywhere, anywhere).unwrap();
+    let address = application.address;
+    let management = application.management_address;
+    let handle = application.server.handle();
+    let running = actix_web::rt::spawn(embedded::run(application));
 
     let token = issuer.token("orders").await;
     act(&format!("http://{address}/hello"), &token, false).await;
@@ -120,7 +122,7 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     )
     .await;
 
-    let example = page(&format!("http://{address}/metrics")).await;
+    let example = page(&format!("http://{management}/metrics")).await;
     let service = page(&format!("{}/metrics", issuer.management)).await;
     for name in example
         .told
@@ -148,6 +150,9 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     assert!((total("skriptoteket_successful_auths_total") - 2.0).abs() < 0.1);
     assert!((total("skriptoteket_failed_auths_total") - 3.0).abs() < 0.1);
     assert!((total("skriptoteket_token_verifications_total") - 5.0).abs() < 0.1);
+
+    let public = http().get(format!("http://{address}/metrics"));
+    assert_eq!(public.send().await.unwrap().status(), 404);
 
     handle.stop(true).await;
     running.await.unwrap().unwrap();

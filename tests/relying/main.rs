@@ -5,6 +5,7 @@
 mod building;
 mod changing;
 #[path = "../../examples/embedded.rs"]
+#[expect(dead_code, reason = "its `main` is run by whoever starts it")]
 mod embedded;
 mod equal;
 mod hostile;

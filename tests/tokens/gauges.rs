@@ -120,6 +120,33 @@ async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_call
     assert_eq!(left(), Some(whole));
 }
 
+const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"one",
+    "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+#[tokio::test]
+async fn a_service_that_signs_its_assertions_has_no_expiry_of_a_secret_to_show() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let (call, presence) = called(&house, &replica);
+    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let id = replica.register("nightly").await.service.id;
+    let label = [("service_id", "nightly")];
+    let left = || {
+        replica
+            .metrics
+            .gauge("skriptoteket.credential_expiry", &label)
+    };
+    for (keys, shown) in [(Some(Arc::from(KEYS)), false), (None, true)] {
+        let change = ServiceChange {
+            public_keys: Some(keys),
+            ..ServiceChange::default()
+        };
+        replica.registry.change(&id, change).await.unwrap();
+        call.take().await.unwrap();
+        assert_eq!(left().is_some(), shown);
+    }
+}
+
 #[tokio::test]
 async fn one_replica_shows_the_totals_that_all_have_made() {
     let house = House::new();

@@ -17,8 +17,14 @@ pub(super) struct Limits {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ServiceSettings::MAX_BURST)))]
     burst: Option<u32>,
     /// How many requests it may make in a day (UTC); 0 sets no quota
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=ServiceSettings::MAX_DAILY_QUOTA))]
+    #[arg(long, value_name = "N", value_parser = quota)]
     daily_quota: Option<u64>,
+}
+
+fn quota(text: &str) -> Result<u64, String> {
+    let most = ServiceSettings::MAX_DAILY_QUOTA;
+    let quota = text.parse().ok().filter(|quota| *quota <= most);
+    quota.ok_or_else(|| format!("expected a whole number in digits, from 0 to {most}"))
 }
 
 impl Limits {

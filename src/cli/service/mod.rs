@@ -325,7 +325,7 @@ fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
         }
         RegistryError::StillOverlapping { until } => format!(
             "the secret of {id} that was replaced last is still accepted, until {}; rotate after that, or end it now with --force",
-            until.to_rfc3339()
+            output::to_the_second(&until.to_rfc3339())
         ),
         other => return other.into(),
     };

@@ -98,7 +98,7 @@ impl Shown {
             ("id", self.id.to_string()),
             ("description", or_dash(&self.description)),
             ("health", self.health.to_owned()),
-            ("registered", self.created_at.clone()),
+            ("registered", output::to_the_second(&self.created_at)),
             ("last heartbeat", or_never(self.last_heartbeat.as_ref())),
             (
                 "last authentication",
@@ -165,7 +165,7 @@ impl Row for ShownCredential {
         vec![
             self.id.to_string(),
             self.state.to_owned(),
-            self.created_at.clone(),
+            output::to_the_second(&self.created_at),
             or_never(self.expires_at.as_ref()),
         ]
     }
@@ -256,7 +256,8 @@ impl<'a> Issuance<'a> {
         ))?;
         match before {
             Some(until) => output::line(format_args!(
-                "\nThe secret before is accepted until {until}."
+                "\nThe secret before is accepted until {}.",
+                output::to_the_second(&until)
             )),
             None => Ok(()),
         }
@@ -273,7 +274,7 @@ fn rate(limits: &LimitPolicy) -> String {
 }
 
 fn or_never(time: Option<&String>) -> String {
-    time.map_or_else(|| String::from("never"), Clone::clone)
+    time.map_or_else(|| String::from("never"), |time| output::to_the_second(time))
 }
 
 fn or_none(quota: Option<u64>) -> String {
