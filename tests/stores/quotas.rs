@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaState, charge as model},
+    services::{InvalidLimits, LimitPolicy, QuotaDecision, QuotaState, charge as model},
     telemetry::instruments::LimitType,
 };
 use tokio::task::JoinSet;
@@ -332,4 +332,33 @@ async fn a_store_that_is_closed_is_unavailable(world: World) {
     assert!(matches!(charged, Err(StoreError::Unavailable(_))));
     let forgotten = quotas.forget(id).await;
     assert!(matches!(forgotten, Err(StoreError::Unavailable(_))));
+}
+
+#[test]
+fn limits_stay_within_what_is_counted_exactly() {
+    let day = 86_400_000;
+    let policy = |ms, burst, quota| policy(Duration::from_millis(ms), burst, quota);
+    for (limits, wrong) in [
+        (policy(1, 1_000_000, Some(1_000_000_000_000)), None),
+        (policy(day, 3_650, Some(1)), None),
+        (policy(0, 1, None), Some(InvalidLimits::Rate)),
+        (policy(day + 1, 1, None), Some(InvalidLimits::Rate)),
+        (policy(1, 0, None), Some(InvalidLimits::Burst)),
+        (policy(1, 1_000_001, None), Some(InvalidLimits::Burst)),
+        (
+            policy(day, 3_651, None),
+            Some(InvalidLimits::Window { most: 3_650 }),
+        ),
+        (policy(1, 1, Some(0)), Some(InvalidLimits::DailyQuota)),
+        (
+            policy(1, 1, Some(1_000_000_000_001)),
+            Some(InvalidLimits::DailyQuota),
+        ),
+    ] {
+        assert_eq!(limits.checked().err(), wrong, "{limits:?}");
+    }
+    let now_us = 1_767_268_800_000_000_i64;
+    // And what somebody else has written into a store is held to it.
+    let unchecked = policy(u64::from(u32::MAX), u32::MAX, None);
+    assert!(now_us + 2 * unchecked.tolerance_us() < 1 << 53);
 }

@@ -40,11 +40,7 @@ async fn each_change_changes_what_it_names_and_nothing_else(world: World) {
         burst: Some(7),
         ..none
     };
-    let of_rate = LimitChange {
-        interval: Some(seconds(2)),
-        ..none
-    };
-    let changes: [(ServiceChange, Apply); 9] = [
+    let changes: [(ServiceChange, Apply); 8] = [
         (
             ServiceChange {
                 description: Some("é '; --".into()),
@@ -90,13 +86,6 @@ async fn each_change_changes_what_it_names_and_nothing_else(world: World) {
                 ..nothing()
             },
             |it, _| it.limits.burst = 7,
-        ),
-        (
-            ServiceChange {
-                limits: of_rate,
-                ..nothing()
-            },
-            |it, _| it.limits.interval = seconds(2),
         ),
         (
             ServiceChange {

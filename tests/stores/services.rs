@@ -178,7 +178,10 @@ async fn nothing_of_a_service_is_left_when_it_was_deleted(world: World) {
     assert!(services.delete(&deleted.id).await.unwrap());
     assert!(!services.delete(&deleted.id).await.unwrap());
     assert_eq!(services.find(&deleted.id).await.unwrap(), None);
-    assert_eq!(services.all().await.unwrap().services, [kept.clone()]);
+    assert_eq!(
+        services.all().await.unwrap().services,
+        std::slice::from_ref(&kept)
+    );
     let mut file = raw(&world.file()).await;
     let registration = kept.registration.to_string();
     for (table, column, owner) in [

@@ -171,7 +171,7 @@ impl World {
         let redis = self.redis.as_ref().map(|it| {
             let topology = it.redis.topology.clone();
             let mut settings = redis_settings(topology, Arc::clone(&clock));
-            settings.redis.key_prefix = self.prefix().to_owned();
+            self.prefix().clone_into(&mut settings.redis.key_prefix);
             settings
         });
         let settings = settings(&self.directory);
