@@ -59,13 +59,8 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync {
     /// [`Unverified`].
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified>;
 
-    /// Told of each token that was let in.
-    async fn let_in(&self, claims: &Claims);
-
-    /// As [`TokenVerifier::let_in`], where that needs no wait: true says that nobody has to be told more.
-    fn let_in_at_hand(&self, _claims: &Claims) -> bool {
-        false
-    }
+    /// Told of each token that was let in, after that was counted. Waits for nobody.
+    fn let_in(&self, _claims: &Claims) {}
 }
 
 #[async_trait]
@@ -78,12 +73,8 @@ impl TokenVerifier for Tokens {
         Self::verify(self, token).await
     }
 
-    async fn let_in(&self, claims: &Claims) {
-        self.note(claims).await;
-    }
-
-    fn let_in_at_hand(&self, claims: &Claims) -> bool {
-        self.is_noted(claims)
+    fn let_in(&self, claims: &Claims) {
+        self.note(claims);
     }
 }
 
@@ -125,7 +116,6 @@ impl Gate {
     pub fn begin(&self, token: &str) -> Begun {
         let asking = self.asking();
         match self.verifier.verify_at_hand(token) {
-            Some(Ok(claims)) if !self.verifier.let_in_at_hand(&claims) => Begun::Asking(asking),
             Some(verified) => Begun::Answered(asking.count(verified)),
             None => Begun::Asking(asking),
         }
@@ -170,14 +160,7 @@ impl Asking {
     ///
     /// [`AuthFailure`].
     pub async fn answer(self, token: &str) -> Result<Arc<Claims>, AuthFailure> {
-        let asked = &self.gate.verifier;
-        let answer = match asked.verify_at_hand(token) {
-            Some(answer) => answer,
-            None => asked.verify(token).await,
-        };
-        if let Ok(claims) = &answer {
-            asked.let_in(claims).await;
-        }
+        let answer = self.gate.verifier.verify(token).await;
         self.count(answer)
     }
 
@@ -186,6 +169,7 @@ impl Asking {
         match verified {
             Ok(claims) => {
                 self.attempt.finish(Some(claims.service.as_str()), Ok(()));
+                self.gate.verifier.let_in(&claims);
                 Ok(claims)
             }
             Err(Unverified { service, failure }) => {

@@ -331,14 +331,9 @@ impl Tokens {
         self.0.check(&view, claims)
     }
 
-    /// Whether it was noted lately that this service showed itself.
-    pub(super) fn is_noted(&self, claims: &Claims) -> bool {
-        self.0.clients.is_noted(&claims.service)
-    }
-
     /// Notes that a service showed itself by a token.
-    pub(super) async fn note(&self, claims: &Claims) {
-        self.0.clients.note(&claims.service).await;
+    pub(super) fn note(&self, claims: &Claims) {
+        self.0.clients.note(&claims.service);
     }
 }
 

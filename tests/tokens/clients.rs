@@ -185,20 +185,16 @@ async fn a_sign_of_life_is_noted_once_in_a_while() {
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
     let id = &issued.service.id;
-    let seen = async || {
-        let service = replica.registry.find(id).await.unwrap();
-        service
-            .last_authentication
-            .map(|at| house.clock.now().since(at).as_secs())
-    };
-    assert_eq!(seen().await, None);
+    replica.noted(id, None).await;
+    let first = house.clock.now();
     replica.token(&issued).await.unwrap();
+    replica.noted(id, Some(first)).await;
     house.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
-    assert_eq!(seen().await, Some(5));
+    replica.noted(id, Some(first)).await;
     house.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
-    assert_eq!(seen().await, Some(0));
+    replica.noted(id, Some(house.clock.now())).await;
     assert_eq!(
         replica.registry.find(id).await.unwrap().last_heartbeat,
         None

@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use skriptoteket::{
-    clock::{Clock, ManualClock},
+    clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
         AuthFailure, Claims, Clients, Directory, Gate, Issued, KeyKeeper, Limiter, Presented,
-        Registration, Registry, ServiceRepository, TokenError, TokenParts, TokenPolicy, Tokens,
-        Wish,
+        Registration, Registry, ServiceId, ServiceRepository, TokenError, TokenParts, TokenPolicy,
+        Tokens, Wish,
     },
     store::{self, SqliteSettings, Stores},
     telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
@@ -191,6 +191,17 @@ impl Replica {
     ) -> Result<Arc<Claims>, &'static str> {
         let came = self.gate.identify(Ok(token.expose_secret())).await;
         came.map_err(|failure: AuthFailure| failure.reason())
+    }
+
+    /// Waits until the last authentication of a service is the one that was `at`: that is noted in the background.
+    pub(crate) async fn noted(&self, id: &ServiceId, at: Option<Timestamp>) {
+        for _ in 0..1_000 {
+            if self.registry.find(id).await.unwrap().last_authentication == at {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no authentication of {id} was noted at {at:?}");
     }
 
     pub(crate) fn failed(&self, service: &str, reason: &str) -> u64 {

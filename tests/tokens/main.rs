@@ -6,11 +6,13 @@
 //! | `sight` | how soon a replica sees what another one did, and how often it asks the store |
 //! | `keys` | signing keys that change while tokens are in use |
 //! | `clients` | client secrets and assertions |
+//! | `counted` | that each request is counted once, whatever the store and the caller do meanwhile |
 //! | `gauges` | what the roll shows |
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod clients;
+mod counted;
 mod gauges;
 mod house;
 mod keys;
