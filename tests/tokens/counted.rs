@@ -15,11 +15,11 @@ use skriptoteket::{
     error::StoreError,
     services::{
         NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
-        ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+        ServiceChange, ServiceId, ServiceRepository, SignOfLife, TokenError, Wish,
     },
 };
 
-use crate::house::{House, Replica};
+use crate::house::{House, ISSUER, Replica, grant, with_secret};
 
 /// A register in which a sign of life never comes back: the file's one writer is busy.
 #[derive(Debug)]
@@ -121,4 +121,35 @@ async fn of_each_service_one_sign_of_life_is_under_way_at_most() {
     replica.token(&other).await.unwrap();
     tokio::task::yield_now().await;
     assert_eq!(busy.asked.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_audience_asked_for_many_times_is_in_the_token_once() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let api = "https://api.example.org".to_owned();
+    let wish = Wish {
+        audiences: [vec![api.clone(); 400], vec![ISSUER.to_owned(); 400]].concat(),
+        ..grant()
+    };
+    let asked = replica.issue(with_secret(&issued), &wish).await.unwrap();
+    let claims = replica.comes_with(&asked.token).await.unwrap();
+    assert_eq!(claims.audiences, [api, ISSUER.to_owned()]);
+}
+
+#[tokio::test]
+async fn who_asks_for_more_than_a_token_holds_is_told_so_and_was_let_in() {
+    let mut house = House::new();
+    let audience = |n: usize| format!("https://{n}.{}.example.org", "a".repeat(60));
+    house.settings.audiences = (0..100).map(audience).collect();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let wish = Wish {
+        audiences: house.settings.audiences.clone(),
+        ..grant()
+    };
+    let asked = replica.issue(with_secret(&issued), &wish).await;
+    assert!(matches!(asked, Err(TokenError::TooLarge)), "{asked:?}");
+    assert_eq!(replica.succeeded("orders"), 1);
 }

@@ -7,12 +7,16 @@ use skriptoteket::{
     clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
-        AuthFailure, Claims, Clients, Directory, Gate, Issued, KeyKeeper, Limiter, Presented,
-        Registration, Registry, ServiceId, ServiceRepository, TokenError, TokenParts, TokenPolicy,
-        Tokens, Wish,
+        AuthFailure, Claims, Clients, Directory, Gate, Issued, IssuedToken, KeyKeeper, Limiter,
+        Presented, Registration, Registry, ServiceId, ServiceRepository, TokenError, TokenParts,
+        TokenPolicy, Tokens, Wish,
     },
     store::{self, SqliteSettings, Stores},
-    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+    telemetry::{
+        Telemetry,
+        instruments::{AuthMetrics, AuthOperation},
+        testing::CollectedMetrics,
+    },
 };
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -180,8 +184,27 @@ impl Replica {
     }
 
     pub(crate) async fn token(&self, issued: &Issued) -> Result<SecretString, TokenError> {
-        let token = self.tokens.issue(Ok(with_secret(issued)), &grant()).await;
+        let token = self.issue(with_secret(issued), &grant()).await;
         token.map(|it| it.token)
+    }
+
+    pub(crate) async fn issue(
+        &self,
+        presented: Presented,
+        wish: &Wish,
+    ) -> Result<IssuedToken, TokenError> {
+        let attempt = self.tokens.begin(AuthOperation::TokenIssue);
+        self.tokens.issue(attempt, Ok(presented), wish).await
+    }
+
+    pub(crate) async fn revoke(
+        &self,
+        presented: Presented,
+        token: &SecretString,
+    ) -> Result<(), TokenError> {
+        let attempt = self.tokens.begin(AuthOperation::Revocation);
+        let token = Some(token.expose_secret());
+        self.tokens.revoke(attempt, Ok(presented), token).await
     }
 
     /// What a request with this token comes to: its claims, or the reason.

@@ -82,7 +82,7 @@ impl OAuthError {
                 },
                 TokenError::InvalidRequest(_) => refused("invalid_request"),
                 TokenError::UnsupportedGrant => refused("unsupported_grant_type"),
-                TokenError::InvalidScope => refused("invalid_scope"),
+                TokenError::InvalidScope | TokenError::TooLarge => refused("invalid_scope"),
                 TokenError::InvalidTarget => refused("invalid_target"),
                 // RFC 7009 names no error for it. This one covers what "was issued to another client".
                 TokenError::NotYours => refused("invalid_grant"),
