@@ -97,8 +97,8 @@ async fn a_request_that_cannot_be_read_counts_once_as_malformed() {
         (None, FORM, &twice, "", 400, "invalid_request"),
         (None, FORM, &percent, "", 400, "invalid_request"),
         (None, FORM, "scope=%ff", "", 400, "invalid_request"),
-        (Some("Basic !!"), FORM, "", "", 400, "invalid_request"),
-        (Some("Basic"), FORM, "", "", 400, "invalid_request"),
+        (Some("Basic !!"), FORM, "", "", 401, "invalid_client"),
+        (Some("Basic"), FORM, "", "", 401, "invalid_client"),
         (
             Some(&own),
             FORM,
@@ -109,7 +109,7 @@ async fn a_request_that_cannot_be_read_counts_once_as_malformed() {
         ),
         (None, FORM, "client_secret=x", "", 400, "invalid_request"),
         (None, FORM, "client_assertion=x", "", 400, "invalid_request"),
-        (None, FORM, assertion, "", 400, "invalid_request"),
+        (None, FORM, assertion, "", 401, "invalid_client"),
         (
             None,
             FORM,

@@ -27,7 +27,8 @@ use crate::{
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 const SEVERAL: Fault = Fault::Malformed("authenticate in one way only");
-const BAD_BASIC: Fault = Fault::Malformed("the Authorization header is not Basic of id and secret");
+const BAD_BASIC: Fault =
+    Fault::BadCredentials("the Authorization header is not Basic of id and secret");
 
 /// What clients call.
 pub(in crate::http) trait Endpoint: 'static {
@@ -241,16 +242,20 @@ mod tests {
             (vec![], post, "?client_secret=s"),
             (vec![], post, "?token=t"),
             (vec![], post, "?%ff"),
-            (vec!["Basic"], "", ""),
-            (vec!["Basic !"], "", ""),
-            (vec!["Basic YQ=="], "", ""),
-            (vec![&encoded("a:%")], "", ""),
         ] {
             let fault = read(&authorization, form, query).unwrap_err();
             assert!(
                 matches!(fault, Fault::Malformed(_)),
                 "{authorization:?} {form}"
             );
+        }
+    }
+
+    #[test]
+    fn basic_that_is_none_proves_nothing() {
+        for authorization in ["Basic", "Basic !", "Basic YQ==", &encoded("a:%")] {
+            let fault = read(&[authorization], "", "").unwrap_err();
+            assert!(matches!(fault, Fault::BadCredentials(_)), "{authorization}");
         }
     }
 }
