@@ -62,7 +62,7 @@ chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; C
 test-pipeline: tools collector ## the service, the Collector, Prometheus, rules and boards together; the Collector is away for a minute
 	PIPELINE_AWAY_SECONDS=$${PIPELINE_AWAY_SECONDS:-60} cargo test --locked --test end_to_end -- --nocapture
 
-bench: tools ## throughput, size and start-up, as ratios to a bare actix-web handler; what a recording costs
+bench: tools ## sessions, tokens, introspection, limits, size and start-up beside a bare actix-web handler; what a recording costs
 	@scripts/need.sh wrk
 	cargo bench --locked --bench http
 	cargo bench --locked --bench instruments

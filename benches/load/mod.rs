@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each benchmark uses what it needs of the servers")]
 
+pub(crate) mod meter;
+
 use std::{
     ffi::OsStr,
     fmt::Write as _,
@@ -147,6 +149,18 @@ impl Server {
     /// The number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The processor time that it has taken until now, of all its threads, in hundredths.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        // Ticks of the kernel's interface, which are 100 a second whatever its own are.
+        const TICKS: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name, in brackets, may have blanks in it; behind it user and system time are the 12th and 13th field.
+        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+        let times = fields.split_whitespace().skip(11).take(2);
+        let ticks = times.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+        Ok(ticks / TICKS)
     }
 }
 

@@ -7,7 +7,6 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `meter` | what Redis says of itself: processor time, commands, memory |
 //! | `population` | our repository, and how many sessions get into it |
 //! | `counting` | the census against SCAN + MGET, and the memory of a session |
 //! | `scanning` | sessions as connect-redis keeps them, counted by SCAN + MGET |
@@ -32,7 +31,6 @@ mod expiry;
 #[path = "../load/mod.rs"]
 mod load;
 mod logins;
-mod meter;
 mod peers;
 mod population;
 #[path = "../../tests/redis_servers/mod.rs"]
@@ -48,7 +46,7 @@ use std::{fmt, time::Instant};
 
 use anyhow::ensure;
 
-use meter::Meter;
+use load::meter::Meter;
 use population::Population;
 use redis_servers::RedisServer;
 

@@ -132,7 +132,7 @@ impl Application {
         let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
         let services = services::open(config, &stores, &public_url, &auth_metrics, &clock).await?;
         let meters = service_wide.meters();
-        let roll_call = services::roll_call(config, &stores, &meters, &presence, &clock);
+        let roll_call = services.roll_call(config, &stores, &meters, &presence, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
         // service from starting; the gauges are absent until it answers.
         let _ = census.take().await;
@@ -149,6 +149,7 @@ impl Application {
             directory: services.directory,
             registry: services.registry,
             tokens: services.tokens,
+            keys_kept: services::keys_kept(config),
             gate: services.gate,
             limiter: services.limiter,
             auth_metrics,

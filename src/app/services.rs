@@ -1,6 +1,6 @@
 //! Wires what services need: who they are, their tokens, their limits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
@@ -115,27 +115,36 @@ fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
     }
 }
 
-/// What reads the services for the gauges, as often as sessions are counted.
-pub(super) fn roll_call(
-    config: &Config,
-    stores: &Stores,
-    meters: &[Meter],
-    presence: &Presence,
-    clock: &Arc<dyn Clock>,
-) -> RollCall {
-    // Two counts may fail.
-    let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
-    let roll = Roll::new(meters, presence.clone(), Arc::clone(clock), believed_for);
-    let policy = HealthPolicy {
-        degraded_after: config.services.degraded_after,
-        stale_after: config.services.stale_after,
-    };
-    RollCall::new(
-        Arc::clone(&stores.services),
-        Arc::clone(&stores.tokens),
-        roll,
-        policy,
-        Arc::clone(clock),
-        config.census_interval,
-    )
+impl Services {
+    /// What reads the services for the gauges, as often as sessions are counted.
+    pub(super) fn roll_call(
+        &self,
+        config: &Config,
+        stores: &Stores,
+        meters: &[Meter],
+        presence: &Presence,
+        clock: &Arc<dyn Clock>,
+    ) -> RollCall {
+        // Two counts may fail.
+        let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
+        let roll = Roll::new(meters, presence.clone(), Arc::clone(clock), believed_for);
+        let policy = HealthPolicy {
+            degraded_after: config.services.degraded_after,
+            stale_after: config.services.stale_after,
+        };
+        RollCall::new(
+            Arc::clone(&stores.services),
+            Arc::clone(&stores.tokens),
+            roll,
+            self.directory.clone(),
+            policy,
+            Arc::clone(clock),
+            config.census_interval,
+        )
+    }
+}
+
+/// How long others may keep the public keys.
+pub(super) fn keys_kept(config: &Config) -> Duration {
+    config.services.key_lead.min(Duration::from_mins(5))
 }

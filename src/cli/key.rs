@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    services::{KeyKeeper, SigningKey},
+    services::{KeyKeeper, SigningKey, signs_at},
 };
 
 /// What can be done with signing keys. All of it works while the server runs, and reaches it within a second.
@@ -88,11 +88,8 @@ struct KeyRow {
     expires_at: Option<String>,
 }
 
-/// The key that became active last signs, or, before any is active, the first to become so.
 fn rows(keys: &[SigningKey], now: Timestamp) -> Vec<KeyRow> {
-    let active = keys.iter().filter(|key| key.active_from <= now);
-    let first = || keys.iter().min_by_key(|key| key.active_from);
-    let signing = active.max_by_key(|key| key.active_from).or_else(first);
+    let signing = signs_at(keys, now, |key| key.active_from);
     let row = |key: &SigningKey| KeyRow {
         kid: key.id.clone(),
         algorithm: key.algorithm.as_str(),

@@ -177,6 +177,8 @@ pub struct Api {
     pub registry: Registry,
     /// Issues, introspects and revokes access tokens.
     pub tokens: Tokens,
+    /// How long others may keep the public keys: not longer than a new key is published before it signs.
+    pub keys_kept: Duration,
     /// Lets in who comes with one.
     pub gate: Gate,
     /// How much services may ask.

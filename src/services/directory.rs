@@ -23,6 +23,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
+    patience,
     telemetry::instruments::AuthMetrics,
 };
 
@@ -40,6 +41,10 @@ pub struct View {
     revision: Revision,
     services: HashMap<ServiceId, Arc<Service>>,
     keys: KeyRing,
+    /// Rises when other keys are in the ring: what one of the old ones has signed has to be looked at again.
+    generation: u64,
+    /// When the first of the keys expires, which raises no revision.
+    keys_hold_until: Option<Timestamp>,
 }
 
 /// Tokens that were revoked and have not expired.
@@ -64,6 +69,16 @@ impl View {
     pub const fn keys(&self) -> &KeyRing {
         &self.keys
     }
+
+    /// Which keys these are: views with the same number have the same.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn holds(&self, revision: Revision, now: Timestamp) -> bool {
+        self.revision == revision && self.keys_hold_until.is_none_or(|until| now < until)
+    }
 }
 
 /// Hands out views. Cheap to clone.
@@ -81,6 +96,16 @@ struct Inner {
     changes: AtomicU64,
     /// Held by whoever asks the store.
     asking: Mutex<()>,
+    /// The last question that failed: when that was known, in monotonic time, and how.
+    failed: RwLock<Option<(Duration, Failed)>>,
+}
+
+/// Why a question failed, as it is told to all who waited for the answer.
+#[derive(Clone, Debug)]
+enum Failed {
+    Unavailable,
+    Corrupt(&'static str),
+    Internal,
 }
 
 /// A view, and when it was known to hold.
@@ -117,6 +142,7 @@ impl Directory {
             revoked: RwLock::default(),
             changes: AtomicU64::default(),
             asking: Mutex::default(),
+            failed: RwLock::default(),
         }))
     }
 
@@ -190,27 +216,33 @@ impl Inner {
     }
 
     /// Asks the store, unless another one did so while this one waited for its turn and `enough` is content with that.
+    ///
+    /// An answer that was asked for after this one came is always enough, and so is a failure that it has waited for, even if
+    /// that question began before: else all who wait for a store that is away would wait one after the other.
     async fn ask(
         &self,
         enough: impl Fn(&Self) -> Option<Answer> + Send + Sync,
     ) -> Result<Arc<View>, AuthFailure> {
+        let came_at = self.clock.monotonic();
         let _asking = self.asking.lock().await;
-        if let Some(answer) = enough(self) {
+        let asked_at = self.clock.monotonic();
+        // The wait for another one's answer is a wait for the store like any other.
+        patience::spend(asked_at.saturating_sub(came_at));
+        let changes = self.changes.load(SeqCst);
+        let asked_since = |it: &Answer| it.asked_at > came_at && it.changes == changes;
+        if let Some(answer) = self.last().filter(asked_since).or_else(|| enough(self)) {
             return Ok(answer.view);
         }
-        // Both before the question: what happens after it is not in the answer.
-        let changes = self.changes.load(SeqCst);
-        let asked_at = self.clock.monotonic();
-        let revision = self.services.revision().await?;
-        let before = self.last().map(|answer| answer.view);
-        let view = match before {
-            Some(view) if view.revision == revision => view,
-            before => {
-                let view = self.load(revision).await?;
-                self.tell_metrics(before.as_deref(), &view);
-                Arc::new(view)
-            }
-        };
+        if let Some(failed) = self.failed_since(came_at) {
+            return Err(failed.into());
+        }
+        // The changes and the time are from before the question: what happens after it is not in the answer.
+        let result = self.question().await;
+        if let Err(failure) = &result {
+            let mut failed = self.failed.write().unwrap_or_else(PoisonError::into_inner);
+            *failed = Some((self.clock.monotonic(), Failed::of(failure)));
+        }
+        let view = result?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(Answer {
             view: Arc::clone(&view),
@@ -220,18 +252,45 @@ impl Inner {
         Ok(view)
     }
 
+    fn failed_since(&self, came_at: Duration) -> Option<Failed> {
+        let failed = self.failed.read().unwrap_or_else(PoisonError::into_inner);
+        let recent = failed.as_ref().filter(|(known_at, _)| *known_at > came_at);
+        recent.map(|(_, failed)| failed.clone())
+    }
+
+    async fn question(&self) -> Result<Arc<View>, AuthFailure> {
+        let revision = self.services.revision().await?;
+        let before = self.last().map(|answer| answer.view);
+        if let Some(view) = &before
+            && view.holds(revision, self.clock.now())
+        {
+            return Ok(Arc::clone(view));
+        }
+        let view = self.load(revision, before.as_deref()).await?;
+        self.tell_metrics(before.as_deref(), &view);
+        Ok(Arc::new(view))
+    }
+
     /// Reads everything but the revocations that are known. The revision was read before, so what changes meanwhile is
     /// read again next time.
-    async fn load(&self, revision: Revision) -> Result<View, AuthFailure> {
+    async fn load(&self, revision: Revision, before: Option<&View>) -> Result<View, AuthFailure> {
         self.learn_revocations(revision).await?;
         let Register { services, .. } = self.services.all().await?;
         let keys = self.tokens.keys().await?;
+        let keys_hold_until = keys.iter().filter_map(|key| key.expires_at).min();
         let keys = KeyRing::read(&keys).map_err(|error| AuthFailure::Internal(error.into()))?;
+        let generation = match before {
+            Some(view) if view.keys.jwks() == keys.jwks() => view.generation,
+            Some(view) => view.generation + 1,
+            None => 0,
+        };
         let services = services.into_iter();
         Ok(View {
             revision,
             services: services.map(|it| (it.id.clone(), Arc::new(it))).collect(),
             keys,
+            generation,
+            keys_hold_until,
         })
     }
 
@@ -262,5 +321,27 @@ impl Inner {
         let new = new.iter().map(|it| (it.token, it.expires_at));
         revoked.tokens.extend(new);
         Ok(())
+    }
+}
+
+impl Failed {
+    fn of(failure: &AuthFailure) -> Self {
+        match failure {
+            AuthFailure::Store(StoreError::Corrupt(what)) => Self::Corrupt(what),
+            AuthFailure::Store(_) => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<Failed> for AuthFailure {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unavailable => {
+                StoreError::Unavailable("it did not answer just before".into()).into()
+            }
+            Failed::Corrupt(what) => StoreError::Corrupt(what).into(),
+            Failed::Internal => Self::Internal("it failed just before".into()),
+        }
     }
 }

@@ -67,13 +67,17 @@ impl KeyKeeper {
         let due = newest
             .active_from
             .plus(self.settings.key_rotation.saturating_sub(lead));
-        if newest.algorithm == self.algorithm() && self.clock.now() < due {
+        let now = self.clock.now();
+        // Replicas that are set to different algorithms would make keys against each other, for ever: one that waits to sign
+        // is enough.
+        let waits = |key: &SigningKey| key.algorithm == self.algorithm() && key.active_from > now;
+        if (newest.algorithm == self.algorithm() && now < due) || keys.iter().any(waits) {
             return Ok(false);
         }
         self.add(Some(newest), lead).await
     }
 
-    /// Makes a new key. It is published now and signs after the lead of the configuration, or with `soon` as soon as every
+    /// Makes a new key; one that had not begun to sign by the time at which this one does is dropped. It is published now and signs after the lead of the configuration, or with `soon` as soon as every
     /// replica knows it. Verifiers that keep an older set must then ask again when they meet it.
     ///
     /// # Errors
@@ -81,10 +85,10 @@ impl KeyKeeper {
     /// [`KeeperError`].
     pub async fn rotate(&self, soon: bool) -> Result<bool, KeeperError> {
         let keys = self.tokens.keys().await?;
-        let lead = if soon {
-            SOONEST
-        } else {
-            self.settings.key_lead
+        let lead = match keys.last() {
+            None => Duration::ZERO,
+            Some(_) if soon => SOONEST,
+            Some(_) => self.settings.key_lead,
         };
         self.add(keys.last(), lead).await
     }

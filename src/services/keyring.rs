@@ -155,9 +155,7 @@ impl KeyRing {
     /// first to become so.
     #[must_use]
     pub fn active(&self, now: Timestamp) -> Option<&RingKey> {
-        let active = self.keys.iter().filter(|key| key.active_from <= now);
-        let first = || self.keys.iter().min_by_key(|key| key.active_from);
-        active.max_by_key(|key| key.active_from).or_else(first)
+        signs_at(&self.keys, now, |key| key.active_from)
     }
 
     /// Signs claims with the key that is active at `now`.
@@ -179,6 +177,18 @@ impl KeyRing {
         }
         Ok(token)
     }
+}
+
+/// The key that signs at `now`: of those that are active the one that became so last, or else, before any is, the first to
+/// become so.
+pub fn signs_at<K>(
+    keys: &[K],
+    now: Timestamp,
+    active_from: impl Fn(&K) -> Timestamp,
+) -> Option<&K> {
+    let active = keys.iter().filter(|key| active_from(key) <= now);
+    let first = || keys.iter().min_by_key(|key| active_from(key));
+    active.max_by_key(|key| active_from(key)).or_else(first)
 }
 
 impl RingKey {

@@ -51,7 +51,7 @@ pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,
 };
 pub use keeper::{KeeperError, KeyKeeper};
-pub use keyring::{KeyError, KeyRing, NewKey, RingKey};
+pub use keyring::{KeyError, KeyRing, NewKey, RingKey, signs_at};
 pub use limiter::{Charged, Limiter};
 pub use quota::{
     Allowance, DailyAllowance, LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, charge,

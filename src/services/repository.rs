@@ -195,7 +195,8 @@ pub trait TokenRepository: fmt::Debug + Send + Sync {
     /// The signing keys that have not expired, the oldest first.
     async fn keys(&self) -> Result<Vec<SigningKey>, StoreError>;
 
-    /// Adds a signing key and lets the others expire, if the newest one still is `newest`. Returns whether it was added:
+    /// Adds a signing key, lets the others expire, and drops those that would begin to sign later than it, if the
+    /// newest one still is `newest`. Returns whether it was added:
     /// several replicas may want to at the same moment.
     async fn add_key(&self, key: NewSigningKey, newest: Option<&str>) -> Result<bool, StoreError>;
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Health, HealthPolicy, Register, Service, ServiceRepository, TokenRepository};
+use super::{
+    Directory, Health, HealthPolicy, Register, Service, ServiceRepository, TokenRepository,
+    signs_at,
+};
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
@@ -14,6 +17,7 @@ pub struct RollCall {
     services: Arc<dyn ServiceRepository>,
     tokens: Arc<dyn TokenRepository>,
     roll: Roll,
+    directory: Directory,
     policy: HealthPolicy,
     clock: Arc<dyn Clock>,
     interval: Duration,
@@ -26,12 +30,13 @@ impl fmt::Debug for RollCall {
 }
 
 impl RollCall {
-    /// A roll call of these repositories into `roll`, every `interval`.
+    /// A roll call of these repositories into `roll`, every `interval`, which renews `directory` too.
     #[must_use]
     pub const fn new(
         services: Arc<dyn ServiceRepository>,
         tokens: Arc<dyn TokenRepository>,
         roll: Roll,
+        directory: Directory,
         policy: HealthPolicy,
         clock: Arc<dyn Clock>,
         interval: Duration,
@@ -40,6 +45,7 @@ impl RollCall {
             services,
             tokens,
             roll,
+            directory,
             policy,
             clock,
             interval,
@@ -52,6 +58,10 @@ impl RollCall {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            // Whoever is registered elsewhere has series here too, before it does anything.
+            if let Err(error) = self.directory.view().await {
+                tracing::debug!(%error, "the directory could not be renewed");
+            }
             if !self.roll.observes() {
                 continue;
             }
@@ -73,7 +83,7 @@ impl RollCall {
         } = self.services.all().await?;
         let keys = self.tokens.keys().await?;
         let now = self.clock.now();
-        let signing = keys.iter().rev().find(|key| key.active_from <= now);
+        let signing = signs_at(&keys, now, |key| key.active_from);
         let snapshot = RollSnapshot {
             services: services.iter().map(|it| self.entry(it, now)).collect(),
             registrations: [totals.registered, totals.deleted],

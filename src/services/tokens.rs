@@ -30,7 +30,8 @@ struct Inner {
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
     policy: TokenPolicy,
-    remembered: Cache<Box<str>, Arc<Claims>>,
+    /// With the generation of the keys that it was checked with: a key that is gone opens nothing any more.
+    remembered: Cache<Box<str>, (u64, Arc<Claims>)>,
 }
 
 impl fmt::Debug for Tokens {
@@ -218,7 +219,7 @@ impl Tokens {
     /// As [`Tokens::verify`] where that needs no question to the store.
     pub(super) fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
         let view = self.0.directory.at_hand()?;
-        let claims = match self.0.remembered.get(token) {
+        let claims = match self.0.recall(&view, token) {
             Some(claims) => claims,
             None => match self.0.open(&view, token) {
                 Ok(claims) => claims,
@@ -236,7 +237,7 @@ impl Tokens {
 
     async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
         let view = self.0.directory.view_of_late().await?;
-        let claims = match self.0.remembered.get(token) {
+        let claims = match self.0.recall(&view, token) {
             Some(claims) => claims,
             None => self.0.open(&view, token)?,
         };
@@ -280,6 +281,12 @@ impl Inner {
         })
     }
 
+    /// A token whose signature is known to be right by the keys of this view.
+    fn recall(&self, view: &View, token: &str) -> Option<Arc<Claims>> {
+        let (generation, claims) = self.remembered.get(token)?;
+        (generation == view.generation()).then_some(claims)
+    }
+
     /// Reads a token whose signature is not known to be right.
     fn open(&self, view: &View, token: &str) -> Result<Arc<Claims>, Unopened> {
         let audiences: Vec<&str> = self.policy.audiences.iter().map(String::as_str).collect();
@@ -292,7 +299,8 @@ impl Inner {
             .verifying()
             .open(token, self.clock.now(), &expected)?;
         let claims = Arc::new(claims);
-        self.remembered.insert(token.into(), Arc::clone(&claims));
+        let remembered = (view.generation(), Arc::clone(&claims));
+        self.remembered.insert(token.into(), remembered);
         Ok(claims)
     }
 

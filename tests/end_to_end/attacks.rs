@@ -12,8 +12,8 @@ use crate::{
     world::{LIVE, Visitor, World},
 };
 
-/// In which time each attack has to be told of.
-const LIMIT: Duration = Duration::from_mins(2);
+/// In which time an attack or a trouble has to be told of.
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// Time runs so fast that a week is ten minutes: an alert that compares with a week needs a day of it.
 const WEEKS: Pace = Pace(1_000);

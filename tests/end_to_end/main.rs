@@ -6,9 +6,12 @@
 //! | `pace` | time, shortened: the scrape configuration and the rules with every duration divided by the same number |
 //! | `prometheus` | the Prometheus process, and what it is asked |
 //! | `world` | all servers together, and people who use the service |
+//! | `machines` | machines that use it |
 //! | `truth` | what Prometheus has is what was done: names, labels, counters, gauges, a rolling restart, hostile requests |
 //! | `ordinary` | ordinary days: no alert, and data in every panel and rule |
 //! | `attacks` | scripts that attack, and the alerts that see it |
+//! | `services` | services in trouble, and the alerts that see it |
+//! | `register` | what Prometheus has of services is the truth; their store fails |
 //! | `outages` | a Collector that is away, a store that answers no more |
 //! | `unreachable` | Collectors that never were there |
 //!
@@ -38,6 +41,7 @@ mod attacks;
 #[allow(dead_code, reason = "this crate does not use all of it")]
 #[path = "../pipeline/collector.rs"]
 mod collector;
+mod machines;
 mod ordinary;
 mod outages;
 mod pace;
@@ -58,6 +62,8 @@ mod process;
 mod prometheus;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
+mod register;
+mod services;
 mod truth;
 mod unreachable;
 mod world;

@@ -190,14 +190,22 @@ impl Prometheus {
 
     /// The alerts that fired at some moment of this time, apart from the one that always does.
     pub(crate) async fn fired(&self, within: Duration) -> BTreeSet<String> {
+        let fired = self.fired_of("alertname", within).await;
+        fired.into_iter().map(|(alert, _)| alert).collect()
+    }
+
+    /// The same, each with its value of this label, empty where it has none.
+    pub(crate) async fn fired_of(
+        &self,
+        label: &str,
+        within: Duration,
+    ) -> BTreeSet<(String, String)> {
         let alerts = r#"ALERTS{alertstate="firing", alertname!="Watchdog"}"#;
         let within = within.max(Duration::from_secs(1)).as_millis();
         let expression = format!("max_over_time({alerts}[{within}ms])");
         let found = self.query(&expression).await;
-        found
-            .iter()
-            .map(|it| it.label("alertname").to_owned())
-            .collect()
+        let pair = |it: &Sample| (it.label("alertname").to_owned(), it.label(label).to_owned());
+        found.iter().map(pair).collect()
     }
 
     /// Asks until the answer is the wanted one, and returns after how long it was.

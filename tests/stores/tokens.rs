@@ -19,6 +19,7 @@ on_the_embedded_store!(
     keys_come_the_oldest_first_and_without_the_expired,
     a_new_key_lets_the_others_expire_after_it_begins_to_sign,
     a_key_that_was_to_expire_earlier_still_does,
+    a_key_that_is_overtaken_before_it_signs_is_dropped,
     a_key_is_added_only_after_the_newest_that_its_maker_knows,
     of_replicas_that_add_a_key_at_once_one_does,
     a_key_id_is_there_once,
@@ -135,6 +136,17 @@ async fn a_key_that_was_to_expire_earlier_still_does(world: World) {
     let added = world.stores.tokens.add_key(now, Some("three")).await;
     assert!(added.unwrap());
     assert_eq!(key_ids(&world).await, ["four"]);
+}
+
+async fn a_key_that_is_overtaken_before_it_signs_is_dropped(world: World) {
+    assert!(add(&world, "one", None).await);
+    world.advance(LEAD);
+    assert!(add(&world, "two", Some("one")).await);
+    let mut soon = new_key("three");
+    soon.active_in = LEAD / 2;
+    let added = world.stores.tokens.add_key(soon, Some("two")).await;
+    assert!(added.unwrap());
+    assert_eq!(key_ids(&world).await, ["one", "three"]);
 }
 
 async fn a_key_is_added_only_after_the_newest_that_its_maker_knows(world: World) {

@@ -30,6 +30,7 @@ fn called(house: &House, replica: &Replica) -> (RollCall, Presence) {
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         roll,
+        replica.directory.clone(),
         policy,
         house.clock(),
         INTERVAL,

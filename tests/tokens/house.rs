@@ -33,6 +33,7 @@ pub(crate) struct House {
 
 /// One process's worth of services.
 pub(crate) struct Replica {
+    pub(crate) directory: Directory,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
     pub(crate) gate: Gate,
@@ -144,6 +145,7 @@ impl House {
             ),
             gate: Gate::new(Arc::new(authority.clone()), auth.clone()),
             keeper: KeyKeeper::new(tokens, directory.clone(), settings, self.clock()),
+            directory,
             tokens: authority,
             clients,
             metrics,

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer, pkcs8::DecodePrivateKey};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 use skriptoteket::{
     clock::Clock,
     config::TokenAlgorithm,
-    services::{FRESH, SKEW},
+    services::{FRESH, Issued, SKEW, SigningKey},
 };
 
-use crate::house::House;
+use crate::house::{House, ISSUER};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -106,9 +109,77 @@ async fn another_algorithm_in_the_settings_takes_over_without_refusing_a_token()
     }
 }
 
-fn header_of(token: &secrecy::SecretString) -> Value {
-    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-    use secrecy::ExposeSecret;
+fn header_of(token: &SecretString) -> Value {
     let header = token.expose_secret().split('.').next().unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_that_is_over_opens_nothing_and_is_not_published_though_nothing_else_changes() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let old = replica.keeper.keys().await.unwrap().remove(0);
+    let stolen = forged(&house, &old, &issued);
+    assert!(replica.comes_with(&stolen).await.is_ok());
+    assert!(replica.keeper.rotate(true).await.unwrap());
+    house.pass(FRESH);
+    replica.token(&issued).await.unwrap();
+
+    house.pass(house.settings.token_lifetime + 3 * SKEW);
+    // One that was remembered while its key was good, and one that is new.
+    let new = forged(&house, &old, &issued);
+    assert_eq!(
+        replica.comes_with(&stolen).await.err(),
+        Some("bad_signature")
+    );
+    assert_eq!(replica.comes_with(&new).await.err(), Some("bad_signature"));
+    assert_eq!(published(&replica).await, 1);
+}
+
+/// A token that lasts for a day, by someone who has the private key.
+fn forged(house: &House, key: &SigningKey, issued: &Issued) -> SecretString {
+    let thief = ed25519_dalek::SigningKey::from_pkcs8_der(key.private.expose_secret()).unwrap();
+    let now = house.clock.now().as_millis() / 1_000;
+    let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": key.id});
+    let claims = json!({
+        "iss": ISSUER, "sub": "orders", "client_id": "orders", "aud": ISSUER, "iat": now, "exp": now + 86_400,
+        "jti": uuid::Uuid::new_v4(), "reg": issued.service.registration,
+    });
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&header), part(&claims));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(thief.sign(signed.as_bytes()).to_bytes());
+    format!("{signed}.{signature}").into()
+}
+
+#[tokio::test]
+async fn a_key_that_is_overtaken_before_it_signs_never_does() {
+    let house = House::new();
+    let (one, other) = (house.replica().await, house.replica().await);
+    let issued = one.register("orders").await;
+    assert!(one.keeper.rotate(false).await.unwrap());
+    let waiting = one.keeper.keys().await.unwrap().remove(1).id;
+    assert!(one.keeper.rotate(true).await.unwrap());
+    let last = one.keeper.keys().await.unwrap().pop().unwrap().id;
+    for _ in 0..4 {
+        house.pass(house.settings.key_lead);
+        let token = one.token(&issued).await.unwrap();
+        let kid = header_of(&token)["kid"].as_str().unwrap().to_owned();
+        assert!(kid == last && kid != waiting);
+        assert!(other.comes_with(&token).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn replicas_set_to_different_algorithms_do_not_make_keys_for_ever() {
+    let mut house = House::new();
+    let one = house.replica().await;
+    house.settings.algorithm = TokenAlgorithm::Es256;
+    let other = house.replica().await;
+    for _ in 0..60 {
+        one.keeper.tend().await.unwrap();
+        other.keeper.tend().await.unwrap();
+        house.pass(MINUTE);
+    }
+    assert!(published(&one).await <= 8, "{}", published(&one).await);
 }

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use skriptoteket::{
-    clock::Timestamp,
+    clock::{ManualClock, Timestamp},
     error::StoreError,
     services::{
         FRESH, NewService, Register, RegisterError, Revision, Rotation, SKEW, SecretDigest,
@@ -246,11 +246,63 @@ async fn guesses_do_not_keep_the_store_busy() {
     assert!(counted.asked() <= 2, "{}", counted.asked());
 }
 
+#[tokio::test]
+async fn all_who_wait_for_a_store_that_is_away_wait_for_one_answer() {
+    let house = House::new();
+    let stores = house.stores().await;
+    let away = Arc::new(Counted {
+        clock: Some(Arc::clone(&house.clock)),
+        fails: true,
+        ..Counted::new(Arc::clone(&stores.services))
+    });
+    let replica = house.replica_on(stores, Arc::clone(&away) as Arc<dyn ServiceRepository>);
+    let token = "x.y.z".to_owned().into();
+    let came = join_all((0..30).map(|_| replica.comes_with(&token))).await;
+    assert!(
+        came.iter()
+            .all(|it| it.as_ref().err() == Some(&"store_unavailable"))
+    );
+    assert_eq!(away.asked(), 1);
+    let again = replica.comes_with(&token).await;
+    assert_eq!((again.err(), away.asked()), (Some("store_unavailable"), 2));
+}
+
+#[tokio::test]
+async fn strangers_share_the_answers_of_a_store_that_is_slow() {
+    let house = House::new();
+    let first = house.replica().await;
+    let good = first.token(&first.register("orders").await).await.unwrap();
+    let elsewhere = House::new();
+    let stranger = elsewhere.replica().await;
+    let strange = stranger
+        .token(&stranger.register("orders").await)
+        .await
+        .unwrap();
+    let stores = house.stores().await;
+    let slow = Arc::new(Counted {
+        clock: Some(Arc::clone(&house.clock)),
+        ..Counted::new(Arc::clone(&stores.services))
+    });
+    let replica = house.replica_on(stores, Arc::clone(&slow) as Arc<dyn ServiceRepository>);
+    let strangers = join_all((0..50).map(|_| replica.comes_with(&strange)));
+    let (strangers, honest) = tokio::join!(strangers, replica.comes_with(&good));
+    assert!(
+        strangers
+            .iter()
+            .all(|it| it.as_ref().err() == Some(&"bad_signature"))
+    );
+    assert!(honest.is_ok());
+    assert!(slow.asked() <= 3, "{}", slow.asked());
+}
+
 /// Counts how often the revision is asked for.
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn ServiceRepository>,
     asked: AtomicU64,
+    /// Where there is one, each question takes 100 ms of it.
+    clock: Option<Arc<ManualClock>>,
+    fails: bool,
 }
 
 impl Counted {
@@ -258,6 +310,8 @@ impl Counted {
         Self {
             inner,
             asked: AtomicU64::default(),
+            clock: None,
+            fails: false,
         }
     }
 
@@ -282,6 +336,13 @@ impl ServiceRepository for Counted {
 
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.asked.fetch_add(1, SeqCst);
+        if let Some(clock) = &self.clock {
+            tokio::task::yield_now().await;
+            clock.advance(Duration::from_millis(100));
+        }
+        if self.fails {
+            return Err(StoreError::Unavailable("away".into()));
+        }
         self.inner.revision().await
     }
 

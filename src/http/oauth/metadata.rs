@@ -13,9 +13,6 @@ use utoipa::ToSchema;
 
 use crate::http::{Api, error::ApiError};
 
-/// How long others may keep the keys. Shorter than a new key is published before it signs.
-const CACHED: &str = "public, max-age=300";
-
 /// How clients may authenticate, at every endpoint.
 const METHODS: [&str; 3] = [
     "client_secret_basic",
@@ -57,7 +54,7 @@ pub(in crate::http) async fn keys(
         HttpResponse::Ok()
     };
     response
-        .insert_header((header::CACHE_CONTROL, CACHED))
+        .insert_header((header::CACHE_CONTROL, kept(&api)))
         .insert_header((header::ETAG, tag.to_string()));
     if same {
         return Ok(response.finish());
@@ -65,6 +62,11 @@ pub(in crate::http) async fn keys(
     Ok(response
         .insert_header((header::CONTENT_TYPE, "application/jwk-set+json"))
         .body(jwks.as_bytes().to_vec()))
+}
+
+/// How long others may keep what is published. A new key is published for at least as long before it signs.
+fn kept(api: &Api) -> String {
+    format!("public, max-age={}", api.keys_kept.as_secs())
 }
 
 /// The beginning of the SHA-256 in hexadecimal digits: enough to tell sets apart.
@@ -106,7 +108,7 @@ pub(in crate::http) async fn server(api: Data<Api>) -> HttpResponse {
     let issuer = &api.tokens.policy().issuer;
     let at = |path| format!("{issuer}{path}");
     HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, CACHED))
+        .insert_header((header::CACHE_CONTROL, kept(&api)))
         .json(MetadataView {
             issuer,
             token_endpoint: at("/oauth2/token"),

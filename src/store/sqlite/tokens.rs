@@ -11,11 +11,12 @@ use crate::{
     services::{KeyAlgorithm, NewSigningKey, Revocation, SigningKey, TokenId, TokenRepository},
 };
 
-/// These four walk the signing keys, of which there is a handful.
+/// These five walk the signing keys, of which there is a handful.
 const KEYS: &str = "SELECT id, algorithm, private, created_at, active_from, expires_at \
     FROM signing_keys WHERE expires_at IS NULL OR expires_at > ?1 ORDER BY seq";
 const NEWEST_KEY: &str = "SELECT id FROM signing_keys ORDER BY seq DESC LIMIT 1";
 const EXPIRE_KEYS: &str = "UPDATE signing_keys SET expires_at = min(coalesce(expires_at, ?1), ?1)";
+const DROP_OVERTAKEN: &str = "DELETE FROM signing_keys WHERE active_from > ?1";
 const PRUNE_KEYS: &str = "DELETE FROM signing_keys WHERE seq IN \
     (SELECT seq FROM signing_keys WHERE expires_at <= ?1 LIMIT ?2)";
 
@@ -70,6 +71,11 @@ impl TokenRepository for SqliteTokens {
                 }
                 let now = self.file.now();
                 let active_from = now.plus(key.active_in);
+                // A key that would begin to sign later must not take over from this one. It has signed nothing.
+                sqlx::query(DROP_OVERTAKEN)
+                    .bind(active_from.as_millis())
+                    .execute(&mut *transaction)
+                    .await?;
                 // A key that was to expire earlier still does.
                 sqlx::query(EXPIRE_KEYS)
                     .bind(active_from.plus(key.others_last).as_millis())

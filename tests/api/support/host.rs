@@ -153,6 +153,7 @@ fn wire(
         registry: services.registry,
         tokens: services.tokens,
         gate: services.gate,
+        keys_kept: std::time::Duration::from_mins(5),
         limiter: services.limiter,
         auth_metrics: services.metrics,
         metrics: HttpMetrics::new(&meter, &observed, clock),

@@ -1,0 +1,183 @@
+//! The programs to compare with, each a process of its own: actix-web, two workers, one handler, nothing else; and the same
+//! behind a gate, as another application would have it. All give the same answer.
+
+use std::sync::Arc;
+
+use actix_web::{
+    App, HttpResponse, HttpServer, rt,
+    web::{Bytes, Data, get, post},
+};
+use anyhow::{Context, bail};
+use skriptoteket::{
+    clock::{Clock, SystemClock},
+    config::{self, Config, Environment},
+    http::ServiceIdentity,
+    relying::RelyingParty,
+    services::{Clients, Directory, Gate, Limiter, TokenParts, TokenPolicy, TokenVerifier, Tokens},
+    store,
+    telemetry::{Telemetry, instruments::AuthMetrics},
+};
+
+use super::{
+    checks::CHECK,
+    issuer::Issuer,
+    load::{Server, program},
+    redis_servers::free_port,
+};
+
+/// The first argument of this program when it is one of these.
+pub(crate) const NAME: &str = "application";
+
+/// Introspection, to a handler that looks at nothing.
+pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+
+/// As long as the answer to `GET /api/session`.
+const SESSION: &str = r#"{"user":{"id":"019a8f3e-0000-7000-8000-000000000000","username":"admin","role":"superuser"},"session":{"id":"00AAAAAAAAAAAAAAAAAAAAAA","created_at":"2026-01-01T12:00:00.000Z","expires_at":"2026-01-01T12:30:00.000Z"}}"#;
+
+/// As long as the answer to an introspection.
+pub(crate) const INTROSPECTION: &str = r#"{"active":true,"client_id":"service-0","sub":"service-0","aud":"http://127.0.0.1:12000","iss":"http://127.0.0.1:12000","exp":1767268800,"iat":1767265200,"jti":"019a8f3e-0000-7000-8000-000000000000","token_type":"Bearer"}"#;
+
+/// How an application finds out about a token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// By the register itself: revocations and all are seen.
+    Store,
+    /// By the issuer's public keys.
+    Keys,
+}
+
+/// A bare application.
+pub(crate) async fn bare() -> anyhow::Result<Server> {
+    let port = free_port();
+    let mut command = program(std::env::current_exe()?);
+    command.args([NAME, &port.to_string()]);
+    let mut server = Server::spawn(&mut command, port)?;
+    server.ready().await?;
+    Ok(server)
+}
+
+/// An application behind a gate that takes the tokens of `issuer`.
+pub(crate) async fn behind_gate(
+    issuer: &Issuer,
+    way: Way,
+    metrics: bool,
+) -> anyhow::Result<Server> {
+    let port = free_port();
+    let mut command = program(std::env::current_exe()?);
+    command
+        .args([NAME, &port.to_string()])
+        .arg(issuer.server.url(""))
+        .arg(match way {
+            Way::Store => "store",
+            Way::Keys => "keys",
+        })
+        .env_clear()
+        .env("SKRIPTOTEKET_DATA_DIR", issuer.data_dir())
+        .env("OTEL_SDK_DISABLED", (!metrics).to_string());
+    let mut server = Server::spawn(&mut command, port)?;
+    server.ready().await?;
+    Ok(server)
+}
+
+/// Is one of these programs, until it is killed.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let (port, gate) = match arguments {
+        [port] => (port, None),
+        [port, issuer, way] => (port, Some((issuer, way))),
+        _ => bail!("a port; an issuer and a way"),
+    };
+    let port: u16 = port.parse()?;
+    rt::System::new().block_on(async {
+        match gate {
+            None => serve_bare(port).await,
+            Some((issuer, way)) => serve_behind_gate(port, issuer, way).await,
+        }
+    })
+}
+
+fn json(body: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(body)
+}
+
+async fn serve_bare(port: u16) -> anyhow::Result<()> {
+    let server = HttpServer::new(|| {
+        App::new()
+            .route(CHECK, get().to(async || json(SESSION)))
+            // It takes the body: where nobody does, actix closes the connection, which costs more than all else.
+            .route(INTROSPECT, post().to(async |_: Bytes| json(INTROSPECTION)))
+    });
+    let server = server.workers(2).bind(("127.0.0.1", port))?;
+    Ok(server.run().await?)
+}
+
+async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result<()> {
+    let config = config::load(None, &Environment::from_process())?;
+    let telemetry = Telemetry::start(&config.otel)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let metrics = AuthMetrics::new(
+        &telemetry.meter(),
+        &telemetry.observed_meters(),
+        Arc::clone(&clock),
+    );
+    let verifier: Arc<dyn TokenVerifier> = match way {
+        "keys" => Arc::new(
+            RelyingParty::of(issuer, metrics.clone())
+                .audience(issuer)
+                .verify_locally()?,
+        ),
+        _ => Arc::new(tokens(&config, issuer, &metrics, clock).await?),
+    };
+    let gate = Data::new(Gate::new(verifier, metrics));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(gate.clone())
+            .route(CHECK, get().to(async |_: ServiceIdentity| json(SESSION)))
+    });
+    let server = server.workers(2).bind(("127.0.0.1", port))?;
+    Ok(server.run().await?)
+}
+
+/// The tokens of an issuer whose embedded store this process has opened, too.
+async fn tokens(
+    config: &Config,
+    issuer: &str,
+    metrics: &AuthMetrics,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Tokens> {
+    store::find(config).context("the issuer's store")?;
+    let stores = store::open(config, Arc::clone(&clock), None).await?;
+    let directory = Directory::new(
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.tokens),
+        metrics.clone(),
+        Arc::clone(&clock),
+    );
+    let clients = Clients::new(
+        directory.clone(),
+        Arc::clone(&stores.services),
+        Arc::clone(&stores.tokens),
+        metrics.clone(),
+        Arc::clone(&clock),
+        vec![issuer.to_owned()],
+    );
+    let limiter = Limiter::new(
+        Arc::clone(&stores.quotas),
+        config.services.limit_failure,
+        metrics.clone(),
+    );
+    Ok(Tokens::new(TokenParts {
+        clients,
+        directory,
+        tokens: Arc::clone(&stores.tokens),
+        limiter,
+        metrics: metrics.clone(),
+        clock,
+        policy: TokenPolicy {
+            issuer: issuer.to_owned(),
+            audiences: vec![issuer.to_owned()],
+            lifetime: config.services.token_lifetime,
+        },
+    }))
+}

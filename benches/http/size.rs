@@ -1,0 +1,45 @@
+//! Start-up and memory, with default settings throughout: OWASP's cost of a password hash included.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context;
+
+use super::{
+    Scale,
+    checks::start_ours,
+    load::{Server, median},
+    redis_servers::free_port,
+};
+
+pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
+    // The first start makes the database and the superuser; it is not counted.
+    drop(start_ours(dir, &[]).await?);
+    let mut starts = Vec::new();
+    for _ in 0..scale.starts {
+        let mut server = Server::skriptoteket(dir, [free_port(), free_port()], &[])?;
+        starts.push(server.ready().await?.as_secs_f64());
+    }
+    let server = start_ours(dir, &[]).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle = resident(&server)?;
+    for _ in 0..20 {
+        server.login().await?;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    println!("\n# Start and size\n\n| what | value |\n|---|---:|");
+    println!("| start to ready, median | {:.3} s |", median(starts));
+    println!("| resident memory, idle | {idle:.1} MiB |");
+    println!(
+        "| resident memory, idle after 20 logins | {:.1} MiB |",
+        resident(&server)?
+    );
+    Ok(())
+}
+
+/// Resident memory in MiB.
+fn resident(server: &Server) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kib.context("VmRSS")?.parse::<f64>()? / 1024.0)
+}

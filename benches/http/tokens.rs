@@ -1,0 +1,151 @@
+//! Requests that come with an access token, and introspection, on the embedded store.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+
+use super::{
+    Scale,
+    applications::{self, INTROSPECT, INTROSPECTION, Way},
+    checks::CHECK,
+    issuer::{Issuer, answer, bearers, script},
+    load::Server,
+    rounds::{self, Case},
+};
+
+/// Tokens that the spread load draws from.
+const TOKENS: usize = 1_000;
+
+/// Within which time a revocation is seen.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Returns which promises were not kept.
+pub(crate) async fn compare(dir: &Path, scale: Scale) -> anyhow::Result<Vec<&'static str>> {
+    let issuer = Issuer::start(dir, &[]).await?;
+    let tokens = issuer.tokens(TOKENS).await?;
+    let bare = applications::bare().await?;
+    let mut missed = verification(dir, &issuer, &bare, &tokens, scale).await?;
+    missed.extend(introspection(dir, &issuer, &bare, &tokens, scale).await?);
+    Ok(missed)
+}
+
+async fn verification(
+    dir: &Path,
+    issuer: &Issuer,
+    bare: &Server,
+    tokens: &[String],
+    scale: Scale,
+) -> anyhow::Result<Vec<&'static str>> {
+    let on = applications::behind_gate(issuer, Way::Store, true).await?;
+    let off = applications::behind_gate(issuer, Way::Store, false).await?;
+    let keys = applications::behind_gate(issuer, Way::Keys, true).await?;
+    for server in [&on, &off, &keys] {
+        let expected = get(bare, &tokens[0]).await?.text().await?;
+        ensure!(
+            get(server, &tokens[0]).await?.text().await? == expected,
+            "the application answers"
+        );
+        ensure!(
+            get(server, "a.b.c").await?.status() == 401,
+            "the application asks for a token"
+        );
+    }
+    let one = script(dir, "one.lua", "GET", &bearers(&tokens[..1]))?;
+    let many = script(dir, "many.lua", "GET", &bearers(tokens))?;
+    let mut cases = [
+        Case::new("bare handler, one token", bare, CHECK, &one, 0),
+        Case::new("register, one token", &on, CHECK, &one, 0).promised(0.6),
+        Case::new("public keys, one token", &keys, CHECK, &one, 0).promised(0.6),
+        Case::new("bare handler, 1,000 tokens", bare, CHECK, &many, 3),
+        Case::new("register, 1,000 tokens", &on, CHECK, &many, 3).promised(0.6),
+        Case::new("public keys, 1,000 tokens", &keys, CHECK, &many, 3).promised(0.6),
+    ];
+    let mut missed = rounds::compare(
+        "Requests with an access token to another application, whose handler takes ServiceIdentity",
+        &mut cases,
+        scale,
+    )?;
+    let mut cases = [
+        Case::new("metrics off", &off, CHECK, &many, 0),
+        Case::new("metrics on", &on, CHECK, &many, 0).promised(0.97),
+    ];
+    let what = "The same, what the metrics cost: register, 1,000 tokens";
+    missed.extend(rounds::compare(what, &mut cases, scale.in_small_turns())?);
+    revocation(issuer, &on, &tokens[0]).await?;
+    Ok(missed)
+}
+
+/// Revokes a token at the issuer and waits for the other application to refuse it.
+async fn revocation(issuer: &Issuer, other: &Server, token: &str) -> anyhow::Result<()> {
+    let form = format!("token={token}");
+    let request = issuer.ask(&issuer.machines[0], "/oauth2/revoke", form);
+    request.send().await?.error_for_status()?;
+    let revoked = Instant::now();
+    while get(other, token).await?.status() != 401 {
+        ensure!(
+            revoked.elapsed() < SEEN_WITHIN,
+            "a revocation is not seen within {SEEN_WITHIN:?}"
+        );
+    }
+    println!(
+        "\nA revoked token was refused by the other application after {:.3} s.",
+        revoked.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+async fn introspection(
+    dir: &Path,
+    issuer: &Issuer,
+    bare: &Server,
+    tokens: &[String],
+    scale: Scale,
+) -> anyhow::Result<Vec<&'static str>> {
+    let machine = &issuer.machines[1];
+    // The first one is revoked by now.
+    let tokens = &tokens[1..];
+    let form = |token: &String| (machine.basic.clone(), format!("token={token}"));
+    let forms: Vec<_> = tokens.iter().map(form).collect();
+    let said = answer(issuer.ask(machine, INTROSPECT, forms[0].1.clone())).await?;
+    ensure!(said["active"] == true, "the token is active");
+    let length = said.to_string().len();
+    ensure!(
+        length.abs_diff(INTROSPECTION.len()) <= 8,
+        "answers differ in length: {said}"
+    );
+    let one = script(dir, "introspect.lua", "POST", &forms[..1])?;
+    let many = script(dir, "introspect-many.lua", "POST", &forms)?;
+    let mut cases = [
+        Case::new("bare handler, one token", bare, INTROSPECT, &one, 0),
+        Case::new(
+            "introspection, one token",
+            &issuer.server,
+            INTROSPECT,
+            &one,
+            0,
+        )
+        .promised(0.3),
+        Case::new("bare handler, 1,000 tokens", bare, INTROSPECT, &many, 2),
+        Case::new(
+            "introspection, 1,000 tokens",
+            &issuer.server,
+            INTROSPECT,
+            &many,
+            2,
+        )
+        .promised(0.3),
+    ];
+    rounds::compare(
+        "Introspection, POST /oauth2/introspect with Basic and a form; the bare handler takes the same and looks at nothing",
+        &mut cases,
+        scale,
+    )
+}
+
+async fn get(server: &Server, token: &str) -> anyhow::Result<reqwest::Response> {
+    let request = reqwest::Client::new().get(server.url(CHECK));
+    Ok(request.bearer_auth(token).send().await?)
+}

@@ -1,0 +1,200 @@
+//! What Prometheus has of services is the truth, with two replicas and while their store fails.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{
+    machines::{Machine, forged},
+    prometheus::Sample,
+    services::SERVICES,
+    world::World,
+};
+
+/// Of the time until a gauge is absent the store's time for an answer is part, and is not shortened.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the register is read at this pace.
+const ROLL_CALL: Duration = Duration::from_millis(250);
+
+const ACTIVE: &str = "max(skriptoteket_active_services)";
+const REGISTERED: &str = r#"max(skriptoteket_service_registrations_total{event="registered"})"#;
+
+/// All gauges that are read from the register of services.
+const GAUGES: &str = r#"{__name__=~"skriptoteket_(active_services|services_by_health|service_health|credential_expiry_seconds|signing_key_age_seconds)"}"#;
+
+fn by<const N: usize>(pairs: [(&str, f64); N]) -> BTreeMap<String, f64> {
+    let owned = |(name, value): (&str, f64)| (name.to_owned(), value);
+    pairs.map(owned).into()
+}
+
+/// Once Prometheus has these, it has all: they are told of last.
+async fn assert_truth(world: &World) {
+    let prometheus = &world.prometheus;
+    prometheus.until_is(ACTIVE, 2.0).await;
+    // One replica shows what all of them would.
+    for once in [
+        "count(skriptoteket_active_services)",
+        r#"count(skriptoteket_services_by_health{health="healthy"})"#,
+        r#"count(skriptoteket_service_health{service_id="one", health="healthy"})"#,
+        r#"count(skriptoteket_service_registrations_total{event="registered"})"#,
+        "count(skriptoteket_signing_key_age_seconds)",
+    ] {
+        prometheus.until_is(once, 1.0).await;
+    }
+    let health = "max by (health) (skriptoteket_services_by_health)";
+    let expected = [
+        ("degraded", 0.0),
+        ("disabled", 1.0),
+        ("healthy", 2.0),
+        ("stale", 0.0),
+    ];
+    assert_eq!(prometheus.by("health", health).await, by(expected));
+    let each = "max by (service_id, health) (skriptoteket_service_health) == 1";
+    let mut healths = BTreeMap::new();
+    for it in prometheus.query(each).await {
+        healths.insert(
+            it.label("service_id").to_owned(),
+            it.label("health").to_owned(),
+        );
+    }
+    let expected = [
+        ("off", "disabled"),
+        ("one", "healthy"),
+        ("other", "healthy"),
+    ];
+    let expected = expected.map(|(id, health)| (id.to_owned(), health.to_owned()));
+    assert_eq!(healths, expected.into());
+    prometheus.until_is(REGISTERED, 3.0).await;
+    let rotated = r#"max(skriptoteket_credential_rotations_total{result="success"})"#;
+    prometheus.until_is(rotated, 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
+    let timeout = format!("{}ms", STORE_TIMEOUT.as_millis());
+    let mut world = World::start(SERVICES, &[("store_timeout", &timeout)]).await;
+    world.launch_both().await;
+    let (first, second) = (world.replica(0), world.replica(1));
+    let admin = first.admin().await;
+    let terms = json!({"rate": "1/h", "burst": 8, "daily_quota": 100});
+    let one = Machine::register(first, &admin, "one", &terms).await;
+    let mut other = Machine::register(second, &second.admin().await, "other", &json!({})).await;
+    let off = Machine::register(first, &admin, "off", &json!({})).await;
+    off.disable(first, &admin).await;
+    other.rotate(first, &admin).await;
+
+    // Three tokens and five requests: eight are all that it may, wherever it asks.
+    let (mut let_in, mut refused) = (0.0, 0.0);
+    let mut tokens = Vec::new();
+    for service in [first, first, second] {
+        tokens.push(one.token(service).await);
+        let_in += 1.0;
+    }
+    for (n, status) in [(0, 200), (1, 200), (1, 200), (0, 200), (1, 200), (0, 429)] {
+        let service = world.replica(n);
+        assert_eq!(one.check(service, &tokens[0]).await, status);
+        let_in += 1.0;
+    }
+    for service in [first, second, second] {
+        let answer = one.ask_token(service, "sks_of-somebody-else").await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(one.check(service, &forged(&tokens[0])).await, 401);
+        refused += 1.0;
+    }
+    let prometheus = &world.prometheus;
+    for (expression, expected) in [
+        (
+            r#"sum(skriptoteket_successful_auths_total{service_id="one"})"#,
+            let_in,
+        ),
+        (
+            r#"sum(skriptoteket_failed_auths_total{service_id="one", reason="bad_secret"})"#,
+            refused,
+        ),
+        (
+            r#"sum(skriptoteket_token_verifications_total{status="valid"})"#,
+            6.0,
+        ),
+        (
+            r#"sum(skriptoteket_token_verifications_total{service_id="_other", status="bad_signature"})"#,
+            refused,
+        ),
+        (
+            r#"sum(skriptoteket_rate_limit_exceeded_total{service_id="one", limit_type="requests"})"#,
+            1.0,
+        ),
+        // The second replica heard of seven requests at last, the first of all eight.
+        (
+            r#"max(skriptoteket_rate_limit_current{service_id="one", limit_type="requests"})"#,
+            8.0,
+        ),
+        (
+            r#"max(skriptoteket_rate_limit_allowed{service_id="one", limit_type="requests"})"#,
+            8.0,
+        ),
+        (
+            r#"max(skriptoteket_rate_limit_current{service_id="one", limit_type="daily_quota"})"#,
+            8.0,
+        ),
+    ] {
+        prometheus.until_is(expression, expected).await;
+    }
+    assert_truth(&world).await;
+
+    // The replica that shows it goes, and the other one goes on.
+    let began = SystemTime::now();
+    world.stop(0).await;
+    tokio::time::sleep(world.delivery() + SERVICES.expiration()).await;
+    assert_truth(&world).await;
+    let step = Duration::from_millis(100);
+    for (expression, value) in [(ACTIVE, 2.0), (REGISTERED, 3.0)] {
+        let values = world.prometheus.history(expression, began, step).await;
+        assert!(values.iter().all(|it| *it == value), "{values:?}");
+    }
+    assert_absent_while_the_store_fails(&world, &other).await;
+}
+
+/// Takes a table away from the services, and puts it back.
+async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
+    let file = SqliteConnectOptions::new().filename(world.database());
+    let mut file = SqliteConnection::connect_with(&file).await.unwrap();
+    let failed_at = SystemTime::now();
+    file.execute("ALTER TABLE service_register RENAME TO taken_away")
+        .await
+        .unwrap();
+    // Two roll calls may fail, and then exports leave it out and the Collector forgets.
+    let believed = 2 * ROLL_CALL + 2 * STORE_TIMEOUT;
+    let limit = believed + SERVICES.expiration() + 2 * world.delivery();
+    let absent = |found: &[Sample]| found.is_empty();
+    let prometheus = &world.prometheus;
+    let took = prometheus
+        .until("gauges are absent", GAUGES, limit, absent)
+        .await;
+    let asked = machine.ask_token(world.replica(1), &machine.secret).await;
+    assert!(asked.status().is_server_error(), "{}", asked.status());
+    tokio::time::sleep(world.delivery()).await;
+    assert!(prometheus.query(GAUGES).await.is_empty());
+    let step = Duration::from_millis(100);
+    let active = prometheus.history(ACTIVE, failed_at, step).await;
+    assert!(active.iter().all(|it| *it == 2.0), "{active:?}");
+    // A total stays: it is what it was.
+    assert_eq!(prometheus.value(REGISTERED).await, Some(3.0));
+
+    file.execute("ALTER TABLE taken_away RENAME TO service_register")
+        .await
+        .unwrap();
+    let back = prometheus.until_is(ACTIVE, 2.0).await;
+    eprintln!(
+        "services cannot be read: their gauges were gone after {took:.1?}, and back after {back:.1?}"
+    );
+    assert!(
+        back < ROLL_CALL + 2 * STORE_TIMEOUT + world.delivery(),
+        "{back:?}"
+    );
+    assert_truth(world).await;
+}
