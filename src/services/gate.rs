@@ -103,7 +103,7 @@ impl Gate {
     ) -> Result<Arc<Claims>, AuthFailure> {
         let token = match token {
             Ok(token) => token,
-            Err(failure) => return self.asking().count(Err(failure.into())),
+            Err(failure) => return self.counting().count(Err(failure.into())),
         };
         match self.begin(token) {
             Begun::Answered(answer) => answer,
@@ -114,24 +114,31 @@ impl Gate {
     /// As [`Gate::identify`], as far as it goes without waiting for anyone: for callers that would have to pay for a future
     /// that nearly always is ready at once.
     pub fn begin(&self, token: &str) -> Begun {
-        let asking = self.asking();
-        match self.verifier.verify_at_hand(token) {
-            Some(verified) => Begun::Answered(asking.count(verified)),
-            None => Begun::Asking(asking),
-        }
+        self.counting().begin(token)
+    }
+
+    /// As [`Gate::begin`], for a request that was counted already.
+    pub fn begin_again(&self, token: &str) -> Begun {
+        self.asking(None).begin(token)
     }
 
     /// Counts a request without a token that could be looked at.
     pub fn refuse(&self, malformed: &'static str) {
         let failure = AuthFailure::Malformed(malformed);
         // What became of it is what it was.
-        let _ = self.asking().count(Err(failure.into()));
+        let _ = self.counting().count(Err(failure.into()));
     }
 
-    fn asking(&self) -> Asking {
+    fn counting(&self) -> Asking {
+        self.asking(Some(
+            self.metrics.auth_started(AuthOperation::TokenVerification),
+        ))
+    }
+
+    fn asking(&self, attempt: Option<AuthAttempt>) -> Asking {
         Asking {
             gate: self.clone(),
-            attempt: self.metrics.auth_started(AuthOperation::TokenVerification),
+            attempt,
         }
     }
 }
@@ -150,7 +157,8 @@ pub enum Begun {
 #[derive(Debug)]
 pub struct Asking {
     gate: Gate,
-    attempt: AuthAttempt,
+    /// `None` where the request is counted elsewhere.
+    attempt: Option<AuthAttempt>,
 }
 
 impl Asking {
@@ -164,17 +172,27 @@ impl Asking {
         self.count(answer)
     }
 
+    fn begin(self, token: &str) -> Begun {
+        match self.gate.verifier.verify_at_hand(token) {
+            Some(verified) => Begun::Answered(self.count(verified)),
+            None => Begun::Asking(self),
+        }
+    }
+
     fn count(self, verified: Result<Arc<Claims>, Unverified>) -> Result<Arc<Claims>, AuthFailure> {
+        let Some(attempt) = self.attempt else {
+            return verified.map_err(|it| it.failure);
+        };
         record_verification(&self.gate.metrics, &verified);
         match verified {
             Ok(claims) => {
-                self.attempt.finish(Some(claims.service.as_str()), Ok(()));
+                attempt.finish(Some(claims.service.as_str()), Ok(()));
                 self.gate.verifier.let_in(&claims);
                 Ok(claims)
             }
             Err(Unverified { service, failure }) => {
                 let service = service.as_ref().map(ServiceId::as_str);
-                self.attempt.finish(service, Err(failure.reason()));
+                attempt.finish(service, Err(failure.reason()));
                 Err(failure)
             }
         }
