@@ -220,13 +220,15 @@ impl Replica {
 
     /// Waits until the last authentication of a service is the one that was `at`: that is noted in the background.
     pub(crate) async fn noted(&self, id: &ServiceId, at: Option<Timestamp>) {
+        let mut noted = None;
         for _ in 0..1_000 {
-            if self.registry.find(id).await.unwrap().last_authentication == at {
-                return;
+            noted = self.registry.find(id).await.unwrap().last_authentication;
+            if noted == at {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("no authentication of {id} was noted at {at:?}");
+        assert_eq!(noted, at);
     }
 
     pub(crate) fn failed(&self, service: &str, reason: &str) -> u64 {

@@ -156,6 +156,10 @@ fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
 
 /// Whether there is nothing but letters, digits and `-._~+/`. A token has hundreds of them: this looks at many at once, and
 /// for that at all of them, without a branch.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a lazy operator is a branch, and branches are looked at one by one"
+)]
 fn is_token68(text: &[u8]) -> bool {
     text.iter().fold(true, |all, it| {
         let letter = (it | 0x20).is_ascii_lowercase();
