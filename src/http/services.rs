@@ -51,22 +51,7 @@ pub(super) async fn check(
     let charged = charge(&api, &identity).await;
     api.auth_metrics
         .record_auth_latency(&id, AuthOperation::LimitCheck, started);
-    let allowance = match charged? {
-        Charged::Passed(allowance) => Some(allowance),
-        Charged::Unchecked => None,
-        Charged::Refused {
-            limit,
-            retry_after,
-            allowance,
-        } => {
-            return Err(AuthFailure::RateLimited {
-                limit,
-                retry_after,
-                allowance,
-            }
-            .into());
-        }
-    };
+    let allowance = charged?.passed()?;
     let mut response = HttpResponse::Ok().json(CheckView {
         allowed: true,
         remaining: allowance.map(|it| {

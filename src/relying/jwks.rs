@@ -131,11 +131,4 @@ impl TokenVerifier for JwksVerifier {
             opened => Ok(opened?),
         }
     }
-
-    /// Nobody is told: the issuer does not know of it.
-    async fn let_in(&self, _claims: &Claims) {}
-
-    fn let_in_at_hand(&self, _claims: &Claims) -> bool {
-        true
-    }
 }

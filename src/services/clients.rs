@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use tokio::{runtime::Handle, sync::Mutex, task::AbortHandle};
 
 use super::{
     Assertion, AuthFailure, Directory, ExpectedAssertion, PublicKeys, SecretDigest, Service,
@@ -46,8 +46,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Whom an assertion may name as the one it is for.
     audiences: Vec<String>,
-    /// When each service was last noted, in monotonic time. As large as the register was at most.
-    noted: Mutex<HashMap<ServiceId, Duration>>,
+    /// When each service was last noted. As large as the register was at most.
+    noted: Mutex<HashMap<ServiceId, Noted>>,
 }
 
 impl fmt::Debug for Clients {
@@ -127,7 +127,7 @@ impl Clients {
                 }
             }
         }
-        self.note(&service.id).await;
+        self.note(&service.id);
         Ok(service)
     }
 
@@ -191,14 +191,6 @@ impl Clients {
         Ok(Proven::Assertion(assertion))
     }
 
-    /// Whether there is nothing to be noted of an authentication now.
-    pub(super) fn is_noted(&self, id: &ServiceId) -> bool {
-        let now = self.0.clock.monotonic();
-        // Somebody else is just noting something: the next one will do.
-        let noted = self.0.noted.try_lock();
-        noted.is_ok_and(|noted| is_recent(&noted, id, now))
-    }
-
     /// Notes that a service says it is well.
     ///
     /// # Errors
@@ -209,29 +201,46 @@ impl Clients {
         known.then_some(()).ok_or(AuthFailure::UnknownService)
     }
 
-    /// Notes that a service has authenticated. What fails here fails silently: the health of a service says what is known.
-    pub(super) async fn note(&self, id: &ServiceId) {
+    /// Notes that a service has authenticated, in the background: nobody waits for the store. What fails there fails silently,
+    /// because the health of a service says what is known.
+    pub(super) fn note(&self, id: &ServiceId) {
         let now = self.0.clock.monotonic();
-        {
-            let Ok(mut noted) = self.0.noted.try_lock() else {
-                return;
-            };
-            if is_recent(&noted, id, now) {
-                return;
+        // Somebody else is just noting something: the next one will do.
+        let Ok(mut noted) = self.0.noted.try_lock() else {
+            return;
+        };
+        if noted.get(id).is_some_and(|it| it.is_enough(now)) {
+            return;
+        }
+        // Whoever looks at a token needs no runtime for it.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let (services, service) = (Arc::clone(&self.0.services), id.clone());
+        let writing = runtime.spawn(async move {
+            let seen = services.seen(&service, SignOfLife::Authentication);
+            if let Err(error) = seen.await {
+                tracing::debug!(%error, "a sign of life was not noted");
             }
-            noted.insert(id.clone(), now);
-        }
-        let seen = self.0.services.seen(id, SignOfLife::Authentication);
-        if let Err(error) = seen.await {
-            tracing::debug!(%error, "a sign of life was not noted");
-        }
+        });
+        let writing = writing.abort_handle();
+        noted.insert(id.clone(), Noted { at: now, writing });
     }
 }
 
-/// Whether this service was noted a short time before `now`.
-fn is_recent(noted: &HashMap<ServiceId, Duration>, id: &ServiceId, now: Duration) -> bool {
-    let at = noted.get(id);
-    at.is_some_and(|at| now.saturating_sub(*at) < NOTED_EVERY)
+/// That an authentication of a service was noted.
+struct Noted {
+    /// When, in monotonic time.
+    at: Duration,
+    /// A store that is slow is asked again only when it is done.
+    writing: AbortHandle,
+}
+
+impl Noted {
+    /// Whether it need not be noted again at `now`.
+    fn is_enough(&self, now: Duration) -> bool {
+        now.saturating_sub(self.at) < NOTED_EVERY || !self.writing.is_finished()
+    }
 }
 
 enum Proof {

@@ -59,13 +59,8 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync {
     /// [`Unverified`].
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified>;
 
-    /// Told of each token that was let in.
-    async fn let_in(&self, claims: &Claims);
-
-    /// As [`TokenVerifier::let_in`], where that needs no wait: true says that nobody has to be told more.
-    fn let_in_at_hand(&self, _claims: &Claims) -> bool {
-        false
-    }
+    /// Told of each token that was let in, after that was counted. Waits for nobody.
+    fn let_in(&self, _claims: &Claims) {}
 }
 
 #[async_trait]
@@ -78,12 +73,8 @@ impl TokenVerifier for Tokens {
         Self::verify(self, token).await
     }
 
-    async fn let_in(&self, claims: &Claims) {
-        self.note(claims).await;
-    }
-
-    fn let_in_at_hand(&self, claims: &Claims) -> bool {
-        self.is_noted(claims)
+    fn let_in(&self, claims: &Claims) {
+        self.note(claims);
     }
 }
 
@@ -112,7 +103,7 @@ impl Gate {
     ) -> Result<Arc<Claims>, AuthFailure> {
         let token = match token {
             Ok(token) => token,
-            Err(failure) => return self.asking().count(Err(failure.into())),
+            Err(failure) => return self.counting().count(Err(failure.into())),
         };
         match self.begin(token) {
             Begun::Answered(answer) => answer,
@@ -123,25 +114,31 @@ impl Gate {
     /// As [`Gate::identify`], as far as it goes without waiting for anyone: for callers that would have to pay for a future
     /// that nearly always is ready at once.
     pub fn begin(&self, token: &str) -> Begun {
-        let asking = self.asking();
-        match self.verifier.verify_at_hand(token) {
-            Some(Ok(claims)) if !self.verifier.let_in_at_hand(&claims) => Begun::Asking(asking),
-            Some(verified) => Begun::Answered(asking.count(verified)),
-            None => Begun::Asking(asking),
-        }
+        self.counting().begin(token)
+    }
+
+    /// As [`Gate::begin`], for a request that was counted already.
+    pub fn begin_again(&self, token: &str) -> Begun {
+        self.asking(None).begin(token)
     }
 
     /// Counts a request without a token that could be looked at.
     pub fn refuse(&self, malformed: &'static str) {
         let failure = AuthFailure::Malformed(malformed);
         // What became of it is what it was.
-        let _ = self.asking().count(Err(failure.into()));
+        let _ = self.counting().count(Err(failure.into()));
     }
 
-    fn asking(&self) -> Asking {
+    fn counting(&self) -> Asking {
+        self.asking(Some(
+            self.metrics.auth_started(AuthOperation::TokenVerification),
+        ))
+    }
+
+    fn asking(&self, attempt: Option<AuthAttempt>) -> Asking {
         Asking {
             gate: self.clone(),
-            attempt: self.metrics.auth_started(AuthOperation::TokenVerification),
+            attempt,
         }
     }
 }
@@ -160,7 +157,8 @@ pub enum Begun {
 #[derive(Debug)]
 pub struct Asking {
     gate: Gate,
-    attempt: AuthAttempt,
+    /// `None` where the request is counted elsewhere.
+    attempt: Option<AuthAttempt>,
 }
 
 impl Asking {
@@ -170,27 +168,31 @@ impl Asking {
     ///
     /// [`AuthFailure`].
     pub async fn answer(self, token: &str) -> Result<Arc<Claims>, AuthFailure> {
-        let asked = &self.gate.verifier;
-        let answer = match asked.verify_at_hand(token) {
-            Some(answer) => answer,
-            None => asked.verify(token).await,
-        };
-        if let Ok(claims) = &answer {
-            asked.let_in(claims).await;
-        }
+        let answer = self.gate.verifier.verify(token).await;
         self.count(answer)
     }
 
+    fn begin(self, token: &str) -> Begun {
+        match self.gate.verifier.verify_at_hand(token) {
+            Some(verified) => Begun::Answered(self.count(verified)),
+            None => Begun::Asking(self),
+        }
+    }
+
     fn count(self, verified: Result<Arc<Claims>, Unverified>) -> Result<Arc<Claims>, AuthFailure> {
+        let Some(attempt) = self.attempt else {
+            return verified.map_err(|it| it.failure);
+        };
         record_verification(&self.gate.metrics, &verified);
         match verified {
             Ok(claims) => {
-                self.attempt.finish(Some(claims.service.as_str()), Ok(()));
+                attempt.finish(Some(claims.service.as_str()), Ok(()));
+                self.gate.verifier.let_in(&claims);
                 Ok(claims)
             }
             Err(Unverified { service, failure }) => {
                 let service = service.as_ref().map(ServiceId::as_str);
-                self.attempt.finish(service, Err(failure.reason()));
+                attempt.finish(service, Err(failure.reason()));
                 Err(failure)
             }
         }

@@ -1,103 +1,22 @@
 //! Access tokens: issued, looked at, revoked. THE one place that counts what clients ask of the authorization server.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::{
-    Allowance, AuthFailure, Charged, Claims, Clients, Directory, Expected, Limiter, Presented,
-    SKEW, Scope, Service, ServiceId, TokenRepository, Unopened, Unverified, View,
-    clients::is_of_the_view, gate::record_verification,
+    Allowance, AuthFailure, Claims, Clients, Directory, Expected, IssuedToken, Limiter, Presented,
+    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRepository, Unopened, Unverified, View,
+    Wish, clients::is_of_the_view, gate::record_verification,
 };
 use crate::{
     clock::{Clock, Timestamp},
-    error::StoreError,
-    telemetry::instruments::{AuthMetrics, AuthOperation},
+    telemetry::instruments::{AuthAttempt, AuthMetrics, AuthOperation},
 };
 
 /// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
-
-/// What the tokens of this service say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenPolicy {
-    /// Who issues them: the origin of the service.
-    pub issuer: String,
-    /// For whom they may be, never empty; the first for those who do not say.
-    pub audiences: Vec<String>,
-    /// How long they are valid.
-    pub lifetime: Duration,
-}
-
-/// What a client asks a token for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// `grant_type`.
-    pub grant_type: Option<String>,
-    /// `scope`.
-    pub scope: Option<String>,
-    /// `resource` (RFC 8707) or `audience`.
-    pub audiences: Vec<String>,
-}
-
-/// A token that was issued.
-#[derive(Clone, Debug)]
-pub struct IssuedToken {
-    /// The token, for its client alone.
-    pub token: secrecy::SecretString,
-    /// How long it is valid.
-    pub lifetime: Duration,
-    /// What it allows.
-    pub scopes: Vec<Scope>,
-    /// What is left of the client's limits, where they could be checked.
-    pub allowance: Option<Allowance>,
-}
-
-/// Why the authorization server does not do what a client asks (RFC 6749, section 5.2; RFC 8707; RFC 7009).
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The client is not let in.
-    #[error(transparent)]
-    Client(#[from] AuthFailure),
-    /// A parameter is missing or wrong.
-    #[error("{0}")]
-    InvalidRequest(&'static str),
-    /// Only `client_credentials` is a grant here.
-    #[error("the only grant_type here is client_credentials")]
-    UnsupportedGrant,
-    /// The client may not have that scope.
-    #[error("the client may not ask for that scope")]
-    InvalidScope,
-    /// There are no tokens for that audience.
-    #[error("there are no tokens for that resource")]
-    InvalidTarget,
-    /// The token is another client's.
-    #[error("the token was issued to another client")]
-    NotYours,
-    /// A store failed after the client was let in.
-    #[error(transparent)]
-    Store(StoreError),
-    /// The service failed after the client was let in.
-    #[error("the token was not made for a reason of our own")]
-    Internal(#[source] crate::error::Cause),
-}
-
-impl TokenError {
-    /// How the authentication of the client came out: it may well have been let in.
-    fn authentication(&self) -> Result<(), &'static str> {
-        match self {
-            Self::Client(failure) => Err(failure.reason()),
-            Self::InvalidRequest(_)
-            | Self::UnsupportedGrant
-            | Self::InvalidScope
-            | Self::InvalidTarget
-            | Self::NotYours
-            | Self::Store(_)
-            | Self::Internal(_) => Ok(()),
-        }
-    }
-}
 
 /// Issues, introspects and revokes access tokens. Cheap to clone.
 #[derive(Clone)]
@@ -172,6 +91,11 @@ impl Tokens {
         Ok(Arc::clone(view.keys().jwks()))
     }
 
+    /// Begins to count an authentication of a client, so that it counts though what the client sends never comes.
+    pub fn begin(&self, operation: AuthOperation) -> AuthAttempt {
+        self.0.metrics.auth_started(operation)
+    }
+
     /// Issues a token to the client that `presented` is, and charges it one request. A form that cannot be read is an
     /// `Err` in the place of who presents it: that counts as an attempt too.
     ///
@@ -180,27 +104,12 @@ impl Tokens {
     /// [`TokenError`].
     pub async fn issue(
         &self,
+        attempt: AuthAttempt,
         presented: Result<Presented, AuthFailure>,
         wish: &Wish,
     ) -> Result<IssuedToken, TokenError> {
-        self.counted(AuthOperation::TokenIssue, presented, async |service| {
-            let charged = self.0.limiter.charge(service).await?;
-            let allowance = match charged {
-                Charged::Passed(allowance) => Some(allowance),
-                Charged::Unchecked => None,
-                Charged::Refused {
-                    limit,
-                    retry_after,
-                    allowance,
-                } => {
-                    return Err(AuthFailure::RateLimited {
-                        limit,
-                        retry_after,
-                        allowance,
-                    }
-                    .into());
-                }
-            };
+        self.counted(attempt, presented, async |service| {
+            let allowance = self.0.limiter.charge(service).await?.passed()?;
             self.0.make(service, wish, allowance).await
         })
         .await
@@ -214,10 +123,11 @@ impl Tokens {
     /// [`TokenError`]; also if the store does not answer, because then nobody knows.
     pub async fn introspect(
         &self,
+        attempt: AuthAttempt,
         presented: Result<Presented, AuthFailure>,
         token: Option<&str>,
     ) -> Result<Option<Arc<Claims>>, TokenError> {
-        self.counted(AuthOperation::Introspection, presented, async |_| {
+        self.counted(attempt, presented, async |_| {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let verified = self.verify(token).await;
             record_verification(&self.0.metrics, &verified);
@@ -244,10 +154,11 @@ impl Tokens {
     /// [`TokenError`].
     pub async fn revoke(
         &self,
+        attempt: AuthAttempt,
         presented: Result<Presented, AuthFailure>,
         token: Option<&str>,
     ) -> Result<(), TokenError> {
-        self.counted(AuthOperation::Revocation, presented, async |service| {
+        self.counted(attempt, presented, async |service| {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let claims = match self.verify(token).await {
                 Ok(claims) => claims,
@@ -277,11 +188,12 @@ impl Tokens {
     /// Counts one authentication of a client around what it asks for.
     async fn counted<T>(
         &self,
-        operation: AuthOperation,
+        mut attempt: AuthAttempt,
         presented: Result<Presented, AuthFailure>,
         work: impl AsyncFnOnce(&Service) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
-        let attempt = self.0.metrics.auth_started(operation);
+        // How long the client took to say who it is tells nothing of us.
+        attempt.measure_from_now();
         let mut who = None;
         let result = async {
             let service = self.0.clients.authenticate(presented?, &mut who).await?;
@@ -332,14 +244,9 @@ impl Tokens {
         self.0.check(&view, claims)
     }
 
-    /// Whether it was noted lately that this service showed itself.
-    pub(super) fn is_noted(&self, claims: &Claims) -> bool {
-        self.0.clients.is_noted(&claims.service)
-    }
-
     /// Notes that a service showed itself by a token.
-    pub(super) async fn note(&self, claims: &Claims) {
-        self.0.clients.note(&claims.service).await;
+    pub(super) fn note(&self, claims: &Claims) {
+        self.0.clients.note(&claims.service);
     }
 }
 
@@ -350,20 +257,9 @@ impl Inner {
         wish: &Wish,
         allowance: Option<Allowance>,
     ) -> Result<IssuedToken, TokenError> {
-        match wish.grant_type.as_deref() {
-            Some("client_credentials") => {}
-            Some(_) => return Err(TokenError::UnsupportedGrant),
-            None => return Err(TokenError::InvalidRequest("grant_type is missing")),
-        }
-        let scopes = granted(service, wish.scope.as_deref())?;
-        let known = |it: &String| self.policy.audiences.contains(it);
-        if !wish.audiences.iter().all(known) {
-            return Err(TokenError::InvalidTarget);
-        }
-        let audiences = match wish.audiences.as_slice() {
-            [] => self.policy.audiences.first().cloned().into_iter().collect(),
-            asked => asked.to_vec(),
-        };
+        wish.check_grant()?;
+        let scopes = wish.scopes(service)?;
+        let audiences = wish.audiences(&self.policy)?;
         let now = self.clock.now();
         let claims = Claims {
             issuer: self.policy.issuer.clone(),
@@ -376,8 +272,7 @@ impl Inner {
             registration: service.registration,
         };
         let view = self.directory.view().await.map_err(after_entry)?;
-        let token = view.keys().sign(now, &claims);
-        let token = token.map_err(|error| TokenError::Internal(error.into()))?;
+        let token = view.keys().sign(now, &claims)?;
         Ok(IssuedToken {
             token: token.into(),
             lifetime: self.policy.lifetime,
@@ -436,21 +331,6 @@ impl Inner {
 
 fn expired(claims: &Claims, now: Timestamp) -> bool {
     claims.expires_at.plus(SKEW) <= now
-}
-
-/// The scopes that are asked for, each once; all that the service may have where none is asked for.
-fn granted(service: &Service, asked: Option<&str>) -> Result<Vec<Scope>, TokenError> {
-    let Some(asked) = asked.filter(|it| !it.is_empty()) else {
-        return Ok(service.scopes.clone());
-    };
-    let mut scopes = Vec::new();
-    for scope in asked.split(' ') {
-        let known = service.scopes.iter().find(|it| it.as_str() == scope);
-        scopes.push(known.ok_or(TokenError::InvalidScope)?.clone());
-    }
-    scopes.sort_unstable();
-    scopes.dedup();
-    Ok(scopes)
 }
 
 /// What fails once the client is in.

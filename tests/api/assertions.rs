@@ -79,44 +79,36 @@ async fn an_assertion_that_is_not_sound_is_refused_and_counted_as_what_it_is() {
     };
     let keyless = json!({"iss": "keyless", "sub": "keyless"});
     let nobody = json!({"iss": "nobody", "sub": "nobody"});
-    for (assertion, series, status) in [
-        (thief.jwt("JWT", &sound), "bad_signature orders", 401),
+    for (assertion, series) in [
+        (thief.jwt("JWT", &sound), "bad_signature orders"),
         (
             jwt(&json!({"alg": "HS256"}), &sound, with_public),
             "bad_signature orders",
-            401,
         ),
         (
             format!("{}.", unsigned(&json!({"alg": "none"}), &sound)),
             "bad_signature orders",
-            401,
         ),
-        (with(json!({"exp": NOW - 61})), "expired_token orders", 401),
-        (with(json!({"nbf": NOW + 61})), "expired_token orders", 401),
-        (with(json!({"iat": NOW + 61})), "expired_token orders", 401),
+        (with(json!({"exp": NOW - 61})), "expired_token orders"),
+        (with(json!({"nbf": NOW + 61})), "expired_token orders"),
+        (with(json!({"iat": NOW + 61})), "expired_token orders"),
         (
             with(json!({"aud": "https://else.example"})),
             "wrong_audience orders",
-            401,
         ),
-        (with(json!({"iss": "other"})), "wrong_audience orders", 401),
-        (with(json!({"exp": NOW + 3661})), "malformed orders", 400),
-        (with(json!({"jti": ""})), "malformed orders", 400),
-        (with(json!({"jti": null})), "malformed orders", 400),
-        (pair.jwt("at+jwt", &sound), "malformed _other", 400),
-        (with(keyless), "bad_signature keyless", 401),
-        (with(nobody), "unknown_service _other", 401),
-        ("x.y.z".into(), "malformed _other", 400),
-        ("x".repeat(9_000), "malformed _other", 400),
+        (with(json!({"iss": "other"})), "wrong_audience orders"),
+        (with(json!({"exp": NOW + 3661})), "malformed orders"),
+        (with(json!({"jti": ""})), "malformed orders"),
+        (with(json!({"jti": null})), "malformed orders"),
+        (pair.jwt("at+jwt", &sound), "malformed _other"),
+        (with(keyless), "bad_signature keyless"),
+        (with(nobody), "unknown_service _other"),
+        ("x.y.z".into(), "malformed _other"),
+        ("x".repeat(9_000), "malformed _other"),
     ] {
         let mut ledger = app.ledger();
         let answer = ask(&orders, &assertion).await;
-        let error = if status == 401 {
-            "invalid_client"
-        } else {
-            "invalid_request"
-        };
-        answer.expect_error(status, error);
+        answer.expect_error(401, "invalid_client");
         ledger.expect(&[&format!("failed_auths {series}")]);
     }
     // A clock may be a minute away from ours.
@@ -136,7 +128,7 @@ async fn an_access_token_is_no_assertion() {
     let mut ledger = app.ledger();
     ask(&orders, &token)
         .await
-        .expect_error(400, "invalid_request");
+        .expect_error(401, "invalid_client");
     ledger.expect(&["failed_auths malformed _other"]);
     app.stop().await;
 }

@@ -4,6 +4,7 @@ use std::{net::TcpListener, time::Duration};
 
 use actix_web::{
     App, HttpServer,
+    test::{TestRequest, call_service, init_service},
     web::{self, Data},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -335,4 +336,38 @@ async fn an_application_without_a_gate_fails_and_lets_nobody_in() {
     let answer = http().get(&url).bearer_auth("x").send().await.unwrap();
     assert_eq!(answer.status(), 500);
     handle.stop(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_identity_is_taken_twice_is_counted_once() {
+    let host = host().await;
+    let token = host.register("orders").await.token().await;
+    let gate = Data::new(host.api.gate.clone());
+    let twice = async |_: ServiceIdentity, it: Option<ServiceIdentity>| it.map_or("lost", |_| "ok");
+    let app = App::new().app_data(gate).route("/", web::get().to(twice));
+    let app = init_service(app).await;
+    for (value, status, series) in [
+        (
+            format!("Bearer {token}"),
+            200,
+            [
+                "successful_auths orders",
+                "token_verifications orders valid",
+            ],
+        ),
+        (
+            "Bearer".into(),
+            400,
+            [
+                "failed_auths malformed _other",
+                "token_verifications _other malformed",
+            ],
+        ),
+    ] {
+        let mut ledger = host.ledger();
+        let request = TestRequest::get().insert_header(("authorization", value));
+        let answer = call_service(&app, request.to_request()).await;
+        assert_eq!(answer.status(), status);
+        ledger.expect(&series);
+    }
 }

@@ -20,6 +20,7 @@ mod login;
 mod management;
 mod oauth;
 mod oauth_clients;
+mod oauth_gone;
 mod outage;
 mod password;
 mod requests;

@@ -62,7 +62,7 @@ async fn a_secret_expires_and_another_services_secret_is_none() {
         client: "one".into(),
         secret: other.secret.clone(),
     };
-    let asked = replica.tokens.issue(Ok(crossed), &grant()).await;
+    let asked = replica.issue(crossed, &grant()).await;
     assert_eq!(reason(&asked), Some("bad_secret"));
     assert_eq!(replica.failed("one", "bad_secret"), 1);
     house.pass(house.settings.credential_lifetime);
@@ -78,7 +78,7 @@ async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same(
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
     let asks = async |wish: Wish| {
-        let asked = replica.tokens.issue(Ok(with_secret(&issued)), &wish).await;
+        let asked = replica.issue(with_secret(&issued), &wish).await;
         asked.map(|it| {
             it.scopes
                 .iter()
@@ -148,7 +148,7 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
     let claims = |jti: &str, aud: &str| json!({"iss": "orders", "sub": "orders", "aud": aud, "jti": jti, "exp": now + 300});
     let endpoint = format!("{ISSUER}/oauth2/token");
     let asks = async |replica: &crate::house::Replica, presented| {
-        let asked = replica.tokens.issue(Ok(presented), &grant()).await;
+        let asked = replica.issue(presented, &grant()).await;
         reason(&asked).unwrap_or("let in")
     };
     assert_eq!(
@@ -185,20 +185,16 @@ async fn a_sign_of_life_is_noted_once_in_a_while() {
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
     let id = &issued.service.id;
-    let seen = async || {
-        let service = replica.registry.find(id).await.unwrap();
-        service
-            .last_authentication
-            .map(|at| house.clock.now().since(at).as_secs())
-    };
-    assert_eq!(seen().await, None);
+    replica.noted(id, None).await;
+    let first = house.clock.now();
     replica.token(&issued).await.unwrap();
+    replica.noted(id, Some(first)).await;
     house.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
-    assert_eq!(seen().await, Some(5));
+    replica.noted(id, Some(first)).await;
     house.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
-    assert_eq!(seen().await, Some(0));
+    replica.noted(id, Some(house.clock.now())).await;
     assert_eq!(
         replica.registry.find(id).await.unwrap().last_heartbeat,
         None

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
+    clock::Clock,
     services::{HealthPolicy, RollCall, ServiceChange},
     telemetry::instruments::{HEALTHS, Presence, Roll},
 };
@@ -68,6 +69,8 @@ async fn health_follows_the_last_sign_of_life() {
     assert_eq!(health(&replica), [2.0, 0.0, 0.0, 1.0].map(Some));
     house.pass(Duration::from_secs(61));
     replica.token(&lively).await.unwrap();
+    let now = house.clock.now();
+    replica.noted(&lively.service.id, Some(now)).await;
     call.take().await.unwrap();
     assert_eq!(health(&replica), [1.0, 1.0, 0.0, 1.0].map(Some));
     assert_eq!(active(), Some(2.0));

@@ -4,15 +4,19 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use skriptoteket::{
-    clock::{Clock, ManualClock},
+    clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
-        AuthFailure, Claims, Clients, Directory, Gate, Issued, KeyKeeper, Limiter, Presented,
-        Registration, Registry, ServiceRepository, TokenError, TokenParts, TokenPolicy, Tokens,
-        Wish,
+        AuthFailure, Claims, Clients, Directory, Gate, Issued, IssuedToken, KeyKeeper, Limiter,
+        Presented, Registration, Registry, ServiceId, ServiceRepository, TokenError, TokenParts,
+        TokenPolicy, Tokens, Wish,
     },
     store::{self, SqliteSettings, Stores},
-    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+    telemetry::{
+        Telemetry,
+        instruments::{AuthMetrics, AuthOperation},
+        testing::CollectedMetrics,
+    },
 };
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -187,8 +191,27 @@ impl Replica {
     }
 
     pub(crate) async fn token(&self, issued: &Issued) -> Result<SecretString, TokenError> {
-        let token = self.tokens.issue(Ok(with_secret(issued)), &grant()).await;
+        let token = self.issue(with_secret(issued), &grant()).await;
         token.map(|it| it.token)
+    }
+
+    pub(crate) async fn issue(
+        &self,
+        presented: Presented,
+        wish: &Wish,
+    ) -> Result<IssuedToken, TokenError> {
+        let attempt = self.tokens.begin(AuthOperation::TokenIssue);
+        self.tokens.issue(attempt, Ok(presented), wish).await
+    }
+
+    pub(crate) async fn revoke(
+        &self,
+        presented: Presented,
+        token: &SecretString,
+    ) -> Result<(), TokenError> {
+        let attempt = self.tokens.begin(AuthOperation::Revocation);
+        let token = Some(token.expose_secret());
+        self.tokens.revoke(attempt, Ok(presented), token).await
     }
 
     /// What a request with this token comes to: its claims, or the reason.
@@ -198,6 +221,19 @@ impl Replica {
     ) -> Result<Arc<Claims>, &'static str> {
         let came = self.gate.identify(Ok(token.expose_secret())).await;
         came.map_err(|failure: AuthFailure| failure.reason())
+    }
+
+    /// Waits until the last authentication of a service is the one that was `at`: that is noted in the background.
+    pub(crate) async fn noted(&self, id: &ServiceId, at: Option<Timestamp>) {
+        let mut noted = None;
+        for _ in 0..1_000 {
+            noted = self.registry.find(id).await.unwrap().last_authentication;
+            if noted == at {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(noted, at);
     }
 
     pub(crate) fn failed(&self, service: &str, reason: &str) -> u64 {

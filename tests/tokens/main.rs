@@ -6,12 +6,14 @@
 //! | `sight` | how soon a replica sees what another one did, and how often it asks the store |
 //! | `keys` | signing keys that change while tokens are in use |
 //! | `clients` | client secrets and assertions |
+//! | `counted` | that each request is counted once, whatever the store and the caller do meanwhile |
 //! | `gauges` | what the roll shows |
 //! | `limits` | what services used, where its store is away or its service deleted |
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod clients;
+mod counted;
 mod gauges;
 mod house;
 mod keys;

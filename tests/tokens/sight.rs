@@ -10,7 +10,6 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use secrecy::ExposeSecret;
 use skriptoteket::{
     clock::{ManualClock, Timestamp},
     error::StoreError,
@@ -59,10 +58,7 @@ async fn what_a_replica_does_it_sees_at_once_and_the_others_within_half_a_second
         .change(&kept.service.id, disabled())
         .await
         .unwrap();
-    let asked = one
-        .tokens
-        .revoke(Ok(with_secret(&revoked)), Some(b.expose_secret()));
-    asked.await.unwrap();
+    one.revoke(with_secret(&revoked), &b).await.unwrap();
 
     assert_eq!(one.comes_with(&a).await.err(), Some("disabled"));
     assert_eq!(one.comes_with(&b).await.err(), Some("revoked_token"));
@@ -78,10 +74,7 @@ async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
     let (one, other) = pair(&house).await;
     let issued = one.register("orders").await;
     let token = one.token(&issued).await.unwrap();
-    let asked = one
-        .tokens
-        .revoke(Ok(with_secret(&issued)), Some(token.expose_secret()));
-    asked.await.unwrap();
+    one.revoke(with_secret(&issued), &token).await.unwrap();
     // Within the skew after its time, on a replica that learns of it only now.
     house.pass(house.settings.token_lifetime + SKEW / 2);
     one.register("billing").await;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, ResponseError,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     dev::Payload,
     http::{
         StatusCode,
@@ -28,7 +28,8 @@ use crate::{
 /// A service that came with a valid access token (RFC 6750): what the token says.
 ///
 /// For any application that has a [`Gate`] as `Data`. The gate counts every request once, whatever becomes of it; where it
-/// has all it needs at hand, nothing is waited for and nothing allocated. The token is taken from the one `Authorization`
+/// has all it needs at hand, nothing is waited for, and nothing allocated but the table of a request's extensions where it has
+/// none yet. The token is taken from the one `Authorization`
 /// header, never from a query or a form.
 ///
 /// Rejected with a [`BearerError`].
@@ -155,6 +156,10 @@ fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
 
 /// Whether there is nothing but letters, digits and `-._~+/`. A token has hundreds of them: this looks at many at once, and
 /// for that at all of them, without a branch.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a lazy operator is a branch, and branches are looked at one by one"
+)]
 fn is_token68(text: &[u8]) -> bool {
     text.iter().fold(true, |all, it| {
         let letter = (it | 0x20).is_ascii_lowercase();
@@ -196,6 +201,11 @@ fn known(answer: Result<Arc<Claims>, AuthFailure>) -> Result<ServiceIdentity, Be
     Ok(ServiceIdentity(answer?))
 }
 
+/// Says that a request was counted: whoever takes its identity again looks at the token again, which shows what has changed
+/// meanwhile, but it stays one authentication. Has no size, so that it costs no allocation where the request has any
+/// extension already; else actix makes the table for them.
+struct Counted;
+
 impl FromRequest for ServiceIdentity {
     type Error = BearerError;
     type Future = Identifying;
@@ -205,18 +215,28 @@ impl FromRequest for ServiceIdentity {
             let error = BearerError::Internal("the application has no Data<Gate>".into());
             return Identifying(State::Known(Some(Err(error))));
         };
+        let first = request.extensions_mut().insert(Counted).is_none();
         Identifying(match presented(request.headers()) {
             Err(error) => {
-                gate.refuse("there is no access token in the form it should have");
+                if first {
+                    gate.refuse("there is no access token in the form it should have");
+                }
                 State::Known(Some(Err(error)))
             }
-            Ok(token) => match gate.begin(token) {
-                Begun::Answered(answer) => State::Known(Some(known(answer))),
-                Begun::Asking(asking) => {
-                    let token = token.to_owned();
-                    State::Asking(Box::pin(async move { asking.answer(&token).await }))
+            Ok(token) => {
+                let begun = if first {
+                    gate.begin(token)
+                } else {
+                    gate.begin_again(token)
+                };
+                match begun {
+                    Begun::Answered(answer) => State::Known(Some(known(answer))),
+                    Begun::Asking(asking) => {
+                        let token = token.to_owned();
+                        State::Asking(Box::pin(async move { asking.answer(&token).await }))
+                    }
                 }
-            },
+            }
         })
     }
 }

@@ -1,11 +1,12 @@
 //! Who a client says it is: exactly one of three ways to prove it.
 
-use std::{convert::Infallible, future::Future, pin::Pin};
+use std::{future::Future, marker::PhantomData, pin::Pin};
 
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
     http::header::{self, HeaderMap},
+    web::Data,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,42 +14,63 @@ use zeroize::Zeroizing;
 
 use super::{
     Fault,
+    error::OAuthError,
     form::{Form, decode},
 };
-use crate::services::Presented;
+use crate::{
+    http::Api,
+    services::{Presented, TokenError},
+    telemetry::instruments::{AuthAttempt, AuthOperation},
+};
 
 /// The only kind of assertion (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 const SEVERAL: Fault = Fault::Malformed("authenticate in one way only");
-const BAD_BASIC: Fault = Fault::Malformed("the Authorization header is not Basic of id and secret");
+const BAD_BASIC: Fault =
+    Fault::BadCredentials("the Authorization header is not Basic of id and secret");
+
+/// What clients call.
+pub(in crate::http) trait Endpoint: 'static {
+    /// As what a call is counted.
+    const OPERATION: AuthOperation;
+}
 
 /// A request of a client: its form, and who it says it is.
 ///
-/// Never rejected: what cannot be read is a [`Fault`] that is counted where all attempts are.
+/// What cannot be read is a [`Fault`] that is counted where all attempts are. The attempt begins before the form is read: it
+/// counts though the rest of it never comes.
 #[derive(Debug)]
-pub(in crate::http) struct Call {
+pub(in crate::http) struct Call<E> {
+    pub(super) attempt: AuthAttempt,
     pub(super) form: Form,
     pub(super) presented: Result<Presented, Fault>,
+    endpoint: PhantomData<E>,
 }
 
-impl FromRequest for Call {
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Infallible>>>>;
+impl<E: Endpoint> FromRequest for Call<E> {
+    type Error = OAuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, OAuthError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let api = request.app_data::<Data<Api>>();
+        let attempt = api.map(|api| api.tokens.begin(E::OPERATION));
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let form = Form::take(&request, payload).await;
-            Ok(match form {
-                Ok(mut form) => Self {
-                    presented: presented(&request, &mut form),
-                    form,
-                },
-                Err(fault) => Self {
-                    form: Form::default(),
-                    presented: Err(fault),
-                },
+            let no_api = || TokenError::Internal("the application has no Data<Api>".into());
+            let attempt = attempt.ok_or_else(|| OAuthError::Token(no_api()))?;
+            let (form, presented) = match Form::take(&request, payload).await {
+                Ok(mut form) => {
+                    let presented = presented(&request, &mut form);
+                    (form, presented)
+                }
+                Err(fault) => (Form::default(), Err(fault)),
+            };
+            Ok(Self {
+                attempt,
+                form,
+                presented,
+                endpoint: PhantomData,
             })
         })
     }
@@ -220,16 +242,20 @@ mod tests {
             (vec![], post, "?client_secret=s"),
             (vec![], post, "?token=t"),
             (vec![], post, "?%ff"),
-            (vec!["Basic"], "", ""),
-            (vec!["Basic !"], "", ""),
-            (vec!["Basic YQ=="], "", ""),
-            (vec![&encoded("a:%")], "", ""),
         ] {
             let fault = read(&authorization, form, query).unwrap_err();
             assert!(
                 matches!(fault, Fault::Malformed(_)),
                 "{authorization:?} {form}"
             );
+        }
+    }
+
+    #[test]
+    fn basic_that_is_none_proves_nothing() {
+        for authorization in ["Basic", "Basic !", "Basic YQ==", &encoded("a:%")] {
+            let fault = read(&[authorization], "", "").unwrap_err();
+            assert!(matches!(fault, Fault::BadCredentials(_)), "{authorization}");
         }
     }
 }

@@ -46,7 +46,7 @@ impl OAuthError {
     fn answer(&self) -> Answer {
         match self {
             Self::Fault(fault) => match fault {
-                Fault::NoCredentials => invalid_client(),
+                Fault::NoCredentials | Fault::BadCredentials(_) => invalid_client(),
                 Fault::TooLarge => Answer {
                     status: StatusCode::PAYLOAD_TOO_LARGE,
                     ..refused("invalid_request")
@@ -67,8 +67,9 @@ impl OAuthError {
                     | AuthFailure::BadSignature
                     | AuthFailure::ExpiredToken
                     | AuthFailure::RevokedToken
-                    | AuthFailure::WrongAudience => invalid_client(),
-                    AuthFailure::Malformed(_) => refused("invalid_request"),
+                    | AuthFailure::WrongAudience
+                    // Of an assertion (RFC 7523, section 3.2); a form is a fault before it comes to this.
+                    | AuthFailure::Malformed(_) => invalid_client(),
                     AuthFailure::RateLimited {
                         retry_after,
                         allowance,
@@ -82,7 +83,7 @@ impl OAuthError {
                 },
                 TokenError::InvalidRequest(_) => refused("invalid_request"),
                 TokenError::UnsupportedGrant => refused("unsupported_grant_type"),
-                TokenError::InvalidScope => refused("invalid_scope"),
+                TokenError::InvalidScope | TokenError::TooLarge => refused("invalid_scope"),
                 TokenError::InvalidTarget => refused("invalid_target"),
                 // RFC 7009 names no error for it. This one covers what "was issued to another client".
                 TokenError::NotYours => refused("invalid_grant"),
@@ -92,8 +93,18 @@ impl OAuthError {
         }
     }
 
+    fn is_of_the_form(&self) -> bool {
+        matches!(
+            self,
+            Self::Fault(Fault::BadCredentials(_))
+                | Self::Token(TokenError::Client(AuthFailure::Malformed(_)))
+        )
+    }
+
     fn description(&self, answer: &Answer) -> String {
         let text = match answer.code {
+            // What is wrong with its form tells nobody whether there is such a client.
+            "invalid_client" if self.is_of_the_form() => self.to_string(),
             "invalid_client" => "the client did not prove who it is".into(),
             "server_error" => "the request failed for a reason of our own".into(),
             "temporarily_unavailable" if answer.allowance.is_some() => "too many requests".into(),

@@ -6,12 +6,23 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{client::Call, error::OAuthError};
+use super::{
+    client::{Call, Endpoint},
+    error::OAuthError,
+};
 use crate::{
     clock::Timestamp,
     http::Api,
     services::{AuthFailure, Claims, Scope},
+    telemetry::instruments::AuthOperation,
 };
+
+/// `/oauth2/introspect`, for a [`Call`].
+pub(in crate::http) enum IntrospectionEndpoint {}
+
+impl Endpoint for IntrospectionEndpoint {
+    const OPERATION: AuthOperation = AuthOperation::Introspection;
+}
 
 /// What a token is. Of one that is not valid nothing but that is told.
 #[derive(Default, Serialize, ToSchema)]
@@ -101,14 +112,19 @@ pub(in crate::http) struct TokenQuestion {
 )]
 pub(in crate::http) async fn introspect(
     api: Data<Api>,
-    call: Call,
+    call: Call<IntrospectionEndpoint>,
 ) -> Result<HttpResponse, OAuthError> {
-    let Call { form, presented } = call;
+    let Call {
+        attempt,
+        form,
+        presented,
+        ..
+    } = call;
     let fault = presented.as_ref().err().copied();
     let token = form.token.as_ref().map(ExposeSecret::expose_secret);
     let claims = api
         .tokens
-        .introspect(presented.map_err(AuthFailure::from), token)
+        .introspect(attempt, presented.map_err(AuthFailure::from), token)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(HttpResponse::Ok()

@@ -25,6 +25,8 @@ use crate::services::AuthFailure;
 pub(super) enum Fault {
     /// There is nothing that a client could be known by.
     NoCredentials,
+    /// What the client shows of itself is not in the form that its way asks for.
+    BadCredentials(&'static str),
     /// The form is larger than we read.
     TooLarge,
     /// The form did not arrive in time.
@@ -40,7 +42,7 @@ impl Fault {
             Self::NoCredentials => "the client has to authenticate",
             Self::TooLarge => "the form is too large",
             Self::TooSlow => "the form did not arrive in time",
-            Self::Malformed(text) => text,
+            Self::BadCredentials(text) | Self::Malformed(text) => text,
         }
     }
 }

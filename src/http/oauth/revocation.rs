@@ -3,8 +3,19 @@
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::ExposeSecret;
 
-use super::{client::Call, error::OAuthError, introspection::TokenQuestion};
-use crate::{http::Api, services::AuthFailure};
+use super::{
+    client::{Call, Endpoint},
+    error::OAuthError,
+    introspection::TokenQuestion,
+};
+use crate::{http::Api, services::AuthFailure, telemetry::instruments::AuthOperation};
+
+/// `/oauth2/revoke`, for a [`Call`].
+pub(in crate::http) enum RevocationEndpoint {}
+
+impl Endpoint for RevocationEndpoint {
+    const OPERATION: AuthOperation = AuthOperation::Revocation;
+}
 
 /// Revoke a token
 ///
@@ -16,13 +27,18 @@ use crate::{http::Api, services::AuthFailure};
 )]
 pub(in crate::http) async fn revoke(
     api: Data<Api>,
-    call: Call,
+    call: Call<RevocationEndpoint>,
 ) -> Result<HttpResponse, OAuthError> {
-    let Call { form, presented } = call;
+    let Call {
+        attempt,
+        form,
+        presented,
+        ..
+    } = call;
     let fault = presented.as_ref().err().copied();
     let token = form.token.as_ref().map(ExposeSecret::expose_secret);
     api.tokens
-        .revoke(presented.map_err(AuthFailure::from), token)
+        .revoke(attempt, presented.map_err(AuthFailure::from), token)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(HttpResponse::Ok()

@@ -5,11 +5,22 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{client::Call, error::OAuthError};
+use super::{
+    client::{Call, Endpoint},
+    error::OAuthError,
+};
 use crate::{
     http::{Api, rate_limit},
     services::{AuthFailure, IssuedToken, Scope, Wish},
+    telemetry::instruments::AuthOperation,
 };
+
+/// `/oauth2/token`, for a [`Call`].
+pub(in crate::http) enum TokenEndpoint {}
+
+impl Endpoint for TokenEndpoint {
+    const OPERATION: AuthOperation = AuthOperation::TokenIssue;
+}
 
 /// An access token (RFC 6749, section 5.1).
 #[derive(Serialize, ToSchema)]
@@ -59,8 +70,16 @@ pub(in crate::http) struct TokenForm {
             headers(("RateLimit" = String, description = "What is left"), ("RateLimit-Policy" = String, description = "The limits"))),
     ),
 )]
-pub(in crate::http) async fn issue(api: Data<Api>, call: Call) -> Result<HttpResponse, OAuthError> {
-    let Call { form, presented } = call;
+pub(in crate::http) async fn issue(
+    api: Data<Api>,
+    call: Call<TokenEndpoint>,
+) -> Result<HttpResponse, OAuthError> {
+    let Call {
+        attempt,
+        form,
+        presented,
+        ..
+    } = call;
     let fault = presented.as_ref().err().copied();
     let wish = Wish {
         grant_type: form.grant_type.as_ref().map(plain),
@@ -69,7 +88,7 @@ pub(in crate::http) async fn issue(api: Data<Api>, call: Call) -> Result<HttpRes
     };
     let issued = api
         .tokens
-        .issue(presented.map_err(AuthFailure::from), &wish)
+        .issue(attempt, presented.map_err(AuthFailure::from), &wish)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(answer(&issued))

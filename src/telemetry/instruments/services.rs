@@ -238,6 +238,11 @@ impl AuthAttempt {
         self.end(service_id, outcome);
     }
 
+    /// Measures the latency from now on, and no more from where the attempt began.
+    pub fn measure_from_now(&mut self) {
+        self.started = self.metrics.start();
+    }
+
     fn end(&mut self, service_id: Option<&str>, outcome: Result<(), &'static str>) {
         if std::mem::replace(&mut self.finished, true) {
             return;

@@ -1,0 +1,155 @@
+//! That each request is counted once, and as what it is, whatever the store and the caller do meanwhile.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use skriptoteket::{
+    clock::Timestamp,
+    error::StoreError,
+    services::{
+        NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
+        ServiceChange, ServiceId, ServiceRepository, SignOfLife, TokenError, Wish,
+    },
+};
+
+use crate::house::{House, ISSUER, Replica, grant, with_secret};
+
+/// A register in which a sign of life never comes back: the file's one writer is busy.
+#[derive(Debug)]
+struct Busy {
+    inner: Arc<dyn ServiceRepository>,
+    asked: AtomicU64,
+}
+
+#[async_trait]
+impl ServiceRepository for Busy {
+    async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError> {
+        self.inner.register(service, most).await
+    }
+
+    async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError> {
+        self.inner.find(id).await
+    }
+
+    async fn all(&self) -> Result<Register, StoreError> {
+        self.inner.all().await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.inner.revision().await
+    }
+
+    async fn change(
+        &self,
+        id: &ServiceId,
+        change: ServiceChange,
+    ) -> Result<Option<Service>, StoreError> {
+        self.inner.change(id, change).await
+    }
+
+    async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError> {
+        self.inner.delete(id).await
+    }
+
+    async fn rotate(
+        &self,
+        id: &ServiceId,
+        secret: SecretDigest,
+        expires_at: Option<Timestamp>,
+        overlap: Duration,
+        force: bool,
+    ) -> Result<Option<Rotation>, StoreError> {
+        let rotated = self.inner.rotate(id, secret, expires_at, overlap, force);
+        rotated.await
+    }
+
+    async fn seen(&self, _: &ServiceId, _: SignOfLife) -> Result<bool, StoreError> {
+        self.asked.fetch_add(1, SeqCst);
+        pending().await
+    }
+}
+
+async fn busy(house: &House) -> (Replica, Arc<Busy>) {
+    let stores = house.stores().await;
+    let busy = Arc::new(Busy {
+        inner: Arc::clone(&stores.services),
+        asked: AtomicU64::new(0),
+    });
+    let replica = house.replica_on(stores, Arc::clone(&busy) as _);
+    (replica, busy)
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_sign_of_life_that_the_store_is_too_busy_to_note() {
+    let house = House::new();
+    let first = house.replica().await;
+    let issued = first.register("orders").await;
+    let token = first.token(&issued).await.unwrap();
+    let (replica, _) = busy(&house).await;
+    let came = tokio::time::timeout(Duration::from_secs(5), async {
+        replica.comes_with(&token).await.unwrap();
+        replica.token(&issued).await.unwrap();
+    });
+    came.await.unwrap();
+    let labels = [("service_id", "orders"), ("status", "valid")];
+    let verified = replica
+        .metrics
+        .counter("skriptoteket.token_verifications", &labels);
+    assert_eq!((replica.succeeded("orders"), verified), (2, Some(1)));
+    assert_eq!(replica.failed("_other", "cancelled"), 0);
+}
+
+#[tokio::test]
+async fn of_each_service_one_sign_of_life_is_under_way_at_most() {
+    let house = House::new();
+    let first = house.replica().await;
+    let (one, other) = (first.register("one").await, first.register("other").await);
+    let (replica, busy) = busy(&house).await;
+    for _ in 0..10 {
+        replica.token(&one).await.unwrap();
+        tokio::task::yield_now().await;
+        house.pass(Duration::from_mins(1));
+    }
+    assert_eq!(busy.asked.load(SeqCst), 1);
+    replica.token(&other).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(busy.asked.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_audience_asked_for_many_times_is_in_the_token_once() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let api = "https://api.example.org".to_owned();
+    let wish = Wish {
+        audiences: [vec![api.clone(); 400], vec![ISSUER.to_owned(); 400]].concat(),
+        ..grant()
+    };
+    let asked = replica.issue(with_secret(&issued), &wish).await.unwrap();
+    let claims = replica.comes_with(&asked.token).await.unwrap();
+    assert_eq!(claims.audiences, [api, ISSUER.to_owned()]);
+}
+
+#[tokio::test]
+async fn who_asks_for_more_than_a_token_holds_is_told_so_and_was_let_in() {
+    let mut house = House::new();
+    let audience = |n: usize| format!("https://{n}.{}.example.org", "a".repeat(60));
+    house.settings.audiences = (0..100).map(audience).collect();
+    let replica = house.replica().await;
+    let issued = replica.register("orders").await;
+    let wish = Wish {
+        audiences: house.settings.audiences.clone(),
+        ..grant()
+    };
+    let asked = replica.issue(with_secret(&issued), &wish).await;
+    assert!(matches!(asked, Err(TokenError::TooLarge)), "{asked:?}");
+    assert_eq!(replica.succeeded("orders"), 1);
+}
