@@ -166,6 +166,7 @@ async fn tokens(
         Arc::clone(&stores.quotas),
         config.services.limit_failure,
         metrics.clone(),
+        Arc::clone(&clock),
     );
     Ok(Tokens::new(TokenParts {
         clients,
