@@ -1,6 +1,6 @@
 //! Made-up names: they add no series, meet no 500 and fill no memory.
 
-use std::{collections::BTreeSet, fs, sync::Arc};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -144,6 +144,14 @@ async fn five_thousand_made_up_ids_tokens_and_keys_add_no_series_and_meet_no_500
         caller,
         token,
     });
+    // The gauges of the caller come with the next roll call, within five seconds.
+    let own = r#"skriptoteket_service_health{health="healthy",service_id="orders"}"#;
+    let mut asked = 0;
+    while !series(&stranger.server).await.contains(own) {
+        asked += 1;
+        assert!(asked < 200, "the roll was never called");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     // The first wave meets every route and status that there is.
     wave(&stranger, 1, 1_000).await;
     let (before, small) = (series(&stranger.server).await, memory(&stranger.server));

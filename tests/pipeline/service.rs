@@ -211,7 +211,8 @@ fn spans(output: &str) -> Vec<Span> {
 /// What goes on by itself between the page and the stop.
 fn without_time(mut all: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
     for ((name, _), value) in &mut all {
-        if name.contains("store_operation") || name.contains("census_age") {
+        let ages = ["store_operation", "census_age", "signing_key_age"];
+        if ages.iter().any(|it| name.contains(it)) {
             value.clear();
         }
     }

@@ -25,7 +25,13 @@ async fn the_three_required_metrics_are_there_under_exactly_their_names_and_labe
     assert_eq!(page.series_of("skriptoteket_users_by_role"), by_role);
     for series in page.series() {
         if series.starts_with("skriptoteket_") && !series.contains("_bucket") {
-            let own = ["census", "observer", "store_operation", "login_duration"];
+            let own = [
+                "census",
+                "observer",
+                "store_operation",
+                "login_duration",
+                "signing_key_age",
+            ];
             let moves = own.iter().any(|it| series.contains(it));
             assert!(
                 moves || page.value(series) == 0.0,
