@@ -19,9 +19,9 @@ use skriptoteket::{
 };
 
 use super::{
-    checks::CHECK,
     issuer::Issuer,
     load::{Server, program},
+    ours::CHECK,
     redis_servers::free_port,
 };
 

@@ -8,22 +8,12 @@ use serde_json::Value;
 use super::{
     Scale, applications,
     load::{CHEAP_LOGINS, Server, cookie_script},
-    redis_servers::free_port,
+    ours::{CHECK, start_ours},
     rounds::{self, Case},
 };
 
-pub(crate) const CHECK: &str = "/api/session";
-
 /// Sessions that the spread load draws from.
 const SESSIONS: usize = 1_000;
-
-/// Our service in `dir`.
-pub(crate) async fn start_ours(dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Server> {
-    std::fs::create_dir_all(dir)?;
-    let mut server = Server::skriptoteket(dir, [free_port(), free_port()], settings)?;
-    server.ready().await?;
-    Ok(server)
-}
 
 pub(crate) async fn compare(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     // Hashing is not what is measured here, and a thousand sessions have to be started.

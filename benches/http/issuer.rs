@@ -11,8 +11,8 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{
-    checks::start_ours,
     load::{CHEAP_LOGINS, Server, write_script},
+    ours::start_ours,
 };
 
 /// Machines in the register.

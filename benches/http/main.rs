@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `applications` | the programs to compare with: a bare handler, and one behind a gate |
 //! | `rounds` | servers under load in turn, and the table of it |
+//! | `ours` | our service, as it is started |
 //! | `checks` | session checks |
 //! | `issuer` | our service with machines in its register, and their tokens |
 //! | `tokens` | requests with an access token, and introspection |
@@ -28,6 +29,7 @@ mod issuer;
 mod limits;
 #[path = "../load/mod.rs"]
 mod load;
+mod ours;
 #[path = "../../tests/redis_servers/mod.rs"]
 #[allow(
     clippy::unwrap_used,

@@ -6,8 +6,8 @@ use anyhow::Context;
 
 use super::{
     Scale,
-    checks::start_ours,
     load::{Server, median},
+    ours::start_ours,
     redis_servers::free_port,
 };
 

@@ -10,9 +10,9 @@ use anyhow::ensure;
 use super::{
     Scale,
     applications::{self, INTROSPECT, INTROSPECTION, Way},
-    checks::CHECK,
     issuer::{Issuer, answer, bearers, script},
     load::Server,
+    ours::CHECK,
     rounds::{self, Case},
 };
 
