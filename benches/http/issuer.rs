@@ -22,7 +22,7 @@ const SERVICES: usize = 10;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// So many that no limit is met.
-const NO_LIMITS: (&str, u32) = ("10000/s", 1_000_000_000);
+const NO_LIMITS: (&str, u32) = ("10000/s", 1_000_000);
 
 /// Our service, and who is registered there.
 pub(crate) struct Issuer {
