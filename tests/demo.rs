@@ -2,8 +2,12 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "what a test cannot set up is a failure of the test"
 )]
+
+#[path = "redis_servers/signals.rs"]
+mod signals;
 
 use std::{
     fs,
@@ -183,9 +187,7 @@ fn a_demo_without_end_is_stopped_by_a_signal_and_sums_up() {
             "it ended by itself"
         );
     }
-    let id = child.id().to_string();
-    let kill = Command::new("kill").args(["-TERM", &id]).status();
-    assert!(kill.unwrap().success());
+    signals::send_signal(&child, "TERM");
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    process::{Child, ChildStderr, Command},
+    process::{Child, ChildStderr},
     thread,
     time::Duration,
 };
@@ -13,7 +13,10 @@ use serde_json::Value;
 use skriptoteket::clock::{Clock, SystemClock};
 use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::house::{House, PASSWORD, names_in};
+use crate::{
+    house::{House, PASSWORD, names_in},
+    redis_servers::send_signal,
+};
 
 /// A house whose service takes any two free ports.
 fn house() -> House {
@@ -64,10 +67,7 @@ impl Serving {
 
     /// Sends a signal; returns the exit code and the rest of the log.
     fn stop(mut self, signal: &str) -> (Option<i32>, String) {
-        // The shell's own `kill`: a small installation has no other.
-        let kill = format!("kill -s {signal} {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status();
-        assert!(sent.unwrap().success());
+        send_signal(&self.child, signal);
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
@@ -324,9 +324,7 @@ async fn a_store_that_is_locked_does_not_hold_up_a_stop_during_the_start() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let clock = SystemClock::default();
-    let kill = format!("kill -s TERM {}", child.id());
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    assert!(sent.unwrap().success());
+    send_signal(&child, "TERM");
     let status = child.wait().unwrap();
     assert!(status.success(), "{status}");
     assert!(clock.monotonic() < STOP_LIMIT, "{:?}", clock.monotonic());

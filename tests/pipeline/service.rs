@@ -21,6 +21,7 @@ use crate::{
     PROTOCOLS,
     collector::{Collector, eventually},
     metrics::{Series, page_of, series},
+    redis_servers::send_signal,
 };
 
 const NAME: &str = "astrid.lindqvist";
@@ -158,9 +159,7 @@ impl Service {
     /// Ends it as a service manager does.
     fn stop(&mut self) {
         let clock = SystemClock::default();
-        let kill = format!("kill -s TERM {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status();
-        assert!(sent.unwrap().success());
+        send_signal(&self.child, "TERM");
         let status = eventually("the service ends", || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}: {}", self.log());
         assert!(clock.monotonic() < STOP_LIMIT, "{:?}", clock.monotonic());

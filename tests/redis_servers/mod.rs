@@ -12,6 +12,7 @@
 mod certificates;
 mod proxy;
 mod sentinels;
+mod signals;
 mod wire;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use {
     certificates::Certificates,
     proxy::{Proxy, Weather},
     sentinels::{MASTER, SentinelPair},
+    signals::send_signal,
     wire::{Reply, Wire},
 };
 
@@ -64,7 +66,7 @@ impl RedisServer {
         server
     }
 
-    /// Starts a replica of `master`, and waits until it has what the master has.
+    /// Starts a replica of `master`, and waits until it has what the master has and the master knows that.
     pub(crate) fn start_replica(master: &Self, arguments: &[&str]) -> Self {
         let of = master.port.to_string();
         // Without a pause for more replicas that may want the same copy.
@@ -72,9 +74,10 @@ impl RedisServer {
             .wire()
             .ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         let replica = Self::start(&[arguments, &["--replicaof", "127.0.0.1", &of]].concat());
-        wait_until("the replica is in step", || {
-            let info = replica.wire().ask(&["INFO", "replication"]).text();
-            info.contains("master_link_status:up")
+        // The replica calls its link up as soon as it has the copy. The master counts it only from its first
+        // acknowledgement on, up to a second later, and until then a `WAIT` for it is in vain.
+        wait_until("the master counts the replica as up to date", || {
+            master.is_acknowledged_by(replica.port)
         });
         replica
     }
@@ -109,6 +112,16 @@ impl RedisServer {
         found.unwrap_or_else(|| panic!("no {field}")).to_owned()
     }
 
+    /// Whether the replica on this port is online, and has acknowledged all that this server has written.
+    pub(crate) fn is_acknowledged_by(&self, replica: u16) -> bool {
+        let info = self.wire().ask(&["INFO", "replication"]).text();
+        let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+        let written = line("master_repl_offset:").unwrap();
+        let mine = format!("port={replica},state=online,offset={written},");
+        info.lines()
+            .any(|line| line.starts_with("slave") && line.contains(&mine))
+    }
+
     /// Where it listens.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -139,18 +152,12 @@ impl RedisServer {
 
     /// Stops the process where it stands (`SIGSTOP`): its port takes connections and nobody answers.
     pub(crate) fn freeze(&self) {
-        self.signal("STOP");
+        send_signal(self.child.as_ref().unwrap(), "STOP");
     }
 
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.as_ref().unwrap().id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(sent.unwrap().success(), "SIG{name}");
+        send_signal(self.child.as_ref().unwrap(), "CONT");
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -11,7 +10,10 @@ use std::{
 use reqwest::{Client, ClientBuilder, Response};
 use serde_json::{Value, json};
 
-use crate::{page::Page, redis_servers::spawn_for_life};
+use crate::{
+    page::Page,
+    redis_servers::{free_port, send_signal, spawn_for_life},
+};
 
 /// The superuser `admin`'s password, and everybody else's.
 pub const PASSWORD: &str = "tundra-lantern-quarry-41";
@@ -136,6 +138,10 @@ impl Service {
     }
 
     /// The id of its process.
+    #[allow(
+        dead_code,
+        reason = "other test crates that include this file read its memory in /proc"
+    )]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -232,11 +238,7 @@ impl Service {
     }
 
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{signal}"), self.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        send_signal(&self.child, signal);
     }
 
     /// Waits for the process to end by itself.
@@ -274,9 +276,4 @@ pub fn builder() -> ClientBuilder {
     // A second call, from another test of this process, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
