@@ -22,6 +22,13 @@ use crate::{
 const QUOTA: u32 = 1_000_000;
 const DRIVERS: u32 = 4;
 
+/// As many services as there may be, and how many of them a round may register: a fast machine would reach the limit.
+const SERVICES: (&str, &str) = ("max_services", "1000");
+const REGISTERED_IN_A_ROUND: u32 = 300;
+
+/// How long the tests wait for what takes some time.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// What was answered. Of each driver one more request may have been carried out whose answer was lost.
 #[derive(Default)]
 struct Answered {
@@ -37,6 +44,7 @@ fn settings<'a>(more: &[(&'static str, &'a str)]) -> Vec<(&'static str, &'a str)
         ("store_timeout", "10s"),
         // One name, whatever port it is on after a restart.
         ("public_url", "http://127.0.0.1:1"),
+        SERVICES,
     ];
     [&UNLIMITED[..], &common, more].concat()
 }
@@ -51,7 +59,7 @@ async fn left(server: &Service, caller: &Caller) -> u32 {
 
 /// Sends requests to `server` until it is gone, or until it is enough.
 fn drive(tasks: &mut JoinSet<()>, server: &Service, caller: &Caller, answered: &Arc<Answered>) {
-    let http = builder().timeout(Duration::from_secs(5)).build().unwrap();
+    let http = builder().timeout(PATIENCE).build().unwrap();
     for _ in 0..DRIVERS {
         let request = caller.token_request(&http, server);
         let answered = Arc::clone(answered);
@@ -67,19 +75,30 @@ fn drive(tasks: &mut JoinSet<()>, server: &Service, caller: &Caller, answered: &
     }
 }
 
-/// Registers services and rotates the secret of each once, until the server is gone.
+/// Waits until so many tokens have been answered.
+async fn until_answered(answered: &Answered, tokens: u32) {
+    let enough = async {
+        while answered.tokens.load(SeqCst) < tokens {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = time::timeout(PATIENCE, enough).await;
+    waited.unwrap_or_else(|_| panic!("{:?} of {tokens} tokens", answered.tokens));
+}
+
+/// Registers services and rotates the secret of each once, until the server is gone or there are enough.
 async fn operate(operator: Operator, round: u32, answered: Arc<Answered>) {
-    for n in 0.. {
+    for n in 0..REGISTERED_IN_A_ROUND {
         let id = format!("service-{round}-{n}");
         let Ok(answer) = operator.try_register(&id, json!({})).await else {
             return;
         };
-        assert_eq!(answer.status(), 201);
+        assert_eq!(answer.status(), 201, "{id}");
         answered.registrations.fetch_add(1, SeqCst);
         let Ok(answer) = operator.try_rotate(&id, 60).await else {
             return;
         };
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status(), 200, "{id}");
         answered.rotations.fetch_add(1, SeqCst);
     }
 }
@@ -143,9 +162,7 @@ async fn after_kill_9_totals_are_what_is_registered_and_quotas_what_was_used() {
         let mut tasks = JoinSet::new();
         drive(&mut tasks, &server, &caller, &answered);
         tasks.spawn(operate(operator, round, Arc::clone(&answered)));
-        while answered.tokens.load(SeqCst) < before + 100 {
-            time::sleep(Duration::from_millis(5)).await;
-        }
+        until_answered(&answered, before + 100).await;
         server = server.kill_and_restart().await;
         tasks.join_all().await;
 
@@ -182,16 +199,27 @@ async fn a_replica_that_is_killed_takes_no_quota_with_it() {
         .register("orders", json!({"daily_quota": QUOTA}))
         .await;
     let answered = Arc::new(Answered::default());
+    // A replica hears of a new service within 50 ms, or later on a slow machine. A refusal costs no quota.
+    let http = plain();
+    let heard = async {
+        while caller
+            .token_request(&http, &killed)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            != 200
+        {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    time::timeout(PATIENCE, heard).await.unwrap();
     let start = QUOTA - left(&other, &caller).await;
-    // A replica hears of a new service within 50 ms.
-    time::sleep(Duration::from_millis(100)).await;
 
     let (mut first, mut second) = (JoinSet::new(), JoinSet::new());
     drive(&mut first, &killed, &caller, &answered);
     drive(&mut second, &other, &caller, &answered);
-    while answered.tokens.load(SeqCst) < 200 {
-        time::sleep(Duration::from_millis(5)).await;
-    }
+    until_answered(&answered, 200).await;
     killed = killed.kill_and_restart().await;
     first.join_all().await;
     // These went on meanwhile, and no answer of theirs is lost.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `operator` | who registers services and rotates secrets and keys, and callers of the API |
 //! | `clients` | clients that nobody here wrote (`python/`, `node/`), which `make interop-clients` installs |
-//! | `load` | requests at a constant rate, whatever becomes of those before |
+//! | `load` | requests at a constant rate, as long as the machine keeps up with it |
 //! | `rotation` | secrets and keys rotate under load, and nobody is refused |
 //! | `crowds` | many requests at a moment against a limit |
 //! | `strangers` | made-up names add no series, meet no 500 and fill no memory |

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinSet, time};
 
 use crate::{
-    load,
+    load::Load,
     operator::{Caller, Operator, UNLIMITED, access_token, command, part},
     process::{Service, builder, plain},
     redis_servers::RedisServer,
@@ -22,12 +22,21 @@ use crate::{
 pub(crate) const QUICK_KEYS: [(&str, &str); 2] =
     [("token_lifetime", "10s"), ("signing_key_lead", "2s")];
 
-const RATE: u32 = 200;
-const LASTING: Duration = Duration::from_secs(22);
+/// Two rotations of all secrets, and more where the machine is so slow that few keys have signed by then.
+const LOAD: Load = Load {
+    rate: 200,
+    at_once: 16,
+    at_least: Duration::from_secs(24),
+    at_most: Duration::from_secs(90),
+};
 const CALLERS: u32 = 8;
 
-/// How long the secret before is accepted after a rotation, in seconds.
-const OVERLAP: u64 = 6;
+/// How many keys have to sign during the load.
+const KEYS: usize = 5;
+
+/// How long the secret before is accepted after a rotation, in seconds. The last caller moves to its new one half of that
+/// after the rotation, and so long a request with the old one may be under way.
+const OVERLAP: u64 = 10;
 
 /// How long a caller keeps a token that lasts 10 s.
 const KEPT: Duration = Duration::from_secs(9);
@@ -103,7 +112,7 @@ async fn request(n: u32, busy: Busy, http: Client, servers: Arc<Vec<Service>>) -
     Answer { status, what, kid }
 }
 
-/// Rotates all secrets every 7 s. Each caller moves to its new one some time later, the last ones just before it must.
+/// Rotates all secrets again and again. Each caller moves to its new one some time later.
 async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
     loop {
         let mut moves = JoinSet::new();
@@ -111,8 +120,8 @@ async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
             let operator = operator.clone();
             moves.spawn(async move {
                 let secret = operator.rotate(&busy.caller().id, OVERLAP).await;
-                // Nobody hears of a secret sooner than the replicas, which take 50 ms.
-                time::sleep(Duration::from_millis(100 + n * 650)).await;
+                // Nobody hears of a secret sooner than the replicas, which take 50 ms, or more on a slow machine.
+                time::sleep(Duration::from_millis(1_000 + n * 570)).await;
                 busy.caller.lock().unwrap().secret = secret;
             });
         }
@@ -180,7 +189,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
     let http = builder()
         // Below what the server keeps a connection for: none is closed while a request is on its way.
         .pool_idle_timeout(Duration::from_secs(1))
-        .timeout(Duration::from_secs(15))
+        .timeout(Duration::from_mins(1))
         .build()
         .unwrap();
     let operator = Operator::of(&servers[0]).await;
@@ -200,30 +209,35 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
     others.spawn(rotate_secrets(operator.clone(), all.clone()));
     others.spawn(rotate_keys(dir.to_owned(), redis_url));
     others.spawn(verifier.clone().run());
-    let outcome = load::constant(RATE, LASTING, |n| {
-        let busy = all[(n % CALLERS) as usize].clone();
-        let (http, servers, verifier) = (http.clone(), Arc::clone(&servers), verifier.clone());
-        async move {
-            let answer = request(n, busy, http, servers).await;
-            let late = answer.kid.as_ref().is_some_and(|kid| !verifier.knows(kid));
-            (answer, late)
-        }
-    })
-    .await;
+    let signed = Arc::new(Mutex::new(BTreeSet::new()));
+    let enough = || signed.lock().unwrap().len() >= KEYS;
+    let outcome = LOAD
+        .run(enough, |n| {
+            let busy = all[(n % CALLERS) as usize].clone();
+            let (http, servers, verifier) = (http.clone(), Arc::clone(&servers), verifier.clone());
+            let signed = Arc::clone(&signed);
+            async move {
+                let answer = request(n, busy, http, servers).await;
+                signed.lock().unwrap().extend(answer.kid.clone());
+                let late = answer.kid.as_ref().is_some_and(|kid| !verifier.knows(kid));
+                (answer, late)
+            }
+        })
+        .await;
     // What went wrong with an operator went wrong with the test.
     if let Some(ended) = others.try_join_next() {
         panic!("{ended:?}");
     }
     others.shutdown().await;
 
-    let (mut statuses, mut kids, mut late) = (BTreeMap::new(), BTreeSet::new(), 0);
+    let (mut statuses, mut late) = (BTreeMap::new(), 0);
     for (answer, was_late) in &outcome.answers {
         *statuses
             .entry((answer.what, answer.status.clone()))
             .or_insert(0) += 1;
-        kids.extend(answer.kid.clone());
         late += u32::from(*was_late);
     }
+    let kids = signed.lock().unwrap().clone();
     eprintln!(
         "{} servers: {:.1} answers/s, p50 {:?}, p99 {:?}, slowest {:?}, {} keys, {late} tokens by keys not fetched yet, {statuses:?}",
         servers.len(),
@@ -239,8 +253,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
         ("token", Ok(200)),
     ];
     assert!(statuses.keys().eq(&well), "{statuses:?}");
-    assert!(outcome.achieved >= 190.0, "{}", outcome.achieved);
-    assert!(kids.len() >= 5, "{} keys have signed", kids.len());
+    assert!(kids.len() >= KEYS, "{} keys have signed", kids.len());
     verifier.fetch().await;
     assert!(
         kids.iter().all(|kid| verifier.knows(kid)),
@@ -263,7 +276,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotations_under_200_requests_a_second_refuse_nobody_on_sqlite() {
+async fn rotations_under_load_refuse_nobody_on_sqlite() {
     let _alone = ALONE.lock().await;
     let dir = tempfile::tempdir().unwrap();
     // What is tested here is not how busy the machine is.
@@ -274,7 +287,7 @@ async fn rotations_under_200_requests_a_second_refuse_nobody_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotations_under_200_requests_a_second_refuse_nobody_at_two_replicas() {
+async fn rotations_under_load_refuse_nobody_at_two_replicas() {
     let _alone = ALONE.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(&[]);
