@@ -64,8 +64,7 @@ test-pipeline: tools collector ## the service, the Collector, Prometheus, rules 
 
 bench: tools ## sessions, tokens, introspection, limits, size and start-up beside a bare actix-web handler; what a recording costs
 	@scripts/need.sh wrk
-	cargo bench --locked --bench http
-	cargo bench --locked --bench instruments
+	failed=0; for bench in http instruments; do cargo bench --locked --bench $$bench || failed=1; done; exit $$failed
 
 bench-redis: tools bench-peers ## sessions in Redis: census, calls, checks, logins, expiry, side by side with others
 	@scripts/need.sh wrk

@@ -162,17 +162,16 @@ impl Bench {
 
     /// The table, and whether every recorder is cheap enough.
     fn judge(self) -> ExitCode {
-        let mut too_dear = false;
         for (name, median) in &self.medians {
-            let dear = name != PLAIN && *median > MOST;
-            too_dear |= dear;
-            let verdict = if dear { "  TOO DEAR" } else { "" };
-            println!("{name:40} {:>6} ns{verdict}", median.as_nanos());
+            println!("{name:40} {:>6} ns", median.as_nanos());
         }
-        if too_dear {
-            eprintln!("a recorder takes more than {MOST:?}");
-            return ExitCode::FAILURE;
+        let mut end = ExitCode::SUCCESS;
+        for (name, median) in &self.medians {
+            if name != PLAIN && *median > MOST {
+                println!("MISSED: {name}: {median:?}, promised at most {MOST:?}");
+                end = ExitCode::FAILURE;
+            }
         }
-        ExitCode::SUCCESS
+        end
     }
 }

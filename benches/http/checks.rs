@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Scale, applications,
-    load::{CHEAP_LOGINS, Server, cookie_script},
+    load::{CHEAP_LOGINS, Server, cookie_script, verdict::Promises},
     ours::{CHECK, start_ours},
     rounds::{self, Case},
 };
@@ -15,7 +15,11 @@ use super::{
 /// Sessions that the spread load draws from.
 const SESSIONS: usize = 1_000;
 
-pub(crate) async fn compare(dir: &Path, scale: Scale) -> anyhow::Result<()> {
+pub(crate) async fn compare(
+    dir: &Path,
+    scale: Scale,
+    promises: &mut Promises,
+) -> anyhow::Result<()> {
     // Hashing is not what is measured here, and a thousand sessions have to be started.
     let off = [CHEAP_LOGINS, &[("OTEL_SDK_DISABLED", "true")]].concat();
     let bare = applications::bare().await?;
@@ -40,14 +44,14 @@ pub(crate) async fn compare(dir: &Path, scale: Scale) -> anyhow::Result<()> {
             0,
         ),
     ];
-    rounds::compare("Session checks, GET /api/session", &mut cases, scale)?;
+    let what = "Session checks, GET /api/session";
+    rounds::compare(what, &mut cases, scale, promises)?;
     let mut cases = [
         Case::new("instruments off", &off, CHECK, &without, 0),
         Case::new("instruments on", &on, CHECK, &one, 0),
     ];
     let what = "Session checks, what the instruments cost";
-    rounds::compare(what, &mut cases, scale.in_small_turns())?;
-    Ok(())
+    rounds::compare(what, &mut cases, scale.in_small_turns(), promises)
 }
 
 async fn check_answer(server: &Server, cookie: &str) -> anyhow::Result<()> {

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Scale,
-    load::{CONNECTIONS, Server, median, ratio, wrk},
+    load::{
+        CONNECTIONS, Server, median, ratio,
+        verdict::{Interval, Promises, Verdict},
+        wrk,
+    },
 };
 
 /// One server under one load.
@@ -15,15 +19,16 @@ pub(crate) struct Case<'a> {
     script: PathBuf,
     /// The case that it is compared with, by its place.
     to: usize,
-    /// The least ratio that is promised.
+    /// How many times the processor time of that case a request may take at most.
     promised: Option<f64>,
+    /// Requests per second, by round.
     rates: Vec<f64>,
-    /// Over all rounds.
-    requests: f64,
-    cpu_seconds: f64,
+    /// Processor time of the server per request in µs, by round.
+    cpu: Vec<f64>,
 }
 
 impl<'a> Case<'a> {
+    /// A server that is asked for `path` by this `wrk` script, and is compared with the case at the place `to`.
     pub(crate) fn new(
         name: &'static str,
         server: &'a Server,
@@ -39,81 +44,91 @@ impl<'a> Case<'a> {
             to,
             promised: None,
             rates: Vec::new(),
-            requests: 0.0,
-            cpu_seconds: 0.0,
+            cpu: Vec::new(),
         }
     }
 
-    pub(crate) fn promised(mut self, ratio: f64) -> Self {
-        self.promised = Some(ratio);
+    /// Promises that a request takes at most so many times the processor time of the case that this is compared with.
+    pub(crate) fn costs_at_most(mut self, times: f64) -> Self {
+        self.promised = Some(times);
         self
     }
 
     fn load(&mut self, seconds: u32) -> anyhow::Result<()> {
-        let before = self.server.cpu_seconds()?;
+        let before = self.server.cpu_time()?;
         let load = wrk(&self.url, &self.script, seconds)?;
-        self.cpu_seconds += self.server.cpu_seconds()? - before;
-        self.requests += load.requests;
+        let spent = self.server.cpu_time()?.since(&before);
+        self.cpu.push(1e6 * spent.as_secs_f64() / load.requests);
         self.rates.push(load.rate);
         Ok(())
     }
+
+    /// How many times the processor time of `to` a request takes, compared within each round.
+    fn cost(&self, to: &Self) -> Option<Interval> {
+        let ratios = self.cpu.iter().zip(&to.cpu).map(|(mine, its)| mine / its);
+        Interval::of(&ratios.collect::<Vec<_>>())
+    }
 }
 
-/// Loads them in turn and prints how they compare. Returns which promises were not kept.
+/// Loads them in turn, prints how they compare, and judges what is promised of them. Where a promise is not decided there are
+/// more rounds, up to what the scale allows.
 pub(crate) fn compare(
     what: &str,
     cases: &mut [Case<'_>],
     scale: Scale,
-) -> anyhow::Result<Vec<&'static str>> {
-    let Scale {
-        rounds, seconds, ..
-    } = scale;
-    for round in 0..rounds {
-        // There and back, so that what gets busier or quieter meanwhile is no advantage to anyone.
-        if round % 2 == 0 {
+    promises: &mut Promises,
+) -> anyhow::Result<()> {
+    let Scale { seconds, .. } = scale;
+    let mut rounds = 0;
+    while rounds < scale.rounds || (rounds < scale.most_rounds && is_open(cases)) {
+        // There and back, so that what gets busier or quieter meanwhile is no advantage to any of them.
+        if rounds % 2 == 0 {
             cases.iter_mut().try_for_each(|case| case.load(seconds))?;
         } else {
             let mut back = cases.iter_mut().rev();
             back.try_for_each(|case| case.load(seconds))?;
         }
+        rounds += 1;
     }
     println!(
-        "\n# {what}\n\nwrk, 2 threads, {CONNECTIONS} connections, {rounds} rounds of {seconds} s for each. Medians; of the ratios, \
-         in brackets the least and the greatest. Processor time is the server's own.\n"
+        "\n# {what}\n\nwrk, 2 threads, {CONNECTIONS} connections, {rounds} rounds of {seconds} s for each. Medians. Processor time is \
+         the server's own. Its ratio is compared within each round and has a confidence interval of 95 %, by which promises \
+         are judged.\n"
     );
     println!(
-        "| what | requests/s | ratio | to | promised | processor time per request |\n|---|---:|---:|---|---:|---:|"
+        "| what | requests/s | ratio | processor time per request | ratio | to | promised at most |\n|---|---:|---:|---:|---:|---|---:|"
     );
-    let mut missed = Vec::new();
     for (place, case) in cases.iter().enumerate() {
         let to = &cases[case.to];
-        let (ratios, least, most) = spread(&case.rates, &to.rates);
-        let (ratio, to) = if place == case.to {
-            (String::from("1"), "")
-        } else {
-            (format!("{ratios:.3} ({least:.2}–{most:.2})"), to.name)
-        };
-        let promise = case.promised.map_or_else(String::new, |least| {
-            if ratios < least {
-                missed.push(case.name);
-                format!("{least:.2} MISSED")
-            } else {
-                format!("{least:.2}")
-            }
+        let cost = case.cost(to);
+        let bound = case.promised.map_or_else(String::new, |times| {
+            let name = format!("{what}: {} to {}", case.name, to.name);
+            let verdict = promises.judge(&name, cost, times, "");
+            format!("{times:.3}, {verdict}")
         });
+        let (rate, cost, to) = if place == case.to {
+            (String::from("1"), String::from("1"), "")
+        } else {
+            let rate = format!("{:.3}", ratio(&case.rates, &to.rates));
+            let alone = || format!("{:.3}", ratio(&case.cpu, &to.cpu));
+            let cost = cost.map_or_else(alone, |it| it.to_string());
+            (rate, cost, to.name)
+        };
         println!(
-            "| {} | {:.0} | {ratio} | {to} | {promise} | {:.2} µs |",
+            "| {} | {:.0} | {rate} | {:.2} µs | {cost} | {to} | {bound} |",
             case.name,
             median(case.rates.clone()),
-            1e6 * case.cpu_seconds / case.requests,
+            median(case.cpu.clone()),
         );
     }
-    Ok(missed)
+    Ok(())
 }
 
-/// The median, the least and the greatest of the ratios within a round.
-fn spread(these: &[f64], to: &[f64]) -> (f64, f64, f64) {
-    let ratios = these.iter().zip(to).map(|(a, b)| a / b);
-    let least = ratios.clone().fold(f64::INFINITY, f64::min);
-    (ratio(these, to), least, ratios.fold(0.0, f64::max))
+/// Whether a promise is not decided yet.
+fn is_open(cases: &[Case<'_>]) -> bool {
+    cases.iter().any(|case| {
+        let cost = case.cost(&cases[case.to]);
+        let verdict = |times| cost.map_or(Verdict::NotDecided, |it| it.held_to(times));
+        case.promised.map(verdict) == Some(Verdict::NotDecided)
+    })
 }

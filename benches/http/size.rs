@@ -6,18 +6,30 @@ use anyhow::Context;
 
 use super::{
     Scale,
-    load::{Server, median},
+    load::{
+        Server, median,
+        verdict::{Interval, Promises},
+    },
     ours::start_ours,
-    redis_servers::free_port,
+    redis_servers::{free_port, send_signal},
 };
 
-pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
+/// Within how many seconds an idle service ends after a signal.
+const STOP: f64 = 2.0;
+
+pub(crate) async fn measure(
+    dir: &Path,
+    scale: Scale,
+    promises: &mut Promises,
+) -> anyhow::Result<()> {
     // The first start makes the database and the superuser; it is not counted.
     drop(start_ours(dir, &[]).await?);
-    let mut starts = Vec::new();
+    let (mut starts, mut stops) = (Vec::new(), Vec::new());
     for _ in 0..scale.starts {
         let mut server = Server::skriptoteket(dir, [free_port(), free_port()], &[])?;
         starts.push(server.ready().await?.as_secs_f64());
+        send_signal(server.process(), "TERM");
+        stops.push(server.ended().await?.as_secs_f64());
     }
     let server = start_ours(dir, &[]).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -28,6 +40,8 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("\n# Start and size\n\n| what | value |\n|---|---:|");
     println!("| start to ready, median | {:.3} s |", median(starts));
+    println!("| signal to end, median | {:.3} s |", median(stops.clone()));
+    promises.judge("signal to end", Interval::of(&stops), STOP, " s");
     println!("| resident memory, idle | {idle:.1} MiB |");
     println!(
         "| resident memory, idle after 20 logins | {:.1} MiB |",

@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each benchmark uses what it needs of the servers")]
 
 pub(crate) mod meter;
+pub(crate) mod verdict;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fmt::Write as _,
     net::TcpStream,
@@ -151,16 +153,59 @@ impl Server {
         self.child.id()
     }
 
-    /// The processor time that it has taken until now, of all its threads, in hundredths.
-    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        // Ticks of the kernel's interface, which are 100 a second whatever its own are.
-        const TICKS: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // The name, in brackets, may have blanks in it; behind it user and system time are the 12th and 13th field.
-        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks = times.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-        Ok(ticks / TICKS)
+    /// The process, for a signal to it.
+    pub(crate) fn process(&self) -> &Child {
+        &self.child
+    }
+
+    /// Waits until it has ended by itself; returns how long that took.
+    pub(crate) async fn ended(mut self) -> anyhow::Result<Duration> {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the server ended: {status}");
+                return Ok(since.elapsed());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        bail!("the server did not end in time")
+    }
+
+    /// The processor time that its threads have taken until now.
+    ///
+    /// `/proc/PID/stat` has it in hundredths of a second, which is more than the differences that are looked for; the
+    /// scheduler's own figures, by thread, are in nanoseconds.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<CpuTime> {
+        let mut threads = BTreeMap::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let thread = thread?;
+            // One that has ended meanwhile is not there any more.
+            let Ok(stat) = std::fs::read_to_string(thread.path().join("schedstat")) else {
+                continue;
+            };
+            let nanos = stat.split_whitespace().next().context("schedstat")?;
+            let id = thread.file_name().into_string();
+            threads.insert(id.unwrap_or_default(), Duration::from_nanos(nanos.parse()?));
+        }
+        ensure!(!threads.is_empty(), "the server has ended");
+        Ok(CpuTime { threads })
+    }
+}
+
+/// The processor time of a process, by thread.
+#[derive(Clone, Debug)]
+pub(crate) struct CpuTime {
+    threads: BTreeMap<String, Duration>,
+}
+
+impl CpuTime {
+    /// What was spent since an earlier moment by threads that are still there.
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
+        let spent = self.threads.iter().map(|(thread, now)| {
+            let before = earlier.threads.get(thread).copied().unwrap_or_default();
+            now.saturating_sub(before)
+        });
+        spent.sum()
     }
 }
 

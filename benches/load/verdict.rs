@@ -1,0 +1,156 @@
+//! Whether a promise is kept, judged by rounds whose results scatter.
+//!
+//! A promise is an upper bound of what something costs. It is kept if the whole confidence interval is within the bound,
+//! missed if the whole interval is beyond it, and not decided if the interval covers the bound: then more rounds are
+//! needed, and no claim is made.
+
+use std::fmt;
+
+/// The confidence of an interval, at least.
+const CONFIDENCE: f64 = 0.95;
+
+/// The median of some rounds, and between which values the true median is with a confidence of 95 % or more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Interval {
+    /// The interval of these values, one of each round. `None` for fewer than six, which have no such interval.
+    ///
+    /// A value of a round is below the true median as often as above it, however the values are distributed. So the number
+    /// of values below it is binomial, and the true median lies between two of the sorted values with a probability that
+    /// depends on their places alone. One round that was disturbed moves it by one place at most.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        // How likely it is that exactly, and that at most, `place` values are below the median.
+        let mut exactly = 0.5_f64.powi(i32::try_from(n).ok()?);
+        let mut at_most = exactly;
+        let mut place = 0;
+        while 2.0 * at_most <= 1.0 - CONFIDENCE {
+            place += 1;
+            exactly *= (n + 1 - place) as f64 / place as f64;
+            at_most += exactly;
+        }
+        let last = n.checked_sub(place).filter(|_| place > 0)?;
+        Some(Self {
+            low: sorted[place - 1],
+            median: f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]),
+            high: sorted[last],
+        })
+    }
+
+    /// How this is, held to a bound.
+    pub(crate) fn held_to(self, at_most: f64) -> Verdict {
+        if self.high <= at_most {
+            Verdict::Kept
+        } else if self.low > at_most {
+            Verdict::Missed
+        } else {
+            Verdict::NotDecided
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} ({:.3}–{:.3})", self.median, self.low, self.high)
+    }
+}
+
+/// What became of a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The whole interval is within the bound.
+    Kept,
+    /// The whole interval is beyond the bound.
+    Missed,
+    /// The interval covers the bound, or there were too few rounds for an interval.
+    NotDecided,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept",
+            Self::Missed => "MISSED",
+            Self::NotDecided => "not decided",
+        })
+    }
+}
+
+/// The promises of a run, as they are judged one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Promises {
+    kept: usize,
+    not_decided: Vec<String>,
+    missed: Vec<String>,
+}
+
+impl Promises {
+    /// Judges one: `what` costs `measured`, and `at_most` is promised. Both have the same `unit`, which may be empty.
+    pub(crate) fn judge(
+        &mut self,
+        what: &str,
+        measured: Option<Interval>,
+        at_most: f64,
+        unit: &str,
+    ) -> Verdict {
+        let verdict = measured.map_or(Verdict::NotDecided, |it| it.held_to(at_most));
+        let found = measured.map_or_else(
+            || String::from("too few rounds for an interval"),
+            |it| format!("{it}{unit}"),
+        );
+        let line = format!("{what}: {found}, promised at most {at_most:.3}{unit}");
+        match verdict {
+            Verdict::Kept => self.kept += 1,
+            Verdict::NotDecided => self.not_decided.push(line),
+            Verdict::Missed => self.missed.push(line),
+        }
+        verdict
+    }
+
+    /// What was measured once and is either so or not.
+    pub(crate) fn hold(&mut self, is_so: bool, what: String) {
+        if is_so {
+            self.kept += 1;
+        } else {
+            self.missed.push(what);
+        }
+    }
+
+    /// A part of the run has ended: if by an error, it has kept nothing that it was to show.
+    pub(crate) fn ended<E: fmt::Display>(&mut self, part: &str, result: Result<(), E>) {
+        if let Err(error) = result {
+            self.missed.push(format!("{part}: failed: {error:#}"));
+        }
+    }
+
+    /// Whether none was missed.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.missed.is_empty()
+    }
+}
+
+impl fmt::Display for Promises {
+    /// A line for each promise that was missed or is not decided, and one that counts them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.not_decided {
+            writeln!(f, "not decided: {line}")?;
+        }
+        for line in &self.missed {
+            writeln!(f, "MISSED: {line}")?;
+        }
+        write!(
+            f,
+            "promises: {} kept, {} not decided, {} missed",
+            self.kept,
+            self.not_decided.len(),
+            self.missed.len()
+        )
+    }
+}
