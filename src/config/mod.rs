@@ -356,7 +356,7 @@ pub struct OtelSettings {
     pub logs: Option<OtlpTarget>,
     /// `/metrics` shows what there is: always, unless the SDK is disabled or `OTEL_METRICS_EXPORTER` is `none`.
     pub prometheus: bool,
-    /// `OTEL_METRIC_EXPORT_INTERVAL`.
+    /// `OTEL_METRIC_EXPORT_INTERVAL`; 15 s if unset.
     pub metric_export_interval: Duration,
 }
 

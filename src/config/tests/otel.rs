@@ -18,7 +18,7 @@ fn nothing_given_exports_nothing_and_shows_the_page() {
         (settings.metrics, settings.traces, settings.logs),
         (None, None, None)
     );
-    assert_eq!(settings.metric_export_interval, 60 * SECOND);
+    assert_eq!(settings.metric_export_interval, 15 * SECOND);
 }
 
 #[test]
@@ -122,7 +122,37 @@ fn the_page_goes_only_with_none_or_with_the_sdk() {
 fn the_interval_is_in_milliseconds() {
     let interval = |text| otel([("OTEL_METRIC_EXPORT_INTERVAL", text)]).metric_export_interval;
     assert_eq!(interval("1500"), Duration::from_millis(1_500));
-    assert_eq!(interval(""), 60 * SECOND);
+    assert_eq!(interval(""), 15 * SECOND);
+    assert_eq!(otel([]).metric_export_interval, 15 * SECOND);
+}
+
+/// The interval of a file that ships: the number of seconds behind `name`.
+fn seconds(file: &str, name: &str) -> u32 {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once(name).expect(name);
+    let digits = rest.split('s').next().unwrap();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn the_default_interval_fits_the_configuration_that_ships() {
+    let export = otel([]).metric_export_interval;
+    let expiration = "${env:COLLECTOR_METRIC_EXPIRATION:-";
+    let expiration = seconds("otel-collector/config.yaml", expiration) * SECOND;
+    assert!(
+        2 * export < expiration,
+        "a series is dropped after {expiration:?}, and one export in {export:?} may be lost"
+    );
+    for (file, name) in [
+        ("prometheus/prometheus.yml", "scrape_interval: "),
+        (
+            "grafana/provisioning/datasources/prometheus.yml",
+            "timeInterval: ",
+        ),
+    ] {
+        assert_eq!(seconds(file, name) * SECOND, export, "{file}");
+    }
 }
 
 #[test]
