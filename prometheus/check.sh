@@ -24,23 +24,41 @@ same() { diff <(alerts) <("$@"); }
 alerts() { sed -n 's/^ *- alert: *//p' rules/*.yml | sort; }
 tested() { find tests -name '*.yml' -exec basename -s .yml {} + | sort; }
 runbooks() { find ../docs/runbooks -name '*.md' -exec basename -s .md {} + | sort; }
-linked() { sed -n 's,^ *runbook_url: docs/runbooks/\(.*\)\.md$,\1,p' rules/*.yml | sort; }
+linked() { sed -n 's,^ *runbook_url: .{{ or $externalLabels.runbook_base "docs/runbooks" }}/\(.*\)\.md.$,\1,p' rules/*.yml | sort; }
+# The boards that alerts link to; each must be there.
+boards() {
+  local missing=0
+  for board in $(sed -n 's,^ *dashboard_url: .{{ or $externalLabels.dashboard_base "/d" }}/\(.*\).$,\1,p' rules/*.yml | sort -u); do
+    [ -e "../grafana/dashboards/$board.json" ] || { echo "there is no board $board"; missing=1; }
+  done
+  return "$missing"
+}
+# In the labels of the rules, the jobs of the scrape configurations, and the selectors of what is not this service's alone.
+ours_only() {
+  awk '/- alert:/ {n++} /labels: \{.*service: skriptoteket\}/ {s++} END {if (n == 0 || n != s) {print n, "alerts,", s, "of service: skriptoteket"; exit 1}}' rules/alerts.yml &&
+    ! grep -n 'job_name: ' prometheus.yml direct.yml | grep -v 'job_name: skriptoteket' &&
+    ! grep -nE '(^| )(up|ALERTS)\b *(\{|==|$)|otelcol_' rules/*.yml | grep -v 'job=~"skriptoteket\.\*"'
+}
 # A test that fires its alert, and one that does not.
 fires() { grep -A2 "alertname: $1\$" "tests/$1.yml" | grep -q exp_alerts; }
 stays_quiet() { grep -Eq "alertname: $1, |promql_expr_test" "tests/$1.yml"; }
 complete() {
   awk '/- alert:/ {n++} /severity: (critical|warning|info|none)/ {s++} /^ *summary:/ {t++} /^ *description:/ {d++}
-       END {if (n == 0 || n != s || n != t || n != d) {print n, "alerts,", s, "severities,", t, "summaries,", d, "descriptions"; exit 1}}' rules/alerts.yml
+       /^ *dashboard_url:/ {b++}
+       END {if (n == 0 || n != s || n != t || n != d || n != b) {print n, "alerts,", s, "severities,", t, "summaries,", d, "descriptions,", b, "boards"; exit 1}}' rules/alerts.yml
 }
 
 check "prometheus.yml" promtool check config prometheus.yml
+check "direct.yml" promtool check config direct.yml
 for file in rules/*.yml; do
   check "$file" promtool check rules "$file"
 done
 check "every alert has tests of its name" same tested
 check "every alert has a runbook, and every runbook an alert" same runbooks
 check "every alert links its runbook" same linked
-check "every alert has severity, summary and description" complete
+check "every alert has severity, summary, description and a board" complete
+check "every board that is linked is there" boards
+check "rules and scrape jobs are of this service only" ours_only
 for alert in $(alerts); do
   check "tests/$alert.yml" promtool test rules "tests/$alert.yml"
   check "tests/$alert.yml fires it" fires "$alert"

@@ -177,13 +177,85 @@ fn every_metric_of_rules_boards_and_documents_is_in_the_catalogue() {
     assert!(asked > 50, "{asked} names were found");
 }
 
+/// What the recording rules record: name and expression.
+fn recorded(rules: &[(PathBuf, String)]) -> Vec<(&str, &str)> {
+    let texts = rules.iter().map(|(_, text)| text.as_str());
+    let records = texts.flat_map(|text| text.split("- record: ").skip(1));
+    let mut found = Vec::new();
+    for record in records {
+        let (name, rest) = record.split_once('\n').unwrap();
+        let ends = ["- record:", "- alert:", "- name:"];
+        let ends = ends.iter().filter_map(|it| rest.find(it));
+        found.push((name, &rest[..ends.min().unwrap_or(rest.len())]));
+    }
+    found
+}
+
 #[test]
 fn every_metric_of_the_catalogue_is_on_a_board() {
     let boards = texts(&["grafana/dashboards"]);
-    let shown: BTreeSet<&str> = boards.iter().flat_map(|(_, text)| metrics(text)).collect();
+    let rules = texts(&["prometheus/rules"]);
+    let mut shown: BTreeSet<&str> = boards.iter().flat_map(|(_, text)| metrics(text)).collect();
+    for (name, expression) in recorded(&rules) {
+        if boards.iter().any(|(_, text)| text.contains(name)) {
+            shown.extend(metrics(expression));
+        }
+    }
     let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
     let missing: Vec<_> = listed.difference(&shown).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Whether `text` asks for this metric over a range of time: `name[…]` or `name{…}[…]`.
+fn asks_over_a_range(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let rest = &text[at + name.len()..];
+        let rest = match rest.strip_prefix('{') {
+            Some(matchers) => matchers.split_once('}').map_or("", |(_, rest)| rest),
+            None => rest,
+        };
+        rest.starts_with('[')
+    })
+}
+
+#[test]
+fn the_increase_of_a_total_of_the_whole_service_is_that_of_the_recorded_maximum() {
+    let totals = CATALOGUE
+        .iter()
+        .filter(|it| it.scope == Scope::ServiceWide && it.prometheus.ends_with("_total"));
+    let totals: Vec<&str> = totals.map(|it| it.prometheus).collect();
+    assert!(totals.len() >= 4, "{totals:?}");
+    let rules = texts(&["prometheus/rules"]);
+    for name in &totals {
+        let mut records = recorded(&rules).into_iter();
+        let maximum = records.any(|(record, expression)| {
+            record.ends_with(":max")
+                && expression.contains("max by (job")
+                && expression.contains(name)
+        });
+        assert!(maximum, "no rule records the maximum of {name}");
+    }
+    for (path, text) in texts(&["prometheus/rules", "grafana/dashboards", "docs"]) {
+        for name in &totals {
+            let parted = asks_over_a_range(&text, name);
+            assert!(!parted, "{}: {name} over a range", path.display());
+        }
+    }
+}
+
+#[test]
+fn runbooks_with_commands_say_how_to_run_them_in_other_installations() {
+    for (path, text) in texts(&["docs/runbooks"]) {
+        let mut blocks = text.split("```sh\n").skip(1);
+        let ours = blocks.any(|block| {
+            let block = block.split("```").next().unwrap();
+            block
+                .lines()
+                .any(|line| line.trim_start().starts_with("skriptoteket "))
+        });
+        let told = text.contains("docker compose exec -T app") && text.contains("kubectl exec");
+        assert!(!ours || told, "{}", path.display());
+    }
 }
 
 #[test]

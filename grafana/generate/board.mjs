@@ -3,7 +3,7 @@
 import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
 import { DATASOURCE } from "./panels.mjs";
-import { own } from "./queries.mjs";
+import { FIRING, own } from "./queries.mjs";
 
 /** The tag by which the boards find each other: a new board is linked from all others by having it. */
 const TAG = "skriptoteket";
@@ -97,7 +97,7 @@ function annotations() {
     annotation(
       "Alerts firing",
       "red",
-      'ALERTS{alertstate="firing",alertname!="Watchdog"}',
+      FIRING,
       "{{alertname}}",
       "severity",
     ),

@@ -20,8 +20,28 @@ export const shared = (metric, ...matchers) => select(metric, [JOB, ...matchers]
 /** The matcher of the services that were picked, where series are of a service. */
 export const PICKED = 'service_id=~"$service"';
 
+/**
+ * A total that the service has once, as the rules record it: the maximum over the replicas.
+ *
+ * `rate` and `increase` are taken of this and never of the replicas' series. Where Prometheus scrapes replicas directly,
+ * those begin anew on another target when another replica takes over.
+ */
+export const total = (name, ...matchers) => select(`skriptoteket:${name}:max`, [JOB, ...matchers]);
+
+/**
+ * The scrape jobs of this service, its Collector and its Prometheus: a shared Prometheus has others too. Their names begin
+ * with "skriptoteket", as in the scrape configurations that ship.
+ */
+const SCRAPED = 'job=~"skriptoteket.*"';
+
+/** Whether Prometheus can scrape each target of this service. */
+export const TARGETS = `up{${SCRAPED}}`;
+
+/** Alerts of this service that fire, without the one that always does. */
+export const FIRING = 'ALERTS{alertstate="firing",service="skriptoteket",alertname!="Watchdog"}';
+
 /** A metric of the Collector. Its counters end in `_total` or not, depending on how they are read. */
-export const collector = (name) => `{__name__=~"otelcol_${name}(_total)?"}`;
+export const collector = (name) => `{__name__=~"otelcol_${name}(_total)?",${SCRAPED}}`;
 
 /** Events per second, as it was `ago`. The rate comes before the sum: that is right over restarts. */
 export const rate = (selector, window = "$__rate_interval", ago = "") =>
@@ -37,6 +57,10 @@ export const sum = (expr) => `sum(${expr})`;
 export const sumBy = (labels, expr) => `sum by (${labels}) (${expr})`;
 export const max = (expr) => `max(${expr})`;
 export const maxBy = (labels, expr) => `max by (${labels}) (${expr})`;
+
+/** What each service has once, of all services that were picked: installations add up, replicas do not. */
+export const once = (expr) => `sum(max by (job) (${expr}))`;
+export const onceBy = (labels, expr) => `sum by (${labels}) (max by (job, ${labels}) (${expr}))`;
 
 /**
  * A share of a total: 0 where nothing of it ever happened, nothing where there was nothing to share. Without the

@@ -4,7 +4,7 @@ import { ANSWERS, ROLES, STATUSES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
 import { AVAILABILITY, FAST_ENOUGH, FAST_SECONDS, OUR_FAULTS } from "../objectives.mjs";
 import { COUNT, MULTIPLE, PER_MINUTE, PER_SECOND, RATIO, SECONDS, gauge, lines, stat } from "../panels.mjs";
-import { increase, max, maxBy, now, over, own, quantile, rate, share, shared, sum, sumBy } from "../queries.mjs";
+import { FIRING, increase, now, once, onceBy, over, own, quantile, rate, share, shared, sum, sumBy } from "../queries.mjs";
 
 const LOGINS = "skriptoteket_logins_total";
 const DURATION = "skriptoteket_login_duration_seconds";
@@ -20,7 +20,7 @@ const sessionsNow = stat({
   none: "Unknown",
   width: 4,
   decimals: 0,
-  queries: [now(max(shared("skriptoteket_active_sessions")), "sessions")],
+  queries: [now(once(shared("skriptoteket_active_sessions")), "sessions")],
 });
 
 const loginsPerMinute = stat({
@@ -82,7 +82,7 @@ const replicas = stat({
 const alerts = stat({
   id: 6,
   title: "Alerts firing",
-  text: "Alerts that fire now, of all jobs. Nothing is shown where Prometheus evaluates no rules.",
+  text: "Alerts of this service that fire now. Nothing is shown where Prometheus does not evaluate its rules.",
   unit: COUNT,
   none: "No rules",
   width: 4,
@@ -93,7 +93,7 @@ const alerts = stat({
   ],
   queries: [
     now(
-      'count(ALERTS{alertstate="firing",alertname!="Watchdog"}) or 0 * max(ALERTS{alertstate="firing",alertname="Watchdog"})',
+      `count(${FIRING}) or 0 * max(ALERTS{alertstate="firing",service="skriptoteket",alertname="Watchdog"})`,
       "firing",
     ),
   ],
@@ -108,7 +108,7 @@ const activeSessions = lines({
   width: 12,
   decimals: 0,
   colors: { sessions: "blue" },
-  queries: [over(max(shared("skriptoteket_active_sessions")), "sessions")],
+  queries: [over(once(shared("skriptoteket_active_sessions")), "sessions")],
 });
 
 const loginRate = lines({
@@ -148,7 +148,7 @@ const usersByRole = lines({
   decimals: 0,
   stacked: true,
   colors: ROLES,
-  queries: [over(maxBy("role", shared("skriptoteket_users_by_role")), "{{role}}")],
+  queries: [over(onceBy("role", shared("skriptoteket_users_by_role")), "{{role}}")],
 });
 
 const latency = lines({

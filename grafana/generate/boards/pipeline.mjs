@@ -3,7 +3,7 @@
 import { STORES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
 import { BYTES, COUNT, PER_SECOND, RATIO, SECONDS, bars, lines, stat } from "../panels.mjs";
-import { collector, max, now, over, own, quantile, rate, shared, sum, sumBy, zeroWhile } from "../queries.mjs";
+import { TARGETS, collector, max, now, over, own, quantile, rate, shared, sum, sumBy, zeroWhile } from "../queries.mjs";
 
 const CENSUS_UP = "skriptoteket_session_census_up";
 const CENSUS_AGE = "skriptoteket_session_census_age_seconds";
@@ -13,6 +13,8 @@ const STORE = "skriptoteket_store_operation_duration_seconds";
 
 /** All series of the replicas. */
 const everything = (...matchers) => own("", '__name__=~"skriptoteket_.+|http_server_.+"', ...matchers);
+
+const QUEUE = (what) => collector(`exporter_queue_${what}`);
 
 const NO_COLLECTOR = "No Collector is scraped";
 const accepted = sum(rate(collector("receiver_accepted_metric_points")));
@@ -36,16 +38,17 @@ const lastSample = stat({
 const census = stat({
   id: 2,
   title: "Session census",
-  text: "Whether the session gauges can be believed, by the worst replica. Down: the session store does not answer, and the gauges are absent.",
+  text: "Whether the session gauges can be believed. Down: the session store answers no replica, and the gauges are absent. Partly: it answers some replicas.",
   unit: COUNT,
   none: "No replica",
   width: 4,
-  words: { 0: { text: "Down", index: 0 }, 1: { text: "Up", index: 1 } },
+  words: { 0: { text: "Down", index: 0 }, 1: { text: "Partly", index: 1 }, 2: { text: "Up", index: 2 } },
   steps: [
     [null, "red"],
-    [1, "green"],
+    [1, "yellow"],
+    [2, "green"],
   ],
-  queries: [now(`min(${own(CENSUS_UP)})`, "census")],
+  queries: [now(`${max(own(CENSUS_UP))} + min(${own(CENSUS_UP)})`, "census")],
 });
 
 const age = stat({
@@ -67,7 +70,7 @@ const age = stat({
 const observers = stat({
   id: 4,
   title: "Observers",
-  text: "Replicas that count the sessions for all. One at a time holds the lease: 0 or 2 for longer than a moment is a fault.",
+  text: "Replicas that count the sessions for all: one at a time. After a crash the last export of the dead replica stays for up to 50 seconds: 2 for so long is no fault. 0 or 2 for longer is one.",
   unit: COUNT,
   none: "Unknown",
   width: 4,
@@ -83,7 +86,7 @@ const observers = stat({
 const targetsDown = stat({
   id: 5,
   title: "Targets down",
-  text: "Targets that Prometheus cannot scrape, of all jobs.",
+  text: "Targets of this service that Prometheus cannot scrape: scrape jobs whose names begin with skriptoteket.",
   unit: COUNT,
   none: "No targets",
   width: 4,
@@ -92,7 +95,7 @@ const targetsDown = stat({
     [null, "green"],
     [1, "red"],
   ],
-  queries: [now("count(up) - sum(up)", "down")],
+  queries: [now(`count(${TARGETS}) - sum(${TARGETS})`, "down")],
 });
 
 const overflow = stat({
@@ -153,14 +156,14 @@ const lost = lines({
 const queue = lines({
   id: 9,
   title: "Collector queue",
-  text: "How full the sending queues of the Collector are. The exporter that Prometheus scrapes has none: there is one only where traces or logs are sent on.",
+  text: "How full the sending queues of the Collector are. No data is normal: the exporter that Prometheus scrapes has no queue. There are queues where the Collector sends traces or logs on, as with the Compose profile backends.",
   unit: RATIO,
-  none: "No exporter has a queue",
+  none: "No exporter with a queue, which is normal",
   width: 8,
   top: 1,
   queries: [
     over(
-      "max by (exporter) (otelcol_exporter_queue_size) / (max by (exporter) (otelcol_exporter_queue_capacity) > 0)",
+      `max by (exporter) (${QUEUE("size")}) / (max by (exporter) (${QUEUE("capacity")}) > 0)`,
       "{{exporter}}",
     ),
   ],
@@ -179,14 +182,14 @@ const memory = lines({
 const targets = lines({
   id: 11,
   title: "Targets up",
-  text: "1 while Prometheus can scrape the target, of all jobs.",
+  text: "1 while Prometheus can scrape the target: scrape jobs whose names begin with skriptoteket.",
   unit: COUNT,
   none: "No targets",
   width: 8,
   decimals: 0,
   top: 1,
   steps: true,
-  queries: [over("min by (job, instance) (up)", "{{job}} {{instance}}")],
+  queries: [over(`min by (job, instance) (${TARGETS})`, "{{job}} {{instance}}")],
 });
 
 const believed = lines({

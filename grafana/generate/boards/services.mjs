@@ -10,6 +10,8 @@ import {
   max,
   maxBy,
   now,
+  once,
+  onceBy,
   over,
   own,
   quantile,
@@ -19,6 +21,7 @@ import {
   sum,
   sumBy,
   ten,
+  total,
   whole,
 } from "../queries.mjs";
 
@@ -58,7 +61,7 @@ const active = stat({
   none: UNKNOWN,
   width: 4,
   decimals: 0,
-  queries: [now(max(shared("skriptoteket_active_services")), "services")],
+  queries: [now(once(shared("skriptoteket_active_services")), "services")],
 });
 
 const stale = stat({
@@ -73,7 +76,7 @@ const stale = stat({
     [null, "green"],
     [1, "red"],
   ],
-  queries: [now(max(shared(BY_HEALTH, 'health="stale"')), "stale")],
+  queries: [now(once(shared(BY_HEALTH, 'health="stale"')), "stale")],
 });
 
 const letIn = stat({
@@ -289,7 +292,7 @@ const byHealth = lines({
   decimals: 0,
   stacked: true,
   colors: HEALTHS,
-  queries: [over(maxBy("health", shared(BY_HEALTH)), "{{health}}")],
+  queries: [over(onceBy("health", shared(BY_HEALTH)), "{{health}}")],
 });
 
 const healthOf = (health) => maxBy("service_id", shared("skriptoteket_service_health", PICKED, `health="${health}"`));
@@ -345,14 +348,14 @@ const retiredByService = lines({
   queries: [over(busiest(RETIRED), "{{service_id}}")],
 });
 
-const hourly = (label, metric) => maxBy(label, increase(shared(metric), "1h"));
+const hourly = (label, name) => sumBy(label, increase(total(name), "1h"));
 
 const changes = lines({
   id: 21,
   title: "Changes of the register",
   text: "Services registered and deleted, and rotations of credentials, within the last hour. A rotation is refused while the credential of the one before overlaps.",
   unit: COUNT,
-  none: UNANSWERED,
+  none: "Unknown: no rules are evaluated, or the store does not answer",
   width: 8,
   decimals: 0,
   softTop: 1,
@@ -361,8 +364,8 @@ const changes = lines({
     ...Object.fromEntries(Object.entries(ROTATIONS).map(([result, color]) => [`rotation: ${result}`, color])),
   },
   queries: [
-    over(hourly("event", "skriptoteket_service_registrations_total"), "{{event}}"),
-    over(hourly("result", "skriptoteket_credential_rotations_total"), "rotation: {{result}}"),
+    over(hourly("event", "service_registrations"), "{{event}}"),
+    over(hourly("result", "credential_rotations"), "rotation: {{result}}"),
   ],
 });
 

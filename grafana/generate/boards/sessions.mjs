@@ -3,7 +3,7 @@
 import { ENDS, QUANTILES, ROLES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
 import { COUNT, PER_MINUTE, SECONDS, heatmap, lines, stat } from "../panels.mjs";
-import { buckets, increase, max, maxBy, now, over, own, quantile, rate, shared, sum, sumBy } from "../queries.mjs";
+import { buckets, increase, now, once, onceBy, over, own, quantile, rate, shared, sum, sumBy, total } from "../queries.mjs";
 
 const ACTIVE = "skriptoteket_active_sessions";
 const BY_ROLE = "skriptoteket_sessions_by_role";
@@ -12,7 +12,9 @@ const ENDED = "skriptoteket_sessions_ended_total";
 const DURATION = "skriptoteket_session_duration_seconds_bucket";
 
 const UNKNOWN = "Unknown: the session store does not answer";
-const users = sum(maxBy("role", shared("skriptoteket_users_by_role")));
+/** Of totals that rules record. */
+const UNRECORDED = "Unknown: no rules are evaluated, or the session store does not answer";
+const users = sum(onceBy("role", shared("skriptoteket_users_by_role")));
 
 const sessionsNow = stat({
   id: 1,
@@ -22,7 +24,7 @@ const sessionsNow = stat({
   none: "Unknown",
   width: 4,
   decimals: 0,
-  queries: [now(max(shared(ACTIVE)), "sessions")],
+  queries: [now(once(shared(ACTIVE)), "sessions")],
 });
 
 const usersNow = stat({
@@ -44,7 +46,7 @@ const perUser = stat({
   none: "Nobody",
   width: 4,
   decimals: 2,
-  queries: [now(`${max(shared(ACTIVE))} / (${users} > 0)`, "per person")],
+  queries: [now(`${once(shared(ACTIVE))} / (${users} > 0)`, "per person")],
 });
 
 const startedInRange = stat({
@@ -56,7 +58,7 @@ const startedInRange = stat({
   width: 4,
   decimals: 0,
   color: "green",
-  queries: [now(sum(maxBy("role", increase(shared(STARTED)))), "started")],
+  queries: [now(sum(increase(total("sessions_started"))), "started")],
 });
 
 const endedInRange = stat({
@@ -68,7 +70,7 @@ const endedInRange = stat({
   width: 4,
   decimals: 0,
   color: "orange",
-  queries: [now(sum(maxBy("role, reason", increase(shared(ENDED)))), "ended")],
+  queries: [now(sum(increase(total("sessions_ended"))), "ended")],
 });
 
 const median = stat({
@@ -92,19 +94,19 @@ const byRole = lines({
   decimals: 0,
   stacked: true,
   colors: ROLES,
-  queries: [over(maxBy("role", shared(BY_ROLE)), "{{role}}")],
+  queries: [over(onceBy("role", shared(BY_ROLE)), "{{role}}")],
 });
 
 const ends = lines({
   id: 8,
   title: "Ends by reason",
-  text: "Sessions that ended per minute, by reason, over five minutes.",
+  text: "Sessions that ended per minute, by reason, over five minutes. lost: the session store does not have them any more, and nobody ended them.",
   unit: PER_MINUTE,
-  none: UNKNOWN,
+  none: UNRECORDED,
   width: 12,
   stacked: true,
   colors: ENDS,
-  queries: [over(`${sumBy("reason", maxBy("role, reason", rate(shared(ENDED), "5m")))} * 60`, "{{reason}}")],
+  queries: [over(`${sumBy("reason", rate(total("sessions_ended"), "5m"))} * 60`, "{{reason}}")],
 });
 
 const lengths = heatmap({
@@ -133,17 +135,17 @@ const starts = lines({
   title: "Starts by role",
   text: "Sessions that started per minute, by role, over five minutes.",
   unit: PER_MINUTE,
-  none: UNKNOWN,
+  none: UNRECORDED,
   width: 8,
   stacked: true,
   colors: ROLES,
-  queries: [over(`${maxBy("role", rate(shared(STARTED), "5m"))} * 60`, "{{role}}")],
+  queries: [over(`${sumBy("role", rate(total("sessions_started"), "5m"))} * 60`, "{{role}}")],
 });
 
 const balance = lines({
   id: 12,
   title: "Started less ended, against active",
-  text: "Two ways to count live sessions: the totals of the store, and its index. They differ by the sessions that have expired and were not cleared away yet, for a moment. If they stay apart, sessions are lost.",
+  text: "Two ways to count live sessions: the totals of the store, and its index. They differ by the sessions that have expired and were not cleared away yet, for a moment. They must not stay apart: lost sessions are counted as ended, too.",
   unit: COUNT,
   none: UNKNOWN,
   width: 8,
@@ -151,9 +153,9 @@ const balance = lines({
   colors: { active: "blue", "started less ended": "orange" },
   dashed: ["started less ended"],
   queries: [
-    over(max(shared(ACTIVE)), "active"),
+    over(once(shared(ACTIVE)), "active"),
     over(
-      `${sum(maxBy("role", shared(STARTED)))} - ${sum(maxBy("role, reason", shared(ENDED)))}`,
+      `${sum(onceBy("role", shared(STARTED)))} - ${sum(onceBy("role, reason", shared(ENDED)))}`,
       "started less ended",
     ),
   ],
@@ -169,7 +171,7 @@ const disagreement = lines({
   softTop: 1,
   decimals: 0,
   colors: ROLES,
-  queries: [over(`${maxBy("role", shared(BY_ROLE))} - min by (role) (${shared(BY_ROLE)})`, "{{role}}")],
+  queries: [over(`${onceBy("role", shared(BY_ROLE))} - sum by (role) (min by (job, role) (${shared(BY_ROLE)}))`, "{{role}}")],
 });
 
 export const sessions = board({

@@ -2,6 +2,11 @@
 
 import { parser } from "@prometheus-io/lezer-promql";
 
+import { recorded } from "./recorded.mjs";
+
+/** What the rules record, by name. */
+const RECORDED = recorded();
+
 /** Stand-ins for what Grafana fills in; the longer names first, for some begin like others. */
 const FILLED = [
   ["$__rate_interval", "1m"],
@@ -18,6 +23,10 @@ export const filled = (expr, values = FILLED) =>
 
 /** Metrics that are not the program's: Prometheus's own, and the Collector's. */
 const FOREIGN = /^(up|ALERTS|otelcol_\w+|prometheus_\w+)$/;
+
+/** A shared Prometheus watches other services too: what chooses this one. */
+const OUR_JOBS = /job=~"skriptoteket\.\*"/;
+const OUR_ALERTS = /service="skriptoteket"/;
 
 /** Labels that Prometheus and the Collector put on series themselves. */
 const ADDED = new Set(["job", "instance", "__name__", "le", "otel_metric_overflow"]);
@@ -65,13 +74,21 @@ function selector(node, text, metrics, picking, byService) {
     if (!/^(otelcol_|skriptoteket_)/.test(pattern)) {
       found.push(`a selector without a name: ${source}`);
     }
+    if (pattern.startsWith("otelcol_") && !OUR_JOBS.test(source)) {
+      found.push(`also of other services: ${source}`);
+    }
     if (pattern.startsWith("skriptoteket_") && !matchers.some((it) => it.label === "job")) {
       found.push(`no job: ${source}`);
     }
     return found;
   }
   if (FOREIGN.test(name)) {
-    return found;
+    const chosen = { ALERTS: OUR_ALERTS, up: OUR_JOBS }[name] ?? (name.startsWith("otelcol_") ? OUR_JOBS : /^/);
+    return chosen.test(source) ? found : [`also of other services: ${source}`];
+  }
+
+  if (name.startsWith("skriptoteket:")) {
+    return recordedFaults(name, matchers, source);
   }
 
   const base = metrics[name] ? name : name.replace(/_(bucket|count|sum)$/, "");
@@ -96,8 +113,11 @@ function selector(node, text, metrics, picking, byService) {
   if (metric.shared && !/^(max|min)\b/.test(aggregate ? text.slice(aggregate.from) : "")) {
     found.push(`service-wide, wants max: ${source}`);
   }
+  if (metric.shared && metric.kind.endsWith("Counter") && within.some((it) => it.name === "MatrixSelector")) {
+    found.push(`begins anew when another replica exports it, take the recorded total: ${source}`);
+  }
   const counts = metric.kind === "Counter" || metric.kind === "Histogram";
-  if (counts && !picking && !within.some((it) => it.name === "MatrixSelector")) {
+  if (counts && !metric.shared && !picking && !within.some((it) => it.name === "MatrixSelector")) {
     found.push(`a counter without rate or increase: ${source}`);
   }
   for (const { label, value, regular } of matchers.filter((it) => !ADDED.has(it.label))) {
@@ -110,6 +130,21 @@ function selector(node, text, metrics, picking, byService) {
     if (known && value !== "") {
       found.push(...values.filter((it) => !known.includes(it)).map((it) => `${label} is never ${it}: ${source}`));
     }
+  }
+  return found;
+}
+
+/** Of what the rules record. It has no replica's instance. */
+function recordedFaults(name, matchers, source) {
+  const found = [];
+  if (!(name in RECORDED)) {
+    found.push(`no rule records it: ${source}`);
+  }
+  if (!matchers.some((it) => it.label === "job")) {
+    found.push(`no job: ${source}`);
+  }
+  if (matchers.some((it) => it.label === "instance")) {
+    found.push(`recorded for the service, its instance is none: ${source}`);
   }
   return found;
 }

@@ -9,6 +9,7 @@ import * as colors from "../colors.mjs";
 import { catalogue } from "./catalogue.mjs";
 import * as dashboard from "./dashboard.mjs";
 import * as expression from "./expression.mjs";
+import { recorded } from "./recorded.mjs";
 import { SAMPLES } from "./samples.mjs";
 
 const folder = process.argv[2];
@@ -43,15 +44,22 @@ for (const file of fs.readdirSync(folder).sort()) {
   }
 }
 
+// A metric may be on a board by way of what is recorded of it.
+const recordings = Object.entries(recorded());
 for (const name of Object.keys(metrics)) {
-  const used = places.some(({ expr }) => new RegExp(`\\b${name}(_bucket|_count|_sum)?\\{`).test(expr));
+  const metric = new RegExp(`\\b${name}(_bucket|_count|_sum)?\\b`);
+  const names = [name, ...recordings.filter(([, expr]) => metric.test(expr)).map(([it]) => it)];
+  const used = places.some(({ expr }) =>
+    names.some((it) => new RegExp(`\\b${it}(_bucket|_count|_sum)?\\{`).test(expr)),
+  );
   check("the catalogue", used ? [] : [`${name} is on no board`]);
 }
 
 for (const entry of quiet) {
-  const { reason, ...place } = entry;
+  const { reason, only, ...place } = entry;
   const there = places.some((it) => Object.entries(place).every(([key, value]) => it[key] === value));
-  check("quiet.json", there && reason ? [] : [`no such place, or no reason: ${JSON.stringify(entry)}`]);
+  const world = [undefined, "direct", "collector"].includes(only);
+  check("quiet.json", there && reason && world ? [] : [`no such place, or no reason: ${JSON.stringify(entry)}`]);
 }
 
 for (const [expr, word, options] of SAMPLES) {
