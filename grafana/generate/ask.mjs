@@ -1,6 +1,7 @@
-// Runs every expression of every board on a Prometheus: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES [INTERVAL]]
+// Runs every expression of every board on a Prometheus: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES [INTERVAL [WORLD]]]
 //
-// INTERVAL is that of scrapes, in seconds (15).
+// INTERVAL is that of scrapes, in seconds (15). WORLD is "direct" where Prometheus scrapes the replicas itself, and there is
+// no Collector ("collector").
 // Each must have data, and none NaN or infinite, over the last MINUTES (10). Those in quiet.json may be empty.
 
 import fs from "node:fs";
@@ -9,12 +10,13 @@ import path from "node:path";
 import { expressions } from "./lint/dashboard.mjs";
 import { filled } from "./lint/expression.mjs";
 
-const [url, folder, minutes = "10", interval = "15"] = process.argv.slice(2);
+const [url, folder, minutes = "10", interval = "15", world = "collector"] = process.argv.slice(2);
 if (!folder) {
   console.error("usage: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES [INTERVAL]]");
   process.exit(2);
 }
-const quiet = JSON.parse(fs.readFileSync(new URL("./quiet.json", import.meta.url), "utf8"));
+const listed = JSON.parse(fs.readFileSync(new URL("./quiet.json", import.meta.url), "utf8"));
+const quiet = listed.filter((it) => (it.only ?? world) === world);
 const end = Date.now() / 1000;
 const start = end - Number(minutes) * 60;
 
@@ -58,7 +60,7 @@ async function fault(place) {
   } catch (error) {
     return `refused: ${error.message}`;
   }
-  const may = quiet.some(({ reason, ...it }) => Object.entries(it).every(([key, value]) => place[key] === value));
+  const may = quiet.some(({ reason, only, ...it }) => Object.entries(it).every(([key, value]) => place[key] === value));
   if (found.length === 0) {
     return may ? undefined : "no data";
   }

@@ -9,6 +9,7 @@
 //! | `machines` | machines that use it |
 //! | `truth` | what Prometheus has is what was done: names, labels, counters, gauges, a rolling restart, hostile requests |
 //! | `ordinary` | ordinary days: no alert, and data in every panel and rule |
+//! | `direct` | Prometheus scrapes the replicas itself |
 //! | `attacks` | scripts that attack, and the alerts that see it |
 //! | `services` | services in trouble, and the alerts that see it |
 //! | `register` | what Prometheus has of services is the truth; their store fails |
@@ -41,6 +42,7 @@ mod attacks;
 #[allow(dead_code, reason = "this crate does not use all of it")]
 #[path = "../pipeline/collector.rs"]
 mod collector;
+mod direct;
 mod machines;
 mod ordinary;
 mod outages;

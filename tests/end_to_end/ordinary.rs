@@ -1,6 +1,8 @@
 //! Ordinary days: no alert fires, and every panel and rule has data.
 
 use std::{
+    collections::BTreeSet,
+    fs,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -17,6 +19,9 @@ use crate::{
 
 /// Five minutes of ordinary load, and a little.
 const LOAD: Duration = Duration::from_secs(33);
+
+/// The demo takes its accounts away no sooner than this before the end.
+const BEFORE_CLEARING: Duration = Duration::from_secs(2);
 
 /// What the demo does on purpose, so that it is seen: alerts, and in which of its services. What fires beside these would
 /// wake somebody for nothing.
@@ -39,7 +44,7 @@ const SHOWN: [(&str, &str, &str); 3] = [
 ];
 
 /// Every rule is evaluated, every recording rule has data, and nothing is NaN or infinite.
-async fn assert_rules(prometheus: &Prometheus) {
+pub(crate) async fn assert_rules(prometheus: &Prometheus) {
     let rules = prometheus.rules().await;
     let (mut recorded, mut alerts) = (0, 0);
     for rule in &rules {
@@ -62,9 +67,38 @@ async fn assert_rules(prometheus: &Prometheus) {
     assert!(recorded > 8 && alerts > 15, "{recorded}, {alerts}");
 }
 
+/// The lines of the blocks in this language of all runbooks, each with the name of its file.
+fn runbook_lines(language: &str) -> Vec<(String, String)> {
+    let runbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+    let mut found = Vec::new();
+    for file in fs::read_dir(runbooks).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let fence = format!("```{language}\n");
+        for block in text.split(&fence).skip(1) {
+            let block = block.split("```").next().unwrap();
+            let lines = block.lines().map(str::trim).filter(|it| !it.is_empty());
+            found.extend(lines.map(|line| (name.to_owned(), line.to_owned())));
+        }
+    }
+    found
+}
+
+/// Prometheus takes every query of the runbooks.
+async fn assert_runbooks(prometheus: &Prometheus) {
+    let lines = runbook_lines("promql");
+    assert!(lines.len() > 30, "{lines:?}");
+    for (runbook, line) in lines {
+        eprintln!("{runbook}: {line}");
+        prometheus.query(&line).await;
+    }
+}
+
 /// Every expression of every board, by the program beside their generator, whose `quiet.json` names those that may be empty,
 /// with reasons.
-fn assert_boards(prometheus: &str) {
+/// `world` is `direct` where Prometheus scrapes the replicas, and panels of the Collector are empty.
+pub(crate) fn assert_boards(prometheus: &str, world: &str) {
     let grafana = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
     let installed = Command::new(grafana.join("generate/install.sh")).status();
     assert!(installed.unwrap().success(), "npm packages");
@@ -73,6 +107,7 @@ fn assert_boards(prometheus: &str) {
         .args([prometheus])
         .arg(grafana.join("dashboards"))
         .args(["10".to_owned(), TEST.interval().as_secs_f64().to_string()])
+        .arg(world)
         .output()
         .unwrap();
     let said = [asked.stdout, asked.stderr].concat();
@@ -81,9 +116,14 @@ fn assert_boards(prometheus: &str) {
     assert!(said.contains(" passed, 0 failed"), "{said}");
 }
 
+/// At its end the demo deletes its accounts, and most of the live sessions with them.
+const CLEARING: &str = "ActiveSessionsDrop";
+
+/// Alerts that fired, each with the service that it is about.
+type Fired = BTreeSet<(String, String)>;
+
 /// All that fired is what the demo shows, and a retired secret in use was told of at once.
-async fn assert_alerts(prometheus: &Prometheus, within: Duration) {
-    let fired = prometheus.fired_of("service_id", within).await;
+fn assert_alerts(fired: &Fired) {
     let is_shown = |(alert, id): &(String, String)| {
         let mut shown = SHOWN.iter();
         shown.any(|(name, of, _)| alert == name && id.ends_with(&format!("-{of}")))
@@ -106,23 +146,25 @@ async fn work(machine: &Machine, world: &World, token: &mut Option<String>) {
     assert_eq!(status, 200, "{}", service.output());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ordinary_load_wakes_nobody_and_fills_every_panel_and_rule() {
-    let mut world = World::start(TEST, &[("store_timeout", "5s")]).await;
-    world.launch_both().await;
-    let mut visitor = Visitor::new();
-    let accounts = [(String::from("ada"), "user")];
+/// Five minutes of an ordinary day: the demo's people at one replica, and a person and a machine that use the other one.
+/// Returns what fired until shortly before the demo took its accounts away.
+pub(crate) async fn use_both(world: &World, visitor: &mut Visitor) -> Fired {
+    let accounts = [(String::from("bo"), "user")];
     add_accounts(world.replica(1), &mut visitor.done, &accounts).await;
     let admin = world.replica(1).admin().await;
     let terms = json!({"rate": "20/s", "burst": 40, "daily_quota": 100_000});
     let payroll = Machine::register(world.replica(1), &admin, "payroll", &terms).await;
     let mut token = None;
+    let mut fired = Fired::new();
     let begun = Instant::now();
-    // The other replica is used as well.
     let other = async {
         while begun.elapsed() < LOAD {
-            visitor.log_in(world.replica(1), "ada").await;
-            work(&payroll, &world, &mut token).await;
+            if begun.elapsed() + BEFORE_CLEARING < LOAD {
+                let prometheus = &world.prometheus;
+                fired = prometheus.fired_of("service_id", begun.elapsed()).await;
+            }
+            visitor.log_in(world.replica(1), "bo").await;
+            work(&payroll, world, &mut token).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
             if begun.elapsed().as_secs().is_multiple_of(5) {
                 visitor.mistype(world.replica(1)).await;
@@ -133,10 +175,24 @@ async fn ordinary_load_wakes_nobody_and_fills_every_panel_and_rule() {
     assert!(status.success(), "the demo ended with {status}");
     // What happened last may wake somebody too.
     tokio::time::sleep(world.delivery()).await;
+    fired
+}
 
-    assert_alerts(&world.prometheus, begun.elapsed()).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ordinary_load_wakes_nobody_and_fills_every_panel_and_rule() {
+    let mut world = World::start(TEST, &[("store_timeout", "5s")]).await;
+    world.launch_both().await;
+    let begun = Instant::now();
+    let mut fired = use_both(&world, &mut Visitor::new()).await;
+
+    assert_alerts(&fired);
+    let all = world.prometheus.fired_of("service_id", begun.elapsed());
+    fired.extend(all.await);
+    fired.remove(&(CLEARING.to_owned(), String::new()));
+    assert_alerts(&fired);
     assert_rules(&world.prometheus).await;
+    assert_runbooks(&world.prometheus).await;
     let url = world.prometheus.url();
-    let boards = tokio::task::spawn_blocking(move || assert_boards(&url));
+    let boards = tokio::task::spawn_blocking(move || assert_boards(&url, "collector"));
     boards.await.unwrap();
 }

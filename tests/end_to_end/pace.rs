@@ -15,11 +15,36 @@ pub(crate) const TEST: Pace = Pace(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace(pub(crate) u32);
 
-/// Where the targets of the scrape configuration really are.
-pub(crate) struct Targets {
-    pub(crate) telemetry: SocketAddr,
-    pub(crate) collector: SocketAddr,
-    pub(crate) prometheus: SocketAddr,
+/// What Prometheus scrapes: which of the configurations that ship, and where its targets really are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scraped {
+    /// `prometheus.yml`: the Collector's page of the service, and that of itself.
+    Collector {
+        telemetry: SocketAddr,
+        own: SocketAddr,
+    },
+    /// `direct.yml`: the replicas.
+    Replicas([SocketAddr; 2]),
+}
+
+impl Scraped {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Collector { .. } => "prometheus/prometheus.yml",
+            Self::Replicas(_) => "prometheus/direct.yml",
+        }
+    }
+
+    /// The targets as they ship, each with what it really is.
+    fn targets(self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Collector { telemetry, own } => vec![
+                ("otel-collector:8889", telemetry.to_string()),
+                ("otel-collector:8888", own.to_string()),
+            ],
+            Self::Replicas([one, other]) => vec![("localhost:9464", format!("{one}, {other}"))],
+        }
+    }
 }
 
 impl Pace {
@@ -44,9 +69,9 @@ impl Pace {
         self.interval().mul_f64(intervals)
     }
 
-    /// Writes Prometheus's configuration and rules into this directory.
-    pub(crate) fn write(self, directory: &Path, targets: &Targets) {
-        let config = self.configuration(&read("prometheus/prometheus.yml"), targets);
+    /// Writes the configuration and rules of the Prometheus at this address into this directory.
+    pub(crate) fn write(self, directory: &Path, scraped: Scraped, prometheus: SocketAddr) {
+        let config = self.configuration(scraped, prometheus);
         fs::write(directory.join("prometheus.yml"), config).unwrap();
         fs::create_dir(directory.join("rules")).unwrap();
         for (name, rules) in shipped_rules() {
@@ -56,7 +81,8 @@ impl Pace {
 
     /// The scrape configuration with this interval and these targets, and nobody to send alerts to. A scrape may take all
     /// of the interval: how busy the machine is, is not tested.
-    fn configuration(self, shipped: &str, targets: &Targets) -> String {
+    fn configuration(self, scraped: Scraped, prometheus: SocketAddr) -> String {
+        let shipped = read(scraped.file());
         let interval = self.interval().as_millis();
         let mut text = String::new();
         let mut within_alerting = false;
@@ -74,13 +100,15 @@ impl Pace {
                 _ => writeln!(text, "{line}").unwrap(),
             }
         }
-        for (name, address) in [
-            ("otel-collector:8889", targets.telemetry),
-            ("otel-collector:8888", targets.collector),
-            ("localhost:9090", targets.prometheus),
-        ] {
-            assert_eq!(text.matches(name).count(), 1, "{name}");
-            text = text.replace(name, &address.to_string());
+        let mut targets = scraped.targets();
+        targets.push(("localhost:9090", prometheus.to_string()));
+        for (name, address) in targets {
+            let (name, address) = (
+                format!("targets: [{name}]"),
+                format!("targets: [{address}]"),
+            );
+            assert_eq!(text.matches(&name).count(), 1, "{name}");
+            text = text.replace(&name, &address);
         }
         text
     }
@@ -127,6 +155,7 @@ fn has_durations(line: &str) -> bool {
         "summary:",
         "description:",
         "runbook_url:",
+        "dashboard_url:",
         "#",
     ];
     !words.iter().any(|word| line.trim_start().starts_with(word))
@@ -181,13 +210,8 @@ mod tests {
 
     use super::*;
 
-    fn targets() -> Targets {
-        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Targets {
-            telemetry: at(1),
-            collector: at(2),
-            prometheus: at(3),
-        }
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
     }
 
     /// The values of all lines of this name.
@@ -262,9 +286,14 @@ mod tests {
 
     #[test]
     fn promtool_takes_the_shortened_configuration_and_as_many_rules() {
-        let checked = |pace: Pace| {
+        let collector = Scraped::Collector {
+            telemetry: at(1),
+            own: at(2),
+        };
+        let replicas = Scraped::Replicas([at(1), at(2)]);
+        let checked = |pace: Pace, scraped: Scraped| {
             let directory = tempfile::tempdir().unwrap();
-            pace.write(directory.path(), &targets());
+            pace.write(directory.path(), scraped, at(3));
             let path = |name: &str| directory.path().join(name);
             let output = Command::new("promtool")
                 .args(["check", "config"])
@@ -278,11 +307,19 @@ mod tests {
             let rules: Vec<u32> = found.filter_map(|it| it.parse().ok()).collect();
             (rules, fs::read_to_string(path("prometheus.yml")).unwrap())
         };
-        let (rules, config) = checked(TEST);
-        assert_eq!(rules, checked(Pace(1)).0);
-        assert!(rules.iter().sum::<u32>() > 20, "{rules:?}");
-        assert!(!config.contains("alertmanager"), "{config}");
-        assert_eq!(config.matches("1500ms").count(), 3, "{config}");
+        for scraped in [collector, replicas] {
+            let (rules, config) = checked(TEST, scraped);
+            assert_eq!(rules, checked(Pace(1), scraped).0);
+            assert!(rules.iter().sum::<u32>() > 20, "{rules:?}");
+            assert!(!config.contains("alertmanager"), "{config}");
+            // Also the interval of names that are looked up, in a comment.
+            let intervals = config.matches("1500ms").count();
+            assert_eq!(
+                intervals,
+                config.matches("_interval: ").count() + 1,
+                "{config}"
+            );
+        }
         assert_eq!(TEST.interval(), Duration::from_millis(1_500));
         assert_eq!(TEST.expiration(), Duration::from_millis(3_500));
     }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::{
-    pace::{Pace, Targets},
+    pace::{Pace, Scraped},
     process::plain,
     redis_servers::{free_port, spawn_for_life},
 };
@@ -49,15 +49,10 @@ impl Sample {
 
 impl Prometheus {
     /// Starts one with what ships at this pace, and waits until it is ready.
-    pub(crate) async fn start(pace: Pace, telemetry: SocketAddr, collector: SocketAddr) -> Self {
+    pub(crate) async fn start(pace: Pace, scraped: Scraped) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let targets = Targets {
-            telemetry,
-            collector,
-            prometheus: address,
-        };
-        pace.write(directory.path(), &targets);
+        pace.write(directory.path(), scraped, address);
         let log = File::create(directory.path().join("log")).unwrap();
         let mut command = Command::new("setpriv");
         command

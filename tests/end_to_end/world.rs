@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::Write,
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
     sync::Arc,
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     collector::Collector,
-    pace::Pace,
+    pace::{Pace, Scraped},
     process::{PASSWORD, Service, client, plain},
     prometheus::Prometheus,
     redis_servers::{RedisServer, free_port},
@@ -53,26 +54,48 @@ impl World {
     pub(crate) async fn start(pace: Pace, settings: &[(&'static str, &str)]) -> Self {
         let collector = Collector::start_with(pace.expiration());
         let [telemetry, own] = collector.scraped();
-        let prometheus = Prometheus::start(pace, telemetry, own).await;
+        let prometheus = Prometheus::start(pace, Scraped::Collector { telemetry, own }).await;
         // It finds its targets some seconds after it is ready.
         prometheus.until_is("count(up == 1)", 3.0).await;
+        let ports = [(); 2].map(|()| (free_port(), free_port()));
+        let mut this = Self::with(pace, prometheus, collector, ports, settings);
+        let milliseconds = pace.interval().as_millis().to_string();
+        this.settings.extend([
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                this.collector.endpoint(OtlpProtocol::Grpc),
+            ),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc".into()),
+            ("OTEL_METRIC_EXPORT_INTERVAL", milliseconds),
+        ]);
+        this
+    }
+
+    /// The same without telemetry of the replicas: Prometheus scrapes them itself. The Collector hears nothing.
+    pub(crate) async fn start_direct(pace: Pace, settings: &[(&'static str, &str)]) -> Self {
+        let collector = Collector::start_with(pace.expiration());
+        let ports = [(); 2].map(|()| (free_port(), free_port()));
+        let pages = ports.map(|(_, management)| SocketAddr::from(([127, 0, 0, 1], management)));
+        let prometheus = Prometheus::start(pace, Scraped::Replicas(pages)).await;
+        Self::with(pace, prometheus, collector, ports, settings)
+    }
+
+    fn with(
+        pace: Pace,
+        prometheus: Prometheus,
+        collector: Collector,
+        ports: [(u16, u16); 2],
+        settings: &[(&'static str, &str)],
+    ) -> Self {
         let redis = RedisServer::start(&[]);
         let home = tempfile::tempdir().unwrap();
-        let milliseconds = |it: Duration| it.as_millis().to_string();
         let census = pace.of(CENSUS_INTERVAL).max(Duration::from_millis(250));
-        let ports = [(); 2].map(|()| (free_port(), free_port()));
         let mut all = vec![
             // Tokens of one are for both.
             ("public_url", format!("http://127.0.0.1:{}", ports[0].0)),
             ("redis_url", redis.url()),
             ("data_dir", home.path().join("data").display().to_string()),
             ("census_interval", format!("{}ms", census.as_millis())),
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                collector.endpoint(OtlpProtocol::Grpc),
-            ),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc".into()),
-            ("OTEL_METRIC_EXPORT_INTERVAL", milliseconds(pace.interval())),
         ];
         all.extend(
             settings
@@ -233,6 +256,21 @@ impl Visitor {
     pub(crate) async fn log_in(&mut self, service: &Service, name: &str) {
         let answer = self.try_login(service, "192.0.2.1", name, PASSWORD).await;
         assert_eq!(answer.status(), 200, "{name}: {}", service.output());
+    }
+
+    /// The same; returns the session's cookie as a browser sends it back.
+    pub(crate) async fn cookie(&mut self, service: &Service, name: &str) -> String {
+        let answer = self.try_login(service, "192.0.2.1", name, PASSWORD).await;
+        assert_eq!(answer.status(), 200, "{name}: {}", service.output());
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    /// Ends the session with this cookie.
+    pub(crate) async fn log_out(&self, service: &Service, cookie: &str) {
+        let request = self.client.post(service.url("/api/logout"));
+        let answer = request.header("cookie", cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 204, "{}", service.output());
     }
 
     /// A login with a wrong password, each time of somebody else from elsewhere, so that nobody is locked.
