@@ -1,5 +1,5 @@
-# syntax=docker/dockerfile:1.19
 # The service in an image without a shell: one program, a user who is not root, and its data directory.
+# There is no `# syntax` line: it would make every build pull another image, and needs a registry where a mirror is enough.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
@@ -7,23 +7,40 @@ COPY src ./src
 COPY benches ./benches
 # The caches outlive the layer: a change of one source rebuilds one crate. What is in them is not in the image, so the
 # program is copied out.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
-    cargo build --locked --release --bin skriptoteket \
-    && install -D target/release/skriptoteket /out/skriptoteket \
-    && install -d -m 0700 /out/data
+#
+# Cargo compares file times, and a checkout can be older than the cached program (an archive, `rsync -a`, a restored
+# cache, a clock that was wrong). Without its fingerprint our own crate is compiled whatever the times say. The caches
+# have names of ours and one target directory per processor type; `locked` keeps two builds from taking each other's
+# program.
+#
+# Without line tables the program is 27 MB instead of 171. Panics name file and line all the same.
+ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
+RUN --mount=type=cache,id=skriptoteket-registry,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=skriptoteket-target,target=/src/target,sharing=locked \
+    CARGO_TARGET_DIR="/src/target/$(uname -m)" \
+    && export CARGO_TARGET_DIR \
+    && rm -rf "$CARGO_TARGET_DIR"/release/.fingerprint/skriptoteket-* \
+    && cargo build --locked --release --bin skriptoteket \
+    && install -D "$CARGO_TARGET_DIR/release/skriptoteket" /out/skriptoteket \
+    && install -d -m 0700 /out/data/skriptoteket
 
 # The same Debian as above: the C library that the program was linked with.
 FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="Skriptoteket" \
+      org.opencontainers.image.description="A login-and-session service with exact metrics" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /out/skriptoteket /usr/local/bin/skriptoteket
-# A volume that is mounted here for the first time takes its owner from it.
-COPY --from=build --chown=65532:65532 /out/data /var/lib/skriptoteket
+# A volume that is mounted here for the first time takes its owner and its mode from this directory. COPY keeps the mode
+# of what is in the directory it copies, and not that of the directory itself.
+COPY --from=build --chown=65532:65532 /out/data /var/lib
 ENV SKRIPTOTEKET_DATA_DIR=/var/lib/skriptoteket \
     SKRIPTOTEKET_LISTEN=0.0.0.0:8080
 USER 65532:65532
 WORKDIR /var/lib/skriptoteket
 VOLUME ["/var/lib/skriptoteket"]
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["skriptoteket", "healthcheck"]
+# No HEALTHCHECK: it would hold for every command of the program, and only `serve` is a server. docker-compose.yml has one
+# for the service.
 ENTRYPOINT ["skriptoteket"]
 CMD ["serve"]

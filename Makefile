@@ -14,7 +14,7 @@ help: ## what can be made
 test: tools interop-clients collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
-	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm
+	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm nginx=nginx-light
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy

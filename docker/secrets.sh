@@ -7,6 +7,7 @@ set -eu
 umask 027
 
 app=/secrets/app
+admin=/secrets/admin
 redis=/secrets/redis
 grafana=/secrets/grafana
 
@@ -14,32 +15,52 @@ random() { # BYTES, as letters and digits
     head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 }
 
-make() { # FILE BYTES
-    [ -s "$1" ] && return
-    random "$2" >"$1.new"
-    # Renamed when whole: a start that is broken off leaves no half secret.
+put() { # FILE, from standard input. Renamed when whole: a start that is broken off leaves no half file.
+    cat >"$1.new"
     mv "$1.new" "$1"
 }
 
+make() { # FILE BYTES
+    [ -s "$1" ] || random "$2" | put "$1"
+}
+
 if [ "${1:-make}" = show ]; then
-    echo "Skriptoteket  admin  $(cat $app/admin_password)"
+    echo "Skriptoteket  admin  $(cat $admin/password)"
     echo "Grafana       admin  $(cat $grafana/admin_password)"
     exit 0
 fi
 
+# Where it was before it had a volume of its own.
+if [ -s $app/admin_password ] && [ ! -s $admin/password ]; then
+    put $admin/password <$app/admin_password
+fi
+rm -f $app/admin_password
+
 make $app/cookie_key 48
 make $app/redis_password 24
-make $app/admin_password 12
+make $admin/password 12
 make $grafana/admin_password 12
 
-# Redis learns the digest only. `health` may ask whether it lives, and nothing else.
+# Redis learns the digest only. The service may run the commands that it and its command line need, on its own keys.
+# `health` may ask whether Redis lives, and nothing else.
 digest=$(sha256sum <$app/redis_password | cut -d' ' -f1)
-cat >$redis/users.acl.new <<ACL
-user default on #$digest ~* &* +@all
+put $redis/users.acl <<ACL
+user default on #$digest ~{skriptoteket:* resetchannels -@all +eval +evalsha +script|load +del +exists +get +getrange +mget +set +setrange +incr +pttl +pexpire +hgetall +hincrby +zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrem +zremrangebyscore +zscore +zscan +scan +dbsize +memory|usage +info +time +ping +wait
 user health on nopass resetkeys resetchannels -@all +ping
 ACL
-mv $redis/users.acl.new $redis/users.acl
 
-# Where the Collector sends traces and logs: nowhere else, unless the profile `backends` overwrites this.
-[ "${1:-make}" = make ] && echo '{}' >/collector/backends.yaml
-exit 0
+# Traces and logs go nowhere, unless the profile `backends` overwrites these files (docker/backends.sh). Its two services
+# have the group of this one.
+umask 022
+for place in /collector /grafana-datasources; do
+    chgrp 10001 $place
+    chmod 775 $place
+done
+echo '{}' | put /collector/backends.yaml
+put /grafana-datasources/prometheus.yml </datasources/prometheus.yml
+put /grafana-datasources/backends.yml <<'YAML'
+apiVersion: 1
+deleteDatasources:
+  - {name: Tempo, orgId: 1}
+  - {name: Loki, orgId: 1}
+YAML

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Checks what `docker compose up` is made of, without a Docker engine: the Compose file with every profile, the
-# Dockerfile, the Collector's configuration, the secrets script. Ends with a line `N passed, N failed`.
+# Dockerfile, the Collector's configuration, the scripts that run in containers. Ends with a line `N passed, N failed`.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+scripts/need.sh jq || exit 1
 
 compose=$(scripts/compose.sh) || exit 1
 version=$(sed -n 's/^  version: *//p' otel-collector/builder.yaml)
 collector=.cache/collector/$version/otelcol
+sandbox=$(mktemp -d) || exit 1
+trap 'rm -rf "$sandbox"' EXIT
 passed=0
 failed=0
 
@@ -21,25 +24,47 @@ check() { # NAME COMMAND …
   fi
 }
 
-config() { $compose --profile demo --profile backends config "$@"; }
+config() { $compose --profile '*' config "$@"; }
+# The Compose file as Compose understands it, with every profile.
+model=$sandbox/model.json
+config --format json >"$model" 2>/dev/null
+# holds FILTER: the jq filter is true of it. `none` are those that break a rule, which are printed.
+holds() { jq -e "$1" "$model" >/dev/null; }
+none() { [ -z "$(jq -r "$1" "$model" | tee /dev/stderr)" ]; }
+# A file, without what is in comments.
+code() { sed 's/^ *#.*//; s/ #.*//' "$1"; }
+
 # The tag of every image is a version, and no image is without one.
 pinned() { ! config --images | grep -v '^skriptoteket:local$' | grep -Ev ':v?[0-9]+\.[0-9]+\.[0-9]+(-alpine)?$'; }
-hardened() {
-  local services
-  services=$(config --services | wc -l)
-  for line in 'read_only: true' 'no-new-privileges:true' '- ALL' 'mem_limit: ' 'user: '; do
-    [ "$(config | grep -c -- "$line")" -ge "$services" ] || { echo "a service lacks $line"; return 1; }
-  done
+# The first versions without the published vulnerabilities and faults that were known when they were chosen.
+sound() {
+  local image least is result=0
+  while read -r image least; do
+    for is in $(config --images | sed -n "s,^$image:v\?\([0-9.]*\).*,\1,p" | sort -u); do
+      [ "$(printf '%s\n' "$least" "$is" | sort -V | head -n 1)" = "$least" ] || { echo "$image:$is is older than $least" && result=1; }
+    done
+  done <<'VERSIONS'
+redis 8.2.6
+nginxinc/nginx-unprivileged 1.30.7
+prom/alertmanager 0.30.1
+grafana/grafana 13.2.3
+VERSIONS
+  return "$result"
 }
-# Compose's own form of a published port has its address in a line of its own.
-on_loopback() { [ "$(config | grep -c 'published:')" -eq "$(config | grep -c 'host_ip: 127.0.0.1')" ]; }
+hardened() {
+  none '.services | to_entries[] | select(.value | (.read_only and (.cap_drop == ["ALL"]) and (.security_opt == ["no-new-privileges:true"])
+    and .mem_limit and .user and (.ulimits.core != null)) | not) | .key'
+}
+on_loopback() { none '.services | to_entries[] | select(.value.ports[]?.host_ip != "127.0.0.1") | .key'; }
 files_are_there() {
-  local missing=0
-  for file in $(sed -n 's,^ *- \(\./[^:]*\):.*,\1,p' docker-compose.yml); do
+  local missing=0 file
+  for file in $(jq -r '.services[].volumes[]? | select(.type == "bind") | .source' "$model"); do
     [ -e "$file" ] || { echo "$file is not there"; missing=1; }
   done
   return "$missing"
 }
+# A container may only read what is in the checkout, and can where SELinux is on.
+mounts() { none '.services | to_entries[] | .key as $service | .value.volumes[]? | select(.type == "bind" and ((.read_only and .bind.selinux == "z") | not)) | "\($service): \(.source)"'; }
 same_collector() { [ "$(config --images | grep -cx "otel/opentelemetry-collector-contrib:$version")" -ge 1 ]; }
 # Three settings that have to be one.
 same_interval() {
@@ -47,6 +72,111 @@ same_interval() {
     grep -q 'scrape_interval: 15s' prometheus/prometheus.yml &&
     grep -rq 'timeInterval: 15s' grafana/provisioning/datasources
 }
+# What a service waits for, and what those wait for.
+awaited='def awaited($all): (.depends_on // {} | keys) + ([.pid, .network_mode | strings | select(startswith("service:")) | .[8:]])
+  | . + [.[] | $all[.] | awaited($all)[]] | unique;'
+# Everything that is not the service itself comes after it: what cannot start stops Compose from starting what is next.
+service_first() {
+  none "$awaited"' .services as $all | ["secrets", "redis", "app", "proxy"] as $service | $all | to_entries[]
+    | (.value | awaited($all)) as $awaited
+    | if .key | IN($service[]) then select($awaited - $service != []) else select($awaited | index("proxy") | not) end
+    | "\(.key) waits for \($awaited)"'
+}
+# What is broken in one part of telemetry does not keep another from starting.
+telemetry_is_not_awaited() {
+  none '.services | to_entries[] | .key as $service | .value.depends_on // {} | to_entries[]
+    | select(.value.condition == "service_healthy" and (.key | IN("redis", "proxy") | not)) | "\($service) waits until \(.key) is healthy"'
+}
+# `up --wait` takes a container for failed that has no check of its own and one of its image, or that ended and was not
+# waited for.
+can_be_waited_for() {
+  ! code Dockerfile | grep HEALTHCHECK &&
+    none '[.services[].depends_on // {} | to_entries[] | select(.value.condition == "service_completed_successfully") | .key] as $waited
+      | .services | to_entries[] | select(.value.restart == "no" and (.key | IN($waited[]) | not)) | "\(.key) ends, and nothing waits for it"'
+}
+# What Docker Engine 20.10, Podman's API or Compose 2.20 does not know.
+old_engines() { ! code docker-compose.yml | grep -nE 'start_interval|required: false|post_start|pre_stop|gw_priority|develop:|type: image|uts:|cgroup:'; }
+proxy_is_trusted() {
+  holds '.services.proxy.networks.front.ipv4_address as $proxy | .networks.front.ipam.config[0] as $front
+    | (.services.app.environment.SKRIPTOTEKET_TRUSTED_PROXIES == $proxy)
+    and ($proxy | split(".")[:3]) == ($front.subnet | split(".")[:3])
+    and ($front.ip_range | split(".")[3] | split("/") | map(tonumber)) as [$first, $bits]
+      | ($proxy | split(".")[3] | tonumber) as $own | $own < $first or $own >= $first + pow(2; 32 - $bits)'
+}
+# The proxy is the first hop: nothing of a client's own is passed on.
+proxy_names_the_client() {
+  ! code docker/nginx.conf | grep proxy_add_x_forwarded_for &&
+    [ "$(code docker/nginx.conf | grep -c 'proxy_set_header X-Forwarded-For \$remote_addr;')" -eq 1 ] &&
+    code docker/nginx.conf | grep -q 'proxy_read_timeout 10s' && code docker/nginx.conf | grep -q 'proxy_send_timeout 10s'
+}
+proxy_resolves() { # RESOLV.CONF EXPECTED
+  local place
+  place=$(mktemp -d -p "$sandbox") && mkdir "$place/bin" || return 1
+  printf '%b' "$1" >"$place/resolv.conf"
+  printf '#!/bin/sh\n' >"$place/bin/nginx"
+  chmod +x "$place/bin/nginx"
+  sed "s,/tmp/,$place/,; s,/etc/resolv.conf,$place/resolv.conf,g" docker/proxy.sh >"$place/proxy.sh"
+  PATH=$place/bin:$PATH sh "$place/proxy.sh" && diff <(echo "resolver $2 valid=2s ipv6=off;") "$place/resolver.conf"
+}
+small_networks() { none '.networks | to_entries[] | select([.value.ipam.config[0].subnet // "/0" | split("/")[1] | tonumber] | .[0] < 24) | .key'; }
+settings() { # VARIABLE=VALUE … JQ-FILTER
+  env "${@:1:$#-1}" $compose config --format json | jq -e "${!#}" >/dev/null
+}
+links() {
+  settings PROMETHEUS_PORT=19090 ALERTMANAGER_PORT=19093 GRAFANA_PORT=13000 '
+    (.services.prometheus.command | index("--web.external-url=http://localhost:19090")) and
+    (.services.alertmanager.command | index("--web.external-url=http://localhost:19093")) and
+    (.services.grafana.environment.GF_SERVER_ROOT_URL == "http://localhost:13000")'
+}
+# Each variable that is asked for is explained.
+variables() {
+  local missing=0 name
+  for name in $(grep -o '\${[A-Z_]*' docker-compose.yml | tr -d '${' | sort -u); do
+    grep -q "\`$name\`" docs/compose.md || { echo "docs/compose.md lacks $name"; missing=1; }
+    case $name in *_PORT) grep -q "\`$name\`" README.md || { echo "README.md lacks $name"; missing=1; } ;; esac
+  done
+  return "$missing"
+}
+# Those that the profile adds are those that are deleted without it.
+datasources() {
+  diff <(sed -n 's/^  - name: //p' docker/datasources.yml | sort) <(sed -n 's/^  - {name: \(.*\), orgId: 1}$/\1/p' docker/secrets.sh | sort)
+}
+# What the service asks Redis for (its own list) is permitted, and the administration of Redis is not.
+redis_commands() {
+  local rule missing=0 name
+  rule=$(sed -n 's/^user default //p' docker/secrets.sh)
+  for name in $(sed -n '/^const COMMANDS/,/^\];/s/^    "\([A-Z]*\).*/\L\1/p' src/store/redis/link/checks.rs); do
+    case " $rule " in *" +$name "*) ;; *) echo "docker/secrets.sh does not permit $name"; missing=1 ;; esac
+  done
+  case $rule in *'~*'* | *'&*'* | *+@* | *allkeys* | *allcommands*) echo "too much is permitted: $rule"; missing=1 ;; esac
+  return "$missing"
+}
+redis_keeps() { holds '.services.redis.command | (.[index("--appendonly") + 1] == "yes") and (.[index("--save") + 1] == "") and (.[index("--maxmemory-policy") + 1] == "noeviction")'; }
+demo_secrets() { holds '[.services.demo.volumes[].source] == ["secrets-admin"]'; }
+never_pulled() { none '.services | to_entries[] | select(.value.image == "skriptoteket:local" and .value.pull_policy != "never") | .key'; }
+plugins_are_seen() { none '.services.grafana.volumes[] | select(.target == "/etc/grafana/provisioning") | .target'; }
+labels() { grep -q "org.opencontainers.image.version=\"$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)\"" Dockerfile; }
+no_frontend() { ! head -n 1 Dockerfile | grep -i '# *syntax'; }
+# The Dockerfile's own commands, with cargo, on a crate of a few lines: a source that changed and is older than the last
+# build is compiled, also when the clock was ahead in that build.
+rebuilt() {
+  local src=$sandbox/src out=$sandbox/out build
+  mkdir -p "$src/src" && cd "$src" || return 1
+  build=$(sed -n '/^RUN --mount/,/[^\\]$/p' "$OLDPWD/Dockerfile" | sed 's/^RUN //; s/--mount=[^ ]*//; s/\\$//' | tr '\n' ' ' |
+    sed "s,/src/target,$src/target,g; s,/out/,$out/,g")
+  printf '[package]\nname = "skriptoteket"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n' >Cargo.toml
+  touch src/lib.rs
+  for text in first second third; do
+    printf 'fn main() { println!("%s"); }\n' "$text" >src/main.rs
+    touch -d '2001-01-01' src/*.rs
+    [ -e Cargo.lock ] || cargo generate-lockfile --offline || return 1
+    sh -euc "$build" || return 1
+    [ "$("$out/skriptoteket")" = "$text" ] || { echo "the $text program is not in the image"; return 1; }
+    # From now on the cache is of tomorrow.
+    find target -exec touch -d tomorrow {} +
+  done
+}
+image_is_small() { code Dockerfile | grep -q 'CARGO_PROFILE_RELEASE_STRIP=debuginfo'; }
 # The manifest has the parts that the two files name, and no other.
 parts() {
   diff <(sed -n 's,^  - gomod: .*/\([a-z]*\)\(receiver\|processor\|exporter\|extension\) .*,\1,p' otel-collector/builder.yaml | sort) \
@@ -54,25 +184,51 @@ parts() {
 }
 named() { sed -n '/^service:/q; s,^    \([a-z_]*\)\(/[a-z]*\)\?:.*,\1,p' | tr -d _; }
 secrets() {
-  local sandbox
-  sandbox=$(mktemp -d) && mkdir -p "$sandbox"/secrets/{app,redis,grafana} "$sandbox/collector" || return 1
-  sed "s,/secrets/,$sandbox/secrets/,g; s,/collector/,$sandbox/collector/,g" docker/secrets.sh >"$sandbox/secrets.sh"
-  local before after
-  sh "$sandbox/secrets.sh" && before=$(cat "$sandbox"/secrets/*/*) && sh "$sandbox/secrets.sh" && after=$(cat "$sandbox"/secrets/*/*)
-  local result=$?
-  rm -r "$sandbox"
-  [ "$result" -eq 0 ] && [ -n "$before" ] && [ "$before" = "$after" ]
+  local place before after
+  place=$(mktemp -d -p "$sandbox") && mkdir -p "$place"/secrets/{app,admin,redis,grafana} "$place"/{collector,grafana-datasources} || return 1
+  sed "s,/secrets/,$place/secrets/,g; s,/collector,$place/collector,g; s,/grafana-datasources,$place/grafana-datasources,g
+    s,/datasources/,$PWD/grafana/provisioning/datasources/,g; s/chgrp 10001/true/" docker/secrets.sh >"$place/secrets.sh"
+  # One that was made before it had a place of its own stays.
+  echo old-password >"$place/secrets/app/admin_password"
+  sh "$place/secrets.sh" && before=$(cat "$place"/secrets/*/*) && sh "$place/secrets.sh" && after=$(cat "$place"/secrets/*/*) || return 1
+  [ -n "$before" ] && [ "$before" = "$after" ] && [ "$(cat "$place/secrets/admin/password")" = old-password ] &&
+    [ ! -e "$place/secrets/app/admin_password" ] && [ -s "$place/grafana-datasources/prometheus.yml" ]
 }
 
 check "docker-compose.yml" $compose config --quiet
 check "docker-compose.yml with every profile" config --quiet
 check "every image is pinned" pinned
+check "no image has a vulnerability that is known here" sound
 check "every service is hardened" hardened
 check "every port is on loopback" on_loopback
 check "what is mounted is there" files_are_there
+check "what is mounted is read-only and labelled" mounts
 check "the Collector's image is the version that the tests run" same_collector
 check "export, scrape and board intervals are one" same_interval
+check "the service starts before everything else" service_first
+check "nothing waits for the health of telemetry" telemetry_is_not_awaited
+check "up --wait can succeed" can_be_waited_for
+check "nothing needs a newer engine than is documented" old_engines
+check "the proxy's address is the one that is trusted" proxy_is_trusted
+check "the proxy names the client itself, and does not wait for ever" proxy_names_the_client
+check "docker/proxy.sh with Docker's name server" proxy_resolves 'nameserver 127.0.0.11\noptions ndots:0\n' 127.0.0.11
+check "docker/proxy.sh with Podman's name servers" proxy_resolves 'search dns.podman\nnameserver 10.89.0.1\nnameserver 10.89.1.1\n' 10.89.0.1
+check "docker/proxy.sh with IPv6 name servers" proxy_resolves 'nameserver fe80::1%%eth0\nnameserver fd00::1\n' '[fd00::1]'
+check "networks are small" small_networks
+check "links in alerts and boards work from outside" links
+check "SKRIPTOTEKET_PUBLIC_URL can be set" settings SKRIPTOTEKET_PUBLIC_URL=https://login.example '.services.app.environment.SKRIPTOTEKET_PUBLIC_URL == "https://login.example"'
+check "every variable is documented" variables
+check "what the profile backends adds to Grafana is deleted without it" datasources
+check "Redis permits what the service needs, and no more" redis_commands
+check "Redis keeps what it is given" redis_keeps
+check "the demo sees one secret" demo_secrets
+check "the image that is built is not pulled" never_pulled
+check "Grafana sees its own provisioning directories" plugins_are_seen
 check "Dockerfile" scripts/hadolint.sh Dockerfile
+check "the image's version is the program's" labels
+check "no build pulls a frontend" no_frontend
+check "a rebuild compiles what changed" rebuilt
+check "the program in the image has no line tables" image_is_small
 check "otel-collector/config.yaml" "$collector" validate --config otel-collector/config.yaml
 check "otel-collector/backends.yaml" "$collector" validate --config otel-collector/config.yaml --config otel-collector/backends.yaml
 check "otel-collector/builder.yaml has the parts that are used" parts

@@ -7,6 +7,9 @@
 # PACKAGE is the Debian package that has the program, where its name is another one.
 set -euo pipefail
 
+# Where servers are (nginx), which is not in the PATH of everybody who may run them.
+PATH=$PATH:/usr/sbin:/sbin
+
 missing=()
 for want in "$@"; do
   program=${want%%=*}

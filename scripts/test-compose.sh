@@ -13,13 +13,16 @@ fi
 # Beside one that is in use.
 export COMPOSE_PROJECT_NAME=skriptoteket-test-$$
 export SKRIPTOTEKET_PORT=18080 PROMETHEUS_PORT=19090 GRAFANA_PORT=13000 ALERTMANAGER_PORT=19093
+export SKRIPTOTEKET_NETWORK_PREFIX=10.94.202
 app=http://localhost:$SKRIPTOTEKET_PORT
+alertmanager=http://127.0.0.1:$ALERTMANAGER_PORT
 prometheus=http://127.0.0.1:$PROMETHEUS_PORT
 grafana=http://127.0.0.1:$GRAFANA_PORT
 passed=0
 failed=0
+broken=$(mktemp) || exit 1
 
-trap '$compose --profile demo down --volumes --remove-orphans --timeout 30 >/dev/null 2>&1' EXIT
+trap '$compose --profile "*" down --volumes --remove-orphans --timeout 30 >/dev/null 2>&1; rm -f "$broken"' EXIT
 
 # eventually SECONDS NAME COMMAND …: the command may fail until the time is up.
 eventually() {
@@ -45,7 +48,10 @@ all_healthy() {
     [ -n "$states" ] && ! grep -Ev ' running (healthy)?$' <<<"$states"
 }
 boards() { [ "$(get "$grafana/api/search?type=dash-db" | jq length)" -eq "$(find grafana/dashboards -name '*.json' | wc -l)" ]; }
-board_source() { get -u "admin:$1" "$grafana/api/datasources/uid/prometheus/health" | jq -e '.status == "OK"'; }
+board_source() { get -u "admin:$(password Grafana)" "$grafana/api/datasources/uid/$1/health" | jq -e '.status == "OK"'; }
+no_board_source() {
+  [ "$(curl -s -o /dev/null -w '%{http_code}' -u "admin:$(password Grafana)" "$grafana/api/datasources/uid/$1/health")" = 404 ]
+}
 password() { $compose run --rm -T secrets show 2>/dev/null | awk -v of="$1" '$1 == of {print $3}'; }
 closed() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$app/metrics")" = 404 ]; }
 logs_in() {
@@ -53,8 +59,52 @@ logs_in() {
     get --json @- "$app/api/login" | jq -e '.user.role == "superuser"'
 }
 
-$compose --profile demo up --build --detach --scale app=2 || exit 1
-eventually 300 "every service runs, and those with a check are healthy" all_healthy
+# A wrong login that says where it comes from: the status.
+guess() {
+  curl -s --max-time 5 -o /dev/null -w '%{http_code}' --json '{"username":"nobody","password":"wrong-guess"}' \
+    -H "X-Forwarded-For: 203.0.113.$1, 10.94.202.2" "$app/api/login"
+}
+# The address that the audit trail has of it is not the one that it says.
+forged() {
+  local trail
+  guess 77 && trail=$($compose exec -T app skriptoteket audit list) && grep -q nobody <<<"$trail" && ! grep -F 203.0.113. <<<"$trail"
+}
+# The budget of one address, 100, is not that of many.
+flooded() {
+  local guess
+  for guess in $(seq 110); do
+    [ "$(guess "$guess")" != 429 ] || return 0
+  done
+  return 1
+}
+commands() { $compose exec -T app skriptoteket session audit && $compose exec -T app skriptoteket session stats; }
+links() { get "$alertmanager/api/v2/alerts" | jq -e --arg url "http://localhost:$PROMETHEUS_PORT/" 'any(.generatorURL | startswith($url))'; }
+# The layer of the program is not larger than 40 MB, without what it is based on.
+small() {
+  [ "$(docker history --human=false --format '{{.Size}} {{.CreatedBy}}' skriptoteket:local | awk '/COPY/ {sum += $1} END {print int(sum / 1e6)}')" -le 40 ]
+}
+private() {
+  [ "$(docker run --rm --network none --entrypoint stat -v "${COMPOSE_PROJECT_NAME}_data:/d:ro" redis:8.2.10-alpine -c %a /d)" = 700 ]
+}
+
+# The port of every part of telemetry is taken, by the service, and the Collector cannot be started. That is an error of
+# `up`, and none of the service.
+cat >"$broken" <<'YAML'
+services:
+  otel-collector: {entrypoint: [/nowhere]}
+  prometheus: {command: [--config.file=/nowhere]}
+YAML
+PROMETHEUS_PORT=$SKRIPTOTEKET_PORT ALERTMANAGER_PORT=$SKRIPTOTEKET_PORT GRAFANA_PORT=$SKRIPTOTEKET_PORT \
+  $compose --file docker-compose.yml --file "$broken" up --build --detach >/dev/null 2>&1 && failed=1 && echo "FAILED: ports that are taken are no error"
+eventually 60 "with telemetry broken the service starts, and people log in" logs_in
+
+if $compose --profile demo up --detach --wait --wait-timeout 300 --scale app=2; then
+  passed=$((passed + 1))
+else
+  failed=$((failed + 1))
+  echo "FAILED: --profile demo up --wait"
+fi
+eventually 30 "every service runs, and those with a check are healthy" all_healthy
 eventually 30 "the superuser that was made logs in" logs_in
 eventually 10 "the public port has no metrics" closed
 eventually 60 "two replicas report" holds 'count(skriptoteket_session_census_up == 1) == 2'
@@ -64,10 +114,24 @@ eventually 60 "every target is up" holds 'min(up) == 1 and count(up) == 3'
 eventually 60 "no rule fails" holds 'sum(prometheus_rule_evaluation_failures_total) == 0'
 eventually 60 "Alertmanager is reached" holds 'prometheus_notifications_alertmanagers_discovered == 1'
 eventually 60 "Grafana has every board" boards
-eventually 60 "Grafana reaches Prometheus" board_source "$(password Grafana)"
+eventually 60 "Grafana reaches Prometheus" board_source prometheus
+eventually 60 "an alert links to the Prometheus that is reached from outside" links
+eventually 10 "the commands that ask Redis may" commands
+eventually 10 "the program's layer is small" small
+eventually 10 "the data directory is private" private
+eventually 10 "a client does not choose the address in the audit trail" forged
+
+$compose --profile backends up --detach --wait --scale app=2 >/dev/null 2>&1
+eventually 60 "Grafana reaches Tempo" board_source tempo
+eventually 60 "Grafana reaches Loki" board_source loki
+$compose --profile backends stop tempo loki otel-collector grafana >/dev/null 2>&1
+$compose up --detach --scale app=2 >/dev/null 2>&1
+eventually 60 "without Tempo Grafana has no data source for it" no_board_source tempo
+
 $compose stop otel-collector >/dev/null 2>&1
 eventually 30 "without the Collector people log in" logs_in
+eventually 10 "a client that forges addresses uses up its own budget" flooded
 
-[ "$failed" -eq 0 ] || $compose --profile demo logs --tail 40
+[ "$failed" -eq 0 ] || $compose --profile '*' logs --tail 40
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -17,6 +17,7 @@ mod metrics;
 mod outage;
 mod page;
 mod process;
+mod proxied;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod replicas;

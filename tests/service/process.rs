@@ -19,7 +19,7 @@ use crate::{
 pub const PASSWORD: &str = "tundra-lantern-quarry-41";
 
 /// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running service. It ends when this is dropped, or with the test process however that ends.
 pub struct Service {
