@@ -6,7 +6,7 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools interop-clients fmt-check clippy doc unit chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients fmt-check clippy doc unit test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -14,7 +14,7 @@ help: ## what can be made
 test: tools interop-clients collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
-	@scripts/need.sh cc=build-essential curl openssl redis-server redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm nginx=nginx-light
+	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm nginx=nginx-light
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -54,6 +54,9 @@ doc:
 
 unit:
 	cargo test --locked
+
+test-repeat: tools interop-clients collector ## all tests, again and again: idle, pinned to one core, beside busy loops; REPEAT_IDLE=… and others
+	@scripts/test-repeat.sh
 
 # A minute of it is in every `make test`. CHAOS_SEED=… plays the same choices again.
 chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; CHAOS_SECONDS=… for another length

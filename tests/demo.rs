@@ -142,13 +142,15 @@ fn path(path: &Path) -> &str {
 
 #[test]
 fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
-    let output = own(&["--duration", "8s", "--seed", "1"]).output().unwrap();
+    // Eight seconds show a bit of everything, and more of them show it on a slow machine.
+    let output = own(&["--duration", "20s", "--seed", "1"]).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     let lines = text
         .lines()
         .filter(|line| line.contains("active_sessions "));
-    assert!((3..=6).contains(&lines.count()), "{text}");
+    // Every two seconds, or less often on a slow machine.
+    assert!((3..=12).contains(&lines.count()), "{text}");
     assert!(text.contains("The metrics say what was done."), "{text}");
     for services_did in [
         "services let in",

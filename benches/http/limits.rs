@@ -12,10 +12,10 @@ use super::{
 };
 
 /// Decisions that are counted.
-const DECISIONS: u64 = 1_000;
+const DECISIONS: u64 = 200;
 
 /// How often they are counted at most.
-const TRIES: usize = 5;
+const TRIES: usize = 50;
 
 /// Commands that the script of a decision uses inside of Redis.
 const IN_THE_SCRIPT: [&str; 3] = ["get", "set", "time"];

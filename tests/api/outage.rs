@@ -60,7 +60,7 @@ async fn the_service_lives_but_is_not_ready_and_says_why() {
         token: None,
         accounts: host.api.accounts.clone(),
         sessions: host.stores.sessions.clone(),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(30),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -22,13 +22,14 @@ const REASONS: [&str; 6] = [
     "role_changed",
 ];
 /// The lease of a replica that was killed has to run out before another one observes.
-const OBSERVER: Duration = Duration::from_secs(30);
-/// What is under way in the background is done by then: the store timeout, and a tick of the reaper.
-const QUIET: Duration = Duration::from_millis(1_300);
-/// How long a count may take to be seen: a census interval and some more.
-const COUNTED: Duration = Duration::from_secs(5);
+const OBSERVER: Duration = Duration::from_mins(1);
+/// What is under way in the background is done by then: the store timeout, a tick of the reaper, and as much again for a busy
+/// machine.
+const QUIET: Duration = Duration::from_millis(2_600);
+/// How long a count may take to be seen: a census interval, and more on a busy machine.
+const COUNTED: Duration = Duration::from_secs(30);
 /// An expired session is ended within a tick of the reaper; on a busy machine it takes longer.
-const REAPED: Millis = 2_500;
+const REAPED: Millis = 5_000;
 /// So many sessions that have ended are tried again.
 const DEAD: usize = 40;
 
@@ -113,13 +114,13 @@ pub(crate) async fn compare(
 async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, String> {
     let begun = Instant::now();
     loop {
+        let asked = now();
         let pages = victims.replicas.pages().await;
         let verdict = observer(&pages);
-        if let Ok(page) = &verdict {
-            let (at, _) = counted_at(page, now());
-            if at > moment {
-                return Ok(pages);
-            }
+        if let Ok(page) = &verdict
+            && counted_from(page, asked) > moment
+        {
+            return Ok(pages);
         }
         if begun.elapsed() > COUNTED {
             verdict?;
@@ -129,13 +130,13 @@ async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, S
     }
 }
 
-/// Between which moments the count of a page was taken that was read by `now`.
-fn counted_at(page: &Page, now: Millis) -> (Millis, Millis) {
+/// The earliest moment at which the count of a page was taken that was asked for at `asked`. The page was written then or
+/// later, and the age on it is that of the question, which Redis answered later still.
+fn counted_from(page: &Page, asked: Millis) -> Millis {
     let age = page.value("skriptoteket_session_census_age_seconds");
     #[expect(clippy::cast_possible_truncation, reason = "an age of seconds")]
-    let age = (age * 1_000.0) as Millis;
-    // Asked for then, read on Redis up to the store timeout later; the page took its time to be written and read.
-    (now - age - 400, now)
+    let age = (age * 1_000.0).ceil() as Millis;
+    asked - age
 }
 
 /// What the gauges show.

@@ -26,8 +26,8 @@ const REPLICAS: usize = 3;
 pub(crate) const USERS: usize = 16;
 const SESSIONS: u32 = 10_000;
 const INTERVAL: Duration = Duration::from_secs(5);
-/// From "the service is listening" to the first look, and from one look to the next, on a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
+/// How much later than one interval a busy machine may show them.
+const SLACK: Duration = Duration::from_secs(20);
 
 /// Makes the accounts that take part, and a session of the superuser.
 pub(crate) async fn add_users(port: u16) {
@@ -83,7 +83,7 @@ async fn wait_for(answered: &AtomicU32, n: u32) {
     let begun = Instant::now();
     while answered.load(Ordering::Relaxed) < n {
         assert!(
-            begun.elapsed() < Duration::from_mins(3),
+            begun.elapsed() < Duration::from_mins(15),
             "the logins take too long"
         );
         sleep(Duration::from_millis(20)).await;
@@ -115,14 +115,22 @@ async fn round(
     for n in victims {
         replicas.ready(*n).await;
     }
-    sleep(INTERVAL + SLACK).await;
+    sleep(INTERVAL).await;
     let before = Enumeration::read(&mut redis.wire());
-    let pages = replicas.pages().await;
+    let listed = before.counts_at(before.now);
+    let begun = Instant::now();
+    let shown = loop {
+        let pages = replicas.pages().await;
+        let shown = observer(&pages).map(gauges);
+        if shown.as_ref() == Ok(&listed) || begun.elapsed() > SLACK {
+            break shown.unwrap();
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
     let after = Enumeration::read(&mut redis.wire());
     assert_eq!(before.faults(), [""; 0], "{victims:?} killed");
     assert_eq!(before.started, after.started, "nobody acts any more");
-    let shown = gauges(observer(&pages).unwrap());
-    assert_eq!(shown, before.counts_at(before.now), "{victims:?} killed");
+    assert_eq!(shown, listed, "{victims:?} killed");
     assert!(shown.sessions.iter().sum::<u64>() >= u64::from(upto));
 }
 

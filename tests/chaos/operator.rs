@@ -226,17 +226,37 @@ impl Operator {
         for n in 0..users {
             let (name, role) = (format!("user{n}"), ROLES[n % 4]);
             let body = json!({"username": name, "password": PASSWORD, "role": role});
-            let outcome = self.ask(Method::POST, "/api/admin/users", Some(body)).await;
-            let Outcome::Answer {
-                status: 201, body, ..
-            } = outcome
-            else {
-                panic!("the account was not made: {outcome:?}");
+            let id = loop {
+                let body = Some(body.clone());
+                match self.ask(Method::POST, "/api/admin/users", body).await {
+                    Outcome::Answer {
+                        status: 201, body, ..
+                    } => break body["id"].as_str().unwrap().to_owned(),
+                    // A busy machine may not do it in time; then it is made, or not.
+                    Outcome::Answer { status: 503, .. } => {}
+                    Outcome::Answer { status: 409, .. } => {
+                        if let Some(id) = self.id_of(&name).await {
+                            break id;
+                        }
+                    }
+                    other => panic!("the account was not made: {other:?}"),
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             };
-            let id = body["id"].as_str().unwrap().to_owned();
             let account = Account::new(name, id, role, PASSWORD);
             self.person.world.model().accounts.push(account);
         }
+    }
+
+    /// The id of an account, if the list of them is answered.
+    async fn id_of(&mut self, name: &str) -> Option<String> {
+        let path = "/api/admin/users?limit=200";
+        let Outcome::Answer { body, .. } = self.ask(Method::GET, path, None).await else {
+            return None;
+        };
+        let mut users = body["users"].as_array()?.iter();
+        let user = users.find(|it| it["username"] == name)?;
+        user["id"].as_str().map(str::to_owned)
     }
 
     /// While all is quiet: what the accounts are. What was known for sure must be so; what was not is known afterwards.

@@ -3,17 +3,19 @@
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tempfile::TempDir;
 
-use crate::{page::Page, process::Service, redis_servers::free_port};
+use crate::{
+    page::Page,
+    process::{STOP_LIMIT, Service},
+    redis_servers::free_port,
+};
 
 /// How much of a log is told when the run fails, in lines.
 const TOLD: usize = 25;
-/// How long a stop by signal may take.
-const STOP: Duration = Duration::from_secs(2);
 
 type Settings = Vec<(&'static str, String)>;
 
@@ -98,7 +100,7 @@ impl Replicas {
             if let Some(mut service) = service.take() {
                 let status = service.wait().await;
                 let took = begun.elapsed();
-                if !status.success() || took > STOP {
+                if !status.success() || took > STOP_LIMIT {
                     faults.push(format!("replica {n} stopped with {status} after {took:?}"));
                 }
             }

@@ -49,6 +49,7 @@ fn redis() -> (RedisServer, Vec<(&'static str, String)>) {
     let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let settings = vec![
         ("redis_url", redis.url()),
+        ("store_timeout", "500ms".into()),
         ("census_interval", "500ms".into()),
         ("session_idle_timeout", "6s".into()),
         ("session_absolute_timeout", "15s".into()),
@@ -165,8 +166,8 @@ async fn one_checkpoint(
     begun: Instant,
 ) -> Result<(), String> {
     checkpoint::wait_for_observer(victims).await?;
-    let closed = timeout(Duration::from_secs(30), world.gate.write()).await;
-    let _closed = closed.map_err(|_| "requests are under way for half a minute")?;
+    let closed = timeout(Duration::from_mins(1), world.gate.write()).await;
+    let _closed = closed.map_err(|_| "requests are under way for a minute")?;
     let told = checkpoint::compare(world, victims, operator, seen).await;
     let violation = world.journal().violation();
     let line = violation.map_or(told, Err)?;

@@ -22,9 +22,10 @@ use crate::{
 pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// A service that takes longer does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// No answer may take longer, whatever is frozen: a login asks its stores several times, each half a second at most.
-pub(crate) const SLOWEST: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// No answer may take longer, whatever is frozen: a login asks its stores several times, each half a second at most. The rest
+/// is for a busy machine.
+pub(crate) const SLOWEST: Duration = Duration::from_secs(15);
 /// So many events are told if the run fails.
 const TOLD: usize = 60;
 

@@ -45,7 +45,7 @@ impl House {
             ("ARGON2_MEMORY_KIB", "8"),
             ("ARGON2_ITERATIONS", "1"),
             // Other tests run beside this one.
-            ("STORE_TIMEOUT", "10s"),
+            ("STORE_TIMEOUT", "30s"),
         ] {
             variables.insert(format!("SKRIPTOTEKET_{setting}"), value.to_owned());
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::{
     pace::{Pace, TEST},
-    prometheus::Sample,
+    prometheus::{SLACK, Sample},
     world::{LIVE, USERS, Visitor, World, add_accounts},
 };
 
@@ -15,7 +15,7 @@ const BEFORE: u32 = 40;
 const ABSENT: Duration = Duration::from_mins(1);
 
 /// Of [`ABSENT`] the time for an answer is part, and is not shortened: a small machine needs it.
-const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn number(name: &str) -> Option<u32> {
     let text = std::env::var(name).ok()?;
@@ -57,7 +57,7 @@ async fn without_the_collector_people_log_in_as_before_and_nothing_they_did_is_l
     let without = visitor.median();
     eprintln!("half of the logins took at most {before:?}, without the Collector {without:?}");
     assert!(
-        without < 3 * before + Duration::from_millis(20),
+        without < 3 * before + Duration::from_millis(250),
         "half of the logins took {before:?} before, and {without:?} without the Collector"
     );
     let absent = |found: &[Sample]| found.is_empty();
@@ -104,7 +104,7 @@ async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
 
     let froze_at = SystemTime::now();
     world.redis.freeze();
-    let limit = pace.of(ABSENT.saturating_sub(STORE_TIMEOUT)) + STORE_TIMEOUT;
+    let limit = pace.of(ABSENT.saturating_sub(STORE_TIMEOUT)) + STORE_TIMEOUT + SLACK;
     let absent = |found: &[Sample]| found.is_empty();
     let any = r#"{__name__=~"skriptoteket_(active_sessions|users_by_role|sessions_by_role)"}"#;
     let took = world

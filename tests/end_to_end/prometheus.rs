@@ -20,7 +20,10 @@ use crate::{
 };
 
 /// How long anything is waited for, beyond what the pace asks for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a busy machine may add to a time that the pipeline promises. At a pace of one it is little beside what is promised.
+pub(crate) const SLACK: Duration = Duration::from_secs(10);
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 

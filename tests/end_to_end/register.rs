@@ -10,13 +10,13 @@ use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions}
 
 use crate::{
     machines::{Machine, forged},
-    prometheus::Sample,
+    prometheus::{SLACK, Sample},
     services::SERVICES,
     world::World,
 };
 
 /// Of the time until a gauge is absent the store's time for an answer is part, and is not shortened.
-const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the register is read at this pace.
 const ROLL_CALL: Duration = Duration::from_millis(250);
@@ -169,7 +169,7 @@ async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
         .unwrap();
     // Two roll calls may fail, and then exports leave it out and the Collector forgets.
     let believed = 2 * ROLL_CALL + 2 * STORE_TIMEOUT;
-    let limit = believed + SERVICES.expiration() + 2 * world.delivery();
+    let limit = believed + SERVICES.expiration() + 2 * world.delivery() + SLACK;
     let absent = |found: &[Sample]| found.is_empty();
     let prometheus = &world.prometheus;
     let took = prometheus
@@ -193,7 +193,7 @@ async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
         "services cannot be read: their gauges were gone after {took:.1?}, and back after {back:.1?}"
     );
     assert!(
-        back < ROLL_CALL + 2 * STORE_TIMEOUT + world.delivery(),
+        back < ROLL_CALL + 2 * STORE_TIMEOUT + world.delivery() + SLACK,
         "{back:?}"
     );
     assert_truth(world).await;

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) const SERVICES: Pace = Pace(30);
 
 /// After which silence a service is stale here. The others give a sign of life every round.
-const STALE_AFTER: &str = "6s";
+const STALE_AFTER: &str = "15s";
 
 /// Less than the two weeks from which on a secret is told of. A threshold and no window of a rule: it is not shortened.
 const SHORT_LIFETIME: &str = "13d";

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     pace::TEST,
-    prometheus::{Prometheus, Sample},
+    prometheus::{Prometheus, SLACK, Sample},
     world::{Done, LIVE, REPLICAS, USERS, Visitor, World, add_accounts},
 };
 
@@ -102,8 +102,9 @@ struct Watched {
     wrong: Vec<String>,
 }
 
-/// The real names, methods and paths that a client may send, and words that are nowhere else.
-fn hostile(port: u16, word: &str) {
+/// The real names, methods and paths that a client may send, and words that are nowhere else: how many requests it were.
+fn hostile(port: u16, word: &str) -> u32 {
+    let mut sent = 0;
     for method in ["GET", "POST", "BREW", &word.to_uppercase()] {
         for path in ["/api/login", "/api/session", "/", &format!("/{word}")] {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -120,17 +121,27 @@ fn hostile(port: u16, word: &str) {
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer);
             assert!(answer.starts_with(b"HTTP/1.1 "), "{method} {path}");
+            sent += 1;
         }
     }
+    sent
 }
 
 /// Two waves of the same requests with other words: the second adds no series.
 async fn assert_no_series_of_visitors(world: &World) {
     let port = world.replica(0).port();
+    let answered = "sum(http_server_request_duration_seconds_count)";
     let mut known = None;
     for word in ["zyxwv", "qponm", "vwxyz"] {
+        let before = world.prometheus.value(answered).await.unwrap();
         let sent = tokio::task::spawn_blocking(move || hostile(port, word));
-        sent.await.unwrap();
+        let sent = f64::from(sent.await.unwrap());
+        let all = |found: &[Sample]| found.iter().any(|it| it.value >= before + sent);
+        let prometheus = &world.prometheus;
+        let patience = prometheus.patience();
+        prometheus
+            .until("all are counted", answered, patience, all)
+            .await;
         tokio::time::sleep(world.delivery()).await;
         let series = world.prometheus.series(r#"{__name__=~".+"}"#).await;
         let said = format!("{series:?}").to_lowercase();
@@ -212,8 +223,10 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     stop.store(true, Ordering::Relaxed);
     let watched = watching.await.unwrap();
     assert!(watched.wrong.is_empty(), "{watched:?}");
-    assert!(watched.longest_gap <= TEST.interval(), "{watched:?}");
-    assert!(watched.asked > 50, "{watched:?}");
+    // Without a successor it would be longer: until a replica is stopped, started, and has exported.
+    let gap = TEST.interval() + SLACK / 4;
+    assert!(watched.longest_gap <= gap, "{watched:?}");
+    assert!(watched.asked > 10, "{watched:?}");
     eprintln!("rolling restart: {watched:?}");
     let fired = world.prometheus.fired(begun.elapsed()).await;
     assert!(fired.is_empty(), "a rolling restart wakes {fired:?}");

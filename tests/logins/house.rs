@@ -88,7 +88,7 @@ impl House {
         let settings = SqliteSettings {
             path: dir.path().join("house.db"),
             // Long enough for hundreds of attempts at once on a busy machine.
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(30),
         };
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
         let (telemetry, metrics) = Telemetry::in_memory();

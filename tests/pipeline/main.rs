@@ -25,7 +25,7 @@ use collector::Collector;
 const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
 
 /// Long enough for every export to a Collector that is there.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What the replicas of a service call themselves together.
 const SERVICE: Uuid = Uuid::from_u128(7);

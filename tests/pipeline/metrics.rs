@@ -228,8 +228,9 @@ fn withdrawn_gauges_are_gone_from_the_collector_once_they_expire() {
         sessions(&page).is_none().then_some(page)
     });
     let took = clock.monotonic();
+    // Less than what the Collector waits where nobody says otherwise.
     assert!(
-        took < METRIC_EXPIRATION + Duration::from_secs(3),
+        took < METRIC_EXPIRATION + Duration::from_secs(20),
         "{took:?}"
     );
     for gauge in [
@@ -283,7 +284,8 @@ fn a_shutdown_without_the_collector_keeps_its_limit() {
         let result = telemetry.shutdown(Duration::from_millis(500));
         let took = clock.monotonic();
         assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
-        assert!(took < Duration::from_secs(3), "{protocol:?}: {took:?}");
+        // Less than what an export may take where nobody sets a limit.
+        assert!(took < Duration::from_secs(8), "{protocol:?}: {took:?}");
     }
 }
 

@@ -42,8 +42,8 @@ const WORDS: [&str; 9] = [
     "hidden-cookie",
 ];
 
-/// How long a stop may take.
-const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How long a stop may take on a busy machine; `make bench` measures how long it takes on one that is not.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running `skriptoteket serve` that sends everything to a Collector; killed if the test fails.
 struct Service {
@@ -151,7 +151,7 @@ impl Service {
             if sessions == Some(1.0) && written {
                 return page;
             }
-            assert!(clock.monotonic() < Duration::from_secs(20), "{page:?}");
+            assert!(clock.monotonic() < Duration::from_mins(1), "{page:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skriptoteket::accounts::UserId;
 
 use crate::{
-    house::{Replica, SLACK, TIMEOUT, new_session, on_port, timed},
+    house::{Replica, SLACK, SOON, TIMEOUT, new_session, on_port, timed},
     redis_servers::{Proxy, RedisServer, Weather, wait_until},
 };
 
@@ -32,7 +32,7 @@ async fn a_frozen_server_costs_the_timeout_once_and_is_back_soon() {
     }
     server.thaw();
     let back = replica.recovered().await;
-    assert!(back < Duration::from_secs(3), "{back:?}");
+    assert!(back < SOON, "{back:?}");
     assert!(replica.end(&session).await.unwrap());
     replica.live_by_all_counts(vec![server.wire()]).await;
 }
@@ -50,7 +50,7 @@ async fn a_server_that_is_killed_has_its_sessions_again_after_its_restart() {
     assert!(took < TIMEOUT + SLACK, "{took:?}");
     server.restart();
     let back = replica.recovered().await;
-    assert!(back < Duration::from_secs(3), "{back:?}");
+    assert!(back < SOON, "{back:?}");
     assert_eq!(replica.live_by_all_counts(vec![server.wire()]).await, 10);
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     house::{Replica, on_port},
     redis_servers::{Proxy, RedisServer, Weather},
@@ -41,7 +43,8 @@ async fn a_crowd_before_a_server_that_is_gone_makes_no_storm() {
     for weather in [Weather::CutAnswer(0), Weather::Silent] {
         proxy.set(weather);
         let before = proxy.taken();
-        // 400 calls in two seconds.
+        // 400 calls in two seconds, or more on a busy machine.
+        let begun = Instant::now();
         let mut calls = tokio::task::JoinSet::new();
         for number in 0..400_u64 {
             let replica = Arc::clone(&replica);
@@ -51,9 +54,12 @@ async fn a_crowd_before_a_server_that_is_gone_makes_no_storm() {
             });
         }
         calls.join_all().await;
-        // 50, 100, 200, 400, 800 ms, 1 s …, at least half of each; a failed attempt looks once whether it is TLS.
+        // 50, 100, 200, 400, 800 ms, 1 s …, at least half of each; a failed attempt looks once whether it is TLS. So 20 are
+        // made in the first two seconds at most, and four in each second after that.
         let made = proxy.taken() - before;
-        assert!(made <= 20, "{made} connections in two seconds");
+        let took = begun.elapsed();
+        let most = 20 + 4 * usize::try_from(took.as_secs().saturating_sub(1)).unwrap();
+        assert!(made <= most, "{made} connections in {took:?}");
         proxy.set(Weather::Fair);
         proxy.cut();
         replica.recovered().await;

@@ -12,7 +12,8 @@ use super::{RedisServer, Wire, free_port, spawn_for_life, wait_until};
 /// What the Sentinels call the master.
 pub(crate) const MASTER: &str = "sessions";
 
-/// A master, a replica, and Sentinels that take half a second to believe that one is gone.
+/// A master, a replica, and Sentinels that take two seconds to believe that one is gone:
+/// on a busy machine one that lives may not answer for a while.
 pub(crate) struct SentinelPair {
     /// The first master; after a failover it is the other one.
     pub(crate) servers: [RedisServer; 2],
@@ -94,7 +95,7 @@ impl Sentinel {
             format!(
                 "bind 127.0.0.1\nport {port}\n\
                  sentinel monitor {MASTER} 127.0.0.1 {master} 1\n\
-                 sentinel down-after-milliseconds {MASTER} 500\n\
+                 sentinel down-after-milliseconds {MASTER} 2000\n\
                  sentinel failover-timeout {MASTER} 2000\n"
             ),
         )

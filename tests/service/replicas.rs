@@ -17,6 +17,9 @@ const LIVE: &str = "skriptoteket_active_sessions";
 const OBSERVER: &str = "skriptoteket_session_observer";
 const UP: &str = "skriptoteket_session_census_up";
 
+/// How long the tests wait for what takes some time.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Starts this many at the same moment.
 async fn replicas(n: usize, dir: &Path, redis: &RedisServer, interval: &str) -> Vec<Service> {
     let url = redis.url();
@@ -61,10 +64,7 @@ async fn shown_by(services: &[Service], live: f64) -> (usize, Duration) {
                 return (index, begun.elapsed());
             }
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "nobody shows {live}"
-        );
+        assert!(begun.elapsed() < PATIENCE, "nobody shows {live}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -128,7 +128,8 @@ async fn three_servers_that_start_at_once_on_an_empty_directory_are_one_service(
 async fn when_the_observer_is_killed_another_replica_observes_within_an_interval() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(&[]);
-    let mut services = replicas(3, dir.path(), &redis, "5s").await;
+    // A lease of half an interval, asked for three times as often: a third of the interval is left for a busy machine.
+    let mut services = replicas(3, dir.path(), &redis, "12s").await;
     for (index, live) in [1.0, 2.0, 3.0].into_iter().enumerate() {
         let answer = services[index].login(&client(), "admin", PASSWORD).await;
         assert_eq!(answer.status(), 200);
@@ -139,7 +140,7 @@ async fn when_the_observer_is_killed_another_replica_observes_within_an_interval
         let before = services[holder].page().await;
         services.remove(holder).kill();
         let (next, took) = shown_by(&services, 3.0).await;
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < Duration::from_secs(12), "{took:?}");
         assert_eq!(observers(&services).await.len(), 1);
         let after = services[next].page().await;
         let epoch = |page: &crate::page::Page| page.value("skriptoteket_session_observer_epoch");
@@ -205,11 +206,7 @@ async fn a_replica_with_another_cookie_key_is_told_of() {
     let other = Service::start(dir.path(), &settings).await;
     let begun = Instant::now();
     while !other.output().contains("another cookie_key") {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "{}",
-            other.output()
-        );
+        assert!(begun.elapsed() < PATIENCE, "{}", other.output());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!other.output().contains(wrong));

@@ -79,7 +79,7 @@ async fn a_file_that_was_removed_or_replaced_is_an_outage() {
 async fn a_file_that_cannot_be_written_is_an_outage() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
-    let stores = open(&path, Duration::from_millis(200)).await.unwrap();
+    let stores = open(&path, seconds(2)).await.unwrap();
     let mut other = raw(&path).await;
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let answer = stores.sessions.ping().await;
@@ -282,7 +282,7 @@ async fn a_file_that_another_program_keeps_locked_is_named() {
 async fn while_another_program_writes_reads_go_on_and_writes_are_unavailable_in_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
-    let stores = open(&path, Duration::from_millis(400)).await.unwrap();
+    let stores = open(&path, seconds(3)).await.unwrap();
     let sessions = &stores.sessions;
     let user = UserId::generate();
     let (session, _) = sessions

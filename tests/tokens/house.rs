@@ -75,7 +75,7 @@ impl House {
     pub(crate) async fn stores(&self) -> Stores {
         let settings = SqliteSettings {
             path: self.path(),
-            timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
         };
         store::open_sqlite(&settings, self.clock(), None)
             .await
@@ -226,7 +226,7 @@ impl Replica {
     /// Waits until the last authentication of a service is the one that was `at`: that is noted in the background.
     pub(crate) async fn noted(&self, id: &ServiceId, at: Option<Timestamp>) {
         let mut noted = None;
-        for _ in 0..1_000 {
+        for _ in 0..12_000 {
             noted = self.registry.find(id).await.unwrap().last_authentication;
             if noted == at {
                 break;

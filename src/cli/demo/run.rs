@@ -24,7 +24,7 @@ use crate::{cli::output::line, clock::Clock};
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// What is counted as it happens may still be a moment behind the answer.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// What a run needs to know.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ use skriptoteket::{
     },
 };
 use tempfile::TempDir;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
     Browser, Ledger, Machine, ORIGIN, PASSWORD, ServiceDesk, http, passwords, service_desk,
@@ -50,9 +50,44 @@ pub(crate) struct Host {
     pub(crate) metrics: CollectedMetrics,
     pub(crate) telemetry: Telemetry,
     public: String,
+    /// What `/slow` waits for.
+    pub(crate) slow: Arc<Slow>,
     document: Arc<Value>,
     server: ServerHandle,
     _dir: TempDir,
+}
+
+/// A page that takes until it is let go on.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    reached: Semaphore,
+    may_go_on: Semaphore,
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        Self {
+            reached: Semaphore::new(0),
+            may_go_on: Semaphore::new(0),
+        }
+    }
+}
+
+impl Slow {
+    /// Waits until a request has got there.
+    pub(crate) async fn reached(&self) {
+        self.reached.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one request go on.
+    pub(crate) fn go_on(&self) {
+        self.may_go_on.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.reached.add_permits(1);
+        self.may_go_on.acquire().await.unwrap().forget();
+    }
 }
 
 /// Starts one, with the account `ada`.
@@ -66,7 +101,7 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
     let clock = Arc::new(ManualClock::default());
     let settings = SqliteSettings {
         path: dir.path().join("host.db"),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(30),
     };
     let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
     let (telemetry, metrics) = Telemetry::in_memory();
@@ -80,7 +115,8 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let public = format!("http://{}", listener.local_addr().unwrap());
-    let server = serve(api.clone(), listener);
+    let slow = Arc::<Slow>::default();
+    let server = serve(api.clone(), Arc::clone(&slow), listener);
     let handle = server.handle();
     tokio::spawn(server);
     let document = http()
@@ -93,6 +129,7 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
         clock,
         metrics,
         telemetry,
+        slow,
         document: Arc::new(document.unwrap().json().await.unwrap()),
         public,
         server: handle,
@@ -165,11 +202,13 @@ fn wire(
 }
 
 /// The contract, and a few pages that use its sessions.
-fn serve(api: Api, listener: TcpListener) -> Server {
+fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
+    let waiting = web::Data::from(slow);
     let server = HttpServer::new(move || {
         let page = |path: &'static str| web::resource(path).guard(matched(path));
         let session = api.session_middleware();
         App::new()
+            .app_data(waiting.clone())
             .configure(|config| api.routes(config))
             .service(
                 page("/visits")
@@ -178,7 +217,7 @@ fn serve(api: Api, listener: TcpListener) -> Server {
             )
             .service(
                 page("/slow")
-                    .route(web::post().to(slow))
+                    .route(web::post().to(self::slow))
                     .wrap(session.clone()),
             )
             .service(
@@ -209,9 +248,9 @@ async fn visit(session: Session) -> HttpResponse {
 }
 
 /// Changes the session after it has had time to end.
-async fn slow(principal: Principal, session: Session) -> HttpResponse {
+async fn slow(principal: Principal, session: Session, slow: web::Data<Slow>) -> HttpResponse {
     session.insert("slow", true).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    slow.pass().await;
     HttpResponse::Ok().json(principal.username.as_str())
 }
 

@@ -7,7 +7,7 @@ mod machine;
 mod service_desk;
 mod tokens;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub(crate) use browser::{Answer, Browser, http};
 pub(crate) use host::{host, host_that};
@@ -70,6 +70,8 @@ pub(crate) fn config_in(dir: &TempDir) -> Config {
     let mut config = config::load(None, &environment).unwrap();
     config.argon2.memory_kib = 8;
     config.argon2.iterations = 1;
+    // How busy the machine is, is not tested.
+    config.store_timeout = Duration::from_secs(30);
     config
 }
 
@@ -187,6 +189,21 @@ impl App {
         let labels = [("reason", reason)];
         let name = "skriptoteket.login_failures";
         self.metrics.counter(name, &labels).unwrap()
+    }
+
+    /// Sends a request that is not answered for now, and goes away once it is in flight.
+    pub(crate) async fn leave_once_in_flight(&self, request: reqwest::RequestBuilder) {
+        let in_flight = async {
+            let labels = [("http.request.method", "POST"), ("url.scheme", "http")];
+            let requests = "http.server.active_requests";
+            while self.metrics.gauge(requests, &labels) != Some(1.0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            answer = request.send() => panic!("it was answered: {answer:?}"),
+            seen = tokio::time::timeout(Duration::from_mins(1), in_flight) => seen.unwrap(),
+        }
     }
 
     /// Stops the service and waits until it has.
