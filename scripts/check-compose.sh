@@ -109,6 +109,11 @@ proxy_names_the_client() {
     [ "$(code docker/nginx.conf | grep -c 'proxy_set_header X-Forwarded-For \$remote_addr;')" -eq 1 ] &&
     code docker/nginx.conf | grep -q 'proxy_read_timeout 10s' && code docker/nginx.conf | grep -q 'proxy_send_timeout 10s'
 }
+# The port at which the demo names its clients is of no use to anybody else.
+demo_port_is_closed() {
+  ! code docker/nginx.conf | grep -E '^ *listen ' | grep -vE 'listen (8080|127\.0\.0\.1:[0-9]+);' &&
+    none '.services.proxy.ports[] | select(.target != 8080) | .target'
+}
 proxy_resolves() { # RESOLV.CONF EXPECTED
   local place
   place=$(mktemp -d -p "$sandbox") && mkdir "$place/bin" || return 1
@@ -211,6 +216,7 @@ check "up --wait can succeed" can_be_waited_for
 check "nothing needs a newer engine than is documented" old_engines
 check "the proxy's address is the one that is trusted" proxy_is_trusted
 check "the proxy names the client itself, and does not wait for ever" proxy_names_the_client
+check "the proxy has one port for clients" demo_port_is_closed
 check "docker/proxy.sh with Docker's name server" proxy_resolves 'nameserver 127.0.0.11\noptions ndots:0\n' 127.0.0.11
 check "docker/proxy.sh with Podman's name servers" proxy_resolves 'search dns.podman\nnameserver 10.89.0.1\nnameserver 10.89.1.1\n' 10.89.0.1
 check "docker/proxy.sh with IPv6 name servers" proxy_resolves 'nameserver fe80::1%%eth0\nnameserver fd00::1\n' '[fd00::1]'

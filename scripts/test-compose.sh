@@ -69,6 +69,8 @@ forged() {
   local trail
   guess 77 && trail=$($compose exec -T app skriptoteket audit list) && grep -q nobody <<<"$trail" && ! grep -F 203.0.113. <<<"$trail"
 }
+# The demo's people have addresses of their own.
+peopled() { $compose exec -T app skriptoteket audit list --limit 100 | grep -F 192.0.2.; }
 # The budget of one address, 100, is not that of many.
 flooded() {
   local guess
@@ -120,6 +122,7 @@ eventually 10 "the commands that ask Redis may" commands
 eventually 10 "the program's layer is small" small
 eventually 10 "the data directory is private" private
 eventually 10 "a client does not choose the address in the audit trail" forged
+eventually 30 "the demo's people have addresses of their own" peopled
 
 $compose --profile backends up --detach --wait --scale app=2 >/dev/null 2>&1
 eventually 60 "Grafana reaches Tempo" board_source tempo

@@ -24,15 +24,18 @@ const ATTEMPTS: usize = 3;
 struct EdgeProxy {
     child: Child,
     port: u16,
+    /// The port of the demo.
+    demo_port: u16,
 }
 
 impl EdgeProxy {
     /// Starts it with the shipped files, in which ports and directories are those of the test.
     fn start(dir: &Path, service: &Service) -> Self {
-        let port = free_port();
+        let (port, demo_port) = (free_port(), free_port());
         let temporary = format!("{}/", dir.display());
         let upstream = format!("127.0.0.1:{}", service.port());
         let listen = format!("listen 127.0.0.1:{port};");
+        let demo_listen = format!("listen 127.0.0.1:{demo_port};");
         let resolv_conf = dir.join("resolv.conf");
         fs::write(&resolv_conf, "nameserver 127.0.0.11\n").unwrap();
         let configuration = shipped(
@@ -40,6 +43,7 @@ impl EdgeProxy {
             &[
                 ("/tmp/", &temporary),
                 ("listen 8080;", &listen),
+                ("listen 127.0.0.1:8081;", &demo_listen),
                 ("app:8080", &upstream),
             ],
         );
@@ -73,7 +77,11 @@ impl EdgeProxy {
             assert!(begun.elapsed() < PATIENCE, "nginx does not listen");
             std::thread::yield_now();
         }
-        Self { child, port }
+        Self {
+            child,
+            port,
+            demo_port,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -82,8 +90,12 @@ impl EdgeProxy {
 
     /// A login with a wrong password and these headers.
     async fn guess(&self, client: &Client, headers: HeaderMap) -> StatusCode {
+        Self::guess_at(&self.url("/api/login"), client, headers).await
+    }
+
+    async fn guess_at(url: &str, client: &Client, headers: HeaderMap) -> StatusCode {
         let answer = client
-            .post(self.url("/api/login"))
+            .post(url)
             .json(&json!({"username": "nobody", "password": "wrong-guess"}))
             .headers(headers)
             .send()
@@ -241,6 +253,19 @@ async fn behind_the_edge_proxy_a_client_cannot_choose_its_scheme() {
         page.sum("http_server_request_duration_seconds_count", &label)
     };
     assert_eq!((requests("http"), requests("https")), (1.0, 0.0));
+}
+
+#[tokio::test]
+async fn the_demo_names_its_clients_at_a_port_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_service, proxy) = proxied(dir.path()).await;
+    let url = format!("http://127.0.0.1:{}/api/login", proxy.demo_port);
+    let demo = client_at(Ipv4Addr::LOCALHOST);
+
+    for client in 0..ATTEMPTS + 2 {
+        let (_, headers) = forgeries(&format!("198.51.100.{client}")).remove(0);
+        assert_eq!(EdgeProxy::guess_at(&url, &demo, headers).await, 401);
+    }
 }
 
 #[tokio::test]
