@@ -74,7 +74,7 @@ peopled() { $compose exec -T app skriptoteket audit list --limit 100 | grep -F 1
 # The budget of one address, 100, is not that of many.
 flooded() {
   local guess
-  for guess in $(seq 110); do
+  for guess in $(seq 200); do
     [ "$(guess "$guess")" != 429 ] || return 0
   done
   return 1
