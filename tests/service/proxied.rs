@@ -272,6 +272,22 @@ async fn the_demo_names_its_clients_at_a_port_of_its_own() {
 }
 
 #[tokio::test]
+async fn behind_the_edge_proxy_only_the_root_is_no_404() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_service, proxy) = proxied(dir.path()).await;
+    let client = client_at(Ipv4Addr::LOCALHOST);
+    let get = async |path| client.get(proxy.url(path)).send().await.unwrap();
+
+    let root = get("/").await;
+    assert_eq!(root.status(), 200);
+    assert!(root.text().await.unwrap().contains("/api/openapi.json"));
+    let missing = get("/missing").await;
+    assert_eq!(missing.status(), 404);
+    let kind = missing.headers()["content-type"].clone();
+    assert_eq!(kind, "application/problem+json");
+}
+
+#[tokio::test]
 async fn the_edge_proxy_is_healthy_while_it_reaches_a_replica() {
     let dir = tempfile::tempdir().unwrap();
     let (mut service, proxy) = proxied(dir.path()).await;
