@@ -4,6 +4,7 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::Mutex,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -47,6 +48,22 @@ impl Timestamp {
             .ok()
             .and_then(|at| at.format(&Rfc3339).ok())
             .unwrap_or_else(|| String::from("9999-12-31T23:59:59Z"))
+    }
+}
+
+/// The text is not a time.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: expected RFC 3339, for example 2026-01-31T12:00:00Z")]
+pub struct InvalidTime;
+
+impl FromStr for Timestamp {
+    type Err = InvalidTime;
+
+    /// Reads RFC 3339, to the millisecond.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTime)?;
+        let millis = at.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(millis).map(Self).map_err(|_| InvalidTime)
     }
 }
 
@@ -151,6 +168,22 @@ mod tests {
             Timestamp::from_millis(1_767_268_800_250).to_rfc3339(),
             "2026-01-01T12:00:00.25Z"
         );
+    }
+
+    #[test]
+    fn a_timestamp_is_read_from_rfc_3339() {
+        let at = Timestamp::from_millis(1_767_268_800_250);
+        assert_eq!(at.to_rfc3339().parse(), Ok(at));
+        assert_eq!("2026-01-01T13:00:00.25+01:00".parse(), Ok(at));
+        for bad in [
+            "",
+            "2026-01-01",
+            "2026-01-01 12:00",
+            "now",
+            "2026-13-01T00:00:00Z",
+        ] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(InvalidTime), "{bad}");
+        }
     }
 
     #[test]

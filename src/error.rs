@@ -33,6 +33,15 @@ impl StoreError {
         }
     }
 
+    /// Why an attempt failed that a store did not let through: `store_unavailable`, or `internal_error`.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "store_unavailable",
+            Self::Conflict | Self::Corrupt(_) => "internal_error",
+        }
+    }
+
     /// This error and its causes, in one line, for operators. Only of what no request asked for: a cause may repeat
     /// what it was given.
     #[must_use]

@@ -232,6 +232,17 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
+impl AccountError {
+    /// The outcome in the audit trail.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::LastSuperuser => "last_superuser",
+            Self::Store(error) => error.reason(),
+        }
+    }
+}
+
 /// A place that keeps accounts.
 ///
 /// Every method is one atomic step. All fail with [`StoreError::Unavailable`] if the store does not answer within

@@ -43,6 +43,21 @@ pub enum RegisterError {
     Hash(HashingError),
 }
 
+impl RegisterError {
+    /// The outcome in the audit trail.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "invalid_request",
+            Self::Weak(_) => "weak_password",
+            Self::Taken => "conflict",
+            Self::Gone => "not_found",
+            Self::Store(error) => error.reason(),
+            Self::Overloaded | Self::Hash(_) => "internal_error",
+        }
+    }
+}
+
 impl From<StoreError> for RegisterError {
     fn from(error: StoreError) -> Self {
         match error {

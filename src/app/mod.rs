@@ -36,7 +36,7 @@ use crate::{
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
-    audit::{AuditTrail, AuditWriter},
+    audit::{AdminAudit, AuditTrail, AuditWriter},
     clock::Clock,
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
@@ -117,6 +117,8 @@ impl Application {
         let census = census(config, &stores, service, &presence, &clock);
         let (sessions, reaper) = sessions(config, &stores, &presence, &census, &clock);
         let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), login_metrics.clone());
+        let admin_audit =
+            AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
             limits: Arc::clone(&stores.limits),
@@ -145,6 +147,8 @@ impl Application {
             sessions,
             accounts: Arc::clone(&stores.accounts),
             registrar,
+            trail: Arc::clone(&stores.audit),
+            audit: admin_audit,
             clients: services.clients,
             directory: services.directory,
             registry: services.registry,

@@ -1,89 +1,351 @@
-//! `audit`: the trail of login attempts.
+//! `audit`: the trail of login attempts, password changes and administrative actions.
 
 use std::{collections::HashMap, net::IpAddr};
 
-use clap::Subcommand;
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{
     Source,
     desk::Desk,
     output::{self, Row},
+    span::span,
 };
-use crate::accounts::{UserId, Username};
+use crate::{
+    accounts::{UserId, Username},
+    audit::{Actor, AuditCursor, AuditFilter, AuditRow, Kind},
+    clock::Timestamp,
+};
+
+/// Rows read from the store in one step.
+const PAGE: u32 = 500;
 
 /// What can be done with the trail: it is read only.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// List the newest login attempts, the newest first
+    /// List login attempts, password changes and administrative actions, the newest first
     #[command(after_help = "\
 Examples:
   skriptoteket audit list --limit 20
+  skriptoteket audit list --user ada --since 1h
+  skriptoteket audit list --actor ada --kind user_change
+  skriptoteket audit list --outcome account_locked --since 2026-01-31T12:00:00Z
   skriptoteket audit list --json | jq -r '.[] | select(.outcome != \"success\") | .address'
 
-An attempt under a name that belongs to no account names nobody: people type passwords into that field.")]
-    List {
-        /// How many, at most
-        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        limit: u32,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+Refused attempts of one kind, outcome and client are one row a minute; `count` is their number.
+The outcome `pending` is an action whose end was not recorded, because the process died.
+An attempt under a name that belongs to no account has no user: people type passwords into that field.")]
+    List(List),
+
+    /// Count attempts by address, user, outcome or kind, the most frequent first
+    #[command(after_help = "\
+Examples:
+  skriptoteket audit top address --since 1h --kind login
+  skriptoteket audit top user --since 1h --outcome invalid_credentials")]
+    Top(Top),
+}
+
+/// Which rows are listed.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    conditions: Conditions,
+    /// How many, at most
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is counted.
+#[derive(Debug, Args)]
+pub(super) struct Top {
+    /// By what
+    by: By,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// How many lines, at most
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What attempts have in common.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    Address,
+    User,
+    Outcome,
+    Kind,
+}
+
+/// Which rows are wanted.
+#[derive(Debug, Args)]
+pub(super) struct Conditions {
+    /// Only rows that concern this user; a name, or the id of a deleted one
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only rows of this actor: the name or id of a user, `cli`, or `system`
+    #[arg(long, value_name = "ACTOR")]
+    actor: Option<String>,
+    /// Only rows of this kind, for example `login` or `user_change`
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+    /// Only rows with this outcome, for example `success` or `rate_limited`
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    /// Only rows of this client address
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<IpAddr>,
+    /// Only rows from this time on: RFC 3339, or how long ago (`30m`, `2h`, `7d`)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Only rows from before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+}
+
+/// A time, or how long ago it was.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    At(Timestamp),
+    Ago(std::time::Duration),
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(ago) = span(text) {
+        return Ok(Moment::Ago(ago));
+    }
+    let at = text.parse().map(Moment::At);
+    at.map_err(|_| {
+        String::from(
+            "expected RFC 3339, for example 2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d",
+        )
+    })
+}
+
+impl Moment {
+    fn timestamp(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => {
+                let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_millis(now.as_millis().saturating_sub(ago))
+            }
+        }
+    }
 }
 
 pub(super) async fn run(command: AuditCommand, source: &Source) -> anyhow::Result<()> {
-    let AuditCommand::List { limit, json } = command;
     let desk = Desk::open(source).await?;
-    let result = list(&desk, limit, json).await;
-    desk.stores.close().await;
+    let result = match command {
+        AuditCommand::List(args) => list(&desk, args).await,
+        AuditCommand::Top(args) => top(&desk, args).await,
+    };
+    desk.close().await;
     result
 }
 
-async fn list(desk: &Desk, limit: u32, json: bool) -> anyhow::Result<()> {
-    let events = desk.stores.audit.latest(limit).await?;
-    let mut names: HashMap<UserId, Option<Username>> = HashMap::new();
-    let mut rows = Vec::with_capacity(events.len());
-    for event in events {
-        if let Some(id) = event.user_id
-            && !names.contains_key(&id)
-        {
-            let account = desk.stores.accounts.find(id).await?;
-            names.insert(id, account.map(|account| account.user.username));
-        }
-        let username = event.user_id.and_then(|id| names.get(&id)?.clone());
-        rows.push(AuditRow {
-            at: event.at.to_rfc3339(),
-            outcome: event.outcome,
-            user_id: event.user_id,
-            username,
-            address: event.address,
-        });
+impl Conditions {
+    async fn filter(self, desk: &Desk) -> anyhow::Result<AuditFilter> {
+        Ok(AuditFilter {
+            user_id: match &self.user {
+                Some(text) => Some(user(desk, text).await?),
+                None => None,
+            },
+            actor: match &self.actor {
+                Some(text) => Some(actor(desk, text).await?),
+                None => None,
+            },
+            kind: self.kind,
+            outcome: self.outcome,
+            address: self.address,
+            since: self.since.map(|it| it.timestamp(desk.now())),
+            until: self.until.map(|it| it.timestamp(desk.now())),
+            after: None,
+        })
     }
-    output::list(&rows, json)
 }
 
+async fn list(desk: &Desk, args: List) -> anyhow::Result<()> {
+    let mut filter = args.conditions.filter(desk).await?;
+    let mut names = Names::default();
+    let mut shown = Vec::new();
+    let mut left = args.limit;
+    while left > 0 {
+        let wanted = left.min(PAGE);
+        let rows = desk.stores.audit.search(&filter, wanted).await?;
+        filter.after = rows.last().map(AuditCursor::from);
+        left = if rows.len() < wanted as usize {
+            0
+        } else {
+            left - wanted
+        };
+        for row in rows {
+            let username = names.of(desk, row.user_id).await?;
+            let actor_name = names.of(desk, user_in(row.actor.as_deref())).await?;
+            shown.push(ShownRow::new(row, username, actor_name));
+        }
+    }
+    output::list(&shown, args.json)
+}
+
+async fn top(desk: &Desk, args: Top) -> anyhow::Result<()> {
+    let mut filter = args.conditions.filter(desk).await?;
+    let mut names = Names::default();
+    let mut sums: HashMap<Option<String>, u64> = HashMap::new();
+    loop {
+        let rows = desk.stores.audit.search(&filter, PAGE).await?;
+        let Some(last) = rows.last() else {
+            break;
+        };
+        filter.after = Some(AuditCursor::from(last));
+        for row in rows {
+            let key = match args.by {
+                By::Address => row.address.map(|it| it.to_string()),
+                By::Outcome => Some(row.outcome),
+                By::Kind => Some(row.kind),
+                By::User => {
+                    let name = names.of(desk, row.user_id).await?;
+                    name.map(|it| it.to_string())
+                        .or(row.user_id.map(|it| it.to_string()))
+                }
+            };
+            *sums.entry(key).or_default() += row.count;
+        }
+    }
+    let mut shown: Vec<_> = sums
+        .into_iter()
+        .map(|(value, attempts)| Sum { attempts, value })
+        .collect();
+    shown.sort_by(|a, b| (b.attempts, &a.value).cmp(&(a.attempts, &b.value)));
+    shown.truncate(args.limit as usize);
+    output::list(&shown, args.json)
+}
+
+/// How many attempts have a value in common.
 #[derive(Debug, Serialize)]
-struct AuditRow {
+struct Sum {
+    attempts: u64,
+    /// `null` where the attempts have none: no such account, no address.
+    value: Option<String>,
+}
+
+impl Row for Sum {
+    const COLUMNS: &'static [&'static str] = &["attempts", "value"];
+
+    fn cells(&self) -> Vec<String> {
+        let value = self.value.clone();
+        vec![
+            self.attempts.to_string(),
+            value.unwrap_or_else(|| String::from("-")),
+        ]
+    }
+}
+
+/// The id of an account, by name or as it is.
+async fn user(desk: &Desk, text: &str) -> anyhow::Result<UserId> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let name: Username = text.parse().with_context(|| format!("--user {text}"))?;
+    Ok(desk.user(&name).await?.id)
+}
+
+async fn actor(desk: &Desk, text: &str) -> anyhow::Result<Actor> {
+    match text.parse() {
+        Ok(actor) => Ok(actor),
+        Err(_) => Ok(Actor::User(user(desk, text).await?)),
+    }
+}
+
+fn user_in(actor: Option<&str>) -> Option<UserId> {
+    match actor?.parse() {
+        Ok(Actor::User(id)) => Some(id),
+        _ => None,
+    }
+}
+
+/// The names of accounts, each read once.
+#[derive(Debug, Default)]
+struct Names(HashMap<UserId, Option<Username>>);
+
+impl Names {
+    async fn of(&mut self, desk: &Desk, id: Option<UserId>) -> anyhow::Result<Option<Username>> {
+        let Some(id) = id else {
+            return Ok(None);
+        };
+        if let Some(name) = self.0.get(&id) {
+            return Ok(name.clone());
+        }
+        let account = desk.stores.accounts.find(id).await?;
+        let name = account.map(|account| account.user.username);
+        self.0.insert(id, name.clone());
+        Ok(name)
+    }
+}
+
+/// A row as it is printed.
+#[derive(Debug, Serialize)]
+struct ShownRow {
     at: String,
+    last_at: String,
+    count: u64,
+    kind: String,
     outcome: String,
+    actor: Option<String>,
+    /// The name, while there is such an account.
+    actor_name: Option<Username>,
     user_id: Option<UserId>,
     /// The name, while there is such an account.
     username: Option<Username>,
+    target: Option<String>,
+    detail: Option<String>,
     address: Option<IpAddr>,
 }
 
-impl Row for AuditRow {
-    const COLUMNS: &'static [&'static str] = &["at", "outcome", "user", "address"];
+impl ShownRow {
+    fn new(row: AuditRow, username: Option<Username>, actor_name: Option<Username>) -> Self {
+        Self {
+            at: row.at.to_rfc3339(),
+            last_at: row.last_at.to_rfc3339(),
+            count: row.count,
+            kind: row.kind,
+            outcome: row.outcome,
+            actor: row.actor,
+            actor_name,
+            user_id: row.user_id,
+            username,
+            target: row.target,
+            detail: row.detail,
+            address: row.address,
+        }
+    }
+}
+
+impl Row for ShownRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "at", "count", "kind", "outcome", "actor", "concerns", "address",
+    ];
 
     fn cells(&self) -> Vec<String> {
-        let id = self.user_id.map(|id| id.to_string());
-        let user = self.username.as_ref().map(ToString::to_string).or(id);
         let or_none = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
+        let name = |name: Option<&Username>| name.map(ToString::to_string);
+        let actor = name(self.actor_name.as_ref()).or_else(|| self.actor.clone());
+        let user = name(self.username.as_ref()).or(self.user_id.map(|id| id.to_string()));
+        // A login without an account has no user, whatever name was typed.
+        let concerns = user.or_else(|| self.target.clone());
         vec![
-            self.at.clone(),
+            output::to_the_second(&self.at),
+            self.count.to_string(),
+            self.kind.clone(),
             self.outcome.clone(),
-            or_none(user),
+            or_none(actor),
+            or_none(concerns),
             or_none(self.address.map(|address| address.to_string())),
         ]
     }

@@ -1,22 +1,27 @@
 //! What commands on accounts, sessions and services work with: the same stores and rules as the server's.
 
-use std::{path, sync::Arc};
+use std::{future::Future, os::unix::fs::MetadataExt, path, sync::Arc};
 
-use anyhow::Context;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{Source, output};
 use crate::{
-    accounts::{User, Username, password::Passwords, registration::Registrar},
+    accounts::{
+        AccountError, User, Username,
+        password::Passwords,
+        registration::{RegisterError, Registrar},
+    },
     app::place,
+    audit::{self, Action, Actor, AdminAudit, AuditTrail, Kind, SUCCESS},
     clock::{Clock, SystemClock, Timestamp},
     config::Config,
-    services::{Directory, HealthPolicy, KeyKeeper, Registry},
+    error::StoreError,
+    services::{Directory, HealthPolicy, KeyKeeper, Registry, RegistryError},
     sessions::{Sessions, census::CensusBell},
     store::{self, OpenError, Stores},
     telemetry::{
         Telemetry,
-        instruments::{AuthMetrics, PasswordMetrics, Presence},
+        instruments::{AuthMetrics, LoginMetrics, PasswordMetrics, Presence},
     },
 };
 
@@ -30,6 +35,8 @@ pub(super) struct Desk {
     config: Config,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
+    audit: AdminAudit,
+    audit_writer: JoinHandle<()>,
 }
 
 impl Desk {
@@ -74,13 +81,53 @@ impl Desk {
             CensusBell::default(),
             Handle::current(),
         );
+        let metrics = LoginMetrics::new(&telemetry.meter(), Arc::clone(&clock));
+        let (trail, writer) = AuditTrail::new(Arc::clone(&stores.audit), metrics);
+        let audit = AdminAudit::new(trail, Arc::clone(&stores.audit), Arc::clone(&clock));
         Ok(Self {
             stores,
             sessions,
             config,
             telemetry,
             clock,
+            audit,
+            audit_writer: tokio::spawn(writer.run()),
         })
+    }
+
+    /// Does `work` as an administrative action of this kind, which is recorded in the audit trail, refused or not; `about`
+    /// says what it concerns as far as that is known before.
+    pub(super) async fn audited<T>(
+        &self,
+        kind: Kind,
+        about: impl FnOnce(&Action),
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let uid = std::fs::metadata("/proc/self").ok().map(|it| it.uid());
+        let actor = Actor::CommandLine { uid };
+        let recording = self.audit.begin(kind, Some(actor), None);
+        about(recording.action());
+        let result = recording.during(work).await;
+        recording.finish(result.as_ref().err().map_or(SUCCESS, reason));
+        result
+    }
+
+    /// Writes the audit trail to its end and closes the stores. Takes at most two store timeouts.
+    pub(super) async fn close(self) {
+        let Self {
+            stores,
+            audit,
+            audit_writer,
+            config,
+            ..
+        } = self;
+        // The writer ends when nobody can record any more.
+        drop(audit);
+        let written = tokio::time::timeout(config.store_timeout, audit_writer).await;
+        if written.is_err() {
+            output::warn("the audit trail could not be written; the store does not answer");
+        }
+        stores.close().await;
     }
 
     /// What makes accounts and sets passwords. Takes one password hash's time.
@@ -143,12 +190,52 @@ impl Desk {
     /// The account of this name.
     pub(super) async fn user(&self, name: &Username) -> anyhow::Result<User> {
         let account = self.stores.accounts.find_by_username(name).await?;
-        let account = account.with_context(|| no_such_user(name))?;
+        let account = account.ok_or_else(|| Refused::no_such_user(name))?;
+        // Also a command that is refused from here on is recorded with the account.
+        if let Some(action) = audit::under_way() {
+            action.set_user(account.user.id);
+        }
         Ok(account.user)
     }
 }
 
-/// What is said of a name that belongs to no account.
-pub(super) fn no_such_user(name: &Username) -> String {
-    format!("there is no user {name}; `skriptoteket user list` shows those there are")
+/// A command is refused for a reason that the audit trail names.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Refused {
+    /// What is wrong, and what would be right.
+    pub(super) text: String,
+    /// The outcome in the audit trail.
+    pub(super) reason: &'static str,
+}
+
+impl Refused {
+    /// There is no account of this name.
+    pub(super) fn no_such_user(name: &Username) -> Self {
+        Self {
+            text: format!(
+                "there is no user {name}; `skriptoteket user list` shows those there are"
+            ),
+            reason: "not_found",
+        }
+    }
+}
+
+/// The outcome in the audit trail of a command that failed with this.
+fn reason(error: &anyhow::Error) -> &'static str {
+    let mut causes = error.chain();
+    let known = causes.find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<RegisterError>() {
+            Some(error.reason())
+        } else if let Some(error) = cause.downcast_ref::<AccountError>() {
+            Some(error.reason())
+        } else if let Some(error) = cause.downcast_ref::<RegistryError>() {
+            Some(error.reason())
+        } else if let Some(error) = cause.downcast_ref::<StoreError>() {
+            Some(error.reason())
+        } else {
+            cause.downcast_ref::<Refused>().map(|error| error.reason)
+        }
+    });
+    known.unwrap_or("invalid_request")
 }

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use super::{
     Source,
-    desk::Desk,
+    desk::{Desk, Refused},
     output::{self, Row},
 };
 use crate::{
+    audit::Kind,
     clock::Timestamp,
-    services::{KeyKeeper, SigningKey, signs_at},
+    services::{SigningKey, signs_at},
 };
 
 /// What can be done with signing keys. All of it works while the server runs, and reaches it within a second.
@@ -52,9 +53,12 @@ pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<
     let desk = Desk::open(source).await?;
     let result = match command {
         KeyCommand::List { json } => list(&desk, json).await,
-        KeyCommand::Rotate { soon } => rotate(&desk.keeper(), soon).await,
+        KeyCommand::Rotate { soon } => {
+            let rotate = rotate(&desk, soon);
+            desk.audited(Kind::KeyRotate, |_| {}, rotate).await
+        }
     };
-    desk.stores.close().await;
+    desk.close().await;
     result
 }
 
@@ -63,9 +67,15 @@ async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
     output::list(&rows(&keys, desk.now()), json)
 }
 
-async fn rotate(keeper: &KeyKeeper, soon: bool) -> anyhow::Result<()> {
+async fn rotate(desk: &Desk, soon: bool) -> anyhow::Result<()> {
+    let keeper = desk.keeper();
     if !keeper.rotate(soon).await? {
-        bail!("another process has just made a key; `skriptoteket key list` shows it");
+        let text = "another process has just made a key; `skriptoteket key list` shows it";
+        return Err(Refused {
+            text: text.into(),
+            reason: "conflict",
+        }
+        .into());
     }
     let keys = keeper.keys().await?;
     let Some(key) = keys.last() else {

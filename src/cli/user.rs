@@ -1,6 +1,6 @@
 //! `user`: accounts.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{
     Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::{
     Source,
-    desk::{Desk, no_such_user},
+    desk::{Desk, Refused},
     output::{self, Row},
     password,
 };
 use crate::{
     accounts::{AccountChange, Role, User, UserId, Username, registration::RegisterError},
+    audit::Kind,
     telemetry::instruments::ROLES,
 };
 
@@ -120,9 +121,25 @@ pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result
         UserCommand::Add { .. } => Desk::open_or_make(source).await?,
         _ => Desk::open(source).await?,
     };
-    let result = obey(command, &desk).await;
-    desk.stores.close().await;
+    let result = match action(&command) {
+        Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
+        None => obey(command, &desk).await,
+    };
+    desk.close().await;
     result
+}
+
+/// The administrative action that a command is; `None` where it only reads.
+const fn action(command: &UserCommand) -> Option<Kind> {
+    match command {
+        UserCommand::List { .. } => None,
+        UserCommand::Add { .. } => Some(Kind::UserCreate),
+        UserCommand::SetRole { .. } | UserCommand::Disable { .. } | UserCommand::Enable { .. } => {
+            Some(Kind::UserChange)
+        }
+        UserCommand::SetPassword { .. } => Some(Kind::UserSetPassword),
+        UserCommand::Delete { .. } => Some(Kind::UserDelete),
+    }
 }
 
 async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
@@ -158,7 +175,7 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
         UserCommand::Delete { name } => {
             let user = desk.user(&name).await?;
             if !desk.sessions.delete_account(user.id).await? {
-                bail!(no_such_user(&name));
+                return Err(Refused::no_such_user(&name).into());
             }
             output::line(format!(
                 "{name} is deleted; all sessions of {name} have ended"
@@ -185,16 +202,18 @@ async fn add(desk: &Desk, name: &Username, role: Role, from_stdin: bool) -> anyh
 }
 
 fn taken(name: &Username) -> anyhow::Error {
-    anyhow::anyhow!(
+    let text = format!(
         "there is a user {name} already; choose another name, or `skriptoteket user set-password {name}`"
-    )
+    );
+    let reason = RegisterError::Taken.reason();
+    Refused { text, reason }.into()
 }
 
 async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow::Result<()> {
     let user = desk.user(name).await?;
     let password = password::ask(name, from_stdin)?;
     match desk.registrar()?.set_password(&user, password).await {
-        Err(RegisterError::Gone) => bail!(no_such_user(name)),
+        Err(RegisterError::Gone) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
     let ended = desk.sessions.end_user(user.id, None).await.context(
@@ -216,7 +235,7 @@ async fn set_disabled(desk: &Desk, name: &Username, disabled: bool) -> anyhow::R
 async fn change_account(desk: &Desk, name: &Username, change: AccountChange) -> anyhow::Result<()> {
     let user = desk.user(name).await?;
     let changed = desk.sessions.change_account(user.id, change).await?;
-    changed.with_context(|| no_such_user(name))?;
+    changed.ok_or_else(|| Refused::no_such_user(name))?;
     Ok(())
 }
 

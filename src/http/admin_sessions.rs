@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     accounts::{Role, UserId, Username},
+    audit::{self, Kind},
     sessions::{SessionFilter, SessionId, SessionRecord},
 };
 
@@ -96,7 +97,8 @@ pub(super) async fn list(
     Ok(page(&records, next.map(|last| last.id.as_str())))
 }
 
-async fn find_user(api: &Api, text: &str) -> Result<Option<UserId>, ApiError> {
+/// The account with this id or name.
+pub(super) async fn find_user(api: &Api, text: &str) -> Result<Option<UserId>, ApiError> {
     if let Ok(id) = text.parse() {
         return Ok(Some(id));
     }
@@ -119,17 +121,21 @@ fn page(records: &[SessionRecord], next_cursor: Option<&str>) -> HttpResponse {
     params(("id" = String, Path, description = "The id of a user")),
     responses(
         (status = 204, description = "Ended"),
+        (status = 403, description = "The user has a higher role than the administrator"),
         (status = 404, description = "There is no such user"),
     ),
 )]
 pub(super) async fn end_all_of_user(
     api: Data<Api>,
-    _: AdminPrincipal,
+    AdminPrincipal(principal): AdminPrincipal,
     Segment(id): Segment<UserId>,
 ) -> Result<HttpResponse, ApiError> {
-    if api.accounts.find(id).await?.is_none() {
-        return Err(Rejection::NotFound.into());
+    let account = api.accounts.find(id).await?;
+    let user = account.ok_or(Rejection::NotFound)?.user;
+    if user.role > principal.role {
+        return Err(Rejection::RoleTooLow(user.role).into());
     }
+    audit::announce(Kind::SessionRevoke).await?;
     api.sessions.end_user(id, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -217,6 +217,28 @@ impl ApiError {
         }
     }
 
+    /// The outcome in the audit trail of an action that failed with this.
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => match rejection {
+                Rejection::CrossSite => "cross_site",
+                Rejection::NoSession => "unauthenticated",
+                Rejection::RoleTooLow(_) => "forbidden",
+                Rejection::NotFound => "not_found",
+                _ => "invalid_request",
+            },
+            Self::Login(error) => error.reason(),
+            Self::PasswordChange(error) => error.reason(),
+            Self::Register(error) => error.reason(),
+            Self::Account(error) => error.reason(),
+            Self::Registry(error) => error.reason(),
+            Self::Store(error) => error.reason(),
+            Self::Bearer(_) => "unauthenticated",
+            Self::Service(_) => "forbidden",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
     /// The answer to this error, as a response; logs it.
     pub(super) fn response(&self) -> HttpResponse {
         respond(self, &self.problem())

@@ -14,13 +14,17 @@
 //! | `oauth` | the authorization server: tokens for services |
 //! | `services` | what a service asks about itself, with its token |
 //! | `admin_services`, `service_view` | the register of services |
+//! | `audited` | which requests are administrative actions, and their rows in the audit trail |
+//! | `admin_audit` | the audit trail |
 //! | `rate_limit` | what is left of a service's limits, in headers |
 //! | `openapi` | the contract as a document |
 //! | `management` | the other listener: metrics and probes |
 
+mod admin_audit;
 mod admin_services;
 mod admin_sessions;
 mod admin_users;
+mod audited;
 mod cookie;
 mod error;
 mod exchange;
@@ -64,6 +68,7 @@ use session_store::session_middleware;
 
 use crate::{
     accounts::{AccountRepository, registration::Registrar},
+    audit::{AdminAudit, AuditRepository, Kind},
     login::LoginService,
     services::{Clients, Directory, Gate, Limiter, Registry, Tokens},
     sessions::Sessions,
@@ -82,38 +87,71 @@ const ROUTES: &[Row] = &[
     row(Method::GET, "/api/sessions", || to(sessions::list)),
     row(Method::DELETE, "/api/sessions", || to(sessions::end_all)),
     row(Method::DELETE, "/api/sessions/{id}", || to(sessions::end)),
-    row(Method::POST, "/api/password", || to(password::change)),
-    row(Method::GET, "/api/admin/sessions", || {
+    audited(Kind::PasswordChange, Method::POST, "/api/password", || {
+        to(password::change)
+    }),
+    audited(Kind::AdminRead, Method::GET, "/api/admin/sessions", || {
         to(admin_sessions::list)
     }),
-    row(Method::GET, "/api/admin/users", || to(admin_users::list)),
-    row(Method::POST, "/api/admin/users", || to(admin_users::create)),
-    row(Method::PATCH, "/api/admin/users/{id}", || {
-        to(admin_users::change)
+    audited(Kind::AdminRead, Method::GET, "/api/admin/users", || {
+        to(admin_users::list)
     }),
-    row(Method::DELETE, "/api/admin/users/{id}", || {
-        to(admin_users::delete)
+    audited(Kind::UserCreate, Method::POST, "/api/admin/users", || {
+        to(admin_users::create)
     }),
-    row(Method::DELETE, "/api/admin/users/{id}/sessions", || {
-        to(admin_sessions::end_all_of_user)
-    }),
-    row(Method::GET, "/api/admin/services", || {
+    audited(
+        Kind::UserChange,
+        Method::PATCH,
+        "/api/admin/users/{id}",
+        || to(admin_users::change),
+    ),
+    audited(
+        Kind::UserDelete,
+        Method::DELETE,
+        "/api/admin/users/{id}",
+        || to(admin_users::delete),
+    ),
+    audited(
+        Kind::SessionRevoke,
+        Method::DELETE,
+        "/api/admin/users/{id}/sessions",
+        || to(admin_sessions::end_all_of_user),
+    ),
+    audited(Kind::AdminRead, Method::GET, "/api/admin/services", || {
         to(admin_services::list)
     }),
-    row(Method::POST, "/api/admin/services", || {
-        to(admin_services::register)
-    }),
-    row(Method::GET, "/api/admin/services/{id}", || {
-        to(admin_services::show)
-    }),
-    row(Method::PATCH, "/api/admin/services/{id}", || {
-        to(admin_services::change)
-    }),
-    row(Method::DELETE, "/api/admin/services/{id}", || {
-        to(admin_services::delete)
-    }),
-    row(Method::POST, "/api/admin/services/{id}/rotate", || {
-        to(admin_services::rotate)
+    audited(
+        Kind::ServiceRegister,
+        Method::POST,
+        "/api/admin/services",
+        || to(admin_services::register),
+    ),
+    audited(
+        Kind::AdminRead,
+        Method::GET,
+        "/api/admin/services/{id}",
+        || to(admin_services::show),
+    ),
+    audited(
+        Kind::ServiceChange,
+        Method::PATCH,
+        "/api/admin/services/{id}",
+        || to(admin_services::change),
+    ),
+    audited(
+        Kind::ServiceDelete,
+        Method::DELETE,
+        "/api/admin/services/{id}",
+        || to(admin_services::delete),
+    ),
+    audited(
+        Kind::ServiceRotate,
+        Method::POST,
+        "/api/admin/services/{id}/rotate",
+        || to(admin_services::rotate),
+    ),
+    audited(Kind::AdminRead, Method::GET, "/api/admin/audit", || {
+        to(admin_audit::list)
     }),
     row(Method::GET, "/api/openapi.json", || to(openapi::show)),
 ];
@@ -148,6 +186,8 @@ struct Row {
     method: Method,
     pattern: &'static str,
     handler: fn() -> Route,
+    /// The kind of the administrative action that a request is.
+    action: Option<Kind>,
 }
 
 const fn row(method: Method, pattern: &'static str, handler: fn() -> Route) -> Row {
@@ -155,6 +195,17 @@ const fn row(method: Method, pattern: &'static str, handler: fn() -> Route) -> R
         method,
         pattern,
         handler,
+        action: None,
+    }
+}
+
+/// A row whose requests are actions of this kind, recorded in the audit trail.
+const fn audited(kind: Kind, method: Method, pattern: &'static str, handler: fn() -> Route) -> Row {
+    Row {
+        method,
+        pattern,
+        handler,
+        action: Some(kind),
     }
 }
 
@@ -169,6 +220,10 @@ pub struct Api {
     pub accounts: Arc<dyn AccountRepository>,
     /// Makes accounts.
     pub registrar: Registrar,
+    /// The audit trail, to be read.
+    pub trail: Arc<dyn AuditRepository>,
+    /// Records administrative actions.
+    pub audit: AdminAudit,
     /// Who clients are.
     pub clients: Clients,
     /// Services, keys and revocations in memory.
@@ -254,12 +309,19 @@ fn resource(rows: &'static [Row]) -> Option<Resource> {
     let pattern = rows.first()?.pattern;
     let mut resource = web::resource(pattern).guard(matched(pattern));
     for Row {
-        method, handler, ..
+        method,
+        handler,
+        action,
+        ..
     } in rows
     {
         // actix's own method guard collects all methods of the resource, for every request anew.
         let guard = move |request: &GuardContext<'_>| request.head().method == *method;
-        resource = resource.route(handler().guard(guard));
+        let route = handler().guard(guard);
+        resource = resource.route(match *action {
+            Some(kind) => audited::route(kind, route),
+            None => route,
+        });
     }
     let allow = allowed(rows);
     Some(resource.default_service(to(move || {

@@ -20,7 +20,7 @@ use utoipa::{
 };
 
 use super::{
-    admin_services, admin_sessions, admin_users, login, oauth, password,
+    admin_audit, admin_services, admin_sessions, admin_users, login, oauth, password,
     problem::{MEDIA_TYPE, ProblemBody},
     services, session, sessions,
 };
@@ -56,6 +56,7 @@ use super::{
         admin_users::create,
         admin_users::change,
         admin_users::delete,
+        admin_audit::list,
         admin_services::list,
         admin_services::register,
         admin_services::show,

@@ -116,10 +116,8 @@ impl LoginError {
             Self::AccountDisabled => "account_disabled",
             Self::AccountLocked { .. } => "account_locked",
             Self::RateLimited { .. } => "rate_limited",
-            Self::Store(StoreError::Unavailable(_)) => "store_unavailable",
-            Self::Store(StoreError::Conflict | StoreError::Corrupt(_))
-            | Self::Overloaded
-            | Self::Internal(_) => "internal_error",
+            Self::Store(error) => error.reason(),
+            Self::Overloaded | Self::Internal(_) => "internal_error",
         }
     }
 }

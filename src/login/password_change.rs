@@ -12,6 +12,7 @@ use crate::{
         password::WeakPassword,
         registration::{RegisterError, Registrar},
     },
+    audit,
     error::{Cause, StoreError},
     guard::Checked,
     patience,
@@ -48,6 +49,21 @@ pub enum PasswordChangeError {
     /// The service failed.
     #[error("the password change failed for a reason of our own")]
     Internal(#[source] Cause),
+}
+
+impl PasswordChangeError {
+    /// The outcome in the audit trail.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::WrongPassword => "invalid_credentials",
+            Self::Weak(_) => "weak_password",
+            Self::AccountLocked { .. } => "account_locked",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Store(error) => error.reason(),
+            Self::Overloaded | Self::Internal(_) => "internal_error",
+        }
+    }
 }
 
 impl From<LoginError> for PasswordChangeError {
@@ -115,7 +131,7 @@ impl LoginService {
         // sessions that were started with the old one.
         let task = parts
             .runtime
-            .spawn(patience::carried(change).in_current_span());
+            .spawn(audit::carried(patience::carried(change)).in_current_span());
         task.await
             .map_err(|gone| PasswordChangeError::Internal(gone.into()))?
     }

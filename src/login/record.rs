@@ -2,11 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use uuid::Uuid;
-
 use super::LoginParts;
 use crate::{
-    audit::{AuditEvent, AuditTrail},
+    audit::{AuditEvent, AuditTrail, Kind, SUCCESS},
     clock::Clock,
     telemetry::instruments::{LoginAttempt, Outcome},
 };
@@ -24,11 +22,8 @@ impl Record {
         Self {
             attempt: Some(parts.metrics.login_started()),
             event: AuditEvent {
-                id: Uuid::now_v7(),
-                at: parts.clock.now(),
-                outcome: "cancelled",
-                user_id: None,
                 address: Some(address),
+                ..AuditEvent::new(Kind::Login, parts.clock.now(), "cancelled")
             },
             audit: parts.audit.clone(),
             clock: Arc::clone(&parts.clock),
@@ -42,7 +37,7 @@ impl Record {
     fn end(&mut self, outcome: Outcome) {
         if let Some(attempt) = self.attempt.take() {
             self.event.at = self.clock.now();
-            self.event.outcome = outcome.err().unwrap_or("success");
+            self.event.outcome = outcome.err().unwrap_or(SUCCESS);
             self.audit.record(self.event.clone());
             attempt.finish(outcome);
         }

@@ -83,6 +83,21 @@ pub enum RegistryError {
     Store(#[from] StoreError),
 }
 
+impl RegistryError {
+    /// The outcome in the audit trail.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Taken | Self::Full(_) | Self::StillOverlapping { .. } => "conflict",
+            Self::Gone => "not_found",
+            Self::Description | Self::Scopes | Self::Limits(_) | Self::PublicKeys(_) => {
+                "invalid_request"
+            }
+            Self::Store(error) => error.reason(),
+        }
+    }
+}
+
 impl From<RegisterError> for RegistryError {
     fn from(error: RegisterError) -> Self {
         match error {

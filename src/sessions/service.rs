@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
+    audit,
     clock::Clock,
     error::StoreError,
     patience,
@@ -387,7 +388,7 @@ impl Sessions {
             bell.ring();
             result
         };
-        let task = patience::carried(task).in_current_span();
+        let task = audit::carried(patience::carried(task)).in_current_span();
         match self.inner.runtime.spawn(task).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Unavailable(error.into()).into()),

@@ -13,6 +13,7 @@ mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod assertions;
+mod audit;
 mod bearer;
 mod check;
 mod library;

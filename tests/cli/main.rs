@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 mod accounts;
+mod audit;
 mod configuration;
 mod house;
 #[path = "../redis_servers/mod.rs"]

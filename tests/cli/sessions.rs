@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 use skriptoteket::{
-    audit::AuditEvent,
+    audit::{AuditEvent, Kind},
     clock::{Clock, SystemClock},
     store::Stores,
 };
-use uuid::Uuid;
 
 use crate::house::{House, log_in, user};
 
@@ -138,35 +137,38 @@ async fn the_trail_names_who_it_knows_the_newest_first() {
     let ada = user(&stores, "ada").await.id;
     let address = "192.0.2.7".parse().unwrap();
     let event = |at, outcome, user_id, address| AuditEvent {
-        id: Uuid::now_v7(),
-        at,
-        outcome,
         user_id,
         address,
+        ..AuditEvent::new(Kind::Login, at, outcome)
     };
     let events = [
         event(now, "success", Some(ada), Some(address)),
         event(later, "invalid_credentials", None, None),
     ];
     stores.audit.append(&events).await.unwrap();
-    let listed = house.json(&["audit", "list"]);
+    let listed = house.json(&["audit", "list", "--kind", "login"]);
     assert_eq!(
         listed,
         [
-            json!({"at": later.to_rfc3339(), "outcome": "invalid_credentials",
-                   "user_id": null, "username": null, "address": null}),
-            json!({"at": now.to_rfc3339(), "outcome": "success",
-                   "user_id": ada, "username": "ada", "address": "192.0.2.7"}),
+            json!({"at": later.to_rfc3339(), "last_at": later.to_rfc3339(), "count": 1, "kind": "login",
+                   "outcome": "invalid_credentials", "actor": null, "actor_name": null, "user_id": null,
+                   "username": null, "target": null, "detail": null, "address": null}),
+            json!({"at": now.to_rfc3339(), "last_at": now.to_rfc3339(), "count": 1, "kind": "login",
+                   "outcome": "success", "actor": null, "actor_name": null, "user_id": ada,
+                   "username": "ada", "target": null, "detail": null, "address": "192.0.2.7"}),
         ]
     );
     assert_eq!(house.json(&["audit", "list", "--limit", "1"]).len(), 1);
-    let table = house.done(&["audit", "list"]);
+    let table = house.done(&["audit", "list", "--kind", "login"]);
     let last: Vec<&str> = table
         .lines()
         .next_back()
         .unwrap()
         .split_whitespace()
         .collect();
-    assert_eq!(last[1..], ["success", "ada", "192.0.2.7"]);
+    assert_eq!(
+        last[1..],
+        ["1", "login", "success", "-", "ada", "192.0.2.7"]
+    );
     house.refused(&["audit", "list", "--limit", "0"], 2);
 }

@@ -9,7 +9,7 @@ use skriptoteket::{
         password::{HashingPolicy, Passwords},
         registration::Registrar,
     },
-    audit::AuditTrail,
+    audit::{AuditFilter, AuditRow, AuditTrail},
     clock::{Clock, ManualClock},
     guard::{Budget, Entities, GuardPolicy},
     login::{Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService},
@@ -216,7 +216,8 @@ impl House {
         file
     }
 
-    /// Lets go of everything that may queue audit events, waits until they are written, and reads the outcomes.
+    /// Lets go of everything that may queue audit events, waits until they are written, and reads the outcomes: as
+    /// many of each as the rows count.
     pub(crate) async fn audited_outcomes(self) -> Vec<String> {
         let Self {
             parts,
@@ -228,9 +229,13 @@ impl House {
         } = self;
         drop((parts, login));
         audit.await.unwrap();
-        let rows = stores.audit.latest(10_000).await.unwrap();
+        let rows = stores.audit.search(&AuditFilter::default(), 10_000).await;
         drop(dir);
-        rows.into_iter().map(|row| row.outcome).collect()
+        let times = |row: AuditRow| {
+            let count = usize::try_from(row.count).unwrap();
+            std::iter::repeat_n(row.outcome, count)
+        };
+        rows.unwrap().into_iter().flat_map(times).collect()
     }
 }
 

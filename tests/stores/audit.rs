@@ -2,37 +2,58 @@
 
 use skriptoteket::{
     accounts::UserId,
-    audit::{AuditEvent, AuditRow},
+    audit::{Actor, AuditCursor, AuditEvent, AuditFilter, AuditRow, Kind, PENDING, SUCCESS},
 };
-use uuid::Uuid;
 
 use crate::world::{World, seconds};
 
 on_every_store!(
     the_newest_events_come_first,
     an_event_that_is_written_twice_is_there_once,
+    refused_attempts_of_one_minute_are_one_row_that_counts_them,
+    a_batch_that_is_repeated_is_counted_once,
     what_is_not_known_is_left_open,
+    an_announced_action_takes_its_outcome_once,
+    rows_are_found_by_every_condition,
+    pages_show_each_row_once,
     only_old_events_are_removed_and_no_more_than_asked,
     the_trail_survives_a_restart,
 );
 
 fn event(world: &World, outcome: &'static str) -> AuditEvent {
     AuditEvent {
-        id: Uuid::now_v7(),
-        at: world.now(),
-        outcome,
         user_id: Some(UserId::generate()),
         address: Some("2001:db8::7".parse().unwrap()),
+        ..AuditEvent::new(Kind::Login, world.now(), outcome)
     }
 }
 
+/// The row of an event, without its place in the trail.
 fn row(event: &AuditEvent) -> AuditRow {
     AuditRow {
+        seq: 0,
         at: event.at,
+        last_at: event.at,
+        count: 1,
+        kind: event.kind.as_str().to_owned(),
         outcome: event.outcome.to_owned(),
+        actor: event.actor.map(|actor| actor.to_string()),
         user_id: event.user_id,
+        target: event.target.clone(),
+        detail: event.detail.clone(),
         address: event.address,
     }
+}
+
+async fn found(world: &World, filter: AuditFilter, limit: u32) -> Vec<AuditRow> {
+    let rows = world.stores.audit.search(&filter, limit).await.unwrap();
+    rows.into_iter()
+        .map(|row| AuditRow { seq: 0, ..row })
+        .collect()
+}
+
+async fn latest(world: &World, limit: u32) -> Vec<AuditRow> {
+    found(world, AuditFilter::default(), limit).await
 }
 
 /// `n` events, a second apart.
@@ -40,7 +61,7 @@ async fn some(world: &World, n: usize) -> Vec<AuditEvent> {
     let mut events = Vec::new();
     for _ in 0..n {
         world.advance(seconds(1));
-        events.push(event(world, "invalid_credentials"));
+        events.push(event(world, SUCCESS));
     }
     world.stores.audit.append(&events).await.unwrap();
     events
@@ -48,7 +69,7 @@ async fn some(world: &World, n: usize) -> Vec<AuditEvent> {
 
 async fn the_newest_events_come_first(world: World) {
     let audit = &world.stores.audit;
-    assert_eq!(audit.latest(10).await.unwrap(), []);
+    assert_eq!(latest(&world, 10).await, []);
     let mut expected: Vec<AuditRow> = some(&world, 5).await.iter().map(row).collect();
     // Two of one millisecond: the one that was written later is the newer one.
     for outcome in ["success", "account_locked"] {
@@ -57,22 +78,84 @@ async fn the_newest_events_come_first(world: World) {
         expected.push(row(&event));
     }
     expected.reverse();
-    assert_eq!(audit.latest(100).await.unwrap(), expected);
-    assert_eq!(audit.latest(3).await.unwrap(), expected[..3]);
-    assert_eq!(audit.latest(0).await.unwrap(), []);
+    assert_eq!(latest(&world, 100).await, expected);
+    assert_eq!(latest(&world, 3).await, expected[..3]);
+    assert_eq!(latest(&world, 0).await, []);
 }
 
 async fn an_event_that_is_written_twice_is_there_once(world: World) {
     let audit = &world.stores.audit;
     let events = some(&world, 300).await;
-    // As the writer does when the first answer was lost: some of the batch is there already.
     audit.append(&events[100..200]).await.unwrap();
-    let more = [events[299].clone(), event(&world, "success")];
+    let more = [events[299].clone(), event(&world, "account_disabled")];
     audit.append(&more).await.unwrap();
     audit.append(&[]).await.unwrap();
-    let rows = audit.latest(1_000).await.unwrap();
+    let rows = latest(&world, 1_000).await;
     assert_eq!(rows.len(), 301);
-    assert_eq!(rows.iter().filter(|it| it.outcome == "success").count(), 1);
+    assert_eq!(
+        rows.iter().filter(|it| it.outcome == "success").count(),
+        300
+    );
+}
+
+async fn refused_attempts_of_one_minute_are_one_row_that_counts_them(world: World) {
+    let audit = &world.stores.audit;
+    let ada = Some(UserId::generate());
+    let refused = |outcome, user_id| AuditEvent {
+        user_id,
+        ..event(&world, outcome)
+    };
+    let first = world.now();
+    let mut events = vec![refused("invalid_credentials", ada); 3];
+    events.extend(vec![refused("invalid_credentials", None); 2]);
+    // Whatever names a blocked address tries, it is one row, which names none.
+    events.extend((0..50).map(|_| refused("rate_limited", Some(UserId::generate()))));
+    let events: Vec<_> = events
+        .into_iter()
+        .map(|it| AuditEvent {
+            id: uuid::Uuid::now_v7(),
+            ..it
+        })
+        .collect();
+    audit.append(&events).await.unwrap();
+    world.advance(seconds(1));
+    let later = refused("rate_limited", ada);
+    audit.append(std::slice::from_ref(&later)).await.unwrap();
+    world.advance(seconds(60));
+    let next_minute = refused("rate_limited", ada);
+    audit
+        .append(std::slice::from_ref(&next_minute))
+        .await
+        .unwrap();
+
+    let rows = latest(&world, 100).await;
+    let told = |row: &AuditRow| (row.outcome.clone(), row.user_id, row.count);
+    assert_eq!(told(&rows[0]), ("rate_limited".into(), None, 1));
+    let mut others: Vec<_> = rows[1..].iter().map(told).collect();
+    others.sort_by_key(|(_, _, count)| *count);
+    assert_eq!(
+        others,
+        [
+            ("invalid_credentials".into(), None, 2),
+            ("invalid_credentials".into(), ada, 3),
+            ("rate_limited".into(), None, 51),
+        ]
+    );
+    let flood = rows.iter().find(|row| row.count == 51).unwrap();
+    assert_eq!((flood.at, flood.last_at), (first, later.at));
+}
+
+async fn a_batch_that_is_repeated_is_counted_once(world: World) {
+    let audit = &world.stores.audit;
+    let batch: Vec<_> = (0..7).map(|_| event(&world, "rate_limited")).collect();
+    // As the writer does when the answer to the first was lost.
+    audit.append(&batch).await.unwrap();
+    audit.append(&batch).await.unwrap();
+    let count = |rows: Vec<AuditRow>| rows.iter().map(|row| row.count).sum::<u64>();
+    assert_eq!(count(latest(&world, 10).await), 7);
+    let next: Vec<_> = (0..2).map(|_| event(&world, "rate_limited")).collect();
+    audit.append(&next).await.unwrap();
+    assert_eq!(count(latest(&world, 10).await), 9);
 }
 
 async fn what_is_not_known_is_left_open(world: World) {
@@ -86,8 +169,117 @@ async fn what_is_not_known_is_left_open(world: World) {
         ..event(&world, "success")
     };
     let audit = &world.stores.audit;
-    audit.append(&[unknown.clone(), v4.clone()]).await.unwrap();
-    assert_eq!(audit.latest(2).await.unwrap(), [row(&v4), row(&unknown)]);
+    audit.append(std::slice::from_ref(&unknown)).await.unwrap();
+    audit.append(std::slice::from_ref(&v4)).await.unwrap();
+    assert_eq!(latest(&world, 2).await, [row(&v4), row(&unknown)]);
+}
+
+async fn an_announced_action_takes_its_outcome_once(world: World) {
+    let audit = &world.stores.audit;
+    let announced = AuditEvent {
+        announced: true,
+        ..AuditEvent::new(Kind::SessionRevoke, world.now(), PENDING)
+    };
+    audit.announce(&announced).await.unwrap();
+    assert_eq!(latest(&world, 10).await, [row(&announced)]);
+    world.advance(seconds(2));
+    let ended = AuditEvent {
+        at: world.now(),
+        outcome: "store_unavailable",
+        ..announced.clone()
+    };
+    audit.append(std::slice::from_ref(&ended)).await.unwrap();
+    let contradiction = AuditEvent {
+        outcome: SUCCESS,
+        ..ended.clone()
+    };
+    audit.append(&[contradiction]).await.unwrap();
+    let expected = AuditRow {
+        last_at: ended.at,
+        outcome: "store_unavailable".into(),
+        ..row(&announced)
+    };
+    assert_eq!(latest(&world, 10).await, [expected]);
+}
+
+/// A refused login, a change on the command line, and a refused action of a user.
+async fn three_kinds(world: &World, ada: UserId, operator: Actor) -> [AuditEvent; 3] {
+    let login = AuditEvent {
+        user_id: Some(ada),
+        address: Some("192.0.2.1".parse().unwrap()),
+        ..AuditEvent::new(Kind::Login, world.now(), "account_locked")
+    };
+    world.advance(seconds(600));
+    let change = AuditEvent {
+        user_id: Some(ada),
+        actor: Some(operator),
+        detail: Some("role: user to admin".into()),
+        ..AuditEvent::new(Kind::UserChange, world.now(), SUCCESS)
+    };
+    let rotation = AuditEvent {
+        actor: Some(Actor::User(ada)),
+        target: Some("service:orders".into()),
+        ..AuditEvent::new(Kind::ServiceRotate, world.now(), "forbidden")
+    };
+    let events = [login, change, rotation];
+    for event in &events {
+        let audit = &world.stores.audit;
+        audit.append(std::slice::from_ref(event)).await.unwrap();
+    }
+    events
+}
+
+async fn rows_are_found_by_every_condition(world: World) {
+    let ada = UserId::generate();
+    let operator = Actor::CommandLine { uid: Some(0) };
+    let [login, change, rotation] = three_kinds(&world, ada, operator).await;
+    let cli = |uid| Some(Actor::CommandLine { uid });
+    let check = async |set: &dyn Fn(&mut AuditFilter), expected: &[&AuditEvent]| {
+        let mut filter = AuditFilter::default();
+        set(&mut filter);
+        let expected: Vec<_> = expected.iter().map(|it| row(it)).collect();
+        let rows = found(&world, filter.clone(), 10).await;
+        assert_eq!(rows, expected, "{filter:?}");
+    };
+    check(&|it| it.user_id = Some(ada), &[&change, &login]).await;
+    check(&|it| it.actor = Some(Actor::User(ada)), &[&rotation]).await;
+    check(&|it| it.actor = cli(Some(0)), &[&change]).await;
+    check(&|it| it.actor = cli(None), &[&change]).await;
+    check(&|it| it.actor = cli(Some(7)), &[]).await;
+    check(&|it| it.kind = Some(Kind::Login), &[&login]).await;
+    check(&|it| it.kind = Some(Kind::ServiceRotate), &[&rotation]).await;
+    check(&|it| it.outcome = Some(SUCCESS.into()), &[&change]).await;
+    check(&|it| it.outcome = Some("forbidden".into()), &[&rotation]).await;
+    check(&|it| it.address = login.address, &[&login]).await;
+    check(&|it| it.since = Some(change.at), &[&rotation, &change]).await;
+    check(&|it| it.until = Some(change.at), &[&login]).await;
+    let nothing = |it: &mut AuditFilter| {
+        it.user_id = Some(ada);
+        it.until = Some(login.at);
+    };
+    check(&nothing, &[]).await;
+}
+
+async fn pages_show_each_row_once(world: World) {
+    let mut expected: Vec<_> = some(&world, 12).await.iter().map(row).collect();
+    // Rows of one millisecond do not fall between two pages.
+    for _ in 0..3 {
+        let event = event(&world, SUCCESS);
+        let audit = &world.stores.audit;
+        audit.append(std::slice::from_ref(&event)).await.unwrap();
+        expected.push(row(&event));
+    }
+    expected.reverse();
+    let (mut filter, mut seen) = (AuditFilter::default(), Vec::new());
+    loop {
+        let page = world.stores.audit.search(&filter, 2).await.unwrap();
+        let Some(last) = page.last() else {
+            break;
+        };
+        filter.after = Some(AuditCursor::from(last));
+        seen.extend(page.into_iter().map(|row| AuditRow { seq: 0, ..row }));
+    }
+    assert_eq!(seen, expected);
 }
 
 async fn only_old_events_are_removed_and_no_more_than_asked(world: World) {
@@ -96,16 +288,18 @@ async fn only_old_events_are_removed_and_no_more_than_asked(world: World) {
     let before = events[6].at;
     assert_eq!(audit.prune(before, 4).await.unwrap(), 4);
     let left: Vec<AuditRow> = events[4..].iter().rev().map(row).collect();
-    assert_eq!(audit.latest(100).await.unwrap(), left);
+    assert_eq!(latest(&world, 100).await, left);
     assert_eq!(audit.prune(before, 4).await.unwrap(), 2);
     assert_eq!(audit.prune(before, 4).await.unwrap(), 0);
-    assert_eq!(audit.latest(100).await.unwrap().len(), 4);
+    assert_eq!(latest(&world, 100).await.len(), 4);
 }
 
 async fn the_trail_survives_a_restart(world: World) {
     let events = some(&world, 2).await;
     world.stores.close().await;
     let reopened = world.another().await;
-    let expected = [row(&events[1]), row(&events[0])];
-    assert_eq!(reopened.audit.latest(10).await.unwrap(), expected);
+    let rows = reopened.audit.search(&AuditFilter::default(), 10).await;
+    let ids = rows.unwrap().into_iter().map(|row| row.user_id);
+    let expected = [events[1].user_id, events[0].user_id];
+    assert_eq!(ids.collect::<Vec<_>>(), expected);
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
+    audit::{AuditEvent, AuditFilter, Kind, PENDING},
     clock::{ManualClock, Timestamp},
     guard::{Budget, Checked, Entity, GuardPolicy},
     services::{RegisterError, ServiceChange, SignOfLife},
@@ -73,7 +74,7 @@ fn once(operations: &[&str]) -> Recorded {
     operations.iter().map(|it| ((*it).to_owned(), 1)).collect()
 }
 
-const OPERATIONS: [&str; 46] = [
+const OPERATIONS: [&str; 47] = [
     "accounts add",
     "accounts change",
     "accounts delete",
@@ -87,8 +88,9 @@ const OPERATIONS: [&str; 46] = [
     "accounts settle",
     "accounts unsettled",
     "audit append",
-    "audit latest",
+    "audit announce",
     "audit prune",
+    "audit search",
     "limits charge",
     "limits give_back",
     "limits prune",
@@ -205,7 +207,9 @@ async fn each_of_limits_and_audit(Stores { limits, audit, .. }: &Stores) {
         .unwrap();
     limits.prune(1).await.unwrap();
     audit.append(&[]).await.unwrap();
-    audit.latest(1).await.unwrap();
+    let event = AuditEvent::new(Kind::SessionRevoke, Timestamp::default(), PENDING);
+    audit.announce(&event).await.unwrap();
+    audit.search(&AuditFilter::default(), 1).await.unwrap();
     audit.prune(Timestamp::default(), 1).await.unwrap();
 }
 

@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duratio
 
 use skriptoteket::{
     accounts::{Role, UserId},
-    clock::ManualClock,
+    audit::{AuditEvent, AuditFilter, Kind},
+    clock::{Clock, ManualClock},
     config::{self, Config, Database, Environment},
     error::StoreError,
     store::{self, OpenError, SqliteSettings, Stores, open_sqlite},
@@ -328,4 +329,45 @@ async fn a_session_that_expires_while_its_use_waits_for_another_program_stays_ex
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(touch.await.unwrap(), None);
     assert_eq!(world.census().await.expired, [1, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_hour_of_attempts_of_a_blocked_address_takes_less_than_a_mebibyte() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let clock = Arc::new(ManualClock::default());
+    let settings = SqliteSettings {
+        path: path.clone(),
+        timeout: seconds(30),
+    };
+    let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
+    let size = async || -> i64 {
+        let mut raw = raw(&path).await;
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+            .fetch_one(&mut raw)
+            .await
+            .unwrap();
+        pages * 4_096
+    };
+    let before = size().await;
+    let address = Some([192, 0, 2, 1].into());
+    let mut attempts = 0;
+    for _ in 0..60 * 4 {
+        clock.advance(seconds(15));
+        // Names of many accounts, which the address knows.
+        let attempt = |_| AuditEvent {
+            user_id: Some(UserId::generate()),
+            address,
+            ..AuditEvent::new(Kind::Login, clock.now(), "rate_limited")
+        };
+        let batch: Vec<_> = (0..1_000).map(attempt).collect();
+        attempts += batch.len() as u64;
+        stores.audit.append(&batch).await.unwrap();
+    }
+    let grown = size().await - before;
+    assert!(grown < 1 << 20, "{grown} bytes");
+    let rows = stores.audit.search(&AuditFilter::default(), 1_000).await;
+    let rows = rows.unwrap();
+    assert!(rows.len() <= 61, "{} rows", rows.len());
+    assert_eq!(rows.iter().map(|row| row.count).sum::<u64>(), attempts);
 }

@@ -2,6 +2,7 @@
 
 use skriptoteket::{
     accounts::{AccountError, Role, UserId},
+    audit::AuditFilter,
     error::StoreError,
     services::{LimitPolicy, NewSigningKey, ServiceChange},
     sessions::{EndReason, SessionFilter},
@@ -145,7 +146,7 @@ async fn an_audit_event_that_cannot_be_read_is_corrupt() {
     let row =
         "INSERT INTO audit_events (id, at, outcome, address) VALUES ('x', 1, 'success', 'nowhere')";
     spoil(&world, row.to_owned()).await;
-    let latest = world.stores.audit.latest(1).await;
+    let latest = world.stores.audit.search(&AuditFilter::default(), 1).await;
     assert!(matches!(latest, Err(StoreError::Corrupt(_))));
 }
 

@@ -23,8 +23,14 @@ use self::{
     limits::Limits,
     shown::{Issuance, Shown},
 };
-use super::{Source, desk::Desk, output, span::span};
+use super::{
+    Source,
+    desk::{Desk, Refused},
+    output,
+    span::span,
+};
 use crate::{
+    audit::{Action, Kind},
     config::ServiceSettings,
     services::{
         PublicKeys, Registration, Registry, RegistryError, Scope, ServiceChange, ServiceId,
@@ -203,9 +209,30 @@ pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Res
         ServiceCommand::Register(_) => Desk::open_or_make(source).await?,
         _ => Desk::open(source).await?,
     };
-    let result = obey(command, &desk).await;
-    desk.stores.close().await;
+    let result = match action(&command) {
+        Some((kind, id)) => {
+            let target = format!("service:{id}");
+            let about = |action: &Action| action.set_target(target);
+            desk.audited(kind, about, obey(command, &desk)).await
+        }
+        None => obey(command, &desk).await,
+    };
+    desk.close().await;
     result
+}
+
+/// The administrative action that a command is, and the service concerned; `None` where it only reads.
+const fn action(command: &ServiceCommand) -> Option<(Kind, &ServiceId)> {
+    match command {
+        ServiceCommand::List { .. } | ServiceCommand::Show { .. } => None,
+        ServiceCommand::Register(args) => Some((Kind::ServiceRegister, &args.id)),
+        ServiceCommand::Set(args) => Some((Kind::ServiceChange, &args.id)),
+        ServiceCommand::Disable { id } | ServiceCommand::Enable { id } => {
+            Some((Kind::ServiceChange, id))
+        }
+        ServiceCommand::Rotate { id, .. } => Some((Kind::ServiceRotate, id)),
+        ServiceCommand::Delete { id } => Some((Kind::ServiceDelete, id)),
+    }
 }
 
 async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
@@ -313,7 +340,8 @@ fn public_keys_in(file: &Path) -> anyhow::Result<String> {
 
 /// What went wrong with a service, and what would be right.
 fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
-    let advice = match error {
+    let reason = error.reason();
+    let text = match error {
         RegistryError::Taken => format!(
             "there is a service {id} already; choose another id, or `skriptoteket service rotate {id}` for a new secret"
         ),
@@ -329,5 +357,5 @@ fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
         ),
         other => return other.into(),
     };
-    anyhow::Error::msg(advice)
+    Refused { text, reason }.into()
 }

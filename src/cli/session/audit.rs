@@ -21,7 +21,7 @@ use crate::{
 pub(in crate::cli) struct Audit {
     /// Rebuild the index from the records, in small steps while the service goes on; then look again
     #[arg(long)]
-    repair: bool,
+    pub(super) repair: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -11,19 +11,20 @@ mod audit;
 mod by_role;
 mod stats;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use self::{audit::Audit, stats::Stats};
 use super::{
     Source,
-    desk::Desk,
+    desk::{Desk, Refused},
     output::{self, Row},
     user::role_parser,
 };
 use crate::{
     accounts::{Role, UserId, Username},
+    audit::{self as trail, Kind},
     sessions::{EndReason, SessionFilter, SessionId, SessionRecord},
 };
 
@@ -109,9 +110,29 @@ fn session_id(text: &str) -> Result<SessionId, &'static str> {
 
 pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {
     let desk = Desk::open(source).await?;
-    let result = obey(command, &desk).await;
-    desk.stores.close().await;
+    let result = match action(&command) {
+        Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
+        None => obey(command, &desk).await,
+    };
+    desk.close().await;
     result
+}
+
+/// The administrative action that a command is; `None` where it only reads.
+const fn action(command: &SessionCommand) -> Option<Kind> {
+    match command {
+        SessionCommand::Revoke(_) => Some(Kind::SessionRevoke),
+        SessionCommand::Audit(args) if args.repair => Some(Kind::SessionRepair),
+        _ => None,
+    }
+}
+
+/// Writes the row of a revocation before it is carried out: sessions may live in another store than the audit trail.
+async fn announce(target: Option<String>) -> anyhow::Result<()> {
+    if let (Some(action), Some(target)) = (trail::under_way(), target) {
+        action.set_target(target);
+    }
+    Ok(trail::announce(Kind::SessionRevoke).await?)
 }
 
 async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
@@ -123,12 +144,19 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             };
             list(desk, SessionFilter { role, user }, json).await
         }
-        SessionCommand::Audit(args) => audit::run(args, &desk.stores).await,
+        SessionCommand::Audit(args) => {
+            trail::announce(Kind::SessionRepair).await?;
+            audit::run(args, &desk.stores).await
+        }
         SessionCommand::Stats(args) => stats::run(args, &desk.stores).await,
         SessionCommand::Revoke(Revoke { id: Some(id), .. }) => {
+            announce(Some(format!("session:{id}"))).await?;
             let ended = desk.sessions.end(id.clone(), EndReason::Revoked).await?;
-            ended.with_context(|| {
-                format!("there is no live session {id}; `skriptoteket session list` shows those there are")
+            ended.ok_or_else(|| Refused {
+                text: format!(
+                    "there is no live session {id}; `skriptoteket session list` shows those there are"
+                ),
+                reason: "not_found",
             })?;
             told(1)
         }
@@ -136,9 +164,13 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             user: Some(name), ..
         }) => {
             let user = desk.user(&name).await?;
+            announce(None).await?;
             told(desk.sessions.end_user(user.id, None).await?)
         }
-        SessionCommand::Revoke(Revoke { all: true, .. }) => told(revoke_all(desk).await?),
+        SessionCommand::Revoke(Revoke { all: true, .. }) => {
+            announce(Some(String::from("session:all"))).await?;
+            told(revoke_all(desk).await?)
+        }
         // clap has refused this already.
         SessionCommand::Revoke(_) => bail!("name a session, a user or --all"),
     }

@@ -59,14 +59,14 @@ impl FromRequest for Principal {
 
 /// A principal who is an administrator or more; 403 otherwise.
 #[derive(Clone, Debug)]
-pub(in crate::http) struct AdminPrincipal;
+pub(in crate::http) struct AdminPrincipal(pub(in crate::http) Principal);
 
 impl FromRequest for AdminPrincipal {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Principal::with_role(request, Role::Admin).map(|_| Self))
+        ready(Principal::with_role(request, Role::Admin).map(Self))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
         Username,
     },
-    audit::{AuditEvent, AuditRepository, AuditRow},
+    audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow},
     clock::Timestamp,
     error::StoreError,
     guard::{Checked, Decision, Entity, GuardPolicy, LimitRepository},
@@ -284,8 +284,14 @@ impl<R: AuditRepository + ?Sized> AuditRepository for Observed<R> {
         self.timed(AUDIT, "append", self.inner.append(events)).await
     }
 
-    async fn latest(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        self.timed(AUDIT, "latest", self.inner.latest(limit)).await
+    async fn announce(&self, event: &AuditEvent) -> Result<(), StoreError> {
+        let answer = self.inner.announce(event);
+        self.timed(AUDIT, "announce", answer).await
+    }
+
+    async fn search(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let answer = self.inner.search(filter, limit);
+        self.timed(AUDIT, "search", answer).await
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {

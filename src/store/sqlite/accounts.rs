@@ -2,14 +2,19 @@
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{
+    Row, Sqlite, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
-use super::SqliteFile;
+use super::{SqliteFile, audit};
 use crate::{
     accounts::{
         Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
         Username,
     },
+    audit::{Action, Kind},
     clock::Timestamp,
     error::StoreError,
 };
@@ -54,6 +59,22 @@ impl SqliteAccounts {
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
+
+    /// Runs the statement that sets the password hash of this account. Returns whether it set one.
+    async fn set_hash(
+        &self,
+        id: UserId,
+        statement: Query<'static, Sqlite, SqliteArguments>,
+        kind: Kind,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.file.begin().await?;
+        if statement.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let about = |action: &Action| action.set_user(id);
+        audit::commit(transaction, kind, self.file.now(), about).await?;
+        Ok(true)
+    }
 }
 
 #[async_trait]
@@ -75,7 +96,13 @@ impl AccountRepository for SqliteAccounts {
             .bind(user.created_at.as_millis());
         self.file
             .in_time(async {
-                add.execute(&mut *self.file.writer().await?).await?;
+                let mut transaction = self.file.begin().await?;
+                add.execute(&mut *transaction).await?;
+                let about = |action: &Action| {
+                    action.set_user(user.id);
+                    action.set_detail(format!("role: {}", user.role));
+                };
+                audit::commit(transaction, Kind::UserCreate, user.created_at, about).await?;
                 Ok(user)
             })
             .await
@@ -148,7 +175,12 @@ impl AccountRepository for SqliteAccounts {
                     .bind(after.disabled)
                     .execute(&mut *transaction)
                     .await?;
-                transaction.commit().await?;
+                let now = self.file.now();
+                let about = |action: &Action| {
+                    action.set_user(id);
+                    action.set_detail(difference(&before, &after));
+                };
+                audit::commit(transaction, Kind::UserChange, now, about).await?;
                 after.version += 1;
                 Ok(Some(after))
             })
@@ -166,13 +198,7 @@ impl AccountRepository for SqliteAccounts {
             .bind(old.expose_secret().to_owned())
             .bind(new.expose_secret().to_owned());
         self.file
-            .in_time(async {
-                Ok(replace
-                    .execute(&mut *self.file.writer().await?)
-                    .await?
-                    .rows_affected()
-                    > 0)
-            })
+            .in_time(self.set_hash(id, replace, Kind::PasswordChange))
             .await
     }
 
@@ -181,13 +207,7 @@ impl AccountRepository for SqliteAccounts {
             .bind(id.to_string())
             .bind(hash.expose_secret().to_owned());
         self.file
-            .in_time(async {
-                Ok(set
-                    .execute(&mut *self.file.writer().await?)
-                    .await?
-                    .rows_affected()
-                    > 0)
-            })
+            .in_time(self.set_hash(id, set, Kind::UserSetPassword))
             .await
     }
 
@@ -205,7 +225,9 @@ impl AccountRepository for SqliteAccounts {
                     .bind(id.to_string())
                     .execute(&mut *transaction)
                     .await?;
-                transaction.commit().await?;
+                let now = self.file.now();
+                let about = |action: &Action| action.set_user(id);
+                audit::commit(transaction, Kind::UserDelete, now, about).await?;
                 Ok(true)
             })
             .await
@@ -255,6 +277,22 @@ async fn others_in_charge(
     } else {
         Err(AccountError::LastSuperuser)
     }
+}
+
+/// What a change of an account changes, for the audit trail.
+fn difference(before: &User, after: &User) -> String {
+    let mut changes = Vec::new();
+    if before.role != after.role {
+        changes.push(format!("role: {} to {}", before.role, after.role));
+    }
+    if before.disabled != after.disabled {
+        changes.push(String::from(if after.disabled {
+            "disabled"
+        } else {
+            "enabled"
+        }));
+    }
+    changes.join(", ")
 }
 
 async fn find_user(

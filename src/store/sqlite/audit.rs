@@ -1,50 +1,83 @@
 //! The audit trail in SQLite.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
+use uuid::Uuid;
 
 use super::SqliteFile;
 use crate::{
-    audit::{AuditEvent, AuditRepository, AuditRow},
+    audit::{self, Action, Actor, AuditEvent, AuditFilter, AuditRepository, AuditRow, Kind},
     clock::Timestamp,
     error::StoreError,
 };
 
-const APPEND: &str = "INSERT INTO audit_events (id, at, outcome, user_id, address) \
-    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
-const LATEST: &str = "SELECT at, outcome, user_id, address FROM audit_events \
-    ORDER BY at DESC, seq DESC LIMIT ?1";
+/// A row of its own. One that was announced takes the outcome, once.
+const ADD: &str = "INSERT INTO audit_events \
+    (id, at, kind, outcome, actor, user_id, target, detail, address) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+    ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, last_at = excluded.at, detail = excluded.detail \
+    WHERE audit_events.outcome = 'pending'";
+/// The row of refused attempts of one kind, outcome, entity and minute. An attempt that has a row already (its change was
+/// committed, and the answer lost) is left out.
+const COUNT: &str = "INSERT INTO audit_events \
+    (id, at, kind, outcome, actor, user_id, target, detail, address, count, last_at, minute, entity) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+    ON CONFLICT (minute, kind, outcome, entity) WHERE entity IS NOT NULL DO UPDATE \
+    SET count = audit_events.count + excluded.count, \
+        last_at = max(coalesce(audit_events.last_at, audit_events.at), excluded.last_at) \
+    ON CONFLICT (id) DO NOTHING";
+/// Changes nothing, and says so, where the batch is the one that this writer added last.
+const NEW_BATCH: &str = "INSERT INTO audit_writers (writer, batch, at) VALUES (?1, ?2, ?3) \
+    ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at \
+    WHERE audit_writers.batch <> excluded.batch";
 const PRUNE: &str = "DELETE FROM audit_events WHERE seq IN \
     (SELECT seq FROM audit_events WHERE at < ?1 ORDER BY at LIMIT ?2)";
+/// A row per process that ever wrote; a handful.
+const PRUNE_WRITERS: &str = "DELETE FROM audit_writers WHERE at < ?1 AND writer <> ?2";
+
+const MINUTE_MS: i64 = 60_000;
 
 /// The audit trail in the embedded file.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SqliteAudit {
     file: SqliteFile,
+    /// Names this writer in `audit_writers`.
+    writer: Uuid,
 }
 
 impl SqliteAudit {
     /// The trail of this file.
-    pub(in crate::store) const fn new(file: SqliteFile) -> Self {
-        Self { file }
+    pub(in crate::store) fn new(file: SqliteFile) -> Self {
+        Self {
+            file,
+            writer: Uuid::new_v4(),
+        }
     }
 }
 
 #[async_trait]
 impl AuditRepository for SqliteAudit {
     async fn append(&self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        let Some(first) = events.first() else {
+            return Ok(());
+        };
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
-                for event in events {
-                    sqlx::query(APPEND)
-                        .bind(event.id.to_string())
-                        .bind(event.at.as_millis())
-                        .bind(event.outcome)
-                        .bind(event.user_id.map(|id| id.to_string()))
-                        .bind(event.address.map(|address| address.to_string()))
-                        .execute(&mut *transaction)
-                        .await?;
+                let new_batch = sqlx::query(NEW_BATCH)
+                    .bind(self.writer.to_string())
+                    .bind(first.id.to_string())
+                    .bind(self.file.now().as_millis());
+                if new_batch.execute(&mut *transaction).await?.rows_affected() == 0 {
+                    return Ok(());
+                }
+                for event in events.iter().filter(|it| it.aggregate_entity().is_none()) {
+                    add(&mut transaction, event).await?;
+                }
+                for (key, refused) in counted(events) {
+                    count(&mut transaction, &key, &refused).await?;
                 }
                 transaction.commit().await?;
                 Ok(())
@@ -52,13 +85,24 @@ impl AuditRepository for SqliteAudit {
             .await
     }
 
-    async fn latest(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+    async fn announce(&self, event: &AuditEvent) -> Result<(), StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                add(&mut transaction, event).await?;
+                transaction.commit().await?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn search(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.file
             .in_time(async {
                 let mut connection = self.file.reader().await?;
-                let latest = sqlx::query(LATEST).bind(limit);
-                let rows = latest.fetch_all(&mut *connection).await?;
-                rows.iter().map(audit_row_of).collect()
+                let mut search = search(filter, limit);
+                let rows = search.build().fetch_all(&mut *connection).await?;
+                rows.iter().map(row_of).collect()
             })
             .await
     }
@@ -72,22 +116,200 @@ impl AuditRepository for SqliteAudit {
                     .bind(limit)
                     .execute(&mut *connection)
                     .await?;
+                sqlx::query(PRUNE_WRITERS)
+                    .bind(before.as_millis())
+                    .bind(self.writer.to_string())
+                    .execute(&mut *connection)
+                    .await?;
                 Ok(pruned.rows_affected())
             })
             .await
     }
 }
 
-fn audit_row_of(row: &SqliteRow) -> Result<AuditRow, StoreError> {
+/// Commits the transaction of a change. If an action of this kind is under way, its event is written in it; `about` says
+/// what the change concerns.
+pub(super) async fn commit(
+    mut transaction: Transaction<'static, Sqlite>,
+    kind: Kind,
+    now: Timestamp,
+    about: impl FnOnce(&Action) + Send,
+) -> Result<(), sqlx::Error> {
+    let Some(action) = audit::current(kind) else {
+        return transaction.commit().await;
+    };
+    about(&action);
+    add(&mut transaction, &action.succeeded(now)).await?;
+    transaction.commit().await?;
+    action.written();
+    Ok(())
+}
+
+async fn add(connection: &mut SqliteConnection, event: &AuditEvent) -> Result<(), sqlx::Error> {
+    sqlx::query(ADD)
+        .bind(event.id.to_string())
+        .bind(event.at.as_millis())
+        .bind(event.kind.as_str())
+        .bind(event.outcome)
+        .bind(event.actor.map(|actor| actor.to_string()))
+        .bind(event.user_id.map(|id| id.to_string()))
+        .bind(event.target.clone())
+        .bind(event.detail.clone())
+        .bind(event.address.map(|address| address.to_string()))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// What refused attempts of one row have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    minute: i64,
+    kind: Kind,
+    outcome: &'static str,
+    entity: String,
+}
+
+/// Refused attempts of one row.
+#[derive(Debug)]
+struct Refused<'a> {
+    first: &'a AuditEvent,
+    last_at: Timestamp,
+    count: i64,
+}
+
+/// One entry per row: in a flood, a batch is one statement.
+fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused<'_>> {
+    let mut rows = HashMap::new();
+    for event in events {
+        let Some(entity) = event.aggregate_entity() else {
+            continue;
+        };
+        let key = Key {
+            minute: event.at.as_millis().div_euclid(MINUTE_MS),
+            kind: event.kind,
+            outcome: event.outcome,
+            entity,
+        };
+        let row = rows.entry(key).or_insert(Refused {
+            first: event,
+            last_at: event.at,
+            count: 0,
+        });
+        row.last_at = row.last_at.max(event.at);
+        row.count += 1;
+    }
+    rows
+}
+
+async fn count(
+    connection: &mut SqliteConnection,
+    key: &Key,
+    refused: &Refused<'_>,
+) -> Result<(), sqlx::Error> {
+    let event = refused.first;
+    let user_id = event.user_id.filter(|_| !event.is_by_address());
+    sqlx::query(COUNT)
+        .bind(event.id.to_string())
+        .bind(event.at.as_millis())
+        .bind(key.kind.as_str())
+        .bind(key.outcome)
+        .bind(event.actor.map(|actor| actor.to_string()))
+        .bind(user_id.map(|id| id.to_string()))
+        .bind(event.target.clone())
+        .bind(event.detail.clone())
+        .bind(event.address.map(|address| address.to_string()))
+        .bind(refused.count)
+        .bind(refused.last_at.as_millis())
+        .bind(key.minute)
+        .bind(key.entity.clone())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn search(filter: &AuditFilter, limit: u32) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "SELECT seq, at, coalesce(last_at, at) AS last_at, count, kind, outcome, actor, user_id, target, detail, address \
+         FROM audit_events WHERE true",
+    );
+    if let Some(id) = filter.user_id {
+        query.push(" AND user_id = ").push_bind(id.to_string());
+    }
+    if let Some(address) = filter.address {
+        query.push(" AND address = ").push_bind(address.to_string());
+    }
+    match filter.kind {
+        // As the index has it.
+        Some(kind) if kind != Kind::Login => {
+            query
+                .push(" AND kind <> 'login' AND kind = ")
+                .push_bind(kind.as_str());
+        }
+        Some(kind) => {
+            query.push(" AND kind = ").push_bind(kind.as_str());
+        }
+        None => {}
+    }
+    match filter.actor {
+        Some(Actor::CommandLine { uid: None }) => {
+            query.push(" AND kind <> 'login' AND (actor = 'cli' OR actor LIKE 'cli:%')");
+        }
+        Some(actor) => {
+            query
+                .push(" AND kind <> 'login' AND actor = ")
+                .push_bind(actor.to_string());
+        }
+        None => {}
+    }
+    if let Some(outcome) = &filter.outcome {
+        if outcome != audit::SUCCESS {
+            query.push(" AND outcome <> 'success'");
+        }
+        query.push(" AND outcome = ").push_bind(outcome.clone());
+    }
+    if let Some(since) = filter.since {
+        // A row that counts attempts belongs to the time of its last one too.
+        query
+            .push(" AND coalesce(last_at, at) >= ")
+            .push_bind(since.as_millis());
+        query
+            .push(" AND at >= ")
+            .push_bind(since.as_millis().saturating_sub(MINUTE_MS));
+    }
+    if let Some(until) = filter.until {
+        query.push(" AND at < ").push_bind(until.as_millis());
+    }
+    if let Some(after) = filter.after {
+        query
+            .push(" AND (at, seq) < (")
+            .push_bind(after.at.as_millis());
+        query.push(", ").push_bind(after.seq).push(")");
+    }
+    query
+        .push(" ORDER BY at DESC, seq DESC LIMIT ")
+        .push_bind(limit);
+    query
+}
+
+fn row_of(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     let user_id: Option<String> = row.try_get("user_id")?;
     let address: Option<String> = row.try_get("address")?;
+    let count: i64 = row.try_get("count")?;
     Ok(AuditRow {
+        seq: row.try_get("seq")?,
         at: Timestamp::from_millis(row.try_get("at")?),
+        last_at: Timestamp::from_millis(row.try_get("last_at")?),
+        count: u64::try_from(count).map_err(|_| StoreError::Corrupt("audit.count"))?,
+        kind: row.try_get("kind")?,
         outcome: row.try_get("outcome")?,
+        actor: row.try_get("actor")?,
         user_id: user_id
             .map(|id| id.parse())
             .transpose()
             .map_err(|_| StoreError::Corrupt("audit.user_id"))?,
+        target: row.try_get("target")?,
+        detail: row.try_get("detail")?,
         address: address
             .map(|address| address.parse())
             .transpose()
@@ -98,10 +320,46 @@ fn audit_row_of(row: &SqliteRow) -> Result<AuditRow, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::{super::plans::assert_indexed, *};
+    use crate::accounts::UserId;
 
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
-        // The newest events are read from the end of an index: a scan that stops at its limit.
-        assert_indexed(&[PRUNE]).await;
+        assert_eq!(audit::PENDING, "pending", "as ADD has it");
+        assert_indexed(&[PRUNE, NEW_BATCH]).await;
+    }
+
+    #[tokio::test]
+    async fn a_search_uses_an_index_for_each_condition_that_an_operator_gives() {
+        let filters = [
+            AuditFilter {
+                user_id: Some(UserId::generate()),
+                ..AuditFilter::default()
+            },
+            AuditFilter {
+                address: Some([192, 0, 2, 1].into()),
+                ..AuditFilter::default()
+            },
+            AuditFilter {
+                kind: Some(Kind::UserCreate),
+                ..AuditFilter::default()
+            },
+            AuditFilter {
+                actor: Some(Actor::System),
+                ..AuditFilter::default()
+            },
+            AuditFilter {
+                outcome: Some("account_locked".into()),
+                ..AuditFilter::default()
+            },
+            AuditFilter {
+                since: Some(Timestamp::default()),
+                until: Some(Timestamp::default()),
+                ..AuditFilter::default()
+            },
+        ];
+        for filter in filters {
+            let sql: &'static str = search(&filter, 10).into_string().leak();
+            assert_indexed(&[sql]).await;
+        }
     }
 }

@@ -306,18 +306,12 @@ async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
 mod tests {
     use super::*;
     use crate::{
-        audit::{AuditEvent, AuditRepository},
+        audit::{AuditEvent, AuditFilter, AuditRepository, Kind, SUCCESS},
         clock::ManualClock,
     };
 
     fn events(n: usize) -> Vec<AuditEvent> {
-        let event = || AuditEvent {
-            id: uuid::Uuid::now_v7(),
-            at: Timestamp::default(),
-            outcome: "success",
-            user_id: None,
-            address: None,
-        };
+        let event = || AuditEvent::new(Kind::Login, Timestamp::default(), SUCCESS);
         std::iter::repeat_with(event).take(n).collect()
     }
 
@@ -341,13 +335,14 @@ mod tests {
             .unwrap();
         let refused = audit.append(&events(5_000)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))));
-        assert_eq!(audit.latest(10).await.unwrap().len(), 1);
+        let all = AuditFilter::default();
+        assert_eq!(audit.search(&all, 10).await.unwrap().len(), 1);
 
         sqlx::query("PRAGMA max_page_count = 1000000")
             .execute(&mut *file.writer().await.unwrap())
             .await
             .unwrap();
         audit.append(&events(5_000)).await.unwrap();
-        assert_eq!(audit.latest(9_999).await.unwrap().len(), 5_001);
+        assert_eq!(audit.search(&all, 9_999).await.unwrap().len(), 5_001);
     }
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::{
-    SqliteFile,
+    SqliteFile, audit,
     service_rows::{all, find, quota_number, scopes_text},
 };
 use crate::{
+    audit::{Action, Kind},
     clock::Timestamp,
     error::StoreError,
     services::{
@@ -60,6 +61,23 @@ impl SqliteServices {
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
+
+    /// Commits a change of this service, with the event of the audit trail.
+    async fn commit(
+        &self,
+        transaction: Transaction<'static, Sqlite>,
+        kind: Kind,
+        id: &ServiceId,
+        detail: Option<String>,
+    ) -> Result<(), sqlx::Error> {
+        let about = |action: &Action| {
+            action.set_target(format!("service:{id}"));
+            if let Some(detail) = detail {
+                action.set_detail(detail);
+            }
+        };
+        audit::commit(transaction, kind, self.file.now(), about).await
+    }
 }
 
 #[async_trait]
@@ -81,7 +99,8 @@ impl ServiceRepository for SqliteServices {
                 let service = registered(service, self.file.now());
                 insert(&mut transaction, &service).await?;
                 note(&mut transaction, REGISTERED).await?;
-                transaction.commit().await?;
+                self.commit(transaction, Kind::ServiceRegister, &service.id, None)
+                    .await?;
                 Ok(service)
             })
             .await
@@ -149,7 +168,9 @@ impl ServiceRepository for SqliteServices {
                     .execute(&mut *transaction)
                     .await?;
                 note(&mut transaction, RAISE).await?;
-                transaction.commit().await?;
+                let detail = Some(difference(&before, &after));
+                self.commit(transaction, Kind::ServiceChange, id, detail)
+                    .await?;
                 Ok(Some(after))
             })
             .await
@@ -169,7 +190,8 @@ impl ServiceRepository for SqliteServices {
                     return Ok(false);
                 }
                 note(&mut transaction, DELETED).await?;
-                transaction.commit().await?;
+                self.commit(transaction, Kind::ServiceDelete, id, None)
+                    .await?;
                 Ok(true)
             })
             .await
@@ -210,7 +232,9 @@ impl ServiceRepository for SqliteServices {
                 add_credential(&mut transaction, id, &newest).await?;
                 service.credentials.insert(0, newest);
                 note(&mut transaction, ROTATED).await?;
-                transaction.commit().await?;
+                let detail = force.then(|| String::from("forced"));
+                self.commit(transaction, Kind::ServiceRotate, id, detail)
+                    .await?;
                 Ok(Some(Rotation::Rotated(service)))
             })
             .await
@@ -286,6 +310,26 @@ fn changed(before: Service, change: ServiceChange) -> Service {
         public_keys: change.public_keys.unwrap_or(before.public_keys),
         ..before
     }
+}
+
+/// Which settings of a service a change changes, for the audit trail: their names, because descriptions and keys are texts
+/// of requests.
+fn difference(before: &Service, after: &Service) -> String {
+    let state = if after.disabled {
+        "disabled"
+    } else {
+        "enabled"
+    };
+    let changes = [
+        (before.disabled != after.disabled, state),
+        (before.description != after.description, "description"),
+        (before.scopes != after.scopes, "scopes"),
+        (before.limits != after.limits, "limits"),
+        (before.public_keys != after.public_keys, "public_keys"),
+    ];
+    let differing = changes.into_iter().filter(|(differs, _)| *differs);
+    let names: Vec<_> = differing.map(|(_, name)| name).collect();
+    names.join(", ")
 }
 
 async fn insert(connection: &mut SqliteConnection, service: &Service) -> Result<(), sqlx::Error> {

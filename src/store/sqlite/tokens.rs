@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{SqliteFile, service_rows::time_if_any, services::raise_revision};
+use super::{SqliteFile, audit, service_rows::time_if_any, services::raise_revision};
 use crate::{
+    audit::{Action, Kind},
     clock::Timestamp,
     error::StoreError,
     services::{KeyAlgorithm, NewSigningKey, Revocation, SigningKey, TokenId, TokenRepository},
@@ -90,7 +91,8 @@ impl TokenRepository for SqliteTokens {
                     .execute(&mut *transaction)
                     .await?;
                 raise_revision(&mut transaction).await?;
-                transaction.commit().await?;
+                let about = |action: &Action| action.set_target(format!("key:{}", key.id));
+                audit::commit(transaction, Kind::KeyRotate, now, about).await?;
                 Ok(true)
             })
             .await

@@ -42,7 +42,7 @@ impl LoginMetrics {
         let audit_dropped = meter
             .u64_counter("skriptoteket.audit_events_dropped")
             .with_unit("{event}")
-            .with_description("Login attempts that could not be written to the audit trail")
+            .with_description("Audit events that could not be written to the audit trail")
             .build();
         audit_dropped.add(0, &[]);
         Self(Arc::new(LoginInstruments {

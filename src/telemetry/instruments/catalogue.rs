@@ -162,7 +162,7 @@ catalogue! {
         "Password checks by result; overloaded = refused because the queue was full";
     "skriptoteket.audit_events_dropped" as "skriptoteket_audit_events_dropped_total": Counter, "{event}", PerInstance,
         [],
-        "Login attempts that could not be written to the audit trail";
+        "Audit events that could not be written to the audit trail";
     "skriptoteket.sessions_started" as "skriptoteket_sessions_started_total": ObservableCounter, "{session}", ServiceWide,
         [ROLE],
         "Sessions started, from the store's own totals";

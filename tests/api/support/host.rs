@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use skriptoteket::{
     accounts::{Role, registration::Registrar},
-    audit::AuditTrail,
+    audit::{AdminAudit, AuditTrail},
     clock::{Clock, ManualClock},
     config::LimitFailure,
     guard::{Budget, Entities, GuardPolicy},
@@ -163,6 +163,7 @@ fn wire(
     let login_metrics = LoginMetrics::new(&meter, clock.clone());
     let (audit, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
     tokio::spawn(writer.run());
+    let admin_audit = AdminAudit::new(audit.clone(), stores.audit.clone(), clock.clone());
     let login = LoginService::new(LoginParts {
         accounts: stores.accounts.clone(),
         limits: stores.limits.clone(),
@@ -185,6 +186,8 @@ fn wire(
         sessions,
         accounts: stores.accounts.clone(),
         registrar: Registrar::new(stores.accounts.clone(), passwords),
+        trail: stores.audit.clone(),
+        audit: admin_audit,
         clients: services.clients,
         directory: services.directory,
         registry: services.registry,

@@ -1,60 +1,11 @@
-//! The audit trail: one row for every login attempt, kept in the account store.
-//!
-//! Unlike telemetry it may name the account (by id) and the address, because it stays in the operator's own database.
-//! It never holds a name that was typed: people type passwords into that field.
+//! The queue of the audit trail, and the task that writes it.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
-use crate::{
-    accounts::UserId, clock::Timestamp, error::StoreError, telemetry::instruments::LoginMetrics,
-};
-
-/// One login attempt and how it came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEvent {
-    /// Identifies the row, so that writing it twice leaves one.
-    pub id: Uuid,
-    /// When the attempt ended.
-    pub at: Timestamp,
-    /// `success`, or a reason of `skriptoteket.login_failures`.
-    pub outcome: &'static str,
-    /// The account, where the name belonged to one and the attempt came as far as looking it up.
-    pub user_id: Option<UserId>,
-    /// The client's address.
-    pub address: Option<IpAddr>,
-}
-
-/// An event read back from the trail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// When the attempt ended.
-    pub at: Timestamp,
-    /// `success`, or a reason of `skriptoteket.login_failures`.
-    pub outcome: String,
-    /// The account, if it was known.
-    pub user_id: Option<UserId>,
-    /// The client's address.
-    pub address: Option<IpAddr>,
-}
-
-/// A place that keeps the audit trail.
-///
-/// All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout.
-#[async_trait]
-pub trait AuditRepository: fmt::Debug + Send + Sync {
-    /// Adds events, all or none. An event whose id is already there is left out.
-    async fn append(&self, events: &[AuditEvent]) -> Result<(), StoreError>;
-
-    /// The newest `limit` events, newest first.
-    async fn latest(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
-
-    /// Removes at most `limit` events from before `before`. Returns how many.
-    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
-}
+use super::{AuditEvent, AuditRepository};
+use crate::{error::StoreError, telemetry::instruments::LoginMetrics};
 
 /// How many events may wait to be written. At 1,000 logins a second this is ten seconds of a store that is away.
 const QUEUE: usize = 10_000;

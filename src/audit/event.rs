@@ -1,0 +1,357 @@
+//! What one row of the audit trail says.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use uuid::Uuid;
+
+use crate::{accounts::UserId, clock::Timestamp};
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// What was attempted. A closed set.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Kind {
+            /// Every kind, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name, as in the `kind` column, in the API and on the command line.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A login.
+    Login = "login",
+    /// A user changes their own password.
+    PasswordChange = "password_change",
+    /// An account is created.
+    UserCreate = "user_create",
+    /// The role or the state (enabled, disabled) of an account is changed.
+    UserChange = "user_change",
+    /// An operator sets the password of an account.
+    UserSetPassword = "user_set_password",
+    /// The lock of an account is cleared.
+    UserUnlock = "user_unlock",
+    /// An account is deleted.
+    UserDelete = "user_delete",
+    /// Sessions of a user are ended by an administrator.
+    SessionRevoke = "session_revoke",
+    /// The session index is repaired.
+    SessionRepair = "session_repair",
+    /// A service is registered.
+    ServiceRegister = "service_register",
+    /// A service is changed, disabled or enabled.
+    ServiceChange = "service_change",
+    /// A service gets a new client secret.
+    ServiceRotate = "service_rotate",
+    /// A service is deleted.
+    ServiceDelete = "service_delete",
+    /// A signing key is made.
+    KeyRotate = "key_rotate",
+    /// An administrative resource is read. Only refused reads are recorded.
+    AdminRead = "admin_read",
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text is not a kind of audit event.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a kind of audit event: expected one of {}", Kind::ALL.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", "))]
+pub struct UnknownKind;
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut kinds = Self::ALL.iter().copied();
+        kinds.find(|kind| kind.as_str() == text).ok_or(UnknownKind)
+    }
+}
+
+/// The outcome of an attempt that succeeded.
+pub const SUCCESS: &str = "success";
+
+/// The outcome of an action that has begun and whose end is not recorded yet. It stays where the process died in between:
+/// then it is not known whether the action took place.
+pub const PENDING: &str = "pending";
+
+/// Who acted.
+///
+/// As text: `user:<id>`, `cli:<uid>` (`cli` where the user id of the process is not known), `system`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// A logged-in user.
+    User(UserId),
+    /// The command line, run by this user of the operating system.
+    CommandLine {
+        /// The numeric user id of the process, where it is known.
+        uid: Option<u32>,
+    },
+    /// The service itself.
+    System,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::CommandLine { uid: Some(uid) } => write!(f, "cli:{uid}"),
+            Self::CommandLine { uid: None } => f.write_str("cli"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+/// The text is not an actor.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an actor: expected user:<id>, cli, cli:<uid> or system")]
+pub struct UnknownActor;
+
+impl FromStr for Actor {
+    type Err = UnknownActor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let actor = match text.split_once(':') {
+            Some(("user", id)) => id.parse().map(Self::User).ok(),
+            Some(("cli", uid)) => uid
+                .parse()
+                .map(|uid| Self::CommandLine { uid: Some(uid) })
+                .ok(),
+            None if text == "cli" => Some(Self::CommandLine { uid: None }),
+            None if text == "system" => Some(Self::System),
+            _ => None,
+        };
+        actor.ok_or(UnknownActor)
+    }
+}
+
+/// One attempt and how it came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// Identifies the attempt, so that recording it twice leaves one row.
+    pub id: Uuid,
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// What was attempted.
+    pub kind: Kind,
+    /// [`SUCCESS`], [`PENDING`], or why the attempt was refused. For a login: a reason of `skriptoteket.login_failures`.
+    pub outcome: &'static str,
+    /// Who acted; `None` for a login, and for a request without a session.
+    pub actor: Option<Actor>,
+    /// The account concerned. For a login: the account of the name, where the attempt came as far as looking it up.
+    pub user_id: Option<UserId>,
+    /// What else is concerned: `service:<id>`, `key:<kid>` or `session:<id>`.
+    pub target: Option<String>,
+    /// What was changed, in words of the service: never a name, never text of a request.
+    pub detail: Option<String>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// True where a row with [`PENDING`] was written before the action: that row takes the outcome.
+    pub announced: bool,
+}
+
+impl AuditEvent {
+    /// An event of this kind that concerns nothing yet.
+    #[must_use]
+    pub fn new(kind: Kind, at: Timestamp, outcome: &'static str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            at,
+            kind,
+            outcome,
+            actor: None,
+            user_id: None,
+            target: None,
+            detail: None,
+            address: None,
+            announced: false,
+        }
+    }
+
+    /// The entity by which refused attempts of one kind and outcome are summed up in one row a minute; `None` for an
+    /// event that has a row of its own.
+    ///
+    /// A login that is refused because of its address is summed up by the address alone, whatever names it tried: one
+    /// blocked address fills one row a minute.
+    #[must_use]
+    pub fn aggregate_entity(&self) -> Option<String> {
+        if self.outcome == SUCCESS || self.outcome == PENDING || self.announced {
+            return None;
+        }
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
+        let address = or_none(self.address.map(|address| address.to_string()));
+        if self.outcome == BY_ADDRESS {
+            return Some(address);
+        }
+        let user = or_none(self.user_id.map(|id| id.to_string()));
+        let actor = or_none(self.actor.map(|actor| actor.to_string()));
+        let target = self.target.as_deref().unwrap_or("-");
+        Some(format!("{address} {user} {actor} {target}"))
+    }
+
+    /// True where the row of this event does not name an account: see [`AuditEvent::aggregate_entity`].
+    #[must_use]
+    pub fn is_by_address(&self) -> bool {
+        self.outcome == BY_ADDRESS && self.aggregate_entity().is_some()
+    }
+}
+
+/// The outcome of what was refused because of its address, whatever it was.
+const BY_ADDRESS: &str = "rate_limited";
+
+/// A row read back from the trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The place of the row in the trail, rising.
+    pub seq: i64,
+    /// When the attempt ended; of several, the first.
+    pub at: Timestamp,
+    /// When the last of several attempts ended.
+    pub last_at: Timestamp,
+    /// How many attempts this row stands for: 1, or more for refused attempts of one kind, outcome, entity and minute.
+    pub count: u64,
+    /// What was attempted: a [`Kind`], or one of a newer release.
+    pub kind: String,
+    /// How it came out; see [`AuditEvent::outcome`].
+    pub outcome: String,
+    /// Who acted: an [`Actor`] as text.
+    pub actor: Option<String>,
+    /// The account concerned.
+    pub user_id: Option<UserId>,
+    /// What else is concerned.
+    pub target: Option<String>,
+    /// What was changed.
+    pub detail: Option<String>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+}
+
+/// Which rows are wanted; `None` leaves a condition out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Rows that concern this account.
+    pub user_id: Option<UserId>,
+    /// Rows of this actor. `cli` without a user id stands for every user of the operating system.
+    pub actor: Option<Actor>,
+    /// Rows of this kind.
+    pub kind: Option<Kind>,
+    /// Rows with this outcome.
+    pub outcome: Option<String>,
+    /// Rows of this address.
+    pub address: Option<IpAddr>,
+    /// Rows from this time on.
+    pub since: Option<Timestamp>,
+    /// Rows from before this time.
+    pub until: Option<Timestamp>,
+    /// Rows that come after this one in the order of the answer.
+    pub after: Option<AuditCursor>,
+}
+
+/// A place in the order of answers: the row that was read last. As text: `<milliseconds>-<seq>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditCursor {
+    /// [`AuditRow::at`].
+    pub at: Timestamp,
+    /// [`AuditRow::seq`].
+    pub seq: i64,
+}
+
+impl From<&AuditRow> for AuditCursor {
+    fn from(row: &AuditRow) -> Self {
+        Self {
+            at: row.at,
+            seq: row.seq,
+        }
+    }
+}
+
+impl fmt::Display for AuditCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.at.as_millis(), self.seq)
+    }
+}
+
+/// The text is not a cursor.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of this list")]
+pub struct UnknownCursor;
+
+impl FromStr for AuditCursor {
+    type Err = UnknownCursor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (at, seq) = text.rsplit_once('-').ok_or(UnknownCursor)?;
+        Ok(Self {
+            at: Timestamp::from_millis(at.parse().map_err(|_| UnknownCursor)?),
+            seq: seq.parse().map_err(|_| UnknownCursor)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_actors_and_cursors_are_read_as_they_are_written() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(*kind));
+        }
+        let actors = [
+            Actor::User(UserId::generate()),
+            Actor::CommandLine { uid: Some(1000) },
+            Actor::CommandLine { uid: None },
+            Actor::System,
+        ];
+        for actor in actors {
+            assert_eq!(actor.to_string().parse(), Ok(actor));
+        }
+        for bad in [
+            "", "user", "user:", "user:ada", "cli:", "cli:-1", "root", "system:1",
+        ] {
+            assert_eq!(bad.parse::<Actor>(), Err(UnknownActor), "{bad}");
+        }
+        let cursor = AuditCursor {
+            at: Timestamp::from_millis(-5),
+            seq: 7,
+        };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for bad in ["", "-", "5", "5-", "x-1", "1-x"] {
+            assert_eq!(bad.parse::<AuditCursor>(), Err(UnknownCursor), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_refused_attempts_share_a_row_and_a_blocked_address_has_one() {
+        let event = |outcome, user_id| AuditEvent {
+            user_id,
+            address: Some([192, 0, 2, 1].into()),
+            ..AuditEvent::new(Kind::Login, Timestamp::default(), outcome)
+        };
+        let (ada, ben) = (Some(UserId::generate()), Some(UserId::generate()));
+        assert_eq!(event(SUCCESS, ada).aggregate_entity(), None);
+        assert_eq!(event(PENDING, ada).aggregate_entity(), None);
+        assert_eq!(
+            event("rate_limited", ada).aggregate_entity(),
+            event("rate_limited", ben).aggregate_entity()
+        );
+        assert_ne!(
+            event("account_locked", ada).aggregate_entity(),
+            event("account_locked", ben).aggregate_entity()
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! Administrative actions in the audit trail: each request to a route that the table marks is recorded once, whatever
+//! becomes of it.
+//!
+//! A change and its row are written in one transaction by the store; see [`crate::audit`]. Refused requests are recorded
+//! here, with the outcome that their error has.
+
+use actix_web::{
+    Error, Route,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
+    web::Data,
+};
+
+use super::{Api, error::ApiError, exchange::Exchange, extract::Client};
+use crate::{
+    accounts::UserId,
+    audit::{Action, Actor, Kind, SUCCESS},
+    services::ServiceId,
+};
+
+/// The route, recorded as actions of this kind.
+pub(super) fn route(kind: Kind, route: Route) -> Route {
+    route.wrap(from_fn(move |request, next| record(kind, request, next)))
+}
+
+async fn record<B: MessageBody + 'static>(
+    kind: Kind,
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let client = request.extract::<Client>().await?;
+    let Some(api) = request.app_data::<Data<Api>>() else {
+        return next.call(request).await;
+    };
+    let user = Exchange::session().map(|session| session.user_id);
+    let recording = api
+        .audit
+        .begin(kind, user.map(Actor::User), Some(client.address));
+    if kind == Kind::PasswordChange
+        && let Some(user) = user
+    {
+        recording.action().set_user(user);
+    }
+    concerns(recording.action(), &request);
+    let result = recording.during(next.call(request)).await;
+    recording.finish(outcome_of(&result));
+    result
+}
+
+/// Names what the path names. An id that cannot be one is not recorded: the path is text of the client.
+fn concerns(action: &Action, request: &ServiceRequest) {
+    let Some(id) = request.match_info().get("id") else {
+        return;
+    };
+    if let Ok(id) = id.parse::<UserId>() {
+        action.set_user(id);
+    } else if let Ok(id) = id.parse::<ServiceId>() {
+        action.set_target(format!("service:{id}"));
+    }
+}
+
+fn outcome_of<B>(result: &Result<ServiceResponse<B>, Error>) -> &'static str {
+    let response = match result {
+        Ok(response) => response.response(),
+        Err(error) => return reason(error),
+    };
+    match response.error() {
+        Some(error) => reason(error),
+        None if response.status().is_success() => SUCCESS,
+        // The framework refused it before a handler was asked.
+        None => "invalid_request",
+    }
+}
+
+fn reason(error: &Error) -> &'static str {
+    let ours = error.as_error::<ApiError>();
+    ours.map_or("internal_error", ApiError::reason)
+}

@@ -1,0 +1,132 @@
+//! `audit`, and what the other commands leave in the trail.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::house::{House, PASSWORD, log_in};
+
+/// How often each kind came out how, and that all are of the command line.
+fn recorded(house: &House, arguments: &[&str]) -> BTreeMap<(String, String), u64> {
+    let mut sums = BTreeMap::new();
+    for row in house.json(&[&["audit", "list"], arguments].concat()) {
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        let actor = text("actor");
+        assert!(actor.starts_with("cli:"), "{actor}");
+        *sums.entry((text("kind"), text("outcome"))).or_default() += row["count"].as_u64().unwrap();
+    }
+    sums
+}
+
+#[tokio::test]
+async fn every_command_that_changes_something_is_recorded_refused_or_not() {
+    let house = House::new();
+    house.add("ada", "superuser");
+    house.add("eve", "user");
+    let weak = house.run_with(&["user", "add", "tom", "--password-stdin"], "password1\n");
+    assert_eq!(weak.code, 1);
+    house.done(&["user", "set-role", "eve", "admin"]);
+    house.refused(&["user", "set-role", "ada", "user"], 1);
+    house.refused(&["user", "disable", "tom"], 1);
+    house.done(&["user", "disable", "eve"]);
+    let set = ["user", "set-password", "eve", "--password-stdin"];
+    assert_eq!(house.run_with(&set, &format!("{PASSWORD}-2\n")).code, 0);
+    let stores = house.stores().await;
+    let session = log_in(&stores, "ada", "test").await;
+    stores.close().await;
+    house.done(&["session", "revoke", session.id.as_str()]);
+    house.refused(&["session", "revoke", session.id.as_str()], 1);
+    house.done(&["session", "revoke", "--user", "ada"]);
+    house.done(&["session", "revoke", "--all"]);
+    house.done(&["session", "audit", "--repair"]);
+    house.done(&["service", "register", "orders"]);
+    house.refused(&["service", "register", "orders"], 1);
+    house.done(&[
+        "service",
+        "set",
+        "orders",
+        "--description",
+        "what is ordered",
+    ]);
+    house.done(&["service", "rotate", "orders"]);
+    house.refused(&["service", "rotate", "orders"], 1);
+    house.done(&["service", "disable", "orders"]);
+    house.done(&["service", "delete", "orders"]);
+    house.done(&["key", "rotate"]);
+    house.done(&["user", "delete", "eve"]);
+
+    let expected = [
+        ("key_rotate", "success", 1),
+        ("service_change", "success", 2),
+        ("service_delete", "success", 1),
+        ("service_register", "conflict", 1),
+        ("service_register", "success", 1),
+        ("service_rotate", "conflict", 1),
+        ("service_rotate", "success", 1),
+        ("session_repair", "success", 1),
+        ("session_revoke", "not_found", 1),
+        ("session_revoke", "success", 3),
+        ("user_change", "last_superuser", 1),
+        ("user_change", "not_found", 1),
+        ("user_change", "success", 2),
+        ("user_create", "success", 2),
+        ("user_create", "weak_password", 1),
+        ("user_delete", "success", 1),
+        ("user_set_password", "success", 1),
+    ];
+    let expected: BTreeMap<_, u64> = expected
+        .into_iter()
+        .map(|(kind, outcome, n)| ((kind.to_owned(), outcome.to_owned()), n))
+        .collect();
+    assert_eq!(recorded(&house, &[]), expected);
+    // Commands that only read leave nothing.
+    house.done(&["user", "list"]);
+    house.done(&["session", "list"]);
+    house.done(&["key", "list"]);
+    assert_eq!(recorded(&house, &[]), expected);
+    assert_eq!(
+        recorded(&house, &["--kind", "user_create", "--outcome", "success"]).len(),
+        1
+    );
+    assert_eq!(
+        recorded(&house, &["--user", "ada", "--since", "1h"]).len(),
+        3
+    );
+    assert!(recorded(&house, &["--until", "1h"]).is_empty());
+    assert_eq!(recorded(&house, &["--actor", "cli"]), expected);
+}
+
+#[test]
+fn filters_of_the_trail_are_checked_and_names_are_shown() {
+    let house = House::new();
+    house.add("ada", "superuser");
+    for (bad, told) in [
+        (["--kind", "logins"], "not a kind of audit event"),
+        (["--since", "yesterday"], "RFC 3339"),
+        (["--address", "here"], "invalid"),
+    ] {
+        let complaint = house.refused(&[&["audit", "list"], &bad[..]].concat(), 2);
+        assert!(complaint.contains(told), "{complaint}");
+    }
+    let complaint = house.refused(&["audit", "list", "--user", "tom"], 1);
+    assert!(complaint.contains("there is no user tom"), "{complaint}");
+    let row: &Value = &house.json(&["audit", "list"])[0];
+    assert_eq!(row["username"], "ada");
+    assert_eq!(row["detail"], "role: superuser");
+    house.add("eve", "user");
+    let top = house.json(&["audit", "top", "user", "--kind", "user_create"]);
+    assert_eq!(
+        top,
+        [
+            json!({"attempts": 1, "value": "ada"}),
+            json!({"attempts": 1, "value": "eve"})
+        ]
+    );
+    let top = house.json(&["audit", "top", "outcome", "--limit", "1"]);
+    assert_eq!(top, [json!({"attempts": 2, "value": "success"})]);
+    let table = house.done(&["audit", "list"]);
+    assert!(
+        table.lines().all(|line| line.chars().count() <= 80),
+        "{table}"
+    );
+}
