@@ -17,7 +17,7 @@ use criterion::Criterion;
 use opentelemetry::KeyValue;
 use skriptoteket::{
     clock::{Clock, SystemClock},
-    config::OtelSettings,
+    config::{OtelSettings, SampledShare, TraceSampler},
     telemetry::{
         Telemetry,
         instruments::{AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, SERVICE_LABELS},
@@ -52,6 +52,11 @@ const ONLY_THE_PAGE: OtelSettings = OtelSettings {
     logs: None,
     prometheus: true,
     metric_export_interval: Duration::from_secs(15),
+    sampler: TraceSampler {
+        parent_based: true,
+        others: SampledShare::Nothing,
+    },
+    resource: Vec::new(),
 };
 
 fn main() -> ExitCode {

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Outside crates have homes: `opentelemetry*` in `telemetry`, `sqlx` in `store`, `actix_*` in `http` and `app`, `clap`
-//! in `cli`, `reqwest` in `relying` and `cli`; the environment is read in `config`, the clocks in `clock`.
+//! in `cli`, `reqwest` in `relying`, `telemetry` and `cli`; the environment is read in `config`, the clocks in `clock`.
 //!
 //! # A request's walk
 //!
@@ -46,6 +46,7 @@
 //! | a status code | `http/error.rs`; of OAuth `http/oauth/error.rs` |
 //! | a metric's name | `telemetry/instruments/catalogue.rs` |
 //! | a setting | `config/settings.rs` |
+//! | an `OTEL_…` variable | `config/otel/variables.rs` |
 //! | a table or a query | `store/<backend>/<entity>.rs` |
 //! | a rule of login | `login/mod.rs` |
 //! | a rule of tokens | `services/tokens.rs`, `services/gate.rs` |

@@ -35,7 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix_", &["http", "app"]),
     ("clap", &["cli"]),
     ("jsonwebtoken", &["services"]),
-    ("reqwest", &["relying", "cli"]),
+    ("reqwest", &["relying", "cli", "telemetry"]),
 ];
 
 /// Paths of the standard library and the modules that may name them.

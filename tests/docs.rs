@@ -60,6 +60,23 @@ fn the_table_of_metrics_is_the_catalogue() {
 }
 
 #[test]
+fn the_variables_of_opentelemetry_are_told() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/telemetry.md");
+    let text = fs::read_to_string(path).unwrap();
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| `OTEL_"))
+        .collect();
+    let read = config::OTEL_VARIABLES.iter().map(|it| {
+        let mark = if it.per_signal { " \\*" } else { "" };
+        format!("| `{}`{mark} | {} | {} |", it.name, it.default, it.meaning)
+    });
+    let others = config::OTEL_WITHOUT_EFFECT.iter();
+    let others = others.map(|(name, instead)| format!("| `{name}` | {instead} |"));
+    assert_eq!(told, read.chain(others).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_values_of_labels_are_those_of_the_catalogue() {
     let told: Vec<Vec<String>> = rows("Metrics")
         .into_iter()

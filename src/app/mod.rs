@@ -158,6 +158,7 @@ impl Application {
             limiter: services.limiter,
             auth_metrics,
             metrics: http_metrics,
+            traces: telemetry.request_traces(Arc::clone(&clock)),
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),

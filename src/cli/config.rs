@@ -15,7 +15,7 @@ Examples:
   skriptoteket --config /etc/skriptoteket.toml config check
 
 Exit codes:
-  0  it is valid
+  0  it is valid; what has no effect is a warning on standard error
   2  it is not; each fault is a line on standard error")]
     Check,
 
@@ -35,7 +35,9 @@ Example:
 pub(super) fn run(command: &ConfigCommand, source: &Source) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check => {
-            source.load()?;
+            for warning in source.load()?.warnings {
+                output::warn(&warning);
+            }
             output::line("configuration is valid")
         }
         ConfigCommand::Show => {

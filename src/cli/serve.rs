@@ -20,6 +20,9 @@ pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
     let config = source.load()?;
     let telemetry = Telemetry::start(&config.otel)?;
     install(&config.log, &telemetry)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let served = serve(&config, &telemetry).await;
     // On every path: what was recorded last may say why it failed. On a thread that may block, while the runtime that
     // the exporters need is still there.

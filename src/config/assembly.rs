@@ -85,6 +85,8 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         bootstrap: bootstrap?,
         log: log?,
         otel: otel?,
+        // Those of the reader, when all is read.
+        warnings: Vec::new(),
     })
 }
 

@@ -72,6 +72,12 @@ impl Environment {
         variables.filter(|(name, _)| name.starts_with(PREFIX))
     }
 
+    /// The names of all variables that begin like those of OpenTelemetry.
+    pub(super) fn standard(&self) -> impl Iterator<Item = &str> {
+        let names = self.variables.keys().map(String::as_str);
+        names.filter(|name| name.starts_with(OTEL_PREFIX))
+    }
+
     pub(super) fn default_file(&self) -> Option<&PathBuf> {
         self.default_file.as_ref()
     }

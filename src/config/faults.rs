@@ -77,6 +77,9 @@ pub(super) enum Problem {
     /// This build cannot do what the value asks for.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// It is no fault, but not what it looks like either.
+    #[error("{0}")]
+    Note(String),
 }
 
 fn suggestion(nearest: Option<&str>) -> String {
@@ -89,6 +92,17 @@ pub struct Fault {
     origin: Origin,
     value: Option<String>,
     problem: Problem,
+}
+
+impl Fault {
+    /// What is wrong with a value, or worth a word. The caller leaves `value` out where it is a secret.
+    pub(super) const fn new(origin: Origin, value: Option<String>, problem: Problem) -> Self {
+        Self {
+            origin,
+            value,
+            problem,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -125,11 +139,12 @@ impl Faults {
         value: Option<String>,
         problem: Problem,
     ) -> Reported {
-        self.0.push(Fault {
-            origin,
-            value,
-            problem,
-        });
+        let fault = Fault::new(origin, value, problem);
+        // What several settings depend on is said once.
+        let text = fault.to_string();
+        if !self.0.iter().any(|it| it.to_string() == text) {
+            self.0.push(fault);
+        }
         Reported
     }
 }

@@ -43,6 +43,10 @@ use url::Url;
 pub use environment::Environment;
 pub use faults::{Fault, Faults};
 pub use forms::{InvalidRate, Rate, is_loopback};
+pub use otel::{
+    ClientIdentity, OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelSettings, OtelVariable, OtlpProtocol,
+    OtlpTarget, OtlpTls, SampledShare, TraceSampler,
+};
 pub use render::template;
 
 use reader::Reader;
@@ -76,7 +80,10 @@ fn read(
 ) -> Result<(Config, Vec<reader::Effective>), Faults> {
     let mut reader = Reader::open(file, environment);
     match assembly::config(&mut reader) {
-        Ok(config) if reader.faults.is_empty() => Ok((config, reader.effective)),
+        Ok(config) if reader.faults.is_empty() => {
+            let warnings = reader.warnings;
+            Ok((Config { warnings, ..config }, reader.effective))
+        }
         _ => Err(reader.faults),
     }
 }
@@ -130,6 +137,8 @@ pub struct Config {
     pub log: LogSettings,
     /// OpenTelemetry, from the standard `OTEL_*` variables.
     pub otel: OtelSettings,
+    /// What is no fault and worth a line each, without secrets: variables that have no effect, and the like.
+    pub warnings: Vec<String>,
 }
 
 /// Where accounts are kept.
@@ -341,57 +350,4 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
-}
-
-/// What leaves by OTLP, and where to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtelSettings {
-    /// `OTEL_SDK_DISABLED`: no instrument records anything.
-    pub disabled: bool,
-    /// Where metrics go, if anywhere.
-    pub metrics: Option<OtlpTarget>,
-    /// Where spans go, if anywhere.
-    pub traces: Option<OtlpTarget>,
-    /// Where log records go, if anywhere.
-    pub logs: Option<OtlpTarget>,
-    /// `/metrics` shows what there is: always, unless the SDK is disabled or `OTEL_METRICS_EXPORTER` is `none`.
-    pub prometheus: bool,
-    /// `OTEL_METRIC_EXPORT_INTERVAL`; 15 s if unset.
-    pub metric_export_interval: Duration,
-}
-
-/// One OTLP endpoint. Headers, timeouts and compression are read by the exporter from their standard variables.
-#[derive(Clone, PartialEq, Eq)]
-pub struct OtlpTarget {
-    /// The protocol.
-    pub protocol: OtlpProtocol,
-    /// The URL that is called: for HTTP the whole path of the signal.
-    pub endpoint: Url,
-}
-
-impl fmt::Display for OtlpTarget {
-    /// Leaves the query out: some services take their key there.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            OtlpProtocol::Grpc => "grpc",
-            OtlpProtocol::HttpProtobuf => "http/protobuf",
-        };
-        let origin = self.endpoint.origin().ascii_serialization();
-        write!(f, "{protocol} to {origin}{}", self.endpoint.path())
-    }
-}
-
-impl fmt::Debug for OtlpTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OtlpTarget({self})")
-    }
-}
-
-/// How OTLP is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtlpProtocol {
-    /// gRPC.
-    Grpc,
-    /// Protobuf over HTTP.
-    HttpProtobuf,
 }

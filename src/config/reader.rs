@@ -39,6 +39,8 @@ pub(super) struct Reader<'a> {
     file: Option<(PathBuf, toml::Table)>,
     pub(super) faults: Faults,
     pub(super) effective: Vec<Effective>,
+    /// What is no fault and worth a line, as `NAME: what about it`.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A value with its origin, so that a check of two settings against each other can name it.
@@ -66,6 +68,7 @@ impl<'a> Reader<'a> {
             file: None,
             faults: Faults::default(),
             effective: Vec::new(),
+            warnings: Vec::new(),
         };
         reader.read_file(file);
         reader.refuse_unknown();
@@ -287,6 +290,11 @@ impl<'a> Reader<'a> {
             })),
             None => Err(self.faults.report(origin, None, Problem::NotUnicode)),
         }
+    }
+
+    /// The names of all standard variables of OpenTelemetry that the environment holds.
+    pub(super) fn otel_variables(&self) -> Vec<String> {
+        self.environment.standard().map(str::to_owned).collect()
     }
 
     fn in_file<F: Form>(&mut self, key: &str, form: &F) -> Result<Option<Found>, Reported> {

@@ -32,8 +32,9 @@ use super::{
 use crate::{
     patience::Patience,
     telemetry::{
+        RequestFacts, RequestTrace, RequestTraces,
         instruments::{HttpMetrics, HttpRecorder, RequestLabels},
-        tracing::{remote_parent, rename},
+        tracing::rename,
     },
 };
 
@@ -59,6 +60,8 @@ static SAFETY: [(HeaderName, HeaderValue); 4] = [
 ///
 /// * Every answered request is counted once, by method, matched pattern (see [`matched`]), status and scheme. One whose
 ///   client went away is in flight until then and leaves no duration.
+/// * A request that is sampled has a span; one that is not, and fails or is slow, gets one at its end. A `traceparent` header
+///   is believed where it comes from a trusted proxy: it can have every request traced.
 /// * A panic becomes a 500 that tells nothing, a store that does not answer the session middleware a 503.
 /// * Error answers that the framework makes by itself (empty, or plain text) become `application/problem+json`.
 ///
@@ -66,20 +69,28 @@ static SAFETY: [(HeaderName, HeaderValue); 4] = [
 #[derive(Clone, Debug)]
 pub struct RequestLayer {
     metrics: HttpMetrics,
+    traces: RequestTraces,
     perimeter: Arc<Perimeter>,
     patience: Duration,
 }
 
 impl RequestLayer {
     /// A layer that counts into `metrics`, believes what `perimeter` allows, and lets a request wait for stores for no longer
-    /// than `patience`, all waits together.
+    /// than `patience`, all waits together. It traces nothing.
     #[must_use]
     pub fn new(metrics: HttpMetrics, perimeter: Perimeter, patience: Duration) -> Self {
         Self {
             metrics,
+            traces: RequestTraces::off(),
             perimeter: Arc::new(perimeter),
             patience,
         }
+    }
+
+    /// A layer that traces the requests which `traces` chooses.
+    #[must_use]
+    pub fn traced(self, traces: RequestTraces) -> Self {
+        Self { traces, ..self }
     }
 }
 
@@ -111,6 +122,7 @@ where
             service: Rc::new(service),
             perimeter: Arc::clone(&self.perimeter),
             recorder: self.metrics.recorder(),
+            traces: Rc::new(self.traces.clone()),
             patience: self.patience,
         }))
     }
@@ -122,6 +134,7 @@ pub struct Layered<S> {
     service: Rc<S>,
     perimeter: Arc<Perimeter>,
     recorder: HttpRecorder,
+    traces: Rc<RequestTraces>,
     patience: Duration,
 }
 
@@ -140,11 +153,13 @@ where
         let service = Rc::clone(&self.service);
         let exchange = Exchange::new(Arc::clone(&self.perimeter));
         let recorder = self.recorder.clone();
+        let traces = Rc::clone(&self.traces);
         let patience = Patience::new(self.patience);
         Box::pin(exchange.during(async move {
             let labels = labels(&request);
             let timer = recorder.request_started(labels);
-            let span = span(&request, labels);
+            let trace = traces.begin(|| parent(&request));
+            let span = span(&trace, labels);
             let answer = answer(async { service.call(request).await });
             let mut answer = patience.during(answer.instrument(span.clone())).await;
             let status = finish(&mut answer);
@@ -153,8 +168,14 @@ where
             let served = status != StatusCode::METHOD_NOT_ALLOWED;
             let route = Exchange::current(|exchange| exchange.route.get()).flatten();
             let route = route.filter(|_| served);
-            describe(&span, labels, route, status);
-            timer.finish(route, status.as_u16());
+            let facts = RequestFacts {
+                method: labels.method(),
+                route,
+                status: status.as_u16(),
+                took: timer.finish(route, status.as_u16()),
+            };
+            describe(&span, facts);
+            traces.end(&trace, &span, facts);
             match answer {
                 Answer::Whole(response) => Ok(response),
                 // Without the request no service response can be made: the server takes this one as it is.
@@ -179,9 +200,30 @@ fn labels(request: &ServiceRequest) -> RequestLabels {
     RequestLabels::new(request.method().as_str(), https.unwrap_or(false))
 }
 
+/// The `traceparent` header of one of our own proxies.
+fn parent(request: &ServiceRequest) -> Option<&str> {
+    let header = request.headers().get("traceparent")?;
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let trusted = Exchange::current(|it| it.perimeter.trusts(peer));
+    header.to_str().ok().filter(|_| trusted == Some(true))
+}
+
 /// A span of closed values only: no path, no query, no address, nothing that the client wrote but the trace it is part
 /// of.
-fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
+///
+/// That of a request which is not sampled is for log lines of level `debug`; without them it is none, and costs nothing.
+fn span(trace: &RequestTrace, labels: RequestLabels) -> Span {
+    if !trace.is_sampled() {
+        return tracing::debug_span!(
+            "http request",
+            traced = false,
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = labels.method(),
+            http.route = Empty,
+            http.response.status_code = Empty,
+        );
+    }
     let span = tracing::debug_span!(
         "http request",
         otel.kind = "server",
@@ -190,28 +232,23 @@ fn span(request: &ServiceRequest, labels: RequestLabels) -> Span {
         http.route = Empty,
         http.response.status_code = Empty,
     );
-    if !span.is_disabled() {
-        remote_parent(&span, |name| request.headers().get(name)?.to_str().ok());
-    }
+    trace.join(&span);
     span
 }
 
 /// Adds to the span what is known at its end, named as the semantic conventions want it.
-fn describe(span: &Span, labels: RequestLabels, route: Option<&'static str>, status: StatusCode) {
+fn describe(span: &Span, facts: RequestFacts) {
     if span.is_disabled() {
         return;
     }
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
+    span.record("http.response.status_code", facts.status);
+    if facts.status >= 500 {
         span.record("otel.status_code", "ERROR");
     }
-    let method = labels.method();
-    if let Some(route) = route {
+    if let Some(route) = facts.route {
         span.record("http.route", route);
-        rename(span, format!("{method} {route}"));
-    } else {
-        rename(span, method);
     }
+    rename(span, facts.span_name());
 }
 
 /// Runs the application; whatever becomes of it is an answer.

@@ -72,7 +72,10 @@ use crate::{
     login::LoginService,
     services::{Clients, Directory, Gate, Limiter, Registry, Tokens},
     sessions::Sessions,
-    telemetry::instruments::{AuthMetrics, HttpMetrics},
+    telemetry::{
+        RequestTraces,
+        instruments::{AuthMetrics, HttpMetrics},
+    },
 };
 
 /// The pattern of the login.
@@ -242,6 +245,8 @@ pub struct Api {
     pub auth_metrics: AuthMetrics,
     /// Counts requests.
     pub metrics: HttpMetrics,
+    /// Decides which requests are traced.
+    pub traces: RequestTraces,
     /// How the session cookie looks.
     pub cookie: CookieSettings,
     /// The origin under which browsers see the service.
@@ -268,6 +273,7 @@ impl Api {
     pub fn layer(&self) -> RequestLayer {
         let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
         RequestLayer::new(self.metrics.clone(), perimeter, self.patience)
+            .traced(self.traces.clone())
     }
 
     /// What finds the session of a request, for resources beside the contract. It works inside [`Api::layer`] only.

@@ -7,20 +7,26 @@
 //! | `page` | `/metrics` |
 //! | `exposition` | such a page read back |
 //! | `otlp` | exporters, for all three signals |
+//! | `export` | exports that fail: why, and to which endpoint |
 //! | `resource` | what this process calls itself |
+//! | `sampling` | which requests are traced |
 //! | `tracing` | log lines, spans and log records; the parent that a caller sends |
-//! | `complaints` | what the SDK says about itself, kept short |
+//! | `lines` | log lines as JSON |
+//! | `complaints` | what other crates say, and failing exports, kept short |
 //! | `testing` | metrics read in memory |
 //!
 //! No call in here waits for the network, apart from those to flush and to shut down, which have a limit.
 
 mod complaints;
+mod export;
 pub mod exposition;
 pub mod instruments;
+mod lines;
 mod metrics;
 mod otlp;
 mod page;
 mod resource;
+mod sampling;
 pub mod testing;
 pub mod tracing;
 
@@ -29,8 +35,13 @@ mod tests;
 
 pub use metrics::{AllMetrics, ServiceWide};
 pub use page::{MetricsPage, PageError};
+pub use sampling::{RequestFacts, RequestTrace, RequestTraces};
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 pub use opentelemetry::metrics::Meter;
 use opentelemetry_sdk::{
@@ -43,7 +54,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::OtelSettings,
+    config::{OtelSettings, TraceSampler},
 };
 
 /// Why telemetry could not be set up, or not be delivered.
@@ -52,6 +63,9 @@ pub enum TelemetryError {
     /// An exporter cannot be built: one of the `OTEL_EXPORTER_OTLP_*` variables is wrong.
     #[error("an OTLP exporter cannot be built")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The HTTP client of an exporter cannot be built.
+    #[error("the HTTP client of an OTLP exporter cannot be built: {0}")]
+    Client(String),
     /// OTLP over gRPC needs a tokio runtime around it.
     #[error("OTLP over gRPC was started outside a tokio runtime")]
     NoRuntime(#[source] tokio::runtime::TryCurrentError),
@@ -82,6 +96,7 @@ pub struct Telemetry {
     metrics: metrics::Providers,
     spans: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
+    sampler: TraceSampler,
 }
 
 impl Telemetry {
@@ -95,7 +110,7 @@ impl Telemetry {
         if settings.disabled {
             return Ok(Self::disabled());
         }
-        let resource = resource::of_this_process();
+        let resource = resource::of_this_process(&settings.resource);
         let mut metrics = metrics::Builder::new(resource.clone());
         if settings.prometheus {
             metrics = metrics.page()?;
@@ -110,7 +125,11 @@ impl Telemetry {
             metrics = metrics.reader(recorded, observed, service_wide);
         }
         let spans = match &settings.traces {
-            Some(target) => Some(otlp::tracer_provider(target, resource.clone())?),
+            Some(target) => Some(otlp::tracer_provider(
+                target,
+                settings.sampler,
+                resource.clone(),
+            )?),
             None => None,
         };
         let logs = match &settings.logs {
@@ -121,6 +140,7 @@ impl Telemetry {
             metrics: metrics.build(),
             spans,
             logs,
+            sampler: settings.sampler,
         })
     }
 
@@ -128,9 +148,10 @@ impl Telemetry {
     #[must_use]
     pub fn disabled() -> Self {
         Self {
-            metrics: metrics::Builder::new(resource::of_this_process()).build(),
+            metrics: metrics::Builder::new(resource::of_this_process(&[])).build(),
             spans: None,
             logs: None,
+            sampler: TraceSampler::default(),
         }
     }
 
@@ -161,6 +182,17 @@ impl Telemetry {
     #[must_use]
     pub fn all_metrics(&self) -> AllMetrics {
         self.metrics.exported()
+    }
+
+    /// What decides which requests are traced. Make one and clone it: all share one allowance of traces of slow and failed
+    /// requests.
+    #[must_use]
+    pub fn request_traces(&self, clock: Arc<dyn Clock>) -> RequestTraces {
+        self.spans
+            .as_ref()
+            .map_or_else(RequestTraces::off, |spans| {
+                RequestTraces::new(spans, self.sampler, clock)
+            })
     }
 
     /// The `/metrics` page. It can be rendered until telemetry is shut down or dropped.

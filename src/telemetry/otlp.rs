@@ -1,13 +1,14 @@
 //! OTLP: the exporters of all three signals.
 //!
-//! Headers, timeout and compression come from the standard `OTEL_EXPORTER_OTLP_*` variables, which the exporters read
-//! themselves.
+//! Headers and compression come from the standard `OTEL_EXPORTER_OTLP_*` variables, which the exporters read themselves;
+//! the configuration has checked them. Everything else is given to them here.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use opentelemetry_otlp::{
-    LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithTonicConfig,
-    tonic_types::transport::ClientTlsConfig,
+    LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
+    tonic_types::transport::{Certificate, ClientTlsConfig, Identity},
 };
 use opentelemetry_sdk::{
     Resource,
@@ -15,10 +16,15 @@ use opentelemetry_sdk::{
     metrics::{PeriodicReader, Temporality},
     trace::SdkTracerProvider,
 };
+use reqwest::blocking::Client;
 use tokio::runtime::Handle;
 
-use super::TelemetryError;
-use crate::config::{OtlpProtocol, OtlpTarget};
+use super::{
+    TelemetryError,
+    export::{Destination, HttpSender, Reported, chain},
+    sampling::Decided,
+};
+use crate::config::{OtlpProtocol, OtlpTarget, OtlpTls, TraceSampler};
 
 /// A reader that sends metrics every `interval`, on a thread of its own. Without a `temporality` it is what the standard
 /// variable says.
@@ -26,16 +32,17 @@ pub(super) fn metric_reader(
     target: &OtlpTarget,
     interval: Duration,
     temporality: Option<Temporality>,
-) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
+) -> Result<PeriodicReader<Reported<MetricExporter>>, TelemetryError> {
+    let to = destination("metrics", target);
     let mut builder = MetricExporter::builder();
     if let Some(temporality) = temporality {
         builder = builder.with_temporality(temporality);
     }
     let exporter = match target.protocol {
         OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
-        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target).build()?,
+        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target, &to)?.build()?,
     };
-    Ok(PeriodicReader::builder(exporter)
+    Ok(PeriodicReader::builder(Reported::new(exporter, to))
         .with_interval(interval)
         .build())
 }
@@ -43,17 +50,19 @@ pub(super) fn metric_reader(
 /// A provider that sends spans in batches, on a thread of its own. What does not fit its queue is dropped.
 pub(super) fn tracer_provider(
     target: &OtlpTarget,
+    sampler: TraceSampler,
     resource: Resource,
 ) -> Result<SdkTracerProvider, TelemetryError> {
+    let to = destination("traces", target);
+    let builder = SpanExporter::builder();
     let exporter = match target.protocol {
-        OtlpProtocol::Grpc => over_grpc(SpanExporter::builder().with_tonic(), target)?.build()?,
-        OtlpProtocol::HttpProtobuf => {
-            over_http(SpanExporter::builder().with_http(), target).build()?
-        }
+        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
+        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target, &to)?.build()?,
     };
     Ok(SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_batch_exporter(exporter)
+        .with_sampler(Decided::new(sampler))
+        .with_batch_exporter(Reported::new(exporter, to))
         .build())
 }
 
@@ -62,16 +71,24 @@ pub(super) fn logger_provider(
     target: &OtlpTarget,
     resource: Resource,
 ) -> Result<SdkLoggerProvider, TelemetryError> {
+    let to = destination("logs", target);
+    let builder = LogExporter::builder();
     let exporter = match target.protocol {
-        OtlpProtocol::Grpc => over_grpc(LogExporter::builder().with_tonic(), target)?.build()?,
-        OtlpProtocol::HttpProtobuf => {
-            over_http(LogExporter::builder().with_http(), target).build()?
-        }
+        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
+        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target, &to)?.build()?,
     };
     Ok(SdkLoggerProvider::builder()
         .with_resource(resource)
-        .with_batch_exporter(exporter)
+        .with_batch_exporter(Reported::new(exporter, to))
         .build())
+}
+
+fn destination(signal: &'static str, target: &OtlpTarget) -> Destination {
+    Destination {
+        signal,
+        endpoint: target.endpoint.origin().ascii_serialization(),
+        cause: super::export::Cause::default(),
+    }
 }
 
 fn over_grpc<B: WithExportConfig + WithTonicConfig>(
@@ -80,20 +97,68 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(
 ) -> Result<B, TelemetryError> {
     // The channel is lazy but spawns its task at once, and panics where it cannot.
     Handle::try_current().map_err(TelemetryError::NoRuntime)?;
-    let builder = builder.with_endpoint(target.endpoint.as_str());
-    Ok(if target.endpoint.scheme() == "https" {
-        // Without this the exporter trusts no certificate authority at all.
-        builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots())
-    } else {
-        builder
-    })
+    let builder = builder
+        .with_endpoint(target.endpoint.as_str())
+        .with_timeout(target.timeout);
+    if target.endpoint.scheme() != "https" {
+        return Ok(builder);
+    }
+    let mut tls = ClientTlsConfig::new();
+    tls = match &target.tls.authorities {
+        Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+        // Without this the exporter trusts no authority at all.
+        None => tls.with_enabled_roots(),
+    };
+    if let Some(own) = &target.tls.identity {
+        tls = tls.identity(Identity::from_pem(&own.certificate, &*own.key));
+    }
+    Ok(builder.with_tls_config(tls))
 }
 
-fn over_http<B: WithExportConfig>(builder: B, target: &OtlpTarget) -> B {
-    // The HTTP client is built without a provider of its own and asks for the process's, even for plain http. Where
-    // there is one already it is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    builder
+fn over_http<B: WithExportConfig + WithHttpConfig>(
+    builder: B,
+    target: &OtlpTarget,
+    to: &Destination,
+) -> Result<B, TelemetryError> {
+    let sender = HttpSender {
+        client: http_client(target)?,
+        cause: to.cause.clone(),
+    };
+    Ok(builder
+        .with_http_client(sender)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(target.endpoint.as_str())
+        .with_timeout(target.timeout))
+}
+
+/// A client as the exporter would make it, with the certificates of the target. It knows the proxies of the environment.
+fn http_client(target: &OtlpTarget) -> Result<Client, TelemetryError> {
+    // The client is built without a provider of its own and asks for the process's, even for plain http. Where there is
+    // one already it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (timeout, tls) = (target.timeout, target.tls.clone());
+    let build = move || -> reqwest::Result<Client> {
+        let mut builder = Client::builder().timeout(timeout);
+        let OtlpTls {
+            authorities,
+            identity,
+        } = tls;
+        if let Some(pem) = authorities {
+            let trusted = reqwest::Certificate::from_pem_bundle(pem.as_bytes())?;
+            builder = builder.tls_certs_only(trusted);
+        }
+        if let Some(own) = identity {
+            let pem = [own.certificate.as_bytes(), own.key.as_bytes()].concat();
+            builder = builder.identity(reqwest::Identity::from_pem(&pem)?);
+        }
+        builder.build()
+    };
+    // It may not be built on a thread of an asynchronous runtime: it brings its own, and waits for it.
+    let built = thread::Builder::new()
+        .name(String::from("telemetry-client"))
+        .spawn(build)
+        .map_err(|error| TelemetryError::Client(error.to_string()))?
+        .join()
+        .map_err(|_| TelemetryError::Client(String::from("the thread that builds it panicked")))?;
+    built.map_err(|error| TelemetryError::Client(chain(&error)))
 }

@@ -1,22 +1,38 @@
 //! What this process calls itself in everything it exports.
 
-use opentelemetry::{Key, KeyValue, Value};
-use opentelemetry_sdk::Resource;
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
 use uuid::Uuid;
 
 const SERVICE_NAME: &str = "service.name";
 const INSTANCE: &str = "service.instance.id";
 
-/// What the SDK calls a service that was given no name; the program's name may follow.
-const UNNAMED: &str = "unknown_service";
-
-/// The resource of this process: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` (which the SDK reads), completed
-/// by name, version and an instance id.
+/// The resource of this process: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, completed by name, version and
+/// an instance id.
+///
+/// The SDK's own detector is not asked: it decodes nothing, and lets `OTEL_RESOURCE_ATTRIBUTES` win over
+/// `OTEL_SERVICE_NAME`.
 ///
 /// The instance id is new in every process. Without it the replicas of a service would overwrite each other's series
 /// in the Collector.
-pub(super) fn of_this_process() -> Resource {
-    completed(&Resource::builder().build())
+pub(super) fn of_this_process(given: &[(String, String)]) -> Resource {
+    let own = [
+        KeyValue::new(SERVICE_NAME, "skriptoteket"),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new(INSTANCE, Uuid::new_v4().to_string()),
+    ];
+    // A service without a name would be one with all others that have none.
+    let named = |(key, value): &&(String, String)| {
+        !value.is_empty() || (key != SERVICE_NAME && key != INSTANCE)
+    };
+    let given = given.iter().filter(named);
+    let given = given.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let sdk = Box::new(TelemetryResourceDetector);
+    Resource::builder_empty()
+        .with_detector(sdk)
+        .with_attributes(own)
+        .with_attributes(given)
+        .build()
 }
 
 /// What begins so names one process, or where it runs.
@@ -45,28 +61,10 @@ pub(super) fn of_the_service(process: &Resource, instance: Uuid) -> Resource {
         .build()
 }
 
-fn completed(detected: &Resource) -> Resource {
-    let own = [
-        KeyValue::new(SERVICE_NAME, "skriptoteket"),
-        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new(INSTANCE, Uuid::new_v4().to_string()),
-    ];
-    let given = detected
-        .iter()
-        .filter(|(key, value)| !is_made_up(key, value))
-        .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-    Resource::builder_empty()
-        .with_attributes(own)
-        .with_attributes(given)
-        .build()
-}
-
-fn is_made_up(key: &Key, value: &Value) -> bool {
-    key.as_str() == SERVICE_NAME && value.as_str().starts_with(UNNAMED)
-}
-
 #[cfg(test)]
 mod tests {
+    use opentelemetry::Key;
+
     use super::*;
 
     fn value(resource: &Resource, key: &'static str) -> Option<String> {
@@ -74,42 +72,49 @@ mod tests {
         Some(value.to_string())
     }
 
+    fn given(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
     #[test]
     fn a_process_without_a_name_is_skriptoteket() {
-        let detected = Resource::builder_empty()
-            .with_service_name("unknown_service:skriptoteket-6f2c")
-            .build();
-        let resource = completed(&detected);
-        assert_eq!(
-            value(&resource, "service.name").as_deref(),
-            Some("skriptoteket")
-        );
-        assert_eq!(
-            value(&resource, "service.version").as_deref(),
-            Some(env!("CARGO_PKG_VERSION"))
-        );
+        for given in [given(&[]), given(&[("service.name", "")])] {
+            let resource = of_this_process(&given);
+            let named = |key| value(&resource, key);
+            assert_eq!(named("service.name").as_deref(), Some("skriptoteket"));
+            let version = Some(env!("CARGO_PKG_VERSION"));
+            assert_eq!(named("service.version").as_deref(), version);
+            assert_eq!(named("telemetry.sdk.language").as_deref(), Some("rust"));
+        }
     }
 
     #[test]
     fn what_the_environment_says_is_kept() {
-        let given = [
+        let pairs = [
             ("service.name", "front-door"),
             ("service.instance.id", "replica-1"),
             ("deployment.environment.name", "production"),
         ];
-        let detected = Resource::builder_empty()
-            .with_attributes(given.map(|(key, value)| KeyValue::new(key, value)))
-            .build();
-        let resource = completed(&detected);
-        for (key, expected) in given {
+        let resource = of_this_process(&given(&pairs));
+        for (key, expected) in pairs {
             assert_eq!(value(&resource, key).as_deref(), Some(expected));
         }
     }
 
     #[test]
+    fn the_later_of_two_values_holds() {
+        let pairs = [("service.name", "platform"), ("service.name", "front-door")];
+        let resource = of_this_process(&given(&pairs));
+        assert_eq!(
+            value(&resource, "service.name").as_deref(),
+            Some("front-door")
+        );
+    }
+
+    #[test]
     fn every_process_has_an_instance_id_of_its_own() {
-        let none = Resource::builder_empty().build();
-        let ids = [completed(&none), completed(&none)]
+        let ids = [of_this_process(&[]), of_this_process(&[])]
             .map(|resource| value(&resource, "service.instance.id"));
         assert!(ids[0].is_some());
         assert_ne!(ids[0], ids[1]);
@@ -117,18 +122,15 @@ mod tests {
 
     #[test]
     fn what_is_of_the_service_names_no_process() {
-        let given = [
+        let process = of_this_process(&given(&[
             ("service.name", "front-door"),
             ("service.instance.id", "replica-1"),
             ("host.name", "host-1"),
             ("k8s.pod.name", "pod-1"),
             ("deployment.environment.name", "production"),
-        ];
-        let process = Resource::builder_empty()
-            .with_attributes(given.map(|(key, value)| KeyValue::new(key, value)))
-            .build();
+        ]));
         let instance = Uuid::new_v4();
-        let shared = of_the_service(&completed(&process), instance);
+        let shared = of_the_service(&process, instance);
         let all = |key| value(&shared, key);
         assert_eq!(all("service.name").as_deref(), Some("front-door"));
         assert_eq!(all("service.instance.id"), Some(instance.to_string()));

@@ -28,6 +28,7 @@ use opentelemetry_sdk::{
 };
 
 use super::{Telemetry, metrics, resource};
+use crate::config::TraceSampler;
 
 /// The labels of a series, sorted by key.
 pub type Labels = Vec<(String, String)>;
@@ -61,7 +62,7 @@ impl Telemetry {
         let readers: [SharedReader; 3] = std::array::from_fn(|_| SharedReader::default());
         let [recorded, observed, service_wide] = readers.clone();
         #[expect(clippy::expect_used, reason = "a new registry takes what it is given")]
-        let providers = metrics::Builder::new(resource::of_this_process())
+        let providers = metrics::Builder::new(resource::of_this_process(&[]))
             .reader(recorded, observed, move || Ok(service_wide.clone()))
             .page()
             .expect("a new registry")
@@ -70,6 +71,7 @@ impl Telemetry {
             metrics: providers.clone(),
             spans: None,
             logs: None,
+            sampler: TraceSampler::default(),
         };
         let collected = CollectedMetrics {
             readers,

@@ -7,16 +7,14 @@ use url::Url;
 use super::{Telemetry, TelemetryError, instruments::LoginMetrics};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, OtlpProtocol, OtlpTarget},
+    config::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
 };
 
 const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
 
 fn all_signals_to(protocol: OtlpProtocol, endpoint: &str) -> OtelSettings {
-    let target = Some(OtlpTarget {
-        protocol,
-        endpoint: Url::parse(endpoint).unwrap(),
-    });
+    let endpoint = Url::parse(endpoint).unwrap();
+    let target = Some(OtlpTarget::new(protocol, endpoint));
     OtelSettings {
         disabled: false,
         metrics: target.clone(),
@@ -24,6 +22,8 @@ fn all_signals_to(protocol: OtlpProtocol, endpoint: &str) -> OtelSettings {
         logs: target,
         prometheus: true,
         metric_export_interval: Duration::from_millis(50),
+        sampler: TraceSampler::default(),
+        resource: Vec::new(),
     }
 }
 

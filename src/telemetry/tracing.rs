@@ -3,30 +3,30 @@
 //! | what | where it goes | which |
 //! |---|---|---|
 //! | log lines | standard error, so that the output of commands stays clean | by the log filter |
-//! | log records | OTLP, where there is a target for logs | by the log filter, without the exporters' own |
-//! | spans | OTLP, where there is a target for traces | `debug` and above, without the exporters' own |
+//! | log records | OTLP, where there is a target for logs | by the log filter, this crate's own only |
+//! | spans | OTLP, where there is a target for traces | `debug` and above, of sampled requests, this crate's own only |
+//!
+//! Events of other crates are written as lines, each at most once a minute, and never exported: any of them can come from
+//! an export that fails, and exporting it would cause the next failure.
 
 use std::{borrow::Cow, io::IsTerminal, sync::Arc};
 
-use opentelemetry::{
-    Context,
-    propagation::{Extractor, TextMapPropagator},
-    trace::{TraceContextExt, TracerProvider},
-};
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Level, Metadata, Span, Subscriber, level_filters::LevelFilter};
+use tracing::{
+    Level, Metadata, Span, Subscriber, level_filters::LevelFilter, subscriber::Interest,
+};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt, FilterFn, filter_fn},
+    filter::{FilterExt, FilterFn, dynamic_filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry,
     util::SubscriberInitExt,
 };
 
-use super::{Telemetry, TelemetryError, complaints::Complaints};
+use super::{Telemetry, TelemetryError, complaints::Complaints, export, lines::JsonLines};
 use crate::{
     clock::{Clock, SystemClock},
     config::{LogFormat, LogSettings},
@@ -55,8 +55,7 @@ pub struct Output<W> {
     pub terminal: bool,
 }
 
-/// What [`install`] sets up, for one thread or one program of your own. `clock` tells how long a complaint of the SDK
-/// has not been repeated.
+/// What [`install`] sets up, for one thread. `clock` tells how long an event of another crate has not been repeated.
 ///
 /// # Errors
 ///
@@ -83,6 +82,7 @@ where
             .json()
             .flatten_event(true)
             .with_span_list(false)
+            .map_event_format(JsonLines::new)
             .boxed(),
     };
     let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
@@ -104,24 +104,15 @@ where
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_filter(
-                filter_fn(|it| belongs_to_a_trace(it) && may_leave(it))
-                    .with_max_level_hint(LevelFilter::DEBUG),
+                dynamic_filter_fn(|it, context| {
+                    traced(it).is_always()
+                        || (traced(it).is_sometimes() && context.lookup_current().is_some())
+                })
+                .with_callsite_filter(|it| traced(it))
+                .with_max_level_hint(LevelFilter::DEBUG),
             )
     });
     Ok(registry().with(spans).with(records).with(lines))
-}
-
-/// Makes `span` a child of the span that a W3C `traceparent` header names. Without a valid one it stays as it is.
-///
-/// `get` looks a header up by its lower-case name. Call this before the span is entered for the first time. The
-/// `tracestate` header is not read: it is free text from anyone, and would leave with the span.
-pub fn remote_parent<'a>(span: &Span, get: impl Fn(&str) -> Option<&'a str>) {
-    let header = TraceParent(get("traceparent"));
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &header);
-    if parent.span().span_context().is_valid() {
-        // It fails where spans are not exported; then there is nothing to join.
-        let _ = span.set_parent(parent);
-    }
 }
 
 /// Gives a span another name while it runs. Where spans are not exported it does nothing.
@@ -132,28 +123,26 @@ pub fn rename(span: &Span, name: impl Into<Cow<'static, str>>) {
     span.context().span().update_name(name.into());
 }
 
-/// The one header of the W3C trace context that is read.
-struct TraceParent<'a>(Option<&'a str>);
-
-impl Extractor for TraceParent<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.filter(|_| key == "traceparent")
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        vec!["traceparent"]
-    }
-}
-
-/// Spans of a request are of level `debug`, so that they cost nothing where no traces are exported; what is said within
-/// them belongs to the trace from `info` on.
-fn belongs_to_a_trace(metadata: &Metadata<'_>) -> bool {
+/// What belongs to a trace.
+///
+/// * A span that says its `otel.kind` begins one, unless it says that it is not `traced`.
+/// * Other spans from `debug` on belong to the trace that they are in, if any. So spans cost nothing where no traces are
+///   exported, and next to nothing in a request that is not sampled.
+/// * Events from `info` on belong to the span that they are in.
+fn traced(metadata: &Metadata<'_>) -> Interest {
     let most = if metadata.is_span() {
         Level::DEBUG
     } else {
         Level::INFO
     };
-    *metadata.level() <= most
+    let says = |name| metadata.fields().field(name).is_some();
+    if *metadata.level() > most || !may_leave(metadata) || says("traced") {
+        Interest::never()
+    } else if metadata.is_event() || says("otel.kind") {
+        Interest::always()
+    } else {
+        Interest::sometimes()
+    }
 }
 
 /// A filter that leaves the level to the one beside it: without a hint of its own it would take that one's away, and
@@ -162,23 +151,19 @@ fn at_any_level(passes: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>)
     FilterFn::new(passes).with_max_level_hint(LevelFilter::TRACE)
 }
 
-/// What exporters work with. Their events must not be exported: each export would cause the next.
-const PLUMBING: [&str; 9] = [
-    "h2",
-    "hyper",
-    "hyper_util",
-    "mio",
-    "reqwest",
-    "rustls",
-    "tonic",
-    "tower",
-    "want",
-];
-
+/// True for what may be exported: events and spans of this crate, but for those about failing exports.
+///
+/// A list of what may leave, not of what may not: every crate below an exporter can log (TLS, DNS, HTTP), the list of
+/// those that do changes with every update, and one that is missing from it is a loop.
 fn may_leave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    let root = target.split_once("::").map_or(target, |(root, _)| root);
-    !root.starts_with("opentelemetry") && !PLUMBING.contains(&root)
+    is_own(target) && target != export::TARGET
+}
+
+/// True for targets of this crate.
+pub(super) fn is_own(target: &str) -> bool {
+    let rest = target.strip_prefix(env!("CARGO_CRATE_NAME"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// False for what the server's crates say of each malformed request and each junk cookie: with that, whoever sends them
@@ -191,4 +176,4 @@ fn is_no_echo(metadata: &Metadata<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

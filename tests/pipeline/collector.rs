@@ -11,7 +11,7 @@ use std::{
 
 use skriptoteket::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, OtlpProtocol, OtlpTarget},
+    config::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
     telemetry::exposition::Exposition,
 };
 use tempfile::TempDir;
@@ -25,6 +25,9 @@ pub(crate) const METRIC_EXPIRATION: Duration = Duration::from_secs(5);
 
 /// More than any step of a test needs.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The file of what is merged over the configuration that ships.
+const MORE: &str = "more.yaml";
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -54,6 +57,20 @@ impl Collector {
     /// As [`Collector::start`]; it drops what it has not heard of again for so long.
     pub(crate) fn start_with(expiration: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        Self::start_in(directory, expiration)
+    }
+
+    /// As [`Collector::start`]; its receivers speak TLS, as this part of their configuration says.
+    pub(crate) fn start_with_tls(tls: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let more = format!(
+            "receivers: {{otlp: {{protocols: {{grpc: {{tls: {tls}}}, http: {{tls: {tls}}}}}}}}}\n"
+        );
+        fs::write(directory.path().join(MORE), more).unwrap();
+        Self::start_in(directory, METRIC_EXPIRATION)
+    }
+
+    fn start_in(directory: TempDir, expiration: Duration) -> Self {
         let ports = Ports::free();
         let process = spawn(ports, expiration, &directory);
         let mut collector = Self {
@@ -94,7 +111,7 @@ impl Collector {
             if protocol == OtlpProtocol::HttpProtobuf {
                 endpoint.set_path(path);
             }
-            Some(OtlpTarget { protocol, endpoint })
+            Some(OtlpTarget::new(protocol, endpoint))
         };
         OtelSettings {
             disabled: false,
@@ -104,6 +121,8 @@ impl Collector {
             prometheus: true,
             // Tests flush.
             metric_export_interval: Duration::from_hours(1),
+            sampler: TraceSampler::default(),
+            resource: Vec::new(),
         }
     }
 
@@ -113,6 +132,15 @@ impl Collector {
             OtlpProtocol::Grpc => format!("http://{}", self.ports.grpc),
             OtlpProtocol::HttpProtobuf => format!("http://{}", self.ports.http),
         }
+    }
+
+    /// The same behind TLS, by the name in its certificate.
+    pub(crate) fn secure_endpoint(&self, protocol: OtlpProtocol) -> String {
+        let port = match protocol {
+            OtlpProtocol::Grpc => self.ports.grpc.port(),
+            OtlpProtocol::HttpProtobuf => self.ports.http.port(),
+        };
+        format!("https://localhost:{port}")
     }
 
     /// Where Prometheus scrapes: what came in, and what the Collector says of itself.
@@ -165,7 +193,12 @@ fn spawn(ports: Ports, expiration: Duration, directory: &TempDir) -> Child {
         .args(["--pdeathsig", "KILL"])
         .arg(binary())
         .arg("--config")
-        .arg(format!("{ROOT}/otel-collector/config.yaml"))
+        .arg(format!("{ROOT}/otel-collector/config.yaml"));
+    let more = directory.path().join(MORE);
+    if more.exists() {
+        command.arg("--config").arg(more);
+    }
+    command
         .env("COLLECTOR_OTLP_GRPC", ports.grpc.to_string())
         .env("COLLECTOR_OTLP_HTTP", ports.http.to_string())
         .env("COLLECTOR_PROMETHEUS", ports.page.to_string())

@@ -13,6 +13,7 @@ mod metrics;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod service;
+mod tls;
 
 use std::time::Duration;
 

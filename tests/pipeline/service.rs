@@ -46,7 +46,7 @@ const WORDS: [&str; 9] = [
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running `skriptoteket serve` that sends everything to a Collector; killed if the test fails.
-struct Service {
+pub(crate) struct Service {
     child: Child,
     directory: TempDir,
     public: String,
@@ -55,12 +55,20 @@ struct Service {
 
 impl Service {
     fn start(collector: &Collector, protocol: OtlpProtocol) -> Self {
+        let endpoint = collector.endpoint(protocol);
+        Self::start_with(&[
+            ("SKRIPTOTEKET_LOG", "debug"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", written(protocol)),
+            // So that metrics leave at the start and with the stop only.
+            ("OTEL_METRIC_EXPORT_INTERVAL", "3600000"),
+        ])
+    }
+
+    /// A service with these variables beside its own.
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = File::create(directory.path().join("log")).unwrap();
-        let written = match protocol {
-            OtlpProtocol::Grpc => "grpc",
-            OtlpProtocol::HttpProtobuf => "http/protobuf",
-        };
         let child = Command::new(env!("CARGO_BIN_EXE_skriptoteket"))
             .arg("serve")
             .current_dir(directory.path())
@@ -72,11 +80,7 @@ impl Service {
             // What is tested here is not the cost of Argon2.
             .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
             .env("SKRIPTOTEKET_ARGON2_ITERATIONS", "1")
-            .env("SKRIPTOTEKET_LOG", "debug")
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint(protocol))
-            .env("OTEL_EXPORTER_OTLP_PROTOCOL", written)
-            // So that metrics leave at the start and with the stop only.
-            .env("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -104,7 +108,7 @@ impl Service {
         service
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let path: PathBuf = self.directory.path().join("log");
         fs::read_to_string(path).unwrap()
     }
@@ -171,6 +175,14 @@ impl Drop for Service {
         // After `stop` there is nothing left to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The protocol as `OTEL_EXPORTER_OTLP_PROTOCOL` names it.
+pub(crate) const fn written(protocol: OtlpProtocol) -> &'static str {
+    match protocol {
+        OtlpProtocol::Grpc => "grpc",
+        OtlpProtocol::HttpProtobuf => "http/protobuf",
     }
 }
 

@@ -38,7 +38,14 @@ impl Certificates {
             "-out",
             "ca.pem",
         ]);
-        made.openssl(&[
+        made.signed("server", "/CN=localhost");
+        made
+    }
+
+    /// Makes a key and a certificate of it that the authority has signed, both named after `name`.
+    pub(crate) fn signed(&self, name: &str, subject: &str) {
+        let [key, request, certificate] = ["key", "csr", "pem"].map(|it| format!("{name}.{it}"));
+        self.openssl(&[
             "req",
             "-newkey",
             "ec",
@@ -46,17 +53,17 @@ impl Certificates {
             "ec_paramgen_curve:P-256",
             "-nodes",
             "-subj",
-            "/CN=localhost",
+            subject,
             "-keyout",
-            "server.key",
+            &key,
             "-out",
-            "server.csr",
+            &request,
         ]);
-        made.openssl(&[
+        self.openssl(&[
             "x509",
             "-req",
             "-in",
-            "server.csr",
+            &request,
             "-CA",
             "ca.pem",
             "-CAkey",
@@ -67,9 +74,8 @@ impl Certificates {
             "-extfile",
             "extensions",
             "-out",
-            "server.pem",
+            &certificate,
         ]);
-        made
     }
 
     /// The authority's own certificate: what a client is to trust.
@@ -92,7 +98,8 @@ impl Certificates {
         .collect()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// One of the files.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         Path::join(self.directory.path(), name)
     }
 

@@ -261,7 +261,7 @@ fn a_fault_is_one_line_of_bounded_length_whatever_was_typed() {
 fn all_faults_are_told_at_once() {
     // What no setting takes: too short for a key, not a number, not an address, not a duration.
     let junk = "\u{7f}";
-    let settings: Vec<String> = settings::all()
+    let mut settings: Vec<String> = settings::all()
         .filter(|entry| {
             let any_text_will_do = [
                 "bootstrap_username",
@@ -275,9 +275,9 @@ fn all_faults_are_told_at_once() {
         })
         .map(|entry| names::variable(entry.name()))
         .collect();
+    settings.extend(otel_names());
     let mut variables: Vec<(&str, &str)> =
         settings.iter().map(|name| (name.as_str(), junk)).collect();
-    variables.extend(OTEL_VARIABLES.map(|name| (name, junk)));
     variables.extend([
         ("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", ""),
         ("SKRIPTOTEKET_DATA_DIR", ""),

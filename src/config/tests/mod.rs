@@ -270,7 +270,7 @@ proptest! {
         value in prop_oneof!["\\PC{0,40}", "[0-9]{0,20}(ms|s|m|h|d|/8)?", "[a-z]{1,6}:[/a-z0-9.:@?#\\[\\]]{0,20}"],
     ) {
         let mut names: Vec<String> = names::known_variables();
-        names.extend(OTEL_VARIABLES.map(str::to_owned));
+        names.extend(otel_names());
         let name = index.get(&names);
         if let Err(faults) = from_env([(name.as_str(), value.as_str())]) {
             prop_assert!(faults.iter().count() > 0);
@@ -280,15 +280,13 @@ proptest! {
     }
 }
 
-const OTEL_VARIABLES: [&str; 7] = [
-    "OTEL_SDK_DISABLED",
-    "OTEL_METRICS_EXPORTER",
-    "OTEL_LOGS_EXPORTER",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-    "OTEL_METRIC_EXPORT_INTERVAL",
-];
+/// Every standard variable that is read.
+fn otel_names() -> Vec<String> {
+    OTEL_VARIABLES
+        .iter()
+        .flat_map(OtelVariable::names)
+        .collect()
+}
 
 fn forms_quoted(text: &str) -> String {
     toml::Value::from(text).to_string()

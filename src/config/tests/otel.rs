@@ -156,6 +156,389 @@ fn the_default_interval_fits_the_configuration_that_ships() {
 }
 
 #[test]
+fn a_certificate_is_of_all_signals_or_of_one() {
+    let files = Files::new();
+    let authority = files.path("ca.pem");
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318");
+    let trusted = |name: &str| {
+        let settings = otel([endpoint, (name, authority.as_str())]);
+        [settings.metrics, settings.traces, settings.logs]
+            .map(|target| target.unwrap().tls.authorities.is_some())
+    };
+    assert_eq!(trusted("OTEL_EXPORTER_OTLP_CERTIFICATE"), [true; 3]);
+    assert_eq!(
+        trusted("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE"),
+        [true, false, false]
+    );
+    assert_eq!(
+        trusted("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"),
+        [false, true, false]
+    );
+    assert_eq!(
+        trusted("OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE"),
+        [false, false, true]
+    );
+
+    let (certificate, key) = (files.path("ca.pem"), files.path("ca.key"));
+    let settings = otel([
+        endpoint,
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &certificate),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
+    ]);
+    let shown = settings.traces.unwrap().tls.identity.unwrap();
+    assert!(
+        shown
+            .certificate
+            .starts_with("-----BEGIN CERTIFICATE-----\n")
+    );
+    assert!(shown.key.contains("PRIVATE KEY"));
+    assert_eq!(format!("{shown:?}"), "ClientIdentity");
+}
+
+#[test]
+fn files_that_are_of_no_use_say_what_would_be() {
+    let files = Files::new();
+    let certificate = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+    let own = "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE";
+    let key = "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY";
+    let pem = std::fs::read_to_string(files.path("ca.pem")).unwrap();
+    let bad = |name: &str, text: &str| {
+        std::fs::write(files.path(name), text).unwrap();
+        files.path(name)
+    };
+    let bom = bad("bom.pem", &format!("\u{feff}{pem}"));
+    let cut = bad("cut.pem", &pem[..pem.len() / 2]);
+    let text = bad("text.pem", "nothing of the kind\n");
+    let junk = bad(
+        "junk.pem",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
+    let locked = bad(
+        "locked.key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let [ca, ca_key, other_key] = ["ca.pem", "ca.key", "other.key"].map(|it| files.path(it));
+    let missing = files.path("missing.pem");
+    let directory = files.path("");
+    for (variables, named, expected) in [
+        (
+            vec![(certificate, &missing)],
+            certificate,
+            "cannot be read: No such file",
+        ),
+        (
+            vec![(certificate, &directory)],
+            certificate,
+            "cannot be read: Is a directory",
+        ),
+        (vec![(certificate, &bom)], certificate, "byte order mark"),
+        (vec![(certificate, &cut)], certificate, "is damaged"),
+        (vec![(certificate, &text)], certificate, "this one has none"),
+        (
+            vec![(certificate, &ca_key)],
+            certificate,
+            "this one has none",
+        ),
+        (
+            vec![(certificate, &junk)],
+            certificate,
+            "number 1 of this one is none",
+        ),
+        (
+            vec![(certificate, &pem)],
+            certificate,
+            "the path of a file, not its content",
+        ),
+        (
+            vec![(own, &ca)],
+            own,
+            "expected OTEL_EXPORTER_OTLP_CLIENT_KEY beside it",
+        ),
+        (
+            vec![(key, &ca_key)],
+            key,
+            "expected OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE beside it",
+        ),
+        (
+            vec![(own, &ca), (key, &other_key)],
+            key,
+            "the private key of the certificate in OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+        ),
+        (vec![(own, &ca), (key, &locked)], key, "not encrypted"),
+        (vec![(own, &ca), (key, &ca)], key, "BEGIN PRIVATE KEY"),
+        (vec![(own, &junk), (key, &ca_key)], key, "X.509"),
+    ] {
+        // Also where nothing is exported.
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name, value.as_str()));
+        let faults = from_env(variables).unwrap_err().to_string();
+        assert!(
+            faults.starts_with(named) && faults.contains(expected),
+            "{faults}"
+        );
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+    }
+    // A key in the place of its path is not told.
+    let secret = std::fs::read_to_string(ca_key).unwrap();
+    let faults = from_env([(key, secret.as_str())]).unwrap_err().to_string();
+    assert!(
+        !faults.contains("BEGIN") && !faults.contains(" = "),
+        "{faults}"
+    );
+}
+
+/// An authority with its key, and another key, made by `openssl`.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let new = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ];
+        for name in ["ca", "other"] {
+            let (subject, key, certificate) = (
+                format!("/CN={name}"),
+                format!("{name}.key"),
+                format!("{name}.pem"),
+            );
+            let more = ["-subj", &subject, "-keyout", &key, "-out", &certificate];
+            let mut openssl = std::process::Command::new("openssl");
+            let made = openssl.args(new).args(more).current_dir(&files.0).output();
+            assert!(made.unwrap().status.success());
+        }
+        files
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn the_resource_is_decoded_and_its_name_is_that_of_the_service() {
+    let resource = |attributes, name| {
+        otel([
+            ("OTEL_RESOURCE_ATTRIBUTES", attributes),
+            ("OTEL_SERVICE_NAME", name),
+        ])
+        .resource
+    };
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(
+        resource(
+            " team = a%2Cb%3Dc%25 ,city=Malm%C3%B6,empty=,b64=eQ==,plus=a+b,",
+            ""
+        ),
+        [
+            pair("team", "a,b=c%"),
+            pair("city", "Malmö"),
+            pair("empty", ""),
+            pair("b64", "eQ=="),
+            pair("plus", "a+b")
+        ]
+    );
+    let both = resource("service.name=platform-default,team=a", "front-door");
+    assert_eq!(both.last(), Some(&pair("service.name", "front-door")));
+    assert_eq!(resource("", ""), []);
+    let alone = resource("service.name=platform-default", " ");
+    assert_eq!(alone, [pair("service.name", "platform-default")]);
+}
+
+#[test]
+fn a_share_of_requests_is_traced_and_callers_decide() {
+    let sampler =
+        |variables: &[(&'static str, &'static str)]| otel(variables.iter().copied()).sampler;
+    let name = |name| ("OTEL_TRACES_SAMPLER", name);
+    let share = |share| ("OTEL_TRACES_SAMPLER_ARG", share);
+    let is = |parent_based, others| TraceSampler {
+        parent_based,
+        others,
+    };
+    let ratio = SampledShare::from_ratio;
+    assert_eq!(sampler(&[]), is(true, ratio(0.01)));
+    assert_eq!(sampler(&[]), TraceSampler::default());
+    assert_eq!(sampler(&[share("0.2")]), is(true, ratio(0.2)));
+    assert_eq!(sampler(&[name("always_on")]), is(false, SampledShare::ALL));
+    assert_eq!(
+        sampler(&[name("always_off")]),
+        is(false, SampledShare::Nothing)
+    );
+    assert_eq!(
+        sampler(&[name("traceidratio"), share("0.5")]),
+        is(false, ratio(0.5))
+    );
+    assert_eq!(
+        sampler(&[name("parentbased_traceidratio")]),
+        is(true, SampledShare::ALL)
+    );
+    assert_eq!(
+        sampler(&[name("parentbased_always_on")]),
+        is(true, SampledShare::ALL)
+    );
+    assert_eq!(
+        sampler(&[name("parentbased_always_off")]),
+        is(true, SampledShare::Nothing)
+    );
+    assert_eq!(ratio(1.0), SampledShare::ALL);
+    assert!(!ratio(0.0).takes(0) && ratio(1.0).takes(u64::MAX));
+    assert!(ratio(0.5).takes(u64::MAX / 2 - 1) && !ratio(0.5).takes(u64::MAX));
+}
+
+#[test]
+fn timeouts_are_of_all_signals_or_of_one() {
+    let settings = otel([
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "700"),
+    ]);
+    let timeout = |target: Option<OtlpTarget>| target.unwrap().timeout.as_millis();
+    assert_eq!(
+        (timeout(settings.traces), timeout(settings.logs)),
+        (2_500, 700)
+    );
+    let other = otel([("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")]);
+    assert_eq!(timeout(other.metrics), 10_000);
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let warning = |variables: &[(&str, &str)]| {
+        let warnings = from_env(variables.iter().copied()).unwrap().warnings;
+        assert!(warnings.len() <= 1, "{warnings:?}");
+        warnings.first().cloned().unwrap_or_default()
+    };
+    let endpoint = |url| ("OTEL_EXPORTER_OTLP_ENDPOINT", url);
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    for fine in [
+        &[][..],
+        &[endpoint("http://collector:4318")],
+        &[endpoint("http://collector:4317"), grpc],
+        &[
+            endpoint("https://collector.example"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,x-y=z=="),
+        ],
+        &[
+            endpoint("http://collector:4318"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+        ],
+        &[("OTEL_TRACES_SAMPLER_ARG", "")],
+    ] {
+        assert_eq!(warning(fine), "", "{fine:?}");
+    }
+    for (variables, expected) in [
+        (
+            &[endpoint("http://collector:4317")][..],
+            "OTEL_EXPORTER_OTLP_ENDPOINT: port 4317 is that of gRPC",
+        ),
+        (
+            &[endpoint("http://collector:4318"), grpc],
+            "OTEL_EXPORTER_OTLP_ENDPOINT: port 4318 is that of HTTP",
+        ),
+        (
+            &[endpoint("http://collector:4318/v1/traces")],
+            "leave /v1/… out",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_INSECURE", "true")],
+            "OTEL_EXPORTER_OTLP_INSECURE: has no effect",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENPOINT", "http://collector:4318")],
+            "did you mean OTEL_EXPORTER_OTLP_ENDPOINT?",
+        ),
+        (
+            &[("OTEL_PYTHON_LOG_CORRELATION", "true")],
+            "OTEL_PYTHON_LOG_CORRELATION: has no effect",
+        ),
+        (&[("OTEL_PROPAGATORS", "b3")], "W3C trace context is read"),
+        (
+            &[
+                ("OTEL_TRACES_SAMPLER", "always_on"),
+                ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+            ],
+            "takes no share",
+        ),
+        (
+            &[
+                ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+                ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "200"),
+            ],
+            "is 100 at most",
+        ),
+    ] {
+        assert!(
+            warning(variables).contains(expected),
+            "{variables:?}: {:?}",
+            warning(variables)
+        );
+    }
+}
+
+/// Every variable that is read is checked: none of them is passed over.
+#[test]
+fn junk_in_any_variable_is_a_fault_and_headers_are_not_told() {
+    for variable in OTEL_VARIABLES {
+        for name in variable.names() {
+            let junk = "hidden\u{1}junk=%zz";
+            let faults = from_env([(name.as_str(), junk)]).unwrap_err().to_string();
+            assert!(faults.starts_with(&name), "{faults}");
+            assert_eq!(faults.lines().count(), 1, "{faults}");
+            assert_eq!(
+                faults.contains("hidden"),
+                !name.contains("HEADERS"),
+                "{faults}"
+            );
+            assert!(from_env([(name.as_str(), "")]).is_ok(), "{name}");
+            assert_eq!(
+                from_env([(name.as_str(), "")]).unwrap().warnings,
+                [""; 0],
+                "{name}"
+            );
+        }
+    }
+    for (without_effect, _) in OTEL_WITHOUT_EFFECT {
+        let warnings = from_env([(*without_effect, "junk")]).unwrap().warnings;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+}
+
+#[test]
+fn headers_that_cannot_be_sent_are_faults() {
+    for headers in [
+        "bad header=x",
+        "no-value",
+        "=x",
+        "a=b,,c=d",
+        "a=b%0Ac",
+        "a=%F6",
+        "a=ö",
+        "a=",
+        "a(b)=c",
+    ] {
+        for name in [
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        ] {
+            let faults = from_env([(name, headers)]).unwrap_err().to_string();
+            assert!(
+                faults.starts_with(&format!("{name}: expected name=value")),
+                "{faults}"
+            );
+        }
+    }
+}
+
+#[test]
 fn junk_is_a_fault() {
     for (name, value) in [
         ("OTEL_SDK_DISABLED", "1"),
@@ -172,6 +555,24 @@ fn junk_is_a_fault() {
         ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15s"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "deflate"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "junk"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "yes"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("OTEL_TRACES_SAMPLER", "0.1"),
+        ("OTEL_TRACES_SAMPLER_ARG", "10%"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "-1"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,=c"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "load=100%"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=%F6"),
     ] {
         let faults = from_env([(name, value)]).unwrap_err().to_string();
         assert!(

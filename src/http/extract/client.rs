@@ -50,7 +50,8 @@ impl Perimeter {
         }
     }
 
-    fn trusts(&self, peer: Option<IpAddr>) -> bool {
+    /// Whether a peer is one of our own proxies.
+    pub(in crate::http) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         let trusted = |peer: IpAddr| {
             let peer = peer.to_canonical();
             self.trusted_proxies.iter().any(|net| net.contains(&peer))

@@ -201,8 +201,8 @@ pub struct RequestTimer {
 }
 
 impl RequestTimer {
-    /// Records the duration. `route` is the matched pattern, `None` where nothing matched.
-    pub fn finish(self, route: Option<&'static str>, status: u16) {
+    /// Records the duration and returns it. `route` is the matched pattern, `None` where nothing matched.
+    pub fn finish(self, route: Option<&'static str>, status: u16) -> Duration {
         let Self {
             recorder: HttpRecorder(recorder),
             labels,
@@ -221,6 +221,7 @@ impl RequestTimer {
             route,
         };
         recorder.record(took.as_secs_f64(), series);
+        took
     }
 }
 

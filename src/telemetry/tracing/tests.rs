@@ -14,7 +14,11 @@ use opentelemetry_sdk::{
 use tracing::subscriber::with_default;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::{
+    clock::ManualClock,
+    config::{SampledShare, TraceSampler},
+    telemetry::{RequestTraces, sampling::Decided},
+};
 
 /// Keeps what it is given. Cheap to clone; all clones share one list.
 #[derive(Debug)]
@@ -64,17 +68,33 @@ impl LogExporter for Kept<String> {
 }
 
 /// Everything that came of running something with logs set up.
-struct Heard {
-    lines: Vec<String>,
-    records: Vec<String>,
-    spans: Vec<SpanData>,
+pub(in crate::telemetry) struct Heard {
+    pub(in crate::telemetry) lines: Vec<String>,
+    pub(in crate::telemetry) records: Vec<String>,
+    pub(in crate::telemetry) spans: Vec<SpanData>,
 }
 
 fn hear(log: &LogSettings, terminal: bool, clock: &Arc<ManualClock>, say: impl FnOnce()) -> Heard {
+    let all = TraceSampler {
+        parent_based: true,
+        others: SampledShare::ALL,
+    };
+    hear_sampled(log, terminal, clock, all, |_| say())
+}
+
+/// What is heard of something that is told which requests are traced.
+pub(in crate::telemetry) fn hear_sampled(
+    log: &LogSettings,
+    terminal: bool,
+    clock: &Arc<ManualClock>,
+    sampler: TraceSampler,
+    say: impl FnOnce(&RequestTraces),
+) -> Heard {
     let (lines, records, spans) = <(Kept<u8>, Kept<String>, Kept<SpanData>)>::default();
     let telemetry = Telemetry {
         spans: Some(
             SdkTracerProvider::builder()
+                .with_sampler(Decided::new(sampler))
                 .with_simple_exporter(spans.clone())
                 .build(),
         ),
@@ -83,6 +103,7 @@ fn hear(log: &LogSettings, terminal: bool, clock: &Arc<ManualClock>, say: impl F
                 .with_simple_exporter(records.clone())
                 .build(),
         ),
+        sampler,
         ..Telemetry::disabled()
     };
     let copy = lines.clone();
@@ -91,7 +112,9 @@ fn hear(log: &LogSettings, terminal: bool, clock: &Arc<ManualClock>, say: impl F
         terminal,
     };
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    with_default(subscriber(log, &telemetry, output, clock).unwrap(), say);
+    let traces = telemetry.request_traces(Arc::clone(&clock));
+    let subscriber = subscriber(log, &telemetry, output, clock).unwrap();
+    with_default(subscriber, || say(&traces));
     let lines = String::from_utf8(lines.all().clone()).unwrap();
     Heard {
         lines: lines.lines().map(String::from).collect(),
@@ -104,7 +127,7 @@ fn heard(say: impl FnOnce()) -> Heard {
     hear(&logs(LogFormat::Json), false, &Arc::default(), say)
 }
 
-fn logs(format: LogFormat) -> LogSettings {
+pub(in crate::telemetry) fn logs(format: LogFormat) -> LogSettings {
     LogSettings {
         filter: String::from("info"),
         format,
@@ -166,32 +189,104 @@ fn a_filter_that_cannot_be_read_is_an_error() {
     assert!(matches!(result, Err(TelemetryError::Filter(_))));
 }
 
+/// What is said of ten failing exports of each signal in each of two minutes.
 #[test]
-fn failing_exports_say_so_once_a_minute() {
+fn failing_exports_say_so_once_a_minute_for_each_endpoint() {
     let clock = Arc::new(ManualClock::default());
     let heard = hear(&logs(LogFormat::Json), false, &clock, || {
-        // What SDK 0.33 logs when the Collector is away, on ten exports of each signal in each of two minutes.
         for _minute in 0..2 {
             for _ in 0..10 {
-                tracing::warn!(name: "Export.Failed.NonRetryable", target: "opentelemetry-otlp", "lost");
-                tracing::error!(name: "PeriodicReader.ExportError", target: "opentelemetry_sdk", "refused");
-                tracing::error!(name: "BatchSpanProcessor.ExportError", target: "opentelemetry_sdk", "refused");
-                tracing::error!(name: "BatchLogProcessor.ExportError", target: "opentelemetry_sdk", "refused");
+                for signal in ["metrics", "traces", "logs"] {
+                    let endpoint = "https://collector:4317";
+                    tracing::warn!(target: export::TARGET, signal, endpoint, error = "refused", "lost");
+                }
+                let endpoint = "https://other:4317";
+                tracing::warn!(target: export::TARGET, signal = "logs", endpoint, error = "silent", "lost");
+                // What the SDK says beside it.
+                tracing::warn!(name: "Export.Failed.NonRetryable", target: "opentelemetry-otlp", "again");
+                tracing::error!(name: "PeriodicReader.ExportError", target: "opentelemetry_sdk", "again");
+                tracing::error!(name: "BatchSpanProcessor.ExportError", target: "opentelemetry_sdk", "again");
+                tracing::error!(name: "BatchLogProcessor.ExportError", target: "opentelemetry_sdk", "again");
                 clock.advance(Duration::from_secs(6));
             }
         }
+        tracing::error!(target: "rustls_platform_verifier::verification", "not trusted");
         tracing::error!(name: "BatchSpanProcessor.Shutdown.Timeout", target: "opentelemetry_sdk", "late");
         tracing::warn!(name: "BatchLogProcessor.Emit.AfterShutdown", target: "opentelemetry_sdk", "over");
     });
-    assert_eq!(heard.lines.len(), 2, "{:?}", heard.lines);
-    assert!(heard.lines.iter().all(|line| line.contains("refused")));
+    let count = |text| heard.lines.iter().filter(|it| it.contains(text)).count();
+    assert_eq!(
+        (count("refused"), count("silent"), heard.lines.len()),
+        (2, 2, 4),
+        "{:?}",
+        heard.lines
+    );
+    // To export them would make another export that fails.
+    assert_eq!(heard.records.len(), 0);
+}
+
+/// Any crate can sit under an exporter. With a deny-list the next one that logs is a loop, and the certificate verifier was.
+#[test]
+fn what_other_crates_say_is_a_line_a_minute_for_each_place() {
+    let clock = Arc::new(ManualClock::default());
+    let heard = hear(&logs(LogFormat::Json), false, &clock, || {
+        for _minute in 0..2 {
+            for _ in 0..10 {
+                tracing::error!(target: "a_tls_library::verification", "not trusted");
+                tracing::warn!(target: "a_crate_of_tomorrow", "not resolved");
+                tracing::info!(target: "skriptoteket_like", "not ours");
+                tracing::info!("ours");
+                clock.advance(Duration::from_secs(6));
+            }
+        }
+    });
+    let count = |text| heard.lines.iter().filter(|it| it.contains(text)).count();
+    let counts = ["not trusted", "not resolved", "not ours", "ours\""].map(count);
+    assert_eq!(counts, [2, 2, 2, 22], "{:?}", heard.lines);
+    assert_eq!(heard.records.len(), 20);
+}
+
+/// Records of the `log` crate, as the bridge makes them of them.
+#[test]
+fn records_of_the_log_crate_are_a_line_a_minute_and_tell_no_source_path() {
+    let record = |line| {
+        log::Record::builder()
+            .args(format_args!("failed to verify: \"untrusted\""))
+            .level(log::Level::Error)
+            .target("a_tls_library::verification::others")
+            .module_path(Some("a_tls_library::verification::others"))
+            .file(Some("/builder/registry/others.rs"))
+            .line(Some(line))
+            .build()
+    };
+    for format in [LogFormat::Json, LogFormat::Human] {
+        let heard = hear(&logs(format), false, &Arc::default(), || {
+            for _ in 0..10 {
+                tracing_log::format_trace(&record(7)).unwrap();
+                tracing_log::format_trace(&record(8)).unwrap();
+            }
+        });
+        assert_eq!((heard.lines.len(), heard.records.len()), (2, 0));
+        for line in &heard.lines {
+            assert!(
+                line.contains("failed to verify") && !line.contains("builder"),
+                "{line}"
+            );
+        }
+        if format == LogFormat::Json {
+            let line: serde_json::Value = serde_json::from_str(&heard.lines[0]).unwrap();
+            assert_eq!(line["message"], "failed to verify: \"untrusted\"");
+            assert_eq!(line["target"], "a_tls_library::verification::others");
+            assert_eq!(line["level"], "ERROR");
+        }
+    }
 }
 
 #[test]
 fn other_complaints_and_our_own_lines_are_not_lost_among_failing_exports() {
     let heard = heard(|| {
         for _ in 0..3 {
-            tracing::error!(name: "PeriodicReader.ExportError", target: "opentelemetry_sdk", "refused");
+            tracing::warn!(target: export::TARGET, endpoint = "https://collector", "refused");
             tracing::warn!(name: "BatchSpanProcessor.SpanDroppingStarted", target: "opentelemetry_sdk", "full");
             tracing::error!(name: "PeriodicReader.ExportError", "ours");
         }
@@ -204,7 +299,7 @@ fn other_complaints_and_our_own_lines_are_not_lost_among_failing_exports() {
 fn what_exporters_say_is_never_exported() {
     let heard = heard(|| {
         for_each_plumber();
-        let _ours = tracing::info_span!("ours").entered();
+        let _ours = tracing::info_span!("ours", otel.kind = "server").entered();
         tracing::info!("ours");
     });
     assert_eq!(heard.records.len(), 1);
@@ -223,60 +318,14 @@ fn for_each_plumber() {
     }
     say!("hyper::client" "hyper_util" "tonic::transport" "h2" "reqwest::connect" "tower::buffer");
     say!("opentelemetry_sdk" "opentelemetry-otlp" "opentelemetry-prometheus" "rustls" "mio::poll" "want");
-}
-
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-#[test]
-fn a_span_joins_the_trace_of_its_caller() {
-    let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
-    let heard = heard(|| {
-        let request = tracing::info_span!("request");
-        remote_parent(&request, |header| match header {
-            "traceparent" => Some(traceparent.as_str()),
-            "tracestate" => Some("vendor=1"),
-            _ => None,
-        });
-        let _entered = request.entered();
-        tracing::info_span!("inner").in_scope(|| tracing::info!("hello"));
-    });
-    let request = heard.spans.iter().find(|it| it.name == "request").unwrap();
-    assert_eq!(request.span_context.trace_id().to_string(), TRACE);
-    assert_eq!(request.parent_span_id.to_string(), "00f067aa0ba902b7");
-    // Free text from anyone does not leave with the span.
-    assert_eq!(request.span_context.trace_state().get("vendor"), None);
-    let inner = heard.spans.iter().find(|it| it.name == "inner").unwrap();
-    assert_eq!(inner.span_context.trace_id().to_string(), TRACE);
-    // The record carries the trace, so that the two can be put side by side.
-    assert!(heard.records[0].contains(TRACE));
-}
-
-#[test]
-fn a_span_without_a_valid_caller_keeps_its_parent() {
-    let heard = heard(|| {
-        let _outer = tracing::info_span!("outer").entered();
-        for header in [None, Some(""), Some("00-zz-zz-01"), Some("\u{1f5dd}")] {
-            let span = tracing::info_span!("request");
-            remote_parent(&span, |name| header.filter(|_| name == "traceparent"));
-            drop(span.entered());
-        }
-    });
-    let outer = heard.spans.iter().find(|it| it.name == "outer").unwrap();
-    let requests: Vec<_> = heard
-        .spans
-        .iter()
-        .filter(|it| it.name == "request")
-        .collect();
-    assert_eq!(requests.len(), 4);
-    for request in requests {
-        assert_eq!(request.parent_span_id, outer.span_context.span_id());
-    }
+    say!("rustls_platform_verifier" "hickory_resolver" "hyper_rustls" "skriptoteket_like" "log");
 }
 
 #[test]
 fn spans_leave_from_debug_on_and_what_is_said_in_them_from_info_on() {
     let heard = heard(|| {
-        let request = tracing::debug_span!("request").entered();
+        tracing::debug_span!("a part of nothing").in_scope(|| {});
+        let request = tracing::debug_span!("request", otel.kind = "server").entered();
         tracing::debug!("a detail");
         tracing::info!("an event");
         tracing::trace_span!("too fine").in_scope(|| {});
@@ -312,6 +361,6 @@ fn who_sends_junk_does_not_write_the_log() {
         tracing::warn!(target: "actix_session", "a cookie that is junk");
         tracing::error!(target: "actix_session", "a store that fails");
     });
-    assert_eq!((heard.lines.len(), heard.records.len()), (1, 1));
+    assert_eq!((heard.lines.len(), heard.records.len()), (1, 0));
     assert!(heard.lines[0].contains("a store that fails"));
 }

@@ -1,0 +1,265 @@
+//! How the values of `OTEL_…` variables are written.
+
+use std::{fmt, str::from_utf8};
+
+use url::Url;
+
+use crate::config::{
+    OtlpProtocol,
+    faults::Problem,
+    forms::{Choice, Form, has_credentials},
+};
+
+pub(super) const SWITCH: AnyCase<bool> = AnyCase(Choice(&[("true", true), ("false", false)]));
+
+pub(super) const PROTOCOL: Choice<OtlpProtocol> = Choice(&[
+    ("grpc", OtlpProtocol::Grpc),
+    ("http/protobuf", OtlpProtocol::HttpProtobuf),
+]);
+
+/// The exporters compress themselves; the value is only checked.
+pub(super) const COMPRESSION: AnyCase<()> = AnyCase(Choice(&[("gzip", ()), ("none", ())]));
+
+/// The exporters read it themselves; the value is only checked.
+pub(super) const TEMPORALITY: AnyCase<()> = AnyCase(Choice(&[
+    ("cumulative", ()),
+    ("delta", ()),
+    ("lowmemory", ()),
+]));
+
+/// Where a signal can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exporter {
+    Otlp,
+    Prometheus,
+    None,
+}
+
+pub(super) const EXPORTER: Choice<Exporter> =
+    Choice(&[("otlp", Exporter::Otlp), ("none", Exporter::None)]);
+
+pub(super) const METRICS_EXPORTER: Choice<Exporter> = Choice(&[
+    ("otlp", Exporter::Otlp),
+    ("prometheus", Exporter::Prometheus),
+    ("none", Exporter::None),
+]);
+
+/// Words that may be written in upper case too.
+pub(super) struct AnyCase<T: 'static>(Choice<T>);
+
+impl<T: Copy + Sync> Form for AnyCase<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        self.0.expected()
+    }
+
+    fn read(&self, text: &str) -> Result<T, Problem> {
+        self.0.read(&text.to_ascii_lowercase())
+    }
+}
+
+/// Exporters with commas between them.
+pub(super) struct Several(pub(super) Choice<Exporter>);
+
+impl Form for Several {
+    type Value = Vec<Exporter>;
+
+    fn expected(&self) -> String {
+        format!(
+            "{}, or several with commas between them; none stands alone",
+            self.0.expected()
+        )
+    }
+
+    fn read(&self, text: &str) -> Result<Vec<Exporter>, Problem> {
+        let items = text.split(',').map(|item| self.0.read(item.trim()));
+        match items.collect::<Result<Vec<_>, _>>() {
+            Ok(list) if list.len() == 1 || !list.contains(&Exporter::None) => Ok(list),
+            _ => Err(self.unexpected()),
+        }
+    }
+}
+
+/// The URL of a collector.
+pub(super) struct Endpoint;
+
+impl Form for Endpoint {
+    type Value = Url;
+
+    fn expected(&self) -> String {
+        "a URL such as http://localhost:4318 or https://collector.example.org:4317".into()
+    }
+
+    fn may_show(&self, text: &str) -> bool {
+        // Someone may have written a password into it.
+        !text.contains('@')
+    }
+
+    fn read(&self, text: &str) -> Result<Url, Problem> {
+        let url = Url::parse(text).map_err(|_| self.unexpected())?;
+        if has_credentials(&url) {
+            return Err(Problem::Expected(
+                "a URL without user name and password: they belong into OTEL_EXPORTER_OTLP_HEADERS"
+                    .into(),
+            ));
+        }
+        match url.scheme() {
+            "http" | "https" if url.has_host() => Ok(url),
+            _ => Err(self.unexpected()),
+        }
+    }
+}
+
+/// A share, from 0 to 1.
+pub(super) struct Ratio;
+
+impl Form for Ratio {
+    type Value = f64;
+
+    fn expected(&self) -> String {
+        "a number from 0 to 1, such as 0.01".into()
+    }
+
+    fn read(&self, text: &str) -> Result<f64, Problem> {
+        let ratio = text.parse().ok();
+        let within = |it: &f64| (0.0..=1.0).contains(it);
+        ratio.filter(within).ok_or_else(|| self.unexpected())
+    }
+}
+
+/// A name without control characters.
+pub(super) struct Name;
+
+impl Form for Name {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a name without control characters".into()
+    }
+
+    fn read(&self, text: &str) -> Result<String, Problem> {
+        if text.chars().any(char::is_control) {
+            return Err(self.unexpected());
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// A list of `name=value`, percent-decoded.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// Headers of exports. They are secrets: nothing of them is shown.
+pub(super) struct Headers;
+
+impl Form for Headers {
+    type Value = Pairs;
+
+    fn expected(&self) -> String {
+        "name=value, or several with commas between them: names of HTTP headers, and values in which spaces, commas \
+         and characters outside ASCII are percent-encoded"
+            .into()
+    }
+
+    fn may_show(&self, _: &str) -> bool {
+        false
+    }
+
+    fn read(&self, text: &str) -> Result<Pairs, Problem> {
+        let wrong = |what: Wrong| Problem::Expected(format!("{}; {what}", self.expected()));
+        let pairs = pairs(text).map_err(wrong)?;
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            let at = index + 1;
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(wrong(Wrong(at, "has no name that a header can have")));
+            }
+            let visible = |byte| byte == b'\t' || (b' '..=b'~').contains(&byte);
+            if value.is_empty() || !value.bytes().all(visible) {
+                return Err(wrong(Wrong(at, "has no value that a header can have")));
+            }
+        }
+        Ok(pairs)
+    }
+}
+
+/// What a name of a header consists of (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Attributes of the resource.
+///
+/// They are written as W3C Baggage, without properties. Characters that should have been encoded are taken as they are,
+/// as in other SDKs.
+pub(super) struct Attributes;
+
+impl Form for Attributes {
+    type Value = Pairs;
+
+    fn expected(&self) -> String {
+        "name=value, or several with commas between them, with % , and = in values percent-encoded (%25 %2C %3D)".into()
+    }
+
+    fn read(&self, text: &str) -> Result<Pairs, Problem> {
+        let wrong = |what: Wrong| Problem::Expected(format!("{}; {what}", self.expected()));
+        let pairs = pairs(text).map_err(wrong)?;
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            if name.is_empty() {
+                return Err(wrong(Wrong(index + 1, "has no name")));
+            }
+            if [name, value]
+                .into_iter()
+                .any(|it| it.chars().any(char::is_control))
+            {
+                return Err(wrong(Wrong(index + 1, "has a control character in it")));
+            }
+        }
+        Ok(pairs)
+    }
+}
+
+/// Which item of a list is wrong, counted from 1, and how.
+struct Wrong(usize, &'static str);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "number {} {}", self.0, self.1)
+    }
+}
+
+/// The items of a list. A comma at the end is allowed.
+fn pairs(text: &str) -> Result<Pairs, Wrong> {
+    let items = text.trim().trim_end_matches(',').split(',');
+    let read = |(index, item): (usize, &str)| {
+        let at = index + 1;
+        let (name, value) = item.split_once('=').ok_or(Wrong(at, "has no ="))?;
+        let decode = |text: &str| {
+            percent_decoded(text.trim()).ok_or(Wrong(
+                at,
+                "has a % that two hexadecimal digits of UTF-8 do not follow",
+            ))
+        };
+        Ok((decode(name)?, decode(value)?))
+    };
+    items.enumerate().map(read).collect()
+}
+
+/// The text without percent-encoding; `None` where it is broken, or does not encode UTF-8. A `+` is a plus.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        if *first == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            if !digits.iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
+            bytes.push(u8::from_str_radix(from_utf8(digits).ok()?, 16).ok()?);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

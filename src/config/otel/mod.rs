@@ -1,0 +1,322 @@
+//! The standard variables of OpenTelemetry.
+//!
+//! [`OTEL_VARIABLES`] is the list of all that are read, here or by the SDK; each is checked, also those that only the SDK
+//! uses. An empty variable counts as unset. Unlike the specification, which lets junk pass with a warning, junk is a fault:
+//! telemetry that silently goes nowhere is found out when it is needed. What is well written and has no effect is a warning.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `variables` | the table, and what is said of variables that are not in it |
+//! | `forms` | how the values are written |
+//! | `tls` | certificates and keys |
+//! | `settings` | what all of them come to |
+
+mod forms;
+mod settings;
+mod tls;
+mod variables;
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::{
+    faults::{Origin, Reported},
+    forms::{Choice, Form, Number},
+    reader::Reader,
+};
+use forms::{
+    Attributes, COMPRESSION, EXPORTER, Endpoint, Exporter, Headers, METRICS_EXPORTER, Name,
+    PROTOCOL, Ratio, SWITCH, Several, TEMPORALITY,
+};
+use tls::TlsFiles;
+use variables::{of_signal, warn, warn_of_the_others};
+
+pub use settings::{
+    ClientIdentity, OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls, SampledShare, TraceSampler,
+};
+pub use variables::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
+
+/// How often metrics are exported if `OTEL_METRIC_EXPORT_INTERVAL` is unset, in milliseconds.
+///
+/// The specification's default is 60 s. The Collector configuration that ships drops a series 35 s after its last export,
+/// so with 60 s every series would be absent for 25 s of each minute. 15 s is also the scrape interval that ships.
+const EXPORT_INTERVAL: u64 = 15_000;
+
+const DAY_IN_MILLISECONDS: u64 = 86_400_000;
+
+const MILLISECONDS: Number<u64> = Number {
+    least: 1,
+    most: DAY_IN_MILLISECONDS,
+};
+
+/// Items of a queue or a batch. A span with its attributes takes about a kilobyte.
+const ITEMS: Number<usize> = Number {
+    least: 1,
+    most: 1_000_000,
+};
+
+const LIMIT: Number<u32> = Number {
+    least: 0,
+    most: 10_000,
+};
+
+/// The default of `OTEL_BSP_MAX_QUEUE_SIZE` and its sibling.
+const QUEUE: usize = 2_048;
+
+/// What a sampler does with requests whose caller does not decide.
+#[derive(Clone, Copy)]
+enum Others {
+    All,
+    Nothing,
+    Ratio,
+}
+
+const SAMPLER: Choice<(bool, Others)> = Choice(&[
+    ("always_on", (false, Others::All)),
+    ("always_off", (false, Others::Nothing)),
+    ("traceidratio", (false, Others::Ratio)),
+    ("parentbased_always_on", (true, Others::All)),
+    ("parentbased_always_off", (true, Others::Nothing)),
+    ("parentbased_traceidratio", (true, Others::Ratio)),
+]);
+
+/// What is read twice: for all signals, and for one of them.
+struct Level {
+    endpoint: Option<Url>,
+    protocol: Option<OtlpProtocol>,
+    timeout: Option<Duration>,
+    tls: TlsFiles,
+}
+
+/// Reads all of them.
+pub(super) fn settings(reader: &mut Reader<'_>) -> Result<OtelSettings, Reported> {
+    let disabled = given(reader, "OTEL_SDK_DISABLED", &SWITCH);
+    let interval = given(reader, "OTEL_METRIC_EXPORT_INTERVAL", &MILLISECONDS);
+    let shared = level(reader, None);
+    let pages = given(reader, "OTEL_METRICS_EXPORTER", &Several(METRICS_EXPORTER));
+    let metrics = target(reader, "metrics", &pages, &shared);
+    let temporality = given(
+        reader,
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        &TEMPORALITY,
+    );
+    let exporters = given(reader, "OTEL_TRACES_EXPORTER", &Several(EXPORTER));
+    let traces = target(reader, "traces", &exporters, &shared);
+    let exporters = given(reader, "OTEL_LOGS_EXPORTER", &Several(EXPORTER));
+    let logs = target(reader, "logs", &exporters, &shared);
+    let sampler = sampler(reader);
+    let resource = resource(reader);
+    let batches = [batches(reader, "OTEL_BSP"), batches(reader, "OTEL_BLRP")];
+    let limits = ["ATTRIBUTE", "EVENT", "LINK"]
+        .map(|of| given(reader, &format!("OTEL_SPAN_{of}_COUNT_LIMIT"), &LIMIT));
+    warn_of_the_others(reader);
+
+    temporality?;
+    batches.into_iter().collect::<Result<Vec<()>, _>>()?;
+    limits.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let disabled = disabled?.unwrap_or(false);
+    let none = |list: &Vec<Exporter>| list.contains(&Exporter::None);
+    Ok(OtelSettings {
+        disabled,
+        metrics: metrics?.filter(|_| !disabled),
+        traces: traces?.filter(|_| !disabled),
+        logs: logs?.filter(|_| !disabled),
+        prometheus: !disabled && !pages?.as_ref().is_some_and(none),
+        metric_export_interval: Duration::from_millis(interval?.unwrap_or(EXPORT_INTERVAL)),
+        sampler: sampler?,
+        resource: resource?,
+    })
+}
+
+/// What is said of an endpoint, for all signals or for one of them.
+fn level(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Level, Reported> {
+    let name = |rest: &str| {
+        let general = format!("OTEL_EXPORTER_OTLP_{rest}");
+        signal.map_or_else(|| general.clone(), |signal| of_signal(&general, signal))
+    };
+    let endpoint = given(reader, &name("ENDPOINT"), &Endpoint);
+    let protocol = given(reader, &name("PROTOCOL"), &PROTOCOL);
+    let timeout = given(reader, &name("TIMEOUT"), &MILLISECONDS);
+    // The exporters read these themselves.
+    let headers = given(reader, &name("HEADERS"), &Headers);
+    let compression = given(reader, &name("COMPRESSION"), &COMPRESSION);
+    let insecure = given(reader, &name("INSECURE"), &SWITCH);
+    let tls = tls::files(reader, signal);
+    if let Ok(Some(_)) = insecure {
+        let note = "has no effect: the endpoint begins with http:// or https://".into();
+        warn(reader, name("INSECURE"), note);
+    }
+    headers?;
+    compression?;
+    insecure?;
+    Ok(Level {
+        endpoint: endpoint?,
+        protocol: protocol?,
+        timeout: timeout?.map(Duration::from_millis),
+        tls: tls?,
+    })
+}
+
+/// Where one signal goes, if anywhere.
+fn target(
+    reader: &mut Reader<'_>,
+    signal: &str,
+    exporters: &Result<Option<Vec<Exporter>>, Reported>,
+    shared: &Result<Level, Reported>,
+) -> Result<Option<OtlpTarget>, Reported> {
+    let own = level(reader, Some(signal))?;
+    let exporters = exporters.as_ref().map_err(|reported| *reported)?;
+    let shared = shared.as_ref().map_err(|reported| *reported)?;
+
+    let tls = tls::of(reader, &own.tls, &shared.tls)?;
+    let named = own.endpoint.is_some() || shared.endpoint.is_some();
+    let exported = |list: &Vec<Exporter>| list.contains(&Exporter::Otlp);
+    if !exporters.as_ref().map_or(named, exported) {
+        return Ok(None);
+    }
+    let protocol = own
+        .protocol
+        .or(shared.protocol)
+        .unwrap_or(OtlpProtocol::HttpProtobuf);
+    let general = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let (variable, endpoint) = match (own.endpoint, &shared.endpoint) {
+        (Some(own), _) => (of_signal(general, signal), own),
+        (None, Some(base)) => (general.into(), with_path(base.clone(), protocol, signal)),
+        (None, None) => {
+            let base = default_endpoint(reader, protocol)?;
+            (general.into(), with_path(base, protocol, signal))
+        }
+    };
+    if let Some(note) = doubtful(&endpoint, protocol, tls != OtlpTls::default()) {
+        warn(reader, variable, note.into());
+    }
+    let timeout = own.timeout.or(shared.timeout);
+    Ok(Some(OtlpTarget {
+        timeout: timeout.unwrap_or(OtlpTarget::DEFAULT_TIMEOUT),
+        tls,
+        ..OtlpTarget::new(protocol, endpoint)
+    }))
+}
+
+/// What of an endpoint is well written and hardly meant.
+fn doubtful(
+    endpoint: &Url,
+    protocol: OtlpProtocol,
+    has_certificates: bool,
+) -> Option<&'static str> {
+    match (protocol, endpoint.port()) {
+        (OtlpProtocol::HttpProtobuf, Some(4317)) => {
+            return Some(
+                "port 4317 is that of gRPC as a rule, and the protocol is http/protobuf: OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or port 4318",
+            );
+        }
+        (OtlpProtocol::Grpc, Some(4318)) => {
+            return Some(
+                "port 4318 is that of HTTP as a rule, and the protocol is grpc: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or port 4317",
+            );
+        }
+        _ => {}
+    }
+    if has_certificates && endpoint.scheme() == "http" {
+        return Some("certificates are given and not used: the endpoint is http");
+    }
+    let twice = endpoint.path().matches("/v1/").count() > 1;
+    if protocol == OtlpProtocol::HttpProtobuf && twice {
+        return Some(
+            "the path is added to this endpoint; leave /v1/… out, or name the signal's own variable",
+        );
+    }
+    None
+}
+
+/// The specification's defaults.
+fn default_endpoint(reader: &mut Reader<'_>, protocol: OtlpProtocol) -> Result<Url, Reported> {
+    let text = match protocol {
+        OtlpProtocol::Grpc => "http://localhost:4317",
+        OtlpProtocol::HttpProtobuf => "http://localhost:4318",
+    };
+    let origin = Origin::Default("OTEL_EXPORTER_OTLP_ENDPOINT");
+    Endpoint
+        .read(text)
+        .map_err(|problem| reader.faults.report(origin, None, problem))
+}
+
+/// An endpoint for all signals as one signal calls it.
+fn with_path(mut base: Url, protocol: OtlpProtocol, signal: &str) -> Url {
+    if protocol == OtlpProtocol::HttpProtobuf {
+        let path = format!("{}/v1/{signal}", base.path().trim_end_matches('/'));
+        base.set_path(&path);
+    }
+    base
+}
+
+fn sampler(reader: &mut Reader<'_>) -> Result<TraceSampler, Reported> {
+    let name = given(reader, "OTEL_TRACES_SAMPLER", &SAMPLER);
+    let ratio = given(reader, "OTEL_TRACES_SAMPLER_ARG", &Ratio);
+    let (name, ratio) = (name?, ratio?);
+    let default = TraceSampler::default();
+    let Some((parent_based, others)) = name else {
+        let others = ratio.map_or(default.others, SampledShare::from_ratio);
+        return Ok(TraceSampler { others, ..default });
+    };
+    let others = match others {
+        Others::All => SampledShare::ALL,
+        Others::Nothing => SampledShare::Nothing,
+        // The specification's default where a sampler is named.
+        Others::Ratio => ratio.map_or(SampledShare::ALL, SampledShare::from_ratio),
+    };
+    if ratio.is_some() && !matches!(name, Some((_, Others::Ratio))) {
+        let note = "has no effect: the sampler of OTEL_TRACES_SAMPLER takes no share".into();
+        warn(reader, "OTEL_TRACES_SAMPLER_ARG".into(), note);
+    }
+    Ok(TraceSampler {
+        parent_based,
+        others,
+    })
+}
+
+fn resource(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, Reported> {
+    let name = given(reader, "OTEL_SERVICE_NAME", &Name);
+    let attributes = given(reader, "OTEL_RESOURCE_ATTRIBUTES", &Attributes);
+    let (name, attributes) = (name?, attributes?);
+    let mut resource = attributes.unwrap_or_default();
+    resource.extend(name.map(|name| (String::from("service.name"), name)));
+    Ok(resource)
+}
+
+/// The sizes of a batch processor, which the SDK reads itself.
+fn batches(reader: &mut Reader<'_>, prefix: &str) -> Result<(), Reported> {
+    let delay = given(reader, &format!("{prefix}_SCHEDULE_DELAY"), &MILLISECONDS);
+    let queue = given(reader, &format!("{prefix}_MAX_QUEUE_SIZE"), &ITEMS);
+    let name = format!("{prefix}_MAX_EXPORT_BATCH_SIZE");
+    let batch = given(reader, &name, &ITEMS);
+    delay?;
+    let (queue, batch) = (queue?.unwrap_or(QUEUE), batch?);
+    if batch.is_some_and(|batch| batch > queue) {
+        let note = format!("is {queue} at most, as many as wait in {prefix}_MAX_QUEUE_SIZE");
+        warn(reader, name, note);
+    }
+    Ok(())
+}
+
+fn given<F: Form>(
+    reader: &mut Reader<'_>,
+    variable: &str,
+    form: &F,
+) -> Result<Option<F::Value>, Reported> {
+    let Some(found) = reader.variable(variable)? else {
+        return Ok(None);
+    };
+    let text = found.text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match form.read(text) {
+        Ok(value) => Ok(Some(value)),
+        Err(problem) => {
+            let shown = form.may_show(text).then_some(found.written);
+            Err(reader.faults.report(found.origin, shown, problem))
+        }
+    }
+}

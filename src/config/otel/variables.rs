@@ -1,0 +1,312 @@
+//! The table of the `OTEL_…` variables, and what is said of those that are not read.
+
+use std::iter::once;
+
+use crate::config::{
+    faults::{Fault, Origin, Problem},
+    names::nearest,
+    reader::Reader,
+};
+
+/// A variable that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct OtelVariable {
+    /// Its name; of those that a signal can have of its own, the general one.
+    pub name: &'static str,
+    /// True where `OTLP_METRICS_…`, `OTLP_TRACES_…` and `OTLP_LOGS_…` are read as well, and win.
+    pub per_signal: bool,
+    /// What holds where it is not given.
+    pub default: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+impl OtelVariable {
+    /// The variable itself, and those of the signals.
+    pub fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let name = self.name;
+        let signals = SIGNALS
+            .into_iter()
+            .take(if self.per_signal { SIGNALS.len() } else { 0 });
+        once(name.to_owned()).chain(signals.map(move |signal| of_signal(name, signal)))
+    }
+}
+
+/// The signals, as they are written in names of variables.
+const SIGNALS: [&str; 3] = ["METRICS", "TRACES", "LOGS"];
+
+const EXPORTER: &str = "OTEL_EXPORTER_OTLP_";
+
+/// A signal's own variable instead of the general one.
+pub(super) fn of_signal(general: &str, signal: &str) -> String {
+    let signal = signal.to_ascii_uppercase();
+    let rest = general.strip_prefix(EXPORTER).unwrap_or(general);
+    format!("{EXPORTER}{signal}_{rest}")
+}
+
+const fn one(name: &'static str, default: &'static str, meaning: &'static str) -> OtelVariable {
+    let per_signal = false;
+    OtelVariable {
+        name,
+        per_signal,
+        default,
+        meaning,
+    }
+}
+
+const fn of_signals(
+    name: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> OtelVariable {
+    let per_signal = true;
+    OtelVariable {
+        name,
+        per_signal,
+        default,
+        meaning,
+    }
+}
+
+/// Every variable that this crate or the OpenTelemetry SDK below it reads. Each is checked when the configuration is.
+pub const OTEL_VARIABLES: &[OtelVariable] = &[
+    one(
+        "OTEL_SDK_DISABLED",
+        "false",
+        "true: nothing is recorded and nothing exported",
+    ),
+    one(
+        "OTEL_METRICS_EXPORTER",
+        "otlp with an endpoint",
+        "otlp, prometheus or none; otlp,prometheus",
+    ),
+    one(
+        "OTEL_TRACES_EXPORTER",
+        "otlp with an endpoint",
+        "otlp or none",
+    ),
+    one(
+        "OTEL_LOGS_EXPORTER",
+        "otlp with an endpoint",
+        "otlp or none",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "none",
+        "URL of the Collector. Over HTTP the general one gets /v1/metrics, /v1/traces, /v1/logs; a signal's own is called as it is",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "http/protobuf or grpc",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "none",
+        "name=value with commas between them; values percent-encoded",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "10000",
+        "milliseconds that an export may take",
+    ),
+    of_signals("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "gzip or none"),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "authorities of the system",
+        "PEM file of the authorities that may sign the Collector's certificate; no others are trusted then",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+        "none",
+        "PEM file of the service's own certificate, for mutual TLS, with those between it and its authority",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+        "none",
+        "PEM file of the private key of that certificate, not encrypted",
+    ),
+    of_signals(
+        "OTEL_EXPORTER_OTLP_INSECURE",
+        "false",
+        "true or false; has no effect, because an endpoint has to begin with http:// or https://",
+    ),
+    one(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative",
+        "cumulative, delta or lowmemory. The store's totals are always cumulative",
+    ),
+    one(
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        "15000",
+        "milliseconds between two exports of metrics",
+    ),
+    one(
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_traceidratio",
+        "which requests are traced: always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio",
+    ),
+    one(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "0.01; 1 where OTEL_TRACES_SAMPLER is given",
+        "share of requests that are traced, from 0 to 1",
+    ),
+    one(
+        "OTEL_SERVICE_NAME",
+        "skriptoteket",
+        "service.name, and in Prometheus job; wins over OTEL_RESOURCE_ATTRIBUTES",
+    ),
+    one(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "none",
+        "name=value with commas between them; values percent-encoded",
+    ),
+    one(
+        "OTEL_BSP_SCHEDULE_DELAY",
+        "5000",
+        "milliseconds between two exports of spans",
+    ),
+    one(
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        "2048",
+        "spans that wait at most; what does not fit is dropped",
+    ),
+    one(
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "512",
+        "spans in one export at most",
+    ),
+    one(
+        "OTEL_BLRP_SCHEDULE_DELAY",
+        "1000",
+        "milliseconds between two exports of log records",
+    ),
+    one(
+        "OTEL_BLRP_MAX_QUEUE_SIZE",
+        "2048",
+        "log records that wait at most; what does not fit is dropped",
+    ),
+    one(
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+        "512",
+        "log records in one export at most",
+    ),
+    one(
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+        "128",
+        "attributes of a span at most",
+    ),
+    one(
+        "OTEL_SPAN_EVENT_COUNT_LIMIT",
+        "128",
+        "events of a span at most",
+    ),
+    one(
+        "OTEL_SPAN_LINK_COUNT_LIMIT",
+        "128",
+        "links of a span at most",
+    ),
+];
+
+/// Variables of the specification that have no effect here, and what to do instead.
+pub const OTEL_WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT bounds an export of spans",
+    ),
+    (
+        "OTEL_BLRP_EXPORT_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT bounds an export of log records",
+    ),
+    (
+        "OTEL_METRIC_EXPORT_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT bounds an export of metrics",
+    ),
+    (
+        "OTEL_BSP_MAX_CONCURRENT_EXPORTS",
+        "spans are exported one batch at a time",
+    ),
+    (
+        "OTEL_PROPAGATORS",
+        "W3C trace context is read, and nothing else",
+    ),
+    (
+        "OTEL_LOG_LEVEL",
+        "SKRIPTOTEKET_LOG is the filter of log lines",
+    ),
+    (
+        "OTEL_METRICS_EXEMPLAR_FILTER",
+        "the SDK has no exemplars; slow and failed requests are traced instead",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "histograms have fixed bounds, so that both ways to Prometheus agree",
+    ),
+    (
+        "OTEL_EXPORTER_PROMETHEUS_HOST",
+        "SKRIPTOTEKET_MANAGEMENT_LISTEN says where /metrics is",
+    ),
+    (
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        "SKRIPTOTEKET_MANAGEMENT_LISTEN says where /metrics is",
+    ),
+    ("OTEL_CONFIG_FILE", "variables are read, and no such file"),
+    (
+        "OTEL_EXPERIMENTAL_CONFIG_FILE",
+        "variables are read, and no such file",
+    ),
+    (
+        "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is read",
+    ),
+    ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "all values are short"),
+    (
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "all values are short",
+    ),
+    (
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+        "events have few attributes",
+    ),
+    ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "spans have no links"),
+    (
+        "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+        "records have few attributes",
+    ),
+    (
+        "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "all values are short",
+    ),
+];
+
+/// Warns about the variables of the environment that have no effect. They are no faults: an environment may be shared
+/// by services in several languages.
+pub(super) fn warn_of_the_others(reader: &mut Reader<'_>) {
+    let known: Vec<String> = OTEL_VARIABLES
+        .iter()
+        .flat_map(OtelVariable::names)
+        .collect();
+    for name in reader.otel_variables() {
+        if known.contains(&name) {
+            continue;
+        }
+        let without_effect = OTEL_WITHOUT_EFFECT.iter().find(|(it, _)| *it == name);
+        let note = match without_effect {
+            Some((_, instead)) => format!("has no effect: {instead}"),
+            None => nearest(&name, &known).map_or_else(
+                || "has no effect: it is not read".into(),
+                |it| format!("has no effect: it is not read; did you mean {it}?"),
+            ),
+        };
+        warn(reader, name, note);
+    }
+}
+
+/// Warns about a variable, without its value.
+pub(super) fn warn(reader: &mut Reader<'_>, name: String, note: String) {
+    let fault = Fault::new(Origin::Variable(name), None, Problem::Note(note));
+    let warning = fault.to_string();
+    if !reader.warnings.contains(&warning) {
+        reader.warnings.push(warning);
+    }
+}
