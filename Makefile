@@ -65,7 +65,7 @@ chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; C
 test-pipeline: tools collector ## the service, the Collector, Prometheus, rules and boards together; the Collector is away for a minute
 	PIPELINE_AWAY_SECONDS=$${PIPELINE_AWAY_SECONDS:-60} cargo test --locked --test end_to_end -- --nocapture
 
-bench: tools ## sessions, tokens, introspection, limits, size and start-up beside a bare actix-web handler; what a recording costs
+bench: tools collector ## sessions, tokens, introspection, limits, size and start-up beside a bare actix-web handler; what a recording costs
 	@scripts/need.sh wrk
 	failed=0; for bench in http instruments; do cargo bench --locked --bench $$bench || failed=1; done; exit $$failed
 

@@ -17,6 +17,7 @@
 //! | `issuer` | our service with machines in its register, and their tokens |
 //! | `tokens` | requests with an access token, and introspection |
 //! | `limits` | what one decision costs Redis; tokens and decisions per second |
+//! | `telemetry` | session checks while telemetry is exported |
 //! | `size` | start-up and memory |
 
 #![expect(
@@ -46,6 +47,7 @@ mod ours;
 mod redis_servers;
 mod rounds;
 mod size;
+mod telemetry;
 mod tokens;
 
 use std::process::ExitCode;
@@ -126,6 +128,8 @@ async fn compare(scale: Scale) -> anyhow::Result<Promises> {
     let mut promises = Promises::default();
     let done = checks::compare(&of("checks"), scale, &mut promises).await;
     promises.ended("session checks", done);
+    let done = telemetry::compare(&of("telemetry"), scale, &mut promises).await;
+    promises.ended("telemetry", done);
     let done = tokens::compare(&of("tokens"), scale, &mut promises).await;
     promises.ended("tokens", done);
     let done = limits::measure(&of("limits"), scale).await;

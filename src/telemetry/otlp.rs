@@ -154,11 +154,11 @@ fn http_client(target: &OtlpTarget) -> Result<Client, TelemetryError> {
         builder.build()
     };
     // It may not be built on a thread of an asynchronous runtime: it brings its own, and waits for it.
-    let built = thread::Builder::new()
+    let client = thread::Builder::new()
         .name(String::from("telemetry-client"))
         .spawn(build)
         .map_err(|error| TelemetryError::Client(error.to_string()))?
         .join()
         .map_err(|_| TelemetryError::Client(String::from("the thread that builds it panicked")))?;
-    built.map_err(|error| TelemetryError::Client(chain(&error)))
+    client.map_err(|error| TelemetryError::Client(chain(&error)))
 }

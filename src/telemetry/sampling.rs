@@ -288,8 +288,10 @@ impl Extractor for TraceParent<'_> {
 
 /// The bits of a trace id that the SDK's samplers go by.
 fn randomness(trace: TraceId) -> u64 {
-    let [.., a, b, c, d, e, f, g, h] = trace.to_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let id = u128::from_be_bytes(trace.to_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    let lower = id as u64;
+    lower
 }
 
 /// The sampler below [`RequestTraces`]: spans of requests are decided about before they are made, and all others belong to

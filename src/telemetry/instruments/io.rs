@@ -202,6 +202,10 @@ pub struct RequestTimer {
 
 impl RequestTimer {
     /// Records the duration and returns it. `route` is the matched pattern, `None` where nothing matched.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the recording is what it is called for"
+    )]
     pub fn finish(self, route: Option<&'static str>, status: u16) -> Duration {
         let Self {
             recorder: HttpRecorder(recorder),
