@@ -68,6 +68,8 @@ impl House {
             .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
             .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
             .with("SKRIPTOTEKET_DATA_DIR", dir.path().join("data"))
+            // How busy the machine is, is not tested.
+            .with("SKRIPTOTEKET_STORE_TIMEOUT", "30s")
             .with("SKRIPTOTEKET_BOOTSTRAP_USERNAME", "ada")
             .with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD);
         fs::write(dir.path().join("password"), PASSWORD).unwrap();

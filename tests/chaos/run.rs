@@ -49,7 +49,9 @@ fn redis() -> (RedisServer, Vec<(&'static str, String)>) {
     let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let settings = vec![
         ("redis_url", redis.url()),
+        // The defaults: to be refused in time is part of it.
         ("store_timeout", "500ms".into()),
+        ("redis_connect_timeout", "1s".into()),
         ("census_interval", "500ms".into()),
         ("session_idle_timeout", "6s".into()),
         ("session_absolute_timeout", "15s".into()),

@@ -135,9 +135,14 @@ async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
 
     world.redis.thaw();
     world.prometheus.until_is(LIVE, 4.0).await;
-    let users = world.prometheus.by("role", USERS).await;
-    assert_eq!(users["user"], 1.0);
-    assert_eq!(users["superuser"], 1.0);
+    let users = [
+        ("user", 1.0),
+        ("contributor", 0.0),
+        ("admin", 0.0),
+        ("superuser", 1.0),
+    ];
+    let users = users.map(|(role, users)| (role.to_owned(), users)).into();
+    world.prometheus.until_by("role", USERS, &users).await;
     world
         .prometheus
         .until("it is over", stale, world.prometheus.patience(), absent)

@@ -146,6 +146,27 @@ impl Prometheus {
         by
     }
 
+    /// Waits until an expression has exactly these values by a label.
+    pub(crate) async fn until_by(
+        &self,
+        label: &str,
+        expression: &str,
+        expected: &BTreeMap<String, f64>,
+    ) {
+        let begun = Instant::now();
+        loop {
+            let told = self.by(label, expression).await;
+            if told == *expected {
+                return;
+            }
+            assert!(
+                begun.elapsed() < self.patience(),
+                "{expression}: {told:?}, and expected was {expected:?}"
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// The values that an expression with one series had at every evaluation since then.
     pub(crate) async fn history(
         &self,

@@ -53,22 +53,19 @@ async fn assert_truth(world: &World) {
         ("healthy", 2.0),
         ("stale", 0.0),
     ];
-    assert_eq!(prometheus.by("health", health).await, by(expected));
-    let each = "max by (service_id, health) (skriptoteket_service_health) == 1";
-    let mut healths = BTreeMap::new();
-    for it in prometheus.query(each).await {
-        healths.insert(
-            it.label("service_id").to_owned(),
-            it.label("health").to_owned(),
-        );
-    }
-    let expected = [
+    prometheus.until_by("health", health, &by(expected)).await;
+    for (id, health) in [
         ("off", "disabled"),
         ("one", "healthy"),
         ("other", "healthy"),
-    ];
-    let expected = expected.map(|(id, health)| (id.to_owned(), health.to_owned()));
-    assert_eq!(healths, expected.into());
+    ] {
+        let of =
+            format!("max by (health) (skriptoteket_service_health{{service_id=\"{id}\"}}) == 1");
+        let only = by([(health, 1.0)]);
+        prometheus.until_by("health", &of, &only).await;
+    }
+    let services = "count(count by (service_id) (skriptoteket_service_health))";
+    prometheus.until_is(services, 3.0).await;
     prometheus.until_is(REGISTERED, 3.0).await;
     let rotated = r#"max(skriptoteket_credential_rotations_total{result="success"})"#;
     prometheus.until_is(rotated, 1.0).await;
@@ -183,7 +180,7 @@ async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
     let active = prometheus.history(ACTIVE, failed_at, step).await;
     assert!(active.iter().all(|it| *it == 2.0), "{active:?}");
     // A total stays: it is what it was.
-    assert_eq!(prometheus.value(REGISTERED).await, Some(3.0));
+    prometheus.until_is(REGISTERED, 3.0).await;
 
     file.execute("ALTER TABLE taken_away RENAME TO service_register")
         .await

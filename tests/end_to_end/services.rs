@@ -73,7 +73,7 @@ async fn nearly_full(world: &World, admin: &Client) -> (Machine, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
     let settings = [
-        ("store_timeout", "2s"),
+        ("store_timeout", "5s"),
         ("service_stale_after", STALE_AFTER),
         ("service_limit_failure", "open"),
     ];

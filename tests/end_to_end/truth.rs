@@ -30,18 +30,10 @@ async fn assert_logins(world: &World, expression: &str, done: Done) {
         (String::from("success"), done.logins),
         (String::from("failure"), done.failures),
     ]);
-    let begun = Instant::now();
-    loop {
-        let told = world.prometheus.by("status", expression).await;
-        if told == expected {
-            return;
-        }
-        assert!(
-            begun.elapsed() < world.prometheus.patience(),
-            "{expression}: {told:?}, and done was {done:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    world
+        .prometheus
+        .until_by("status", expression, &expected)
+        .await;
 }
 
 /// Exactly these labels beside `job` and `instance`, with exactly these values.
@@ -133,7 +125,7 @@ async fn assert_no_series_of_visitors(world: &World) {
     let answered = "sum(http_server_request_duration_seconds_count)";
     let mut known = None;
     for word in ["zyxwv", "qponm", "vwxyz"] {
-        let before = world.prometheus.value(answered).await.unwrap();
+        let before = world.prometheus.value(answered).await.unwrap_or(0.0);
         let sent = tokio::task::spawn_blocking(move || hostile(port, word));
         let sent = f64::from(sent.await.unwrap());
         let all = |found: &[Sample]| found.iter().any(|it| it.value >= before + sent);
@@ -196,7 +188,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
         visitor.mistype(world.replica(0)).await;
     }
     world.prometheus.until_is(LIVE, SESSIONS).await;
-    assert_eq!(world.prometheus.by("role", USERS).await, users());
+    world.prometheus.until_by("role", USERS, &users()).await;
     let now = "sum by (status) (skriptoteket_logins_total)";
     assert_logins(&world, now, visitor.done).await;
 
@@ -207,8 +199,8 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
         visitor.mistype(world.replica(n)).await;
     }
     assert_logins(&world, now, visitor.done).await;
-    assert_eq!(world.prometheus.value(LIVE).await, Some(SESSIONS));
-    assert_eq!(world.prometheus.by("role", USERS).await, users());
+    world.prometheus.until_is(LIVE, SESSIONS).await;
+    world.prometheus.until_by("role", USERS, &users()).await;
 
     // A rolling restart: one after the other stops and is started anew.
     let begun = Instant::now();

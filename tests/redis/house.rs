@@ -62,7 +62,7 @@ pub(crate) fn settings(topology: RedisTopology) -> RedisSettings {
         password: None,
         sentinel_password: None,
         key_prefix: PREFIX.into(),
-        connect_timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(5),
         allow_eviction: false,
     }
 }

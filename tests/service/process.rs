@@ -95,6 +95,7 @@ impl Service {
             .env("SKRIPTOTEKET_CENSUS_INTERVAL", "1s")
             // What is tested here is not how busy the machine is, nor the cost of Argon2.
             .env("SKRIPTOTEKET_STORE_TIMEOUT", "5s")
+            .env("SKRIPTOTEKET_REDIS_CONNECT_TIMEOUT", "5s")
             .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
             .env("SKRIPTOTEKET_ARGON2_ITERATIONS", "1")
             .stdin(Stdio::null())

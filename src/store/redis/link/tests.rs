@@ -35,7 +35,7 @@ fn settings(topology: RedisTopology) -> RedisSettings {
         password: None::<SecretString>,
         sentinel_password: None,
         key_prefix: "t".into(),
-        connect_timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(5),
         allow_eviction: false,
     }
 }
