@@ -13,8 +13,8 @@ use crate::{
 /// By how much longer a start may take than that of a service without telemetry at the same time, also where a name server
 /// is asked in vain.
 const START: Duration = Duration::from_secs(5);
-/// The same for its end.
-const STOP: Duration = Duration::from_secs(6);
+/// The same for its end, which waits for what cannot be delivered for a while. Without a limit that takes longer.
+const STOP: Duration = Duration::from_secs(9);
 /// How long a login may take. An export that nobody answers is given up after longer.
 const LOGIN: Duration = Duration::from_secs(8);
 /// For how long complaints are listened for: several exports of each signal.
@@ -96,7 +96,8 @@ async fn a_collector_that_cannot_be_reached_costs_one_line_a_minute_and_nothing_
     let plain = plain.await.unwrap();
     for life in lives {
         let Life { what, start, stop } = life.await.unwrap();
-        assert!(start < plain.start + START, "{what}: {start:?}");
-        assert!(stop < plain.stop + STOP, "{what}: {stop:?}");
+        // Twice the other's time, because a machine that is slow is not equally slow for all.
+        assert!(start < 2 * plain.start + START, "{what}: {start:?}");
+        assert!(stop < 2 * plain.stop + STOP, "{what}: {stop:?}");
     }
 }
