@@ -14,7 +14,7 @@ help: ## what can be made
 test: tools interop-clients collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
-	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus node=nodejs npm nginx=nginx-light
+	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus amtool=prometheus-alertmanager node=nodejs npm nginx=nginx-light
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.94 or newer with rustup" >&2; exit 1; }
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -34,7 +34,7 @@ dashboards-check:
 	@scripts/need.sh node=nodejs npm
 	@grafana/check.sh
 
-check-prometheus: ## promtool on the scrape configuration, the rules and their unit tests
+check-prometheus: ## promtool on the scrape configurations, the rules and their unit tests; amtool on Alertmanager's
 	@prometheus/check.sh
 
 check-compose: collector ## the Compose file, the Dockerfile and the Collector's configuration, without a Docker engine

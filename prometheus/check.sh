@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Checks the scrape configuration, the rules, their unit tests, and that alerts, tests and runbooks are the same set.
+# Checks the scrape configurations, the rules, their unit tests, the configurations of Alertmanager, and that alerts, tests and runbooks are the same set.
 # Ends with a line `N passed, N failed`: promtool prints none that a test runner knows.
 set -uo pipefail
 cd "$(dirname "$0")"
-../scripts/need.sh promtool=prometheus || exit 1
+../scripts/need.sh promtool=prometheus amtool=prometheus-alertmanager || exit 1
 
 passed=0
 failed=0
@@ -39,6 +39,12 @@ ours_only() {
     ! grep -n 'job_name: ' prometheus.yml direct.yml | grep -v 'job_name: skriptoteket' &&
     ! grep -nE '(^| )(up|ALERTS)\b *(\{|==|$)|otelcol_' rules/*.yml | grep -v 'job=~"skriptoteket\.\*"'
 }
+# Both configurations of Alertmanager send the same alerts to receivers of the same names.
+same_routes() { diff <(sed -n '/^route:/,/^receivers:/p; /^inhibit_rules:/,$p' "$1") <(sed -n '/^route:/,/^receivers:/p; /^inhibit_rules:/,$p' "$2"); }
+# FILE RECEIVER LABEL=VALUE …: where such an alert goes.
+goes_to() { amtool config routes test --config.file="$1" --verify.receivers="$2" "${@:3}"; }
+# A secret is in a file, never in the configuration.
+secrets_are_files() { ! grep -nE '^ *(- )?(smtp_auth_password|slack_api_url|api_url|credentials|password|bearer_token|routing_key): ' "$1"; }
 # A test that fires its alert, and one that does not.
 fires() { grep -A2 "alertname: $1\$" "tests/$1.yml" | grep -q exp_alerts; }
 stays_quiet() { grep -Eq "alertname: $1, |promql_expr_test" "tests/$1.yml"; }
@@ -50,6 +56,15 @@ complete() {
 
 check "prometheus.yml" promtool check config prometheus.yml
 check "direct.yml" promtool check config direct.yml
+for file in ../docker/alertmanager.yml alertmanager.yml; do
+  check "$file" amtool check-config "$file"
+  check "$file has no secrets" secrets_are_files "$file"
+  check "$file: critical alerts" goes_to "$file" critical alertname=SessionsLost severity=critical job=skriptoteket
+  check "$file: warnings" goes_to "$file" warning alertname=ActiveSessionsDrop severity=warning job=skriptoteket
+  check "$file: what is good to know" goes_to "$file" info alertname=RetiredCredentialInUse severity=info job=skriptoteket
+  check "$file: the sign of life" goes_to "$file" watchdog alertname=Watchdog severity=none
+done
+check "both configurations of Alertmanager have the same routes" same_routes ../docker/alertmanager.yml alertmanager.yml
 for file in rules/*.yml; do
   check "$file" promtool check rules "$file"
 done

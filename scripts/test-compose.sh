@@ -52,6 +52,12 @@ board_source() { get -u "admin:$(password Grafana)" "$grafana/api/datasources/ui
 no_board_source() {
   [ "$(curl -s -o /dev/null -w '%{http_code}' -u "admin:$(password Grafana)" "$grafana/api/datasources/uid/$1/health")" = 404 ]
 }
+runbook() {
+  local link
+  link=$(get "$prometheus/api/v1/alerts" | jq -r '.data.alerts[] | select(.labels.alertname == "Watchdog") | .annotations.runbook_url') &&
+    get "$link" | grep -q '^# Watchdog'
+}
+webhook() { $compose --profile demo logs alerts | grep -q 'Alerts are taken'; }
 password() { $compose run --rm -T secrets show 2>/dev/null | awk -v of="$1" '$1 == of {print $3}'; }
 closed() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$app/metrics")" = 404 ]; }
 logs_in() {
@@ -115,6 +121,8 @@ eventually 60 "logins are counted" holds 'sum(skriptoteket_logins_total{status="
 eventually 60 "sessions are counted" holds 'max(skriptoteket_active_sessions) > 0'
 eventually 60 "every target is up" holds 'min(up) == 1 and count(up) == 3'
 eventually 60 "no rule fails" holds 'sum(prometheus_rule_evaluation_failures_total) == 0'
+eventually 60 "the link of an alert leads to its runbook" runbook
+eventually 30 "the webhook of the demo listens" webhook
 eventually 60 "Alertmanager is reached" holds 'prometheus_notifications_alertmanagers_discovered == 1'
 eventually 60 "Grafana has every board" boards
 eventually 60 "Grafana reaches Prometheus" board_source prometheus

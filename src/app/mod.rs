@@ -8,8 +8,10 @@
 //! | `listeners` | how the listeners are bound and stopped |
 //! | `services` | what services need, wired |
 //! | `place` | where sessions were kept when a server last started here |
+//! | `alerts` | a receiver of Alertmanager's webhook |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
 
+pub(crate) mod alerts;
 mod background;
 mod data_dir;
 mod exports;

@@ -3,12 +3,14 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `alerts` | what Alertmanager sends, printed |
 //! | `demo` | the command that shows the others' worth: a service that is used |
 //! | `desk` | what commands on accounts, sessions and services work with: the stores of the server |
 //! | `password` | how a new password is asked for |
 //! | `span` | times as arguments |
 //! | `output` | tables and JSON |
 
+mod alerts;
 mod audit;
 mod config;
 mod demo;
@@ -213,6 +215,16 @@ Exit codes:
   2  the command line or the configuration is wrong")]
     Healthcheck,
 
+    /// Print the alerts that Alertmanager sends
+    ///
+    /// A receiver for webhooks of Alertmanager: to try routes with, and to see what arrives. It prints each alert
+    /// with its labels, texts and links, until Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  skriptoteket alerts
+  skriptoteket alerts --listen 0.0.0.0:9095")]
+    Alerts(alerts::AlertsArgs),
+
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -274,6 +286,7 @@ async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
         Command::Audit(command) => audit::run(command, source).await,
         Command::Config(command) => config::run(&command, source),
         Command::Healthcheck => healthcheck::run(source).await,
+        Command::Alerts(args) => alerts::run(args).await,
         Command::Completions { shell } => completions(shell),
     }
 }

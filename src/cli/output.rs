@@ -107,7 +107,7 @@ pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Without what a terminal would obey: a user agent is whatever a client sent.
-fn printable(cell: &str) -> String {
+pub(super) fn printable(cell: &str) -> String {
     cell.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()

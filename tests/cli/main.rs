@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 mod accounts;
+mod alerts;
 mod audit;
 mod configuration;
 mod house;

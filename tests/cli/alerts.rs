@@ -1,0 +1,187 @@
+//! `alerts`, behind a real Alertmanager with the configuration that ships, and before whoever else sends something.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    house::House,
+    redis_servers::{free_port, spawn_for_life},
+};
+
+/// A running `skriptoteket alerts`.
+struct Sink {
+    process: Child,
+    address: SocketAddr,
+    printed: BufReader<ChildStdout>,
+}
+
+impl Sink {
+    fn start(house: &House) -> Self {
+        let mut process = house.start(&["alerts", "--listen", "127.0.0.1:0"]);
+        let mut printed = BufReader::new(process.stdout.take().unwrap());
+        let mut first = String::new();
+        printed.read_line(&mut first).unwrap();
+        let (_, rest) = first.split_once("http://").unwrap();
+        let address = rest.split('/').next().unwrap().parse().unwrap();
+        Self {
+            process,
+            address,
+            printed,
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.printed.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The status of the answer to a POST.
+fn post(to: SocketAddr, path: &str, body: &str) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok());
+    status.ok_or_else(|| std::io::Error::other("no answer"))
+}
+
+fn lost() -> Value {
+    json!({
+        "labels": {"alertname": "SessionsLost", "severity": "critical", "service": "skriptoteket", "job": "shop"},
+        "annotations": {
+            "summary": "The session store has lost sessions",
+            "description": "About 7 sessions were lost.",
+            "runbook_url": "http://localhost:9090/user/SessionsLost.md",
+            "dashboard_url": "http://localhost:3000/d/skriptoteket-sessions",
+        },
+    })
+}
+
+#[test]
+fn what_arrives_is_printed_without_what_a_terminal_would_obey_and_the_rest_is_refused() {
+    let house = House::new();
+    let mut sink = Sink::start(&house);
+    for junk in ["", "{}", "[]", "{\"receiver\": 1, \"alerts\": []}"] {
+        assert_eq!(post(sink.address, "/", junk).unwrap(), 400, "{junk}");
+    }
+    let alert = json!({
+        "status": "resolved",
+        "labels": {"alertname": "Odd\u{1b}[2J", "severity": "warning", "job": "a\nb"},
+        "annotations": {"summary": "two\r\nlines\u{7}"},
+    });
+    let sent =
+        json!({"version": "4", "receiver": "people", "status": "resolved", "alerts": [alert]});
+    assert_eq!(post(sink.address, "/any", &sent.to_string()).unwrap(), 204);
+    let line = sink.line();
+    assert!(line.contains(" RESOLVED warning Odd"), "{line}");
+    assert!(line.ends_with(" (receiver people)"), "{line}");
+    let line = sink.line();
+    assert!(
+        line.starts_with("    two") && line.contains("lines"),
+        "{line}"
+    );
+    assert!(!line.contains(char::is_control), "{line:?}");
+}
+
+/// The configuration that ships, with this webhook, and without the wait for others of a group.
+fn configuration(webhook: SocketAddr) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/alertmanager.yml");
+    let shipped = fs::read_to_string(path).unwrap();
+    assert_eq!(shipped.matches("http://alerts:9095/").count(), 3);
+    let lines = shipped
+        .lines()
+        .map(|line| match line.split_once("group_wait: ") {
+            Some((indent, _)) => [indent, "group_wait: 0s"].concat(),
+            None => line.to_owned(),
+        });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.replace("http://alerts:9095/", &format!("http://{webhook}/"))
+}
+
+#[test]
+fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() {
+    let house = House::new();
+    let mut sink = Sink::start(&house);
+    house.write("alertmanager.yml", &configuration(sink.address));
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let log = File::create(house.path("log")).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "prometheus-alertmanager"])
+        .arg("--config.file=alertmanager.yml")
+        .arg("--storage.path=data")
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--cluster.listen-address=")
+        .current_dir(house.path(""))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    let mut alertmanager = spawn_for_life(command);
+
+    let label = |name: &str, severity: &str| json!({"labels": {"alertname": name, "severity": severity, "job": "shop"}});
+    // What is inhibited comes after its cause.
+    for alerts in [
+        json!([lost(), label("Watchdog", "none")]),
+        json!([
+            label("ActiveSessionsDrop", "warning"),
+            label("TargetDown", "warning")
+        ]),
+        json!([label("RetiredCredentialInUse", "info")]),
+    ] {
+        let body = alerts.to_string();
+        let mut status = post(address, "/api/v2/alerts", &body);
+        for _ in 0..300 {
+            if status.is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            status = post(address, "/api/v2/alerts", &body);
+        }
+        let said = fs::read_to_string(house.path("log")).unwrap();
+        assert_eq!(status.unwrap(), 200, "{said}");
+        let line = sink.line();
+        let expected = match alerts[0]["labels"]["severity"].as_str().unwrap() {
+            "critical" => " FIRING critical SessionsLost job=shop (receiver critical)",
+            "warning" => " FIRING warning TargetDown job=shop (receiver warning)",
+            _ => " FIRING info RetiredCredentialInUse job=shop (receiver info)",
+        };
+        assert!(line.ends_with(expected), "{line}");
+        if line.contains("SessionsLost") {
+            let lines = [(); 4].map(|()| sink.line());
+            assert_eq!(
+                lines,
+                [
+                    "    The session store has lost sessions",
+                    "    About 7 sessions were lost.",
+                    "    http://localhost:9090/user/SessionsLost.md",
+                    "    http://localhost:3000/d/skriptoteket-sessions",
+                ]
+            );
+        }
+    }
+    alertmanager.kill().unwrap();
+    alertmanager.wait().unwrap();
+}
