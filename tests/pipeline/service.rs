@@ -324,3 +324,28 @@ async fn what_the_service_did_is_what_the_collector_has_and_it_names_nobody() {
         }
     }
 }
+
+/// With a parent that is sampled, a client could have all its requests traced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_is_believed_from_trusted_proxies_only() {
+    // Where another test of this process was first, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let collector = Collector::start();
+    let endpoint = collector.endpoint(OtlpProtocol::HttpProtobuf);
+    let mut service = Service::start_with(&[
+        ("SKRIPTOTEKET_TRUSTED_PROXIES", "192.0.2.0/24"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_TRACES_SAMPLER_ARG", "0"),
+    ]);
+    for _ in 0..5 {
+        let answer = service.send(Method::GET, "/api/session", "", None).await;
+        assert_eq!(answer.status(), 401);
+    }
+    service.stop();
+    let told = eventually("the last record arrives", || {
+        let output = collector.output();
+        output.contains("the service has stopped").then_some(output)
+    });
+    assert_eq!(spans(&told).len(), 0, "{told}");
+    assert!(!told.contains(TRACE), "{told}");
+}

@@ -77,7 +77,7 @@ fn what_is_in_force_is_toml_with_every_setting_and_its_source() {
     let environment = env([("OTEL_METRICS_EXPORTER", "otlp")]);
     let shown = show(None, &environment).unwrap();
     assert!(
-        shown.contains("# metrics are exported every 60000 ms"),
+        shown.contains("# metrics are exported every 15000 ms"),
         "{shown}"
     );
 }
