@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpResponse,
     body::{BoxBody, MessageBody},
@@ -24,9 +25,12 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use tracing::{Instrument, Span, field::Empty};
 
 use super::{
+    connection::{Answering, Connection, Refusal},
+    cookie::CookieSettings,
     error::{ApiError, Panicked},
     exchange::{CookieFate, Exchange},
     extract::{Perimeter, over_https},
+    presented,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -40,7 +44,7 @@ use crate::{
 
 /// Headers of every answer. It is data, never a page: nothing in it may be run, framed or guessed at, nor kept unless the
 /// handler says so.
-static SAFETY: [(HeaderName, HeaderValue); 4] = [
+static SAFETY: [(HeaderName, HeaderValue); 5] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -54,7 +58,35 @@ static SAFETY: [(HeaderName, HeaderValue); 4] = [
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
 ];
+
+/// Over https: browsers come by https only for a year (OWASP ASVS 5.0, 3.4.1). Other hosts of the domain are not ours to
+/// speak for.
+const TRANSPORT: (HeaderName, HeaderValue) = (
+    header::STRICT_TRANSPORT_SECURITY,
+    HeaderValue::from_static("max-age=31536000"),
+);
+
+/// At a logout over https: what the origin has in the browser goes, but for cookies: that directive takes those of all
+/// applications of the domain away.
+const FORGET: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("clear-site-data"),
+    HeaderValue::from_static("\"cache\", \"storage\""),
+);
+
+/// Adds the headers of every answer, but for those that it has already.
+pub(super) fn make_safe(headers: &mut HeaderMap) {
+    for (name, value) in &SAFETY {
+        // A handler that knows better says how long its answer may be kept.
+        if name != header::CACHE_CONTROL || !headers.contains_key(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+}
 
 /// The outermost layer of an application: metrics, span, panics, problems, cookies, headers.
 ///
@@ -72,6 +104,7 @@ pub struct RequestLayer {
     traces: RequestTraces,
     perimeter: Arc<Perimeter>,
     patience: Duration,
+    cookie: Option<CookieSettings>,
 }
 
 impl RequestLayer {
@@ -84,6 +117,7 @@ impl RequestLayer {
             traces: RequestTraces::off(),
             perimeter: Arc::new(perimeter),
             patience,
+            cookie: None,
         }
     }
 
@@ -91,6 +125,13 @@ impl RequestLayer {
     #[must_use]
     pub fn traced(self, traces: RequestTraces) -> Self {
         Self { traces, ..self }
+    }
+
+    /// Reads the session cookie like this. Without it actix does, which gives all cookies up where one cannot be read.
+    #[must_use]
+    pub fn with_session_cookie(mut self, cookie: CookieSettings) -> Self {
+        self.cookie = Some(cookie);
+        self
     }
 }
 
@@ -124,6 +165,7 @@ where
             recorder: self.metrics.recorder(),
             traces: Rc::new(self.traces.clone()),
             patience: self.patience,
+            cookie: self.cookie.clone(),
         }))
     }
 }
@@ -136,6 +178,7 @@ pub struct Layered<S> {
     recorder: HttpRecorder,
     traces: Rc<RequestTraces>,
     patience: Duration,
+    cookie: Option<CookieSettings>,
 }
 
 impl<S, B> Service<ServiceRequest> for Layered<S>
@@ -149,20 +192,34 @@ where
 
     forward_ready!(service);
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
+        let (answering, refusal) = begin(&request);
         let exchange = Exchange::new(Arc::clone(&self.perimeter));
+        if let Some(cookie) = &self.cookie {
+            let presented = presented::sort_out(request.headers_mut(), cookie);
+            exchange.presented.replace(presented);
+        }
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
         let patience = Patience::new(self.patience);
         Box::pin(exchange.during(async move {
-            let labels = labels(&request);
+            let labels = match refusal {
+                None => labels(&request),
+                // What was refused has no method that could be believed.
+                Some(_) => RequestLabels::new("", false),
+            };
             let timer = recorder.request_started(labels);
             let trace = traces.begin(|| parent(&request));
             let span = span(&trace, labels);
-            let answer = answer(async { service.call(request).await });
-            let mut answer = patience.during(answer.instrument(span.clone())).await;
+            let mut answer = if let Some(refusal) = refusal {
+                Answer::Whole(request.into_response(refused(refusal).response()))
+            } else {
+                let answer = answer(async { service.call(request).await });
+                patience.during(answer.instrument(span.clone())).await
+            };
             let status = finish(&mut answer);
+            answer.close_where_it_ends(answering.as_ref());
             // A method that a path does not have was served by no route; counted under it, made-up methods would make
             // ten series for every path.
             let served = status != StatusCode::METHOD_NOT_ALLOWED;
@@ -191,6 +248,51 @@ where
 enum Answer {
     Whole(ServiceResponse<BoxBody>),
     Bare(HttpResponse<BoxBody>),
+}
+
+impl Answer {
+    fn close_where_it_ends(&mut self, answering: Option<&Answering>) {
+        match self {
+            Self::Whole(response) => close_where_it_ends(response.response_mut(), answering),
+            Self::Bare(response) => close_where_it_ends(response, answering),
+        }
+    }
+}
+
+/// Begins to answer a request, on a connection of our own server. If it stands for one that was refused: why.
+pub(super) fn begin(request: &ServiceRequest) -> (Option<Answering>, Option<Refusal>) {
+    match request.conn_data::<Rc<Connection>>() {
+        Some(connection) => {
+            let (answering, refusal) = connection.begin();
+            (Some(answering), refusal)
+        }
+        None => (None, None),
+    }
+}
+
+/// The answer to what did not become a request.
+pub(super) fn refused(refusal: Refusal) -> Problem {
+    let blank = |status| Problem::from(Kind::blank(status));
+    match refusal {
+        Refusal::Malformed(why) => blank(StatusCode::BAD_REQUEST).with_detail(why),
+        Refusal::TargetTooLong => blank(StatusCode::URI_TOO_LONG),
+        Refusal::HeadTooLarge => blank(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        Refusal::HeadTooSlow => blank(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// Says that the connection ends with this answer, where it does: the client was too slow (RFC 9110, section 15.5.9), or has
+/// not sent all of a body that nobody waits for.
+pub(super) fn close_where_it_ends<B>(
+    response: &mut HttpResponse<B>,
+    answering: Option<&Answering>,
+) {
+    let too_slow = response.status() == StatusCode::REQUEST_TIMEOUT;
+    if too_slow || answering.is_some_and(Answering::lacks_body) {
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
+    }
 }
 
 fn labels(request: &ServiceRequest) -> RequestLabels {
@@ -297,10 +399,15 @@ fn finish(answer: &mut Answer) -> StatusCode {
         Answer::Whole(response) => (response.status(), response.headers_mut()),
         Answer::Bare(response) => (response.status(), response.headers_mut()),
     };
-    for (name, value) in &SAFETY {
-        // A handler that knows better says how long its answer may be kept.
-        if name != header::CACHE_CONTROL || !headers.contains_key(name) {
-            headers.insert(name.clone(), value.clone());
+    make_safe(headers);
+    let seen_by_https = Exchange::current(|it| it.perimeter.is_https()).unwrap_or(false);
+    if seen_by_https {
+        let (name, value) = TRANSPORT;
+        headers.insert(name, value);
+        let logged_out = Exchange::current(|it| it.logged_out.get()).unwrap_or(false);
+        if logged_out && status.is_success() {
+            let (name, value) = FORGET;
+            headers.insert(name, value);
         }
     }
     if let Some(fate) = Exchange::current(|exchange| exchange.cookie.get()).flatten() {

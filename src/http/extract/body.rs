@@ -1,24 +1,28 @@
 //! Bodies: JSON, and what any body has in common.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     error::PayloadError,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use zeroize::Zeroizing;
 
 use crate::http::{
+    connection::Connection,
     error::ApiError,
     rejection::{BODY_LIMIT, Rejection},
 };
 
-/// How long a body may take to arrive.
+/// How long a body may take to arrive, on a server that is not ours and has no time of its own for that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body.
@@ -40,27 +44,66 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let head = check_head(request);
         let announced = announced(request, BODY_LIMIT);
+        let patience = patience(request);
         let payload = payload.take();
         Box::pin(async move {
             head?;
-            let bytes = collect(payload, announced?, BODY_LIMIT).await?;
+            let bytes = collect(payload, announced?, BODY_LIMIT, patience).await?;
             Ok(Self(parse(&bytes)?))
         })
     }
 }
 
-fn check_head(request: &HttpRequest) -> Result<(), Rejection> {
-    let media = request.mime_type().ok().flatten();
-    let media = media.ok_or(Rejection::NotJson)?;
-    let charset = media.get_param("charset");
-    let in_utf8 = charset.is_none_or(|it| it.as_str().eq_ignore_ascii_case("utf-8"));
-    if media.essence_str() != "application/json"
-        || !in_utf8
-        || request.headers().contains_key(CONTENT_ENCODING)
-    {
-        return Err(Rejection::NotJson);
+/// Takes a body as [`JsonBody`] does, or the value for those who say nothing where none is sent.
+#[derive(Debug)]
+pub(in crate::http) struct OptionalJsonBody<T>(pub(in crate::http) T);
+
+impl<T: Body + Default + 'static> FromRequest for OptionalJsonBody<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        // A body is there where its length or its coding is announced (RFC 9112, section 6).
+        let length = announced(request, BODY_LIMIT);
+        if length == Ok(0) && !request.headers().contains_key(TRANSFER_ENCODING) {
+            return Box::pin(async { Ok(Self(T::default())) });
+        }
+        let body = JsonBody::from_request(request, payload);
+        Box::pin(async move { body.await.map(|JsonBody(it)| Self(it)) })
     }
-    Ok(())
+}
+
+fn check_head(request: &HttpRequest) -> Result<(), Rejection> {
+    if is_plain(request, "application/json") {
+        Ok(())
+    } else {
+        Err(Rejection::NotJson)
+    }
+}
+
+/// Whether the body is of this media type, in UTF-8 and as it is.
+///
+/// UTF-8 has several names (WHATWG Encoding, section 4.2), and some clients write that there is no content coding.
+pub(in crate::http) fn is_plain(request: &HttpRequest, essence: &str) -> bool {
+    let Some(media) = request.mime_type().ok().flatten() else {
+        return false;
+    };
+    let charset = media.get_param("charset");
+    let in_utf8 = charset.is_none_or(|it| {
+        let names = ["utf-8", "utf8", "unicode-1-1-utf-8"];
+        names
+            .iter()
+            .any(|name| it.as_str().eq_ignore_ascii_case(name))
+    });
+    let mut codings = request.headers().get_all(CONTENT_ENCODING);
+    let as_it_is = codings.all(|value| {
+        let mut codings = value.as_bytes().split(|it| *it == b',');
+        codings.all(|it| {
+            let coding = it.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+        })
+    });
+    media.essence_str() == essence && in_utf8 && as_it_is
 }
 
 /// The length that the head announces, if it is at most `limit`; zero where it announces none.
@@ -76,13 +119,20 @@ pub(in crate::http) fn announced(request: &HttpRequest, limit: usize) -> Result<
     }
 }
 
-/// Reads a body of at most `limit` bytes, of which `announced` were announced.
+/// How long the body of this request may take.
+pub(in crate::http) fn patience(request: &HttpRequest) -> Duration {
+    let connection = request.conn_data::<Rc<Connection>>();
+    connection.map_or(PATIENCE, |it| it.body_timeout())
+}
+
+/// Reads a body of at most `limit` bytes, of which `announced` were announced, for at most `patience`.
 pub(in crate::http) async fn collect(
     payload: Payload,
     announced: usize,
     limit: usize,
+    patience: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-    let read = tokio::time::timeout(PATIENCE, read(payload, announced, limit));
+    let read = tokio::time::timeout(patience, read(payload, announced, limit));
     read.await.map_err(|_| Rejection::TooSlow)?
 }
 
@@ -114,6 +164,57 @@ fn parse<T: Body>(bytes: &[u8]) -> Result<T, Rejection> {
         line: error.line().max(1),
         column: error.column().max(1),
     })
+}
+
+/// Reads a whole number. `5.0` is one (JSON Schema, draft 2020-12, section 6.1.1), and languages without integers write it so.
+pub(in crate::http) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = number.as_u64().or_else(|| {
+        let float = number.as_f64()?;
+        // Up to here every integer is a double, so that none is rounded.
+        let exact = float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole and within the range"
+        )]
+        exact.then_some(float as u64)
+    });
+    let fits = whole.and_then(|it| T::try_from(it).ok());
+    fits.ok_or_else(|| D::Error::custom("no such number"))
+}
+
+/// Reads what may be left out but, if it is there, is no null: of a change null would say nothing.
+pub(in crate::http) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The same, of a whole number.
+pub(in crate::http) fn given_whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    whole(deserializer).map(Some)
+}
+
+/// Reads a whole number, or null.
+pub(in crate::http) fn whole_or_null<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Whole<T>>::deserialize(deserializer)?.map(|Whole(it)| it))
+}
+
+/// A whole number; see [`whole`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Whole<T>(pub(in crate::http) T);
+
+impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole(deserializer).map(Self)
+    }
 }
 
 /// Reads a password.
@@ -180,6 +281,32 @@ mod tests {
         }
         let deep = [b"{\"x\":".repeat(3000), b"1".to_vec(), b"}".repeat(3000)].concat();
         fault(&deep);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let read = |text: &str| serde_json::from_str::<Whole<u32>>(text).ok().map(|it| it.0);
+        for (text, number) in [
+            ("5", 5),
+            ("5.0", 5),
+            ("5e0", 5),
+            ("0", 0),
+            ("4294967295.0", u32::MAX),
+        ] {
+            assert_eq!(read(text), Some(number), "{text}");
+        }
+        for bad in [
+            "5.5",
+            "-1",
+            "-1.0",
+            "4294967296",
+            "1e300",
+            "\"5\"",
+            "null",
+            "true",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     proptest! {
