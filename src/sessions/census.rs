@@ -5,7 +5,9 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{Census, Lease, ObserverLease, SessionRepository};
+use super::{
+    Census, Lease, LedgerRepository, ObserverLease, SessionRepository, bookkeeping::Bookkeeper,
+};
 use crate::{
     clock::Clock,
     error::StoreError,
@@ -52,7 +54,7 @@ impl CensusPace {
 
 /// Refreshes the snapshot that the session gauges read, as long as it is this replica that observes.
 pub struct CensusTaker {
-    sessions: Arc<dyn SessionRepository>,
+    books: Bookkeeper,
     observer: Arc<dyn ObserverLease>,
     service: Uuid,
     presence: Presence,
@@ -72,10 +74,12 @@ impl fmt::Debug for CensusTaker {
 }
 
 impl CensusTaker {
-    /// Counts `sessions` into `presence` while `observer` says that it is this replica of `service` that does.
+    /// Counts `sessions` into `presence`, with the totals that `ledger` exports, while `observer` says that it is this replica of
+    /// `service` that does.
     #[must_use]
     pub fn new(
         sessions: Arc<dyn SessionRepository>,
+        ledger: Arc<dyn LedgerRepository>,
         observer: Arc<dyn ObserverLease>,
         service: Uuid,
         presence: Presence,
@@ -83,7 +87,7 @@ impl CensusTaker {
         pace: CensusPace,
     ) -> Self {
         Self {
-            sessions,
+            books: Bookkeeper::new(sessions, ledger, pace.timeout),
             observer,
             service,
             presence,
@@ -120,10 +124,9 @@ impl CensusTaker {
             }
             Ok(Lease {
                 mine: false, epoch, ..
-            }) => self.presence.stand_by(*epoch, asked_at + ttl),
-            // The one that observes says by its counts whether the store answers.
-            Err(_) if self.presence.observes() => {}
-            Err(_) => self.presence.withdraw(),
+            }) => self.presence.stand_by(*epoch, asked_at, asked_at + ttl),
+            // The one that observes says by its counts whether the store answers, as long as it does.
+            Err(_) => self.presence.hear_nothing(),
         }
         answer
     }
@@ -139,7 +142,7 @@ impl CensusTaker {
             return Ok(None);
         }
         let asked_at = self.clock.monotonic();
-        let census = self.in_time(self.sessions.census()).await;
+        let census = self.books.count().await;
         match &census {
             Ok(census) => self.presence.publish(snapshot(census), asked_at),
             Err(_) => self.presence.withdraw(),
@@ -199,7 +202,12 @@ impl CensusTaker {
                 _ => {}
             }
             before = mine.or(before);
-            tokio::time::sleep(self.pace.lease() / 3).await;
+            // Without an answer nobody may observe: the sooner it is asked again, the less goes unseen.
+            let pause = match lease {
+                Some(_) => self.pace.lease() / 3,
+                None => LEAST_PAUSE,
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -224,6 +232,9 @@ impl CensusTaker {
             answered = result.is_ok();
             let pause = LEAST_PAUSE.min(self.pace.interval);
             tokio::time::sleep(pause).await;
+            if !answered {
+                continue;
+            }
             let rest = self.pace.interval.saturating_sub(pause);
             let sooner = async {
                 tokio::select! {

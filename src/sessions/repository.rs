@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-use super::SessionId;
+use super::{PartTotals, SessionId};
 use crate::{
     accounts::{Role, UserId, Username},
     clock::Timestamp,
@@ -93,17 +94,20 @@ pub enum EndReason {
     /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
     /// started − ended = active holds for every role.
     RoleChanged = 5,
+    /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
+    Lost = 6,
 }
 
 impl EndReason {
     /// Every reason; `ALL[reason.index()] == reason`.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Logout,
         Self::Idle,
         Self::Absolute,
         Self::Revoked,
         Self::Evicted,
         Self::RoleChanged,
+        Self::Lost,
     ];
 
     /// The place of this reason in [`EndReason::ALL`] and in [`Totals::ended`].
@@ -135,12 +139,13 @@ pub struct Ended {
 }
 
 /// All sessions that were ever started and ended in this store. Indexed by [`Role::index`] and [`EndReason::index`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Totals {
     /// Started, by role.
     pub started: [u64; 4],
     /// Ended, by role and reason.
-    pub ended: [[u64; 6]; 4],
+    pub ended: [[u64; 7]; 4],
 }
 
 /// How many are logged in at one moment, and the totals at the same moment. Indexed by [`Role::index`].
@@ -154,6 +159,29 @@ pub struct Census {
     pub expired: [u64; 4],
     /// What was ever started and ended.
     pub totals: Totals,
+}
+
+/// A census, and the totals of each part of the store from which its totals are added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// The sum.
+    pub census: Census,
+    /// By the name of the part, which never changes.
+    pub parts: Vec<(String, PartTotals)>,
+}
+
+impl From<Census> for Count {
+    /// A store that has one part.
+    fn from(census: Census) -> Self {
+        let part = PartTotals {
+            totals: census.totals,
+            ..PartTotals::default()
+        };
+        Self {
+            census,
+            parts: vec![("all".to_owned(), part)],
+        }
+    }
 }
 
 /// Which sessions to list.
@@ -199,7 +227,7 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError>;
 
     /// Moves the idle expiry to `idle` from now, never past `ends_at`, never back, and only if it moves by `step` or
-    /// more. Returns the record as it is then, or `None` if the session is not live.
+    /// more, or to `ends_at`: one that is used until then ends by its absolute expiry. Returns the record as it is then, or `None` if the session is not live.
     async fn touch(
         &self,
         id: &SessionId,
@@ -240,10 +268,26 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     /// Ends at most `limit` sessions that have expired, each with the reason (`idle` or `absolute`) of its expiry.
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError>;
 
+    /// Ends the consequences of a clock that was ahead: a session that started in the future starts now, and its expiries
+    /// are no later than those of one that starts, or was last used, now. Returns how many there were. To be called after
+    /// the store's clock was set back.
+    ///
+    /// Looks at the sessions that expire later than `idle` from now. Those of others that were started while the clock was
+    /// ahead expire within that time unless they are used.
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError>;
+
+    /// The time by which sessions live.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
     /// Counts live sessions and distinct users by role, and reads the totals, all at one moment.
     ///
     /// The cost does not depend on the number of live sessions: it reads an index, not the records.
     async fn census(&self) -> Result<Census, StoreError>;
+
+    /// The census, with the totals of each part of the store. Costs the same.
+    async fn count(&self) -> Result<Count, StoreError> {
+        Ok(self.census().await?.into())
+    }
 
     /// Answers if the store does.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 
 use crate::{
     accounts::{Role, UserId},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::StoreError,
     sessions::{
-        Census, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId, SessionRecord,
-        SessionRepository, SessionState, shard_of,
+        Census, Count, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId,
+        SessionRecord, SessionRepository, SessionState, shard_of,
     },
 };
 
@@ -224,8 +224,28 @@ impl SessionRepository for Cached {
         Ok(ended)
     }
 
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        let settled = self.inner.settle_clock(idle).await?;
+        if settled > 0 {
+            for number in 0..SHARDS {
+                let mut shard = self.shard(number);
+                shard.generation += 1;
+                shard.records.clear();
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         self.inner.census().await
+    }
+
+    async fn count(&self) -> Result<Count, StoreError> {
+        self.inner.count().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

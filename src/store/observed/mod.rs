@@ -20,7 +20,7 @@ use crate::{
     guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
     patience,
     sessions::{
-        Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
+        Census, Count, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
         SessionRepository, SessionState,
     },
     telemetry::instruments::{StoreMetrics, StoreOperation},
@@ -241,8 +241,21 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
         self.timed(SESSIONS, "reap", self.inner.reap(limit)).await
     }
 
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        let settled = self.inner.settle_clock(idle);
+        self.timed(SESSIONS, "settle_clock", settled).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         self.timed(SESSIONS, "census", self.inner.census()).await
+    }
+
+    async fn count(&self) -> Result<Count, StoreError> {
+        self.timed(SESSIONS, "census", self.inner.count()).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

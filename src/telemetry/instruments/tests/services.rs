@@ -331,7 +331,8 @@ fn what_counts_against_a_limit_falls_as_time_goes_on() {
     it.clock.advance(Duration::from_secs(8));
     assert_eq!(it.usage(), [Some((0.0, 10.0)), daily]);
     it.clock.advance(Duration::from_hours(1));
-    assert_eq!(it.usage(), [Some((0.0, 10.0)), Some((0.0, 100.0))]);
+    // Not heard of for so long, it may be anything.
+    assert_eq!(it.usage(), [None, None]);
     let without = RateLimitUsage {
         daily: None,
         ..USAGE
@@ -401,6 +402,30 @@ fn an_attempt_is_counted_once_however_it_ends() {
             .histogram_count("skriptoteket.auth_latency", &labels)
     };
     assert_eq!([timed(MAILROOM), timed(OTHER_SERVICE)], [Some(2), Some(3)]);
+}
+
+#[test]
+fn use_that_was_not_heard_of_for_long_is_not_shown_and_what_is_configured_is() {
+    let it = Fixture::new();
+    it.metrics.set_rate_limits(MAILROOM, 20, Some(500));
+    it.metrics.update_rate_limit_usage(MAILROOM, USAGE);
+    let gauge = |name: &str, limit| {
+        let labels = [("limit_type", limit), ("service_id", MAILROOM)];
+        it.collected.gauge(&format!("skriptoteket.{name}"), &labels)
+    };
+    let shown = |limit| {
+        [
+            gauge("rate_limit_current", limit),
+            gauge("rate_limit_allowed", limit),
+        ]
+    };
+    assert_eq!(shown("requests")[1], Some(20.0));
+    assert!(shown("daily_quota")[0].is_some());
+    assert_eq!(shown("daily_quota")[1], Some(500.0));
+    it.clock.advance(Duration::from_mins(5));
+    assert_eq!(shown("daily_quota"), [None, Some(500.0)]);
+    it.metrics.withdraw_rate_limit_usage(MAILROOM);
+    assert_eq!(shown("daily_quota"), [None, None]);
 }
 
 #[tokio::test]
