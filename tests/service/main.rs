@@ -10,6 +10,8 @@
     reason = "tests fail loudly, counts are whole numbers, and a process lives in real time"
 )]
 
+mod acl;
+mod deployments;
 mod hostile;
 mod identities;
 mod kill;
@@ -23,3 +25,4 @@ mod redis_servers;
 mod replicas;
 mod shutdown;
 mod temporality;
+mod told;
