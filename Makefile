@@ -6,12 +6,12 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools interop-clients contract-tester fmt-check clippy doc unit test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients contract-tester deny fmt-check clippy doc unit test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools interop-clients contract-tester collector fmt-check dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools interop-clients contract-tester collector fmt-check deny dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus amtool=prometheus-alertmanager node=nodejs npm nginx=nginx-light
@@ -45,6 +45,9 @@ check-compose: collector ## the Compose file, the Dockerfile and the Collector's
 
 test-compose: ## brings docker-compose.yml up, looks at it from outside, takes it down; needs a Docker engine
 	@scripts/test-compose.sh
+
+deny: ## licences, bans and sources of all dependencies; published vulnerabilities where their database can be fetched
+	@scripts/deny.sh
 
 fmt-check:
 	cargo fmt --check
@@ -81,5 +84,5 @@ bench-peers: ## builds what bench-redis compares with
 	cargo build --release --locked --manifest-path benches/peers/stock-session/Cargo.toml --target-dir target/peers
 	npm ci --no-audit --no-fund --prefix benches/peers/express-session
 
-clean-cache: ## removes what was built or fetched: the Collector, Docker Compose, hadolint
+clean-cache: ## removes what was built or fetched: the Collector, Docker Compose, hadolint, cargo-deny
 	rm -rf .cache

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! floor 0  clock, error, patience
-//! floor 1  config
+//! floor 1  config, repeats
 //! floor 2  telemetry        instruments, providers, logs
 //! floor 3  accounts         names, roles, passwords, the account repository's contract
 //!          audit, guard     login trail; budgets of guesses, client addresses   (they know accounts)
@@ -66,6 +66,7 @@ pub mod http;
 pub mod login;
 pub mod patience;
 pub mod relying;
+pub mod repeats;
 pub mod services;
 pub mod sessions;
 pub mod store;

@@ -15,7 +15,7 @@ use std::{
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
     &["clock", "error", "patience"],
-    &["config"],
+    &["config", "repeats"],
     &["telemetry"],
     &["accounts"],
     &["audit", "guard", "services"],

@@ -17,7 +17,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use zeroize::Zeroizing;
 
 use super::hashing::Argon2id;
-pub use super::strength::{MAX_CHARS, MIN_CHARS, WeakPassword, check_new};
+pub use super::strength::{MAX_CHARS, MIN_CHARS, WeakPassword, check_new, guesses_log10};
 use crate::{config::Argon2Settings, telemetry::instruments::PasswordMetrics};
 
 /// The cost of a hash and how many may be made at once.

@@ -56,6 +56,18 @@ pub fn check_new(password: &str, related: &[&str]) -> Result<(), WeakPassword> {
     Err(WeakPassword::Guessable(why))
 }
 
+/// How many guesses a secret takes, as a power of ten: an estimate, for a warning about one that a person chose. Random text
+/// takes about as many as it has characters.
+#[must_use]
+pub fn guesses_log10(secret: &str) -> f64 {
+    let text: Zeroizing<String> = Zeroizing::new(secret.chars().take(MAX_CHARS).collect());
+    let pieces = pieces(&text, &[]);
+    let guesses = pieces
+        .iter()
+        .map(|piece| zxcvbn::zxcvbn(piece, &[]).guesses_log10());
+    guesses.sum()
+}
+
 /// How many characters are rated at once. A password is at least as hard to guess as any part of it.
 ///
 /// zxcvbn takes up to a second for a hundred characters, and its arithmetic overflows from 28 turns on a keyboard.

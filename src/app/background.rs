@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     error::StoreError,
     guard::LimitRepository,
+    http::Management,
     services::{KeyKeeper, RollCall, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
     telemetry::instruments::Presence,
@@ -110,6 +111,8 @@ pub(super) struct Housekeeping {
     pub(super) tokens: Arc<dyn TokenRepository>,
     pub(super) keeper: KeyKeeper,
     pub(super) clock: Arc<dyn Clock>,
+    /// What tells whether the stores can be used.
+    pub(super) readiness: Management,
     pub(super) audit_retention: Duration,
 }
 
@@ -119,6 +122,8 @@ impl Housekeeping {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
+            self.readiness.faults().await;
             if let Err(error) = self.keeper.tend().await {
                 tracing::warn!(%error, "no new signing key could be made; it is tried again");
             }

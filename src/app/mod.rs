@@ -10,6 +10,7 @@
 //! | `services` | what services need, wired |
 //! | `place` | where sessions were kept when a server last started here |
 //! | `alerts` | a receiver of Alertmanager's webhook |
+//! | `warnings` | settings that are valid and still probably wrong |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
 
 pub(crate) mod alerts;
@@ -21,12 +22,14 @@ mod identity;
 mod listeners;
 pub(crate) mod place;
 mod services;
+pub(crate) mod warnings;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::{runtime::Handle, task::JoinHandle};
+use url::Url;
 
 use self::{
     background::{Background, Housekeeping},
@@ -76,6 +79,7 @@ pub struct Application {
     stores: Stores,
     /// What is handed over to another replica at the end, where there may be one.
     hand_over: Option<ServiceWide>,
+    public_url: Url,
     _data_dir: DataDir,
 }
 
@@ -170,6 +174,7 @@ impl Application {
         };
         let management = management(config, telemetry, &stores);
         let (limits, management_limits) = files::connection_limits(config);
+        let readiness = management.clone();
         let public = Listening {
             server: serve_public(api, public, config.workers, limits)?,
             address,
@@ -178,7 +183,7 @@ impl Application {
             server: serve_management(management, management_listener, management_limits)?,
             address: management_address,
         };
-        let housekeeping = housekeeping(config, &stores, services.keeper, clock);
+        let housekeeping = housekeeping(config, &stores, readiness, services.keeper, clock);
         Ok(Self {
             public,
             management,
@@ -192,6 +197,7 @@ impl Application {
             audit,
             stores,
             hand_over: config.redis.is_some().then_some(service_wide),
+            public_url,
             _data_dir: data_dir,
         })
     }
@@ -208,6 +214,12 @@ impl Application {
         self.management.address
     }
 
+    /// The origin under which browsers see the service.
+    #[must_use]
+    pub const fn public_url(&self) -> &Url {
+        &self.public_url
+    }
+
     /// Serves until `stop` is ready, then answers what is in flight, writes what is queued and returns. The stop takes
     /// at most a second and a half.
     ///
@@ -222,6 +234,7 @@ impl Application {
             audit,
             stores,
             hand_over,
+            public_url: _,
             _data_dir,
         } = self;
         let census = Arc::clone(&background.census);
@@ -310,6 +323,7 @@ fn sessions(
 fn housekeeping(
     config: &Config,
     stores: &Stores,
+    readiness: Management,
     keeper: KeyKeeper,
     clock: Arc<dyn Clock>,
 ) -> Housekeeping {
@@ -320,6 +334,7 @@ fn housekeeping(
         tokens: Arc::clone(&stores.tokens),
         keeper,
         clock,
+        readiness,
         audit_retention: config.audit_retention,
     }
 }
@@ -336,12 +351,16 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
 
 /// Makes the first superuser if there is no account and the configuration names one.
 async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> anyhow::Result<()> {
-    let Some(first) = &config.bootstrap else {
-        return Ok(());
-    };
     if !stores.accounts.is_empty().await? {
         return Ok(());
     }
+    let Some(first) = &config.bootstrap else {
+        tracing::warn!(
+            "there is no account yet, so nobody can log in; make the first one with the same settings: \
+             `skriptoteket user add NAME --role superuser`"
+        );
+        return Ok(());
+    };
     let made = registrar
         .register(&first.username, Role::Superuser, first.password.clone())
         .await;

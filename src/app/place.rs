@@ -77,7 +77,7 @@ pub(super) fn remember(config: &Config) {
 }
 
 /// The place in words. No user and no password is in it.
-fn place(config: &Config) -> String {
+pub(crate) fn place(config: &Config) -> String {
     config
         .redis
         .as_ref()

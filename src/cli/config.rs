@@ -3,12 +3,18 @@
 use clap::Subcommand;
 
 use super::{Source, output};
-use crate::config::{show, template};
+use crate::{
+    app::warnings,
+    config::{show, template},
+};
 
 /// What can be done with the configuration. None of it needs a running server.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Say whether the configuration is valid, or everything that is wrong with it
+    ///
+    /// Settings that are valid and still probably wrong are warnings on standard error: a proxy network that is everybody's,
+    /// secrets that are easy to guess or in files that everybody reads. `serve` logs the same.
     #[command(after_help = "\
 Examples:
   skriptoteket config check
@@ -35,7 +41,8 @@ Example:
 pub(super) fn run(command: &ConfigCommand, source: &Source) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check => {
-            for warning in source.load()?.warnings {
+            let config = source.load()?;
+            for warning in config.warnings.iter().cloned().chain(warnings::of(&config)) {
                 output::warn(&warning);
             }
             output::line("configuration is valid")

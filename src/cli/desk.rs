@@ -2,6 +2,7 @@
 
 use std::{future::Future, os::unix::fs::MetadataExt, path, sync::Arc};
 
+use anyhow::Context;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{Source, output};
@@ -63,12 +64,28 @@ impl Desk {
         Ok(desk)
     }
 
+    /// The same stores, and before that makes the keys in Redis those of this accounts database.
+    pub(super) async fn take_over(source: &Source) -> anyhow::Result<Self> {
+        let config = source.load()?;
+        store::find(&config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let stores = store::take_over(&config, Arc::clone(&clock)).await?;
+        let stores = stores.context(
+            "there is no redis_url, so sessions are in the accounts database and belong to it; `skriptoteket session revoke --all` ends them",
+        )?;
+        Ok(Self::with(config, stores, clock))
+    }
+
     async fn over(config: Config) -> anyhow::Result<Self> {
         if let Some(doubt) = place::compare(&config)? {
             output::warn(&doubt);
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let stores = store::open(&config, Arc::clone(&clock), None).await?;
+        Ok(Self::with(config, stores, clock))
+    }
+
+    fn with(config: Config, stores: Stores, clock: Arc<dyn Clock>) -> Self {
         // The server counts what happens to its sessions from its stores; a command has nobody to tell.
         let telemetry = Telemetry::disabled();
         let presence = Presence::new(&telemetry.meter(), &[], &[], Arc::clone(&clock));
@@ -84,7 +101,7 @@ impl Desk {
         let metrics = LoginMetrics::new(&telemetry.meter(), Arc::clone(&clock));
         let (trail, writer) = AuditTrail::new(Arc::clone(&stores.audit), metrics);
         let audit = AdminAudit::new(trail, Arc::clone(&stores.audit), Arc::clone(&clock));
-        Ok(Self {
+        Self {
             stores,
             sessions,
             config,
@@ -92,7 +109,7 @@ impl Desk {
             clock,
             audit,
             audit_writer: tokio::spawn(writer.run()),
-        })
+        }
     }
 
     /// Does `work` as an administrative action of this kind, which is recorded in the audit trail, refused or not; `about`

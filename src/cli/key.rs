@@ -21,12 +21,16 @@ pub(super) enum KeyCommand {
     /// List the keys that have not expired, the oldest first
     ///
     /// A key is published first, so that verifiers know it; then it signs; then it is retired, and stays published until
-    /// what it has signed has expired. Private parts are never shown.
+    /// what it has signed has expired. Private parts are never shown. On a terminal the table fits its width, with times (UTC)
+    /// to the minute; --wide shows key ids and times in full.
     #[command(after_help = "\
 Examples:
   skriptoteket key list
   skriptoteket key list --json | jq -r '.[] | select(.state == \"signing\") | .kid'")]
     List {
+        /// Show ids and times in full, also where they do not fit
+        #[arg(long)]
+        wide: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -52,7 +56,7 @@ a verifier that keeps the published keys has to fetch them again when it meets a
 pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<()> {
     let desk = Desk::open(source).await?;
     let result = match command {
-        KeyCommand::List { json } => list(&desk, json).await,
+        KeyCommand::List { wide, json } => list(&desk, wide, json).await,
         KeyCommand::Rotate { soon } => {
             let rotate = rotate(&desk, soon);
             desk.audited(Kind::KeyRotate, |_| {}, rotate).await
@@ -62,9 +66,9 @@ pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<
     result
 }
 
-async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
+async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
     let keys = desk.keeper().keys().await?;
-    output::list(&rows(&keys, desk.now()), json)
+    output::fitted(&rows(&keys, desk.now()), json, wide)
 }
 
 async fn rotate(desk: &Desk, soon: bool) -> anyhow::Result<()> {
@@ -119,6 +123,7 @@ fn rows(keys: &[SigningKey], now: Timestamp) -> Vec<KeyRow> {
 impl Row for KeyRow {
     const COLUMNS: &'static [&'static str] =
         &["kid", "algorithm", "state", "active_from", "expires_at"];
+    const CUT: &'static [(&'static str, usize)] = &[("kid", 8)];
 
     fn cells(&self) -> Vec<String> {
         let never = || String::from("-");

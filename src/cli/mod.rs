@@ -6,13 +6,16 @@
 //! | `alerts` | what Alertmanager sends, printed |
 //! | `demo` | the command that shows the others' worth: a service that is used |
 //! | `desk` | what commands on accounts, sessions and services work with: the stores of the server |
+//! | `confirm` | the question before something is deleted |
 //! | `password` | how a new password is asked for |
+//! | `signals` | which signals stop the process |
 //! | `span` | times as arguments |
 //! | `output` | tables and JSON |
 
 mod alerts;
 mod audit;
 mod config;
+mod confirm;
 mod demo;
 mod desk;
 mod healthcheck;
@@ -22,6 +25,7 @@ mod password;
 mod serve;
 mod service;
 mod session;
+mod signals;
 mod span;
 mod user;
 
@@ -97,8 +101,9 @@ struct Arguments {
 enum Command {
     /// Run the service
     ///
-    /// Serves the API and, on the management listener, /metrics, /livez and /readyz, until Ctrl-C or SIGTERM. A stop
-    /// answers what is in flight, sends the last telemetry, and takes two seconds at most.
+    /// Serves the API and, on the management listener, /metrics, /livez and /readyz, until Ctrl-C, SIGTERM, SIGHUP or
+    /// SIGQUIT. A stop answers what is in flight, sends the last telemetry, and takes two seconds at most. SIGUSR1 and
+    /// SIGUSR2 do nothing. Settings are read once: after a change, start it again.
     #[command(after_help = "\
 Examples:
   skriptoteket serve
@@ -282,7 +287,7 @@ async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
         Command::User(command) => user::run(command, source).await,
         Command::Service(command) => service::run(command, source).await,
         Command::Key(command) => key::run(command, source).await,
-        Command::Session(command) => session::run(command, source).await,
+        Command::Session(command) => Box::pin(session::run(command, source)).await,
         Command::Audit(command) => audit::run(command, source).await,
         Command::Config(command) => config::run(&command, source),
         Command::Healthcheck => healthcheck::run(source).await,
@@ -315,7 +320,7 @@ fn complain(error: &anyhow::Error) -> u8 {
     let _ = writeln!(stderr, "error: {}", in_one_line(error));
     match error.downcast_ref() {
         // Waiting does not mend it: what is configured does not fit what is there.
-        Some(OpenError::Redis(_)) => MISUSED,
+        Some(OpenError::Redis(_) | OpenError::InUse) => MISUSED,
         _ if error.is::<Elsewhere>() => MISUSED,
         _ => FAILED,
     }

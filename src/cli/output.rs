@@ -24,8 +24,97 @@ pub(super) trait Row: Serialize {
     /// True where all columns but the first hold numbers, which stand under one another by their last digits.
     const NUMBERS: bool = false;
 
+    /// Columns that [`fitted`] leaves out on a terminal unless they are asked for.
+    const WIDE_ONLY: &'static [&'static str] = &[];
+
+    /// Columns whose text [`fitted`] may cut, the first of them first, and to how many characters at least.
+    const CUT: &'static [(&'static str, usize)] = &[];
+
     /// The cells of this row, one per column.
     fn cells(&self) -> Vec<String>;
+}
+
+/// Prints a list as [`list`] does; but on a terminal every row takes one line of it: without the columns that are wide
+/// only, with times to the minute, and with texts cut where the rest does not fit.
+pub(super) fn fitted<R: Row>(rows: &[R], json: bool, wide: bool) -> anyhow::Result<()> {
+    if json || wide || !io::stdout().is_terminal() {
+        return list(rows, json);
+    }
+    // Where the terminal does not say how wide it is, it is as wide as terminals were.
+    let width = crossterm::terminal::size().map_or(0, |(columns, _)| columns);
+    let width = if width == 0 { 80 } else { usize::from(width) };
+    let (columns, cells) = fit(rows, width);
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns);
+    for row in cells {
+        table.add_row(row);
+    }
+    line(table.trim_fmt())
+}
+
+/// The columns of a list and its cells, so that a framed table of them is `width` characters wide, if that can be had.
+fn fit<R: Row>(rows: &[R], width: usize) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let is_shown = |name: &&str| !R::WIDE_ONLY.contains(name);
+    let columns: Vec<&str> = R::COLUMNS.iter().copied().filter(is_shown).collect();
+    let mut cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let cells = row.cells().into_iter().zip(R::COLUMNS);
+            let cells = cells.filter(|(_, name)| is_shown(name));
+            cells
+                .map(|(cell, _)| to_the_minute(&printable(&cell)))
+                .collect()
+        })
+        .collect();
+    let length = |text: &str| text.chars().count();
+    // A column takes its text, a space on both sides, and a line; and there is one line more.
+    let mut widths: Vec<usize> = columns.iter().map(|name| length(name)).collect();
+    for row in &cells {
+        for (column, cell) in widths.iter_mut().zip(row) {
+            *column = (*column).max(length(cell));
+        }
+    }
+    for (name, least) in R::CUT {
+        let whole = widths.iter().sum::<usize>() + 3 * widths.len() + 1;
+        let Some(index) = columns.iter().position(|column| column == name) else {
+            continue;
+        };
+        let least = (*least).max(length(name)).min(widths[index]);
+        let goal = widths[index]
+            .saturating_sub(whole.saturating_sub(width))
+            .max(least);
+        if goal < widths[index] {
+            for row in &mut cells {
+                row[index] = cut(&row[index], goal);
+            }
+            widths[index] = goal;
+        }
+    }
+    (columns, cells)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(most.saturating_sub(1));
+    kept.chain(['…']).collect()
+}
+
+/// A time (RFC 3339, UTC) without what is less than a minute; another text as it is.
+fn to_the_minute(text: &str) -> String {
+    let is_time = text.len() >= 20
+        && text.is_ascii()
+        && text.ends_with('Z')
+        && text.as_bytes().get(10) == Some(&b'T')
+        && text.as_bytes().get(16) == Some(&b':');
+    if is_time {
+        text[..16].replace('T', " ")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Prints a list: as JSON, or as [`table`] does.
@@ -116,6 +205,51 @@ pub(super) fn printable(cell: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Serialize)]
+    struct Wide([String; 5]);
+
+    impl Row for Wide {
+        const COLUMNS: &'static [&'static str] = &["id", "user", "role", "seen", "device"];
+        const WIDE_ONLY: &'static [&'static str] = &["id"];
+        const CUT: &'static [(&'static str, usize)] = &[("device", 10), ("user", 6)];
+
+        fn cells(&self) -> Vec<String> {
+            self.0.to_vec()
+        }
+    }
+
+    #[test]
+    fn a_list_is_made_to_fit() {
+        let row = |user: &str, device: &str| {
+            let time = "2026-01-31T12:00:59.25Z";
+            Wide([&"i".repeat(36), user, "contributor", time, device].map(str::to_owned))
+        };
+        let width = |columns: &[&str], cells: &[Vec<String>]| {
+            let of = |index: usize| {
+                let cells = cells.iter().map(|row| row[index].chars().count());
+                cells.chain([columns[index].len()]).max().unwrap()
+            };
+            (0..columns.len()).map(of).sum::<usize>() + 3 * columns.len() + 1
+        };
+        // What fits is left as it is.
+        let (columns, cells) = fit(&[row("ada", "curl")], 80);
+        assert_eq!(columns, ["user", "role", "seen", "device"]);
+        assert_eq!(cells, [["ada", "contributor", "2026-01-31 12:00", "curl"]]);
+        let device = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0".repeat(3);
+        for (user, at) in [("ada", 80), (&"n".repeat(64), 80), (&"n".repeat(64), 60)] {
+            let (columns, cells) = fit(&[row(user, &device), row("bob", "curl")], at);
+            assert!(width(&columns, &cells) <= at, "{cells:?}");
+            assert!(cells[0][3].ends_with('…'));
+            assert_eq!(cells[1][0], "bob");
+        }
+        // Narrower than anything fits in: as narrow as may be, and still in order.
+        let (_, cells) = fit(&[row(&"n".repeat(64), &device)], 20);
+        assert_eq!(
+            cells[0],
+            ["nnnnn…", "contributor", "2026-01-31 12:00", "Mozilla/5…"]
+        );
+    }
 
     #[test]
     fn a_cell_cannot_command_the_terminal() {

@@ -2,27 +2,45 @@
 
 use std::io::{self, BufRead};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use crate::accounts::Username;
+use super::output;
+use crate::accounts::{Username, password::check_new};
 
 /// The longest line that is read, in bytes: more than the longest password takes.
 const LONGEST_LINE: u64 = 4096;
 
-/// A new password for `name`. Whether it is good enough is not decided here.
+/// How often a new password is asked for until one is good enough and was typed twice.
+const TRIES: u32 = 3;
+
+/// A new password for `name`. On a terminal a weak one is told at once, and another one asked for; that of standard input
+/// is judged by whoever uses it.
 pub(super) fn ask(name: &Username, from_stdin: bool) -> anyhow::Result<SecretString> {
     if from_stdin {
         return read_line(io::stdin().lock());
     }
+    for _ in 1..TRIES {
+        match ask_once(name)? {
+            Ok(password) => return Ok(password),
+            Err(why) => output::warn(&format!("{why}; try again")),
+        }
+    }
+    ask_once(name)?.map_err(|why| anyhow::anyhow!("{why}; nothing was changed"))
+}
+
+/// Asks twice. Behind the first `?` is what is wrong with the terminal, in the inner result what is wrong with the password.
+fn ask_once(name: &Username) -> anyhow::Result<Result<SecretString, String>> {
     let first = prompt(&format!("New password for {name}: "))?;
+    if let Err(why) = check_new(&first, &[name.as_str()]) {
+        return Ok(Err(why.to_string()));
+    }
     let second = prompt("The same again: ")?;
-    ensure!(
-        first.expose_secret() == second.expose_secret(),
-        "the two passwords are not the same; nothing was changed"
-    );
-    Ok(first)
+    if first.expose_secret() != second.expose_secret() {
+        return Ok(Err("the two passwords are not the same".into()));
+    }
+    Ok(Ok(first))
 }
 
 fn prompt(question: &str) -> anyhow::Result<SecretString> {
@@ -40,6 +58,11 @@ fn read_line(input: impl BufRead) -> anyhow::Result<SecretString> {
         .context("the password cannot be read from standard input: expected one line of UTF-8")?;
     let password = line.strip_suffix('\n').unwrap_or(&line);
     let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.starts_with('\u{feff}') {
+        bail!(
+            "a byte order mark (U+FEFF) stands before the password on standard input; save the file without one"
+        );
+    }
     if password.is_empty() {
         bail!("there is no password on standard input: expected one line");
     }
@@ -69,7 +92,7 @@ mod tests {
 
     #[test]
     fn nothing_and_what_is_not_text_are_no_password() {
-        for bytes in [&b""[..], b"\n", b"\xff\xfe\n"] {
+        for bytes in [&b""[..], b"\n", b"\xff\xfe\n", b"\xef\xbb\xbftall ships\n"] {
             assert!(read_line(bytes).is_err(), "{bytes:?}");
         }
     }

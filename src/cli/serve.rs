@@ -1,15 +1,14 @@
 //! `serve`: the service.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Source;
+use super::{Source, signals};
 use crate::{
-    app::Application,
+    app::{Application, place, warnings},
     clock::SystemClock,
-    config::Config,
+    config::{Config, Database, OtelSettings},
     telemetry::{Telemetry, tracing::install},
 };
 
@@ -20,7 +19,7 @@ pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
     let config = source.load()?;
     let telemetry = Telemetry::start(&config.otel)?;
     install(&config.log, &telemetry)?;
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().cloned().chain(warnings::of(&config)) {
         tracing::warn!("{warning}");
     }
     let served = serve(&config, &telemetry).await;
@@ -45,25 +44,72 @@ async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
         // A store that makes the start wait does not make the stop wait.
         () = &mut stop => return Ok(()),
     };
-    tracing::info!(
-        listen = %application.address(),
-        management = %application.management_address(),
-        "the service is listening"
-    );
+    started(config, &application);
     application.run_until_stopped(stop).await?;
     tracing::info!("the service has stopped");
     Ok(())
 }
 
-/// Ready at the first Ctrl-C or SIGTERM.
+/// The line that says that the service is there, and what one has to know to look at it: no secret is in it.
+fn started(config: &Config, application: &Application) {
+    let Database::Sqlite { path } = &config.database;
+    let file = config.file.as_deref();
+    let file = file.map_or_else(|| "none".into(), absolute);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        public_url = %application.public_url(),
+        listen = %application.address(),
+        management = %application.management_address(),
+        accounts = absolute(path),
+        sessions = place::place(config),
+        config = file,
+        telemetry = telemetry(&config.otel),
+        "the service is listening"
+    );
+}
+
+fn absolute(path: &path::Path) -> String {
+    let absolute = path::absolute(path);
+    absolute.as_deref().unwrap_or(path).display().to_string()
+}
+
+/// Where telemetry goes, in words.
+fn telemetry(otel: &OtelSettings) -> String {
+    if otel.disabled {
+        return "off".into();
+    }
+    let mut targets: Vec<(String, Vec<&str>)> = Vec::new();
+    for (signal, target) in [
+        ("metrics", &otel.metrics),
+        ("traces", &otel.traces),
+        ("logs", &otel.logs),
+    ] {
+        let Some(target) = target else { continue };
+        // Signals of one Collector differ in their path only.
+        let place = target.collector();
+        match targets.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, signals)) => signals.push(signal),
+            None => targets.push((place, vec![signal])),
+        }
+    }
+    let mut text: Vec<String> = targets
+        .into_iter()
+        .map(|(place, signals)| format!("{} by OTLP {place}", signals.join(", ")))
+        .collect();
+    if otel.prometheus {
+        text.push("/metrics".into());
+    }
+    if text.is_empty() {
+        return "off".into();
+    }
+    text.join("; ")
+}
+
+/// Ready at the first signal that asks for a stop.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt: Signal = signal(SignalKind::interrupt())?;
-    let mut terminate: Signal = signal(SignalKind::terminate())?;
+    let mut stops = signals::stops()?;
     Ok(async move {
-        let name = tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        };
+        let name = stops.recv().await.unwrap_or("none");
         tracing::info!(signal = name, "stopping");
     })
 }

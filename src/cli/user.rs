@@ -8,7 +8,7 @@ use clap::{
 use serde::Serialize;
 
 use super::{
-    Source,
+    Source, confirm,
     desk::{Desk, Refused},
     output::{self, Row},
     password,
@@ -45,11 +45,16 @@ A password has 8 to 128 characters and must not be easy to guess; several uncomm
     },
 
     /// List all accounts, the oldest first
+    ///
+    /// On a terminal the table fits its width, without ids and with times (UTC) to the minute; --wide shows all.
     #[command(after_help = "\
 Examples:
   skriptoteket user list
   skriptoteket user list --json | jq '.[] | select(.disabled) | .username'")]
     List {
+        /// Show all columns, also where they do not fit
+        #[arg(long)]
+        wide: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -117,10 +122,13 @@ Examples:
 Example:
   skriptoteket user delete ada
 
-What the audit trail knows of the account stays until it is too old.")]
+On a terminal it asks for confirmation. What the audit trail knows of the account stays until it is too old.")]
     Delete {
         /// The login name
         name: Username,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -130,6 +138,11 @@ pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
 }
 
 pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {
+    // Before it begins: what was not wanted is no refused action.
+    if let UserCommand::Delete { name, yes } = &command {
+        let question = format!("This deletes the account {name} and ends its sessions.");
+        confirm::confirm(&question, *yes)?;
+    }
     let desk = match command {
         UserCommand::Add { .. } => Desk::open_or_make(source).await?,
         _ => Desk::open(source).await?,
@@ -163,7 +176,7 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
             role,
             password_stdin,
         } => add(desk, &name, role, password_stdin).await,
-        UserCommand::List { json } => list(desk, json).await,
+        UserCommand::List { wide, json } => list(desk, wide, json).await,
         UserCommand::SetRole { name, role } => {
             let change = AccountChange {
                 role: Some(role),
@@ -200,7 +213,7 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
             name,
             password_stdin,
         } => set_password(desk, &name, password_stdin).await,
-        UserCommand::Delete { name } => {
+        UserCommand::Delete { name, .. } => {
             let user = desk.user(&name).await?;
             if !desk.sessions.delete_account(user.id).await? {
                 return Err(Refused::no_such_user(&name).into());
@@ -275,12 +288,12 @@ async fn change_account(desk: &Desk, name: &Username, change: AccountChange) -> 
     Ok(())
 }
 
-async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
+async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
     let (mut rows, mut after): (Vec<UserRow>, Option<UserId>) = (Vec::new(), None);
     loop {
         let page = desk.stores.accounts.list(after, PAGE).await?;
         let Some(last) = page.last() else {
-            return output::list(&rows, json);
+            return output::fitted(&rows, json, wide);
         };
         after = Some(last.id);
         rows.extend(page.iter().map(UserRow::from));
@@ -311,6 +324,8 @@ impl From<&User> for UserRow {
 
 impl Row for UserRow {
     const COLUMNS: &'static [&'static str] = &["username", "role", "disabled", "created_at", "id"];
+    const WIDE_ONLY: &'static [&'static str] = &["id"];
+    const CUT: &'static [(&'static str, usize)] = &[("username", 12)];
 
     fn cells(&self) -> Vec<String> {
         vec![

@@ -64,6 +64,8 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     );
 
     Ok(Config {
+        file: reader.file(),
+        secret_files: reader.secret_files.clone(),
         listen: listen?.value,
         management_listen: management_listen?.value,
         public_url: public_url?.value,

@@ -71,6 +71,16 @@ pub(super) enum Problem {
     /// The variable holds bytes that are not UTF-8.
     #[error("expected text in UTF-8")]
     NotUnicode,
+    /// Something that nobody sees stands before or behind the value.
+    #[error(
+        "{0} stands before or behind the value: remove it (in a shell `printf %s` writes no line end, `echo` does; save files without a byte order mark)"
+    )]
+    Edge(&'static str),
+    /// The same in the file of a secret.
+    #[error(
+        "in the file it names, {0} stands before or behind the secret: write the secret there and nothing else but one line end, in UTF-8 without a byte order mark"
+    )]
+    EdgeOfFile(&'static str),
     /// It has no default here.
     #[error("has to be given: expected {0}")]
     Missing(String),

@@ -95,6 +95,11 @@ fn read(
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// Where secrets were read from: the name of the setting, and the file. It is the configuration file where the secret
+    /// stands in it.
+    pub secret_files: Vec<(&'static str, PathBuf)>,
     /// Where the public listener binds.
     pub listen: SocketAddr,
     /// Where the management listener binds: `/metrics`, `/livez`, `/readyz`.
@@ -172,7 +177,7 @@ pub struct RedisSettings {
     pub password: Option<SecretString>,
     /// The password of the Sentinels, where they ask for one.
     pub sentinel_password: Option<SecretString>,
-    /// What every key begins with, inside its hash tag: letters, digits, `_`, `-`, `.`.
+    /// What every key begins with, behind the brace of its hash tag: letters, digits, `_`, `-`, `.`.
     pub key_prefix: String,
     /// How long making a connection may take.
     pub connect_timeout: Duration,

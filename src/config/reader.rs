@@ -41,6 +41,8 @@ pub(super) struct Reader<'a> {
     pub(super) effective: Vec<Effective>,
     /// What is no fault and worth a line, as `NAME: what about it`.
     pub(super) warnings: Vec<String>,
+    /// The files that secrets were read from, with the name of the setting.
+    pub(super) secret_files: Vec<(&'static str, PathBuf)>,
 }
 
 /// A value with its origin, so that a check of two settings against each other can name it.
@@ -69,10 +71,16 @@ impl<'a> Reader<'a> {
             faults: Faults::default(),
             effective: Vec::new(),
             warnings: Vec::new(),
+            secret_files: Vec::new(),
         };
         reader.read_file(file);
         reader.refuse_unknown();
         reader
+    }
+
+    /// The file that was read, if there was one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.file.as_ref().map(|(path, _)| path.clone())
     }
 
     fn read_file(&mut self, file: Option<&Path>) {
@@ -252,9 +260,18 @@ impl<'a> Reader<'a> {
         };
         match (itself, named) {
             (None, None) => Ok(None),
-            (Some(found), None) => Ok(Some((found.text.into(), found.origin))),
+            (Some(found), None) => {
+                if let Origin::Key { file, .. } = &found.origin {
+                    self.secret_files.push((setting.name, file.clone()));
+                }
+                Ok(Some((found.text.into(), found.origin)))
+            }
             (None, Some(found)) => match read_secret(Path::new(&found.text)) {
-                Ok(secret) => Ok(Some((secret, found.origin))),
+                Ok(secret) => {
+                    let file = PathBuf::from(&found.text);
+                    self.secret_files.push((setting.name, file));
+                    Ok(Some((secret, found.origin)))
+                }
                 // Not the path: someone may have written the secret itself there.
                 Err(problem) => Err(self.faults.report(found.origin, None, problem)),
             },
@@ -283,6 +300,9 @@ impl<'a> Reader<'a> {
         };
         let origin = Origin::Variable(name.to_owned());
         match value.to_str() {
+            Some(text) if let Some(edge) = edge(text) => {
+                Err(self.faults.report(origin, None, Problem::Edge(edge)))
+            }
             Some(text) => Ok(Some(Found {
                 text: text.to_owned(),
                 origin,
@@ -309,6 +329,9 @@ impl<'a> Reader<'a> {
         let origin = Origin::Key { file, key };
         let written = value.to_string();
         if let Some(text) = form.text(value) {
+            if let Some(edge) = edge(&text) {
+                return Err(self.faults.report(origin, None, Problem::Edge(edge)));
+            }
             return Ok(Some(Found {
                 text,
                 origin,
@@ -337,5 +360,22 @@ fn read_secret(path: &Path) -> Result<SecretString, Problem> {
     if line.is_empty() {
         return Err(unreadable(io::Error::other("it is empty")));
     }
-    Ok(line.into())
+    match edge(line) {
+        Some(edge) => Err(Problem::EdgeOfFile(edge)),
+        None => Ok(line.into()),
+    }
+}
+
+/// What stands before or behind a text that nobody can see and nobody means: a byte order mark, or a line end. Of a secret
+/// it would become a part, which other readers of the same secret do not have.
+pub(super) fn edge(text: &str) -> Option<&'static str> {
+    let invisible = |c: char| match c {
+        '\u{feff}' => Some("a byte order mark (U+FEFF)"),
+        '\u{200b}' => Some("a zero-width space (U+200B)"),
+        '\n' | '\r' => Some("a line end (LF or CR)"),
+        '\0' => Some("a zero byte"),
+        _ => None,
+    };
+    let first = text.chars().next().and_then(invisible);
+    first.or_else(|| text.chars().next_back().and_then(invisible))
 }

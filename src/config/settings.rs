@@ -172,7 +172,7 @@ table! {
         REDIS_TLS_CA: Optional<FilePath>, "redis_tls_ca", Optional(FilePath), Fixed(""),
             "A PEM file of the authorities that may sign Redis's certificate. Nothing takes those of the system.";
         REDIS_KEY_PREFIX: KeyPrefix, "redis_key_prefix", KeyPrefix, Fixed("skriptoteket"),
-            "What every key begins with. Replicas share it; services that share a Redis do not.";
+            "What every key begins with, behind a brace: all keys match {PREFIX:*, which is what an ACL has to allow. Replicas\nshare it; services that share a Redis do not.";
         REDIS_CONNECT_TIMEOUT: Span, "redis_connect_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("1s"),
             "How long making a connection to Redis may take.";
         REDIS_ALLOW_EVICTION: Switch, "redis_allow_eviction", Switch, Fixed("false"),

@@ -16,6 +16,7 @@ use crate::{
     accounts::{AccountError, registration::RegisterError},
     error::{Cause, StoreError},
     login::{LoginError, PasswordChangeError},
+    repeats,
     services::{AuthFailure, RegistryError},
 };
 
@@ -250,11 +251,16 @@ pub(super) fn respond(error: &dyn Error, problem: &Problem) -> HttpResponse {
 
 /// Writes what is our own fault to the log, with its causes: the client is told nothing of it.
 ///
-/// A store that is away or a full queue is not logged per request: the census says once when it begins and ends,
-/// and the metrics count it.
+/// A store that is away or a full queue is logged once a minute for each cause, not for each request; the metrics count
+/// them.
 pub(super) fn log(error: &dyn Error, status: StatusCode) {
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        tracing::debug!(error = %Chain(error), "a request could not be served now");
+        let cause = Chain(error).to_string();
+        if let Some(unlogged) = repeats::due("request", &cause) {
+            tracing::warn!(error = %cause, unlogged, "requests cannot be served now (503)");
+        } else {
+            tracing::debug!(error = %cause, "a request could not be served now");
+        }
     } else if status.is_server_error() {
         tracing::error!(error = %Chain(error), "a request failed");
     }

@@ -31,7 +31,7 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    accounts::AccountRepository, error::StoreError, sessions::SessionRepository,
+    accounts::AccountRepository, error::StoreError, repeats, sessions::SessionRepository,
     telemetry::MetricsPage,
 };
 
@@ -48,6 +48,26 @@ pub struct Management {
     pub sessions: Arc<dyn SessionRepository>,
     /// How long they have for that.
     pub timeout: Duration,
+}
+
+impl Management {
+    /// What keeps the stores from being read and written, one text for each that is not ready. Each cause is logged, at
+    /// most once a minute. Takes at most [`Management::timeout`].
+    pub async fn faults(&self) -> Vec<String> {
+        let accounts = tokio::time::timeout(self.timeout, self.accounts.ping());
+        let sessions = tokio::time::timeout(self.timeout, self.sessions.ping());
+        let (accounts, sessions) = tokio::join!(accounts, sessions);
+        let faults: Vec<String> = [fault("accounts", accounts), fault("sessions", sessions)]
+            .into_iter()
+            .flatten()
+            .collect();
+        for fault in &faults {
+            if let Some(unlogged) = repeats::due("ready", fault) {
+                tracing::warn!(error = %fault, unlogged, "the service is not ready: a store cannot be used");
+            }
+        }
+        faults
+    }
 }
 
 /// Serves `/metrics`, `/livez` and `/readyz` on `listener`. The server runs while its future is polled; signals are not
@@ -173,14 +193,7 @@ async fn alive() -> HttpResponse {
 
 /// Ready: the stores answer.
 async fn ready(management: Data<Management>) -> HttpResponse {
-    let limit = management.timeout;
-    let accounts = tokio::time::timeout(limit, management.accounts.ping());
-    let sessions = tokio::time::timeout(limit, management.sessions.ping());
-    let (accounts, sessions) = tokio::join!(accounts, sessions);
-    let faults: Vec<String> = [fault("accounts", accounts), fault("sessions", sessions)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let faults = management.faults().await;
     if faults.is_empty() {
         return HttpResponse::Ok()
             .content_type("text/plain")

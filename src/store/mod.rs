@@ -16,7 +16,11 @@ mod observed;
 mod redis;
 mod sqlite;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use cached::Cached;
 pub use observed::Observed;
@@ -35,6 +39,7 @@ use crate::{
     audit::AuditRepository,
     clock::Clock,
     config::{Config, Database},
+    error::StoreError,
     guard::LimitRepository,
     services::{QuotaRepository, ServiceRepository, TokenRepository},
     sessions::{LedgerRepository, ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
@@ -132,6 +137,14 @@ pub enum OpenError {
     /// Redis, or what is configured of it, is not as it has to be.
     #[error(transparent)]
     Redis(#[from] RedisFault),
+    /// The keys in Redis cannot be taken over while a server uses them.
+    #[error(
+        "a server is using the keys in Redis, or ended less than 20 s ago; stop all of them, and try again"
+    )]
+    InUse,
+    /// The keys in Redis were not taken over.
+    #[error("the keys in Redis were not taken over")]
+    TakeOver(#[source] StoreError),
 }
 
 /// All repositories of one store. Cheap to clone.
@@ -240,7 +253,10 @@ pub async fn open_with(
     let place = redis.map_or_else(|| EMBEDDED.to_owned(), |redis| redis.redis.place());
     let ledger = Arc::new(LedgerFile::new(&sqlite.path, place, sqlite.timeout));
     let redis = match redis {
-        Some(settings) => Some(RedisStore::open(settings).await?),
+        Some(settings) => {
+            let deployment = deployment(&file, &sqlite.path).await?;
+            Some(RedisStore::open(settings, Some(deployment)).await?)
+        }
         None => None,
     };
     let bare = bare(file, redis, ledger);
@@ -248,6 +264,52 @@ pub async fn open_with(
         None => bare,
         Some(metrics) => decorated(bare, &metrics, clock),
     })
+}
+
+async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError> {
+    let id = file.deployment().await;
+    id.map_err(|source| OpenError::Failed {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Makes the keys in the Redis that `config` names those of its accounts database, whichever they belonged to, and opens
+/// the stores as for a command. The sessions there are those of other accounts: whoever calls this ends them next.
+///
+/// # Errors
+///
+/// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis does
+/// not answer.
+pub async fn take_over(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Stores>, OpenError> {
+    let Database::Sqlite { path } = &config.database;
+    let Some(redis) = config.redis.clone() else {
+        return Ok(None);
+    };
+    let sqlite = SqliteSettings {
+        path: path.clone(),
+        timeout: config.store_timeout,
+    };
+    let file = SqliteFile::open(&sqlite, clock).await?;
+    let ledger = Arc::new(LedgerFile::new(path, redis.place(), sqlite.timeout));
+    let deployment = deployment(&file, path).await?;
+    let settings = RedisStoreSettings {
+        redis,
+        timeout: config.store_timeout,
+        clock: StoreClock::Server,
+    };
+    let redis = RedisStore::open(&settings, None).await?;
+    if redis
+        .take_over(&deployment)
+        .await
+        .map_err(OpenError::TakeOver)?
+    {
+        return Ok(Some(bare(file, Some(redis), ledger)));
+    }
+    Err(OpenError::InUse)
 }
 
 fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) -> Stores {

@@ -1,6 +1,10 @@
 //! Stores on a Redis that a test may treat badly.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use skriptoteket::{
     accounts::{Role, UserId},
@@ -9,11 +13,12 @@ use skriptoteket::{
     error::StoreError,
     sessions::{EndReason, NewSession, SessionKey, SessionRecord, SessionState},
     store::{
-        OpenError, RedisFault, RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with,
+        OpenError, RedisFault, RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_sqlite,
+        open_with,
     },
 };
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 
 use crate::redis_servers::{RedisServer, Wire};
 
@@ -67,6 +72,28 @@ pub(crate) fn settings(topology: RedisTopology) -> RedisSettings {
     }
 }
 
+/// The accounts database that all replicas have a copy of: servers of one service have the same accounts.
+async fn accounts() -> &'static Path {
+    static ACCOUNTS: OnceCell<(TempDir, PathBuf)> = OnceCell::const_new();
+    let made = ACCOUNTS.get_or_init(|| async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = new_accounts(directory.path()).await;
+        (directory, path)
+    });
+    &made.await.1
+}
+
+/// An accounts database of its own: another deployment.
+pub(crate) async fn new_accounts(directory: &Path) -> PathBuf {
+    let sqlite = SqliteSettings {
+        path: directory.join("accounts.db"),
+        timeout: PATIENCE,
+    };
+    let stores = open_sqlite(&sqlite, Arc::new(SystemClock::default()), None);
+    stores.await.unwrap().close().await;
+    sqlite.path
+}
+
 impl Replica {
     pub(crate) async fn open(redis: RedisSettings) -> Self {
         Self::try_open(redis).await.unwrap()
@@ -77,11 +104,20 @@ impl Replica {
     }
 
     async fn try_open(redis: RedisSettings) -> Result<Self, OpenError> {
+        Self::of_deployment(accounts().await, redis).await
+    }
+
+    /// A replica with a copy of this accounts database.
+    pub(crate) async fn of_deployment(
+        accounts: &Path,
+        redis: RedisSettings,
+    ) -> Result<Self, OpenError> {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = SqliteSettings {
             path: directory.path().join("store.db"),
             timeout: PATIENCE,
         };
+        std::fs::copy(accounts, &sqlite.path).unwrap();
         let redis = RedisStoreSettings {
             redis,
             timeout: TIMEOUT,

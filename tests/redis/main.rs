@@ -9,7 +9,10 @@
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 
+mod acl;
 mod cluster;
+mod deployments;
+mod dropped;
 mod failover;
 mod house;
 mod lost;

@@ -55,7 +55,7 @@ async fn a_server_that_is_killed_has_its_sessions_again_after_its_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_whose_connection_breaks_fails_and_is_not_sent_again() {
+async fn a_write_whose_connection_breaks_fails_and_is_not_sent_again() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::to(server.port());
     let replica = Replica::open(on_port(proxy.port())).await;
@@ -68,15 +68,25 @@ async fn a_call_whose_connection_breaks_fails_and_is_not_sent_again() {
             count.map_or(0, |count| count.parse::<u64>().unwrap())
         })
     };
-    // The server gets the call, and its answer is lost on the way.
-    let before = calls();
-    proxy.set(Weather::CutAnswer(1));
-    replica.start().await.unwrap_err();
-    proxy.set(Weather::Fair);
-    let after = calls();
-    assert_eq!(after[0], before[0] + 1, "sent once");
-    replica.recovered().await;
-    assert_eq!(replica.live_by_all_counts(vec![server.wire()]).await, 2);
+    // The server gets the call, and its answer is lost on the way. Where nothing was answered for a while a PING comes
+    // first, and it is that answer which is lost: then the call is not sent at all.
+    let mut live = 1;
+    loop {
+        let before = calls();
+        proxy.set(Weather::CutAnswer(1));
+        replica.start().await.unwrap_err();
+        proxy.set(Weather::Fair);
+        let sent = calls()[0] - before[0];
+        assert!(sent <= 1, "sent once");
+        replica.recovered().await;
+        live += sent;
+        assert_eq!(replica.live_by_all_counts(vec![server.wire()]).await, live);
+        if sent == 1 {
+            break;
+        }
+        replica.start().await.unwrap();
+        live += 1;
+    }
 
     // The call itself is cut short: nothing of it is done.
     for length in [0, 1, 20, 60, 200] {
@@ -85,7 +95,7 @@ async fn a_call_whose_connection_breaks_fails_and_is_not_sent_again() {
         proxy.set(Weather::Fair);
         replica.recovered().await;
     }
-    assert_eq!(replica.live_by_all_counts(vec![server.wire()]).await, 2);
+    assert_eq!(replica.live_by_all_counts(vec![server.wire()]).await, live);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ pub(crate) fn send_signal(child: &Child, name: &str) {
         "TERM" => Signal::TERM,
         "USR1" => Signal::USR1,
         "USR2" => Signal::USR2,
+        "XFSZ" => Signal::XFSZ,
         other => panic!("no test sends SIG{other}"),
     };
     kill_process(Pid::from_child(child), signal)

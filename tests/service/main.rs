@@ -12,6 +12,8 @@
 
 mod connections;
 mod contract;
+mod acl;
+mod deployments;
 mod hostile;
 mod identities;
 mod kill;
@@ -27,3 +29,4 @@ mod redis_servers;
 mod replicas;
 mod shutdown;
 mod temporality;
+mod told;

@@ -125,10 +125,14 @@ impl Service {
             .stdout(output.try_clone().unwrap())
             .stderr(output);
         for (name, value) in &settings {
-            if name.starts_with("OTEL_") {
+            let variable = format!("SKRIPTOTEKET_{}", name.to_uppercase());
+            if value.is_empty() {
+                // One of those above is not to be set.
+                command.env_remove(variable);
+            } else if name.starts_with("OTEL_") {
                 command.env(name, value);
             } else {
-                command.env(format!("SKRIPTOTEKET_{}", name.to_uppercase()), value);
+                command.env(variable, value);
             }
         }
         let child = spawn_for_life(command);

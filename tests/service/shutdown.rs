@@ -53,6 +53,34 @@ async fn ctrl_c_ends_it_in_time_and_answers_what_is_in_flight() {
     stops_in_time("INT").await;
 }
 
+/// A terminal that closes, `systemctl reload`, logrotate.
+#[tokio::test]
+async fn sighup_ends_it_in_time_and_answers_what_is_in_flight() {
+    stops_in_time("HUP").await;
+}
+
+#[tokio::test]
+async fn sigquit_ends_it_in_time_and_answers_what_is_in_flight() {
+    stops_in_time("QUIT").await;
+}
+
+#[tokio::test]
+async fn signals_that_mean_nothing_here_do_not_end_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut service = Service::start(dir.path(), &[]).await;
+    for signal in ["USR1", "USR2", "XFSZ"] {
+        service.signal(signal);
+        let told = format!("SIG{signal}");
+        crate::redis_servers::wait_until(&told, || service.output().contains(&told));
+    }
+    assert_eq!(
+        service.login(&client(), "admin", PASSWORD).await.status(),
+        200
+    );
+    service.signal("TERM");
+    assert!(service.wait().await.success());
+}
+
 #[tokio::test]
 async fn an_idle_keep_alive_connection_does_not_hold_it_up() {
     let dir = tempfile::tempdir().unwrap();

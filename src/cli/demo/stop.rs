@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::sync::watch;
+
+use crate::cli::signals;
 
 /// How often somebody has asked to stop. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -19,18 +18,12 @@ impl Stop {
     /// If the signals cannot be listened for.
     pub(super) fn on_signals() -> std::io::Result<Self> {
         let stop = Self::default();
-        for kind in [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ] {
-            let (asked, mut signals) = (stop.clone(), signal(kind)?);
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() {
-                    asked.ask();
-                }
-            });
-        }
+        let (asked, mut stops) = (stop.clone(), signals::stops()?);
+        tokio::spawn(async move {
+            while stops.recv().await.is_some() {
+                asked.ask();
+            }
+        });
         Ok(stop)
     }
 

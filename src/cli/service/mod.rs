@@ -24,7 +24,7 @@ use self::{
     shown::{Issuance, Shown},
 };
 use super::{
-    Source,
+    Source, confirm,
     desk::{Desk, Refused},
     output,
     span::span,
@@ -136,10 +136,14 @@ Its tokens that have not expired are accepted again, too.")]
 Example:
   skriptoteket service delete inventory
 
-A service that is registered under the same id later is another one: tokens of this one are none of its own.")]
+On a terminal it asks for confirmation. A service that is registered under the same id later is another one: tokens
+of this one are none of its own.")]
     Delete {
         /// The id of the service
         id: ServiceId,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -205,6 +209,13 @@ fn overlap(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Result<()> {
+    // Before it begins: what was not wanted is no refused action.
+    if let ServiceCommand::Delete { id, yes } = &command {
+        let question = format!(
+            "This deletes the service {id}: its secrets and tokens are refused from now on."
+        );
+        confirm::confirm(&question, *yes)?;
+    }
     let desk = match command {
         ServiceCommand::Register(_) => Desk::open_or_make(source).await?,
         _ => Desk::open(source).await?,
@@ -231,7 +242,7 @@ const fn action(command: &ServiceCommand) -> Option<(Kind, &ServiceId)> {
             Some((Kind::ServiceChange, id))
         }
         ServiceCommand::Rotate { id, .. } => Some((Kind::ServiceRotate, id)),
-        ServiceCommand::Delete { id } => Some((Kind::ServiceDelete, id)),
+        ServiceCommand::Delete { id, .. } => Some((Kind::ServiceDelete, id)),
     }
 }
 
@@ -270,7 +281,7 @@ async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
             set_disabled(&registry, &id, false).await?;
             output::line(format!("{id} is enabled"))
         }
-        ServiceCommand::Delete { id } => {
+        ServiceCommand::Delete { id, .. } => {
             let deleted = registry.delete(&id).await;
             deleted.map_err(|error| explained(error, &id))?;
             output::line(format!(

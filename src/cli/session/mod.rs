@@ -11,13 +11,13 @@ mod audit;
 mod by_role;
 mod stats;
 
-use anyhow::bail;
-use clap::{Args, Subcommand};
+use anyhow::{Context, bail};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use self::{audit::Audit, stats::Stats};
 use super::{
-    Source,
+    Source, confirm,
     desk::{Desk, Refused},
     output::{self, Row},
     user::role_parser,
@@ -34,10 +34,13 @@ const PAGE: u32 = 500;
 /// What can be done to sessions. All of it works while the server runs, and reaches it within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionCommand {
-    /// List live sessions
+    /// List live sessions, the newest first
+    ///
+    /// On a terminal the table fits its width, without ids and with times (UTC) to the minute; --wide shows all.
     #[command(after_help = "\
 Examples:
   skriptoteket session list --role superuser
+  skriptoteket session list --limit 20 --wide
   skriptoteket session list --user ada --json
 
 The id of a session is public: no cookie can be made from it.")]
@@ -48,6 +51,12 @@ The id of a session is public: no cookie can be made from it.")]
         /// Only those with this role
         #[arg(long, value_parser = role_parser())]
         role: Option<Role>,
+        /// Only so many, the newest
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+        /// Show all columns, also where they do not fit
+        #[arg(long)]
+        wide: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -60,6 +69,22 @@ Examples:
   skriptoteket session revoke --user ada
   skriptoteket session revoke --all")]
     Revoke(Revoke),
+
+    /// Make the keys in Redis those of this accounts database, and end all sessions there
+    ///
+    /// Each accounts database has a random ID, and the keys in Redis (under `redis_key_prefix`) belong to one of them: servers
+    /// and commands with another database are refused. This is for a Redis whose database is gone for good: it ends every
+    /// session, because they belong to accounts that do not exist here. It is refused while a server is using the keys.
+    /// A database that was moved or restored from a backup has kept its ID and does not need this.
+    #[command(after_help = "\
+Examples:
+  skriptoteket session reset
+  skriptoteket session reset --yes")]
+    Reset {
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
+    },
 
     /// Recount all sessions from their records, and compare
     ///
@@ -90,7 +115,7 @@ Examples:
 
 /// Which sessions to end: exactly one of these.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[command(group = ArgGroup::new("which").required(true).args(["id", "user", "all"]))]
 pub(super) struct Revoke {
     /// The session with this id
     #[arg(value_parser = session_id)]
@@ -98,18 +123,34 @@ pub(super) struct Revoke {
     /// All sessions of this user
     #[arg(long, value_name = "NAME")]
     user: Option<Username>,
-    /// Every session there is
+    /// Every session there is; asks for confirmation on a terminal
     #[arg(long)]
     all: bool,
+    /// Do not ask for confirmation
+    #[arg(long, requires = "all")]
+    yes: bool,
 }
 
 fn session_id(text: &str) -> Result<SessionId, &'static str> {
-    let expected = "expected an id as `skriptoteket session list` shows it";
+    let expected = "expected an id as `skriptoteket session list --wide` shows it";
     text.parse().map_err(|_| expected)
 }
 
 pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {
-    let desk = Desk::open(source).await?;
+    // Before it begins: what was not wanted is no refused action.
+    let desk = match &command {
+        SessionCommand::Reset { yes } => {
+            let question =
+                "This ends all sessions in Redis, and makes them those of this accounts database.";
+            confirm::confirm(question, *yes)?;
+            Box::pin(Desk::take_over(source)).await?
+        }
+        SessionCommand::Revoke(Revoke { all: true, yes, .. }) => {
+            confirm::confirm("This ends every session: everybody is logged out.", *yes)?;
+            Desk::open(source).await?
+        }
+        _ => Desk::open(source).await?,
+    };
     let result = match action(&command) {
         Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
         None => obey(command, &desk).await,
@@ -121,7 +162,7 @@ pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Res
 /// The administrative action that a command is; `None` where it only reads.
 const fn action(command: &SessionCommand) -> Option<Kind> {
     match command {
-        SessionCommand::Revoke(_) => Some(Kind::SessionRevoke),
+        SessionCommand::Revoke(_) | SessionCommand::Reset { .. } => Some(Kind::SessionRevoke),
         SessionCommand::Audit(args) if args.repair => Some(Kind::SessionRepair),
         _ => None,
     }
@@ -137,12 +178,20 @@ async fn announce(target: Option<String>) -> anyhow::Result<()> {
 
 async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
     match command {
-        SessionCommand::List { user, role, json } => {
+        SessionCommand::List {
+            user,
+            role,
+            limit,
+            wide,
+            json,
+        } => {
             let user = match user {
                 Some(name) => Some(desk.user(&name).await?.id),
                 None => None,
             };
-            list(desk, SessionFilter { role, user }, json).await
+            let newest = newest(desk, SessionFilter { role, user }, limit).await?;
+            let rows: Vec<_> = newest.into_iter().map(SessionRow::from).collect();
+            output::fitted(&rows, json, wide)
         }
         SessionCommand::Audit(args) => {
             trail::announce(Kind::SessionRepair).await?;
@@ -154,7 +203,7 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             let ended = desk.sessions.end(id.clone(), EndReason::Revoked).await?;
             ended.ok_or_else(|| Refused {
                 text: format!(
-                    "there is no live session {id}; `skriptoteket session list` shows those there are"
+                    "there is no live session {id}; `skriptoteket session list --wide` shows those there are"
                 ),
                 reason: "not_found",
             })?;
@@ -171,6 +220,13 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             announce(Some(String::from("session:all"))).await?;
             told(revoke_all(desk).await?)
         }
+        SessionCommand::Reset { .. } => {
+            announce(Some(String::from("session:all"))).await?;
+            let ended = revoke_all(desk).await.context(
+                "the keys are those of this database now, and not all sessions have ended; end the others with `skriptoteket session revoke --all`",
+            )?;
+            told(ended)
+        }
         // clap has refused this already.
         SessionCommand::Revoke(_) => bail!("name a session, a user or --all"),
     }
@@ -180,15 +236,31 @@ fn told(ended: usize) -> anyhow::Result<()> {
     output::line(format!("sessions ended: {ended}"))
 }
 
-async fn list(desk: &Desk, filter: SessionFilter, json: bool) -> anyhow::Result<()> {
-    let (mut rows, mut after): (Vec<SessionRow>, Option<SessionId>) = (Vec::new(), None);
+/// The sessions that began last, the newest first. The store has them by id, so all are read; with a limit no more than
+/// that are held, and a page.
+async fn newest(
+    desk: &Desk,
+    filter: SessionFilter,
+    limit: Option<u32>,
+) -> anyhow::Result<Vec<SessionRecord>> {
+    let most = limit.and_then(|limit| usize::try_from(limit).ok());
+    let (mut found, mut after): (Vec<SessionRecord>, Option<SessionId>) = (Vec::new(), None);
     loop {
         let page = desk.sessions.page(filter, after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else {
-            return output::list(&rows, json);
-        };
-        after = Some(last.id.clone());
-        rows.extend(page.into_iter().map(SessionRow::from));
+        let is_last = page.is_empty();
+        after = page.last().map(|last| last.id.clone());
+        found.extend(page);
+        if is_last || most.is_some() {
+            found.sort_by(|a, b| {
+                b.created_at
+                    .cmp(&a.created_at)
+                    .then_with(|| a.id.cmp(&b.id))
+            });
+            found.truncate(most.unwrap_or(usize::MAX));
+        }
+        if is_last {
+            return Ok(found);
+        }
     }
 }
 
@@ -257,6 +329,8 @@ impl Row for SessionRow {
         "user_agent",
     ];
     const LAST_COLUMN_IS_PROSE: bool = true;
+    const WIDE_ONLY: &'static [&'static str] = &["id", "expires_at"];
+    const CUT: &'static [(&'static str, usize)] = &[("user_agent", 10), ("username", 8)];
 
     fn cells(&self) -> Vec<String> {
         vec![

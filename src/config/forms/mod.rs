@@ -1,5 +1,6 @@
 //! How values are written: each form reads a text, says what it expects, and writes TOML.
 
+mod log_filter;
 mod network;
 mod server_url;
 mod service;
@@ -12,8 +13,8 @@ use std::{
 };
 
 use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
 
+pub(in crate::config) use log_filter::LogFilter;
 pub use network::is_loopback;
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
 pub(in crate::config) use server_url::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
@@ -114,24 +115,6 @@ impl Form for Text {
             return Err(self.unexpected());
         }
         Ok(text.to_owned())
-    }
-}
-
-/// A filter of log lines.
-pub(in crate::config) struct LogFilter;
-
-impl Form for LogFilter {
-    type Value = String;
-
-    fn expected(&self) -> String {
-        "a level (error, warn, info, debug, trace, off) or targets with levels, such as info,skriptoteket=debug".into()
-    }
-
-    fn read(&self, text: &str) -> Result<String, Problem> {
-        match EnvFilter::builder().parse(text) {
-            Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
-            _ => Err(self.unexpected()),
-        }
     }
 }
 

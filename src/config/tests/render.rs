@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn the_template_changes_nothing() {
     let written = Written::file(&template());
-    let (from_template, from_nothing) = (written.load().unwrap(), from_env([]).unwrap());
+    let (mut from_template, from_nothing) = (written.load().unwrap(), from_env([]).unwrap());
+    assert!(from_template.file.take().is_some());
     assert_eq!(format!("{from_template:?}"), format!("{from_nothing:?}"));
 }
 
@@ -29,7 +30,8 @@ fn the_template_shows_every_setting_at_its_default() {
     let line = |entry: &dyn settings::Entry| format!("{} = {}", entry.name(), table[entry.name()]);
     let fixed: Vec<String> = fixed.map(line).collect();
     let written = Written::file(&fixed.join("\n"));
-    let (read, default) = (written.load().unwrap(), from_env([]).unwrap());
+    let (mut read, default) = (written.load().unwrap(), from_env([]).unwrap());
+    assert!(read.file.take().is_some());
     assert_eq!(format!("{read:?}"), format!("{default:?}"));
     let examples = Written::file(&uncommented.join("\n"));
     let refused = examples.load().unwrap_err().to_string();

@@ -183,3 +183,71 @@ fn a_password_in_a_url_is_not_shown() {
         "{said}"
     );
 }
+
+#[test]
+fn what_nobody_sees_around_a_value_is_refused_and_not_shown() {
+    let key = "quiet-harbour-lantern-quiet-harbour-lantern";
+    let dir = tempfile::tempdir().unwrap();
+    for (invisible, told) in [
+        ("\u{feff}", "a byte order mark"),
+        ("\n", "a line end"),
+        ("\r", "a line end"),
+        ("\r\n", "a line end"),
+        ("\u{200b}", "a zero-width space"),
+    ] {
+        for name in [
+            "COOKIE_KEY",
+            "METRICS_TOKEN",
+            "BOOTSTRAP_PASSWORD",
+            "REDIS_PASSWORD",
+            "REDIS_SENTINEL_PASSWORD",
+            "REDIS_URL",
+            "DATABASE_URL",
+            "DATA_DIR",
+        ] {
+            let variable = format!("SKRIPTOTEKET_{name}");
+            for value in [format!("{key}{invisible}"), format!("{invisible}{key}")] {
+                let faults = from_env([(variable.as_str(), value.as_str())]);
+                let faults = faults.unwrap_err().to_string();
+                assert!(
+                    faults.starts_with(&format!("{variable}: {told}")),
+                    "{faults}"
+                );
+                assert!(!faults.contains("harbour"), "{faults}");
+            }
+        }
+        // In the file of a secret: its own last line end is not part of it, all else is.
+        let path = dir.path().join("secret");
+        std::fs::write(&path, format!("{invisible}{key}\n")).unwrap();
+        let variable = ("SKRIPTOTEKET_COOKIE_KEY_FILE", path.to_str().unwrap());
+        let faults = from_env([variable]).unwrap_err().to_string();
+        assert!(
+            faults.contains("in the file it names") && faults.contains(told),
+            "{faults}"
+        );
+        assert!(!faults.contains("harbour"), "{faults}");
+    }
+    let path = dir.path().join("secret");
+    for (text, is_right) in [
+        (format!("{key}\n"), true),
+        (format!("{key}\r\n"), true),
+        (format!("{key}\n\n"), false),
+        (format!("{key}\n\r\n"), false),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let variable = ("SKRIPTOTEKET_COOKIE_KEY_FILE", path.to_str().unwrap());
+        let loaded = from_env([variable]);
+        assert_eq!(loaded.is_ok(), is_right);
+        if let Ok(config) = loaded {
+            let read = config.cookie_key.unwrap();
+            assert_eq!(secrecy::ExposeSecret::expose_secret(&read), key);
+        }
+    }
+    // In the configuration file.
+    let written = Written::file(&format!("cookie_key = \"{key}\\n\"\n"));
+    let faults = written.load().unwrap_err().to_string();
+    assert!(
+        faults.contains("a line end") && !faults.contains("harbour"),
+        "{faults}"
+    );
+}

@@ -9,6 +9,7 @@ use redis::{Cmd, Script, ToRedisArgs};
 pub(super) struct LuaScript {
     code: &'static str,
     sha: OnceLock<String>,
+    is_repeatable: bool,
 }
 
 impl LuaScript {
@@ -17,7 +18,15 @@ impl LuaScript {
         Self {
             code,
             sha: OnceLock::new(),
+            is_repeatable: false,
         }
+    }
+
+    /// This script, which may be run twice where it was to be run once: it only reads, or its second run finds done what
+    /// it would do, and answers what the caller can go on with.
+    pub(super) const fn repeatable(mut self) -> Self {
+        self.is_repeatable = true;
+        self
     }
 
     fn sha(&self) -> &str {
@@ -25,6 +34,12 @@ impl LuaScript {
             .get_or_init(|| Script::new(self.code).get_hash().to_owned())
     }
 }
+
+/// The commands that may be run twice. All that are used only read, but for these: `SET` writes a fixed value (the probe),
+/// and `DEL` finds nothing the second time.
+const REPEATABLE: [&str; 9] = [
+    "DEL", "GET", "MGET", "SET", "ZCARD", "ZMSCORE", "ZRANGE", "ZSCAN", "ZSCORE",
+];
 
 #[derive(Clone, Copy, Debug)]
 enum What {
@@ -64,6 +79,14 @@ impl Call {
     pub(super) fn arg(mut self, value: impl ToRedisArgs) -> Self {
         self.arguments.extend(value.to_redis_args());
         self
+    }
+
+    /// True if it may be sent again where nobody knows whether it was run.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match self.what {
+            What::Script(script) => script.is_repeatable,
+            What::Command(name) => REPEATABLE.contains(&name),
+        }
     }
 
     /// The key that says which node of a Cluster has all of them.

@@ -34,7 +34,8 @@ use crate::{
 /// |---|---|---|
 /// | `{P:quota:REGISTRATION}` | string | what the service has used; expires when it says nothing any more |
 ///
-/// Who observes: `{P:observer}:lease` and `{P:observer}:epoch`.
+/// Who observes: `{P:observer}:lease` and `{P:observer}:epoch`. Whose all these keys are: `{P:observer}:deployment`, the ID in
+/// the accounts database.
 ///
 /// SID is a session's public id without its two shard digits, UID the user's id in 22 characters of base64url.
 #[derive(Clone, Debug)]
@@ -91,6 +92,19 @@ impl Keys {
 
     pub(super) fn epoch(&self) -> String {
         format!("{{{}:observer}}:epoch", self.prefix)
+    }
+
+    pub(super) fn deployment(&self) -> String {
+        format!("{{{}:observer}}:deployment", self.prefix)
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What an ACL has to allow: the pattern that all keys match.
+    pub(super) fn acl_pattern(&self) -> String {
+        format!("~{{{}:*", self.prefix)
     }
 }
 

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 pub use link::{RedisFault, StoreClock};
 
+use call::Call;
 use keys::Keys;
 use limits::RedisLimits;
 use link::Link;
@@ -44,7 +45,7 @@ use quotas::RedisQuotas;
 use sessions::RedisSessions;
 use upkeep::RedisUpkeep;
 
-use crate::config::RedisSettings;
+use crate::{config::RedisSettings, error::StoreError};
 
 /// Where Redis is and how long it may take to answer.
 #[derive(Clone, Debug)]
@@ -62,13 +63,32 @@ pub struct RedisStoreSettings {
 pub(super) struct RedisStore {
     link: Link,
     keys: Keys,
+    /// The ID in the accounts database that the keys have to belong to; empty if that is not compared.
+    deployment: String,
 }
 
 impl RedisStore {
-    pub(super) async fn open(settings: &RedisStoreSettings) -> Result<Self, RedisFault> {
-        let link = Link::open(&settings.redis, settings.timeout, settings.clock.clone()).await?;
+    /// With a `deployment` the keys must be its own: they are claimed if they belong to none.
+    pub(super) async fn open(
+        settings: &RedisStoreSettings,
+        deployment: Option<String>,
+    ) -> Result<Self, RedisFault> {
+        let (timeout, clock) = (settings.timeout, settings.clock.clone());
+        let link = Link::open(&settings.redis, timeout, clock, deployment.clone()).await?;
         let keys = Keys::new(settings.redis.key_prefix.clone());
-        Ok(Self { link, keys })
+        Ok(Self {
+            link,
+            keys,
+            deployment: deployment.unwrap_or_default(),
+        })
+    }
+
+    /// Makes the keys those of this deployment, unless a server is using them. False if one is.
+    pub(super) async fn take_over(&self, deployment: &str) -> Result<bool, StoreError> {
+        let keys = vec![self.keys.lease(), self.keys.deployment()];
+        let take_over = Call::script(&scripts::TAKE_OVER, keys).arg(deployment);
+        let done: u8 = answer::read(self.link.in_time(self.link.call(take_over)).await?)?;
+        Ok(done == 1)
     }
 
     pub(super) fn sessions(&self) -> RedisSessions {
@@ -84,7 +104,8 @@ impl RedisStore {
     }
 
     pub(super) fn observer(&self) -> RedisObserver {
-        RedisObserver::new(self.link.clone(), self.keys.clone())
+        let deployment = self.deployment.clone();
+        RedisObserver::new(self.link.clone(), self.keys.clone(), deployment)
     }
 
     pub(super) fn upkeep(&self) -> RedisUpkeep {

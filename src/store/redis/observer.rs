@@ -18,26 +18,41 @@ pub(in crate::store) struct RedisObserver {
     keys: Keys,
     /// Tells this process from the others.
     holder: String,
+    /// The deployment that the keys have to belong to; empty if that is not compared.
+    deployment: String,
 }
 
 impl RedisObserver {
-    pub(super) fn new(link: Link, keys: Keys) -> Self {
+    pub(super) fn new(link: Link, keys: Keys, deployment: String) -> Self {
         let holder = format!("{:032x}", rand::random::<u128>());
-        Self { link, keys, holder }
+        Self {
+            link,
+            keys,
+            holder,
+            deployment,
+        }
     }
 }
 
 #[async_trait]
 impl ObserverLease for RedisObserver {
     async fn hold(&self, service: Uuid, ttl: Duration) -> Result<Lease, StoreError> {
-        let keys = vec![self.keys.lease(), self.keys.epoch()];
+        let keys = vec![self.keys.lease(), self.keys.epoch(), self.keys.deployment()];
         let service = service.simple().to_string();
         let hold = Call::script(&scripts::HOLD, keys)
             .arg(&self.holder)
             .arg(millis(ttl).max(1))
-            .arg(&service);
+            .arg(&service)
+            .arg(&self.deployment);
         let answer = self.link.in_time(self.link.call(hold)).await?;
-        let (mine, epoch, kin): (u8, u64, u8) = answer::read(answer)?;
+        let (mine, epoch, kin, foreign): (u8, u64, u8, u8) = answer::read(answer)?;
+        if foreign == 1 {
+            // Redis lost its data, and a server of another deployment was there first.
+            self.link.disown(&self.keys.lease());
+            return Err(StoreError::Unavailable(
+                "the keys in Redis belong to another deployment".into(),
+            ));
+        }
         Ok(Lease {
             mine: mine == 1,
             kin: kin == 1,

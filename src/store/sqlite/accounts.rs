@@ -257,8 +257,16 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.is_empty().await?;
-        self.file.is_in_its_place().await
+        self.file
+            .in_time(async {
+                sqlx::query(IS_EMPTY)
+                    .execute(&mut *self.file.reader().await?)
+                    .await?;
+                // A file that can be read and not be written takes no change of an account and no row of the audit trail.
+                self.file.write_probe().await?;
+                self.file.is_in_its_place().await
+            })
+            .await
     }
 }
 

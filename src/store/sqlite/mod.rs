@@ -76,6 +76,10 @@ const OPEN_PAUSE: Duration = Duration::from_millis(20);
 /// The write-ahead log is cut back to this after a burst, in bytes.
 const WAL_SIZE_LIMIT: &str = "16777216";
 
+/// Random, so that no page of it is what it was before.
+const WRITE_PROBE: &str = "INSERT INTO write_probe (one, filler) VALUES (1, randomblob(8192)) \
+    ON CONFLICT (one) DO UPDATE SET filler = excluded.filler";
+
 /// Where the file is and how long it may take to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteSettings {
@@ -193,6 +197,21 @@ impl SqliteFile {
         }
     }
 
+    /// The ID of the deployment that this file belongs to: random, made with the file, and the same in its copies.
+    pub(super) async fn deployment(&self) -> Result<String, sqlx::Error> {
+        let id = sqlx::query_scalar("SELECT id FROM deployment");
+        id.fetch_one(&mut *self.reader().await?).await
+    }
+
+    /// Proves that the file can be written, by writing some pages: that the write lock can be had says nothing of the
+    /// disk. It is enough to make the write-ahead log grow, as a login does.
+    async fn write_probe(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(WRITE_PROBE)
+            .execute(&mut *self.writer().await?)
+            .await?;
+        Ok(())
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -306,13 +325,22 @@ async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
 mod tests {
     use super::*;
     use crate::{
+        accounts::AccountRepository,
         audit::{AuditEvent, AuditFilter, AuditRepository, Kind, SUCCESS},
         clock::ManualClock,
+        sessions::SessionRepository,
     };
 
     fn events(n: usize) -> Vec<AuditEvent> {
         let event = || AuditEvent::new(Kind::Login, Timestamp::default(), SUCCESS);
         std::iter::repeat_with(event).take(n).collect()
+    }
+
+    async fn fill(file: &SqliteFile) {
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *file.writer().await.unwrap())
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -328,15 +356,22 @@ mod tests {
         let audit = SqliteAudit::new(file.clone());
         audit.append(&events(1)).await.unwrap();
 
-        // As good as a full disk: SQLite refuses to grow the file and rolls the transaction back by itself.
-        sqlx::query("PRAGMA max_page_count = 1")
-            .execute(&mut *file.writer().await.unwrap())
-            .await
-            .unwrap();
+        // As good as a full disk: SQLite refuses to grow the file and rolls the transaction back by itself. The connection
+        // is made anew after that, without the limit.
+        fill(&file).await;
         let refused = audit.append(&events(5_000)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))));
         let all = AuditFilter::default();
         assert_eq!(audit.search(&all, 10).await.unwrap().len(), 1);
+        // Whoever asks whether the stores are ready hears it too, and why.
+        fill(&file).await;
+        let accounts = SqliteAccounts::new(file.clone()).ping().await;
+        fill(&file).await;
+        let sessions = SqliteSessions::new(file.clone()).ping().await;
+        for refused in [accounts, sessions] {
+            let why = refused.unwrap_err().in_full();
+            assert!(why.contains("full"), "{why}");
+        }
 
         sqlx::query("PRAGMA max_page_count = 1000000")
             .execute(&mut *file.writer().await.unwrap())
@@ -344,5 +379,7 @@ mod tests {
             .unwrap();
         audit.append(&events(5_000)).await.unwrap();
         assert_eq!(audit.search(&all, 9_999).await.unwrap().len(), 5_001);
+        SqliteAccounts::new(file.clone()).ping().await.unwrap();
+        SqliteSessions::new(file.clone()).ping().await.unwrap();
     }
 }

@@ -319,7 +319,7 @@ impl SessionRepository for SqliteSessions {
                 let mut connection = self.file.reader().await?;
                 sqlx::query(sql::PING).execute(&mut *connection).await?;
                 // A file that can be read and not be written takes no login.
-                self.file.begin().await?.rollback().await?;
+                self.file.write_probe().await?;
                 self.file.is_in_its_place().await
             })
             .await

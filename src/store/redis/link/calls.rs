@@ -43,6 +43,8 @@ struct Errand {
     in_full: bool,
     /// Who has the keys while their slot is being moved.
     asking: Option<RedisAddress>,
+    /// It was sent over a connection that broke, and may be run twice.
+    repeated: bool,
 }
 
 /// What became of an errand.
@@ -73,6 +75,7 @@ pub(super) async fn send(
             index,
             in_full: false,
             asking: None,
+            repeated: false,
         })
         .collect();
     for attempt in 1.. {
@@ -195,20 +198,43 @@ async fn send_batch(
         None => near::connection(&session),
         Some(_) => session.durable.clone(),
     };
+    let may_repeat = |errand: &Errand| calls[errand.index].is_repeatable();
     let out = Out::new(inner, &line, &session, deadline);
-    let sent = connection.send_packed_commands(&pipe, 0, count).await;
+    // A connection that the server closed while nobody used it is found out by what can be repeated.
+    let mut is_sent = false;
+    let sent = async {
+        if session.is_quiet() && !errands.iter().all(may_repeat) {
+            let ping = redis::cmd("PING");
+            connection.send_packed_command(&ping).await?;
+        }
+        is_sent = true;
+        connection.send_packed_commands(&pipe, 0, count).await
+    }
+    .await;
     out.came_back();
     let answers = match sent {
         Ok(answers) => answers,
         Err(error) => {
-            // Nobody knows what the server has done of it.
+            // Nobody knows what the server has done of what was sent.
             let why = Why::Broken(error);
             line.lose(&session, why.clone());
             let absence = Absence::gone(&session.address, why);
-            let refuse = |errand: Errand| (errand.index, Outcome::Failure(absence.clone().into()));
-            return errands.into_iter().map(refuse).collect();
+            let broken = |errand: Errand| {
+                let outcome = if errand.repeated || (is_sent && !may_repeat(&errand)) {
+                    Outcome::Failure(absence.clone().into())
+                } else {
+                    let again = Errand {
+                        repeated: true,
+                        ..errand
+                    };
+                    return (again.index, Outcome::Again(again, Pause::None));
+                };
+                (errand.index, outcome)
+            };
+            return errands.into_iter().map(broken).collect();
         }
     };
+    session.answered();
     let mut answers = answers.into_iter();
     let outcomes: Vec<_> = errands
         .into_iter()

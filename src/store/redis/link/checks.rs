@@ -1,6 +1,9 @@
 //! What a server has to be before it is used: looked at on every new connection.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use redis::{Pipeline, ServerError, Value, aio::MultiplexedConnection};
 use uuid::Uuid;
@@ -20,6 +23,9 @@ const CLOCK_DISTANCE: Duration = Duration::from_secs(5);
 
 /// Finds a command that our user may not run.
 const PERMITTED: &str = include_str!("permitted.lua");
+
+/// Says whose the keys are, and claims them where they are nobody's.
+const CLAIM: &str = include_str!("claim.lua");
 
 /// What our scripts and calls run, each with what comes behind its key. A user who may do part of it would be stopped in
 /// the middle of a script, behind its first writes.
@@ -60,6 +66,10 @@ pub(super) struct Wanted<'a> {
     /// Eviction is accepted.
     pub(super) eviction: bool,
     pub(super) compares_clocks: bool,
+    /// The deployment that the keys have to belong to, where that is compared.
+    pub(super) deployment: Option<&'a str>,
+    /// True once it was told that the server keeps no log of its writes.
+    pub(super) told_of_persistence: &'a AtomicBool,
 }
 
 /// What a server says of its part in replication.
@@ -89,7 +99,7 @@ pub(super) async fn server(
 ) -> Result<Replication, Absence> {
     let mut pipe = Pipeline::new();
     // One section each: several at once are an error for what is too old, and its version would stay unknown.
-    for section in ["server", "memory", "replication", "cluster"] {
+    for section in ["server", "memory", "replication", "cluster", "persistence"] {
         pipe.cmd("INFO").arg(section);
     }
     pipe.cmd("TIME");
@@ -103,14 +113,24 @@ pub(super) async fn server(
     pipe.cmd("EVAL").arg(PERMITTED).arg(0);
     pipe.arg(keys.len()).arg(&keys).arg(&COMMANDS);
     let answers = connection
-        .send_packed_commands(&pipe, 0, 6)
+        .send_packed_commands(&pipe, 0, 7)
         .await
         .map_err(|error| Absence::gone(server, Why::Broken(error)))?;
-    let Ok([about, memory, replication, cluster, time, script]) = <[Value; 6]>::try_from(answers)
+    let Ok(
+        [
+            about,
+            memory,
+            replication,
+            cluster,
+            persistence,
+            time,
+            script,
+        ],
+    ) = <[Value; 7]>::try_from(answers)
     else {
         return Err(Absence::gone(server, Why::Garbled));
     };
-    for info in [&about, &memory, &replication, &cluster] {
+    for info in [&about, &memory, &replication, &cluster, &persistence] {
         answered(info, server, "INFO")?;
     }
     let place = server.to_string();
@@ -136,6 +156,13 @@ pub(super) async fn server(
     eviction(&text(&memory), &place, wanted.eviction)?;
     answered(&time, server, "TIME")?;
     answered(&script, server, "EVAL")?;
+    if let Value::Int(-1) = script {
+        return Err(RedisFault::KeysNotPermitted {
+            place,
+            pattern: wanted.keys.acl_pattern(),
+        }
+        .into());
+    }
     if let Value::Int(place) = script
         && let Some(what) = not_permitted(place)
     {
@@ -145,10 +172,60 @@ pub(super) async fn server(
         }
         .into());
     }
+    if let Some(deployment) = wanted.deployment {
+        claim(connection, server, wanted.keys, deployment).await?;
+    }
+    persists(&text(&persistence), &place, wanted.told_of_persistence);
     if wanted.compares_clocks {
         compare_clocks(&time, &place);
     }
     Ok(replication)
+}
+
+/// Compares the deployment that the keys belong to with ours, and claims them if they belong to none.
+async fn claim(
+    connection: &mut MultiplexedConnection,
+    server: &RedisAddress,
+    keys: &Keys,
+    deployment: &str,
+) -> Result<(), Absence> {
+    let mut claim = redis::cmd("EVAL");
+    claim
+        .arg(CLAIM)
+        .arg(1)
+        .arg(keys.deployment())
+        .arg(deployment);
+    let answer = connection.send_packed_command(&claim).await;
+    let theirs = match answer.map_err(|error| Absence::gone(server, Why::Broken(error)))? {
+        // A node of a Cluster that has other slots: the one that has this key is asked as well.
+        Value::ServerError(error) if matches!(error.code(), "MOVED" | "ASK" | "CLUSTERDOWN") => {
+            return Ok(());
+        }
+        Value::ServerError(error) => return Err(Absence::gone(server, Why::Refused(error))),
+        answer => text(&answer),
+    };
+    if theirs == deployment {
+        return Ok(());
+    }
+    Err(RedisFault::OtherDeployment {
+        place: server.to_string(),
+        prefix: keys.prefix().to_owned(),
+        theirs,
+        ours: deployment.to_owned(),
+    }
+    .into())
+}
+
+/// Warns once of a server that loses everything when it ends.
+fn persists(persistence: &str, place: &str, told: &AtomicBool) {
+    let has_log = field(persistence, "aof_enabled") != Some("0");
+    if !has_log && !told.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            server = place,
+            "Redis keeps no append-only file (appendonly no): when it restarts, sessions that were started since its last \
+             snapshot are lost"
+        );
+    }
 }
 
 /// Makes an error of an answer that is one.

@@ -2,7 +2,11 @@
 //!
 //! Logging in and choosing the database are commands of ours: the client's own handshake does not say why it failed.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -52,13 +56,20 @@ pub(super) struct Dialer {
     authorities: Option<Vec<u8>>,
     /// The server's clock decides, so its distance from ours is worth a warning.
     compares_clocks: bool,
+    /// Whose the keys have to be, where that is compared.
+    deployment: Option<String>,
+    told_of_persistence: AtomicBool,
 }
 
 impl Dialer {
     /// # Errors
     ///
     /// The file of `redis_tls_ca` is of no use.
-    pub(super) fn new(settings: &RedisSettings, compares_clocks: bool) -> Result<Self, RedisFault> {
+    pub(super) fn new(
+        settings: &RedisSettings,
+        compares_clocks: bool,
+        deployment: Option<String>,
+    ) -> Result<Self, RedisFault> {
         let mut authorities = None;
         if settings.tls {
             // The client asks for the process's provider. Where there is one already it is as good.
@@ -80,6 +91,8 @@ impl Dialer {
             keys: Keys::new(settings.key_prefix.clone()),
             authorities,
             compares_clocks,
+            deployment,
+            told_of_persistence: AtomicBool::new(false),
         })
     }
 
@@ -120,6 +133,8 @@ impl Dialer {
                 in_cluster,
                 eviction: self.settings.allow_eviction,
                 compares_clocks: self.compares_clocks,
+                deployment: self.deployment.as_deref(),
+                told_of_persistence: &self.told_of_persistence,
             };
             let replication = checks::server(&mut shared, server, wanted).await?;
             let durable = self.log_in(server, database).await?;

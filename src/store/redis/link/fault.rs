@@ -52,13 +52,37 @@ pub enum RedisFault {
     },
     /// The user may not do what is needed.
     #[error(
-        "the user of Redis at {place} may not run {what}; its ACL must allow it, EVAL and EVALSHA, the commands of the scripts, and all keys of `redis_key_prefix`"
+        "the user of Redis at {place} may not run {what}; its ACL must allow it (docs/operations.md has the whole rule)"
     )]
     NotPermitted {
         /// HOST:PORT.
         place: String,
         /// The command.
         what: &'static str,
+    },
+    /// The user may not use our keys.
+    #[error(
+        "the user of Redis at {place} may not read and write the keys of this service; its ACL needs the pattern {pattern} (keys begin with a brace and `redis_key_prefix`)"
+    )]
+    KeysNotPermitted {
+        /// HOST:PORT.
+        place: String,
+        /// The pattern that all keys match, as an ACL has it.
+        pattern: String,
+    },
+    /// The keys belong to a service with another accounts database.
+    #[error(
+        "Redis at {place} keeps the sessions of another accounts database under redis_key_prefix {prefix} (deployment {}, ours is {}): servers with different accounts must not share them. If this server belongs to the others, give it their data_dir or database_url; if it is a service of its own, give it another `redis_key_prefix`; if the other database is gone for good, stop all its servers and run `skriptoteket session reset`, which ends all sessions there and makes the keys those of this database", short(.theirs), short(.ours)
+    )]
+    OtherDeployment {
+        /// HOST:PORT.
+        place: String,
+        /// The prefix of the keys.
+        prefix: String,
+        /// The deployment that has the keys.
+        theirs: String,
+        /// The one of our accounts database.
+        ours: String,
     },
     /// There is no database of this number.
     #[error(
@@ -224,6 +248,8 @@ pub(super) enum Why {
     Closed,
     #[error("no node owns slot {0}")]
     NoOwner(u16),
+    #[error("its keys belong to another deployment")]
+    Foreign,
 }
 
 impl Absence {
@@ -279,6 +305,11 @@ impl From<Refusal> for StoreError {
     fn from(refusal: Refusal) -> Self {
         Self::Unavailable(refusal.into())
     }
+}
+
+/// Enough of a deployment's ID to tell it from another one.
+fn short(id: &str) -> String {
+    id.chars().take(8).collect()
 }
 
 /// A server's own words, without what it repeats of a command.

@@ -2,6 +2,9 @@
 //!
 //! A task makes it, looks after it, and makes it anew when it is lost: one attempt at a time, however many calls are
 //! waiting for none. Between times everybody is refused at once.
+//!
+//! Right after a connection broke there is one exception: the server may only have closed it, and be there. The first
+//! attempt to make it anew begins at once, and calls wait for its outcome for a moment ([`MOMENT`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +20,10 @@ use super::{
     session::Session,
     target::Target,
 };
+use crate::{
+    clock::{Clock, SystemClock},
+    repeats,
+};
 
 /// The pause before the second attempt, and the longest; each is twice the one before, and up to half of it is left out
 /// by chance, so that replicas that lost the same server do not come back in step.
@@ -26,8 +33,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a connection that nobody uses is asked for a sign of life.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// After so many signs of life a connection is a good one, and the next loss is a new matter.
-const STEADY: u32 = 5;
+/// How long calls wait for the first attempt after a connection broke. A server that is there answers within a few ms; of
+/// one that does not, requests must not wait longer than this.
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// A connection that broke sooner than this was of no use: the next attempt is not made at once, so that a server that
+/// accepts connections and closes them is asked at most some thirty times a second.
+const BRIEF: Duration = Duration::from_millis(100);
 
 /// A connection that is kept. Ends with the last that holds it.
 pub(super) struct Line {
@@ -48,6 +60,8 @@ enum State {
     /// The first attempt is under way.
     Opening,
     Up(Arc<Session>),
+    /// It broke, and the first attempt to make it anew is under way.
+    Reopening(Absence),
     Down(Absence),
 }
 
@@ -70,15 +84,21 @@ impl Line {
         Self { shared, keeper }
     }
 
-    /// The connection, or why there is none. Waits for the first attempt only.
+    /// The connection, or why there is none. Waits for the first attempt, and for the first one after the connection
+    /// broke, but for that only a moment.
     pub(super) async fn session(&self) -> Result<Arc<Session>, Absence> {
         let mut state = self.shared.state.subscribe();
+        let is_reopening = |state: &State| matches!(state, State::Reopening(_));
+        if is_reopening(&state.borrow()) {
+            // If it takes longer, the absence says why.
+            let _ = timeout(MOMENT, state.wait_for(|state| !is_reopening(state))).await;
+        }
         let known = state
             .wait_for(|state| !matches!(state, State::Opening))
             .await;
         match known.as_deref() {
             Ok(State::Up(session)) => Ok(Arc::clone(session)),
-            Ok(State::Down(absence)) => Err(absence.clone()),
+            Ok(State::Down(absence) | State::Reopening(absence)) => Err(absence.clone()),
             // The sender lives as long as this line.
             Ok(State::Opening) | Err(_) => Err(Absence::gone(&self.shared.target, Why::Unasked)),
         }
@@ -88,7 +108,7 @@ impl Line {
     pub(super) fn session_now(&self) -> Option<Arc<Session>> {
         match &*self.shared.state.borrow() {
             State::Up(session) => Some(Arc::clone(session)),
-            State::Opening | State::Down(_) => None,
+            State::Opening | State::Reopening(_) | State::Down(_) => None,
         }
     }
 
@@ -115,30 +135,35 @@ impl Shared {
         self.state.send_if_modified(|state| {
             let is_this = matches!(state, State::Up(up) if Arc::ptr_eq(up, session));
             if is_this {
-                *state = State::Down(Absence::gone(&session.address, why));
+                // Whoever is silent would keep calls waiting for nothing.
+                let is_broken = matches!(why, Why::Broken(_));
+                let absence = Absence::gone(&session.address, why);
+                *state = if is_broken {
+                    State::Reopening(absence)
+                } else {
+                    State::Down(absence)
+                };
             }
             is_this
         });
     }
 
-    /// Returns when the connection is lost, with the reason and how many signs of life there were.
-    async fn watch_over(&self, session: &Arc<Session>) -> (Option<Absence>, u32) {
+    /// Returns when the connection is lost, with the state after it.
+    async fn watch_over(&self, session: &Arc<Session>) -> State {
         let mut state = self.state.subscribe();
-        let mut signs = 0;
         loop {
             let lost = state.wait_for(|state| !matches!(state, State::Up(_)));
             if let Ok(lost) = timeout(LOOK, lost).await {
-                let absence = match lost.as_deref() {
-                    Ok(State::Down(absence)) => Some(absence.clone()),
-                    _ => None,
+                return match lost.as_deref() {
+                    Ok(state) => state.clone(),
+                    // The sender lives as long as this does.
+                    Err(_) => State::Down(Absence::gone(&session.address, Why::Closed)),
                 };
-                return (absence, signs);
             }
             let patience = self.dialer.patience();
             let look = timeout(patience, session.look()).await;
-            match look.unwrap_or(Err(Why::Silent(patience))) {
-                Ok(()) => signs += 1,
-                Err(why) => self.lose(session, why),
+            if let Err(why) = look.unwrap_or(Err(Why::Silent(patience))) {
+                self.lose(session, why);
             }
         }
     }
@@ -146,6 +171,7 @@ impl Shared {
 
 /// Keeps a connection until it is aborted.
 async fn keep(shared: Arc<Shared>) {
+    let clock = SystemClock::default();
     let (mut failures, mut told) = (0, Told::default());
     loop {
         match shared.dialer.connect(&shared.target).await {
@@ -154,14 +180,25 @@ async fn keep(shared: Arc<Shared>) {
                 if told.returned() {
                     tracing::info!(server = %session.address, "connected to Redis again");
                 }
+                let since = clock.monotonic();
                 shared.state.send_replace(State::Up(Arc::clone(&session)));
-                let (absence, signs) = shared.watch_over(&session).await;
-                if let Some(absence) = absence {
-                    told.absent(&absence);
-                }
+                let after = shared.watch_over(&session).await;
                 shared.lost.notify_one();
-                if signs >= STEADY {
-                    failures = 0;
+                // An attempt has succeeded: the pauses begin anew.
+                failures = 0;
+                match after {
+                    State::Reopening(absence) => {
+                        // Whether the server is away the next attempt tells.
+                        let cause = absence.to_string();
+                        if let Some(unlogged) = repeats::due("redis connection", &cause) {
+                            tracing::info!(error = %cause, unlogged, "a connection to Redis broke; it is made again");
+                        }
+                        if clock.monotonic().saturating_sub(since) >= BRIEF {
+                            continue;
+                        }
+                    }
+                    State::Down(absence) => told.absent(&absence),
+                    State::Opening | State::Up(_) => {}
                 }
             }
             Err(absence) => {

@@ -1,7 +1,8 @@
 //! The way to Redis: a connection to each server that all share, made anew when it breaks.
 //!
 //! Whoever asks while there is none is refused at once: a request waits for Redis at most the store timeout, and only if it
-//! was there a moment ago. A call whose connection breaks while it is out is not sent again: it may have been run.
+//! was there a moment ago. Of calls whose connection breaks while they are out, those that may be run twice are sent once
+//! more, as soon as there is a new connection; the others are not: they may have been run.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -124,6 +125,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Connects. Where nobody is there this goes on in the background, and until then calls say why they are refused.
+    /// With a `deployment`, a server whose keys belong to another one is a fault.
     ///
     /// # Errors
     ///
@@ -132,9 +134,10 @@ impl Link {
         settings: &RedisSettings,
         timeout: Duration,
         clock: StoreClock,
+        deployment: Option<String>,
     ) -> Result<Self, RedisFault> {
         let compares_clocks = matches!(clock, StoreClock::Server);
-        let dialer = Arc::new(Dialer::new(settings, compares_clocks)?);
+        let dialer = Arc::new(Dialer::new(settings, compares_clocks, deployment)?);
         let link = Self {
             inner: Arc::new(Inner {
                 way: Way::open(dialer, &settings.topology).await,
@@ -240,6 +243,21 @@ impl Link {
             }
         };
         self.in_time(work).await
+    }
+
+    /// Gives up the connection to whoever has this key, because the keys turned out to be another deployment's. The
+    /// checks of the next connection say so.
+    pub(super) fn disown(&self, key: &str) {
+        let line = match &self.inner.way {
+            Way::Single(line) => Arc::clone(line),
+            Way::Cluster(cluster) => match cluster.owner(slot_of(key)) {
+                Ok(line) => line,
+                Err(_) => return,
+            },
+        };
+        if let Some(session) = line.session_now() {
+            line.lose(&session, Why::Foreign);
+        }
     }
 
     /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.

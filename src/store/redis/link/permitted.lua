@@ -1,8 +1,12 @@
 -- ARGV how many keys, the keys, then commands without their key
--- the place of the first command that our user may not run on one of the keys; 0 if there is none. Nothing is run.
+-- the place of the first command that our user may not run on one of the keys; -1 if the user may run EVAL, which this is,
+-- and not on these keys; 0 if all is permitted. Nothing is run.
 -- An error is a command that the server does not have, or not under this name.
 local may = redis.acl_check_cmd
 local size = tonumber(ARGV[1])
+for k = 2, size + 1 do
+  if not may('EVAL', 'return 1', '1', ARGV[k]) then return -1 end
+end
 for i = size + 2, #ARGV do
   local words = {}
   for word in ARGV[i]:gmatch('%S+') do words[#words + 1] = word end

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,9 @@ const TURNS: usize = 2;
 /// For how long nobody waits for a replica that did not confirm in time.
 const RESPITE: Duration = Duration::from_secs(1);
 
+/// After this time without an answer a connection may have been closed without our knowledge.
+const QUIET: Duration = Duration::from_millis(10);
+
 /// A checked connection to one server.
 pub(super) struct Session {
     pub(super) address: RedisAddress,
@@ -48,6 +51,8 @@ pub(super) struct Session {
     turns: Semaphore,
     /// When (monotonic) a replica did not confirm in time.
     lagged_at: Mutex<Option<Duration>>,
+    /// When (monotonic, in µs) the last answer came.
+    answered_at: AtomicU64,
     clock: SystemClock,
 }
 
@@ -67,8 +72,25 @@ impl Session {
             has_replica: AtomicBool::new(replication.has_replica),
             turns: Semaphore::new(TURNS),
             lagged_at: Mutex::new(None),
+            answered_at: AtomicU64::new(0),
             clock: SystemClock::default(),
         }
+    }
+
+    /// Notes that the server has answered.
+    pub(super) fn answered(&self) {
+        self.answered_at.store(self.micros(), Ordering::Relaxed);
+    }
+
+    /// True if the server has not answered for a while, as nobody asked it.
+    pub(super) fn is_quiet(&self) -> bool {
+        let last = self.answered_at.load(Ordering::Relaxed);
+        let quiet = u64::try_from(QUIET.as_micros()).unwrap_or(u64::MAX);
+        self.micros().saturating_sub(last) >= quiet
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_micros()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn has_replica(&self) -> bool {

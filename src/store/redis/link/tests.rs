@@ -48,7 +48,7 @@ fn standalone(server: &RedisServer) -> RedisSettings {
 }
 
 async fn open(settings: &RedisSettings) -> Link {
-    Link::open(settings, Duration::from_secs(30), StoreClock::Server)
+    Link::open(settings, Duration::from_secs(30), StoreClock::Server, None)
         .await
         .unwrap()
 }

@@ -103,6 +103,7 @@ async fn send(runtime: Id, line: Arc<Line>, session: Arc<Session>, limit: Durati
         && values.len() == askers.len()
         && let Ok(time) = answer::time(time)
     {
+        session.answered();
         for (asker, value) in askers.into_iter().zip(values) {
             // Who has gone away meanwhile needs no answer.
             let _ = asker.send((value, time));

@@ -1,0 +1,42 @@
+//! The question before something is deleted.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anyhow::{Context, bail};
+
+/// Asks whether to go on, where there is somebody to ask: with standard input and standard error on a terminal. Anything
+/// but yes is an error. Scripts have no terminal and are not asked; neither is whoever says `yes` beforehand.
+pub(super) fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
+    if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    ask(what, io::stdin().lock(), io::stderr().lock())
+}
+
+fn ask(what: &str, mut answers: impl BufRead, mut questions: impl Write) -> anyhow::Result<()> {
+    write!(questions, "{what} Go on? [y/N] ").context("the question cannot be asked")?;
+    questions.flush().context("the question cannot be asked")?;
+    let mut answer = String::new();
+    answers
+        .read_line(&mut answer)
+        .context("the answer cannot be read")?;
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    bail!("nothing was done: answer y to go on, or give --yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_goes_on() {
+        for answer in ["y\n", "Y\n", " yes\n", "YES"] {
+            ask("?", answer.as_bytes(), Vec::new()).unwrap();
+        }
+        for answer in ["", "\n", "n\n", "yess\n", "no y\n"] {
+            ask("?", answer.as_bytes(), Vec::new()).unwrap_err();
+        }
+    }
+}
