@@ -89,7 +89,10 @@ fn weak_secrets(config: &Config) -> Vec<String> {
         }
     }
     if let Some(first) = &config.bootstrap
-        && let Err(why) = check_new(&first.password, &[&first.username.to_lowercase()])
+        && let Err(why) = check_new(
+            first.password.expose_secret(),
+            &[&first.username.to_lowercase()],
+        )
     {
         doubts.push(format!(
             "bootstrap_password: {why}; where there is no account yet, the service does not start with it"

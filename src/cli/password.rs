@@ -33,7 +33,7 @@ pub(super) fn ask(name: &Username, from_stdin: bool) -> anyhow::Result<SecretStr
 /// Asks twice. Behind the first `?` is what is wrong with the terminal, in the inner result what is wrong with the password.
 fn ask_once(name: &Username) -> anyhow::Result<Result<SecretString, String>> {
     let first = prompt(&format!("New password for {name}: "))?;
-    if let Err(why) = check_new(&first, &[name.as_str()]) {
+    if let Err(why) = check_new(first.expose_secret(), &[name.as_str()]) {
         return Ok(Err(why.to_string()));
     }
     let second = prompt("The same again: ")?;

@@ -10,9 +10,9 @@
     reason = "tests fail loudly, counts are whole numbers, and a process lives in real time"
 )]
 
+mod acl;
 mod connections;
 mod contract;
-mod acl;
 mod deployments;
 mod hostile;
 mod identities;

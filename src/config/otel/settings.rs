@@ -157,6 +157,16 @@ impl fmt::Display for OtlpTarget {
     }
 }
 
+impl OtlpTarget {
+    /// Protocol, host and port, without the path of the signal.
+    #[must_use]
+    pub fn collector(&self) -> String {
+        let whole = self.to_string();
+        let path = self.endpoint.path();
+        whole.strip_suffix(path).unwrap_or(&whole).to_owned()
+    }
+}
+
 impl fmt::Debug for OtlpTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OtlpTarget({self})")

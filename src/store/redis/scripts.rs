@@ -25,11 +25,13 @@ pub(super) static SET_ROLE: LuaScript = script!("_time", "_sessions" => "set_rol
 pub(super) static DUE: LuaScript = script!("_time", "_sessions" => "due").repeatable();
 pub(super) static REAP: LuaScript = script!("_time", "_sessions" => "reap");
 pub(super) static NOW: LuaScript = script!("_time" => "now").repeatable();
-pub(super) static FAR: LuaScript = script!("_time", "_sessions" => "far");
+pub(super) static FAR: LuaScript = script!("_time", "_sessions" => "far").repeatable();
 pub(super) static SETTLE_CLOCK: LuaScript = script!("_time", "_sessions" => "settle_clock");
 pub(super) static CENSUS: LuaScript = script!("_time" => "census").repeatable();
-pub(super) static LIVE_OF_USER: LuaScript = script!("_time", "_sessions" => "live_of_user").repeatable();
-pub(super) static LIVE_OF_SHARD: LuaScript = script!("_time", "_sessions" => "live_of_shard").repeatable();
+pub(super) static LIVE_OF_USER: LuaScript =
+    script!("_time", "_sessions" => "live_of_user").repeatable();
+pub(super) static LIVE_OF_SHARD: LuaScript =
+    script!("_time", "_sessions" => "live_of_shard").repeatable();
 
 pub(super) static RESERVE: LuaScript = script!("_time", "_limits" => "reserve");
 pub(super) static SETTLE: LuaScript = script!("_time", "_limits" => "settle");
