@@ -5,6 +5,7 @@
 mod hashing;
 pub mod password;
 pub mod registration;
+mod strength;
 
 use std::{fmt, str::FromStr};
 

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     Account, AccountRepository, InvalidUsername, NewAccount, Role, User, Username,
-    password::{HashingError, Passwords, WeakPassword, check_new},
+    password::{HashingError, NewPasswordError, Passwords, WeakPassword},
 };
 use crate::error::StoreError;
 
@@ -76,6 +76,15 @@ impl From<HashingError> for RegisterError {
     }
 }
 
+impl From<NewPasswordError> for RegisterError {
+    fn from(error: NewPasswordError) -> Self {
+        match error {
+            NewPasswordError::Weak(weak) => Self::Weak(weak),
+            NewPasswordError::Hashing(error) => error.into(),
+        }
+    }
+}
+
 impl Registrar {
     /// A registrar of these accounts.
     #[must_use]
@@ -98,8 +107,7 @@ impl Registrar {
         password: SecretString,
     ) -> Result<User, RegisterError> {
         let username: Username = username.parse()?;
-        check_new(&password, &[username.as_str()])?;
-        let password_hash = self.passwords.hash(password).await?;
+        let password_hash = self.hash_new(&username, password).await?;
         let account = NewAccount {
             username,
             role,
@@ -118,8 +126,7 @@ impl Registrar {
         user: &User,
         password: SecretString,
     ) -> Result<(), RegisterError> {
-        check_new(&password, &[user.username.as_str()])?;
-        let hash = self.passwords.hash(password).await?;
+        let hash = self.hash_new(&user.username, password).await?;
         if self.accounts.set_password(user.id, &hash).await? {
             Ok(())
         } else {
@@ -142,8 +149,7 @@ impl Registrar {
             user,
             password_hash,
         } = account;
-        check_new(&password, &[user.username.as_str()])?;
-        let hash = self.passwords.hash(password).await?;
+        let hash = self.hash_new(&user.username, password).await?;
         let replaced = self
             .accounts
             .replace_password(user.id, password_hash, &hash)
@@ -153,5 +159,14 @@ impl Registrar {
         } else {
             Err(RegisterError::Gone)
         }
+    }
+
+    async fn hash_new(
+        &self,
+        username: &Username,
+        password: SecretString,
+    ) -> Result<SecretString, RegisterError> {
+        let related = vec![username.as_str().to_owned()];
+        Ok(self.passwords.hash_new(password, related).await?)
     }
 }
