@@ -105,6 +105,8 @@ impl Drop for AbortOnDrop {
 pub(super) struct Housekeeping {
     pub(super) audit: Arc<dyn AuditRepository>,
     pub(super) limits: Arc<dyn LimitRepository>,
+    /// How far away the expiry of a budget's state can be.
+    pub(super) limits_horizon: Duration,
     pub(super) tokens: Arc<dyn TokenRepository>,
     pub(super) keeper: KeyKeeper,
     pub(super) clock: Arc<dyn Clock>,
@@ -131,7 +133,7 @@ impl Housekeeping {
         let now = self.clock.now().as_millis();
         let before = crate::clock::Timestamp::from_millis(now.saturating_sub(retention));
         while self.audit.prune(before, BATCH).await? > 0 {}
-        while self.limits.prune(BATCH).await? > 0 {}
+        while self.limits.prune(BATCH, self.limits_horizon).await? > 0 {}
         while self.tokens.prune(BATCH).await? > 0 {}
         Ok(())
     }

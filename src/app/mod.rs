@@ -312,6 +312,7 @@ fn housekeeping(
     Housekeeping {
         audit: Arc::clone(&stores.audit),
         limits: Arc::clone(&stores.limits),
+        limits_horizon: guard_policy(config).horizon(),
         tokens: Arc::clone(&stores.tokens),
         keeper,
         clock,

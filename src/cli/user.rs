@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     accounts::{AccountChange, Role, User, UserId, Username, registration::RegisterError},
-    audit::Kind,
+    audit::{self, Kind},
+    guard::Entity,
     telemetry::instruments::ROLES,
 };
 
@@ -77,7 +78,7 @@ Example:
         name: Username,
     },
 
-    /// Let a disabled account log in again
+    /// Let a disabled account log in again, and forget wrong passwords
     #[command(after_help = "\
 Example:
   skriptoteket user enable ada")]
@@ -86,7 +87,19 @@ Example:
         name: Username,
     },
 
-    /// Set a new password, and end the account's sessions
+    /// Let an account log in again that too many wrong passwords have locked
+    #[command(after_help = "\
+Example:
+  skriptoteket user unlock ada
+
+A lock also ends by itself, after guard_longest_lock at the latest. `user set-password` and `user enable` unlock too.
+An address that is locked stays locked.")]
+    Unlock {
+        /// The login name
+        name: Username,
+    },
+
+    /// Set a new password, end the account's sessions, and unlock it
     #[command(after_help = "\
 Examples:
   skriptoteket user set-password ada
@@ -138,6 +151,7 @@ const fn action(command: &UserCommand) -> Option<Kind> {
             Some(Kind::UserChange)
         }
         UserCommand::SetPassword { .. } => Some(Kind::UserSetPassword),
+        UserCommand::Unlock { .. } => Some(Kind::UserUnlock),
         UserCommand::Delete { .. } => Some(Kind::UserDelete),
     }
 }
@@ -166,7 +180,21 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         UserCommand::Enable { name } => {
             set_disabled(desk, &name, false).await?;
+            let user = desk.user(&name).await?;
+            unlock(desk, &user).await.context(
+                "the user is enabled, and wrong passwords were not forgotten; run the command again",
+            )?;
             output::line(format!("{name} is enabled"))
+        }
+        UserCommand::Unlock { name } => {
+            let user = desk.user(&name).await?;
+            audit::announce(Kind::UserUnlock).await?;
+            let had_failures = unlock(desk, &user).await?;
+            output::line(if had_failures {
+                format!("{name} is unlocked; wrong passwords so far are forgotten")
+            } else {
+                format!("{name} was not locked")
+            })
         }
         UserCommand::SetPassword {
             name,
@@ -219,9 +247,17 @@ async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow:
     let ended = desk.sessions.end_user(user.id, None).await.context(
         "the password is set, and not all sessions of the user have ended; run the command again",
     )?;
+    unlock(desk, &user).await.context(
+        "the password is set, and a lock of the account was not taken off; run `skriptoteket user unlock` for that",
+    )?;
     output::line(format!(
         "the password of {name} is set; sessions ended: {ended}"
     ))
+}
+
+/// Forgets wrong passwords for an account, and its lock. Returns whether there were any.
+async fn unlock(desk: &Desk, user: &User) -> anyhow::Result<bool> {
+    Ok(desk.stores.limits.clear(Entity::Account(user.id)).await?)
 }
 
 async fn set_disabled(desk: &Desk, name: &Username, disabled: bool) -> anyhow::Result<()> {

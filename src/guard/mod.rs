@@ -1,14 +1,17 @@
-//! The login guard: how many guesses an account or an address gets.
+//! The login guard: how many wrong guesses an account, an address or a session gets.
 //!
-//! A charge is taken **before** the password check, so that guesses sent at the same moment cannot pass together, and
-//! given back when the password was right. Accounts that do not exist are charged like those that do.
+//! An attempt takes a place in its budgets **before** the password check, so that guesses sent at the same moment cannot
+//! pass together, and what it turns out to be is counted after it: only a wrong password is a failure. Accounts that do not
+//! exist are charged like those that do.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `limiter` | the arithmetic: budgets, locks, fresh starts |
+//! | `limiter` | the arithmetic: budgets, holds, locks, fresh starts |
+//! | `gate` | waits where all that is left of a budget is in flight |
 //! | `address` | who the client is, behind which proxies |
 
 mod address;
+mod gate;
 mod limiter;
 
 use std::{fmt, net::IpAddr, time::Duration};
@@ -18,7 +21,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 pub use address::client_address;
-pub use limiter::{Budget, LimitState, Verdict, charge, refund};
+pub use gate::{Gate, Refusal, Reservation};
+pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Verdict, reserve, settle};
 
 use crate::{accounts::UserId, error::StoreError};
 
@@ -34,6 +38,16 @@ pub enum Entity {
     UnknownName(u32),
     /// A client address (IPv6: its /64), as one of 2^18 buckets.
     Address(u32),
+    /// A session in which the current password is asked for, by 128 bits of a keyed hash.
+    Session(u128),
+}
+
+impl Entity {
+    /// True where a right password makes the whole budget good: it is one person's. Many share an address.
+    #[must_use]
+    pub const fn is_person(self) -> bool {
+        !matches!(self, Self::Address(_))
+    }
 }
 
 impl fmt::Display for Entity {
@@ -43,6 +57,7 @@ impl fmt::Display for Entity {
             Self::Account(id) => write!(f, "u:{id}"),
             Self::UnknownName(bucket) => write!(f, "n:{bucket:05x}"),
             Self::Address(bucket) => write!(f, "a:{bucket:05x}"),
+            Self::Session(digest) => write!(f, "s:{digest:032x}"),
         }
     }
 }
@@ -56,58 +71,66 @@ pub struct GuardPolicy {
     pub address: Budget,
 }
 
+/// One budget that an attempt is charged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Whose it is.
+    pub entity: Entity,
+    /// How large it is.
+    pub budget: Budget,
+}
+
 /// What the guard says to one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The password may be checked; both entities were charged.
-    Go,
-    /// The address has used up its budget. The account was not charged: an address that is out cannot lock accounts.
-    AddressLimited {
+    /// The password may be checked; a place is held in all budgets until [`LimitRepository::settle`].
+    Go(Hold),
+    /// Failures and attempts in flight together have used up this entity's budget. Nothing was changed: ask again when one of
+    /// those in flight is settled.
+    Busy(Entity),
+    /// This entity has used up its budget. Those before it count a failure, those after it nothing: an address that is out
+    /// cannot lock accounts.
+    Locked {
+        /// Whose budget it is.
+        entity: Entity,
         /// When the next attempt may pass; never zero.
         retry_after: Duration,
     },
-    /// The account has used up its budget.
-    AccountLocked {
-        /// When the next attempt may pass; never zero.
-        retry_after: Duration,
-    },
-}
-
-/// How an attempt that was let through came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checked {
-    /// The password was right: the account's budget is whole again, and the address gets its charge back. (One charge
-    /// only: else an attacker would refill his address with logins of his own.)
-    Right,
-    /// The password was not looked at: both get their charge back.
-    NotChecked,
 }
 
 /// A place that keeps budgets, shared by all who serve.
 ///
-/// Both methods are one atomic step and fail with [`StoreError::Unavailable`] if the store does not answer within its
-/// timeout. The store's own clock decides.
+/// Each method is one atomic step and fails with [`StoreError::Unavailable`] if the store does not answer within its
+/// timeout. The store's own clock decides. A state that says nothing is not kept.
 #[async_trait]
 pub trait LimitRepository: fmt::Debug + Send + Sync {
-    /// Charges one attempt to the address and then, only if that has budget left, to the account.
-    async fn charge(
-        &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
-    ) -> Result<Decision, StoreError>;
+    /// Takes a place for one attempt in each of these budgets, or in none; they are asked in this order.
+    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError>;
 
-    /// Gives back what [`LimitRepository::charge`] took.
-    async fn give_back(
+    /// Ends the hold that [`LimitRepository::reserve`] took on the same budgets, and counts what the attempt was.
+    async fn settle(
         &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
+        hold: Hold,
+        charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError>;
 
+    /// Forgets the failures and locks of an entity; what is in flight stays in flight. Returns whether there were any.
+    async fn clear(&self, entity: Entity) -> Result<bool, StoreError>;
+
     /// Forgets at most `limit` entities whose state says nothing any more. Returns how many.
-    async fn prune(&self, limit: u32) -> Result<u64, StoreError>;
+    ///
+    /// An expiry further away than `horizon`, which no state reaches, is from a clock that was ahead: it is cut to that.
+    async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError>;
+}
+
+impl GuardPolicy {
+    /// How far away the expiry of a state can be at most.
+    #[must_use]
+    pub fn horizon(&self) -> Duration {
+        let of = |it: &Budget| it.longest_lock + it.longest_lock + it.forget + 2 * HOLD_WINDOW;
+        of(&self.account).max(of(&self.address))
+    }
 }
 
 /// Names what is charged. The hash is keyed, so that nobody outside can find two names that share a bucket.
@@ -153,12 +176,26 @@ impl Entities {
         )
     }
 
+    /// The entity of a session, by its public id.
+    #[must_use]
+    pub fn session(&self, id: &str) -> Entity {
+        Entity::Session(self.digest(b"s", id.as_bytes()))
+    }
+
     fn bucket(&self, kind: &[u8], what: &[u8]) -> u32 {
+        // The first four bytes of the digest.
+        let first = self.digest(kind, what) >> 96;
+        u32::try_from(first).unwrap_or_default() % BUCKETS
+    }
+
+    fn digest(&self, kind: &[u8], what: &[u8]) -> u128 {
         let mut mac = self.mac.clone();
         mac.update(kind);
         mac.update(what);
         let digest = mac.finalize().into_bytes();
-        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % BUCKETS
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        u128::from_be_bytes(first)
     }
 }
 

@@ -149,7 +149,8 @@ pub(super) async fn create(
 
 /// Change an account's role, disable or enable it
 ///
-/// Reaches its live sessions at once: a new role moves them, disabling ends them.
+/// Reaches its live sessions at once: a new role moves them, disabling ends them. Enabling also unlocks the account where wrong
+/// passwords have locked it.
 #[utoipa::path(
     patch, path = "/api/admin/users/{id}", operation_id = "changeAccount", tag = "admin", security(("session" = [])),
     request_body = AccountChangeBody, params(("id" = String, Path, description = "The id of a user")),
@@ -180,6 +181,9 @@ pub(super) async fn change(
     }
     let user = api.sessions.change_account(id, change).await?;
     let user = user.ok_or(Rejection::NotFound)?;
+    if change.disabled == Some(false) {
+        api.login.unlock(id).await?;
+    }
     Ok(HttpResponse::Ok().json(AccountView::from(&user)))
 }
 

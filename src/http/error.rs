@@ -189,10 +189,7 @@ impl ApiError {
             Self::PasswordChange(error) => match error {
                 PasswordChangeError::WrongPassword => WRONG_PASSWORD.into(),
                 PasswordChangeError::Weak(why) => weak(why),
-                PasswordChangeError::AccountLocked { retry_after }
-                | PasswordChangeError::RateLimited { retry_after } => {
-                    too_many_attempts(*retry_after)
-                }
+                PasswordChangeError::RateLimited { retry_after } => too_many_attempts(*retry_after),
                 PasswordChangeError::Overloaded => unavailable(),
                 PasswordChangeError::Store(error) => store(error),
                 PasswordChangeError::Internal(_) => internal(),

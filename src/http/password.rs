@@ -1,5 +1,6 @@
 //! `/api/password`: changing one's own.
 
+use actix_session::Session;
 use actix_web::{HttpResponse, web::Data};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -8,8 +9,10 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{Body, Client, JsonBody, Principal, secret},
+    extract::{Body, JsonBody, Principal, secret},
+    session_store,
 };
+use crate::{login::PasswordChange, sessions::SessionRecord};
 
 /// The password in force and the one that replaces it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,25 +33,36 @@ impl Body for PasswordBody {
 
 /// Change one's password
 ///
-/// All other sessions of the user end.
+/// All other sessions of the user end, and this one goes on under a new key: the answer sets its cookie. A lock of the account
+/// does not matter here; too many wrong passwords in one session do.
 #[utoipa::path(
     post, path = "/api/password", operation_id = "changePassword", tag = "session", security(("session" = [])), request_body = PasswordBody,
     responses(
-        (status = 204, description = "Changed"),
+        (status = 204, description = "Changed; the session cookie is set anew",
+            headers(("Set-Cookie" = String, description = "The session cookie"))),
         (status = 403, description = "The current password is wrong, or the request came from another site"),
         (status = 422, description = "The new password is too weak; the detail says why"),
-        (status = 429, description = "Too many attempts, by this address or for this account"),
+        (status = 429, description = "Too many wrong passwords in this session"),
     ),
 )]
 pub(super) async fn change(
     api: Data<Api>,
     principal: Principal,
-    client: Client,
+    session: Session,
     JsonBody(body): JsonBody<PasswordBody>,
 ) -> Result<HttpResponse, ApiError> {
     let PasswordBody { current, new } = body;
-    api.login
-        .change_password(&principal, current, new, client.address)
-        .await?;
+    let state = session.entries().clone().into_iter().collect();
+    let change = PasswordChange {
+        session: SessionRecord::clone(&principal),
+        state,
+        current,
+        new,
+    };
+    let started = api.login.change_password(change).await?;
+    let record = &started.record;
+    let age = record.ends_at.since(record.created_at);
+    let age = record.is_remembered().then_some(age);
+    session_store::hand_out(&session, started.key, age, &api.cookie);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,12 +1,12 @@
 //! THE adapter between [`Sessions`] and actix-session.
 //!
 //! actix-session encrypts the cookie and carries the application's state; who is logged in, and until when, is decided
-//! by [`Sessions`]. A session begins at login and nowhere else, so this store never makes one:
+//! by [`Sessions`]. A session begins at login and at a password change and nowhere else, so this store never makes one:
 //!
 //! | actix-session says | here |
 //! |---|---|
 //! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`]. A login goes on without |
-//! | `save` | hands out the key that the login left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
+//! | `save` | hands out the key that a login or a password change left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
 //! | `delete` | [`Sessions::end`] as a logout, unless the handler has ended the session itself |
@@ -76,6 +76,18 @@ pub(super) fn issue(
 ) -> Result<(), SessionInsertError> {
     session.clear();
     session.insert(NEW, true)?;
+    hand_out(session, key, max_age, cookie);
+    Ok(())
+}
+
+/// Gives the browser the key of the session that has taken the place of its own. The state goes on: the caller has put it into
+/// the new session.
+pub(super) fn hand_out(
+    session: &Session,
+    key: SessionKey,
+    max_age: Option<Duration>,
+    cookie: &CookieSettings,
+) {
     session.renew();
     Exchange::current(|exchange| {
         exchange.issued.replace(Some(key));
@@ -84,7 +96,6 @@ pub(super) fn issue(
             max_age: Some(max_age),
         }));
     });
-    Ok(())
 }
 
 /// Takes the cookie of a session away that the handler has ended.

@@ -1,66 +1,137 @@
-//! Admission: what follows a right password.
+//! Conclusion of an attempt: the password check, and what follows a right password.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{Charged, LoggedIn, LoginError, LoginService};
+use super::{LoggedIn, LoginError, LoginService};
 use crate::{
-    accounts::{Account, User},
-    guard::Checked,
+    accounts::{Account, User, password::Verified},
+    guard::{Checked, Reservation},
     patience,
-    sessions::{EndReason, SessionId, Sessions, StartSession},
+    sessions::{EndReason, SessionId, SessionState, Sessions, StartSession},
 };
 
-/// An attempt with a right password.
-pub(super) struct Admission {
-    pub(super) account: Account,
+/// An attempt that the guard has let through.
+pub(super) struct Attempt {
+    /// `None` where nobody has this name.
+    pub(super) account: Option<Account>,
     pub(super) password: SecretString,
-    /// The hash was made with other parameters than those in force.
-    pub(super) outdated: bool,
-    pub(super) charged: Charged,
+    pub(super) reservation: Reservation,
     pub(super) remember_me: bool,
     pub(super) user_agent: String,
     pub(super) replaces: Option<SessionId>,
 }
 
+/// An attempt with a right password.
+struct Admission {
+    account: Account,
+    password: SecretString,
+    /// The hash is to be made anew.
+    outdated: bool,
+    remember_me: bool,
+    user_agent: String,
+    replaces: Option<SessionId>,
+}
+
 impl LoginService {
-    /// All that follows a right password, on a task of its own: a client that goes away in the middle leaves no
-    /// charge standing and no session behind.
-    pub(super) async fn admit(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
+    /// All that follows the guard, on a task of its own: of a client that goes away in the middle the guard learns what the
+    /// attempt was all the same, and it leaves no session behind.
+    pub(super) async fn conclude(&self, attempt: Attempt) -> Result<LoggedIn, LoginError> {
         let (answer, result) = oneshot::channel();
         let this = self.clone();
-        let admission = async move {
-            let result = this.admit_now(admission).await;
+        let conclusion = async move {
+            let result = match this.check(attempt).await {
+                // A session that nobody waits for need not begin.
+                Ok(_) if answer.is_closed() => return,
+                Ok(admission) => this.admit(admission).await,
+                Err(error) => Err(error),
+            };
             let result = result.map(|logged_in| {
-                (
-                    Unclaimed::new(this.parts.sessions.clone(), &logged_in),
-                    logged_in,
-                )
+                let id = logged_in.session.record.id.clone();
+                (Unclaimed::new(this.parts.sessions.clone(), id), logged_in)
             });
             // What nobody waits for is dropped here, and what nobody comes to take, where it lies.
             let _ = answer.send(result);
         };
-        let admission = patience::carried(admission).in_current_span();
-        self.parts.runtime.spawn(admission);
+        let conclusion = patience::carried(conclusion).in_current_span();
+        self.parts.runtime.spawn(conclusion);
         match result.await {
             Ok(result) => result.map(|(unclaimed, logged_in)| unclaimed.claim(logged_in)),
             Err(gone) => Err(LoginError::Internal(gone.into())),
         }
     }
 
-    async fn admit_now(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
+    async fn check(&self, attempt: Attempt) -> Result<Admission, LoginError> {
+        let Attempt {
+            account,
+            password,
+            reservation,
+            remember_me,
+            user_agent,
+            replaces,
+        } = attempt;
+        let hash = account.as_ref().map(|it| it.password_hash.clone());
+        // The right password of a disabled account is a failure like any other: nobody gets in by it.
+        let is_enabled = account.as_ref().is_some_and(|it| !it.user.disabled);
+        let verified = self
+            .verify(reservation, password.clone(), hash, is_enabled)
+            .await?;
+        let Some(account) = account.filter(|_| verified.matches) else {
+            return Err(LoginError::InvalidCredentials);
+        };
+        if account.user.disabled {
+            return Err(LoginError::AccountDisabled);
+        }
+        Ok(Admission {
+            account,
+            password,
+            outdated: verified.outdated,
+            remember_me,
+            user_agent,
+            replaces,
+        })
+    }
+
+    /// Checks a password and tells the guard. What was not looked at costs nothing; one that is right counts as such only if
+    /// it `may_pass`.
+    pub(super) async fn verify(
+        &self,
+        reservation: Reservation,
+        password: SecretString,
+        hash: Option<SecretString>,
+        may_pass: bool,
+    ) -> Result<Verified, LoginError> {
+        let check = self.parts.passwords.verify(password, hash);
+        let span = tracing::debug_span!("password check");
+        match check.instrument(span).await {
+            Ok(verified) => {
+                let is_right = verified.matches && may_pass;
+                let checked = if is_right {
+                    Checked::Right
+                } else {
+                    Checked::Wrong
+                };
+                reservation.settle(checked).await?;
+                Ok(verified)
+            }
+            Err(error) => {
+                reservation.settle(Checked::NotChecked).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn admit(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
         let parts = &self.parts;
         let Admission {
             account,
             password,
             outdated,
-            charged,
             remember_me,
             user_agent,
             replaces,
         } = admission;
-        self.give_back(charged, Checked::Right).await?;
         let session = parts
             .sessions
             .start(StartSession {
@@ -68,6 +139,7 @@ impl LoginService {
                 remember_me,
                 user_agent,
                 replaces,
+                state: SessionState::new(),
             })
             .await?;
         let user = match self.recheck(&account, &password).await {
@@ -136,21 +208,21 @@ impl LoginService {
 }
 
 /// A session on its way to whoever logged in: dropped unclaimed, it ends.
-struct Unclaimed {
+pub(super) struct Unclaimed {
     sessions: Sessions,
     /// None once it was claimed.
     session: Option<SessionId>,
 }
 
 impl Unclaimed {
-    fn new(sessions: Sessions, logged_in: &LoggedIn) -> Self {
-        let session = Some(logged_in.session.record.id.clone());
+    pub(super) fn new(sessions: Sessions, id: SessionId) -> Self {
+        let session = Some(id);
         Self { sessions, session }
     }
 
-    fn claim(mut self, logged_in: LoggedIn) -> LoggedIn {
+    pub(super) fn claim<T>(mut self, what: T) -> T {
         self.session = None;
-        logged_in
+        what
     }
 }
 

@@ -5,8 +5,8 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the attempt, up to the password check |
-//! | `admission` | what follows a right password |
+//! | `mod` | the attempt, up to the guard |
+//! | `admission` | the password check, and what follows a right password |
 //! | `password_change` | changing one's own password |
 //! | `record` | counts an attempt, whatever happens |
 
@@ -22,20 +22,20 @@ use tracing::{Instrument, field::Empty};
 
 use crate::{
     accounts::{
-        Account, AccountRepository, User, Username,
-        password::{HashingError, Passwords, Verified},
+        Account, AccountRepository, User, UserId, Username,
+        password::{HashingError, Passwords},
     },
     audit::AuditTrail,
     clock::Clock,
     error::{Cause, StoreError},
-    guard::{Checked, Decision, Entities, Entity, GuardPolicy, LimitRepository},
+    guard::{Charge, Entities, Entity, Gate, GuardPolicy, LimitRepository, Refusal, Reservation},
     sessions::{SessionId, Sessions, Started},
     telemetry::instruments::{LoginMetrics, Outcome},
 };
 
-pub use password_change::PasswordChangeError;
+pub use password_change::{PasswordChange, PasswordChangeError};
 
-use admission::Admission;
+use admission::Attempt;
 use record::Record;
 
 /// What a person presents.
@@ -89,7 +89,7 @@ pub enum LoginError {
         /// When the next attempt may pass.
         retry_after: Duration,
     },
-    /// The address's budget of guesses is used up.
+    /// The address's budget of guesses is used up, or too many attempts on one budget are in flight.
     #[error("the address is limited")]
     RateLimited {
         /// When the next attempt may pass.
@@ -131,6 +131,21 @@ impl From<HashingError> for LoginError {
     }
 }
 
+impl From<Refusal> for LoginError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Locked {
+                entity: Entity::Address(_),
+                retry_after,
+            }
+            | Refusal::Busy { retry_after } => Self::RateLimited { retry_after },
+            Refusal::Locked { retry_after, .. } => Self::AccountLocked { retry_after },
+            Refusal::Store(error) => Self::Store(error),
+            Refusal::Aborted(cause) => Self::Internal(cause),
+        }
+    }
+}
+
 /// What a [`LoginService`] works with.
 #[derive(Clone, Debug)]
 pub struct LoginParts {
@@ -160,6 +175,7 @@ pub struct LoginParts {
 #[derive(Clone)]
 pub struct LoginService {
     parts: Arc<LoginParts>,
+    gate: Gate,
 }
 
 impl fmt::Debug for LoginService {
@@ -173,14 +189,16 @@ impl LoginService {
     #[must_use]
     pub fn new(parts: LoginParts) -> Self {
         Self {
+            gate: Gate::new(Arc::clone(&parts.limits), parts.runtime.clone()),
             parts: Arc::new(parts),
         }
     }
 
     /// Tries to log someone in.
     ///
-    /// Unknown user, wrong password and disabled account take the same time: each costs one look-up, one charge and
-    /// one password check.
+    /// Unknown user, wrong password and disabled account take the same time: each costs one look-up, one place in the
+    /// budgets and one password check. An attempt waits where its account or its address has as many others in flight as
+    /// its budget has left.
     ///
     /// # Errors
     ///
@@ -218,35 +236,18 @@ impl LoginService {
         let account = self.find(name.as_ref()).await?;
         let user_id = account.as_ref().map(|account| account.user.id);
         record.event.user_id = user_id;
-        let charged = Charged {
-            address: parts.entities.address(from.address),
-            account: parts
-                .entities
-                .account(user_id, budgeted(name.as_ref(), &credentials.username)),
-        };
-        self.charge(charged).await?;
-        let hash = account
-            .as_ref()
-            .map(|account| account.password_hash.clone());
-        let verified = self
-            .verify(charged, credentials.password.clone(), hash)
-            .await?;
-        let Some(account) = account.filter(|_| verified.matches) else {
-            return Err(LoginError::InvalidCredentials);
-        };
-        if account.user.disabled {
-            return Err(LoginError::AccountDisabled);
-        }
-        let admission = Admission {
+        let address = parts.entities.address(from.address);
+        let person = budgeted(name.as_ref(), &credentials.username);
+        let person = parts.entities.account(user_id, person);
+        let attempt = Attempt {
             account,
             password: credentials.password,
-            outdated: verified.outdated,
-            charged,
+            reservation: self.enter(address, person).await?,
             remember_me: credentials.remember_me,
             user_agent: from.user_agent,
             replaces: from.session,
         };
-        self.admit(admission).await
+        self.conclude(attempt).await
     }
 
     /// A name that cannot be a name belongs to nobody, like any other unknown one.
@@ -257,44 +258,27 @@ impl LoginService {
         }
     }
 
-    /// Charges the attempt before anything is checked, so that guesses sent at once cannot pass together.
-    async fn charge(&self, Charged { address, account }: Charged) -> Result<(), LoginError> {
-        let Self { parts } = self;
-        match parts.limits.charge(address, account, &parts.policy).await? {
-            Decision::Go => Ok(()),
-            Decision::AddressLimited { retry_after } => {
-                Err(LoginError::RateLimited { retry_after })
-            }
-            Decision::AccountLocked { retry_after } => {
-                Err(LoginError::AccountLocked { retry_after })
-            }
-        }
+    /// Takes a place in both budgets before anything is checked, so that guesses sent at once cannot pass together.
+    async fn enter(&self, address: Entity, person: Entity) -> Result<Reservation, Refusal> {
+        let policy = &self.parts.policy;
+        let address = Charge {
+            entity: address,
+            budget: policy.address,
+        };
+        let person = Charge {
+            entity: person,
+            budget: policy.account,
+        };
+        self.gate.enter(vec![address, person]).await
     }
 
-    /// Checks a password; one that was not looked at costs nothing.
-    async fn verify(
-        &self,
-        charged: Charged,
-        password: SecretString,
-        hash: Option<SecretString>,
-    ) -> Result<Verified, LoginError> {
-        let check = self.parts.passwords.verify(password, hash);
-        let span = tracing::debug_span!("password check");
-        match check.instrument(span).await {
-            Ok(verified) => Ok(verified),
-            Err(error) => {
-                self.give_back(charged, Checked::NotChecked).await?;
-                Err(error.into())
-            }
-        }
-    }
-
-    async fn give_back(&self, charged: Charged, checked: Checked) -> Result<(), StoreError> {
-        let Charged { address, account } = charged;
-        let limits = &self.parts.limits;
-        limits
-            .give_back(address, account, &self.parts.policy, checked)
-            .await
+    /// Forgets the failed guesses at an account, and its lock. Returns whether there were any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn unlock(&self, id: UserId) -> Result<bool, StoreError> {
+        self.parts.limits.clear(Entity::Account(id)).await
     }
 }
 
@@ -302,13 +286,6 @@ impl LoginService {
 /// every way to write its name; a name that had one for each would thereby tell that it is none.
 fn budgeted<'a>(name: Option<&'a Username>, typed: &'a str) -> &'a str {
     name.map_or(typed, Username::as_str)
-}
-
-/// What was charged for an attempt.
-#[derive(Clone, Copy)]
-struct Charged {
-    address: Entity,
-    account: Entity,
 }
 
 const fn outcome_of(result: &Result<LoggedIn, LoginError>) -> Outcome {

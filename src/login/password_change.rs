@@ -1,11 +1,16 @@
-//! Changing one's own password: guarded like a login, because a stolen session must not be a place to guess.
+//! Changing one's own password, in a session.
+//!
+//! A stolen session must not be a place to guess, so each session has a budget of guesses at the current password. It is the
+//! session's own: strangers who have locked the account or the address cannot keep its owner from changing the password, and
+//! so from ending what was stolen.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{Charged, LoginError, LoginService};
+use super::{LoginError, LoginService, admission::Unclaimed};
 use crate::{
     accounts::{
         Account,
@@ -14,9 +19,9 @@ use crate::{
     },
     audit,
     error::{Cause, StoreError},
-    guard::Checked,
+    guard::{Charge, Refusal},
     patience,
-    sessions::{SessionId, SessionRecord},
+    sessions::{SessionRecord, SessionState, StartSession, Started},
 };
 
 /// Why a password was not changed.
@@ -28,14 +33,8 @@ pub enum PasswordChangeError {
     /// The new password would be guessed.
     #[error(transparent)]
     Weak(#[from] WeakPassword),
-    /// The account's budget of guesses is used up.
-    #[error("the account is locked")]
-    AccountLocked {
-        /// When the next attempt may pass.
-        retry_after: Duration,
-    },
-    /// The address's budget of guesses is used up.
-    #[error("the address is limited")]
+    /// The session's budget of guesses is used up.
+    #[error("too many wrong passwords in this session")]
     RateLimited {
         /// When the next attempt may pass.
         retry_after: Duration,
@@ -52,13 +51,12 @@ pub enum PasswordChangeError {
 }
 
 impl PasswordChangeError {
-    /// The outcome in the audit trail.
+    /// The outcome in the audit trail, and the `result` of `skriptoteket.password_changes`.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::WrongPassword => "invalid_credentials",
             Self::Weak(_) => "weak_password",
-            Self::AccountLocked { .. } => "account_locked",
             Self::RateLimited { .. } => "rate_limited",
             Self::Store(error) => error.reason(),
             Self::Overloaded | Self::Internal(_) => "internal_error",
@@ -69,8 +67,9 @@ impl PasswordChangeError {
 impl From<LoginError> for PasswordChangeError {
     fn from(error: LoginError) -> Self {
         match error {
-            LoginError::AccountLocked { retry_after } => Self::AccountLocked { retry_after },
-            LoginError::RateLimited { retry_after } => Self::RateLimited { retry_after },
+            LoginError::AccountLocked { retry_after } | LoginError::RateLimited { retry_after } => {
+                Self::RateLimited { retry_after }
+            }
             LoginError::Overloaded => Self::Overloaded,
             LoginError::Store(error) => Self::Store(error),
             LoginError::Internal(cause) => Self::Internal(cause),
@@ -95,60 +94,121 @@ impl From<RegisterError> for PasswordChangeError {
     }
 }
 
+impl From<Refusal> for PasswordChangeError {
+    fn from(refusal: Refusal) -> Self {
+        LoginError::from(refusal).into()
+    }
+}
+
+/// A change of one's own password.
+#[derive(Debug)]
+pub struct PasswordChange {
+    /// The session that asks for it.
+    pub session: SessionRecord,
+    /// What the application keeps in that session: it goes on in the new one.
+    pub state: SessionState,
+    /// The password in force, as it was typed.
+    pub current: SecretString,
+    /// The one that replaces it.
+    pub new: SecretString,
+}
+
 impl LoginService {
-    /// Changes the password of whoever owns `session`; all other sessions of that user end.
+    /// Changes the password of the owner of a session. All sessions of that user end, this one too, and a new one takes its
+    /// place: a copy of its key is worth nothing any more.
     ///
-    /// The current password is charged to the same budgets as a login, and the charge given back when it is right.
+    /// The current password is charged to a budget of the session, and to no other. Success forgets failed guesses at the
+    /// account.
     ///
     /// # Errors
     ///
     /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] it may have been changed.
+    ///
+    /// # Cancellation
+    ///
+    /// What was guessed is counted. A change that has begun is made, and the new session ends at once.
     pub async fn change_password(
         &self,
-        session: &SessionRecord,
-        current: SecretString,
-        new: SecretString,
-        address: IpAddr,
-    ) -> Result<(), PasswordChangeError> {
+        change: PasswordChange,
+    ) -> Result<Started, PasswordChangeError> {
+        let attempt = self.parts.metrics.password_change_started();
+        let result = self.attempt_change(change).await;
+        attempt.finish(match &result {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.reason()),
+        });
+        result
+    }
+
+    async fn attempt_change(&self, change: PasswordChange) -> Result<Started, PasswordChangeError> {
+        let (answer, result) = oneshot::channel();
         let parts = &self.parts;
-        let Some(account) = parts.accounts.find(session.user_id).await? else {
+        let Some(account) = parts.accounts.find(change.session.user_id).await? else {
             return Err(PasswordChangeError::WrongPassword);
         };
-        let charged = Charged {
-            address: parts.entities.address(address),
-            account: parts.entities.account(Some(account.user.id), ""),
+        let guess = Charge {
+            entity: parts.entities.session(change.session.id.as_str()),
+            budget: parts.policy.account,
         };
-        self.charge(charged).await?;
-        let verified = self
-            .verify(charged, current, Some(account.password_hash.clone()))
-            .await?;
-        if !verified.matches {
-            return Err(PasswordChangeError::WrongPassword);
+        let reservation = self.gate.enter(vec![guess]).await?;
+        let this = self.clone();
+        // On a task of its own: a client that goes away in the middle cannot part a guess from its count, nor the new password
+        // from the end of the sessions that were started with the old one.
+        let task = async move {
+            let (current, hash) = (change.current.clone(), account.password_hash.clone());
+            let verified = this.verify(reservation, current, Some(hash), true).await;
+            let result = match verified {
+                Ok(verified) if verified.matches => {
+                    if answer.is_closed() {
+                        return;
+                    }
+                    this.replace_password(account, change).await
+                }
+                Ok(_) => Err(PasswordChangeError::WrongPassword),
+                Err(error) => Err(error.into()),
+            };
+            let result = result.map(|started| {
+                let id = started.record.id.clone();
+                (Unclaimed::new(this.parts.sessions.clone(), id), started)
+            });
+            let _ = answer.send(result);
+        };
+        let task = audit::carried(patience::carried(task)).in_current_span();
+        self.parts.runtime.spawn(task);
+        match result.await {
+            Ok(result) => result.map(|(unclaimed, started)| unclaimed.claim(started)),
+            Err(gone) => Err(PasswordChangeError::Internal(gone.into())),
         }
-        let (this, keep) = (self.clone(), session.id.clone());
-        let change = async move { this.replace_password(&account, charged, new, keep).await };
-        // On a task of its own: a client that goes away in the middle cannot part the new password from the end of the
-        // sessions that were started with the old one.
-        let task = parts
-            .runtime
-            .spawn(audit::carried(patience::carried(change)).in_current_span());
-        task.await
-            .map_err(|gone| PasswordChangeError::Internal(gone.into()))?
     }
 
     async fn replace_password(
         &self,
-        account: &Account,
-        charged: Charged,
-        new: SecretString,
-        keep: SessionId,
-    ) -> Result<(), PasswordChangeError> {
+        account: Account,
+        change: PasswordChange,
+    ) -> Result<Started, PasswordChangeError> {
         let parts = &self.parts;
-        self.give_back(charged, Checked::Right).await?;
         let registrar = Registrar::new(parts.accounts.clone(), parts.passwords.clone());
-        registrar.replace_password(account, new).await?;
-        let sessions = &parts.sessions;
-        sessions.end_user(account.user.id, Some(keep)).await?;
-        Ok(())
+        registrar.replace_password(&account, change.new).await?;
+        let user_id = account.user.id;
+        parts.sessions.end_user(user_id, None).await?;
+        let started = parts
+            .sessions
+            .start(StartSession {
+                user: account.user,
+                remember_me: change.session.is_remembered(),
+                user_agent: change.session.user_agent,
+                replaces: None,
+                state: change.state,
+            })
+            .await?;
+        let id = started.record.id.clone();
+        let unclaimed = Unclaimed::new(parts.sessions.clone(), id);
+        // The account may have changed since it was read, and the change have reached only the sessions of before.
+        parts.sessions.settle(user_id).await?;
+        if let Err(error) = self.unlock(user_id).await {
+            // The password is changed; a lock passes by itself.
+            tracing::warn!(error.type = error.error_type(), "failed guesses at an account were not forgotten");
+        }
+        Ok(unclaimed.claim(started))
     }
 }

@@ -42,6 +42,14 @@ pub struct SessionRecord {
     pub state: SessionState,
 }
 
+impl SessionRecord {
+    /// True where it was started with `remember_me`: it lives to its greatest age without use.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        self.idle >= self.ends_at.since(self.created_at)
+    }
+}
+
 /// A session to be started.
 #[derive(Clone, Debug)]
 pub struct NewSession {

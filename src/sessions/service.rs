@@ -39,6 +39,8 @@ pub struct StartSession {
     pub user_agent: String,
     /// The session that the client had before: it ends.
     pub replaces: Option<SessionId>,
+    /// What the application keeps in it from the start.
+    pub state: SessionState,
 }
 
 /// A session that was started.
@@ -140,7 +142,7 @@ impl Sessions {
             },
             lifetime,
             user_agent: user_agent.take(NewSession::USER_AGENT_MAX_CHARS).collect(),
-            state: SessionState::new(),
+            state: request.state,
         };
         match repository.create(session, policy.max_per_user).await {
             Ok((record, evicted)) => {

@@ -5,6 +5,8 @@ use skriptoteket::accounts::Role;
 
 use crate::support::{PASSWORD, spawn_app, spawn_app_with};
 
+/// The cookie of a service that is reached over http.
+const COOKIE: &str = "skriptoteket";
 const NEW: &str = "seven purple teapots sing 19";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,10 +14,16 @@ async fn a_changed_password_counts_and_ends_the_other_sessions() {
     let app = spawn_app().await;
     let here = app.someone("ada", Role::User).await;
     let there = app.logged_in("ada").await;
+    let copy = app.browser();
+    let before = here.cookie().unwrap();
+    copy.set_cookie(COOKIE, &before);
+    copy.get("/api/session").await.expect_status(200);
     let body = json!({"current": PASSWORD, "new": NEW});
     let answer = here.post("/api/password", &body).await;
-    assert!(answer.expect_status(204).set_cookies().is_empty());
+    assert_eq!(answer.expect_status(204).set_cookies().len(), 1);
+    assert_ne!(here.cookie().unwrap(), before);
     here.get("/api/session").await.expect_status(200);
+    copy.get("/api/session").await.expect_status(401);
     there.get("/api/session").await.expect_status(401);
     app.browser().log_in("ada").await.expect_status(401);
     app.browser()
@@ -23,6 +31,40 @@ async fn a_changed_password_counts_and_ends_the_other_sessions() {
         .await
         .expect_status(200);
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_session_has_a_cookie_that_stays_after_the_change() {
+    let app = spawn_app().await;
+    let browser = app.someone("ada", Role::User).await;
+    let remembered = json!({"username": "ada", "password": PASSWORD, "remember_me": true});
+    let answer = browser.post("/api/login", &remembered).await;
+    assert!(answer.set_cookies()[0].contains("Max-Age=2592000"));
+    let body = json!({"current": PASSWORD, "new": NEW});
+    let answer = browser.post("/api/password", &body).await;
+    assert!(answer.set_cookies()[0].contains("Max-Age=2592000"));
+    let body = json!({"username": "ada", "password": NEW});
+    browser.post("/api/login", &body).await.expect_status(200);
+    let body = json!({"current": NEW, "new": PASSWORD});
+    let answer = browser.post("/api/password", &body).await;
+    assert!(!answer.set_cookies()[0].contains("Max-Age"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_may_change_the_password_of_a_locked_account() {
+    let app = spawn_app_with(|config| config.guard.account_attempts = 2).await;
+    let here = app.someone("ada", Role::User).await;
+    let stranger = app.browser();
+    for _ in 0..2 {
+        let guess = stranger.try_password("ada", "wrong").await;
+        guess.expect_status(401);
+    }
+    let locked = stranger.log_in("ada").await;
+    locked.expect_problem(429, "/problems/too-many-attempts");
+    let body = json!({"current": PASSWORD, "new": NEW});
+    here.post("/api/password", &body).await.expect_status(204);
+    let login = app.browser().try_password("ada", NEW).await;
+    login.expect_status(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,12 @@
 //! `user`.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret;
 use serde_json::json;
 use skriptoteket::{
     accounts::{NewAccount, Role},
+    guard::{Budget, Charge, Checked, Decision, Entity},
     sessions::SessionFilter,
 };
 
@@ -258,4 +261,57 @@ fn the_last_superuser_stays() {
     }
     house.add("eve", "superuser");
     house.done(&["user", "set-role", "ada", "admin"]);
+}
+
+#[test]
+fn a_locked_account_is_unlocked_by_name_by_a_new_password_and_by_enabling() {
+    let house = House::new();
+    house.add("ada", "superuser");
+    house.add("eve", "superuser");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let locked = || runtime.block_on(lock(&house, "ada"));
+    assert_eq!(
+        house.done(&["user", "unlock", "ada"]),
+        "ada was not locked\n"
+    );
+    assert!(!locked(), "one wrong guess is all it gets here");
+    assert!(locked());
+    assert_eq!(
+        house.done(&["user", "unlock", "ada"]),
+        "ada is unlocked; wrong passwords so far are forgotten\n"
+    );
+    assert!(!locked());
+    let set = ["user", "set-password", "ada", "--password-stdin"];
+    let answer = house.run_with(&set, "seven purple teapots sing 19\n");
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(!locked());
+    house.done(&["user", "disable", "ada"]);
+    house.done(&["user", "enable", "ada"]);
+    assert!(!locked());
+    let refused = house.refused(&["user", "unlock", "nobody"], 1);
+    assert!(refused.contains("there is no user nobody"), "{refused}");
+}
+
+/// One wrong guess at an account with a budget of one. Returns whether it was locked already.
+async fn lock(house: &House, name: &str) -> bool {
+    let stores = house.stores().await;
+    let charge = Charge {
+        entity: Entity::Account(user(&stores, name).await.id),
+        budget: Budget {
+            attempts: 1,
+            regain: Duration::from_mins(5),
+            lock: Duration::from_hours(1),
+            longest_lock: Duration::from_hours(1),
+            forget: Duration::from_hours(1),
+        },
+    };
+    let decision = stores.limits.reserve(&[charge]).await.unwrap();
+    let is_locked = matches!(decision, Decision::Locked { .. });
+    if let Decision::Go(hold) = decision {
+        let charges = [charge];
+        let settled = stores.limits.settle(hold, &charges, Checked::Wrong);
+        settled.await.unwrap();
+    }
+    stores.close().await;
+    is_locked
 }

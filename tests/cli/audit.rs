@@ -53,6 +53,7 @@ async fn every_command_that_changes_something_is_recorded_refused_or_not() {
     house.done(&["service", "disable", "orders"]);
     house.done(&["service", "delete", "orders"]);
     house.done(&["key", "rotate"]);
+    house.done(&["user", "unlock", "eve"]);
     house.done(&["user", "delete", "eve"]);
 
     let expected = [
@@ -73,6 +74,7 @@ async fn every_command_that_changes_something_is_recorded_refused_or_not() {
         ("user_create", "weak_password", 1),
         ("user_delete", "success", 1),
         ("user_set_password", "success", 1),
+        ("user_unlock", "success", 1),
     ];
     let expected: BTreeMap<_, u64> = expected
         .into_iter()

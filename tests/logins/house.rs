@@ -12,9 +12,12 @@ use skriptoteket::{
     audit::{AuditFilter, AuditRow, AuditTrail},
     clock::{Clock, ManualClock},
     guard::{Budget, Entities, GuardPolicy},
-    login::{Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService},
+    login::{
+        Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService, PasswordChange,
+        PasswordChangeError,
+    },
     sessions::{
-        SessionPolicy, Sessions,
+        SessionPolicy, SessionRecord, Sessions, Started,
         census::{CensusPace, CensusTaker},
         reaper::Reaper,
     },
@@ -32,6 +35,9 @@ use uuid::Uuid;
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
+
+/// What a password is changed to.
+pub(crate) const NEW: &str = "seven purple teapots sing 19";
 
 /// The change that takes an account out of use.
 pub(crate) const DISABLED: AccountChange = AccountChange {
@@ -165,6 +171,11 @@ impl House {
         }
     }
 
+    /// A login service of another process on the same stores.
+    pub(crate) fn another_replica(&self) -> LoginService {
+        LoginService::new(self.parts.clone())
+    }
+
     pub(crate) async fn user(&self, name: &str, role: Role) -> User {
         self.registrar
             .register(name, role, PASSWORD.into())
@@ -180,6 +191,21 @@ impl House {
         self.login
             .login(credentials(name, password), caller("192.0.2.1"))
             .await
+    }
+
+    /// Tries to change the password in this session.
+    pub(crate) async fn change_password(
+        &self,
+        session: &SessionRecord,
+        current: &str,
+    ) -> Result<Started, PasswordChangeError> {
+        let change = PasswordChange {
+            session: session.clone(),
+            state: session.state.clone(),
+            current: current.into(),
+            new: NEW.into(),
+        };
+        self.login.change_password(change).await
     }
 
     pub(crate) fn logins(&self, status: &str) -> u64 {

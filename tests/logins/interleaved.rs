@@ -12,6 +12,8 @@ use skriptoteket::{
 };
 use tokio::sync::{Notify, watch};
 
+use crate::house::{CHEAP, House};
+
 /// Right after what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -120,4 +122,17 @@ impl AccountRepository for Interleaved {
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
     }
+}
+
+/// A house in which, at one moment, everything waits until the test goes on.
+pub(crate) async fn house_that_waits(at: Moment) -> (House, Arc<Interleaved>) {
+    let mut gate = None;
+    let house = House::with(CHEAP, |mut parts| {
+        let accounts = Interleaved::new(parts.accounts, at);
+        parts.accounts = accounts.clone();
+        gate = Some(accounts);
+        parts
+    })
+    .await;
+    (house, gate.unwrap())
 }

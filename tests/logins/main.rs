@@ -6,6 +6,8 @@ mod clocks;
 mod exits;
 mod faulty;
 mod house;
+mod in_flight;
 mod interleaved;
 mod observer;
+mod passwords;
 mod races;

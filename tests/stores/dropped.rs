@@ -8,7 +8,7 @@ use std::{
 
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
-    guard::{Budget, Decision, Entity, GuardPolicy},
+    guard::{Budget, Charge, Decision, Entity},
     sessions::EndReason,
 };
 
@@ -130,32 +130,21 @@ async fn a_charge_given_up_was_taken_from_both_or_from_neither(world: World) {
         longest_lock: seconds(30),
         forget: seconds(7200),
     };
-    let policy = GuardPolicy {
-        account: budget,
-        address: budget,
+    let of = |address, account| {
+        [Entity::Address(address), Entity::UnknownName(account)]
+            .map(|entity| Charge { entity, budget })
     };
     for n in 0..ENOUGH {
         let bucket = u32::try_from(n).unwrap();
-        let (address, account) = (Entity::Address(bucket), Entity::UnknownName(bucket));
-        give_up_after(n, limits.charge(address, account, &policy)).await;
+        give_up_after(n, limits.reserve(&of(bucket, bucket))).await;
         settled(&world).await;
         // What each has left, asked together with somebody new.
         let mut of_address = 0;
-        while limits
-            .charge(address, Entity::UnknownName(1000 + bucket), &policy)
-            .await
-            .unwrap()
-            == Decision::Go
-        {
+        while let Decision::Go(_) = limits.reserve(&of(bucket, 1000 + bucket)).await.unwrap() {
             of_address += 1;
         }
         let mut of_account = 0;
-        while limits
-            .charge(Entity::Address(1000 + bucket), account, &policy)
-            .await
-            .unwrap()
-            == Decision::Go
-        {
+        while let Decision::Go(_) = limits.reserve(&of(1000 + bucket, bucket)).await.unwrap() {
             of_account += 1;
         }
         assert_eq!(of_address, of_account, "after {n} polls");

@@ -1,10 +1,10 @@
 //! The contract of `LimitRepository`. The arithmetic itself is tested in `guard`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use skriptoteket::{
     accounts::UserId,
-    guard::{Budget, Checked, Decision, Entity, GuardPolicy},
+    guard::{Budget, Charge, Checked, Decision, Entity, HOLD_WINDOW, Hold},
     store::Stores,
 };
 use tokio::task::JoinSet;
@@ -16,10 +16,15 @@ on_every_store!(
     a_lock_ends_and_leaves_a_whole_budget,
     an_address_that_is_out_charges_no_account,
     a_locked_account_still_costs_the_address,
-    a_right_password_makes_the_account_whole_and_the_address_one_better,
+    a_right_password_makes_the_account_whole_and_leaves_the_address_as_it_was,
     what_was_not_checked_costs_nobody_anything,
-    what_was_never_charged_is_not_given_back,
+    what_was_never_held_is_not_given_back,
     five_hundred_guesses_at_once_get_exactly_the_budget,
+    attempts_in_flight_lock_nothing_and_are_no_failures,
+    what_a_dead_replica_held_becomes_failures,
+    a_cleared_account_has_a_whole_budget_and_keeps_what_is_in_flight,
+    nothing_is_kept_of_attempts_that_cost_nothing,
+    no_lock_outlasts_the_longest_when_the_clock_is_put_back,
     only_what_says_nothing_any_more_is_forgotten,
     locks_survive_a_restart,
 );
@@ -37,56 +42,110 @@ const fn budget(attempts: u32) -> Budget {
     }
 }
 
-const fn policy(account: u32, address: u32) -> GuardPolicy {
-    GuardPolicy {
-        account: budget(account),
-        address: budget(address),
+const HORIZON: Duration = seconds(100_000);
+
+/// Budgets of this many attempts, the account's and the address's.
+#[derive(Clone, Copy)]
+struct Policy {
+    account: u32,
+    address: u32,
+}
+
+const fn policy(account: u32, address: u32) -> Policy {
+    Policy { account, address }
+}
+
+fn charges(address: Entity, account: Entity, policy: Policy) -> [Charge; 2] {
+    [
+        Charge {
+            entity: address,
+            budget: budget(policy.address),
+        },
+        Charge {
+            entity: account,
+            budget: budget(policy.account),
+        },
+    ]
+}
+
+async fn reserve(stores: &Stores, policy: Policy) -> Decision {
+    let charges = charges(ADDRESS, ACCOUNT, policy);
+    stores.limits.reserve(&charges).await.unwrap()
+}
+
+async fn settle(stores: &Stores, policy: Policy, hold: Hold, checked: Checked) {
+    let charges = charges(ADDRESS, ACCOUNT, policy);
+    let settled = stores.limits.settle(hold, &charges, checked);
+    settled.await.unwrap();
+}
+
+async fn hold(stores: &Stores, policy: Policy) -> Hold {
+    match reserve(stores, policy).await {
+        Decision::Go(hold) => hold,
+        other => panic!("no place: {other:?}"),
     }
 }
 
-async fn charge(stores: &Stores, policy: &GuardPolicy) -> Decision {
-    stores
-        .limits
-        .charge(ADDRESS, ACCOUNT, policy)
-        .await
-        .unwrap()
+/// A wrong guess, from its beginning to its end.
+async fn guess_of(stores: &Stores, address: Entity, account: Entity, policy: Policy) -> Decision {
+    let charges = charges(address, account, policy);
+    let decision = stores.limits.reserve(&charges).await.unwrap();
+    if let Decision::Go(hold) = decision {
+        let settled = stores.limits.settle(hold, &charges, Checked::Wrong);
+        settled.await.unwrap();
+    }
+    decision
 }
 
-async fn give_back(stores: &Stores, policy: &GuardPolicy, checked: Checked) {
-    let given = stores.limits.give_back(ADDRESS, ACCOUNT, policy, checked);
-    given.await.unwrap();
+async fn guess(stores: &Stores, policy: Policy) -> Decision {
+    guess_of(stores, ADDRESS, ACCOUNT, policy).await
+}
+
+/// A wrong guess that was checked.
+async fn fail(stores: &Stores, policy: Policy) {
+    let decision = guess(stores, policy).await;
+    assert!(is_go(decision), "{decision:?}");
+}
+
+fn is_go(decision: Decision) -> bool {
+    matches!(decision, Decision::Go(_))
 }
 
 const fn account_locked(wait: Duration) -> Decision {
-    Decision::AccountLocked { retry_after: wait }
+    Decision::Locked {
+        entity: ACCOUNT,
+        retry_after: wait,
+    }
 }
 
 const fn address_limited(wait: Duration) -> Decision {
-    Decision::AddressLimited { retry_after: wait }
+    Decision::Locked {
+        entity: ADDRESS,
+        retry_after: wait,
+    }
 }
 
 async fn an_account_gets_exactly_its_budget_and_is_then_locked(world: World) {
     let policy = policy(3, 100);
     for _ in 0..3 {
-        assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
+        fail(&world.stores, policy).await;
     }
-    let locked = charge(&world.stores, &policy).await;
+    let locked = guess(&world.stores, policy).await;
     assert_eq!(locked, account_locked(seconds(30)));
     world.advance(Duration::from_millis(29_999));
-    let locked = charge(&world.stores, &policy).await;
+    let locked = guess(&world.stores, policy).await;
     assert_eq!(locked, account_locked(Duration::from_millis(1)));
     let other = Entity::Account(UserId::generate());
-    let other = world.stores.limits.charge(ADDRESS, other, &policy).await;
-    assert_eq!(other.unwrap(), Decision::Go);
+    assert!(is_go(guess_of(&world.stores, ADDRESS, other, policy).await));
 }
 
 async fn a_lock_ends_and_leaves_a_whole_budget(world: World) {
     let policy = policy(3, 100);
     for wait in [30, 60, 120] {
         for _ in 0..3 {
-            assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
+            fail(&world.stores, policy).await;
         }
-        let locked = charge(&world.stores, &policy).await;
+        let locked = guess(&world.stores, policy).await;
         assert_eq!(locked, account_locked(seconds(wait)));
         world.advance(seconds(wait));
     }
@@ -94,110 +153,249 @@ async fn a_lock_ends_and_leaves_a_whole_budget(world: World) {
 
 async fn an_address_that_is_out_charges_no_account(world: World) {
     let policy = policy(2, 1);
-    assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
+    fail(&world.stores, policy).await;
     for _ in 0..10 {
-        let limited = charge(&world.stores, &policy).await;
+        let limited = guess(&world.stores, policy).await;
         assert_eq!(limited, address_limited(seconds(30)));
     }
     // From elsewhere the account still has its second guess, and no more.
-    let elsewhere = |n| {
-        world
-            .stores
-            .limits
-            .charge(Entity::Address(n), ACCOUNT, &policy)
-    };
-    assert_eq!(elsewhere(1).await.unwrap(), Decision::Go);
-    assert_eq!(elsewhere(2).await.unwrap(), account_locked(seconds(30)));
+    let elsewhere = |n| guess_of(&world.stores, Entity::Address(n), ACCOUNT, policy);
+    assert!(is_go(elsewhere(1).await));
+    assert_eq!(elsewhere(2).await, account_locked(seconds(30)));
 }
 
 async fn a_locked_account_still_costs_the_address(world: World) {
     let policy = policy(1, 3);
-    assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
+    fail(&world.stores, policy).await;
     for _ in 0..2 {
-        let locked = charge(&world.stores, &policy).await;
+        let locked = guess(&world.stores, policy).await;
         assert_eq!(locked, account_locked(seconds(30)));
     }
-    let limited = charge(&world.stores, &policy).await;
+    let limited = guess(&world.stores, policy).await;
     assert_eq!(limited, address_limited(seconds(30)));
 }
 
-async fn a_right_password_makes_the_account_whole_and_the_address_one_better(world: World) {
+async fn a_right_password_makes_the_account_whole_and_leaves_the_address_as_it_was(world: World) {
     let policy = policy(3, 4);
-    for _ in 0..3 {
-        assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
-    }
-    give_back(&world.stores, &policy, Checked::Right).await;
-    // The address had three charges and got one back: two more pass, and then it is the address that is out.
+    fail(&world.stores, policy).await;
+    fail(&world.stores, policy).await;
+    let right = hold(&world.stores, policy).await;
+    settle(&world.stores, policy, right, Checked::Right).await;
+    // The address still has two failures: two more pass, and then it is the address that is out.
     for _ in 0..2 {
-        assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
+        fail(&world.stores, policy).await;
     }
-    let limited = charge(&world.stores, &policy).await;
+    let limited = guess(&world.stores, policy).await;
     assert_eq!(limited, address_limited(seconds(30)));
 }
 
 async fn what_was_not_checked_costs_nobody_anything(world: World) {
     let policy = policy(1, 1);
     for _ in 0..20 {
-        assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
-        give_back(&world.stores, &policy, Checked::NotChecked).await;
+        let unchecked = hold(&world.stores, policy).await;
+        settle(&world.stores, policy, unchecked, Checked::NotChecked).await;
     }
 }
 
-async fn what_was_never_charged_is_not_given_back(world: World) {
+async fn what_was_never_held_is_not_given_back(world: World) {
     let policy = policy(1, 1);
-    for checked in [Checked::Right, Checked::NotChecked] {
-        give_back(&world.stores, &policy, checked).await;
+    for checked in [Checked::Right, Checked::NotChecked, Checked::Wrong] {
+        let hold = Hold { window: u32::MAX };
+        settle(&world.stores, policy, hold, checked).await;
     }
-    assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
-    let limited = charge(&world.stores, &policy).await;
+    fail(&world.stores, policy).await;
+    let limited = guess(&world.stores, policy).await;
     assert_eq!(limited, address_limited(seconds(30)));
 }
 
 async fn five_hundred_guesses_at_once_get_exactly_the_budget(world: World) {
-    let policy = Arc::new(policy(5, 1_000));
+    let policy = policy(5, 1_000);
     let other = world.another().await;
     let mut guesses = JoinSet::new();
     for n in 0..500 {
         let stores = if n % 2 == 0 { &world.stores } else { &other };
-        let (stores, policy) = (stores.clone(), Arc::clone(&policy));
+        let stores = stores.clone();
         guesses.spawn(async move {
             let from = Entity::Address(n % 50);
-            stores.limits.charge(from, ACCOUNT, &policy).await.unwrap()
+            guess_of(&stores, from, ACCOUNT, policy).await
         });
     }
     let decisions = guesses.join_all().await;
-    let passed = decisions.iter().filter(|it| **it == Decision::Go).count();
+    let passed = decisions.iter().filter(|it| is_go(**it)).count();
     assert_eq!(passed, 5);
-    let locked = decisions
+    let refused = decisions
         .iter()
-        .filter(|it| **it == account_locked(seconds(30)));
-    assert_eq!(locked.count(), 495);
+        .filter(|it| **it == account_locked(seconds(30)) || **it == Decision::Busy(ACCOUNT));
+    assert_eq!(refused.count(), 495);
+    let locked = guess(&world.stores, policy).await;
+    assert_eq!(locked, account_locked(seconds(30)));
+}
+
+async fn attempts_in_flight_lock_nothing_and_are_no_failures(world: World) {
+    let wide = policy(3, 100);
+    let mut holds = Vec::new();
+    for _ in 0..3 {
+        holds.push(hold(&world.stores, wide).await);
+    }
+    for _ in 0..10 {
+        let busy = reserve(&world.stores, wide).await;
+        assert_eq!(busy, Decision::Busy(ACCOUNT), "and costs nothing");
+    }
+    // One turns out wrong, one right: of three places one is a failure no more, and one is still held.
+    let [wrong, right, last] = holds[..] else {
+        unreachable!()
+    };
+    settle(&world.stores, wide, wrong, Checked::Wrong).await;
+    settle(&world.stores, wide, right, Checked::Right).await;
+    for _ in 0..2 {
+        fail(&world.stores, wide).await;
+    }
+    let busy = reserve(&world.stores, wide).await;
+    assert_eq!(busy, Decision::Busy(ACCOUNT));
+    settle(&world.stores, wide, last, Checked::Wrong).await;
+    let locked = guess(&world.stores, wide).await;
+    assert_eq!(locked, account_locked(seconds(30)));
+
+    let narrow = policy(100, 2);
+    let of = |n| charges(Entity::Address(99), Entity::UnknownName(n), narrow);
+    for n in 100..102 {
+        let decision = world.stores.limits.reserve(&of(n)).await.unwrap();
+        assert!(is_go(decision), "{decision:?}");
+    }
+    let busy = world.stores.limits.reserve(&of(102)).await.unwrap();
+    assert_eq!(busy, Decision::Busy(Entity::Address(99)));
+}
+
+async fn what_a_dead_replica_held_becomes_failures(world: World) {
+    let policy = policy(2, 100);
+    let late = hold(&world.stores, policy).await;
+    hold(&world.stores, policy).await;
+    assert_eq!(
+        reserve(&world.stores, policy).await,
+        Decision::Busy(ACCOUNT)
+    );
+    world.advance(2 * HOLD_WINDOW);
+    let locked = guess(&world.stores, policy).await;
+    assert_eq!(locked, account_locked(seconds(30)));
+    // It was alive, only slow: what it tells is counted now.
+    settle(&world.stores, policy, late, Checked::NotChecked).await;
+    fail(&world.stores, policy).await;
+    let locked = guess(&world.stores, policy).await;
+    assert_eq!(locked, account_locked(seconds(30)));
+}
+
+async fn a_cleared_account_has_a_whole_budget_and_keeps_what_is_in_flight(world: World) {
+    let policy = policy(3, 100);
+    let limits = &world.stores.limits;
+    assert!(!limits.clear(ACCOUNT).await.unwrap(), "there was nothing");
+    for _ in 0..3 {
+        fail(&world.stores, policy).await;
+    }
+    assert_eq!(
+        guess(&world.stores, policy).await,
+        account_locked(seconds(30))
+    );
+    assert!(limits.clear(ACCOUNT).await.unwrap());
+    assert!(!limits.clear(ACCOUNT).await.unwrap(), "nothing is left");
+    fail(&world.stores, policy).await;
+    let guess_in_flight = hold(&world.stores, policy).await;
+    assert!(limits.clear(ACCOUNT).await.unwrap());
+    for _ in 0..2 {
+        fail(&world.stores, policy).await;
+    }
+    assert_eq!(
+        reserve(&world.stores, policy).await,
+        Decision::Busy(ACCOUNT)
+    );
+    settle(&world.stores, policy, guess_in_flight, Checked::Wrong).await;
+    let locked = guess(&world.stores, policy).await;
+    assert_eq!(
+        locked,
+        account_locked(seconds(30)),
+        "the first lock once more"
+    );
+}
+
+async fn nothing_is_kept_of_attempts_that_cost_nothing(world: World) {
+    let policy = policy(10, 10);
+    for n in 0..100 {
+        let charges = charges(Entity::Address(n), Entity::UnknownName(n), policy);
+        let decision = world.stores.limits.reserve(&charges).await.unwrap();
+        let Decision::Go(hold) = decision else {
+            panic!("{decision:?}")
+        };
+        let checked = if n % 2 == 0 {
+            Checked::NotChecked
+        } else {
+            Checked::Right
+        };
+        let settled = world.stores.limits.settle(hold, &charges, checked);
+        settled.await.unwrap();
+    }
+    world.advance(seconds(100_000));
+    assert_eq!(
+        world.stores.limits.prune(1_000, HORIZON).await.unwrap(),
+        0,
+        "there is nothing to be pruned"
+    );
+}
+
+async fn no_lock_outlasts_the_longest_when_the_clock_is_put_back(world: World) {
+    let policy = policy(1, 1);
+    let ahead = seconds(400 * 86_400);
+    world.advance(ahead);
+    fail(&world.stores, policy).await;
+    for n in 0..5 {
+        guess_of(
+            &world.stores,
+            Entity::Address(100 + n),
+            Entity::UnknownName(100 + n),
+            policy,
+        )
+        .await;
+    }
+    // The clock is put right, and goes on from there.
+    let after = |time| world.another_behind(ahead.saturating_sub(time));
+    let limited = guess(&after(seconds(0)).await, policy).await;
+    assert_eq!(limited, address_limited(seconds(3600)));
+    // It is kept that it was cut: to ask again does not put it off.
+    let limited = guess(&after(seconds(3599)).await, policy).await;
+    assert_eq!(limited, address_limited(seconds(1)));
+    let then = after(seconds(3600)).await;
+    let locked = guess_of(&then, Entity::Address(1), ACCOUNT, policy).await;
+    assert_eq!(locked, account_locked(seconds(3600)), "first asked now");
+    // Of those who never come back nothing is left in the end either.
+    assert_eq!(then.limits.prune(100, HORIZON).await.unwrap(), 0);
+    let then = after(seconds(3600) + HORIZON).await;
+    assert!(then.limits.prune(100, HORIZON).await.unwrap() >= 10);
+    assert_eq!(world.stores.limits.prune(100, HORIZON).await.unwrap(), 0);
 }
 
 async fn only_what_says_nothing_any_more_is_forgotten(world: World) {
     let limits = &world.stores.limits;
     let policy = policy(1, 100);
     for n in 0..5 {
-        let account = Entity::UnknownName(n);
-        limits.charge(ADDRESS, account, &policy).await.unwrap();
+        guess_of(&world.stores, ADDRESS, Entity::UnknownName(n), policy).await;
     }
-    // Five accounts are locked for 30 s and remembered for two hours more; the address for two hours.
-    assert_eq!(limits.prune(100).await.unwrap(), 0);
-    world.advance(seconds(7200));
-    assert_eq!(limits.prune(100).await.unwrap(), 1);
-    world.advance(seconds(29));
-    assert_eq!(limits.prune(100).await.unwrap(), 0);
+    // Five accounts are locked for 30 s and remembered for two hours more; the address has regained its five in 50 minutes.
+    assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);
+    world.advance(seconds(2999));
+    assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);
     world.advance(seconds(1));
-    assert_eq!(limits.prune(3).await.unwrap(), 3);
-    assert_eq!(limits.prune(3).await.unwrap(), 2);
-    assert_eq!(limits.prune(3).await.unwrap(), 0);
+    assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 1);
+    world.advance(seconds(4229));
+    assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);
+    world.advance(seconds(1));
+    assert_eq!(limits.prune(3, HORIZON).await.unwrap(), 3);
+    assert_eq!(limits.prune(3, HORIZON).await.unwrap(), 2);
+    assert_eq!(limits.prune(3, HORIZON).await.unwrap(), 0);
 }
 
 async fn locks_survive_a_restart(world: World) {
     let policy = policy(1, 100);
-    assert_eq!(charge(&world.stores, &policy).await, Decision::Go);
+    fail(&world.stores, policy).await;
     world.stores.close().await;
     let reopened = world.another().await;
-    let locked = charge(&reopened, &policy).await;
+    let locked = guess(&reopened, policy).await;
     assert_eq!(locked, account_locked(seconds(30)));
 }

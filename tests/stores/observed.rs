@@ -6,7 +6,7 @@ use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     audit::{AuditEvent, AuditFilter, Kind, PENDING},
     clock::{ManualClock, Timestamp},
-    guard::{Budget, Checked, Entity, GuardPolicy},
+    guard::{Budget, Charge, Checked, Decision, Entity},
     services::{RegisterError, ServiceChange, SignOfLife},
     sessions::{EndReason, SessionFilter, SessionState},
     store::{SqliteSettings, Stores, open_sqlite},
@@ -74,7 +74,7 @@ fn once(operations: &[&str]) -> Recorded {
     operations.iter().map(|it| ((*it).to_owned(), 1)).collect()
 }
 
-const OPERATIONS: [&str; 47] = [
+const OPERATIONS: [&str; 48] = [
     "accounts add",
     "accounts change",
     "accounts delete",
@@ -91,9 +91,10 @@ const OPERATIONS: [&str; 47] = [
     "audit announce",
     "audit prune",
     "audit search",
-    "limits charge",
-    "limits give_back",
+    "limits clear",
     "limits prune",
+    "limits reserve",
+    "limits settle",
     "quotas charge",
     "quotas forget",
     "services all",
@@ -195,17 +196,15 @@ async fn each_of_limits_and_audit(Stores { limits, audit, .. }: &Stores) {
         longest_lock: seconds(1),
         forget: seconds(1),
     };
-    let policy = GuardPolicy {
-        account: budget,
-        address: budget,
+    let charges =
+        [Entity::Address(1), Entity::UnknownName(1)].map(|entity| Charge { entity, budget });
+    let decision = limits.reserve(&charges).await.unwrap();
+    let Decision::Go(hold) = decision else {
+        panic!("{decision:?}")
     };
-    let (address, account) = (Entity::Address(1), Entity::UnknownName(1));
-    limits.charge(address, account, &policy).await.unwrap();
-    limits
-        .give_back(address, account, &policy, Checked::Right)
-        .await
-        .unwrap();
-    limits.prune(1).await.unwrap();
+    limits.settle(hold, &charges, Checked::Right).await.unwrap();
+    limits.clear(Entity::Address(1)).await.unwrap();
+    limits.prune(1, seconds(10)).await.unwrap();
     audit.append(&[]).await.unwrap();
     let event = AuditEvent::new(Kind::SessionRevoke, Timestamp::default(), PENDING);
     audit.announce(&event).await.unwrap();

@@ -3,7 +3,7 @@
 use skriptoteket::{
     accounts::{Role, UserId},
     error::StoreError,
-    guard::{Budget, Entity, GuardPolicy},
+    guard::{Budget, Charge, Entity},
     sessions::EndReason,
 };
 use uuid::Uuid;
@@ -37,12 +37,9 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
         longest_lock: seconds(30),
         forget: seconds(7200),
     };
-    let policy = GuardPolicy {
-        account: budget,
-        address: budget,
-    };
-    let (address, account) = (Entity::Address(1), Entity::UnknownName(1));
-    let refused = world.stores.limits.charge(address, account, &policy).await;
+    let charges =
+        [Entity::Address(1), Entity::UnknownName(1)].map(|entity| Charge { entity, budget });
+    let refused = world.stores.limits.reserve(&charges).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let refused = sessions.ping().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));

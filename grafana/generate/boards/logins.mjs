@@ -180,6 +180,17 @@ const unwritten = lines({
   queries: [over(sum(rate(own("skriptoteket_audit_events_dropped_total"), "5m")), "missing")],
 });
 
+const changes = lines({
+  id: 15,
+  title: "Password changes",
+  text: "Attempts of users to change their password per second, by result, over five minutes. Many with a wrong password: somebody guesses in a stolen session.",
+  unit: PER_SECOND,
+  none: "No data",
+  width: 24,
+  colors: { ...FAILURES, success: STATUSES.success, weak_password: "yellow" },
+  queries: [over(sumBy("result", rate(own("skriptoteket_password_changes_total"), "5m")), "{{result}}")],
+});
+
 export const logins = board({
   name: "logins",
   title: "Skriptoteket: Logins and attacks",
@@ -189,5 +200,6 @@ export const logins = board({
     row(9, byReason, againstYesterday),
     row(8, refused, faults, checks),
     row(8, latency, answers, unwritten),
+    row(8, changes),
   ],
 });

@@ -17,7 +17,7 @@ use crate::{
     audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow},
     clock::Timestamp,
     error::StoreError,
-    guard::{Checked, Decision, Entity, GuardPolicy, LimitRepository},
+    guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
     patience,
     sessions::{
         Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
@@ -252,29 +252,28 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
 
 #[async_trait]
 impl<R: LimitRepository + ?Sized> LimitRepository for Observed<R> {
-    async fn charge(
-        &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
-    ) -> Result<Decision, StoreError> {
-        let answer = self.inner.charge(address, account, policy);
-        self.timed(LIMITS, "charge", answer).await
+    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError> {
+        let answer = self.inner.reserve(charges);
+        self.timed(LIMITS, "reserve", answer).await
     }
 
-    async fn give_back(
+    async fn settle(
         &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
+        hold: Hold,
+        charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError> {
-        let answer = self.inner.give_back(address, account, policy, checked);
-        self.timed(LIMITS, "give_back", answer).await
+        let answer = self.inner.settle(hold, charges, checked);
+        self.timed(LIMITS, "settle", answer).await
     }
 
-    async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
-        self.timed(LIMITS, "prune", self.inner.prune(limit)).await
+    async fn clear(&self, entity: Entity) -> Result<bool, StoreError> {
+        self.timed(LIMITS, "clear", self.inner.clear(entity)).await
+    }
+
+    async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError> {
+        let answer = self.inner.prune(limit, horizon);
+        self.timed(LIMITS, "prune", answer).await
     }
 }
 

@@ -1,5 +1,5 @@
-//! Budgets of guesses in Redis. The arithmetic is `guard`'s, said once more in `scripts/_limits.lua`: two budgets are
-//! charged in one step, and the server's clock decides.
+//! Budgets of guesses in Redis. The arithmetic is `guard`'s, said once more in `scripts/_limits.lua`: several budgets
+//! are charged in one step, and the server's clock decides.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    guard::{Budget, Checked, Decision, Entity, GuardPolicy, LimitRepository},
+    guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
 };
 
 /// States that one script forgets.
@@ -33,70 +33,79 @@ impl RedisLimits {
         Self { link, keys }
     }
 
-    /// A script on two entities and their budgets.
-    fn on_both(
-        &self,
-        script: &'static LuaScript,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
-    ) -> Call {
-        let (address, account) = (address.to_string(), account.to_string());
-        let keys = vec![
-            self.keys.limit(&address),
-            self.keys.limit(&account),
-            self.keys.limits_due(),
-        ];
-        let call = Call::script(script, keys)
-            .arg(self.link.now())
-            .arg(address)
-            .arg(account);
-        with_budget(with_budget(call, &policy.address), &policy.account)
+    /// A script on these entities: their keys, and after the time a name and a budget of each.
+    fn on(&self, script: &'static LuaScript, charges: &[Charge]) -> Call {
+        let mut keys = vec![self.keys.limits_due()];
+        keys.extend(charges.iter().map(|it| self.key(it.entity)));
+        let call = Call::script(script, keys).arg(self.link.now());
+        charges.iter().fold(call, |call, charge| {
+            let Charge { entity, budget } = charge;
+            call.arg(entity.to_string())
+                .arg(budget.attempts)
+                .arg(millis(budget.regain).max(1))
+                .arg(millis(budget.lock))
+                .arg(millis(budget.longest_lock))
+                .arg(millis(budget.forget))
+                .arg(u8::from(entity.is_person()))
+        })
     }
-}
 
-fn with_budget(call: Call, budget: &Budget) -> Call {
-    call.arg(budget.attempts)
-        .arg(millis(budget.regain).max(1))
-        .arg(millis(budget.lock))
-        .arg(millis(budget.longest_lock))
-        .arg(millis(budget.forget))
+    fn key(&self, entity: Entity) -> String {
+        self.keys.limit(&entity.to_string())
+    }
 }
 
 #[async_trait]
 impl LimitRepository for RedisLimits {
-    async fn charge(
-        &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
-    ) -> Result<Decision, StoreError> {
-        let charge = self.on_both(&scripts::CHARGE, address, account, policy);
-        let answer = self.link.in_time(self.link.call(charge)).await?;
-        let (verdict, wait): (u8, u64) = answer::read(answer)?;
-        let retry_after = Duration::from_millis(wait);
-        Ok(match verdict {
-            0 => Decision::Go,
-            1 => Decision::AddressLimited { retry_after },
-            _ => Decision::AccountLocked { retry_after },
-        })
+    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError> {
+        let reserve = self.on(&scripts::RESERVE, charges);
+        let answer = self.link.in_time(self.link.call(reserve)).await?;
+        let (verdict, at, number): (u8, usize, u64) = answer::read(answer)?;
+        let entity = charges.get(at).map(|it| it.entity);
+        match (verdict, entity) {
+            (0, _) => {
+                let window = u32::try_from(number).unwrap_or(u32::MAX);
+                Ok(Decision::Go(Hold { window }))
+            }
+            (1, Some(entity)) => Ok(Decision::Busy(entity)),
+            (2, Some(entity)) => Ok(Decision::Locked {
+                entity,
+                retry_after: Duration::from_millis(number),
+            }),
+            _ => Err(StoreError::Corrupt(
+                "a script answered with a verdict that there is not",
+            )),
+        }
     }
 
-    async fn give_back(
+    async fn settle(
         &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
+        hold: Hold,
+        charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError> {
-        let give_back = self
-            .on_both(&scripts::GIVE_BACK, address, account, policy)
-            .arg(u8::from(checked == Checked::Right));
-        self.link.in_time(self.link.call(give_back)).await?;
+        let outcome = match checked {
+            Checked::Right => "right",
+            Checked::Wrong => "wrong",
+            Checked::NotChecked => "unchecked",
+        };
+        let settle = self
+            .on(&scripts::SETTLE, charges)
+            .arg(hold.window)
+            .arg(outcome);
+        self.link.in_time(self.link.call(settle)).await?;
         Ok(())
     }
 
-    async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
+    async fn clear(&self, entity: Entity) -> Result<bool, StoreError> {
+        let keys = vec![self.keys.limits_due(), self.key(entity)];
+        let clear = Call::script(&scripts::CLEAR, keys)
+            .arg(self.link.now())
+            .arg(entity.to_string());
+        answer::read(self.link.in_time(self.link.call(clear)).await?)
+    }
+
+    async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError> {
         let due = self.keys.limits_due();
         self.link
             .in_time(async {
@@ -106,7 +115,8 @@ impl LimitRepository for RedisLimits {
                     let most = left.min(BATCH);
                     let stale = Call::script(&scripts::STALE_LIMITS, vec![due.clone()])
                         .arg(self.link.now())
-                        .arg(most);
+                        .arg(most)
+                        .arg(millis(horizon));
                     let stale: Vec<String> = answer::read(self.link.call(stale).await?)?;
                     if stale.is_empty() {
                         break;

@@ -26,8 +26,9 @@ pub(super) static CENSUS: LuaScript = script!("_time" => "census");
 pub(super) static LIVE_OF_USER: LuaScript = script!("_time", "_sessions" => "live_of_user");
 pub(super) static LIVE_OF_SHARD: LuaScript = script!("_time", "_sessions" => "live_of_shard");
 
-pub(super) static CHARGE: LuaScript = script!("_time", "_limits" => "charge");
-pub(super) static GIVE_BACK: LuaScript = script!("_time", "_limits" => "give_back");
+pub(super) static RESERVE: LuaScript = script!("_time", "_limits" => "reserve");
+pub(super) static SETTLE: LuaScript = script!("_time", "_limits" => "settle");
+pub(super) static CLEAR: LuaScript = script!("_time", "_limits" => "clear");
 pub(super) static STALE_LIMITS: LuaScript = script!("_time" => "stale_limits");
 pub(super) static PRUNE: LuaScript = script!("_time" => "prune");
 

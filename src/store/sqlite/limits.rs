@@ -1,5 +1,7 @@
 //! Budgets of guesses in SQLite. The arithmetic is `guard`'s.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
@@ -8,17 +10,23 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     guard::{
-        Budget, Checked, Decision, Entity, GuardPolicy, LimitRepository, LimitState, Verdict,
-        charge, refund,
+        Budget, Charge, Checked, Decision, Entity, Hold, LimitRepository, LimitState, Verdict,
+        reserve, settle,
     },
 };
 
-const FIND: &str = "SELECT spent, as_of, locked_until, locks FROM limits WHERE entity = ?1";
-const SAVE: &str = "INSERT INTO limits (entity, spent, as_of, locked_until, locks, expires_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (entity) DO UPDATE \
+const FIND: &str = "SELECT spent, as_of, locked_until, locks, hold_window, held, held_before \
+    FROM limits WHERE entity = ?1";
+const SAVE: &str = "INSERT INTO limits \
+    (entity, spent, as_of, locked_until, locks, hold_window, held, held_before, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (entity) DO UPDATE \
     SET spent = excluded.spent, as_of = excluded.as_of, locked_until = excluded.locked_until, \
-    locks = excluded.locks, expires_at = excluded.expires_at";
+    locks = excluded.locks, hold_window = excluded.hold_window, held = excluded.held, \
+    held_before = excluded.held_before, expires_at = excluded.expires_at";
+const CLEAR: &str = "UPDATE limits SET spent = 0, locked_until = 0, locks = 0 WHERE entity = ?1";
 const FORGET: &str = "DELETE FROM limits WHERE entity = ?1";
+const CUT: &str = "UPDATE limits SET expires_at = ?1 WHERE entity IN \
+    (SELECT entity FROM limits WHERE expires_at > ?1 LIMIT ?2)";
 const PRUNE: &str = "DELETE FROM limits WHERE entity IN \
     (SELECT entity FROM limits WHERE expires_at <= ?1 LIMIT ?2)";
 
@@ -37,60 +45,95 @@ impl SqliteLimits {
 
 #[async_trait]
 impl LimitRepository for SqliteLimits {
-    async fn charge(
-        &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
-    ) -> Result<Decision, StoreError> {
+    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError> {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
                 // The time is taken with the lock in hand: a wait for it must not shorten anybody's lock.
                 let now = self.file.now();
-                let address = charge_one(&mut transaction, address, now, &policy.address).await?;
-                let decision = if let Verdict::Wait(retry_after) = address {
-                    Decision::AddressLimited { retry_after }
-                } else {
-                    let account =
-                        charge_one(&mut transaction, account, now, &policy.account).await?;
-                    match account {
-                        Verdict::Go => Decision::Go,
-                        Verdict::Wait(retry_after) => Decision::AccountLocked { retry_after },
+                let mut before = Vec::with_capacity(charges.len());
+                for charge in charges {
+                    before.push(find(&mut transaction, charge.entity).await?);
+                }
+                let mut after: Vec<_> = before.iter().map(|it| it.unwrap_or_default()).collect();
+                let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
+                let (decision, changed) = match reserve(&mut after, &budgets, now) {
+                    Verdict::Go(hold) => (Decision::Go(hold), charges.len()),
+                    Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
+                    Verdict::Locked(at, retry_after) => {
+                        let entity = charges[at].entity;
+                        let locked = Decision::Locked {
+                            entity,
+                            retry_after,
+                        };
+                        (locked, at + 1)
                     }
                 };
+                let states = charges.iter().zip(before.iter().zip(after));
+                for (charge, (before, after)) in states.take(changed) {
+                    // Of an entity that was locked before there is nothing to write.
+                    if *before != Some(after) {
+                        save(&mut transaction, charge.entity, after, &charge.budget).await?;
+                    }
+                }
                 transaction.commit().await?;
                 Ok(decision)
             })
             .await
     }
 
-    async fn give_back(
+    async fn settle(
         &self,
-        address: Entity,
-        account: Entity,
-        policy: &GuardPolicy,
+        hold: Hold,
+        charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError> {
-        let whole = checked == Checked::Right;
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
                 let now = self.file.now();
-                give_back_one(&mut transaction, address, now, &policy.address, false).await?;
-                give_back_one(&mut transaction, account, now, &policy.account, whole).await?;
+                for Charge { entity, budget } in charges {
+                    let Some(before) = find(&mut transaction, *entity).await? else {
+                        continue;
+                    };
+                    let after = settle(before, now, budget, hold, checked, entity.is_person());
+                    save(&mut transaction, *entity, after, budget).await?;
+                }
                 transaction.commit().await?;
                 Ok(())
             })
             .await
     }
 
-    async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
+    async fn clear(&self, entity: Entity) -> Result<bool, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let Some(before) = find(&mut transaction, entity).await? else {
+                    return Ok(false);
+                };
+                let after = before.cleared(before.as_of);
+                let statement = if after.is_empty() { FORGET } else { CLEAR };
+                let statement = sqlx::query(statement).bind(entity.to_string());
+                statement.execute(&mut *transaction).await?;
+                transaction.commit().await?;
+                Ok(before != after)
+            })
+            .await
+    }
+
+    async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError> {
         self.file
             .in_time(async {
                 let mut connection = self.file.writer().await?;
+                let now = self.file.now();
+                sqlx::query(CUT)
+                    .bind(now.plus(horizon).as_millis())
+                    .bind(limit)
+                    .execute(&mut *connection)
+                    .await?;
                 let pruned = sqlx::query(PRUNE)
-                    .bind(self.file.now().as_millis())
+                    .bind(now.as_millis())
                     .bind(limit)
                     .execute(&mut *connection)
                     .await?;
@@ -98,37 +141,6 @@ impl LimitRepository for SqliteLimits {
             })
             .await
     }
-}
-
-async fn charge_one(
-    connection: &mut SqliteConnection,
-    entity: Entity,
-    now: Timestamp,
-    budget: &Budget,
-) -> Result<Verdict, StoreError> {
-    let before = find(connection, entity).await?;
-    let (after, verdict) = charge(before, now, budget);
-    if verdict == Verdict::Go {
-        save(connection, entity, after, budget).await?;
-    }
-    Ok(verdict)
-}
-
-async fn give_back_one(
-    connection: &mut SqliteConnection,
-    entity: Entity,
-    now: Timestamp,
-    budget: &Budget,
-    whole: bool,
-) -> Result<(), StoreError> {
-    if whole {
-        let forget = sqlx::query(FORGET).bind(entity.to_string());
-        forget.execute(connection).await?;
-    } else if let Some(before) = find(connection, entity).await? {
-        let after = refund(before, now, budget, false);
-        save(connection, entity, after, budget).await?;
-    }
-    Ok(())
 }
 
 async fn find(
@@ -140,18 +152,27 @@ async fn find(
     row.as_ref().map(state_of).transpose()
 }
 
+/// Keeps a state; one that says nothing is not kept.
 async fn save(
     connection: &mut SqliteConnection,
     entity: Entity,
     state: LimitState,
     budget: &Budget,
 ) -> Result<(), StoreError> {
+    if state.is_empty() {
+        let forget = sqlx::query(FORGET).bind(entity.to_string());
+        forget.execute(connection).await?;
+        return Ok(());
+    }
     sqlx::query(SAVE)
         .bind(entity.to_string())
         .bind(state.spent)
         .bind(state.as_of.as_millis())
         .bind(state.locked_until.as_millis())
         .bind(state.locks)
+        .bind(state.window)
+        .bind(state.held)
+        .bind(state.held_before)
         .bind(state.expires_at(budget).as_millis())
         .execute(connection)
         .await?;
@@ -164,6 +185,9 @@ fn state_of(row: &SqliteRow) -> Result<LimitState, StoreError> {
         as_of: Timestamp::from_millis(row.try_get("as_of")?),
         locked_until: Timestamp::from_millis(row.try_get("locked_until")?),
         locks: row.try_get("locks")?,
+        window: row.try_get("hold_window")?,
+        held: row.try_get("held")?,
+        held_before: row.try_get("held_before")?,
     })
 }
 
@@ -173,6 +197,6 @@ mod tests {
 
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
-        assert_indexed(&[FIND, FORGET, PRUNE]).await;
+        assert_indexed(&[FIND, CLEAR, FORGET, CUT, PRUNE]).await;
     }
 }

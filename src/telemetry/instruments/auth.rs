@@ -7,7 +7,10 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-use super::{FAILURE_REASONS, LOGIN_STATUSES, LabelledCounter, catalogue::PASSWORD_RESULTS};
+use super::{
+    FAILURE_REASONS, LOGIN_STATUSES, LabelledCounter,
+    catalogue::{PASSWORD_CHANGES, PASSWORD_RESULTS},
+};
 use crate::clock::Clock;
 
 /// How a login attempt came out: `Ok`, or the `reason` of its failure, one of [`FAILURE_REASONS`].
@@ -21,6 +24,7 @@ struct LoginInstruments {
     logins: LabelledCounter<2>,
     failures: LabelledCounter<9>,
     duration: Histogram<f64>,
+    password_changes: LabelledCounter<7>,
     audit_dropped: Counter<u64>,
     clock: Arc<dyn Clock>,
 }
@@ -39,6 +43,11 @@ impl LoginMetrics {
             .with_unit("{login}")
             .with_description("Failed login attempts by reason")
             .build();
+        let password_changes = meter
+            .u64_counter("skriptoteket.password_changes")
+            .with_unit("{change}")
+            .with_description("Attempts of users to change their password, by result")
+            .build();
         let audit_dropped = meter
             .u64_counter("skriptoteket.audit_events_dropped")
             .with_unit("{event}")
@@ -56,6 +65,7 @@ impl LoginMetrics {
                     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
                 ])
                 .build(),
+            password_changes: LabelledCounter::new(password_changes, "result", PASSWORD_CHANGES),
             audit_dropped,
             clock,
         }))
@@ -67,6 +77,15 @@ impl LoginMetrics {
             metrics: self.clone(),
             started: self.0.clock.monotonic(),
             finished: false,
+        }
+    }
+
+    /// Begins an attempt to change a password. It is counted once: by [`PasswordChangeAttempt::finish`], or when it is
+    /// dropped without.
+    pub fn password_change_started(&self) -> PasswordChangeAttempt {
+        PasswordChangeAttempt {
+            metrics: self.clone(),
+            unfinished: Some(()),
         }
     }
 
@@ -143,6 +162,45 @@ impl Drop for LoginAttempt {
     }
 }
 
+/// An attempt to change a password that is under way; dropped, it is counted like a [`LoginAttempt`].
+#[must_use = "dropping it counts the attempt as cancelled"]
+pub struct PasswordChangeAttempt {
+    metrics: LoginMetrics,
+    /// None once it was counted.
+    unfinished: Option<()>,
+}
+
+impl fmt::Debug for PasswordChangeAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordChangeAttempt")
+    }
+}
+
+impl PasswordChangeAttempt {
+    /// Counts the attempt under this outcome.
+    pub fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if self.unfinished.take().is_some() {
+            let result = outcome.err().unwrap_or(PASSWORD_CHANGES[0]);
+            let known = PASSWORD_CHANGES.iter().position(|it| *it == result);
+            let changes = &self.metrics.0.password_changes;
+            changes.add(known.unwrap_or(CHANGE_INTERNAL_ERROR), 1);
+        }
+    }
+}
+
+impl Drop for PasswordChangeAttempt {
+    fn drop(&mut self) {
+        self.end(Err(LoginAttempt::outcome_if_dropped()));
+    }
+}
+
+/// Where `internal_error` stands in [`PASSWORD_CHANGES`].
+const CHANGE_INTERNAL_ERROR: usize = 5;
+
 /// Counts password checks.
 #[derive(Clone, Debug)]
 pub struct PasswordMetrics {
@@ -183,5 +241,6 @@ mod tests {
     #[test]
     fn an_unknown_reason_would_be_an_internal_error() {
         assert_eq!(FAILURE_REASONS[INTERNAL_ERROR], "internal_error");
+        assert_eq!(PASSWORD_CHANGES[CHANGE_INTERNAL_ERROR], "internal_error");
     }
 }

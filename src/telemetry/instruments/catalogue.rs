@@ -87,6 +87,17 @@ const ROLE: Attribute = closed("role", &ROLES);
 /// Values of `result` of a password check.
 pub(super) const PASSWORD_RESULTS: [&str; 3] = ["match", "mismatch", "overloaded"];
 
+/// Values of `result` of a password change: `login::PasswordChangeError` maps to these.
+pub(super) const PASSWORD_CHANGES: [&str; 7] = [
+    "success",
+    "invalid_credentials",
+    "weak_password",
+    "rate_limited",
+    "store_unavailable",
+    "internal_error",
+    "cancelled",
+];
+
 /// HTTP methods that are a label value; all others are `_OTHER`, as the semantic conventions have it.
 pub(super) const METHODS: [&str; 10] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "_OTHER",
@@ -160,6 +171,9 @@ catalogue! {
     "skriptoteket.password_checks" as "skriptoteket_password_checks_total": Counter, "{check}", PerInstance,
         [closed("result", &PASSWORD_RESULTS)],
         "Password checks by result; overloaded = refused because the queue was full";
+    "skriptoteket.password_changes" as "skriptoteket_password_changes_total": Counter, "{change}", PerInstance,
+        [closed("result", &PASSWORD_CHANGES)],
+        "Attempts of users to change their password, by result";
     "skriptoteket.audit_events_dropped" as "skriptoteket_audit_events_dropped_total": Counter, "{event}", PerInstance,
         [],
         "Audit events that could not be written to the audit trail";

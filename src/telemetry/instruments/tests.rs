@@ -59,6 +59,7 @@ impl Everything {
         self.login.login_started().finish(Ok(()));
         self.login.login_started().finish(Err("banned"));
         self.login.audit_events_dropped(1);
+        self.login.password_change_started().finish(Ok(()));
         self.passwords.checked(true);
         let _ = self.presence.observe(1, Duration::ZERO, FOR_EVER);
         self.presence.publish(Snapshot::default(), Duration::ZERO);

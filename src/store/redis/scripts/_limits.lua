@@ -1,46 +1,120 @@
--- Budgets of guesses: `guard::limiter` once more, where two of them must be charged in one step.
--- A state is `spent as_of locked_until locks`, times in ms.
+-- Budgets of guesses: `guard::limiter` once more, where several of them must be charged in one step.
+-- A state is `spent as_of locked_until locks`, and where attempts are in flight ` window held held_before`; times in ms.
 
 -- Keys outlive what they say by this; `due` tells when they may be forgotten.
 local GRACE = 3600000
+-- Holds are counted by windows of this length.
+local WINDOW = 15000
+local window = math.floor(now / WINDOW)
 
--- A budget from five arguments: attempts, regain, lock, longest lock, forget.
-local function budget(from)
+-- The budget of the i-th entity: attempts, regain, lock, longest lock, forget, and whether it is one person's.
+local function budget(i)
+  local from = 3 + (i - 1) * 7
   return {
     attempts = tonumber(ARGV[from]), regain = tonumber(ARGV[from + 1]), lock = tonumber(ARGV[from + 2]),
-    longest = tonumber(ARGV[from + 3]), forget = tonumber(ARGV[from + 4]),
+    longest = tonumber(ARGV[from + 3]), forget = tonumber(ARGV[from + 4]), is_person = ARGV[from + 5] == '1',
   }
 end
+
+local function name(i) return ARGV[2 + (i - 1) * 7] end
 
 -- The state under a key; nil if there is none. What is no state counts as none.
 local function find(key)
   local text = redis.pcall('GET', key)
   if type(text) ~= 'string' then return nil end
-  local spent, as_of, locked_until, locks = text:match('^(%d+) (%d+) (%d+) (%d+)$')
+  local spent, as_of, locked_until, locks, rest = text:match('^(%d+) (%d+) (%d+) (%d+)(.*)$')
   if not locks then return nil end
+  local since, held, before = 0, 0, 0
+  if rest ~= '' then
+    since, held, before = rest:match('^ (%d+) (%d+) (%d+)$')
+    if not before then return nil end
+  end
   return {
-    spent = tonumber(spent), as_of = tonumber(as_of),
-    locked_until = tonumber(locked_until), locks = tonumber(locks),
+    spent = tonumber(spent), as_of = tonumber(as_of), locked_until = tonumber(locked_until), locks = tonumber(locks),
+    window = tonumber(since), held = tonumber(held), before = tonumber(before), text = text,
   }
 end
 
-local function expires_at(it, b) return math.max(it.as_of, it.locked_until) + b.forget end
-
-local function save(key, due, name, it, b)
-  local text = S(it.spent) .. ' ' .. S(it.as_of) .. ' ' .. S(it.locked_until) .. ' ' .. S(it.locks)
-  call('SET', key, text, 'PX', S(math.max(expires_at(it, b) - now, 0) + GRACE))
-  call('ZADD', due, S(expires_at(it, b)), name)
+local function failures_expire_at(it, b)
+  if it.locks > 0 or it.locked_until > 0 then return math.max(it.as_of, it.locked_until) + b.forget end
+  return it.as_of + math.min(b.regain * it.spent, b.forget)
 end
 
--- The state brought up to now: afresh after a lock, less what was regained, nothing after `forget`.
-local function current(it, b)
-  if expires_at(it, b) <= now then return { spent = 0, as_of = now, locked_until = 0, locks = 0 } end
-  if it.locked_until > now then return it end
-  if it.locked_until > 0 then
-    it.spent, it.as_of, it.locked_until = 0, it.locked_until, 0
+local function expires_at(it, b)
+  local at = failures_expire_at(it, b)
+  if it.held + it.before == 0 then return at end
+  -- If nobody settles them they turn into failures, and may lock.
+  local last = it.window + (it.held > 0 and 2 or 1)
+  return math.max(at, last * WINDOW + b.longest + b.forget)
+end
+
+local function text_of(it)
+  local text = S(it.spent) .. ' ' .. S(it.as_of) .. ' ' .. S(it.locked_until) .. ' ' .. S(it.locks)
+  if it.held + it.before == 0 then return text end
+  return text .. ' ' .. S(it.window) .. ' ' .. S(it.held) .. ' ' .. S(it.before)
+end
+
+local function is_empty(it)
+  return it.spent == 0 and it.locks == 0 and it.locked_until == 0 and it.held + it.before == 0
+end
+
+-- Keeps a state; one that says nothing is not kept.
+local function save(key, due, called, it, b)
+  if is_empty(it) then
+    call('DEL', key)
+    call('ZREM', due, called)
+    return
   end
-  local steps = math.floor(math.max(now - it.as_of, 0) / b.regain)
-  it.spent = math.max(it.spent - steps, 0)
-  it.as_of = it.as_of + steps * b.regain
+  local text = text_of(it)
+  if text == it.text then return end
+  call('SET', key, text, 'PX', S(math.max(expires_at(it, b) - now, 0) + GRACE))
+  call('ZADD', due, S(expires_at(it, b)), called)
+end
+
+local function clear(it)
+  it.spent, it.as_of, it.locked_until, it.locks = 0, now, 0, 0
+end
+
+-- Counts failures, and locks when there are as many as the budget has.
+local function fail(it, failures, b)
+  if it.spent == 0 then it.as_of = now end
+  it.spent = it.spent + failures
+  if it.spent >= b.attempts and it.locked_until <= now then
+    it.locked_until = now + math.min(b.lock * 2 ^ math.min(it.locks, 20), b.longest)
+    it.locks = it.locks + 1
+  end
+end
+
+-- Turns to the window of now. Returns how many holds are too old.
+local function turn(it)
+  local lapsed, passed = 0, window - it.window
+  if passed < 0 then
+    -- The clock was put back: what is held is held from now on.
+    it.held, it.before = it.held + it.before, 0
+  elseif passed == 1 then
+    lapsed, it.held, it.before = it.before, 0, it.held
+  elseif passed > 1 then
+    lapsed, it.held, it.before = it.held + it.before, 0, 0
+  end
+  it.window = window
+  return lapsed
+end
+
+-- The state brought up to now: afresh after a lock, less what was regained, nothing after `forget`; holds that are too old are
+-- failures. A time further ahead than it could have been set is from a clock that was wrong.
+local function current(it, b)
+  it.as_of = math.min(it.as_of, now)
+  it.locked_until = math.min(it.locked_until, now + b.longest)
+  if failures_expire_at(it, b) <= now then clear(it) end
+  if it.locked_until <= now then
+    if it.locked_until > 0 then
+      it.spent, it.as_of, it.locked_until = 0, it.locked_until, 0
+    end
+    local steps = math.floor(math.max(now - it.as_of, 0) / b.regain)
+    it.spent = math.max(it.spent - steps, 0)
+    it.as_of = it.as_of + steps * b.regain
+  end
+  local lapsed = turn(it)
+  if lapsed > 0 then fail(it, lapsed, b) end
   return it
 end

@@ -1,0 +1,45 @@
+-- Ends a hold on each budget and counts what the attempt was. A hold that was not settled in time has become a failure: one that
+-- should not have been is taken back, together with a lock that it brought about.
+-- KEYS due, then the states | ARGV now, then for each its name and budget, then the hold's window, and right, wrong or unchecked
+local due = KEYS[1]
+local taken_in, outcome = tonumber(ARGV[#ARGV - 1]), ARGV[#ARGV]
+
+local function release(it)
+  local field
+  if taken_in >= it.window then
+    field = 'held'
+  elseif taken_in + 1 == it.window then
+    field = 'before'
+  else
+    return false
+  end
+  local was_held = it[field] > 0
+  it[field] = math.max(it[field] - 1, 0)
+  return was_held
+end
+
+local function settle(it, b)
+  local in_time = release(it)
+  if outcome == 'right' and b.is_person then
+    clear(it)
+  elseif outcome == 'wrong' then
+    if in_time then fail(it, 1, b) end
+  elseif not in_time then
+    local locked_by_last = it.locked_until > now and it.spent >= b.attempts
+    it.spent = math.max(it.spent - 1, 0)
+    if locked_by_last and it.spent < b.attempts then
+      it.locked_until, it.locks = 0, math.max(it.locks - 1, 0)
+    end
+  end
+end
+
+-- The last one first: a right password frees its memory, and what follows that is let through by a full server.
+for i = #KEYS - 1, 1, -1 do
+  local it = find(KEYS[i + 1])
+  if it then
+    local b = budget(i)
+    settle(current(it, b), b)
+    save(KEYS[i + 1], due, name(i), it, b)
+  end
+end
+return 1

@@ -1,0 +1,197 @@
+//! Changes of passwords in a session, and what the guard does about them.
+
+use std::time::Duration;
+
+use skriptoteket::{
+    accounts::Role,
+    login::{LoginError, PasswordChange, PasswordChangeError},
+    sessions::SessionState,
+};
+
+use crate::{
+    house::{House, NEW, PASSWORD, caller, credentials},
+    interleaved::{Moment, house_that_waits},
+};
+
+#[tokio::test]
+async fn a_changed_password_ends_all_sessions_and_starts_one_under_a_new_key() {
+    let house = House::new().await;
+    house.user("ada", Role::Admin).await;
+    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let there = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let state = SessionState::from([("cart".to_owned(), "[7]".to_owned())]);
+    let kept = house.sessions.update(here.record.id.clone(), state.clone());
+    assert!(kept.await.unwrap());
+    let read = house
+        .sessions
+        .check(&here.record.id)
+        .await
+        .unwrap()
+        .unwrap();
+    let changed = house.change_password(&read, PASSWORD).await.unwrap();
+    for old in [&here, &there] {
+        assert_eq!(house.sessions.check(&old.record.id).await.unwrap(), None);
+    }
+    assert_eq!(changed.key.id(), changed.record.id);
+    let new = house.sessions.check(&changed.record.id).await.unwrap();
+    let new = new.unwrap();
+    assert_eq!((new.state, new.role), (state, Role::Admin));
+    assert_eq!(new.user_agent, here.record.user_agent);
+    assert!(!changed.record.is_remembered());
+    let census = house.census.take().await.unwrap().unwrap();
+    assert_eq!(census.sessions, [0, 0, 1, 0]);
+    let role = Role::Admin.index();
+    let ended: u64 = census.totals.ended[role].iter().sum();
+    assert_eq!((census.totals.started[role], ended), (3, 2));
+}
+
+#[tokio::test]
+async fn a_remembered_session_is_remembered_after_the_change() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let mut remembered = credentials("ada", PASSWORD);
+    remembered.remember_me = true;
+    let login = house.login.login(remembered, caller("192.0.2.1"));
+    let here = login.await.unwrap().session.record;
+    let changed = house.change_password(&here, PASSWORD).await.unwrap();
+    assert!(here.is_remembered() && changed.record.is_remembered());
+}
+
+#[tokio::test]
+async fn an_account_and_an_address_that_strangers_have_locked_do_not_keep_the_owner_from_a_change()
+{
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
+    for n in 0..25 {
+        house.try_login("ada", "wrong").await.unwrap_err();
+        let name = format!("nobody{n}");
+        house.try_login(&name, "wrong").await.unwrap_err();
+    }
+    let elsewhere = || caller("198.51.100.7");
+    let login = house.login.login(credentials("ada", PASSWORD), elsewhere());
+    let locked = login.await.unwrap_err();
+    assert!(matches!(locked, LoginError::AccountLocked { .. }));
+    let limited = house.try_login("ada", PASSWORD).await.unwrap_err();
+    assert!(matches!(limited, LoginError::RateLimited { .. }));
+
+    house.change_password(&here.record, PASSWORD).await.unwrap();
+    let login = house.login.login(credentials("ada", NEW), elsewhere());
+    login.await.expect("whoever guessed knew another password");
+}
+
+#[tokio::test]
+async fn a_stolen_session_gets_exactly_the_budget_of_guesses_and_locks_nobody_else_out() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let stolen = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let own = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let checks = house.checks();
+    let replica = house.another_replica();
+    let guesses = (0..40).map(|n| {
+        let change = PasswordChange {
+            session: stolen.record.clone(),
+            state: SessionState::new(),
+            current: "wrong".into(),
+            new: NEW.into(),
+        };
+        let login = if n % 2 == 0 { &house.login } else { &replica };
+        login.change_password(change)
+    });
+    let results = futures_util::future::join_all(guesses).await;
+    let refused = |it: &&Result<_, _>| matches!(it, Err(PasswordChangeError::RateLimited { .. }));
+    assert_eq!(results.iter().filter(refused).count(), 35);
+    assert_eq!(house.checks() - checks, 5);
+    let counted = |result| {
+        let changes = "skriptoteket.password_changes";
+        house
+            .metrics
+            .counter(changes, &[("result", result)])
+            .unwrap()
+    };
+    let all = [
+        "success",
+        "invalid_credentials",
+        "rate_limited",
+        "weak_password",
+        "cancelled",
+    ];
+    assert_eq!(all.map(counted), [0, 5, 35, 0, 0]);
+    let right = house.change_password(&stolen.record, PASSWORD).await;
+    assert!(matches!(
+        right,
+        Err(PasswordChangeError::RateLimited { retry_after }) if retry_after == Duration::from_mins(1)
+    ));
+    house.try_login("ada", PASSWORD).await.unwrap();
+    house.change_password(&own.record, PASSWORD).await.unwrap();
+    let stolen = house.sessions.check(&stolen.record.id).await.unwrap();
+    assert_eq!(stolen, None);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
+    let (house, gate) = house_that_waits(Moment::PasswordReplaced).await;
+    house.user("ada", Role::User).await;
+    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
+    house.try_login("ada", PASSWORD).await.unwrap();
+    tokio::select! {
+        _ = house.change_password(&here.record, PASSWORD) => panic!("it waits"),
+        () = gate.reached() => {}
+    }
+    gate.go_on();
+    let ended = async {
+        loop {
+            let census = house.census.take().await.unwrap().unwrap();
+            // Two of before, and the new one, whose key nobody got.
+            if census.sessions == [0; 4] && census.totals.started[0] == 3 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    ended.expect("the password is new and a session goes on that nobody has");
+    house.try_login("ada", NEW).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_changes_of_one_password_the_first_counts() {
+    let (house, gate) = house_that_waits(Moment::IdFound).await;
+    let user = house.user("ada", Role::User).await;
+    gate.go_on();
+    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
+    gate.stop_again();
+    let first = "whoever comes first 77";
+    let (late, ()) = tokio::join!(house.change_password(&here.record, PASSWORD), async {
+        gate.reached().await;
+        let set = house.registrar.set_password(&user, first.into());
+        set.await.unwrap();
+        gate.go_on();
+    });
+    assert!(
+        matches!(late, Err(PasswordChangeError::WrongPassword)),
+        "{late:?}"
+    );
+    house.try_login("ada", first).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_hash_of_a_password_as_it_was_typed_is_made_anew_at_login() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    // "Grün-Schlüssel-Öl-77" as some keyboards write it, hashed as it was typed.
+    let typed = "Gru\u{308}n-Schlu\u{308}ssel-O\u{308}l-77";
+    let old = OLD.into();
+    let set = house.stores.accounts.set_password(user.id, &old).await;
+    assert!(set.unwrap());
+    let composed = "Gr\u{fc}n-Schl\u{fc}ssel-\u{d6}l-77";
+    house.try_login("ada", composed).await.unwrap_err();
+    house.try_login("ada", typed).await.unwrap();
+    for either in [composed, typed] {
+        house.try_login("ada", either).await.unwrap();
+    }
+}
+
+/// Made with the reference implementation, of the bytes of the decomposed form.
+const OLD: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$pN6NjnTrQjnCpt2naF8xqCqAbA+ApyCBPPoCG5++pxU";
