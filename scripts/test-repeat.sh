@@ -29,7 +29,8 @@ failed=0
 
 # They end with this script, however that ends, and after the time of a run at the latest.
 start_loops() {
-  for ((i = 0; i < loops; i++)); do
+  local n
+  for ((n = 0; n < loops; n++)); do
     setpriv --pdeathsig KILL bash -c "while [ \$SECONDS -lt $((minutes * 60)) ]; do :; done" &
     loop_ids+=($!)
   done
@@ -72,6 +73,10 @@ run() {
   # A run that was ended, or that did not get to the tests.
   if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
     lines+=("the run ended with status $status")
+    bad=1
+  fi
+  if [ $((good + bad)) -eq 0 ]; then
+    lines+=("no test was run")
     bad=1
   fi
   passed=$((passed + good))

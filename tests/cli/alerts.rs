@@ -185,3 +185,52 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
     alertmanager.kill().unwrap();
     alertmanager.wait().unwrap();
 }
+
+/// The commands of the runbooks that are the program's own, with what a reader fills in.
+fn runbook_commands() -> Vec<(String, Vec<String>)> {
+    let runbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+    let mut found = Vec::new();
+    for file in fs::read_dir(runbooks).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        for block in text.split("```sh\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let commands = block
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("skriptoteket "));
+            for command in commands {
+                let command = command.split(['|', '#']).next().unwrap();
+                let words = command.split_whitespace().map(|word| match word {
+                    "ID" => "inventory",
+                    "NAME" => "ada",
+                    word => word,
+                });
+                found.push((name.to_owned(), words.map(str::to_owned).collect()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_runbooks_is_one_that_the_program_takes() {
+    let house = House::new();
+    house.add("ada", "superuser");
+    let commands = runbook_commands();
+    assert!(commands.len() > 15, "{commands:?}");
+    for (runbook, words) in commands {
+        let register = ["service", "register", "inventory"];
+        let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        if !arguments.starts_with(&["service", "register"]) {
+            // There already, where no command before has deleted it.
+            house.run(&register);
+        }
+        let answer = house.run(&arguments);
+        let refused = answer.code != 0 && !arguments.starts_with(&["service", "register"]);
+        assert!(
+            answer.code != 2 && !refused,
+            "{runbook}: {words:?}: {answer:?}"
+        );
+    }
+}
