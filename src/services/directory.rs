@@ -17,8 +17,8 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{
-    AuthFailure, KeyRing, Register, Revision, Service, ServiceId, ServiceRepository, TokenId,
-    TokenRepository,
+    AuthFailure, KeyRing, LimitPolicy, Register, Revision, Service, ServiceId, ServiceRepository,
+    TokenId, TokenRepository,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -296,8 +296,13 @@ impl Inner {
 
     /// What is registered has series, and what is deleted shows no use of limits.
     fn tell_metrics(&self, before: Option<&View>, now: &View) {
-        for id in now.services.keys() {
+        for (id, service) in &now.services {
             self.metrics.admit(id.as_str());
+            let LimitPolicy {
+                burst, daily_quota, ..
+            } = service.limits;
+            self.metrics
+                .set_rate_limits(id.as_str(), burst.into(), daily_quota);
         }
         let gone = before.into_iter().flat_map(|view| view.services.keys());
         for id in gone.filter(|id| !now.services.contains_key(*id)) {

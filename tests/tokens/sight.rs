@@ -14,8 +14,8 @@ use skriptoteket::{
     clock::{ManualClock, Timestamp},
     error::StoreError,
     services::{
-        FRESH, NewService, Register, RegisterError, Revision, Rotation, SKEW, SecretDigest,
-        Service, ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+        FRESH, LimitChange, NewService, Register, RegisterError, Revision, Rotation, SKEW,
+        SecretDigest, Service, ServiceChange, ServiceId, ServiceRepository, SignOfLife,
     },
 };
 
@@ -86,6 +86,39 @@ async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
     }
     house.pass(SKEW / 2);
     assert_eq!(other.comes_with(&token).await.err(), Some("expired_token"));
+}
+
+#[tokio::test]
+async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_meets() {
+    let house = House::new();
+    let (one, other) = pair(&house).await;
+    let issued = one.register("orders").await;
+    let id = &issued.service.id;
+    let allowed = |replica: &Replica, limit| {
+        let labels = [("limit_type", limit), ("service_id", "orders")];
+        let gauge = "skriptoteket.rate_limit_allowed";
+        replica.metrics.gauge(gauge, &labels)
+    };
+    for (burst, daily_quota) in [(7, Some(1_000)), (3, Some(100)), (9, None)] {
+        let limits = LimitChange {
+            interval: None,
+            burst: Some(burst),
+            daily_quota: Some(daily_quota),
+        };
+        let change = ServiceChange {
+            limits,
+            ..ServiceChange::default()
+        };
+        one.registry.change(id, change).await.unwrap();
+        house.pass(FRESH);
+        // As the roll call of every replica does.
+        for replica in [&one, &other] {
+            replica.directory.view().await.unwrap();
+            assert_eq!(allowed(replica, "requests"), Some(f64::from(burst)));
+            let daily = daily_quota.map(|quota| f64::from(u32::try_from(quota).unwrap()));
+            assert_eq!(allowed(replica, "daily_quota"), daily);
+        }
+    }
 }
 
 #[tokio::test]

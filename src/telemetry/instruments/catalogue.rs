@@ -215,10 +215,10 @@ catalogue! {
         "Requests of services refused because a limit was reached";
     "skriptoteket.rate_limit_current" as "skriptoteket_rate_limit_current": ObservableGauge, "{request}", PerInstance,
         [SERVICE, closed("limit_type", &LIMIT_TYPES)],
-        "Requests that count against a limit, as this replica last heard; take max over replicas";
+        "Requests that count against a limit, as this replica heard in the last five minutes; take max over replicas";
     "skriptoteket.rate_limit_allowed" as "skriptoteket_rate_limit_allowed": ObservableGauge, "{request}", PerInstance,
         [SERVICE, closed("limit_type", &LIMIT_TYPES)],
-        "Requests that the limit allows; take max over replicas";
+        "Requests that the limit allows, as configured now";
     "skriptoteket.rate_limit_failures" as "skriptoteket_rate_limit_failures_total": Counter, "{request}", PerInstance,
         [closed("policy", &LIMIT_POLICIES)],
         "Requests whose limit the store could not check: closed = refused, open = let through";

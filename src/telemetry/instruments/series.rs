@@ -93,6 +93,7 @@ impl ServiceInstruments {
             exceeded: LIMIT_TYPES.map(|it| each(&self.exceeded, "limit_type", it)),
             retired: born(&self.retired, &own),
             usage: Mutex::default(),
+            limits: Mutex::default(),
             service,
         }
     }
@@ -122,7 +123,12 @@ pub(super) struct Series {
     pub(super) retired: BoundCounter<u64>,
     /// Held for a copy.
     usage: Mutex<Shown>,
+    /// What is configured, by [`LimitType`]; held for a copy.
+    limits: Mutex<Option<Limits>>,
 }
+
+/// What the limits of a service allow, by [`LimitType`]; none where there is no such limit.
+type Limits = [Option<u64>; LIMIT_TYPES.len()];
 
 /// What is shown of the limits of a service.
 #[derive(Clone, Copy, Default)]
@@ -171,6 +177,20 @@ impl Series {
 
     pub(super) fn withdraw_usage(&self) {
         *self.shown() = Shown::Withdrawn;
+        *self.configured() = None;
+    }
+
+    pub(super) fn set_limits(&self, limits: Limits) {
+        *self.configured() = Some(limits);
+    }
+
+    /// What its limits allow: as configured, or, where that was never said, as a request was charged.
+    pub(super) fn allowed(&self) -> Limits {
+        if let Some(limits) = *self.configured() {
+            return limits;
+        }
+        self.usage()
+            .map_or([None; LIMIT_TYPES.len()], |(usage, _)| usage.allowed())
     }
 
     /// The service is registered, perhaps anew.
@@ -179,6 +199,10 @@ impl Series {
         if matches!(*shown, Shown::Withdrawn) {
             *shown = Shown::Nothing;
         }
+    }
+
+    fn configured(&self) -> MutexGuard<'_, Option<Limits>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {

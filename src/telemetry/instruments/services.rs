@@ -13,7 +13,7 @@ use super::{
     admitted::Admitted,
     presence::guarded,
     series::{Series, ServiceInstruments},
-    usage::Counted,
+    usage::{Counted, HEARD_FOR},
 };
 use crate::clock::Clock;
 
@@ -141,6 +141,13 @@ impl AuthMetrics {
         }
     }
 
+    /// Shows from now on what the limits of a service allow: the burst, and the requests of a day where they are limited.
+    pub fn set_rate_limits(&self, service_id: &str, burst: u64, daily_quota: Option<u64>) {
+        if let Some(series) = self.0.services.find(service_id) {
+            series.set_limits([Some(burst), daily_quota]);
+        }
+    }
+
     /// Shows no more how much of its limits a service uses, because it is deleted; requests that are still under way bring
     /// nothing back. [`AuthMetrics::admit`] ends that, when a service of this id is registered again.
     pub fn withdraw_rate_limit_usage(&self, service_id: &str) {
@@ -179,35 +186,43 @@ impl AuthMetrics {
     }
 
     fn register_usage(&self, meter: &Meter) {
-        let gauge = |name, description, value: fn(&Counted) -> u64| {
-            let this = self.clone();
-            meter
-                .u64_observable_gauge(name)
-                .with_unit("{request}")
-                .with_description(description)
-                .with_callback(guarded(move |observer| {
-                    for series in this.0.services.iter() {
-                        let Some((usage, at)) = series.usage() else {
-                            continue;
-                        };
-                        let later = this.0.clock.monotonic().saturating_sub(at);
-                        for counted in usage.after(later) {
-                            observer.observe(value(&counted), &series.limit(counted.limit));
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.rate_limit_current")
+            .with_unit("{request}")
+            .with_description(
+                "Requests that count against a limit, as this replica heard in the last five minutes; take max over replicas",
+            )
+            .with_callback(guarded(move |observer| {
+                for series in this.0.services.iter() {
+                    let Some((usage, at)) = series.usage() else {
+                        continue;
+                    };
+                    let later = this.0.clock.monotonic().saturating_sub(at);
+                    let allowed = series.allowed();
+                    for Counted { limit, current } in usage.after(later) {
+                        if later < HEARD_FOR && allowed[limit as usize].is_some() {
+                            observer.observe(current, &series.limit(limit));
                         }
                     }
-                }))
-                .build();
-        };
-        gauge(
-            "skriptoteket.rate_limit_current",
-            "Requests that count against a limit, as this replica last heard; take max over replicas",
-            |counted| counted.current,
-        );
-        gauge(
-            "skriptoteket.rate_limit_allowed",
-            "Requests that the limit allows; take max over replicas",
-            |counted| counted.allowed,
-        );
+                }
+            }))
+            .build();
+        let this = self.clone();
+        meter
+            .u64_observable_gauge("skriptoteket.rate_limit_allowed")
+            .with_unit("{request}")
+            .with_description("Requests that the limit allows, as configured now")
+            .with_callback(guarded(move |observer| {
+                for series in this.0.services.iter() {
+                    for (limit, allowed) in LimitType::ALL.into_iter().zip(series.allowed()) {
+                        if let Some(allowed) = allowed {
+                            observer.observe(allowed, &series.limit(limit));
+                        }
+                    }
+                }
+            }))
+            .build();
     }
 }
 

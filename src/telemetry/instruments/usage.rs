@@ -14,7 +14,14 @@ pub enum LimitType {
     DailyQuota = 1,
 }
 
+/// How long what a replica heard of a service is shown. Others may have charged it since, or the store may have been
+/// emptied.
+pub(super) const HEARD_FOR: Duration = Duration::from_mins(5);
+
 impl LimitType {
+    /// Both.
+    pub(super) const ALL: [Self; LIMIT_TYPES.len()] = [Self::Requests, Self::DailyQuota];
+
     /// The value of `limit_type`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -51,21 +58,23 @@ pub struct DailyUsage {
 pub(super) struct Counted {
     pub(super) limit: LimitType,
     pub(super) current: u64,
-    pub(super) allowed: u64,
 }
 
 impl RateLimitUsage {
+    /// What the limits allowed when it was recorded.
+    pub(super) fn allowed(&self) -> [Option<u64>; LIMIT_TYPES.len()] {
+        [Some(self.allowed), self.daily.map(|it| it.allowed)]
+    }
+
     /// What counts `later` after it was recorded.
     pub(super) fn after(&self, later: Duration) -> impl Iterator<Item = Counted> + use<> {
         let rate = Counted {
             limit: LimitType::Requests,
             current: self.requests_after(later),
-            allowed: self.allowed,
         };
         let daily = self.daily.map(|it| Counted {
             limit: LimitType::DailyQuota,
             current: if later < it.resets_in { it.used } else { 0 },
-            allowed: it.allowed,
         });
         [Some(rate), daily].into_iter().flatten()
     }

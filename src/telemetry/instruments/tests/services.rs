@@ -403,6 +403,30 @@ fn an_attempt_is_counted_once_however_it_ends() {
     assert_eq!([timed(MAILROOM), timed(OTHER_SERVICE)], [Some(2), Some(3)]);
 }
 
+#[test]
+fn use_that_was_not_heard_of_for_long_is_not_shown_and_what_is_configured_is() {
+    let it = Fixture::new();
+    it.metrics.set_rate_limits(MAILROOM, 20, Some(500));
+    it.metrics.update_rate_limit_usage(MAILROOM, USAGE);
+    let gauge = |name: &str, limit| {
+        let labels = [("limit_type", limit), ("service_id", MAILROOM)];
+        it.collected.gauge(&format!("skriptoteket.{name}"), &labels)
+    };
+    let shown = |limit| {
+        [
+            gauge("rate_limit_current", limit),
+            gauge("rate_limit_allowed", limit),
+        ]
+    };
+    assert_eq!(shown("requests")[1], Some(20.0));
+    assert!(shown("daily_quota")[0].is_some());
+    assert_eq!(shown("daily_quota")[1], Some(500.0));
+    it.clock.advance(Duration::from_mins(5));
+    assert_eq!(shown("daily_quota"), [None, Some(500.0)]);
+    it.metrics.withdraw_rate_limit_usage(MAILROOM);
+    assert_eq!(shown("daily_quota"), [None, None]);
+}
+
 #[tokio::test]
 async fn an_attempt_whose_client_goes_away_is_cancelled() {
     let it = Fixture::new();
