@@ -110,10 +110,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until a test moves it; both of its clocks move together.
+/// A clock that stands still until a test moves it; both of its clocks move together, unless the wall clock is set.
 #[derive(Debug)]
 pub struct ManualClock {
-    start: Timestamp,
+    start: Mutex<Timestamp>,
     elapsed: Mutex<Duration>,
 }
 
@@ -122,9 +122,19 @@ impl ManualClock {
     #[must_use]
     pub const fn starting_at(start: Timestamp) -> Self {
         Self {
-            start,
+            start: Mutex::new(start),
             elapsed: Mutex::new(Duration::ZERO),
         }
+    }
+
+    /// Sets the wall clock, as an operator or a time server does. The monotonic clock stays as it is.
+    pub fn set(&self, now: Timestamp) {
+        let elapsed = i64::try_from(self.monotonic().as_millis()).unwrap_or(i64::MAX);
+        let mut start = self
+            .start
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *start = Timestamp::from_millis(now.as_millis().saturating_sub(elapsed));
     }
 
     /// Moves the clock forward.
@@ -146,7 +156,11 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.start.plus(self.monotonic())
+        let start = self
+            .start
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        start.plus(self.monotonic())
     }
 
     fn monotonic(&self) -> Duration {

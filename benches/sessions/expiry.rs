@@ -2,11 +2,12 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::ensure;
-use skriptoteket::accounts::UserId;
+use skriptoteket::{accounts::UserId, sessions::SessionRepository};
 
 use super::{
     Meter, Scale,
@@ -27,6 +28,26 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What Redis may hold more than before: its tables shrink in steps.
 const NOISE: f64 = 0.03;
+
+/// Servers that share the sessions. One of them ends what has expired.
+const REPLICAS: usize = 3;
+
+/// Between two questions of whoever uses the store meanwhile.
+const ASKED_EVERY: Duration = Duration::from_millis(2);
+
+/// Asks the store until `until`; returns how long it took to answer in half of the cases, and in 99 of 100, in ms.
+async fn asked(sessions: Arc<dyn SessionRepository>, until: Instant) -> anyhow::Result<[f64; 2]> {
+    let mut took = Vec::new();
+    while Instant::now() < until {
+        let begun = Instant::now();
+        sessions.ping().await?;
+        took.push(begun.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(ASKED_EVERY).await;
+    }
+    ensure!(!took.is_empty(), "nothing was asked");
+    took.sort_by(f64::total_cmp);
+    Ok([took[took.len() / 2], took[took.len() * 99 / 100]])
+}
 
 /// What the service says of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,10 +105,14 @@ async fn page_where(
     }
 }
 
-/// Lets sessions expire under a running service, and prints how long that stays visible.
+/// Lets sessions expire under running replicas of the service, and prints how long that stays visible, and to whom.
 pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let redis = RedisServer::start(&[]);
     let service = our_service(&dir.join("expiry"), &redis).await?;
+    let mut others = Vec::new();
+    for _ in 1..REPLICAS {
+        others.push(our_service(&dir.join("expiry"), &redis).await?);
+    }
     let mut meter = Meter::open(&redis.url())?;
     let stores = population::open(&dir.join("outside"), &peers::our_url(&redis)).await?;
     let start = |count: u64, deadline: Instant| {
@@ -129,7 +154,10 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         "{} sessions are live and counted",
         scale.expiring
     ));
-    tokio::time::sleep_until(deadline.into()).await;
+    let quiet = asked(stores.sessions.clone(), deadline).await?;
+    // As long as most of the ends take, whatever the machine does.
+    let busy = asked(stores.sessions.clone(), deadline + Duration::from_secs(2));
+    let busy = tokio::spawn(busy);
 
     let (_, gone) = page_where(&service, deadline, "the gauge at 0", |page| {
         page.active == Some(0)
@@ -171,6 +199,10 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         "| ends counted, reason `idle` | {} |",
         thousands(last.ended_idle - first.ended_idle)
     );
+    let busy = busy.await??;
+    for (what, [half, most]) in [("before", quiet), ("in the first two seconds", busy)] {
+        println!("| a question to the store {what}: p50, p99 | {half:.2}, {most:.2} ms |");
+    }
     println!("| keys in Redis before and after | {keys_before} and {keys} |");
     println!(
         "| memory before, while they lived, after | {:.2}, {:.1}, {:.2} MB |",

@@ -1,12 +1,24 @@
 //! The reaper: ends sessions that have expired, and brings account changes to sessions where that was left undone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{SessionRepository, Sessions, census::CensusBell};
-use crate::{accounts::AccountRepository, error::StoreError, telemetry::instruments::Presence};
+use crate::{
+    accounts::AccountRepository, clock::Timestamp, error::StoreError,
+    telemetry::instruments::Presence,
+};
 
 /// Sessions ended in one step: small, so that no step holds the store for long.
-const BATCH: u32 = 500;
+const BATCH: u32 = 100;
+
+/// Accounts brought up to date in one tick.
+const ACCOUNTS: u32 = 500;
+
+/// A clock that falls behind the monotonic one by this was set back. Less is a time server at its work.
+const SET_BACK: Duration = Duration::from_secs(1);
 
 /// How often the reaper looks.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -19,6 +31,8 @@ pub struct Reaper {
     sessions: Sessions,
     presence: Presence,
     bell: CensusBell,
+    /// The monotonic time of the last look at the store's clock, and what that showed.
+    last_look: Mutex<Option<(Duration, Timestamp)>>,
 }
 
 impl Reaper {
@@ -37,10 +51,13 @@ impl Reaper {
             sessions,
             presence,
             bell,
+            last_look: Mutex::default(),
         }
     }
 
     /// Ends all sessions that have expired, in batches, each once. Returns how many.
+    ///
+    /// After each batch the store has as much time for others as the batch took.
     ///
     /// # Errors
     ///
@@ -48,6 +65,7 @@ impl Reaper {
     pub async fn reap(&self) -> Result<u64, StoreError> {
         let mut reaped = 0;
         loop {
+            let begun = self.sessions.clock().monotonic();
             let ended = self.repository.reap(BATCH).await?;
             if ended.is_empty() {
                 return Ok(reaped);
@@ -57,6 +75,8 @@ impl Reaper {
             }
             reaped += ended.len() as u64;
             self.bell.ring();
+            let took = self.sessions.clock().monotonic().saturating_sub(begun);
+            tokio::time::sleep(took).await;
         }
     }
 
@@ -67,7 +87,7 @@ impl Reaper {
     ///
     /// [`StoreError`] of either store.
     pub async fn settle(&self) -> Result<usize, StoreError> {
-        let unsettled = self.accounts.unsettled(BATCH).await?;
+        let unsettled = self.accounts.unsettled(ACCOUNTS).await?;
         let mut outcome = Ok(unsettled.len());
         for user in &unsettled {
             if let Err(error) = self.sessions.settle(user.id).await {
@@ -77,25 +97,67 @@ impl Reaper {
         outcome
     }
 
-    /// Does both: that one of them fails does not keep the other from its work.
+    /// Does all of it: that one fails does not keep the others from their work.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of either.
+    /// [`StoreError`] of any.
     pub async fn tick(&self) -> Result<(), StoreError> {
         let settled = self.settle().await;
+        let clock = self.settle_clock().await;
         self.reap().await?;
-        settled.map(drop)
+        clock.and(settled.map(drop))
     }
 
-    /// Does both every [`INTERVAL`], for ever.
+    /// Looks whether the clock by which sessions live was set back since the last look, and ends what that would mean to
+    /// sessions that were started or used before. At the first look it may have been.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store; it is tried again with the next look.
+    pub async fn settle_clock(&self) -> Result<(), StoreError> {
+        let (monotonic, now) = (
+            self.sessions.clock().monotonic(),
+            self.repository.now().await?,
+        );
+        let last = *self
+            .last_look
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let was_set_back = last.is_none_or(|(at, then)| {
+            let expected = then.plus(monotonic.saturating_sub(at));
+            expected.since(now) >= SET_BACK
+        });
+        if was_set_back {
+            let settled = self.repository.settle_clock(self.sessions.idle()).await?;
+            if settled > 0 {
+                tracing::warn!(
+                    sessions = settled,
+                    "the clock was set back: sessions that were started or used while it was ahead have expiries as if that were now"
+                );
+                self.bell.ring();
+            }
+        }
+        *self
+            .last_look
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((monotonic, now));
+        Ok(())
+    }
+
+    /// Settles accounts every [`INTERVAL`], for ever. Sessions are ended by the replica that observes, so that many replicas
+    /// are no more load for the store than one.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = true;
         loop {
             ticks.tick().await;
-            let result = self.tick().await;
+            let result = if self.presence.observes() {
+                self.tick().await
+            } else {
+                self.settle().await.map(drop)
+            };
             if let (Err(error), true) = (&result, answered) {
                 tracing::warn!(
                     error.type = error.error_type(), error = error.in_full(),

@@ -199,7 +199,7 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError>;
 
     /// Moves the idle expiry to `idle` from now, never past `ends_at`, never back, and only if it moves by `step` or
-    /// more. Returns the record as it is then, or `None` if the session is not live.
+    /// more, or to `ends_at`: one that is used until then ends by its absolute expiry. Returns the record as it is then, or `None` if the session is not live.
     async fn touch(
         &self,
         id: &SessionId,
@@ -239,6 +239,17 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
 
     /// Ends at most `limit` sessions that have expired, each with the reason (`idle` or `absolute`) of its expiry.
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError>;
+
+    /// Ends the consequences of a clock that was ahead: a session that started in the future starts now, and its expiries
+    /// are no later than those of one that starts, or was last used, now. Returns how many there were. To be called after
+    /// the store's clock was set back.
+    ///
+    /// Looks at the sessions that expire later than `idle` from now. Those of others that were started while the clock was
+    /// ahead expire within that time unless they are used.
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError>;
+
+    /// The time by which sessions live.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Counts live sessions and distinct users by role, and reads the totals, all at one moment.
     ///

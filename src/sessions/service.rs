@@ -157,6 +157,16 @@ impl Sessions {
         }
     }
 
+    /// The clock of this process.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    /// How long a session lives without use, where it was not started to be remembered.
+    pub(super) fn idle(&self) -> Duration {
+        self.inner.policy.idle
+    }
+
     /// Ends a session that nobody holds the key of (`revoked`), in the background: at once if the store answers, else
     /// after growing pauses. Where all tries fail it is left to expire.
     pub fn abandon(&self, id: SessionId) {
@@ -175,7 +185,7 @@ impl Sessions {
 
     /// The live session of this key, if there is one; using it moves its idle expiry.
     ///
-    /// One read. A write at most once per [`SessionPolicy::step`]; where the store can be read but not written, the session
+    /// One read. A write at most once per [`SessionPolicy::step`], and one when the absolute expiry is reached; where the store can be read but not written, the session
     /// goes on under the expiry that it had.
     ///
     /// # Errors
@@ -199,10 +209,12 @@ impl Sessions {
             return Ok(None);
         };
         let (now, idle) = (clock.now(), record.idle);
-        let moved = now.plus(idle).min(record.ends_at).since(record.expires_at);
+        let expiry = now.plus(idle);
+        let moved = expiry.min(record.ends_at).since(record.expires_at);
         // By a clock behind the store's it cannot be told whether it is time to move it. The store can.
         let is_behind = now < record.last_seen_at && record.expires_at < record.ends_at;
-        if !is_behind && moved < policy.step().max(Duration::from_millis(1)) {
+        let is_worth_it = moved >= policy.step() || expiry >= record.ends_at;
+        if !is_behind && (moved.is_zero() || !is_worth_it) {
             return Ok(Some(record));
         }
         match repository.touch(id, idle, policy.step()).await {

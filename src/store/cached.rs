@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use crate::{
     accounts::{Role, UserId},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::StoreError,
     sessions::{
         Census, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId, SessionRecord,
@@ -222,6 +222,22 @@ impl SessionRepository for Cached {
             self.forget(Changed::Session(&end.id));
         }
         Ok(ended)
+    }
+
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        let settled = self.inner.settle_clock(idle).await?;
+        if settled > 0 {
+            for number in 0..SHARDS {
+                let mut shard = self.shard(number);
+                shard.generation += 1;
+                shard.records.clear();
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
     }
 
     async fn census(&self) -> Result<Census, StoreError> {

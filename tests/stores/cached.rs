@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use skriptoteket::{
     accounts::{Role, UserId},
+    clock::Timestamp,
     error::StoreError,
     sessions::{
         Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
@@ -110,6 +111,14 @@ impl SessionRepository for Gate {
 
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
         self.inner.reap(limit).await
+    }
+
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        self.inner.settle_clock(idle).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
     }
 
     async fn census(&self) -> Result<Census, StoreError> {

@@ -267,7 +267,8 @@ impl Run {
         let touched = store.touch(&id, idle, step).await.unwrap();
         let expected = self.model.live(&id, now).map(|session| {
             let to = now.plus(idle).min(session.ends_at);
-            if to > session.expires_at && to.since(session.expires_at) >= step {
+            let is_worth_it = to.since(session.expires_at) >= step || to == session.ends_at;
+            if to > session.expires_at && is_worth_it {
                 session.expires_at = to;
                 session.last_seen_at = now;
             }

@@ -17,6 +17,8 @@ on_every_store!(
     a_session_that_has_expired_is_found_by_nothing_but_the_reaper,
     use_moves_the_expiry_but_never_past_the_greatest_age,
     use_moves_the_expiry_only_by_a_step_and_never_back,
+    a_session_in_use_until_its_greatest_age_ends_by_that,
+    what_began_while_the_clock_was_ahead_lives_no_longer_than_what_begins_now,
     a_session_ends_once,
     nothing_brings_an_ended_session_back,
     one_that_has_expired_ends_for_its_expiry_whatever_is_asked,
@@ -230,7 +232,65 @@ async fn one_that_has_expired_ends_for_its_expiry_whatever_is_asked(world: World
     ];
     assert_eq!(ends, expected);
     let totals = world.census().await.totals;
-    assert_eq!(totals.ended[Role::User.index()], [0, 1, 1, 1, 0, 0]);
+    assert_eq!(totals.ended[Role::User.index()], [0, 1, 1, 1, 0, 0, 0]);
+}
+
+async fn a_session_in_use_until_its_greatest_age_ends_by_that(world: World) {
+    let sessions = &world.stores.sessions;
+    // The last move of the expiry is of any length below a step.
+    let step = IDLE / 20;
+    for pause in [step / 7, step / 2, step * 3 / 4, step * 5 / 4, step * 3] {
+        let session = world.start(UserId::generate(), Role::User).await;
+        let mut at = Duration::ZERO;
+        while at + pause < LIFETIME {
+            at += pause;
+            world.advance(pause);
+            let touched = sessions.touch(&session.id, IDLE, step).await.unwrap();
+            assert!(touched.is_some(), "{pause:?}");
+            assert_eq!(sessions.reap(10).await.unwrap(), []);
+        }
+        world.advance(LIFETIME.saturating_sub(at + seconds(1) / 1_000));
+        assert_eq!(sessions.reap(10).await.unwrap(), [], "not before its time");
+        world.advance(seconds(1) / 1_000);
+        let expected = ended(&session, EndReason::Absolute, LIFETIME);
+        assert_eq!(sessions.reap(10).await.unwrap(), [expected], "{pause:?}");
+    }
+}
+
+async fn what_began_while_the_clock_was_ahead_lives_no_longer_than_what_begins_now(world: World) {
+    let sessions = &world.stores.sessions;
+    let right = world.now();
+    let user = UserId::generate();
+    let before = world.start(user, Role::User).await;
+    world.clock.set(right.plus(IDLE / 2));
+    // Used while the clock was ahead, and started then.
+    sessions.touch(&before.id, IDLE, seconds(1)).await.unwrap();
+    world.clock.set(right.plus(Duration::from_hours(24 * 400)));
+    let ahead = world.start(UserId::generate(), Role::Admin).await;
+    world.clock.set(right);
+    assert_eq!(sessions.now().await.unwrap(), right);
+    assert_eq!(sessions.settle_clock(IDLE).await.unwrap(), 2);
+    assert_eq!(sessions.settle_clock(IDLE).await.unwrap(), 0);
+    let found = sessions.load(&ahead.id).await.unwrap().unwrap();
+    let expected = SessionRecord {
+        created_at: right,
+        last_seen_at: right,
+        expires_at: right.plus(IDLE),
+        ends_at: right.plus(LIFETIME),
+        ..ahead
+    };
+    assert_eq!(found, expected);
+    let found = sessions.load(&before.id).await.unwrap().unwrap();
+    assert_eq!(found.ends_at, before.ends_at);
+    assert_eq!(found.expires_at, right.plus(IDLE));
+    let counted = world.census().await;
+    assert_eq!(
+        (counted.sessions, counted.users),
+        ([1, 0, 1, 0], [1, 0, 1, 0])
+    );
+    world.advance(IDLE);
+    assert_eq!(world.census().await.sessions, [0; 4]);
+    assert_eq!(sessions.reap(10).await.unwrap().len(), 2);
 }
 
 async fn the_reaper_tells_idle_from_absolute_and_stops_at_its_limit(world: World) {

@@ -241,6 +241,15 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
         self.timed(SESSIONS, "reap", self.inner.reap(limit)).await
     }
 
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        let settled = self.inner.settle_clock(idle);
+        self.timed(SESSIONS, "settle_clock", settled).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         self.timed(SESSIONS, "census", self.inner.census()).await
     }

@@ -25,6 +25,7 @@ mod observer;
 mod quotas;
 mod record;
 mod scripts;
+mod session_clock;
 mod session_lists;
 mod session_reaper;
 mod sessions;

@@ -22,6 +22,9 @@ pub(super) static END_USER: LuaScript = script!("_time", "_sessions" => "end_use
 pub(super) static SET_ROLE: LuaScript = script!("_time", "_sessions" => "set_role");
 pub(super) static DUE: LuaScript = script!("_time", "_sessions" => "due");
 pub(super) static REAP: LuaScript = script!("_time", "_sessions" => "reap");
+pub(super) static NOW: LuaScript = script!("_time" => "now");
+pub(super) static FAR: LuaScript = script!("_time", "_sessions" => "far");
+pub(super) static SETTLE_CLOCK: LuaScript = script!("_time", "_sessions" => "settle_clock");
 pub(super) static CENSUS: LuaScript = script!("_time" => "census");
 pub(super) static LIVE_OF_USER: LuaScript = script!("_time", "_sessions" => "live_of_user");
 pub(super) static LIVE_OF_SHARD: LuaScript = script!("_time", "_sessions" => "live_of_shard");

@@ -16,8 +16,8 @@ use crate::{
     sessions::{Ended, SHARDS},
 };
 
-/// Sessions that one script ends: some milliseconds, for which the server does nothing else.
-const BATCH: usize = 50;
+/// Sessions that one script ends: two or three milliseconds, for which the server does nothing else.
+const BATCH: usize = 25;
 
 /// Sessions of one shard that may have expired, and whose they are, where that can be read.
 struct Candidates {

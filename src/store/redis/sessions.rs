@@ -354,6 +354,14 @@ impl SessionRepository for RedisSessions {
         Ok(ends)
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.link.in_time(self.time()).await
+    }
+
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        self.settle(idle).await
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         let now = self.link.now();
         let count = |shard: ShardKeys| {

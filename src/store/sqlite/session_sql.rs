@@ -35,10 +35,11 @@ pub(super) const INSERT: &str = concat!(
 
 pub(super) const LOAD: &str = select!("WHERE id = ?1 AND expires_at > ?2");
 
-/// `?3`: the new expiry, before it is cut at the absolute one. `?4`: the least step.
+/// `?3`: the new expiry, before it is cut at the absolute one. `?4`: the least step, but for the move to the absolute one.
 pub(super) const TOUCH: &str = concat!(
     "UPDATE sessions SET expires_at = min(?3, ends_at), last_seen_at = ?2 \
-     WHERE id = ?1 AND expires_at > ?2 AND min(?3, ends_at) - expires_at >= ?4 RETURNING ",
+     WHERE id = ?1 AND expires_at > ?2 AND min(?3, ends_at) > expires_at \
+     AND (?3 >= ends_at OR ?3 - expires_at >= ?4) RETURNING ",
     record!()
 );
 
@@ -85,6 +86,14 @@ pub(super) const REAP: &str = delete!(
      WHERE role IN (0, 1, 2, 3) AND expires_at <= ?1 LIMIT ?2)"
 );
 
+/// Cuts what was written while the clock was ahead of `?1`, the present moment: such a session starts now, and was last used
+/// now. Looks at those that expire later than `?2`.
+pub(super) const FROM_THE_FUTURE: &str = "UPDATE sessions SET \
+     ends_at = ends_at - max(0, created_at - ?1), \
+     expires_at = min(expires_at, ?1 + idle, ends_at - max(0, created_at - ?1)), \
+     created_at = min(created_at, ?1), last_seen_at = ?1 \
+     WHERE role IN (0, 1, 2, 3) AND expires_at > ?2 AND last_seen_at > ?1";
+
 /// Adds to the totals of one role, `?1`: starts, then ends in the order of `EndReason`.
 pub(super) const COUNT: &str = "UPDATE session_tallies SET started = started + ?2, \
      logout = logout + ?3, idle = idle + ?4, absolute = absolute + ?5, revoked = revoked + ?6, \
@@ -122,6 +131,7 @@ mod tests {
             PAGE_OF_USER,
             ANY_EXPIRED,
             REAP,
+            FROM_THE_FUTURE,
             CENSUS,
         ])
         .await;

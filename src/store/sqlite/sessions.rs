@@ -105,8 +105,6 @@ impl SessionRepository for SqliteSessions {
         idle: Duration,
         step: Duration,
     ) -> Result<Option<SessionRecord>, StoreError> {
-        // Never backwards, and never a write that changes nothing.
-        let step = step.max(Duration::from_millis(1));
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
@@ -277,6 +275,26 @@ impl SessionRepository for SqliteSessions {
                 tally.count(&mut transaction).await?;
                 transaction.commit().await?;
                 Ok(ended)
+            })
+            .await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.file.now())
+    }
+
+    async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let now = self.file.now();
+                let settled = sqlx::query(sql::FROM_THE_FUTURE)
+                    .bind(now.as_millis())
+                    .bind(now.plus(idle).as_millis())
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(settled.rows_affected())
             })
             .await
     }

@@ -30,7 +30,8 @@ local function parse(text)
     return false
   end
   return {
-    exp = tonumber(head:sub(1, 13)), ends = tonumber(head:sub(27, 39)), born = tonumber(head:sub(40, 52)),
+    exp = tonumber(head:sub(1, 13)), seen = tonumber(head:sub(14, 26)), ends = tonumber(head:sub(27, 39)),
+    born = tonumber(head:sub(40, 52)), idle = tonumber(head:sub(53, 65)),
     role = tonumber(head:sub(79, 79)), uid = head:sub(80, 101),
   }
 end

@@ -1,4 +1,4 @@
--- Moves the idle expiry to `idle` from now, if that is `step` or more.
+-- Moves the idle expiry to `idle` from now, if that is by `step` or more, or to the end of the session's life.
 -- KEYS s z a | ARGV now sid idle step | the record as it is then; nil if the session is not live; -1 if it cannot be read
 local s, z, a, sid = KEYS[1], KEYS[2], KEYS[3], ARGV[2]
 local it, text = record(s)
@@ -6,8 +6,9 @@ if it == nil then return false end
 if not it then return CORRUPT end
 if it.exp <= now then return false end
 local exp = math.min(now + ARGV[3], it.ends)
--- Never backwards, and never a write that changes nothing.
-if exp - it.exp < math.max(tonumber(ARGV[4]), 1) then return text end
+-- Never backwards, and never a write that changes nothing. The last move is shorter than a step, and tells by which of its
+-- two expiries the session ends.
+if exp <= it.exp or (exp - it.exp < tonumber(ARGV[4]) and exp < it.ends) then return text end
 -- First what a full memory lets through: the rest, which takes no memory, follows it.
 call('PEXPIRE', s, S(exp - now + GRACE))
 call('SETRANGE', s, 0, T(exp) .. T(now))

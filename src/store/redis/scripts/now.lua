@@ -1,0 +1,2 @@
+-- KEYS any | ARGV now | the time in ms
+return S(now)
