@@ -120,10 +120,9 @@ impl CensusTaker {
             }
             Ok(Lease {
                 mine: false, epoch, ..
-            }) => self.presence.stand_by(*epoch, asked_at + ttl),
-            // The one that observes says by its counts whether the store answers.
-            Err(_) if self.presence.observes() => {}
-            Err(_) => self.presence.withdraw(),
+            }) => self.presence.stand_by(*epoch, asked_at, asked_at + ttl),
+            // The one that observes says by its counts whether the store answers, as long as it does.
+            Err(_) => self.presence.hear_nothing(),
         }
         answer
     }
@@ -199,7 +198,12 @@ impl CensusTaker {
                 _ => {}
             }
             before = mine.or(before);
-            tokio::time::sleep(self.pace.lease() / 3).await;
+            // Without an answer nobody may observe: the sooner it is asked again, the less goes unseen.
+            let pause = match lease {
+                Some(_) => self.pace.lease() / 3,
+                None => LEAST_PAUSE,
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 

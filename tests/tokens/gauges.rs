@@ -156,7 +156,7 @@ async fn one_replica_shows_the_totals_that_all_have_made() {
     let (one, other) = (house.replica().await, house.replica().await);
     let (_, idle) = called(&house, &one);
     let (call, presence) = called(&house, &other);
-    idle.stand_by(1, Duration::MAX);
+    idle.stand_by(1, Duration::ZERO, Duration::MAX);
     let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
     let id = one.register("orders").await.service.id;
     other.register("billing").await;

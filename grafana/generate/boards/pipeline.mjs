@@ -64,7 +64,7 @@ const age = stat({
     [30, "yellow"],
     [60, "red"],
   ],
-  queries: [now(max(shared(CENSUS_AGE)), "age")],
+  queries: [now(max(own(CENSUS_AGE)), "age")],
 });
 
 const observers = stat({
@@ -213,7 +213,7 @@ const ages = lines({
   none: "Unknown",
   width: 8,
   colors: { age: "blue" },
-  queries: [over(max(shared(CENSUS_AGE)), "age")],
+  queries: [over(max(own(CENSUS_AGE)), "age")],
 });
 
 const observing = lines({

@@ -189,9 +189,9 @@ catalogue! {
     "skriptoteket.session_census_up" as "skriptoteket_session_census_up": ObservableGauge, "{census}", PerInstance,
         [],
         "1 while the session store answers this replica, so that the session gauges can be believed; else 0";
-    "skriptoteket.session_census_age" as "skriptoteket_session_census_age_seconds": ObservableGauge, "s", ServiceWide,
+    "skriptoteket.session_census_age" as "skriptoteket_session_census_age_seconds": ObservableGauge, "s", PerInstance,
         [],
-        "Age of the last count that the store answered";
+        "Time since the store last answered this replica: a count if it observes, else who does";
     "skriptoteket.session_observer" as "skriptoteket_session_observer": ObservableGauge, "{observer}", PerInstance,
         [],
         "1 on the replica that exports what is service-wide, 0 on the others";

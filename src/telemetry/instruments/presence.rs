@@ -3,10 +3,12 @@
 //! The callbacks run on an exporter's thread, or on the worker that serves `/metrics`. They read memory and nothing
 //! else, and a panic in one of them would silence all metrics for ever, so each runs inside `catch_unwind`.
 
+mod state;
+
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,6 +17,7 @@ use opentelemetry::{
     metrics::{AsyncInstrument, Histogram, Meter},
 };
 
+use self::state::{Answers, State, TO_ASK_AGAIN};
 use super::{END_REASONS, ROLES};
 use crate::clock::Clock;
 
@@ -31,48 +34,12 @@ pub struct Snapshot {
     pub ended: [[u64; 6]; 4],
 }
 
-/// All times are monotonic.
-#[derive(Debug, Default)]
-struct State {
-    /// The last count of this watch, and when it was asked for.
-    last: Option<(Snapshot, Duration)>,
-    /// False while the store does not answer.
-    up: bool,
-    /// A count that is older is believed no more, whoever should have withdrawn it. None: for ever.
-    believed_for: Option<Duration>,
-    /// Since when it is this replica that observes, and until when.
-    watch: (Duration, Duration),
-    /// Until when it is believed that another replica observes and the store answers.
-    stands_by: Duration,
-    /// What the lease said last.
-    epoch: Option<u64>,
-}
-
-impl State {
-    fn observes(&self, now: Duration) -> bool {
-        now < self.watch.1
-    }
-
-    fn current(&self, now: Duration) -> Option<Snapshot> {
-        let (snapshot, taken_at) = self.last.filter(|_| self.up && self.observes(now))?;
-        let age = now.saturating_sub(taken_at);
-        let fresh = self.believed_for.is_none_or(|limit| age <= limit);
-        fresh.then_some(snapshot)
-    }
-
-    fn is_up(&self, now: Duration) -> bool {
-        if self.observes(now) {
-            self.current(now).is_some()
-        } else {
-            self.up && now < self.stands_by
-        }
-    }
-}
-
 /// Holds the snapshot and the instruments that read it.
 #[derive(Clone)]
 pub struct Presence {
     state: Arc<RwLock<State>>,
+    /// When it was first seen that the store had not been asked for too long.
+    not_asked: Arc<Mutex<Option<Duration>>>,
     duration: Histogram<f64>,
     clock: Arc<dyn Clock>,
 }
@@ -87,7 +54,7 @@ impl Presence {
     /// Builds the histogram on `meter`, and registers what every replica observes on each of `observed` and what one of
     /// them does on each of `service_wide`.
     ///
-    /// Until the first [`Presence::publish`] the gauges are absent and `census_up` is 0.
+    /// Until the first [`Presence::publish`] the gauges are absent, and until the store's first answer `census_up` is 0.
     #[must_use]
     pub fn new(
         meter: &Meter,
@@ -120,6 +87,7 @@ impl Presence {
             .build();
         let presence = Self {
             state: Arc::default(),
+            not_asked: Arc::default(),
             duration,
             clock,
         };
@@ -142,32 +110,41 @@ impl Presence {
             let goes_on = state.observes(now) && state.epoch == Some(epoch);
             if !goes_on {
                 state.last = None;
-                state.up = false;
+                state.is_count_missing = false;
                 state.watch.0 = asked_at;
             }
+            state.heard(asked_at);
             state.watch.1 = until;
             state.epoch = Some(epoch);
             !goes_on
         })
     }
 
-    /// Another replica observes. That the store answers is believed until `until`.
-    pub fn stand_by(&self, epoch: u64, until: Duration) {
+    /// Another replica observes, as the store has said when it was asked at `asked_at`. That it answers is believed until
+    /// `until`.
+    pub fn stand_by(&self, epoch: u64, asked_at: Duration, until: Duration) {
         self.change(|state| {
             state.watch.1 = Duration::ZERO;
             state.last = None;
+            state.heard(asked_at);
+            state.is_count_missing = false;
             state.stands_by = until;
-            state.up = true;
             state.epoch = Some(epoch);
         });
     }
 
-    /// This replica observes no more, and nobody has said who does.
+    /// This replica observes no more, because it ends. Whether the store answers stays as it was heard last.
     pub fn resign(&self) {
         self.change(|state| {
             state.watch.1 = Duration::ZERO;
+            state.stands_by = Duration::MAX;
             state.last = None;
         });
+    }
+
+    /// The store did not say who observes. A lease that is held goes on to its end.
+    pub fn hear_nothing(&self) {
+        self.change(|state| state.is_lease_missing = true);
     }
 
     /// True if it is this replica that observes now.
@@ -190,7 +167,8 @@ impl Presence {
         self.change(|state| {
             if state.observes(now) && taken_at >= state.watch.0 {
                 state.last = Some((snapshot, taken_at));
-                state.up = true;
+                state.is_count_missing = false;
+                state.answered_at = Some(taken_at);
             }
         });
     }
@@ -204,7 +182,7 @@ impl Presence {
     /// The store does not answer. Takes the gauges away until the next [`Presence::publish`]: a frozen or zero value
     /// would be a lie.
     pub fn withdraw(&self) {
-        self.change(|state| state.up = false);
+        self.change(|state| state.is_count_missing = true);
     }
 
     /// The snapshot, if the gauges show one now.
@@ -265,7 +243,6 @@ impl Presence {
             |snapshot| snapshot.users,
         );
         self.register_totals(meter);
-        self.register_age(meter);
     }
 
     fn register_by_role(
@@ -334,18 +311,38 @@ impl Presence {
         meter
             .f64_observable_gauge("skriptoteket.session_census_age")
             .with_unit("s")
-            .with_description("Age of the last count that the store answered")
+            .with_description(
+                "Time since the store last answered this replica: a count if it observes, else who does",
+            )
             .with_callback(guarded(move |observer| {
-                if let Some((_, taken_at)) = this.last() {
-                    let age = this.clock.monotonic().saturating_sub(taken_at);
+                if let Some(answered_at) = this.read(|state| state.answered_at) {
+                    let age = this.clock.monotonic().saturating_sub(answered_at);
                     observer.observe(age.as_secs_f64(), &[]);
                 }
             }))
             .build();
     }
 
+    /// Whether the store answers; nothing while that is not known.
+    fn answers(&self) -> Option<bool> {
+        let now = self.clock.monotonic();
+        let answers = self.read(|state| state.answers(now));
+        let mut not_asked = self
+            .not_asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if answers != Answers::NotAsked {
+            *not_asked = None;
+            return Some(answers == Answers::Yes);
+        }
+        // Seen a second time after a while, whoever asks is stuck, and what is shown could not be believed.
+        let since = *not_asked.get_or_insert(now);
+        (now.saturating_sub(since) >= TO_ASK_AGAIN).then_some(false)
+    }
+
     /// What every replica says of itself.
     fn register_own(&self, meter: &Meter) {
+        self.register_age(meter);
         let this = self.clone();
         meter
             .u64_observable_gauge("skriptoteket.session_census_up")
@@ -354,9 +351,9 @@ impl Presence {
                 "1 while the session store answers this replica, so that the session gauges can be believed; else 0",
             )
             .with_callback(guarded(move |observer| {
-                let now = this.clock.monotonic();
-                let up = this.read(|state| state.is_up(now));
-                observer.observe(u64::from(up), &[]);
+                if let Some(up) = this.answers() {
+                    observer.observe(u64::from(up), &[]);
+                }
             }))
             .build();
         let this = self.clone();

@@ -197,7 +197,7 @@ fn totals_do_not_go_back_when_a_replica_observes_again() {
     replica.roll.publish(snapshot(3), Duration::ZERO);
     assert_eq!(replica.registered(), Some(3));
     // Meanwhile another one shows later totals.
-    replica.presence.stand_by(2, FOR_EVER);
+    replica.presence.stand_by(2, Duration::ZERO, FOR_EVER);
     replica.clock.advance(seconds(5));
     let _ = replica.presence.observe(3, seconds(5), FOR_EVER);
     assert_eq!(replica.shown(), (0, 0));
