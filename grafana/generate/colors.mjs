@@ -95,6 +95,7 @@ export const ENDS = {
   revoked: "red",
   evicted: "orange",
   role_changed: "purple",
+  lost: "dark-red",
 };
 
 /** Colours by result of a password check. */

@@ -268,6 +268,7 @@ fn census(
     };
     CensusTaker::new(
         Arc::clone(&stores.sessions),
+        Arc::clone(&stores.ledger),
         Arc::clone(&stores.observer),
         service,
         presence.clone(),

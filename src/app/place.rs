@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{Config, RedisAddress, RedisSettings, RedisTopology};
+use crate::config::{Config, RedisSettings};
 
 /// Where sessions are remembered to be, within the data directory.
 const FILE: &str = "sessions.place";
@@ -78,28 +78,10 @@ pub(super) fn remember(config: &Config) {
 
 /// The place in words. No user and no password is in it.
 fn place(config: &Config) -> String {
-    let Some(RedisSettings {
-        topology,
-        key_prefix,
-        ..
-    }) = &config.redis
-    else {
-        return EMBEDDED.to_owned();
-    };
-    let list = |servers: &[RedisAddress]| {
-        let mut names: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        names.sort();
-        names.join(",")
-    };
-    let servers = match topology {
-        RedisTopology::Standalone { server, database } => format!("redis://{server}/{database}"),
-        // The master's name is the same whichever of the Sentinels are listed.
-        RedisTopology::Sentinel {
-            master, database, ..
-        } => format!("redis+sentinel://…/{master}/{database}"),
-        RedisTopology::Cluster { nodes } => format!("redis+cluster://{}", list(nodes)),
-    };
-    format!("{servers}, redis_key_prefix {key_prefix}")
+    config
+        .redis
+        .as_ref()
+        .map_or_else(|| EMBEDDED.to_owned(), RedisSettings::place)
 }
 
 /// Writes `now` into a file, and returns what was in it if that was something else.

@@ -12,6 +12,7 @@
 //! | `reader` | the two sources, read into typed values |
 //! | `assembly` | the whole configuration, and the checks of settings against each other |
 //! | `sharing` | the Redis settings, put together from the URL and those beside it |
+//! | `place` | where sessions are kept, in words |
 //! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
 //! | `faults` | what is wrong, where, and what would be right |
@@ -22,6 +23,7 @@ mod faults;
 mod forms;
 mod names;
 mod otel;
+mod place;
 mod reader;
 mod render;
 mod settings;

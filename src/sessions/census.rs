@@ -5,7 +5,9 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{Census, Lease, ObserverLease, SessionRepository};
+use super::{
+    Census, Lease, LedgerRepository, ObserverLease, SessionRepository, bookkeeping::Bookkeeper,
+};
 use crate::{
     clock::Clock,
     error::StoreError,
@@ -52,7 +54,7 @@ impl CensusPace {
 
 /// Refreshes the snapshot that the session gauges read, as long as it is this replica that observes.
 pub struct CensusTaker {
-    sessions: Arc<dyn SessionRepository>,
+    books: Bookkeeper,
     observer: Arc<dyn ObserverLease>,
     service: Uuid,
     presence: Presence,
@@ -72,10 +74,12 @@ impl fmt::Debug for CensusTaker {
 }
 
 impl CensusTaker {
-    /// Counts `sessions` into `presence` while `observer` says that it is this replica of `service` that does.
+    /// Counts `sessions` into `presence`, with the totals that `ledger` exports, while `observer` says that it is this replica of
+    /// `service` that does.
     #[must_use]
     pub fn new(
         sessions: Arc<dyn SessionRepository>,
+        ledger: Arc<dyn LedgerRepository>,
         observer: Arc<dyn ObserverLease>,
         service: Uuid,
         presence: Presence,
@@ -83,7 +87,7 @@ impl CensusTaker {
         pace: CensusPace,
     ) -> Self {
         Self {
-            sessions,
+            books: Bookkeeper::new(sessions, ledger, pace.timeout),
             observer,
             service,
             presence,
@@ -138,7 +142,7 @@ impl CensusTaker {
             return Ok(None);
         }
         let asked_at = self.clock.monotonic();
-        let census = self.in_time(self.sessions.census()).await;
+        let census = self.books.count().await;
         match &census {
             Ok(census) => self.presence.publish(snapshot(census), asked_at),
             Err(_) => self.presence.withdraw(),
@@ -228,6 +232,9 @@ impl CensusTaker {
             answered = result.is_ok();
             let pause = LEAST_PAUSE.min(self.pace.interval);
             tokio::time::sleep(pause).await;
+            if !answered {
+                continue;
+            }
             let rest = self.pace.interval.saturating_sub(pause);
             let sooner = async {
                 tokio::select! {

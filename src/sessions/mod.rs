@@ -7,12 +7,16 @@
 //! | `repository` | the record, and the contract every session store keeps |
 //! | `service` | what happens to sessions: start, check, end, change of role |
 //! | `census` | the snapshot that the gauges read |
+//! | `bookkeeping` | counts the store into the ledger |
+//! | `ledger` | the totals that are exported, whatever the store forgets |
 //! | `reaper` | ends what has expired, settles what was left half done |
 //! | `observer` | which of many replicas exports the counts |
 //! | `upkeep` | what an operator asks of a session store: recounts and repairs |
 
+mod bookkeeping;
 pub mod census;
 mod key;
+mod ledger;
 mod observer;
 mod policy;
 pub mod reaper;
@@ -21,10 +25,13 @@ mod service;
 mod upkeep;
 
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
+pub use ledger::{
+    Change, Ledger, LedgerRepository, MemoryLedger, PartTotals, Reconciled, SavedLedger,
+};
 pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
 pub use repository::{
-    Census, EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionRepository,
+    Census, Count, EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionRepository,
     SessionState, Totals,
 };
 pub use service::{Sessions, StartSession, Started};

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-use super::SessionId;
+use super::{PartTotals, SessionId};
 use crate::{
     accounts::{Role, UserId, Username},
     clock::Timestamp,
@@ -93,17 +94,20 @@ pub enum EndReason {
     /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
     /// started − ended = active holds for every role.
     RoleChanged = 5,
+    /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
+    Lost = 6,
 }
 
 impl EndReason {
     /// Every reason; `ALL[reason.index()] == reason`.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Logout,
         Self::Idle,
         Self::Absolute,
         Self::Revoked,
         Self::Evicted,
         Self::RoleChanged,
+        Self::Lost,
     ];
 
     /// The place of this reason in [`EndReason::ALL`] and in [`Totals::ended`].
@@ -135,12 +139,13 @@ pub struct Ended {
 }
 
 /// All sessions that were ever started and ended in this store. Indexed by [`Role::index`] and [`EndReason::index`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Totals {
     /// Started, by role.
     pub started: [u64; 4],
     /// Ended, by role and reason.
-    pub ended: [[u64; 6]; 4],
+    pub ended: [[u64; 7]; 4],
 }
 
 /// How many are logged in at one moment, and the totals at the same moment. Indexed by [`Role::index`].
@@ -154,6 +159,29 @@ pub struct Census {
     pub expired: [u64; 4],
     /// What was ever started and ended.
     pub totals: Totals,
+}
+
+/// A census, and the totals of each part of the store from which its totals are added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// The sum.
+    pub census: Census,
+    /// By the name of the part, which never changes.
+    pub parts: Vec<(String, PartTotals)>,
+}
+
+impl From<Census> for Count {
+    /// A store that has one part.
+    fn from(census: Census) -> Self {
+        let part = PartTotals {
+            totals: census.totals,
+            ..PartTotals::default()
+        };
+        Self {
+            census,
+            parts: vec![("all".to_owned(), part)],
+        }
+    }
 }
 
 /// Which sessions to list.
@@ -255,6 +283,11 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     ///
     /// The cost does not depend on the number of live sessions: it reads an index, not the records.
     async fn census(&self) -> Result<Census, StoreError>;
+
+    /// The census, with the totals of each part of the store. Costs the same.
+    async fn count(&self) -> Result<Count, StoreError> {
+        Ok(self.census().await?.into())
+    }
 
     /// Answers if the store does.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -124,9 +124,9 @@ pub trait SessionUpkeep: fmt::Debug + Send + Sync {
     /// recount is no finding. Cost: one read of every record, in bounded steps; the store timeout is for each step.
     ///
     /// With `repair` the index is rebuilt from the records, in bounded steps too. A session that is counted without a
-    /// readable record ends (`revoked`); a session that is indexed again, or otherwise, keeps its record. Afterwards
+    /// readable record ends (`lost`); a session that is indexed again, or otherwise, keeps its record. Afterwards
     /// started − ended = live + expired holds: what is there and was never counted counts as started, what was counted
-    /// as started and is nowhere counts as ended (`revoked`). Mending may be broken off and begun again.
+    /// as started and is nowhere counts as ended (`lost`). Mending may be broken off and begun again.
     ///
     /// # Errors
     ///

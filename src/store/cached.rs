@@ -14,8 +14,8 @@ use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
     sessions::{
-        Census, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId, SessionRecord,
-        SessionRepository, SessionState, shard_of,
+        Census, Count, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId,
+        SessionRecord, SessionRepository, SessionState, shard_of,
     },
 };
 
@@ -242,6 +242,10 @@ impl SessionRepository for Cached {
 
     async fn census(&self) -> Result<Census, StoreError> {
         self.inner.census().await
+    }
+
+    async fn count(&self) -> Result<Count, StoreError> {
+        self.inner.count().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -5,11 +5,13 @@
 //! | `sqlite/` | the embedded store: one file per repository |
 //! | `redis/` | sessions, budgets of guesses and quotas in Redis, the scripts beside the code |
 //! | `observed/` | records how long a repository takes to answer |
+//! | `ledger` | the totals of sessions that were exported, in a file of their own |
 //! | `cached` | answers session checks from memory |
 //!
 //! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
 
 mod cached;
+mod ledger;
 mod observed;
 mod redis;
 mod sqlite;
@@ -21,6 +23,7 @@ pub use observed::Observed;
 pub use redis::{RedisFault, RedisStoreSettings, StoreClock};
 pub use sqlite::SqliteSettings;
 
+use ledger::LedgerFile;
 use redis::RedisStore;
 use sqlite::{
     SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteQuotas, SqliteServices,
@@ -34,9 +37,12 @@ use crate::{
     config::{Config, Database},
     guard::LimitRepository,
     services::{QuotaRepository, ServiceRepository, TokenRepository},
-    sessions::{ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
+    sessions::{LedgerRepository, ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
     telemetry::instruments::StoreMetrics,
 };
+
+/// The name of the place of sessions that are kept in no other one.
+const EMBEDDED: &str = "the embedded store";
 
 /// Why a store could not be opened. The text says what is wrong, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +153,8 @@ pub struct Stores {
     pub quotas: Arc<dyn QuotaRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
+    /// The totals of sessions that were exported.
+    pub ledger: Arc<dyn LedgerRepository>,
     /// What operators ask of the sessions: recounts and repairs.
     pub upkeep: Arc<dyn SessionUpkeep>,
     file: SqliteFile,
@@ -229,18 +237,20 @@ pub async fn open_with(
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
     let file = SqliteFile::open(sqlite, Arc::clone(&clock)).await?;
+    let place = redis.map_or_else(|| EMBEDDED.to_owned(), |redis| redis.redis.place());
+    let ledger = Arc::new(LedgerFile::new(&sqlite.path, place, sqlite.timeout));
     let redis = match redis {
         Some(settings) => Some(RedisStore::open(settings).await?),
         None => None,
     };
-    let bare = bare(file, redis);
+    let bare = bare(file, redis, ledger);
     Ok(match metrics {
         None => bare,
         Some(metrics) => decorated(bare, &metrics, clock),
     })
 }
 
-fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
+fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) -> Stores {
     let accounts = Arc::new(SqliteAccounts::new(file.clone()));
     let audit = Arc::new(SqliteAudit::new(file.clone()));
     let services = Arc::new(SqliteServices::new(file.clone()));
@@ -255,6 +265,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
             tokens,
             quotas: Arc::new(SqliteQuotas::new(file.clone())),
             observer: Arc::new(SoleObserver),
+            ledger,
             upkeep: Arc::new(SqliteUpkeep::new(file.clone())),
             file,
             redis: None,
@@ -268,6 +279,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>) -> Stores {
             tokens,
             quotas: Arc::new(redis.quotas()),
             observer: Arc::new(redis.observer()),
+            ledger,
             upkeep: Arc::new(redis.upkeep()),
             file,
             redis: Some(redis),
@@ -294,6 +306,7 @@ fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Sto
         tokens: Arc::new(Observed::new(bare.tokens, metrics.clone())),
         quotas: Arc::new(Observed::new(bare.quotas, metrics.clone())),
         observer: bare.observer,
+        ledger: bare.ledger,
         upkeep: bare.upkeep,
         file: bare.file,
         redis: bare.redis,

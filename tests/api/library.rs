@@ -80,7 +80,7 @@ async fn purging_is_a_logout_and_renewing_without_a_login_too() {
         thief.get("/api/session").await.expect_status(401);
     }
     let ended = host.stores.sessions.census().await.unwrap().totals.ended;
-    assert_eq!(ended[0], [2, 0, 0, 0, 0, 0]);
+    assert_eq!(ended[0], [2, 0, 0, 0, 0, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,7 +76,7 @@ async fn ending_the_session_that_asks_takes_its_cookie_away() {
     browser.delete(&path).await.expect_status(204);
     assert_eq!(browser.cookie(), None);
     let ended = app.stores.sessions.census().await.unwrap().totals.ended;
-    assert_eq!(ended[0], [0, 0, 0, 1, 0, 0]);
+    assert_eq!(ended[0], [0, 0, 0, 1, 0, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,13 +13,14 @@ use crate::{
     world::{World, now},
 };
 
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 7] = [
     "logout",
     "idle",
     "absolute",
     "revoked",
     "evicted",
     "role_changed",
+    "lost",
 ];
 /// The lease of a replica that was killed has to run out before another one observes.
 const OBSERVER: Duration = Duration::from_mins(1);

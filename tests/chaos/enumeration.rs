@@ -8,7 +8,9 @@ use crate::{
 };
 
 const PREFIX: &str = "skriptoteket";
-const REASONS: usize = 6;
+const REASONS: usize = 7;
+/// Where a change of role is among them.
+const ROLE_CHANGED: usize = 5;
 /// A score is role · 2^42 + time in ms.
 const ROLE: i64 = 1 << 42;
 /// In a record: times of 13 digits each, a number of 13, the role, the user in 22 characters, a new line.
@@ -144,7 +146,10 @@ impl Enumeration {
     fn totals(&mut self, shard: &str, fields: &[String]) {
         let mut balance = 0;
         for pair in fields.chunks(2) {
-            let n: u64 = pair[1].parse().unwrap();
+            // Beside the counts there is the text of the last changes.
+            let Ok(n) = pair[1].parse::<u64>() else {
+                continue;
+            };
             let digits: Vec<usize> = pair[0]
                 .chars()
                 .filter_map(|c| c.to_digit(10))
@@ -196,7 +201,10 @@ impl Enumeration {
                 *sum += n;
             }
         }
-        (self.started.iter().sum::<u64>() - ended[REASONS - 1], ended)
+        (
+            self.started.iter().sum::<u64>() - ended[ROLE_CHANGED],
+            ended,
+        )
     }
 
     /// What is not as it must be.

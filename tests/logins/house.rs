@@ -105,6 +105,7 @@ impl House {
         let passwords = Passwords::new(&hashing, PasswordMetrics::new(&meter)).unwrap();
         let census = CensusTaker::new(
             stores.sessions.clone(),
+            stores.ledger.clone(),
             stores.observer.clone(),
             Uuid::nil(),
             presence.clone(),

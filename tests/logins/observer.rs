@@ -112,9 +112,19 @@ impl Replica {
             clock: house.clock.clone(),
             away: AtomicBool::new(false),
         });
-        let Stores { sessions, .. } = house.stores.clone();
+        let Stores {
+            sessions, ledger, ..
+        } = house.stores.clone();
         let observer: Arc<dyn ObserverLease> = lease.clone();
-        let census = CensusTaker::new(sessions, observer, Uuid::nil(), presence, clock, PACE);
+        let census = CensusTaker::new(
+            sessions,
+            ledger,
+            observer,
+            Uuid::nil(),
+            presence,
+            clock,
+            PACE,
+        );
         Self {
             census: Arc::new(census),
             lease,
@@ -308,14 +318,10 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
         away: AtomicBool::new(false),
     });
     let clock: Arc<dyn Clock> = house.clock.clone();
-    let other = CensusTaker::new(
-        observed.unwrap().sessions,
-        lease,
-        Uuid::nil(),
-        presence,
-        clock,
-        PACE,
-    );
+    let Stores {
+        sessions, ledger, ..
+    } = observed.unwrap();
+    let other = CensusTaker::new(sessions, ledger, lease, Uuid::nil(), presence, clock, PACE);
     let bell = other.bell();
     let running = tokio::spawn(async move { other.run().await });
     let counts = || {

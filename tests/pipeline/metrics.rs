@@ -152,7 +152,7 @@ fn census() -> Snapshot {
         sessions: [5, 0, 2, 1],
         users: [3, 0, 2, 1],
         started: [9, 0, 2, 1],
-        ended: [[4, 0, 0, 0, 0, 0], [0; 6], [0; 6], [0; 6]],
+        ended: [[4, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
     }
 }
 
@@ -304,7 +304,7 @@ fn where_another_replica_takes_over_the_series_go_on() {
                 sessions: [sessions, 0, 0, 0],
                 users: [sessions, 0, 0, 0],
                 started: [10 * sessions, 0, 0, 0],
-                ended: [[9 * sessions, 0, 0, 0, 0, 0], [0; 6], [0; 6], [0; 6]],
+                ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
             };
             replicas[1 - who].presence.stand_by(epoch, FOR_EVER);
             let _ = replicas[who]

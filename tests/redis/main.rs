@@ -12,6 +12,7 @@ mod redis_servers;
 mod cluster;
 mod failover;
 mod house;
+mod lost;
 mod outages;
 mod overload;
 mod starts;

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::Duration,
@@ -36,6 +36,7 @@ pub(crate) struct Proxy {
 
 struct Shared {
     weather: Mutex<Weather>,
+    leads_to: AtomicU16,
     open: Mutex<Vec<TcpStream>>,
     taken: AtomicUsize,
     ended: AtomicBool,
@@ -48,6 +49,7 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, own)).unwrap();
         let shared = Arc::new(Shared {
             weather: Mutex::new(Weather::Fair),
+            leads_to: port.into(),
             open: Mutex::default(),
             taken: 0.into(),
             ended: false.into(),
@@ -60,6 +62,7 @@ impl Proxy {
                 }
                 of_thread.taken.fetch_add(1, SeqCst);
                 // Where the server is not there the client is dropped, as it would be without us.
+                let port = of_thread.leads_to.load(SeqCst);
                 let _ = client.and_then(|client| of_thread.join(client, port));
             }
         });
@@ -79,6 +82,12 @@ impl Proxy {
     /// From now on, for the connections that there are, too.
     pub(crate) fn set(&self, weather: Weather) {
         *lock(&self.shared.weather) = weather;
+    }
+
+    /// Leads to the server on `port` from now on, as an address that another server takes over.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.shared.leads_to.store(port, SeqCst);
+        self.cut();
     }
 
     /// Breaks all connections that there are.

@@ -187,7 +187,7 @@ async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
 }
 
 async fn what_is_mended_is_counted(backend: Backend) {
-    let revoked = EndReason::Revoked.index();
+    let lost = EndReason::Lost.index();
     // Two that were counted and are nowhere are lost.
     let mut town = Town::new(backend).await;
     town.plant("DEL A:s:S1 A:s:S2");
@@ -196,7 +196,7 @@ async fn what_is_mended_is_counted(backend: Backend) {
     assert_eq!(census.sessions, [1, 0, 0, 0]);
     assert_eq!(census.users, [1, 0, 0, 0]);
     assert_eq!(census.totals.started[2], 2);
-    assert_eq!(census.totals.ended[2][revoked], 2);
+    assert_eq!(census.totals.ended[2][lost], 2);
     assert_eq!(town.ask(&["HGET", &town.meant("A:n"), "lost"]).number(), 2);
 
     // Two whose index was lost with its totals are counted as started anew; with the totals alone they are not.

@@ -179,7 +179,7 @@ async fn a_session_ends_once(world: World) {
     assert_eq!(counted.totals.started, [0, 0, 1, 0]);
     assert_eq!(
         counted.totals.ended[Role::Admin.index()],
-        [1, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 0, 0, 0]
     );
 }
 

@@ -76,7 +76,7 @@ async fn each_end_is_handed_to_exactly_one_caller(world: World) {
     }
     let counted = other.sessions.census().await.unwrap();
     assert_eq!(counted.expired, [0; 4]);
-    assert_eq!(counted.totals.ended, [[0, 75, 0, 0, 0, 0]; 4]);
+    assert_eq!(counted.totals.ended, [[0, 75, 0, 0, 0, 0, 0]; 4]);
 }
 
 async fn logins_at_once_keep_the_greatest_number_of_sessions(world: World) {

@@ -162,7 +162,7 @@ async fn each_difference_is_found_and_left_alone_then_mended() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_read_is_ended_as_revoked() {
+async fn a_session_that_cannot_be_read_is_ended_as_lost() {
     let (world, sessions) = peopled().await;
     plant(&world, "UPDATE sessions SET username = '' WHERE role = 2").await;
     let found = recount(&world.stores, true).await;
@@ -174,8 +174,8 @@ async fn a_session_that_cannot_be_read_is_ended_as_revoked() {
     let census = world.census().await;
     assert_eq!(census.sessions, [1, 0, 0, 0]);
     assert_eq!(census.users, [1, 0, 0, 0]);
-    let revoked = EndReason::Revoked.index();
-    assert_eq!(census.totals.ended[2][revoked], 2);
+    let lost = EndReason::Lost.index();
+    assert_eq!(census.totals.ended[2][lost], 2);
     for session in &sessions[..2] {
         assert_eq!(world.stores.sessions.load(&session.id).await.unwrap(), None);
     }

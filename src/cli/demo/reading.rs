@@ -19,7 +19,7 @@ pub(super) struct Reading {
     /// Sessions started, ever.
     pub(super) started: Option<u64>,
     /// Sessions ended, ever, like [`END_REASONS`].
-    pub(super) ended: [Option<u64>; 6],
+    pub(super) ended: [Option<u64>; 7],
     /// Live sessions.
     pub(super) active: Option<u64>,
     /// Live sessions, like [`ROLES`].

@@ -216,7 +216,7 @@ mod tests {
         failures[1] = Some(7);
         Reading {
             failures,
-            ended: [31, 40, 0, 3, 0, 2].map(Some),
+            ended: [31, 40, 0, 3, 0, 2, 0].map(Some),
             active: Some(31),
             sessions: [18, 8, 4, 1].map(Some),
             users: [14, 7, 3, 1].map(Some),

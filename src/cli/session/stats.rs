@@ -24,7 +24,8 @@ pub(in crate::cli) struct Stats {
 }
 
 pub(super) async fn run(Stats { json }: Stats, stores: &Stores) -> anyhow::Result<()> {
-    let census = stores.sessions.census().await?;
+    let saved = stores.ledger.load().await?;
+    let census = stores.sessions.count().await?.as_exported(&saved.ledger);
     let facts = stores.upkeep.facts().await?;
     if json {
         return output::json(&Report {

@@ -20,7 +20,7 @@ use crate::{
     guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
     patience,
     sessions::{
-        Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
+        Census, Count, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
         SessionRepository, SessionState,
     },
     telemetry::instruments::{StoreMetrics, StoreOperation},
@@ -252,6 +252,10 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
 
     async fn census(&self) -> Result<Census, StoreError> {
         self.timed(SESSIONS, "census", self.inner.census()).await
+    }
+
+    async fn count(&self) -> Result<Count, StoreError> {
+        self.timed(SESSIONS, "census", self.inner.count()).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

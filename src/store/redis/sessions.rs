@@ -19,8 +19,8 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     sessions::{
-        Census, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId, SessionRecord,
-        SessionRepository, SessionState, shard_of,
+        Census, Count, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId,
+        SessionRecord, SessionRepository, SessionState, shard_of,
     },
 };
 
@@ -363,6 +363,10 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn census(&self) -> Result<Census, StoreError> {
+        Ok(self.count().await?.census)
+    }
+
+    async fn count(&self) -> Result<Count, StoreError> {
         let now = self.link.now();
         let count = |shard: ShardKeys| {
             let keys = vec![shard.live(), shard.users(), shard.totals()];
@@ -370,7 +374,7 @@ impl SessionRepository for RedisSessions {
         };
         let counts = self.keys.shards().map(count).collect();
         let shards = self.link.in_time(self.link.call_all(counts)).await?;
-        totals::census_of(shards)
+        totals::count_of(shards)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -2,21 +2,25 @@
 //!
 //! The totals of a shard are a hash: `s` and the role for those started, `e`, the role and the reason's
 //! [index](crate::sessions::EndReason::index) for those ended, `lost` for those that ended without a readable record, `seq` for the order of
-//! starts.
+//! starts, `c` and a digit for the last changes of these totals, `changes` for how many there were, `origin` for the time of the
+//! first one.
+
+use std::cmp::Reverse;
 
 use redis::Value;
 
 use super::answer;
 use crate::{
     error::StoreError,
-    sessions::{Census, Totals},
+    sessions::{Change, Count, PartTotals, Totals},
 };
 
 /// Adds up what the census script answered for each shard.
-pub(super) fn census_of(shards: Vec<Value>) -> Result<Census, StoreError> {
-    let mut census = Census::default();
-    for shard in shards {
-        let mut counts: Vec<Value> = answer::read(shard)?;
+pub(super) fn count_of(shards: Vec<Value>) -> Result<Count, StoreError> {
+    let mut count = Count::default();
+    let census = &mut count.census;
+    for (shard, answer) in shards.into_iter().enumerate() {
+        let mut counts: Vec<Value> = answer::read(answer)?;
         let totals = counts.pop().unwrap_or_default();
         let counts: Vec<u64> = answer::read(Value::Array(counts))?;
         let groups = [&mut census.sessions, &mut census.users, &mut census.expired];
@@ -28,29 +32,39 @@ pub(super) fn census_of(shards: Vec<Value>) -> Result<Census, StoreError> {
                 *sum += count;
             }
         }
-        add(&mut census.totals, totals)?;
+        let part = part_of(totals)?;
+        census.totals.add(&part.totals);
+        count.parts.push((format!("{shard:02}"), part));
     }
-    Ok(census)
+    Ok(count)
 }
 
-fn add(totals: &mut Totals, hash: Value) -> Result<(), StoreError> {
-    let fields: Vec<(String, u64)> =
+fn part_of(hash: Value) -> Result<PartTotals, StoreError> {
+    let fields: Vec<(String, String)> =
         answer::read(hash).map_err(|_| StoreError::Corrupt("session totals"))?;
-    for (field, count) in fields {
-        let digit = |at: usize| {
-            let digit = field.as_bytes().get(at)?;
-            Some(usize::from(digit.checked_sub(b'0')?))
-        };
-        let place = match (field.as_bytes().first(), field.len()) {
-            (Some(b's'), 2) => digit(1).and_then(|role| totals.started.get_mut(role)),
-            (Some(b'e'), 3) => digit(1)
-                .and_then(|role| totals.ended.get_mut(role))
-                .and_then(|ended| ended.get_mut(digit(2)?)),
-            _ => None,
-        };
-        if let Some(sum) = place {
-            *sum += count;
+    let mut part = PartTotals::default();
+    for (field, value) in fields {
+        if field == "origin" {
+            part.origin = value.parse().ok();
+        } else if let Some(total) = part.totals.of_name(&field) {
+            let number = value.parse();
+            *total = number.map_err(|_| StoreError::Corrupt("session totals"))?;
+        } else if field.len() == 2 && field.starts_with('c') {
+            part.recent.extend(change_of(&value));
         }
     }
-    Ok(())
+    part.recent
+        .sort_unstable_by_key(|change| Reverse(change.at));
+    Ok(part)
+}
+
+/// A change: the time, what it added, and the sessions that came and went.
+fn change_of(text: &str) -> Option<Change> {
+    let (at, what) = text.split_once(' ')?;
+    let sessions = what.split(' ').filter(|it| it.starts_with(['+', '-']));
+    Some(Change {
+        at: at.parse().ok()?,
+        added: Totals::from(what.to_owned()),
+        sessions: sessions.map(str::to_owned).collect(),
+    })
 }

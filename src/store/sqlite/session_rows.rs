@@ -57,7 +57,7 @@ pub(super) fn state_text(state: &SessionState) -> Result<String, StoreError> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     started: [i64; 4],
-    ended: [[i64; 6]; 4],
+    ended: [[i64; 7]; 4],
 }
 
 impl Tally {

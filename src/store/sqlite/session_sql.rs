@@ -97,11 +97,12 @@ pub(super) const FROM_THE_FUTURE: &str = "UPDATE sessions SET \
 /// Adds to the totals of one role, `?1`: starts, then ends in the order of `EndReason`.
 pub(super) const COUNT: &str = "UPDATE session_tallies SET started = started + ?2, \
      logout = logout + ?3, idle = idle + ?4, absolute = absolute + ?5, revoked = revoked + ?6, \
-     evicted = evicted + ?7, role_changed = role_changed + ?8 WHERE role = ?1";
+     evicted = evicted + ?7, role_changed = role_changed + ?8, \
+     lost = lost + ?9 WHERE role = ?1";
 
 /// One row per role. `?1`: the present moment. One statement, so all of it is read from one state of the file.
 pub(super) const CENSUS: &str = "SELECT role, sessions, users, started, \
-     logout, idle, absolute, revoked, evicted, role_changed, \
+     logout, idle, absolute, revoked, evicted, role_changed, lost, \
      (SELECT count(*) FROM sessions WHERE sessions.role = session_tallies.role \
       AND sessions.expires_at <= ?1) AS expired_sessions, \
      (SELECT count(*) FROM session_users WHERE session_users.role = session_tallies.role \

@@ -136,7 +136,7 @@ impl SqliteUpkeep {
             let row = row.fetch_optional(&mut *transaction).await?;
             if row.is_some_and(|row| record_of(&row).is_err()) {
                 let rows = end(&mut transaction, *seq).await?;
-                tally.end_all(&rows, now, EndReason::Revoked)?;
+                tally.end_all(&rows, now, EndReason::Lost)?;
                 ended += 1;
             }
         }

@@ -15,7 +15,7 @@ pub(super) const USERS_WITHOUT: &str = "SELECT CAST(user_id AS BLOB) AS owner FR
 
 /// What is kept by trigger, and the same counted from the index of users. `?1`: the present moment.
 pub(super) const TALLIES: &str = "SELECT role, sessions, users, started, \
-     logout, idle, absolute, revoked, evicted, role_changed, \
+     logout, idle, absolute, revoked, evicted, role_changed, lost, \
      (SELECT count(*) FROM sessions s WHERE s.role = t.role AND s.expires_at <= ?1) \
       AS expired_sessions, \
      (SELECT count(*) FROM session_users u WHERE u.role = t.role AND u.expires_at <= ?1) \
@@ -48,9 +48,9 @@ pub(super) const RETALLY: &str = "UPDATE session_tallies SET \
 
 /// Makes the totals agree with what is there. Both only rise: they are counters to those who read them.
 pub(super) const SETTLE: &str = "UPDATE session_tallies SET \
-     started = started + max(0, sessions - (started - (logout + idle + absolute + revoked + evicted + role_changed))), \
-     revoked = revoked + max(0, (started - (logout + idle + absolute + revoked + evicted + role_changed)) - sessions) \
-     WHERE started - (logout + idle + absolute + revoked + evicted + role_changed) <> sessions";
+     started = started + max(0, sessions - (started - (logout + idle + absolute + revoked + evicted + role_changed + lost))), \
+     lost = lost + max(0, (started - (logout + idle + absolute + revoked + evicted + role_changed + lost)) - sessions) \
+     WHERE started - (logout + idle + absolute + revoked + evicted + role_changed + lost) <> sessions";
 
 /// What the file says of itself.
 pub(super) const FACTS: &str = "SELECT sqlite_version() AS version, \

@@ -45,13 +45,14 @@ use opentelemetry::{KeyValue, metrics::Counter};
 pub const ROLES: [&str; 4] = ["user", "contributor", "admin", "superuser"];
 
 /// Values of `reason` of an ended session: `sessions::EndReason` takes its names from here.
-pub const END_REASONS: [&str; 6] = [
+pub const END_REASONS: [&str; 7] = [
     "logout",
     "idle",
     "absolute",
     "revoked",
     "evicted",
     "role_changed",
+    "lost",
 ];
 
 /// Values of `status` of a login.

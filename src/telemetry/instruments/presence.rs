@@ -31,7 +31,7 @@ pub struct Snapshot {
     /// Sessions ever started, by role.
     pub started: [u64; 4],
     /// Sessions ever ended, by role and reason.
-    pub ended: [[u64; 6]; 4],
+    pub ended: [[u64; 7]; 4],
 }
 
 /// Holds the snapshot and the instruments that read it.

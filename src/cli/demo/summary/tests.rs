@@ -23,7 +23,7 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
         failures: [Some(1); 9],
         answers: [100, 10, 0, 0, 0],
         started: Some(120),
-        ended: [Some(20); 6],
+        ended: [Some(20); 7],
         ..Reading::default()
     };
     let after = Reading {
@@ -31,7 +31,7 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
         failures: [5, 3, 2, 2, 1, 2, 1, 1, 1].map(Some),
         answers: [114, 15, 3, 1, 0],
         started: Some(137),
-        ended: [25, 24, 20, 20, 20, 23].map(Some),
+        ended: [25, 24, 20, 20, 20, 23, 20].map(Some),
         active: Some(5),
         sessions: [2, 2, 1, 0].map(Some),
         users: [1, 2, 1, 0].map(Some),

@@ -23,7 +23,7 @@ const PERMITTED: &str = include_str!("permitted.lua");
 
 /// What our scripts and calls run, each with what comes behind its key. A user who may do part of it would be stopped in
 /// the middle of a script, behind its first writes.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "EVALSHA 0",
     "DEL",
     "EXISTS",
@@ -37,6 +37,7 @@ const COMMANDS: [&str; 23] = [
     "PEXPIRE 1",
     "HGETALL",
     "HINCRBY field 1",
+    "HSET field value",
     "ZADD 1 member",
     "ZCARD",
     "ZCOUNT 0 1",

@@ -74,8 +74,27 @@ end
 -- What is to be added to the totals; written at once by count.
 local tally = {}
 local function add(field) tally[field] = (tally[field] or 0) + 1 end
+-- The sessions that came (+) and went (-), where they are few: the beginning of the name of each.
+local seen = {}
+local SEEN = 2
+local function see(sign, sid) seen[#seen + 1] = sign .. sid:sub(1, 6) end
+-- With the totals the last such steps are kept, each with the server's time in microseconds. They tell what a server has forgotten
+-- that was put back to an earlier state. The time of the first one is the name of the history.
+local RECENT = 10
 local function count(n)
-  for field, by in pairs(tally) do call('HINCRBY', n, field, by) end
+  local step = {}
+  for field, by in pairs(tally) do
+    call('HINCRBY', n, field, by)
+    step[#step + 1] = field .. '=' .. S(by)
+  end
+  if #step == 0 then return end
+  local t, nth = call('TIME'), call('HINCRBY', n, 'changes', 1)
+  local at = string.format('%s%06d', t[1], t[2])
+  if nth == 1 then call('HSET', n, 'origin', at) end
+  if #seen <= SEEN then
+    for _, it in ipairs(seen) do step[#step + 1] = it end
+  end
+  call('HSET', n, 'c' .. nth % RECENT, at .. ' ' .. table.concat(step, ' '))
 end
 
 -- Counts the end of a session that the index had under this score, and tells of it. One without a readable record is
@@ -87,6 +106,7 @@ local function finish(sid, score, it, reason)
     reason = it and at >= it.ends and ABSOLUTE or IDLE
   end
   add('e' .. role_of(score) .. reason)
+  see('-', sid)
   if not it then
     add('lost')
     return nil

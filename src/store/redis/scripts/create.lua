@@ -34,6 +34,7 @@ call('ZADD', u, seq, sid)
 if call('PTTL', u) < keep then call('PEXPIRE', u, S(keep)) end
 call('ZADD', z, score_of(role, exp), sid)
 add('s' .. role)
+see('+', sid)
 
 local evicted, top = {}, exp
 for i, it in ipairs(live) do

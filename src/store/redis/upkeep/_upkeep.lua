@@ -1,5 +1,5 @@
 -- Recounts and repairs. After _time and _sessions.
-local REVOKED = 3
+local LOST = 6
 
 -- Started - ended - indexed, by role: 0 where all is well.
 local function gaps(z, n)
@@ -7,7 +7,7 @@ local function gaps(z, n)
   for i = 1, #flat, 2 do totals[flat[i]] = tonumber(flat[i + 1]) end
   for role = 0, 3 do
     gap[role] = (totals['s' .. role] or 0) - call('ZCOUNT', z, score_of(role, 0), '(' .. score_of(role + 1, 0))
-    for reason = 0, 5 do gap[role] = gap[role] - (totals['e' .. role .. reason] or 0) end
+    for reason = 0, LOST do gap[role] = gap[role] - (totals['e' .. role .. reason] or 0) end
   end
   return gap
 end
@@ -26,7 +26,7 @@ local function settle(n, gap)
       local changed = math.min(by, moved)
       moved = moved - changed
       tally['e' .. role .. ROLE_CHANGED] = changed
-      tally['e' .. role .. REVOKED] = by - changed
+      tally['e' .. role .. LOST] = by - changed
       tally.lost = (tally.lost or 0) + by - changed
     elseif by < 0 then
       tally['s' .. role] = -by

@@ -1,0 +1,304 @@
+//! Data that a session store has lost, and the totals that are exported: none falls, and what was lost is told.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use skriptoteket::{
+    accounts::{Role, UserId},
+    clock::SystemClock,
+    sessions::{
+        EndReason, SessionRecord,
+        census::{CensusPace, CensusTaker},
+    },
+    store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
+    telemetry::{
+        Telemetry,
+        instruments::{END_REASONS, Presence, ROLES},
+        testing::CollectedMetrics,
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    house::{TIMEOUT, new_session, on_port},
+    redis_servers::{Proxy, RedisServer, wait_until},
+};
+
+/// What is exported: by name and labels.
+type Exported = BTreeMap<(&'static str, &'static str), u64>;
+
+/// A replica that observes, and what it has exported.
+struct Observer {
+    stores: Stores,
+    census: CensusTaker,
+    metrics: CollectedMetrics,
+    _telemetry: Telemetry,
+}
+
+impl Observer {
+    /// One on the sessions in the Redis on `redis`, or in the embedded store, with its data in `directory`.
+    async fn open(directory: &Path, redis: Option<u16>) -> Self {
+        let sqlite = SqliteSettings {
+            path: directory.join("store.db"),
+            timeout: Duration::from_secs(10),
+        };
+        let redis = redis.map(|port| RedisStoreSettings {
+            redis: on_port(port),
+            timeout: TIMEOUT,
+            clock: StoreClock::Server,
+        });
+        let clock = Arc::new(SystemClock::default());
+        let stores = open_with(&sqlite, redis.as_ref(), clock.clone(), None);
+        let stores = stores.await.unwrap();
+        let (telemetry, metrics) = Telemetry::in_memory();
+        let presence = Presence::new(
+            &telemetry.meter(),
+            &telemetry.observed_meters(),
+            &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
+            clock.clone(),
+        );
+        let census = CensusTaker::new(
+            stores.sessions.clone(),
+            stores.ledger.clone(),
+            stores.observer.clone(),
+            Uuid::nil(),
+            presence,
+            clock,
+            CensusPace {
+                interval: Duration::from_secs(60),
+                timeout: Duration::from_secs(10),
+            },
+        );
+        Self {
+            stores,
+            census,
+            metrics,
+            _telemetry: telemetry,
+        }
+    }
+
+    async fn start(&self, n: usize) -> Vec<SessionRecord> {
+        let mut started = Vec::new();
+        for _ in 0..n {
+            let session = new_session(UserId::generate());
+            let created = self.stores.sessions.create(session, 100).await;
+            started.push(created.unwrap().0);
+        }
+        started
+    }
+
+    async fn log_out(&self, sessions: &[SessionRecord]) {
+        for session in sessions {
+            let ended = self.stores.sessions.end(&session.id, EndReason::Logout);
+            assert!(ended.await.unwrap().is_some());
+        }
+    }
+
+    /// Waits until the store answers, counts, and returns what is exported then: nothing of it is less than in `before`,
+    /// and started − ended is what is live.
+    async fn count_after(&self, before: &Exported) -> Exported {
+        for _ in 0..500 {
+            if self.census.take().await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let census = self.stores.sessions.census().await.unwrap();
+        let mut exported = Exported::new();
+        for (at, role) in ROLES.into_iter().enumerate() {
+            let of_role = [("role", role)];
+            let started = self
+                .metrics
+                .counter("skriptoteket.sessions_started", &of_role);
+            exported.insert(("started", role), started.unwrap());
+            let mut ended = 0;
+            for reason in END_REASONS {
+                let labels = [("role", role), ("reason", reason)];
+                let count = self.metrics.counter("skriptoteket.sessions_ended", &labels);
+                ended += count.unwrap();
+                if role == ROLES[0] {
+                    exported.insert(("ended", reason), count.unwrap());
+                }
+            }
+            let held = census.sessions[at] + census.expired[at];
+            assert_eq!(started.unwrap() - ended, held, "{role}");
+        }
+        for (series, value) in before {
+            assert!(
+                exported[series] >= *value,
+                "{series:?}: {value} to {exported:?}"
+            );
+        }
+        exported
+    }
+
+    async fn count(&self) -> Exported {
+        self.count_after(&Exported::new()).await
+    }
+}
+
+/// Started, logged out, lost.
+fn told(exported: &Exported) -> [u64; 3] {
+    [
+        ("started", Role::User.as_str()),
+        ("ended", EndReason::Logout.as_str()),
+        ("ended", EndReason::Lost.as_str()),
+    ]
+    .map(|series| exported[&series])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failover_to_a_replica_that_is_behind_no_total_falls_and_the_lost_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let master = RedisServer::start(&[]);
+    let replica = RedisServer::start_replica(&master, &[]);
+    let proxy = Proxy::to(master.port());
+    let observer = Observer::open(directory.path(), Some(proxy.port())).await;
+    let first = observer.start(30).await;
+    observer.log_out(&first[..5]).await;
+    wait_until("the replica has all of that", || {
+        master.is_acknowledged_by(replica.port())
+    });
+    // From here on it is behind.
+    replica.wire().ask(&["REPLICAOF", "NO", "ONE"]);
+    observer.start(12).await;
+    observer.log_out(&first[5..9]).await;
+    let before = observer.count().await;
+    assert_eq!(told(&before), [42, 9, 0]);
+
+    drop(master);
+    proxy.lead_to(replica.port());
+    for _ in 0..500 {
+        if observer.stores.sessions.ping().await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // As many as were lost, and some more, are back before it is counted for the first time: the sums have not fallen.
+    observer.start(15).await;
+    let after = observer.count_after(&before).await;
+    // Four who had logged out are in again.
+    assert_eq!(told(&after), [42 + 15 + 4, 9, 12]);
+    observer.start(1).await;
+    assert_eq!(told(&observer.count_after(&after).await), [62, 9, 12]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_older_file_of_redis_no_total_falls_for_whoever_observes_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let observer = Observer::open(directory.path(), Some(server.port())).await;
+    let first = observer.start(20).await;
+    let [files, backup] = ["appendonlydir", "backup"].map(|it| server.directory().join(it));
+    copy(&files, &backup);
+    observer.start(8).await;
+    observer.log_out(&first[..3]).await;
+    let before = observer.count().await;
+    assert_eq!(told(&before), [28, 3, 0]);
+    observer.stores.close().await;
+    server.kill();
+    fs::remove_dir_all(&files).unwrap();
+    copy(&backup, &files);
+    server.restart();
+    // Another process, as after a restart of everything.
+    let observer = Observer::open(directory.path(), Some(server.port())).await;
+    let after = observer.count_after(&before).await;
+    assert_eq!(told(&after), [28 + 3, 3, 8]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_emptied_is_told_also_if_all_log_in_again_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = RedisServer::start(&[]);
+    let observer = Observer::open(directory.path(), Some(server.port())).await;
+    observer.start(25).await;
+    let before = observer.count().await;
+    server.wire().ask(&["FLUSHALL"]);
+    let again = observer.start(25).await;
+    let after = observer.count_after(&before).await;
+    assert_eq!(told(&after), [50, 0, 25]);
+    observer.log_out(&again[..5]).await;
+    // Empty, and nobody comes.
+    server.wire().ask(&["FLUSHALL"]);
+    let after = observer.count_after(&after).await;
+    // The five logged out between two counts, and nothing is left that could tell so.
+    assert_eq!(told(&after), [50, 0, 50]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_in_another_redis_add_to_what_was_exported_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (RedisServer::start(&[]), RedisServer::start(&[]));
+    let observer = Observer::open(directory.path(), Some(one.port())).await;
+    observer.start(6).await;
+    let before = observer.count().await;
+    observer.census.resign().await.unwrap();
+    observer.stores.close().await;
+    let observer = Observer::open(directory.path(), Some(other.port())).await;
+    let moved = observer.count_after(&before).await;
+    assert_eq!(told(&moved), [6, 0, 6]);
+    observer.start(2).await;
+    let moved = observer.count_after(&moved).await;
+    assert_eq!(told(&moved), [8, 0, 6]);
+    observer.stores.close().await;
+    // Back again: the six are live as they were.
+    let observer = Observer::open(directory.path(), Some(one.port())).await;
+    assert_eq!(told(&observer.count_after(&moved).await), [14, 0, 8]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_observe_by_turns_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = RedisServer::start(&[]);
+    let replicas = [
+        Observer::open(directory.path(), Some(server.port())).await,
+        Observer::open(directory.path(), Some(server.port())).await,
+    ];
+    let mut before = Exported::new();
+    for turn in 0..10 {
+        let observer = &replicas[turn % 2];
+        observer.log_out(&observer.start(3).await[..1]).await;
+        before = observer.count_after(&before).await;
+        observer.census.resign().await.unwrap();
+    }
+    assert_eq!(told(&before), [30, 10, 0]);
+    server.wire().ask(&["FLUSHALL"]);
+    for observer in replicas.iter().cycle().take(4) {
+        before = observer.count_after(&before).await;
+        observer.census.resign().await.unwrap();
+    }
+    assert_eq!(told(&before), [30, 10, 20]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_older_copy_of_the_embedded_store_no_total_falls() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("store.db");
+    let backup = directory.path().join("backup.db");
+    let observer = Observer::open(directory.path(), None).await;
+    let first = observer.start(9).await;
+    observer.stores.close().await;
+    fs::copy(&file, &backup).unwrap();
+    let observer = Observer::open(directory.path(), None).await;
+    observer.start(4).await;
+    observer.log_out(&first[..2]).await;
+    let before = observer.count().await;
+    observer.stores.close().await;
+    fs::copy(&backup, &file).unwrap();
+    let observer = Observer::open(directory.path(), None).await;
+    assert_eq!(told(&observer.count_after(&before).await), [13 + 2, 2, 4]);
+}
+
+/// Copies a directory that has no other in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
