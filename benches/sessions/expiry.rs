@@ -35,6 +35,14 @@ const REPLICAS: usize = 3;
 /// Between two questions of whoever uses the store meanwhile.
 const ASKED_EVERY: Duration = Duration::from_millis(2);
 
+async fn others(dir: &Path, redis: &RedisServer) -> anyhow::Result<Vec<Server>> {
+    let mut others = Vec::new();
+    for _ in 1..REPLICAS {
+        others.push(our_service(&dir.join("expiry"), redis).await?);
+    }
+    Ok(others)
+}
+
 /// Asks the store until `until`; returns how long it took to answer in half of the cases, and in 99 of 100, in ms.
 async fn asked(sessions: Arc<dyn SessionRepository>, until: Instant) -> anyhow::Result<[f64; 2]> {
     let mut took = Vec::new();
@@ -109,10 +117,7 @@ async fn page_where(
 pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let redis = RedisServer::start(&[]);
     let service = our_service(&dir.join("expiry"), &redis).await?;
-    let mut others = Vec::new();
-    for _ in 1..REPLICAS {
-        others.push(our_service(&dir.join("expiry"), &redis).await?);
-    }
+    let _others = others(dir, &redis).await?;
     let mut meter = Meter::open(&redis.url())?;
     let stores = population::open(&dir.join("outside"), &peers::our_url(&redis)).await?;
     let start = |count: u64, deadline: Instant| {

@@ -306,7 +306,9 @@ fn where_another_replica_takes_over_the_series_go_on() {
                 started: [10 * sessions, 0, 0, 0],
                 ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
             };
-            replicas[1 - who].presence.stand_by(epoch, FOR_EVER);
+            replicas[1 - who]
+                .presence
+                .stand_by(epoch, Duration::ZERO, FOR_EVER);
             let _ = replicas[who]
                 .presence
                 .observe(epoch, Duration::ZERO, FOR_EVER);

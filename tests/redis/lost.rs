@@ -70,7 +70,7 @@ impl Observer {
             presence,
             clock,
             CensusPace {
-                interval: Duration::from_secs(60),
+                interval: Duration::from_mins(1),
                 timeout: Duration::from_secs(10),
             },
         );

@@ -331,7 +331,8 @@ fn what_counts_against_a_limit_falls_as_time_goes_on() {
     it.clock.advance(Duration::from_secs(8));
     assert_eq!(it.usage(), [Some((0.0, 10.0)), daily]);
     it.clock.advance(Duration::from_hours(1));
-    assert_eq!(it.usage(), [Some((0.0, 10.0)), Some((0.0, 100.0))]);
+    // Not heard of for so long, it may be anything.
+    assert_eq!(it.usage(), [None, None]);
     let without = RateLimitUsage {
         daily: None,
         ..USAGE
