@@ -17,8 +17,8 @@ use crate::{
 macro_rules! service {
     ($rest:literal) => {
         concat!(
-            "SELECT id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, \
-             last_heartbeat, last_authentication, public_keys FROM services ",
+            "SELECT id, registration, description, disabled, created_at, scopes, interval_us, interval_rest_ns, burst, \
+             daily_quota, last_heartbeat, last_authentication, public_keys FROM services ",
             $rest
         )
     };
@@ -118,7 +118,8 @@ fn service_of(row: &SqliteRow) -> Result<Service, StoreError> {
             .collect::<Result<_, _>>()
             .map_err(|_| StoreError::Corrupt("service.scopes"))?,
         limits: LimitPolicy {
-            interval: Duration::from_micros(row.try_get("interval_us")?),
+            interval: Duration::from_micros(row.try_get("interval_us")?)
+                + Duration::from_nanos(row.try_get("interval_rest_ns")?),
             burst: row.try_get("burst")?,
             daily_quota: row.try_get("daily_quota")?,
         },

@@ -15,8 +15,8 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     services::{
-        Credential, NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
-        ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+        Credential, LimitPolicy, NewService, Register, RegisterError, Revision, Rotation,
+        SecretDigest, Service, ServiceChange, ServiceId, ServiceRepository, SignOfLife,
     },
 };
 
@@ -24,15 +24,15 @@ const IS_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM services WHERE id = ?1)";
 /// Counts the whole table, which is short, and only where somebody registers.
 const COUNT: &str = "SELECT count(*) FROM services";
 const REGISTER: &str = "INSERT INTO services \
-    (id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, public_keys) \
-    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9)";
+    (id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, public_keys, \
+    interval_rest_ns) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const ADD_CREDENTIAL: &str = "INSERT INTO service_credentials \
     (id, service, digest, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
 const RETIRE: &str =
     "UPDATE service_credentials SET retired_at = ?2, expires_at = ?3 WHERE id = ?1";
 const REMOVE_OTHERS: &str = "DELETE FROM service_credentials WHERE service = ?1 AND id <> ?2";
 const CHANGE: &str = "UPDATE services SET description = ?2, disabled = ?3, scopes = ?4, \
-    interval_us = ?5, burst = ?6, daily_quota = ?7, public_keys = ?8 WHERE id = ?1";
+    interval_us = ?5, burst = ?6, daily_quota = ?7, public_keys = ?8, interval_rest_ns = ?9 WHERE id = ?1";
 const DELETE: &str = "DELETE FROM services WHERE id = ?1";
 const FORGET_USE: &str = "DELETE FROM quotas \
     WHERE registration = (SELECT registration FROM services WHERE id = ?1)";
@@ -161,10 +161,11 @@ impl ServiceRepository for SqliteServices {
                     .bind(after.description.clone())
                     .bind(after.disabled)
                     .bind(scopes_text(&after.scopes))
-                    .bind(after.limits.interval_us())
+                    .bind(interval_parts(&after.limits).0)
                     .bind(after.limits.burst)
                     .bind(quota_number(&after.limits))
                     .bind(after.public_keys.as_deref().map(str::to_owned))
+                    .bind(interval_parts(&after.limits).1)
                     .execute(&mut *transaction)
                     .await?;
                 note(&mut transaction, RAISE).await?;
@@ -332,6 +333,12 @@ fn difference(before: &Service, after: &Service) -> String {
     names.join(", ")
 }
 
+/// The interval of a rate: whole microseconds, and the nanoseconds beyond them.
+fn interval_parts(limits: &LimitPolicy) -> (i64, i64) {
+    let micros = i64::try_from(limits.interval.as_micros()).unwrap_or(i64::MAX);
+    (micros, (limits.interval.subsec_nanos() % 1_000).into())
+}
+
 async fn insert(connection: &mut SqliteConnection, service: &Service) -> Result<(), sqlx::Error> {
     sqlx::query(REGISTER)
         .bind(service.id.as_str().to_owned())
@@ -339,10 +346,11 @@ async fn insert(connection: &mut SqliteConnection, service: &Service) -> Result<
         .bind(service.description.clone())
         .bind(service.created_at.as_millis())
         .bind(scopes_text(&service.scopes))
-        .bind(service.limits.interval_us())
+        .bind(interval_parts(&service.limits).0)
         .bind(service.limits.burst)
         .bind(quota_number(&service.limits))
         .bind(service.public_keys.as_deref().map(str::to_owned))
+        .bind(interval_parts(&service.limits).1)
         .execute(&mut *connection)
         .await?;
     for credential in &service.credentials {
