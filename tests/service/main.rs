@@ -11,6 +11,7 @@
 )]
 
 mod connections;
+mod contract;
 mod hostile;
 mod identities;
 mod kill;
