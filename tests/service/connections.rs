@@ -197,7 +197,7 @@ async fn an_idle_connection_is_closed_after_its_time_and_no_answer_is_cut_off() 
 async fn bytes_that_are_no_request_get_a_problem_and_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]).await;
-    let long = "x".repeat(70_000);
+    let filler = "x".repeat(70_000);
     let cases: Vec<(String, u16)> = vec![
         ("GET / HTTP/1.1\r\n\r\n".into(), 400),
         ("GET / HTTP/1.1\r\nHost: a b/c?\r\n\r\n".into(), 400),
@@ -215,10 +215,10 @@ async fn bytes_that_are_no_request_get_a_problem_and_are_counted() {
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
             400,
         ),
-        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
-        (format!("GET /{long}"), 414),
+        (format!("GET /{filler} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
+        (format!("GET /{filler}"), 414),
         (
-            format!("GET / HTTP/1.1\r\nHost: x\r\n{long}: y\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: x\r\n{filler}: y\r\n\r\n"),
             431,
         ),
         (
@@ -229,11 +229,11 @@ async fn bytes_that_are_no_request_get_a_problem_and_are_counted() {
             431,
         ),
         (
-            format!("GET / HTTP/1.1\r\nHost: x\r\ny: {long}{long}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: x\r\ny: {filler}{filler}\r\n\r\n"),
             431,
         ),
         (
-            format!("GET / HTTP/1.1\r\nHost: x\r\ny: {}", long.repeat(4)),
+            format!("GET / HTTP/1.1\r\nHost: x\r\ny: {}", filler.repeat(4)),
             431,
         ),
     ];

@@ -109,7 +109,7 @@ impl Raw {
         let length = answer
             .header("content-length")
             .map_or(0, |it| it.parse().unwrap());
-        answer.body = rest.get(..length)?.to_owned();
+        rest.get(..length)?.clone_into(&mut answer.body);
         self.received.drain(..head.len() + 4 + length);
         Some(answer)
     }
