@@ -2,6 +2,7 @@
 
 mod faults;
 mod otel;
+mod otel_tls;
 mod redis;
 mod render;
 mod secrets;
