@@ -54,7 +54,10 @@ pub(super) async fn open(
         Arc::clone(&stores.tokens),
         metrics.clone(),
         Arc::clone(clock),
-        vec![issuer.clone(), format!("{issuer}/oauth2/token")],
+        // Where a client may think that its assertion goes (RFC 7523, section 3, leaves it to the server).
+        ["", "/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"]
+            .map(|path| format!("{issuer}{path}"))
+            .to_vec(),
     );
     let limiter = Limiter::new(
         Arc::clone(&stores.quotas),

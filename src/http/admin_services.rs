@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{Body, JsonBody, Segment, SuperPrincipal},
+    extract::{Body, JsonBody, OptionalJsonBody, Segment, SuperPrincipal, Whole, whole_or_null},
     rejection::Rejection,
     service_view::{IssuedView, ServiceListView, ServiceView},
 };
@@ -37,12 +37,13 @@ pub(super) struct NewServiceBody {
     #[schema(example = "100/s")]
     rate: Option<String>,
     /// What the configuration says where it is left out.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
     /// None where it is null, what the configuration says where it is left out.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    daily_quota: Said<u64>,
+    daily_quota: Said<Whole<u64>>,
     /// A JWK Set, for a service that signs its assertions.
     public_keys: Option<Map<String, Value>>,
 }
@@ -63,12 +64,13 @@ pub(super) struct ServiceChangeBody {
     scopes: Option<Vec<String>>,
     #[schema(example = "100/s")]
     rate: Option<String>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
     /// Null takes it away.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    daily_quota: Said<u64>,
+    daily_quota: Said<Whole<u64>>,
     /// Null takes them away.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -80,12 +82,13 @@ impl Body for ServiceChangeBody {
 }
 
 /// How a new secret takes the place of the old one.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Rotation)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotationBody {
     /// How long the old one is still accepted; what the configuration says where it is left out.
-    #[schema(maximum = 31_536_000)]
+    #[serde(default, deserialize_with = "whole_or_null")]
+    #[schema(minimum = 0, maximum = 31_536_000)]
     overlap_seconds: Option<u64>,
     /// Ends a secret that was replaced earlier and is still accepted.
     #[serde(default)]
@@ -117,7 +120,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Said<T> {
 fn limits(
     rate: Option<&str>,
     burst: Option<u32>,
-    daily_quota: Said<u64>,
+    daily_quota: Said<Whole<u64>>,
 ) -> Result<LimitChange, Rejection> {
     let rate = rate.map(str::parse::<Rate>).transpose();
     let rate = rate.map_err(|error| Rejection::Value(format!("rate: {error}")))?;
@@ -127,7 +130,7 @@ fn limits(
         daily_quota: match daily_quota {
             Said::Nothing => None,
             Said::Null => Some(None),
-            Said::Value(it) => Some(Some(it)),
+            Said::Value(Whole(it)) => Some(Some(it)),
         },
     })
 }
@@ -277,10 +280,10 @@ pub(super) async fn delete(
 
 /// Give a service a new secret
 ///
-/// The one before is accepted for some more time. The new one is shown this once.
+/// The one before is accepted for some more time. The new one is shown this once. The body may be left out.
 #[utoipa::path(
     post, path = "/api/admin/services/{id}/rotate", operation_id = "rotateCredential", tag = "admin", security(("session" = [])),
-    request_body = RotationBody, params(("id" = String, Path, description = "The id of a service")),
+    request_body = Option<RotationBody>, params(("id" = String, Path, description = "The id of a service")),
     responses(
         (status = 200, description = "The new secret", body = IssuedView),
         (status = 404, description = "There is no such service"),
@@ -292,7 +295,7 @@ pub(super) async fn rotate(
     api: Data<Api>,
     _: SuperPrincipal,
     Segment(id): Segment<ServiceId>,
-    JsonBody(body): JsonBody<RotationBody>,
+    OptionalJsonBody(body): OptionalJsonBody<RotationBody>,
 ) -> Result<HttpResponse, ApiError> {
     let longest = ServiceSettings::LONGEST_OVERLAP.as_secs();
     if body.overlap_seconds.is_some_and(|it| it > longest) {

@@ -31,12 +31,17 @@ pub(crate) struct Exchange {
     pub(super) route: Cell<Option<&'static str>>,
     /// The live session of the cookie.
     pub(super) session: RefCell<Option<Rc<SessionRecord>>>,
+    /// The sessions that the request presents, in the order of its cookies; empty for the usual request, whose one cookie
+    /// the session middleware reads.
+    pub(super) presented: RefCell<Vec<SessionId>>,
     /// The session that the cookie names, where the store did not say whether it is live.
     pub(super) unchecked: RefCell<Option<SessionId>>,
     /// The key of a session that was started for this request and that its cookie is to carry.
     pub(super) issued: RefCell<Option<SessionKey>>,
     /// The session has been ended already: there is nothing left to delete.
     pub(super) ended: Cell<bool>,
+    /// The client has logged out: its browser is told to forget what the service has left there.
+    pub(super) logged_out: Cell<bool>,
     /// What is to become of the session cookie that actix-session sets.
     pub(super) cookie: Cell<Option<CookieFate>>,
     /// Why a store did not answer the session middleware.
@@ -58,9 +63,11 @@ impl Exchange {
             perimeter,
             route: Cell::new(None),
             session: RefCell::new(None),
+            presented: RefCell::new(Vec::new()),
             unchecked: RefCell::new(None),
             issued: RefCell::new(None),
             ended: Cell::new(false),
+            logged_out: Cell::new(false),
             cookie: Cell::new(None),
             fault: RefCell::new(None),
         }
@@ -80,6 +87,14 @@ impl Exchange {
     /// The live session of the request under way.
     pub(super) fn session() -> Option<Rc<SessionRecord>> {
         Self::current(|it| it.session.borrow().clone()).flatten()
+    }
+
+    /// The sessions that the request presents beside the live one.
+    pub(super) fn other_sessions() -> Vec<SessionId> {
+        let live = Self::session();
+        let mut others = Self::current(|it| it.presented.borrow().clone()).unwrap_or_default();
+        others.retain(|id| live.as_ref().is_none_or(|live| live.id != *id));
+        others
     }
 
     /// The session that the client had before this request: live, or not known to be over.

@@ -65,6 +65,10 @@ pub(super) async fn log_in(
         session: Exchange::session_before(),
     };
     let logged_in = api.login.login(credentials, caller).await?;
+    // A planted cookie that comes before the new one must not bring its session back.
+    if let Err(error) = session_store::end_others(&api.sessions).await {
+        tracing::warn!(error = %error.in_full(), "a session that was presented beside another one was not ended");
+    }
     let (user, started) = (logged_in.user, logged_in.session);
     let record = &started.record;
     let view = UserView {
@@ -82,10 +86,12 @@ pub(super) async fn log_in(
 
 /// Log out
 ///
-/// Ends the session and takes the cookie away. Logging out twice is no error.
+/// Ends the session and takes the cookie away; every one of them, if the client presents several. Logging out twice is no
+/// error.
 #[utoipa::path(
     post, path = "/api/logout", operation_id = "logOut", tag = "session", security((), ("session" = [])),
-    responses((status = 204, description = "Nobody is logged in here any more")),
+    responses((status = 204, description = "Nobody is logged in here any more",
+        headers(("Clear-Site-Data" = String, description = "Over https: the browser forgets what the service has left there")))),
 )]
 pub(super) async fn log_out(
     api: Data<Api>,
@@ -97,8 +103,12 @@ pub(super) async fn log_out(
     if Exchange::session().is_some() {
         // The session middleware ends it, and takes its cookie away.
         session.purge();
-    } else if request.cookie(api.cookie.name()).is_some() {
-        response.cookie(api.cookie.removal());
+    } else {
+        session_store::end_others(&api.sessions).await?;
+        if request.cookie(api.cookie.name()).is_some() {
+            response.cookie(api.cookie.removal());
+        }
     }
+    Exchange::current(|exchange| exchange.logged_out.set(true));
     Ok(response.finish())
 }

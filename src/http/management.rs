@@ -1,16 +1,23 @@
 //! The management listener: what operators and probes ask. Nothing of it is on the public one.
 
-use std::{fmt::Display, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    fmt::Display,
+    io,
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, Route,
-    dev::Server,
+    App, HttpRequest, HttpResponse, HttpServer, Resource, Route,
+    body::{BoxBody, MessageBody},
+    dev::{Server, ServiceRequest, ServiceResponse},
     guard,
     http::{
         StatusCode,
         header::{self, HeaderMap},
     },
-    middleware::DefaultHeaders,
+    middleware::{Next, from_fn},
     web::{self, Data},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -18,7 +25,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
-    CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE, STOP_TIMEOUT, no_such_path,
+    ApiError, CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE, Rejection, STOP_TIMEOUT,
+    middleware::make_safe,
+    no_such_path,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -49,14 +58,17 @@ pub struct Management {
 /// If the listener cannot be used.
 pub fn serve_management(management: Management, listener: TcpListener) -> io::Result<Server> {
     let management = Data::new(management);
+    let on_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(management.clone())
-            .service(web::resource("/metrics").route(read().to(metrics)))
-            .service(web::resource("/livez").route(read().to(alive)))
-            .service(web::resource("/readyz").route(read().to(ready)))
+            .service(read("/metrics", web::to(metrics)))
+            .service(read("/livez", web::to(alive)))
+            .service(read("/readyz", web::to(ready)))
             .default_service(web::to(no_such_path))
-            .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
+            .wrap(from_fn(move |request, next| {
+                guard(on_loopback, request, next)
+            }))
     });
     let server = server
         .workers(1)
@@ -68,9 +80,54 @@ pub fn serve_management(management: Management, listener: TcpListener) -> io::Re
     Ok(server.listen(listener)?.run())
 }
 
-/// A route for `GET`, and for `HEAD`, which some probes send.
-fn read() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+/// What answers `GET`, and `HEAD`, which some probes send.
+fn read(path: &'static str, route: Route) -> Resource {
+    let asked = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path)
+        .route(route.guard(asked))
+        .default_service(web::to(|| async {
+            let allow = header::HeaderValue::from_static("GET, HEAD");
+            Err::<HttpResponse, _>(ApiError::from(Rejection::Method { allow }))
+        }))
+}
+
+/// Refuses what a web page made a browser send, and makes every answer safe.
+async fn guard(
+    on_loopback: bool,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let mut response = if on_loopback && !names_this_machine(request.headers()) {
+        let problem = Problem::from(Kind::blank(StatusCode::MISDIRECTED_REQUEST));
+        let problem = problem.with_detail("ask by an address of this machine, or by localhost");
+        request.into_response(problem.response())
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    make_safe(response.headers_mut());
+    Ok(response)
+}
+
+/// Whether the `Host` header is an address or `localhost`, or missing.
+///
+/// A page of another site can make the name of its own host point to this machine, and then read what a listener on
+/// loopback answers (DNS rebinding); such a request names that host. Listeners on other addresses are asked by names that
+/// are not known here (a container's, a service's), and are kept from browsers by the network.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else {
+        return true;
+    };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let name = name.trim_end_matches('.');
+    let local =
+        name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
+    local || host.is_empty() || name.parse::<IpAddr>().is_ok()
 }
 
 /// The metrics, for those who have the token where there is one.
@@ -140,5 +197,48 @@ fn fault(store: &str, answer: Result<Result<(), StoreError>, impl Display>) -> O
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("{store}: {}", error.in_full())),
         Err(_) => Some(format!("{store}: no answer in time")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_of_another_site_is_not_this_machine() {
+        let ours = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                header::HOST,
+                header::HeaderValue::from_bytes(host.as_bytes()).unwrap(),
+            );
+            names_this_machine(&headers)
+        };
+        for host in [
+            "",
+            "localhost",
+            "LocalHost:9464",
+            "a.localhost:1",
+            "127.0.0.1:9464",
+            "10.0.0.7",
+            "[::1]:9464",
+            "[::1]",
+            "localhost.",
+        ] {
+            assert!(ours(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9464",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "127.0.0.1@evil.example",
+            "[evil]",
+            "xlocalhost",
+            "\u{e9}",
+        ] {
+            assert!(!ours(host), "{host}");
+        }
+        assert!(names_this_machine(&HeaderMap::new()));
     }
 }

@@ -8,7 +8,7 @@
 //! | `problem` | error answers as RFC 9457 has them |
 //! | `middleware` | what happens around every request |
 //! | `exchange` | what the layers tell each other about one request |
-//! | `session_store`, `cookie` | THE adapter to actix-session, and its cookie |
+//! | `session_store`, `cookie`, `presented` | THE adapter to actix-session, its cookie, and how it is found among others |
 //! | `extract` | what handlers take from a request, checked |
 //! | `login`, `session`, `sessions`, `password`, `admin_sessions`, `admin_users` | one file per resource |
 //! | `oauth` | the authorization server: tokens for services |
@@ -35,6 +35,7 @@ mod middleware;
 mod oauth;
 mod openapi;
 mod password;
+mod presented;
 mod problem;
 mod rate_limit;
 mod rejection;
@@ -274,6 +275,7 @@ impl Api {
         let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
         RequestLayer::new(self.metrics.clone(), perimeter, self.patience)
             .traced(self.traces.clone())
+            .with_session_cookie(self.cookie.clone())
     }
 
     /// What finds the session of a request, for resources beside the contract. It works inside [`Api::layer`] only.
@@ -322,7 +324,7 @@ fn resource(rows: &'static [Row]) -> Option<Resource> {
     } in rows
     {
         // actix's own method guard collects all methods of the resource, for every request anew.
-        let guard = move |request: &GuardContext<'_>| request.head().method == *method;
+        let guard = move |request: &GuardContext<'_>| serves(method, &request.head().method);
         let route = handler().guard(guard);
         resource = resource.route(match *action {
             Some(kind) => audited::route(kind, route),
@@ -363,9 +365,21 @@ pub fn serve_public(api: Api, listener: TcpListener, workers: usize) -> io::Resu
     Ok(server.listen(listener)?.run())
 }
 
+/// Whether a route of this method answers a request of that one. What answers `GET` answers `HEAD` (RFC 9110, section 9.1);
+/// the server leaves the body out.
+fn serves(route: &Method, asked: &Method) -> bool {
+    route == asked || (*route == Method::GET && *asked == Method::HEAD)
+}
+
 /// The `Allow` header of these rows.
 fn allowed(rows: &[Row]) -> HeaderValue {
-    let methods: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
+    let mut methods = Vec::new();
+    for Row { method, .. } in rows {
+        methods.push(method.as_str());
+        if *method == Method::GET {
+            methods.push(Method::HEAD.as_str());
+        }
+    }
     // The names of methods are header text; were they not, the header would be empty and the status say it.
     HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

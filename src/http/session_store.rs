@@ -5,11 +5,11 @@
 //!
 //! | actix-session says | here |
 //! |---|---|
-//! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`]. A login goes on without |
+//! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`]. A login goes on without. Where several cookies of ours came, the first live session counts |
 //! | `save` | hands out the key that a login or a password change left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
-//! | `delete` | [`Sessions::end`] as a logout, unless the handler has ended the session itself |
+//! | `delete` | [`Sessions::end`] as a logout, of every session that was presented, unless the handler has ended the session itself |
 
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    sessions::{EndReason, SessionId, SessionKey, Sessions},
+    sessions::{EndReason, SessionId, SessionKey, SessionRecord, Sessions},
 };
 
 /// The application's state as actix-session has it.
@@ -101,7 +101,21 @@ pub(super) fn hand_out(
 /// Takes the cookie of a session away that the handler has ended.
 pub(super) fn dismiss(session: &Session) {
     session.purge();
-    Exchange::current(|exchange| exchange.ended.set(true));
+    Exchange::current(|exchange| {
+        exchange.ended.set(true);
+        exchange.logged_out.set(true);
+    });
+}
+
+/// Ends the sessions that the request presents beside the live one, as a logout.
+///
+/// A cookie that stands before the live one, or behind it, would otherwise let its session live on when the client has
+/// been told that nobody is logged in, or take the place of the one that a login has started.
+pub(super) async fn end_others(sessions: &Sessions) -> Result<(), StoreError> {
+    for id in Exchange::other_sessions() {
+        sessions.end(id, EndReason::Logout).await?;
+    }
+    Ok(())
 }
 
 /// Where the store fails, actix-session answers 500: the layer around it finds the reason here and says 503.
@@ -125,7 +139,47 @@ fn logs_in() -> bool {
     Exchange::current(|exchange| exchange.route.get() == Some(LOG_IN)).unwrap_or(false)
 }
 
+/// How many presented sessions one request asks the store about. Browsers present one, two where paths or domains differ.
+const MOST_CHECKED: usize = 8;
+
+/// The sessions that may be the one of this request, the likeliest first.
+fn candidates(key: &CookieValue) -> Vec<SessionId> {
+    let presented = Exchange::current(|it| it.presented.borrow().clone()).unwrap_or_default();
+    let mut all = if presented.is_empty() {
+        Vec::from_iter(id_of(key))
+    } else {
+        presented
+    };
+    all.truncate(MOST_CHECKED);
+    all
+}
+
+/// The session that is meant by this key: the live one, where it came beside the key's.
+fn meant_by(key: &CookieValue) -> Option<SessionId> {
+    let live = Exchange::session().map(|session| session.id.clone());
+    live.or_else(|| id_of(key))
+}
+
 impl SessionAdapter {
+    /// The first live one of these sessions; `None` where there is none, or where a login goes on without knowing.
+    async fn first_live(
+        &self,
+        candidates: Vec<SessionId>,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        for id in candidates {
+            match self.sessions.check(&id).await {
+                Ok(Some(record)) => return Ok(Some(record)),
+                Ok(None) => {}
+                Err(_) if logs_in() => {
+                    Exchange::current(|exchange| exchange.unchecked.replace(Some(id)));
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Leaves the cookie that the client has as it is.
     fn keep_cookie(&self) {
         Exchange::current(|exchange| {
@@ -139,17 +193,8 @@ impl SessionAdapter {
 
 impl SessionStore for SessionAdapter {
     async fn load(&self, key: &CookieValue) -> Result<Option<State>, LoadError> {
-        let Some(id) = id_of(key) else {
-            return Ok(None);
-        };
-        let record = match self.sessions.check(&id).await {
-            Ok(record) => record,
-            Err(_) if logs_in() => {
-                Exchange::current(|exchange| exchange.unchecked.replace(Some(id)));
-                return Ok(None);
-            }
-            Err(error) => return Err(LoadError::Other(report(error).into())),
-        };
+        let record = self.first_live(candidates(key)).await;
+        let record = record.map_err(|error| LoadError::Other(report(error).into()))?;
         let Some(mut record) = record else {
             return Ok(None);
         };
@@ -180,7 +225,7 @@ impl SessionStore for SessionAdapter {
         _: &CookieDuration,
     ) -> Result<CookieValue, UpdateError> {
         self.keep_cookie();
-        if let Some(id) = id_of(&key) {
+        if let Some(id) = meant_by(&key) {
             let updated = self.sessions.update(id, state.into_iter().collect()).await;
             let live = updated.map_err(|error| UpdateError::Other(report(error).into()))?;
             if !live {
@@ -196,9 +241,10 @@ impl SessionStore for SessionAdapter {
 
     async fn delete(&self, key: &CookieValue) -> Result<(), anyhow::Error> {
         let done = Exchange::current(|it| it.ended.get() || it.issued.borrow().is_some());
-        if let (Some(id), false) = (id_of(key), done.unwrap_or(false)) {
+        if let (Some(id), false) = (meant_by(key), done.unwrap_or(false)) {
             let ended = self.sessions.end(id, EndReason::Logout).await;
             ended.map_err(report)?;
+            end_others(&self.sessions).await.map_err(report)?;
         }
         Ok(())
     }

@@ -21,7 +21,9 @@ use super::{
     party::Party,
     verdict::Verdict,
 };
-use crate::services::{AuthFailure, Claims, SKEW, ServiceId, TokenVerifier, Unverified};
+use crate::services::{
+    AuthFailure, Claims, SKEW, ServiceId, TokenVerifier, Unverified, same_resource,
+};
 
 /// How long an answer is taken for true: a token that is revoked is refused within this, and what the issuer itself needs to
 /// hear of it.
@@ -125,7 +127,8 @@ impl IntrospectionVerifier {
         let Verdict::Active(claims) = verdict else {
             return Err(AuthFailure::RevokedToken.into());
         };
-        let for_us = |audience: &String| self.party.audiences.contains(audience);
+        let own = &self.party.audiences;
+        let for_us = |audience: &String| own.iter().any(|it| same_resource(it, audience));
         let ours = claims.issuer == self.party.issuer.name();
         let failure = if !ours || !claims.audiences.iter().any(for_us) {
             AuthFailure::WrongAudience

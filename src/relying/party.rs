@@ -76,8 +76,10 @@ impl RelyingParty {
         }
     }
 
-    /// Accepts tokens for this audience, compared letter by letter with what the issuer has in `token_audiences`. At least one
-    /// is needed; each further one is accepted too.
+    /// Accepts tokens for this audience, as the issuer has it in `token_audiences`; see [`same_resource`]. At least one is
+    /// needed; each further one is accepted too.
+    ///
+    /// [`same_resource`]: crate::services::same_resource
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    AuthFailure, SKEW, Service, ServiceId,
+    AuthFailure, SKEW, Service, ServiceId, same_resource,
     token::{Audiences, InvalidJwk, Parts, PublicKey, object, timestamp},
 };
 use crate::clock::Timestamp;
@@ -64,7 +64,7 @@ impl fmt::Display for WhyNot {
 pub struct ExpectedAssertion<'a> {
     /// Whose it must be: its `iss` and its `sub`.
     pub client: &'a ServiceId,
-    /// How it may call us: one of these is enough (our issuer, our token endpoint).
+    /// How it may call us: one of these is enough (our issuer, our endpoints).
     pub audiences: &'a [&'a str],
 }
 
@@ -203,7 +203,10 @@ impl Claims {
         }
         let client = expected.client.as_str();
         let audiences = self.aud.into_vec();
-        let for_us = |audience: &String| expected.audiences.contains(&audience.as_str());
+        let for_us = |audience: &String| {
+            let known = |it: &&str| same_resource(it, audience);
+            expected.audiences.iter().any(known)
+        };
         if self.iss != client || self.sub != client || !audiences.iter().any(for_us) {
             return Err(AuthFailure::WrongAudience);
         }

@@ -17,6 +17,7 @@
 //! | `keyring`, `keeper` | the keys that sign tokens; who makes new ones in time |
 //! | `assertion` | how a client proves with a key pair of its own who it is |
 //! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; what is done with it |
+//! | `resource` | when two URLs name the same resource |
 //! | `roll_call` | reads all services now and then, for the gauges |
 
 mod assertion;
@@ -33,6 +34,7 @@ mod limiter;
 mod quota;
 mod registry;
 mod repository;
+mod resource;
 mod roll_call;
 mod token;
 mod tokens;
@@ -62,6 +64,7 @@ pub use repository::{
     KeyAlgorithm, NewSigningKey, Register, RegisterError, Revision, Revocation, Rotation,
     ServiceRepository, SignOfLife, SigningKey, TokenId, TokenRepository, Totals,
 };
+pub use resource::same_resource;
 pub use roll_call::RollCall;
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, Unopened, VerifyingRing};
 pub use tokens::{TokenParts, Tokens};

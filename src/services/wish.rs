@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Allowance, AuthFailure, KeyError, Scope, Service};
+use super::{Allowance, AuthFailure, KeyError, Scope, Service, same_resource};
 use crate::error::StoreError;
 
 /// What the tokens of this service say.
@@ -124,16 +124,15 @@ impl Wish {
         Ok(scopes)
     }
 
-    /// The audiences that are asked for, each once, so that there are no more than the policy has; its first where none is
+    /// The audiences that are asked for, as the policy writes them, each once, so that there are no more than the policy has; its first where none is
     /// asked for.
     pub(super) fn audiences(&self, policy: &TokenPolicy) -> Result<Vec<String>, TokenError> {
         let mut audiences = Vec::new();
         for asked in &self.audiences {
-            if !policy.audiences.contains(asked) {
-                return Err(TokenError::InvalidTarget);
-            }
-            if !audiences.contains(asked) {
-                audiences.push(asked.clone());
+            let known = policy.audiences.iter().find(|it| same_resource(it, asked));
+            let known = known.ok_or(TokenError::InvalidTarget)?;
+            if !audiences.contains(known) {
+                audiences.push(known.clone());
             }
         }
         if audiences.is_empty() {

@@ -46,7 +46,10 @@ async fn a_signed_assertion_is_accepted_once() {
     let mut ledger = app.ledger();
     for audience in [
         json!(ORIGIN),
+        json!(format!("{ORIGIN}/")),
         json!(["https://else.example", format!("{ORIGIN}/oauth2/token")]),
+        json!(format!("{ORIGIN}/oauth2/introspect")),
+        json!(format!("{ORIGIN}/oauth2/revoke")),
     ] {
         let assertion = pair.jwt(
             "JWT",

@@ -180,6 +180,9 @@ async fn the_address_is_the_one_that_our_own_proxy_saw() {
     assert_eq!(from("203.0.113.9").await, 429);
     assert_eq!(from("198.51.100.4, 203.0.113.9").await, 429);
     assert_eq!(from("203.0.113.9, 198.51.100.4").await, 401);
+    // What the client wrote there before need not be text.
+    assert_eq!(from("\u{e9}, 203.0.113.9").await, 429);
+    assert_eq!(from("\u{e9}, 203.0.113.10").await, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ mod assertions;
 mod audit;
 mod bearer;
 mod check;
+mod cookies;
 mod library;
 mod login;
 mod management;

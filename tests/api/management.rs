@@ -21,7 +21,13 @@ async fn it_lives_it_is_ready_and_it_shows_its_metrics() {
     let head = http().head(format!("{}/livez", app.management));
     assert_eq!(head.send().await.unwrap().status(), 200);
     let post = http().post(format!("{}/livez", app.management));
-    assert_eq!(post.send().await.unwrap().status(), 405);
+    let refused = post.send().await.unwrap();
+    assert_eq!(refused.status(), 405);
+    assert_eq!(refused.headers()["allow"], "GET, HEAD");
+    assert_eq!(
+        refused.headers()["content-type"],
+        "application/problem+json"
+    );
     let page = get(&app, "/metrics", None).await;
     assert_eq!(page.status(), 200);
     let media = "text/plain; version=0.0.4; charset=utf-8";
@@ -75,5 +81,35 @@ async fn the_listeners_share_nothing() {
     }
     for path in ["/api/session", "/api/openapi.json", "/", "/metrics/"] {
         assert_eq!(get(&app, path, None).await.status(), 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_cannot_read_it_by_a_name_that_it_makes_ours() {
+    let app = spawn_app().await;
+    for (host, status) in [
+        ("evil.example", 421),
+        ("evil.example:9464", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost:9464", 200),
+        ("[::1]:9464", 200),
+    ] {
+        for path in ["/metrics", "/livez", "/readyz"] {
+            let request = http().get(format!("{}{path}", app.management));
+            let answer = request.header("host", host).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{host} {path}");
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("cache-control", "no-store"),
+                (
+                    "content-security-policy",
+                    "default-src 'none'; frame-ancestors 'none'",
+                ),
+                ("referrer-policy", "no-referrer"),
+                ("cross-origin-resource-policy", "same-origin"),
+            ] {
+                assert_eq!(answer.headers()[name], value, "{host} {path}");
+            }
+        }
     }
 }

@@ -122,6 +122,8 @@ async fn what_a_client_may_not_have_is_refused_by_the_name_that_the_rfc_gives_it
         .ask_token(&[
             ("scope", "read read"),
             ("resource", ORIGIN),
+            // The same one (RFC 3986, section 6.2.3).
+            ("resource", &format!("{ORIGIN}/")),
             ("foo", "1"),
             ("foo", "2"),
         ])

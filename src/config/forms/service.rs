@@ -104,7 +104,7 @@ impl Form for Audiences {
     fn read(&self, text: &str) -> Result<Vec<String>, Problem> {
         let items: Vec<&str> = text.split(',').map(str::trim).collect();
         let right = |item: &&str| {
-            // Kept as it is written: audiences are compared letter by letter.
+            // Kept as it is written: tokens have it so.
             Url::parse(item).is_ok_and(|url| url.fragment().is_none()) && item.len() <= 256
         };
         if items.len() > 32 || !items.iter().all(right) {

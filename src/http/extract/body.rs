@@ -6,11 +6,14 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     error::PayloadError,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use zeroize::Zeroizing;
 
 use crate::http::{
@@ -49,18 +52,56 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
     }
 }
 
-fn check_head(request: &HttpRequest) -> Result<(), Rejection> {
-    let media = request.mime_type().ok().flatten();
-    let media = media.ok_or(Rejection::NotJson)?;
-    let charset = media.get_param("charset");
-    let in_utf8 = charset.is_none_or(|it| it.as_str().eq_ignore_ascii_case("utf-8"));
-    if media.essence_str() != "application/json"
-        || !in_utf8
-        || request.headers().contains_key(CONTENT_ENCODING)
-    {
-        return Err(Rejection::NotJson);
+/// Takes a body as [`JsonBody`] does, or the value for those who say nothing where none is sent.
+#[derive(Debug)]
+pub(in crate::http) struct OptionalJsonBody<T>(pub(in crate::http) T);
+
+impl<T: Body + Default + 'static> FromRequest for OptionalJsonBody<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        // A body is there where its length or its coding is announced (RFC 9112, section 6).
+        let length = announced(request, BODY_LIMIT);
+        if length == Ok(0) && !request.headers().contains_key(TRANSFER_ENCODING) {
+            return Box::pin(async { Ok(Self(T::default())) });
+        }
+        let body = JsonBody::from_request(request, payload);
+        Box::pin(async move { body.await.map(|JsonBody(it)| Self(it)) })
     }
-    Ok(())
+}
+
+fn check_head(request: &HttpRequest) -> Result<(), Rejection> {
+    if is_plain(request, "application/json") {
+        Ok(())
+    } else {
+        Err(Rejection::NotJson)
+    }
+}
+
+/// Whether the body is of this media type, in UTF-8 and as it is.
+///
+/// UTF-8 has several names (WHATWG Encoding, section 4.2), and some clients write that there is no content coding.
+pub(in crate::http) fn is_plain(request: &HttpRequest, essence: &str) -> bool {
+    let Some(media) = request.mime_type().ok().flatten() else {
+        return false;
+    };
+    let charset = media.get_param("charset");
+    let in_utf8 = charset.is_none_or(|it| {
+        let names = ["utf-8", "utf8", "unicode-1-1-utf-8"];
+        names
+            .iter()
+            .any(|name| it.as_str().eq_ignore_ascii_case(name))
+    });
+    let mut codings = request.headers().get_all(CONTENT_ENCODING);
+    let as_it_is = codings.all(|value| {
+        let mut codings = value.as_bytes().split(|it| *it == b',');
+        codings.all(|it| {
+            let coding = it.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+        })
+    });
+    media.essence_str() == essence && in_utf8 && as_it_is
 }
 
 /// The length that the head announces, if it is at most `limit`; zero where it announces none.
@@ -114,6 +155,43 @@ fn parse<T: Body>(bytes: &[u8]) -> Result<T, Rejection> {
         line: error.line().max(1),
         column: error.column().max(1),
     })
+}
+
+/// Reads a whole number. `5.0` is one (JSON Schema, draft 2020-12, section 6.1.1), and languages without integers write it so.
+pub(in crate::http) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = number.as_u64().or_else(|| {
+        let float = number.as_f64()?;
+        // Up to here every integer is a double, so that none is rounded.
+        let exact = float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole and within the range"
+        )]
+        exact.then_some(float as u64)
+    });
+    let fits = whole.and_then(|it| T::try_from(it).ok());
+    fits.ok_or_else(|| D::Error::custom("no such number"))
+}
+
+/// Reads a whole number, or null.
+pub(in crate::http) fn whole_or_null<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Whole<T>>::deserialize(deserializer)?.map(|Whole(it)| it))
+}
+
+/// A whole number; see [`whole`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Whole<T>(pub(in crate::http) T);
+
+impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole(deserializer).map(Self)
+    }
 }
 
 /// Reads a password.
@@ -180,6 +258,32 @@ mod tests {
         }
         let deep = [b"{\"x\":".repeat(3000), b"1".to_vec(), b"}".repeat(3000)].concat();
         fault(&deep);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let read = |text: &str| serde_json::from_str::<Whole<u32>>(text).ok().map(|it| it.0);
+        for (text, number) in [
+            ("5", 5),
+            ("5.0", 5),
+            ("5e0", 5),
+            ("0", 0),
+            ("4294967295.0", u32::MAX),
+        ] {
+            assert_eq!(read(text), Some(number), "{text}");
+        }
+        for bad in [
+            "5.5",
+            "-1",
+            "-1.0",
+            "4294967296",
+            "1e300",
+            "\"5\"",
+            "null",
+            "true",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Who the client is, as far as it can be believed.
 
 use std::{
+    borrow::Cow,
     future::{Ready, ready},
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -50,6 +51,11 @@ impl Perimeter {
         }
     }
 
+    /// Whether browsers see the service by https.
+    pub(in crate::http) fn is_https(&self) -> bool {
+        self.origin.0.starts_with("https://")
+    }
+
     /// Whether a peer is one of our own proxies.
     pub(in crate::http) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         let trusted = |peer: IpAddr| {
@@ -81,12 +87,12 @@ pub(in crate::http) fn over_https(
     peer: Option<IpAddr>,
     headers: &HeaderMap,
 ) -> bool {
-    let said = headers.get_all(FORWARDED_PROTO).next_back();
-    let Some(said) = said.and_then(|value| value.to_str().ok()) else {
+    let Some(said) = headers.get_all(FORWARDED_PROTO).next_back() else {
         return false;
     };
-    let last = said.rsplit(',').next().unwrap_or(said);
-    last.trim().eq_ignore_ascii_case("https") && perimeter.trusts(peer)
+    // Octets: what the client wrote before need not be text.
+    let last = said.as_bytes().rsplit(|it| *it == b',').next();
+    last.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"https")) && perimeter.trusts(peer)
 }
 
 /// The client of a request.
@@ -109,16 +115,16 @@ impl FromRequest for Client {
         let client = Exchange::current(|exchange| {
             let perimeter = &exchange.perimeter;
             let peer = request.peer_addr().map(|peer| peer.ip());
-            let forwarded: Vec<&str> = headers
+            let forwarded: Vec<Cow<'_, str>> = headers
                 .get_all(FORWARDED_FOR)
-                // A value that is no text is a hop that nobody can name.
-                .map(|value| value.to_str().unwrap_or_default())
+                // What the client wrote need not be text; what our proxy added to it counts all the same.
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
                 .collect();
             let user_agent = headers.get(header::USER_AGENT);
             Self {
                 address: client_address(
                     peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
-                    forwarded.into_iter(),
+                    forwarded.iter().map(AsRef::as_ref),
                     &perimeter.trusted_proxies,
                 ),
                 cross_site: perimeter.is_cross_site(headers),
@@ -235,6 +241,7 @@ mod tests {
         assert!(https(proxy, "https"));
         assert!(https(proxy, "http, https"));
         assert!(!https(proxy, "https, http"));
+        assert!(https(proxy, "\u{e9}, https"));
         assert!(!https(stranger, "https"));
         assert!(!https(None, "https"));
     }

@@ -14,7 +14,9 @@ mod principal;
 mod query;
 mod service;
 
-pub(super) use body::{Body, JsonBody, announced, collect, secret};
+pub(super) use body::{
+    Body, JsonBody, OptionalJsonBody, Whole, announced, collect, is_plain, secret, whole_or_null,
+};
 pub(super) use client::{Client, SameSite, over_https};
 pub use client::{Origin, Perimeter};
 pub use principal::Principal;

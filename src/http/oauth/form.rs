@@ -1,12 +1,12 @@
 //! The forms of OAuth requests: `application/x-www-form-urlencoded`, read strictly and wiped afterwards.
 
-use actix_web::{HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_ENCODING};
+use actix_web::{HttpRequest, dev::Payload};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
 use super::Fault;
 use crate::http::{
-    extract::{announced, collect},
+    extract::{announced, collect, is_plain},
     rejection::Rejection,
 };
 
@@ -91,13 +91,7 @@ impl Form {
 }
 
 fn check_head(request: &HttpRequest) -> Result<(), Fault> {
-    let media = request.mime_type().ok().flatten().ok_or(NO_FORM)?;
-    let charset = media.get_param("charset");
-    let in_utf8 = charset.is_none_or(|it| it.as_str().eq_ignore_ascii_case("utf-8"));
-    if media.essence_str() == "application/x-www-form-urlencoded"
-        && in_utf8
-        && !request.headers().contains_key(CONTENT_ENCODING)
-    {
+    if is_plain(request, "application/x-www-form-urlencoded") {
         Ok(())
     } else {
         Err(NO_FORM)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{SKEW, json::object};
 use crate::{
     clock::Timestamp,
-    services::{AuthFailure, Scope, ServiceId, TokenId},
+    services::{AuthFailure, Scope, ServiceId, TokenId, same_resource},
 };
 
 /// The last second that a claim can name: the end of the year 9999.
@@ -151,7 +151,10 @@ impl Claims {
         if valid_from > now.plus(SKEW) || self.expires_at.plus(SKEW) <= now {
             return Err(AuthFailure::ExpiredToken);
         }
-        let for_us = |audience: &String| expected.audiences.contains(&audience.as_str());
+        let for_us = |audience: &String| {
+            let known = |it: &&str| same_resource(it, audience);
+            expected.audiences.iter().any(known)
+        };
         if self.issuer != expected.issuer || !self.audiences.iter().any(for_us) {
             return Err(AuthFailure::WrongAudience);
         }

@@ -102,6 +102,7 @@ impl Browser {
             status,
             headers,
             text: response.text().await.unwrap(),
+            has_body: method != Method::HEAD,
         };
         self.keep_cookies(&answer);
         answer.check_common();
@@ -150,6 +151,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
+    /// False for answers to `HEAD`.
+    pub(super) has_body: bool,
 }
 
 impl Answer {
@@ -197,9 +200,13 @@ impl Answer {
         assert_eq!(self.header("referrer-policy"), Some("no-referrer"));
         let policy = "default-src 'none'; frame-ancestors 'none'";
         assert_eq!(self.header("content-security-policy"), Some(policy));
+        assert_eq!(
+            self.header("cross-origin-resource-policy"),
+            Some("same-origin")
+        );
         assert_eq!(self.header("server"), None);
         let media = self.header("content-type");
-        if self.status == StatusCode::NO_CONTENT {
+        if self.status == StatusCode::NO_CONTENT || !self.has_body {
             assert_eq!(self.text, "");
         } else if self.status.is_success() {
             assert_eq!(media, Some("application/json"));

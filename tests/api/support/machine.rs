@@ -82,6 +82,7 @@ impl Machine {
             status: response.status(),
             headers: response.headers().clone(),
             text: response.text().await.unwrap(),
+            has_body: true,
         };
         check_documented(&self.document, &method, &path, answer.status);
         assert!(answer.set_cookies().is_empty());
