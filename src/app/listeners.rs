@@ -1,6 +1,9 @@
 //! The listeners: how they are bound, what happens when one ends, how both are stopped.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use actix_web::dev::{Server, ServerHandle};
 use anyhow::Context;
@@ -9,6 +12,9 @@ use url::Url;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
+
+/// How long the other side of a connection may take to close.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server with the address it got.
 pub(super) struct Listening {

@@ -5,6 +5,7 @@
 //! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
 //! | `identity` | what the replicas of a service call themselves together |
 //! | `exports` | the first export of metrics and the last one |
+//! | `files` | the file limit of the process, and how the listeners share it |
 //! | `listeners` | how the listeners are bound and stopped |
 //! | `services` | what services need, wired |
 //! | `place` | where sessions were kept when a server last started here |
@@ -15,6 +16,7 @@ pub(crate) mod alerts;
 mod background;
 mod data_dir;
 mod exports;
+mod files;
 mod identity;
 mod listeners;
 pub(crate) mod place;
@@ -167,12 +169,13 @@ impl Application {
             patience: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
+        let (limits, management_limits) = files::connection_limits(config);
         let public = Listening {
-            server: serve_public(api, public, config.workers)?,
+            server: serve_public(api, public, config.workers, limits)?,
             address,
         };
         let management = Listening {
-            server: serve_management(management, management_listener)?,
+            server: serve_management(management, management_listener, management_limits)?,
             address: management_address,
         };
         let housekeeping = housekeeping(config, &stores, services.keeper, clock);

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::{
     Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, Rate, ServiceSettings,
+    connections,
     faults::{Origin, Problem, Reported},
     forms::{Form, Span, duration_text},
     otel,
@@ -28,6 +29,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let public_url = public_url(reader, &listen);
     let trusted_proxies = reader.get(&s::TRUSTED_PROXIES);
     let workers = reader.get_or(&s::WORKERS, &processors());
+    let connections = connections::settings(reader);
     let metrics_token = metrics_token(reader);
     let data_dir = reader.get(&s::DATA_DIR);
     let database = database(reader, &data_dir);
@@ -78,6 +80,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         store_timeout: store_timeout?.value,
         trusted_proxies: trusted_proxies?.value,
         workers: workers?.value,
+        connections: connections?,
         audit_retention: audit_retention?.value,
         argon2: argon2?,
         guard: guard?,

@@ -17,6 +17,7 @@
 //! | `faults` | what is wrong, where, and what would be right |
 
 mod assembly;
+mod connections;
 mod environment;
 mod faults;
 mod forms;
@@ -40,6 +41,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+pub use connections::ConnectionSettings;
 pub use environment::Environment;
 pub use faults::{Fault, Faults};
 pub use forms::{InvalidRate, Rate, is_loopback};
@@ -123,6 +125,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// HTTP worker threads.
     pub workers: usize,
+    /// Connections of the public listener.
+    pub connections: ConnectionSettings,
     /// How long audit events are kept.
     pub audit_retention: Duration,
     /// Password hashing.

@@ -140,6 +140,14 @@ table! {
             "The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. An empty list believes nobody.";
         WORKERS: Number<usize>, "workers", number(1, 256), otherwise("the number of processors", "4"),
             "HTTP worker threads.";
+        MAX_CONNECTIONS: Number<usize>, "max_connections", number(8, 1_000_000), Fixed("20000"),
+            "Open connections of the public listener. Near it, those that are idle are closed for new ones. Lowered at start to\nwhat the limit of open files leaves.";
+        REQUEST_HEAD_TIMEOUT: Span, "request_head_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("5s"),
+            "How long the head of a request may take to arrive. After it: 408.";
+        REQUEST_BODY_TIMEOUT: Span, "request_body_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("10s"),
+            "How long the body of a request may take to arrive (408), and how long a client may not read its answer.";
+        KEEP_ALIVE: Span, "keep_alive", span(MILLISECOND.saturating_mul(10), HOUR), Fixed("75s"),
+            "How long a connection may be idle between requests: longer than the proxy in front holds its own, which is a\nminute by default, so that it sends no request into a connection that is just being closed.";
         METRICS_TOKEN: Secret, "metrics_token", secret(1, "visible ASCII without spaces"),
             otherwise("none: /metrics asks for nothing", ""),
             "The bearer token that /metrics asks for.";

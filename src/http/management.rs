@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, Resource, Route,
+    App, HttpRequest, HttpResponse, Resource, Route,
     body::{BoxBody, MessageBody},
     dev::{Server, ServiceRequest, ServiceResponse},
     guard,
@@ -25,8 +25,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
-    ApiError, CLOSE_TIMEOUT, HEAD_TIMEOUT, KEEP_ALIVE, Rejection, STOP_TIMEOUT,
-    middleware::make_safe,
+    ApiError, ConnectionLimits, Rejection, connection,
+    middleware::{begin, close_where_it_ends, make_safe, refused},
     no_such_path,
     problem::{Kind, Problem},
 };
@@ -56,10 +56,14 @@ pub struct Management {
 /// # Errors
 ///
 /// If the listener cannot be used.
-pub fn serve_management(management: Management, listener: TcpListener) -> io::Result<Server> {
+pub fn serve_management(
+    management: Management,
+    listener: TcpListener,
+    limits: ConnectionLimits,
+) -> io::Result<Server> {
     let management = Data::new(management);
     let on_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(management.clone())
             .service(read("/metrics", web::to(metrics)))
@@ -69,15 +73,8 @@ pub fn serve_management(management: Management, listener: TcpListener) -> io::Re
             .wrap(from_fn(move |request, next| {
                 guard(on_loopback, request, next)
             }))
-    });
-    let server = server
-        .workers(1)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .client_disconnect_timeout(CLOSE_TIMEOUT)
-        .shutdown_timeout(STOP_TIMEOUT)
-        .disable_signals();
-    Ok(server.listen(listener)?.run())
+    };
+    connection::serve(app, listener, 1, limits)
 }
 
 /// What answers `GET`, and `HEAD`, which some probes send.
@@ -97,7 +94,10 @@ async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let mut response = if on_loopback && !names_this_machine(request.headers()) {
+    let (answering, refusal) = begin(&request);
+    let mut response = if let Some(refusal) = refusal {
+        request.into_response(refused(refusal).response())
+    } else if on_loopback && !names_this_machine(request.headers()) {
         let problem = Problem::from(Kind::blank(StatusCode::MISDIRECTED_REQUEST));
         let problem = problem.with_detail("ask by an address of this machine, or by localhost");
         request.into_response(problem.response())
@@ -105,6 +105,7 @@ async fn guard(
         next.call(request).await?.map_into_boxed_body()
     };
     make_safe(response.headers_mut());
+    close_where_it_ends(response.response_mut(), answering.as_ref());
     Ok(response)
 }
 

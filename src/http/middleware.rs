@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpResponse,
     body::{BoxBody, MessageBody},
@@ -24,6 +25,7 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use tracing::{Instrument, Span, field::Empty};
 
 use super::{
+    connection::{Answering, Connection, Refusal},
     cookie::CookieSettings,
     error::{ApiError, Panicked},
     exchange::{CookieFate, Exchange},
@@ -192,6 +194,7 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
+        let (answering, refusal) = begin(&request);
         let exchange = Exchange::new(Arc::clone(&self.perimeter));
         if let Some(cookie) = &self.cookie {
             let presented = presented::sort_out(request.headers_mut(), cookie);
@@ -201,13 +204,22 @@ where
         let traces = Rc::clone(&self.traces);
         let patience = Patience::new(self.patience);
         Box::pin(exchange.during(async move {
-            let labels = labels(&request);
+            let labels = match refusal {
+                None => labels(&request),
+                // What was refused has no method that could be believed.
+                Some(_) => RequestLabels::new("", false),
+            };
             let timer = recorder.request_started(labels);
             let trace = traces.begin(|| parent(&request));
             let span = span(&trace, labels);
-            let answer = answer(async { service.call(request).await });
-            let mut answer = patience.during(answer.instrument(span.clone())).await;
+            let mut answer = if let Some(refusal) = refusal {
+                Answer::Whole(request.into_response(refused(refusal).response()))
+            } else {
+                let answer = answer(async { service.call(request).await });
+                patience.during(answer.instrument(span.clone())).await
+            };
             let status = finish(&mut answer);
+            answer.close_where_it_ends(answering.as_ref());
             // A method that a path does not have was served by no route; counted under it, made-up methods would make
             // ten series for every path.
             let served = status != StatusCode::METHOD_NOT_ALLOWED;
@@ -236,6 +248,51 @@ where
 enum Answer {
     Whole(ServiceResponse<BoxBody>),
     Bare(HttpResponse<BoxBody>),
+}
+
+impl Answer {
+    fn close_where_it_ends(&mut self, answering: Option<&Answering>) {
+        match self {
+            Self::Whole(response) => close_where_it_ends(response.response_mut(), answering),
+            Self::Bare(response) => close_where_it_ends(response, answering),
+        }
+    }
+}
+
+/// Begins to answer a request, on a connection of our own server. If it stands for one that was refused: why.
+pub(super) fn begin(request: &ServiceRequest) -> (Option<Answering>, Option<Refusal>) {
+    match request.conn_data::<Rc<Connection>>() {
+        Some(connection) => {
+            let (answering, refusal) = connection.begin();
+            (Some(answering), refusal)
+        }
+        None => (None, None),
+    }
+}
+
+/// The answer to what did not become a request.
+pub(super) fn refused(refusal: Refusal) -> Problem {
+    let blank = |status| Problem::from(Kind::blank(status));
+    match refusal {
+        Refusal::Malformed(why) => blank(StatusCode::BAD_REQUEST).with_detail(why),
+        Refusal::TargetTooLong => blank(StatusCode::URI_TOO_LONG),
+        Refusal::HeadTooLarge => blank(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        Refusal::HeadTooSlow => blank(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// Says that the connection ends with this answer, where it does: the client was too slow (RFC 9110, section 15.5.9), or has
+/// not sent all of a body that nobody waits for.
+pub(super) fn close_where_it_ends<B>(
+    response: &mut HttpResponse<B>,
+    answering: Option<&Answering>,
+) {
+    let too_slow = response.status() == StatusCode::REQUEST_TIMEOUT;
+    if too_slow || answering.is_some_and(Answering::lacks_body) {
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
+    }
 }
 
 fn labels(request: &ServiceRequest) -> RequestLabels {

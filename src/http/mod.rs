@@ -7,6 +7,7 @@
 //! | `rejection` | why a request does not reach a use case |
 //! | `problem` | error answers as RFC 9457 has them |
 //! | `middleware` | what happens around every request |
+//! | `connection` | connections: how many, how long, and what is no request |
 //! | `exchange` | what the layers tell each other about one request |
 //! | `session_store`, `cookie`, `presented` | THE adapter to actix-session, its cookie, and how it is found among others |
 //! | `extract` | what handlers take from a request, checked |
@@ -25,6 +26,7 @@ mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod audited;
+mod connection;
 mod cookie;
 mod error;
 mod exchange;
@@ -45,6 +47,7 @@ mod session;
 mod session_store;
 mod sessions;
 
+pub use connection::{ConnectionLimits, Timeouts};
 pub use cookie::CookieSettings;
 pub use error::ApiError;
 pub use extract::{BearerError, Identifying, Origin, Perimeter, Principal, ServiceIdentity};
@@ -57,7 +60,7 @@ use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_session::SessionMiddleware;
 use actix_web::{
-    App, HttpServer, Resource, Route,
+    App, Resource, Route,
     dev::Server,
     guard::GuardContext,
     http::{Method, header::HeaderValue},
@@ -258,16 +261,6 @@ pub struct Api {
     pub patience: Duration,
 }
 
-/// How long a request's head may take to arrive: those who send a byte a minute hold no connection for long.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may be idle between requests: longer than proxies hold theirs, which is a minute by default,
-/// so that none sends a request into a connection that is just being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long the other side may take to close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long requests that are under way may go on after a stop, in seconds.
-const STOP_TIMEOUT: u64 = 1;
-
 impl Api {
     /// What has to be around an application that takes in [`Api::routes`] or [`Api::session_middleware`].
     #[must_use]
@@ -344,25 +337,20 @@ fn resource(rows: &'static [Row]) -> Option<Resource> {
 /// # Errors
 ///
 /// If the listener cannot be used.
-pub fn serve_public(api: Api, listener: TcpListener, workers: usize) -> io::Result<Server> {
+pub fn serve_public(
+    api: Api,
+    listener: TcpListener,
+    workers: usize,
+    limits: ConnectionLimits,
+) -> io::Result<Server> {
     let layer = api.layer();
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .configure(|config| api.routes(config))
             .default_service(to(no_such_path))
             .wrap(layer.clone())
-    });
-    let server = server
-        .workers(workers.max(1))
-        .client_request_timeout(HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .client_disconnect_timeout(CLOSE_TIMEOUT)
-        // A client that has hung up gets no session and is counted as what it is. (One that closes its own side only and
-        // still wants its answer looks the same, and no browser or proxy does that.)
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(STOP_TIMEOUT)
-        .disable_signals();
-    Ok(server.listen(listener)?.run())
+    };
+    connection::serve(app, listener, workers, limits)
 }
 
 /// Whether a route of this method answers a request of that one. What answers `GET` answers `HEAD` (RFC 9110, section 9.1);

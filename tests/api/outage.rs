@@ -3,9 +3,19 @@
 use std::{net::TcpListener, time::Duration};
 
 use serde_json::json;
-use skriptoteket::http::{Management, serve_management};
+use skriptoteket::http::{ConnectionLimits, Management, Timeouts, serve_management};
 
 use crate::support::{PASSWORD, host, http};
+
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    most: 16,
+    timeouts: Timeouts {
+        head: Duration::from_secs(5),
+        body: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(75),
+        close: Duration::from_secs(1),
+    },
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_away_all_is_503_and_the_cookie_stays() {
@@ -64,7 +74,7 @@ async fn the_service_lives_but_is_not_ready_and_says_why() {
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = serve_management(management, listener).unwrap();
+    let server = serve_management(management, listener, LIMITS).unwrap();
     let handle = server.handle();
     tokio::spawn(server);
     let get = async |path: &str| {

@@ -10,14 +10,17 @@
     reason = "tests fail loudly, counts are whole numbers, and a process lives in real time"
 )]
 
+mod connections;
 mod hostile;
 mod identities;
 mod kill;
 mod metrics;
+mod nginx;
 mod outage;
 mod page;
 mod process;
 mod proxied;
+mod raw;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod replicas;

@@ -57,6 +57,22 @@ impl Service {
         service
     }
 
+    /// Starts it with these limits of open files, and waits until it is ready.
+    pub async fn start_with_files(
+        dir: &Path,
+        settings: &[(&'static str, &str)],
+        soft: usize,
+        hard: usize,
+    ) -> Self {
+        let settings = settings.iter().map(|(k, v)| (*k, (*v).to_owned()));
+        let ports = (free_port(), free_port());
+        let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\"");
+        let before = ["sh", "-c", &limits, "sh"].map(str::to_owned);
+        let mut service = Self::launch_behind(&before, dir.to_owned(), settings.collect(), ports);
+        service.wait_until_ready().await;
+        service
+    }
+
     /// Starts it, and waits for nothing.
     pub fn launched(dir: &Path, settings: &[(&'static str, &str)]) -> Self {
         let settings = settings.iter().map(|(k, v)| (*k, (*v).to_owned()));
@@ -68,7 +84,13 @@ impl Service {
     }
 
     /// Starts it on these ports, the public one first, and does not wait.
-    pub fn launch(
+    pub fn launch(dir: PathBuf, settings: Vec<(&'static str, String)>, ports: (u16, u16)) -> Self {
+        Self::launch_behind(&[], dir, settings, ports)
+    }
+
+    /// The same, by a program that takes its command line as the last of its arguments.
+    fn launch_behind(
+        before: &[String],
         dir: PathBuf,
         settings: Vec<(&'static str, String)>,
         (port, management_port): (u16, u16),
@@ -82,6 +104,7 @@ impl Service {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL"])
+            .args(before)
             .args([env!("CARGO_BIN_EXE_skriptoteket"), "serve"])
             .current_dir(&dir)
             .env_clear()
@@ -147,6 +170,10 @@ impl Service {
 
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    pub const fn management_port(&self) -> u16 {
+        self.management_port
     }
 
     /// The id of its process.

@@ -1,6 +1,6 @@
 //! Bodies: JSON, and what any body has in common.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -17,11 +17,12 @@ use serde::{
 use zeroize::Zeroizing;
 
 use crate::http::{
+    connection::Connection,
     error::ApiError,
     rejection::{BODY_LIMIT, Rejection},
 };
 
-/// How long a body may take to arrive.
+/// How long a body may take to arrive, on a server that is not ours and has no time of its own for that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body.
@@ -43,10 +44,11 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let head = check_head(request);
         let announced = announced(request, BODY_LIMIT);
+        let patience = patience(request);
         let payload = payload.take();
         Box::pin(async move {
             head?;
-            let bytes = collect(payload, announced?, BODY_LIMIT).await?;
+            let bytes = collect(payload, announced?, BODY_LIMIT, patience).await?;
             Ok(Self(parse(&bytes)?))
         })
     }
@@ -117,13 +119,20 @@ pub(in crate::http) fn announced(request: &HttpRequest, limit: usize) -> Result<
     }
 }
 
-/// Reads a body of at most `limit` bytes, of which `announced` were announced.
+/// How long the body of this request may take.
+pub(in crate::http) fn patience(request: &HttpRequest) -> Duration {
+    let connection = request.conn_data::<Rc<Connection>>();
+    connection.map_or(PATIENCE, |it| it.body_timeout())
+}
+
+/// Reads a body of at most `limit` bytes, of which `announced` were announced, for at most `patience`.
 pub(in crate::http) async fn collect(
     payload: Payload,
     announced: usize,
     limit: usize,
+    patience: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-    let read = tokio::time::timeout(PATIENCE, read(payload, announced, limit));
+    let read = tokio::time::timeout(patience, read(payload, announced, limit));
     read.await.map_err(|_| Rejection::TooSlow)?
 }
 
@@ -175,6 +184,20 @@ pub(in crate::http) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     });
     let fits = whole.and_then(|it| T::try_from(it).ok());
     fits.ok_or_else(|| D::Error::custom("no such number"))
+}
+
+/// Reads what may be left out but, if it is there, is no null: of a change null would say nothing.
+pub(in crate::http) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The same, of a whole number.
+pub(in crate::http) fn given_whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    whole(deserializer).map(Some)
 }
 
 /// Reads a whole number, or null.

@@ -197,7 +197,12 @@ fn an_assertion_is_of_the_client_and_for_us() {
         ("iss", json!("billing"), "wrong_audience"),
         ("sub", json!("billing"), "wrong_audience"),
         ("sub", json!("orders "), "wrong_audience"),
-        ("aud", json!("https://login.example/"), "wrong_audience"),
+        (
+            "aud",
+            json!("https://login.example/other"),
+            "wrong_audience",
+        ),
+        ("aud", json!("http://login.example"), "wrong_audience"),
         ("aud", json!([]), "wrong_audience"),
         ("aud", json!(7), "malformed"),
         ("jti", json!(""), "malformed"),
@@ -207,6 +212,12 @@ fn an_assertion_is_of_the_client_and_for_us() {
     ] {
         let judged = judged(|it| it[name] = value.clone());
         assert_eq!(judged, Err(outcome), "{name} {value}");
+    }
+    for audience in ["https://login.example/", "https://LOGIN.example:443"] {
+        assert!(
+            judged(|it| it["aud"] = json!(audience)).is_ok(),
+            "{audience}"
+        );
     }
     for name in ["iss", "sub", "aud", "exp", "jti"] {
         let missing = judged(|it| {

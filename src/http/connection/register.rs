@@ -1,0 +1,296 @@
+//! The open connections of a listener: how many there are, and which are closed when there are too many.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+
+use crate::clock::{Clock, SystemClock};
+
+/// How long the log says nothing more about the same thing.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// What a connection is doing, in the order in which connections are closed when there are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Nothing: it waits for a request.
+    Idle = 0,
+    /// It waits for its client: for the rest of a head or of a body, or for a client that does not read its answer.
+    Waiting = 1,
+    /// A request is being answered. It is not closed.
+    Busy = 2,
+}
+
+/// The open connections of a listener, on all of its threads. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Register(Arc<Inner>);
+
+struct Inner {
+    /// Beyond this many, one is closed for each new one.
+    most: usize,
+    clock: SystemClock,
+    open: Mutex<Open>,
+    refusal_told: Seldom,
+    closing_told: Seldom,
+}
+
+#[derive(Default)]
+struct Open {
+    entries: HashMap<u64, Arc<Entry>>,
+    next: u64,
+    /// Of the entries, those that were told to close.
+    closing: usize,
+}
+
+/// A connection as others see it.
+pub(super) struct Entry {
+    /// Its client. Of an IPv6 address its network: a client has as many addresses there as it likes.
+    peer: IpAddr,
+    phase: AtomicU8,
+    /// Since when, in microseconds of the register's clock.
+    since: AtomicU64,
+    shed: AtomicBool,
+    /// Wakes its task.
+    pub(super) waker: AtomicWaker,
+}
+
+/// A place in the register; given back when it is dropped.
+pub(super) struct Place {
+    register: Register,
+    number: u64,
+    pub(super) entry: Arc<Entry>,
+}
+
+impl Register {
+    pub(super) fn new(most: usize) -> Self {
+        Self(Arc::new(Inner {
+            most: most.max(1),
+            clock: SystemClock::default(),
+            open: Mutex::default(),
+            refusal_told: Seldom::default(),
+            closing_told: Seldom::default(),
+        }))
+    }
+
+    /// The time, from a point of its own.
+    pub(super) fn now(&self) -> Duration {
+        self.0.clock.monotonic()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a new connection. If there are too many, connections that wait are told to close: a thirty-second of all at a
+    /// time, so that one look at all of them is paid by many new ones.
+    pub(super) fn enter(&self, peer: IpAddr) -> Place {
+        let entry = Arc::new(Entry {
+            peer: network(peer),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since: AtomicU64::new(micros(self.now())),
+            shed: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        });
+        let mut open = self.open();
+        let told = if open.entries.len() - open.closing >= self.0.most {
+            open.shed((self.0.most / 32).max(1))
+        } else {
+            0
+        };
+        let number = open.next;
+        open.next += 1;
+        open.entries.insert(number, Arc::clone(&entry));
+        drop(open);
+        if told > 0 && self.0.closing_told.is_due(self.now()) {
+            tracing::warn!(
+                limit = self.0.most,
+                closed = told,
+                "as many connections are open as may be; those that wait longest are closed for new ones"
+            );
+        }
+        Place {
+            register: self.clone(),
+            number,
+            entry,
+        }
+    }
+
+    /// Logs, once a minute at most, that a request was refused before it became one.
+    pub(super) fn tell_refusal(&self, why: &dyn std::fmt::Debug) {
+        if self.0.refusal_told.is_due(self.now()) {
+            tracing::warn!(why = ?why, "a request was refused because of its form; more of them are not logged for a minute");
+        } else {
+            tracing::debug!(why = ?why, "a request was refused because of its form");
+        }
+    }
+}
+
+impl Open {
+    /// Tells up to `number` connections to close, and returns how many. First those that are idle, then those that wait for
+    /// their client; of these first those of the client that has most, and of these those that wait longest.
+    fn shed(&mut self, number: usize) -> usize {
+        let mut by_peer: HashMap<IpAddr, usize> = HashMap::new();
+        for entry in self.entries.values() {
+            *by_peer.entry(entry.peer).or_default() += 1;
+        }
+        let mut waiting: Vec<_> = self
+            .entries
+            .values()
+            .filter_map(|entry| {
+                let phase = entry.phase.load(Ordering::Relaxed);
+                let may_close = phase < Phase::Busy as u8 && !entry.is_shed();
+                let others = by_peer.get(&entry.peer).copied().unwrap_or_default();
+                let since = entry.since.load(Ordering::Relaxed);
+                may_close.then_some(((phase, usize::MAX - others, since), entry))
+            })
+            .collect();
+        let number = number.min(waiting.len());
+        if number > 0 && number < waiting.len() {
+            waiting.select_nth_unstable_by_key(number - 1, |(order, _)| *order);
+        }
+        for (_, entry) in &waiting[..number] {
+            entry.shed.store(true, Ordering::Relaxed);
+            entry.waker.wake();
+        }
+        self.closing += number;
+        number
+    }
+}
+
+impl Entry {
+    /// Whether it was told to close.
+    pub(super) fn is_shed(&self) -> bool {
+        self.shed.load(Ordering::Relaxed)
+    }
+
+    /// Says what it is doing, and since when.
+    pub(super) fn publish(&self, phase: Phase, since: Duration) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.since.store(micros(since), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.register.open();
+        open.entries.remove(&self.number);
+        if self.entry.is_shed() {
+            open.closing = open.closing.saturating_sub(1);
+        }
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Says when it is time to say something again.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Duration>>);
+
+impl Seldom {
+    fn is_due(&self, now: Duration) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.saturating_sub(last) >= QUIET);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const BO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    fn closed(places: &[Place]) -> Vec<bool> {
+        places.iter().map(|it| it.entry.is_shed()).collect()
+    }
+
+    fn at(place: &Place, phase: Phase, seconds: u64) {
+        place.entry.publish(phase, Duration::from_secs(seconds));
+    }
+
+    #[test]
+    fn the_one_that_is_idle_longest_makes_room() {
+        let register = Register::new(3);
+        let mut places: Vec<_> = (0..3).map(|_| register.enter(ADA)).collect();
+        at(&places[0], Phase::Busy, 1);
+        at(&places[1], Phase::Idle, 9);
+        at(&places[2], Phase::Idle, 5);
+        places.push(register.enter(ADA));
+        assert_eq!(closed(&places), [false, false, true, false]);
+        // It has not gone yet, but is not counted any more.
+        places.remove(2);
+        assert_eq!(register.open().entries.len(), 3);
+        places.push(register.enter(ADA));
+        assert_eq!(closed(&places), [false, true, false, false]);
+    }
+
+    #[test]
+    fn one_that_waits_for_its_client_makes_room_where_none_is_idle_and_a_busy_one_never() {
+        let register = Register::new(3);
+        let mut places: Vec<_> = (0..3).map(|_| register.enter(ADA)).collect();
+        at(&places[0], Phase::Busy, 1);
+        at(&places[1], Phase::Waiting, 2);
+        at(&places[2], Phase::Waiting, 3);
+        places.push(register.enter(ADA));
+        at(&places[3], Phase::Busy, 4);
+        assert_eq!(closed(&places), [false, true, false, false]);
+        places.push(register.enter(ADA));
+        at(&places[4], Phase::Busy, 4);
+        assert_eq!(closed(&places), [false, true, true, false, false]);
+        places.push(register.enter(ADA));
+        assert_eq!(closed(&places), [false, true, true, false, false, false]);
+    }
+
+    #[test]
+    fn the_client_that_has_most_makes_room_first() {
+        let register = Register::new(4);
+        let mut places = vec![register.enter(BO)];
+        places.extend((0..3).map(|_| register.enter(ADA)));
+        at(&places[0], Phase::Idle, 1);
+        (1..4).for_each(|it| at(&places[it], Phase::Idle, 5));
+        places.push(register.enter(BO));
+        assert!(!closed(&places)[0]);
+        assert_eq!(closed(&places).iter().filter(|it| **it).count(), 1);
+        let ours: IpAddr = "2001:db8::1".parse().unwrap();
+        let next: IpAddr = "2001:db8::ffff:2".parse().unwrap();
+        assert_eq!(network(ours), network(next));
+        assert_eq!(network("::ffff:10.0.0.1".parse().unwrap()), ADA);
+    }
+
+    #[test]
+    fn a_place_is_given_back() {
+        let register = Register::new(1);
+        for _ in 0..3 {
+            let place = register.enter(ADA);
+            assert_eq!(closed(std::slice::from_ref(&place)), [false]);
+        }
+        let places: Vec<_> = (0..3).map(|_| register.enter(ADA)).collect();
+        assert_eq!(closed(&places), [true, true, false]);
+        drop(places);
+        let open = register.open();
+        assert_eq!((open.entries.len(), open.closing), (0, 0));
+    }
+}

@@ -1,0 +1,268 @@
+//! The stream between a socket and actix-http.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::web::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{
+    chunks::{Chunks, Progress},
+    head::{Body, Head, Refusal, Search},
+    state::{Connection, Reading},
+};
+
+/// How much is read at once.
+const PIECE: usize = 8 * 1024;
+
+/// The request that actix-http gets for one that was refused. The layer knows it by its number on the connection.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: -\r\nConnection: close\r\n\r\n";
+
+/// What says that a request has no body.
+const NO_BODY: &[u8] = b"Content-Length: 0\r\n";
+
+/// Gives actix-http whole heads only, and keeps account of what is being read and written.
+pub(in crate::http) struct Stream {
+    socket: TcpStream,
+    connection: Rc<Connection>,
+    /// What has come and is not sorted yet.
+    inbox: BytesMut,
+    /// What actix-http may have.
+    outbox: BytesMut,
+    search: Search,
+    follows: Follows,
+    /// Whether our side of the socket is closed.
+    shut: bool,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+enum Follows {
+    Head,
+    Rest(u64),
+    Chunks(Chunks),
+    /// Bytes that belong to no request: actix-http makes of them what it can.
+    Anything,
+    /// Bytes that nobody wants.
+    Nothing,
+}
+
+impl Stream {
+    pub(super) fn new(socket: TcpStream, connection: Rc<Connection>) -> Self {
+        Self {
+            socket,
+            connection,
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            search: Search::default(),
+            follows: Follows::Head,
+            shut: false,
+        }
+    }
+
+    pub(in crate::http) const fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// Sorts what has come; false where more of it is needed.
+    fn sort(&mut self) -> bool {
+        if self.inbox.is_empty() {
+            return false;
+        }
+        match self.follows {
+            Follows::Head => return self.sort_head(),
+            Follows::Rest(left) => {
+                let there = u64::try_from(self.inbox.len()).unwrap_or(u64::MAX);
+                let taken = there.min(left);
+                self.pass(usize::try_from(taken).unwrap_or(usize::MAX));
+                self.follows = Follows::Rest(left - taken);
+                if left == taken {
+                    self.expect_head();
+                }
+            }
+            Follows::Chunks(mut chunks) => {
+                let progress = chunks.follow(&self.inbox);
+                self.follows = Follows::Chunks(chunks);
+                match progress {
+                    Progress::GoesOn => self.pass(self.inbox.len()),
+                    Progress::Ended(length) => {
+                        self.pass(length);
+                        self.expect_head();
+                    }
+                    Progress::Broken => self.follows = Follows::Anything,
+                }
+            }
+            Follows::Anything => self.pass(self.inbox.len()),
+            Follows::Nothing => {
+                self.inbox.clear();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn sort_head(&mut self) -> bool {
+        let reading = self.connection.reading.get();
+        if matches!(reading, Reading::Nothing(_)) {
+            let since = if self.connection.is_first() {
+                // The whole time from the connection on.
+                reading.since()
+            } else {
+                self.connection.now()
+            };
+            self.connection.reading.set(Reading::Head(since));
+        }
+        match self.search.head(&self.inbox) {
+            None => false,
+            Some(Ok(head)) => {
+                self.hand_over(head);
+                true
+            }
+            Some(Err(refusal)) => {
+                self.refuse(refusal);
+                true
+            }
+        }
+    }
+
+    fn hand_over(&mut self, head: Head) {
+        if head.has_no_length {
+            // Before the empty line, however that ends.
+            let bytes = &self.inbox[..head.length];
+            let end = if bytes.ends_with(b"\r\n") { 2 } else { 1 };
+            self.pass(head.length - end);
+            self.outbox.extend_from_slice(NO_BODY);
+            self.pass(end);
+        } else {
+            self.pass(head.length);
+        }
+        self.connection.hand_over();
+        self.follows = match head.body {
+            Body::None => Follows::Head,
+            Body::Length(length) => Follows::Rest(length),
+            Body::Chunked => Follows::Chunks(Chunks::START),
+            Body::Endless => Follows::Anything,
+        };
+        let now = self.connection.now();
+        self.connection.reading.set(match head.body {
+            Body::None => Reading::Nothing(now),
+            _ => Reading::Body(now),
+        });
+    }
+
+    fn expect_head(&mut self) {
+        self.follows = Follows::Head;
+        let now = self.connection.now();
+        self.connection.reading.set(Reading::Nothing(now));
+    }
+
+    /// Lets a request take the place of the one that is refused: it is answered behind those before it, like any other.
+    fn refuse(&mut self, refusal: Refusal) {
+        self.connection.refuse(refusal);
+        self.follows = Follows::Nothing;
+        self.inbox = BytesMut::new();
+        self.outbox.extend_from_slice(STAND_IN);
+    }
+
+    /// Gives actix-http the next `length` bytes.
+    fn pass(&mut self, length: usize) {
+        if self.outbox.is_empty() && length == self.inbox.len() {
+            std::mem::swap(&mut self.outbox, &mut self.inbox);
+        } else {
+            self.outbox.extend_from_slice(&self.inbox[..length]);
+            let _ = self.inbox.split_to(length);
+        }
+    }
+
+    /// Reads some more; 0 at the end.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [const { MaybeUninit::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.socket).poll_read(context, &mut piece))?;
+        self.inbox.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if !this.outbox.is_empty() {
+                let length = this.outbox.len().min(buffer.remaining());
+                buffer.put_slice(&this.outbox.split_to(length));
+                return Poll::Ready(Ok(()));
+            }
+            if this.sort() {
+                continue;
+            }
+            if this.connection.is_overdue() {
+                this.refuse(Refusal::HeadTooSlow);
+                continue;
+            }
+            if ready!(this.poll_fill(context))? == 0 {
+                // An answer to a refused request must not be cut off because its client has said all that it had to say.
+                return if matches!(this.follows, Follows::Nothing) {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(Ok(()))
+                };
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        if written.is_pending() && self.connection.blocked.get().is_none() {
+            let now = self.connection.now();
+            self.connection.blocked.set(Some(now));
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // actix-http flushes when the socket has taken all that there was.
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        self.connection.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes our side, and waits for the client to close its own where it may still be sending: else the system answers what
+    /// comes with a reset, which takes the answer away from a client that has not read it yet.
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.shut {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(context))?;
+            this.shut = true;
+        }
+        if !this.connection.may_be_sent_to() {
+            return Poll::Ready(Ok(()));
+        }
+        if this.connection.closing.get().is_none() {
+            let now = this.connection.now();
+            this.connection.closing.set(Some(now));
+        }
+        while ready!(this.poll_fill(context))? > 0 {
+            this.inbox.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

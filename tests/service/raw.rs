@@ -1,0 +1,188 @@
+//! Bytes over a socket, for what no HTTP client would send.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream},
+    time::{Duration, Instant},
+};
+
+/// How long anything is waited for. Nothing is expected to take this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection and what has come over it.
+pub struct Raw {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Received {
+    pub status: u16,
+    head: String,
+    pub body: String,
+}
+
+impl Received {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// Expects a problem document with the headers of every answer, after which the connection is closed.
+    #[track_caller]
+    pub fn expect_last_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let problem: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(problem["status"], status);
+        assert_eq!(self.header("connection"), Some("close"), "{self:?}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(self.header(name), Some(value), "{self:?}");
+        }
+    }
+}
+
+impl Raw {
+    pub fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Sends bytes; the other side may have closed already.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let _ = self.stream.write_all(bytes.as_ref());
+        self
+    }
+
+    pub fn end_of_sending(&mut self) -> &mut Self {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self
+    }
+
+    /// Reads what is there, for a moment; true at the end.
+    fn read_some(&mut self) -> bool {
+        let mut piece = [0; 16 * 1024];
+        match self.stream.read(&mut piece) {
+            Ok(0) => true,
+            Ok(length) => {
+                self.received.extend_from_slice(&piece[..length]);
+                false
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                false
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Takes the next answer that has come whole.
+    fn take(&mut self) -> Option<Received> {
+        let text = String::from_utf8_lossy(&self.received).into_owned();
+        let (head, rest) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let mut answer = Received {
+            status,
+            head: head.to_owned(),
+            body: String::new(),
+        };
+        let length = answer
+            .header("content-length")
+            .map_or(0, |it| it.parse().unwrap());
+        rest.get(..length)?.clone_into(&mut answer.body);
+        self.received.drain(..head.len() + 4 + length);
+        Some(answer)
+    }
+
+    /// The next answer.
+    #[track_caller]
+    pub fn answer(&mut self) -> Received {
+        let begun = Instant::now();
+        loop {
+            if let Some(answer) = self.take() {
+                return answer;
+            }
+            let ended = self.read_some();
+            if let (true, None) = (ended, self.take_ready()) {
+                panic!(
+                    "no answer came: {:?}",
+                    String::from_utf8_lossy(&self.received)
+                );
+            }
+            assert!(begun.elapsed() < PATIENCE, "no answer in time");
+        }
+    }
+
+    fn take_ready(&self) -> Option<()> {
+        let text = String::from_utf8_lossy(&self.received);
+        text.contains("\r\n\r\n").then_some(())
+    }
+
+    /// Sends `drop` again and again until the other side has closed; what has come meanwhile is kept.
+    #[track_caller]
+    pub fn drip_until_closed(&mut self, drop: &[u8]) {
+        let begun = Instant::now();
+        while !self.read_some() {
+            let _ = self.stream.write_all(drop);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the connection is held: {:?}",
+                String::from_utf8_lossy(&self.received)
+            );
+        }
+    }
+
+    /// Waits until the other side has closed, and says nothing.
+    #[track_caller]
+    pub fn wait_until_closed(&mut self) {
+        self.drip_until_closed(b"");
+    }
+
+    /// The next answer of those that came, if there is one.
+    pub fn came(&mut self) -> Option<Received> {
+        self.take()
+    }
+
+    /// Whether the other side has not closed.
+    pub fn is_open(&mut self) -> bool {
+        !self.read_some()
+    }
+
+    /// Writes until the other side has closed, and reads nothing.
+    #[track_caller]
+    pub fn flood_until_closed(&mut self, request: &[u8]) {
+        self.stream
+            .set_write_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let begun = Instant::now();
+        loop {
+            match self.stream.write_all(request) {
+                Ok(()) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return,
+            }
+            assert!(begun.elapsed() < PATIENCE, "the connection is held");
+        }
+    }
+}
