@@ -11,7 +11,11 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{Body, JsonBody, OptionalJsonBody, Segment, SuperPrincipal, Whole, whole_or_null},
+    extract::{
+        Body, JsonBody, OptionalJsonBody, Segment, SuperPrincipal, Whole, given, given_whole,
+        whole_or_null,
+    },
+    openapi::{RateText, ScopeText, ServiceIdText},
     rejection::Rejection,
     service_view::{IssuedView, ServiceListView, ServiceView},
 };
@@ -25,16 +29,17 @@ use crate::{
 #[schema(as = NewService)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewServiceBody {
-    #[schema(min_length = 1, max_length = 64, example = "orders")]
+    #[schema(value_type = ServiceIdText)]
     id: String,
     #[serde(default)]
     #[schema(max_length = 200)]
     description: String,
     /// What it may ask tokens for.
     #[serde(default)]
+    #[schema(value_type = Vec<ScopeText>, max_items = 50)]
     scopes: Vec<String>,
     /// What the configuration says where it is left out.
-    #[schema(example = "100/s")]
+    #[schema(value_type = Option<RateText>)]
     rate: Option<String>,
     /// What the configuration says where it is left out.
     #[serde(default, deserialize_with = "whole_or_null")]
@@ -57,15 +62,21 @@ impl Body for NewServiceBody {
 #[schema(as = ServiceChange)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceChangeBody {
-    #[schema(max_length = 200)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_length = 200)]
     description: Option<String>,
     /// True where it may not authenticate any more.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     disabled: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<Vec<ScopeText>>, max_items = 50)]
     scopes: Option<Vec<String>>,
-    #[schema(example = "100/s")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<RateText>)]
     rate: Option<String>,
-    #[serde(default, deserialize_with = "whole_or_null")]
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(default, deserialize_with = "given_whole")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
     /// Null takes it away.
     #[serde(default)]

@@ -9,7 +9,7 @@ use super::{
     error::ApiError,
     extract::{AdminPrincipal, Parameters, Segment, page_size},
     rejection::Rejection,
-    session::UserView,
+    session::{RoleName, UserView},
 };
 use crate::{
     accounts::{Role, UserId, Username},
@@ -62,7 +62,7 @@ impl<'a> From<&'a SessionRecord> for AnySessionView<'a> {
 #[utoipa::path(
     get, path = "/api/admin/sessions", operation_id = "listSessions", tag = "admin", security(("session" = [])),
     params(
-        ("role" = Option<String>, Query, description = "Only sessions that have this role"),
+        ("role" = Option<RoleName>, Query, description = "Only sessions that have this role"),
         ("user" = Option<String>, Query, description = "Only sessions of the user with this id or name"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 by default"),

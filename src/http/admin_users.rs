@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    extract::{Body, JsonBody, Parameters, Segment, SuperPrincipal, page_size, secret},
+    extract::{Body, JsonBody, Parameters, Segment, SuperPrincipal, given, page_size, secret},
+    openapi::UsernameText,
     rejection::Rejection,
     session::RoleName,
 };
@@ -57,7 +58,7 @@ pub(super) struct AccountPageView<'a> {
 #[schema(as = NewAccount)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewAccountBody {
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(value_type = UsernameText)]
     username: String,
     #[serde(deserialize_with = "secret")]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
@@ -77,8 +78,11 @@ impl Body for NewAccountBody {
 #[schema(as = AccountChange)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccountChangeBody {
-    #[schema(value_type = Option<RoleName>)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<RoleName>)]
     role: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     disabled: Option<bool>,
 }
 

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 /// Over https: the prefix makes browsers refuse the cookie from anyone but this host, over anything but TLS.
-const SECURE_NAME: &str = "__Host-skriptoteket";
+pub(super) const SECURE_NAME: &str = "__Host-skriptoteket";
 /// Over plain http, where browsers refuse `Secure` cookies; only on loopback.
-const PLAIN_NAME: &str = "skriptoteket";
+pub(super) const PLAIN_NAME: &str = "skriptoteket";
 
 /// How the session cookie looks and how it is encrypted. Cheap to clone.
 #[derive(Clone)]

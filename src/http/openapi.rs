@@ -1,16 +1,16 @@
 //! `/api/openapi.json`: the contract as a document, made from the handlers.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
-    web::Bytes,
+    web::{Bytes, Data},
 };
 use utoipa::{
-    Modify, OpenApi, ToSchema,
+    Modify, OpenApi, PartialSchema, ToSchema,
     openapi::{
-        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Type,
+        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
         path::{Operation, Parameter, ParameterIn},
         security::{
             ApiKey, ApiKeyValue, ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes,
@@ -20,9 +20,15 @@ use utoipa::{
 };
 
 use super::{
-    admin_audit, admin_services, admin_sessions, admin_users, login, oauth, password,
+    Api, admin_audit, admin_services, admin_sessions, admin_users,
+    cookie::{PLAIN_NAME, SECURE_NAME},
+    login, oauth, password,
     problem::{MEDIA_TYPE, ProblemBody},
     services, session, sessions,
+};
+use crate::{
+    accounts::Username,
+    services::{Scope, ServiceId},
 };
 
 #[derive(OpenApi)]
@@ -77,21 +83,76 @@ use super::{
 )]
 struct Contract;
 
-/// The document, made once.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+/// The document for each name of the session cookie, made once.
+static DOCUMENTS: [LazyLock<Bytes>; 2] = [
+    LazyLock::new(|| document(PLAIN_NAME)),
+    LazyLock::new(|| document(SECURE_NAME)),
+];
+
+fn document(cookie: &str) -> Bytes {
+    let mut document = Contract::openapi();
+    let session = ApiKeyValue::with_description(cookie, "Set by a login.");
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     // Made of names and texts: this cannot fail.
-    Bytes::from(serde_json::to_vec(&Contract::openapi()).unwrap_or_default())
-});
+    let mut json = serde_json::to_value(&document).unwrap_or_default();
+    // The derive macros have no word for it.
+    for change in ["AccountChange", "ServiceChange"] {
+        if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{change}")) {
+            schema["minProperties"] = 1.into();
+        }
+    }
+    Bytes::from(serde_json::to_vec(&json).unwrap_or_default())
+}
+
+/// A text with a pattern, which the document has under a name.
+macro_rules! text {
+    ($(#[doc = $doc:literal] $type:ident, $name:literal: $length:expr, $pattern:expr, $example:literal;)*) => {$(
+        #[doc = $doc]
+        pub(super) struct $type;
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                Object::builder()
+                    .schema_type(Type::String)
+                    .description(Some($doc.trim()))
+                    .min_length(Some(1))
+                    .max_length(Some($length))
+                    .pattern(Some($pattern))
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
+        }
+    )*};
+}
+
+text! {
+    /// The id of a service: small letters, digits and `. _ -`, beginning with a letter and ending with a letter or digit.
+    ServiceIdText, "ServiceId": ServiceId::MAX_BYTES, "^[a-z]([a-z0-9._-]*[a-z0-9])?$", "orders";
+    /// A scope (RFC 6749, section 3.3).
+    ScopeText, "Scope": Scope::MAX_BYTES, r"^[!#-\[\]-~]+$", "read";
+    /// A number of requests and a unit of time: from 1/d to 10000/s.
+    RateText, "Rate": 32, r"^[0-9]+(\.[0-9]+)?/[smhd]$", "100/s";
+    /// A login name: letters, digits and `. _ - @ +`, beginning with a letter or digit. Case makes no difference.
+    UsernameText, "Username": Username::MAX_CHARS, r"^[\p{L}\p{N}][\p{L}\p{N}._@+-]*$", "ada";
+}
 
 /// This document
 #[utoipa::path(
     get, path = "/api/openapi.json", operation_id = "document", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)),
 )]
-pub(super) async fn show() -> HttpResponse {
+pub(super) async fn show(api: Data<Api>) -> HttpResponse {
+    let document = &DOCUMENTS[usize::from(api.cookie.secure())];
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
-        .body(DOCUMENT.clone())
+        .body(Bytes::clone(document))
 }
 
 /// Says how a session is proved, and who a service is.
@@ -99,12 +160,7 @@ struct Security;
 
 impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let cookie = ApiKeyValue::with_description(
-            "__Host-skriptoteket",
-            "Set by a login. Over plain http, on loopback only, it is called `skriptoteket`.",
-        );
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         let client = Http::builder()
             .scheme(HttpAuthScheme::Basic)
             .description(Some(
@@ -268,7 +324,7 @@ mod tests {
     };
 
     fn document() -> Value {
-        serde_json::from_slice(&DOCUMENT).unwrap()
+        serde_json::from_slice(&DOCUMENTS[0]).unwrap()
     }
 
     /// Every operation of the document with its method and path.
@@ -353,6 +409,33 @@ mod tests {
                 assert!(operation[text].is_string(), "{method} {path} has no {text}");
             }
         }
+    }
+
+    #[test]
+    fn it_names_the_cookie_of_this_installation() {
+        for (document, name) in DOCUMENTS.iter().zip([PLAIN_NAME, SECURE_NAME]) {
+            let document: Value = serde_json::from_slice(document).unwrap();
+            let scheme = &document["components"]["securitySchemes"]["session"];
+            assert_eq!(
+                (&scheme["in"], &scheme["name"]),
+                (&"cookie".into(), &name.into())
+            );
+        }
+    }
+
+    #[test]
+    fn a_change_has_one_property_at_least_and_no_null_that_says_nothing() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        for change in ["AccountChange", "ServiceChange"] {
+            assert_eq!(schemas[change]["minProperties"], 1);
+            assert_eq!(schemas[change]["properties"]["disabled"]["type"], "boolean");
+        }
+        let introspection = &schemas["Introspection"];
+        assert_eq!(introspection["required"], serde_json::json!(["active"]));
+        let audience = schemas["Audience"]["oneOf"].as_array().unwrap();
+        let types: Vec<&Value> = audience.iter().map(|it| &it["type"]).collect();
+        assert_eq!(types, ["string", "array"]);
     }
 
     #[test]

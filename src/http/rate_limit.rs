@@ -1,5 +1,8 @@
 //! `RateLimit` and `RateLimit-Policy`: what is left of a service's limits, for the service
-//! (draft-ietf-httpapi-ratelimit-headers).
+//! (draft-ietf-httpapi-ratelimit-headers-11).
+//!
+//! `r` requests can pass now, and no more within `t` seconds (section 4.1.2). The limit regains one request after the other, so
+//! `t` is the time until the next one is regained. Where nothing is left that is `Retry-After` (section 6).
 
 use std::time::Duration;
 
@@ -34,7 +37,7 @@ fn texts(allowance: &Allowance) -> (String, String) {
     let mut limits = vec![format!(
         r#""requests";r={};t={}"#,
         allowance.remaining,
-        seconds(allowance.recovers_in),
+        seconds(regained_in(allowance)),
     )];
     if let Some(daily) = &allowance.daily {
         let (quota, left) = (daily.quota, daily.remaining);
@@ -43,6 +46,14 @@ fn texts(allowance: &Allowance) -> (String, String) {
         limits.push(format!(r#""daily_quota";r={left};t={rest}"#));
     }
     (policies.join(", "), limits.join(", "))
+}
+
+/// Until one more request may pass than now; zero where nothing is used.
+fn regained_in(allowance: &Allowance) -> Duration {
+    let interval = allowance.window / allowance.burst.max(1);
+    let used = allowance.burst.saturating_sub(allowance.remaining);
+    let later = interval * used.saturating_sub(1);
+    allowance.recovers_in.saturating_sub(later)
 }
 
 fn seconds(time: Duration) -> u64 {
@@ -60,7 +71,7 @@ mod tests {
             burst: 200,
             remaining: 150,
             window: Duration::from_secs(2),
-            recovers_in: Duration::from_millis(500),
+            recovers_in: Duration::from_millis(495),
             daily: Some(DailyAllowance {
                 quota: 1000,
                 remaining: 10,
@@ -74,6 +85,16 @@ mod tests {
         );
         assert_eq!(limit, r#""requests";r=150;t=1, "daily_quota";r=10;t=3600"#);
         allowance.daily = None;
+        // 20/m with a burst of 2, used up: one passes after 3 s, both after 6.
+        (allowance.burst, allowance.remaining) = (2, 0);
+        (allowance.window, allowance.recovers_in) =
+            (Duration::from_secs(6), Duration::from_secs(6));
+        assert_eq!(texts(&allowance).1, r#""requests";r=0;t=3"#);
+        allowance.recovers_in = Duration::from_millis(4_500);
+        assert_eq!(texts(&allowance).1, r#""requests";r=0;t=2"#);
+        (allowance.remaining, allowance.recovers_in) = (1, Duration::from_millis(2_900));
+        assert_eq!(texts(&allowance).1, r#""requests";r=1;t=3"#);
+        (allowance.burst, allowance.remaining) = (200, 200);
         allowance.window = Duration::from_micros(100);
         allowance.recovers_in = Duration::ZERO;
         let (policy, limit) = texts(&allowance);

@@ -96,10 +96,18 @@ pub(super) async fn end(
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Which of one's own sessions are spared.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it is only described")]
+pub(super) enum Kept {
+    Current,
+}
+
 /// End all of one's own sessions
 #[utoipa::path(
     delete, path = "/api/sessions", operation_id = "endOwnSessions", tag = "session", security(("session" = [])),
-    params(("keep" = Option<String>, Query, description = "`current` spares the session that asks")),
+    params(("keep" = Option<Kept>, Query, description = "`current` spares the session that asks")),
     responses(
         (status = 204, description = "Ended; if the one that asks was among them, the cookie is taken away"),
     ),

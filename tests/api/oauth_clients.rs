@@ -209,7 +209,7 @@ async fn who_asks_for_too_many_tokens_is_told_when_to_come_back() {
     let answer = orders.ask_token(&[]).await;
     answer.expect_error(429, "temporarily_unavailable");
     assert_eq!(answer.retry_after(), 60);
-    assert_eq!(answer.header("ratelimit"), Some(r#""requests";r=0;t=120"#));
+    assert_eq!(answer.header("ratelimit"), Some(r#""requests";r=0;t=60"#));
     assert_eq!(
         answer.header("ratelimit-policy"),
         Some(r#""requests";q=2;w=120"#)

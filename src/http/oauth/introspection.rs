@@ -24,37 +24,66 @@ impl Endpoint for IntrospectionEndpoint {
     const OPERATION: AuthOperation = AuthOperation::Introspection;
 }
 
-/// What a token is. Of one that is not valid nothing but that is told.
-#[derive(Default, Serialize, ToSchema)]
-#[schema(as = Introspection)]
+/// What a token is.
+#[derive(Default, Serialize)]
 pub(in crate::http) struct IntrospectionView<'a> {
-    /// Whether it is valid now.
     active: bool,
     #[serde(flatten)]
-    #[schema(value_type = Option<ActiveTokenView>)]
     claims: Option<ActiveTokenView<'a>>,
 }
 
-/// What a valid token says.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ActiveToken)]
-pub(in crate::http) struct ActiveTokenView<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
+/// What a token is, as the document has it: one object, for generated clients.
+#[derive(ToSchema)]
+#[schema(as = Introspection)]
+#[expect(dead_code, reason = "it is only described")]
+pub(in crate::http) struct IntrospectionShape {
+    /// Whether it is valid now. If it is not, nothing else is told.
+    active: bool,
+    /// What it allows, divided by spaces; missing where that is nothing in particular.
     #[schema(nullable = false)]
+    scope: Option<String>,
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    #[schema(nullable = false)]
+    sub: Option<String>,
+    #[schema(nullable = false, value_type = Option<AudienceShape>)]
+    aud: Option<AudienceShape>,
+    #[schema(nullable = false)]
+    iss: Option<String>,
+    /// Seconds since the Unix epoch.
+    #[schema(nullable = false)]
+    exp: Option<i64>,
+    /// Seconds since the Unix epoch.
+    #[schema(nullable = false)]
+    iat: Option<i64>,
+    #[schema(nullable = false, value_type = Option<String>, format = "uuid")]
+    jti: Option<Uuid>,
+    #[schema(nullable = false, example = "Bearer")]
+    token_type: Option<String>,
+}
+
+/// Whom a token is for: one text, or several.
+#[derive(ToSchema)]
+#[schema(as = Audience)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only described")]
+pub(in crate::http) enum AudienceShape {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What a valid token says.
+#[derive(Serialize)]
+struct ActiveTokenView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     client_id: &'a str,
     sub: &'a str,
-    /// One text, or several.
-    #[schema(value_type = String)]
     aud: AudienceView<'a>,
     iss: &'a str,
-    /// Seconds since the Unix epoch.
     exp: i64,
-    /// Seconds since the Unix epoch.
     iat: i64,
-    #[schema(value_type = String)]
     jti: Uuid,
-    #[schema(example = "Bearer")]
     token_type: &'a str,
 }
 
@@ -92,6 +121,7 @@ impl<'a> From<&'a Claims> for ActiveTokenView<'a> {
 #[schema(as = TokenQuestion)]
 #[expect(dead_code, reason = "it is only described")]
 pub(in crate::http) struct TokenQuestion {
+    #[schema(min_length = 1)]
     token: String,
     /// Passed over: there is one kind of token.
     token_type_hint: Option<String>,
@@ -108,7 +138,7 @@ pub(in crate::http) struct TokenQuestion {
 #[utoipa::path(
     post, path = "/oauth2/introspect", operation_id = "introspectToken", tag = "oauth", security(("client" = []), ()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "What it is", body = IntrospectionView)),
+    responses((status = 200, description = "What it is", body = IntrospectionShape)),
 )]
 pub(in crate::http) async fn introspect(
     api: Data<Api>,

@@ -45,7 +45,7 @@ pub(in crate::http) struct TokenView<'a> {
 #[schema(as = TokenRequest)]
 #[expect(dead_code, reason = "it is only described")]
 pub(in crate::http) struct TokenForm {
-    #[schema(example = "client_credentials")]
+    #[schema(pattern = "^client_credentials$", example = "client_credentials")]
     grant_type: String,
     /// Divided by spaces; all that the client may have where it is left out.
     scope: Option<String>,
