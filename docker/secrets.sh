@@ -45,7 +45,7 @@ make $grafana/admin_password 12
 # `health` may ask whether Redis lives, and nothing else.
 digest=$(sha256sum <$app/redis_password | cut -d' ' -f1)
 put $redis/users.acl <<ACL
-user default on #$digest ~{skriptoteket:* resetchannels -@all +ping +info +time +eval +evalsha +wait +del +exists +get +getrange +mget +set +setrange +incr +pttl +pexpire +hgetall +hincrby +zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrem +zremrangebyscore +zscore +zscan +scan +memory|usage
+user default on #$digest ~{skriptoteket:* resetchannels -@all +ping +info +time +eval +evalsha +wait +del +exists +get +getrange +mget +set +setrange +incr +pttl +pexpire +hgetall +hincrby +hset +zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrem +zremrangebyscore +zscore +zscan +scan +memory|usage
 user health on nopass resetkeys resetchannels -@all +ping
 ACL
 
