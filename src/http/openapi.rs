@@ -78,7 +78,7 @@ use crate::{
         services::heartbeat,
         show,
     ),
-    components(schemas(ProblemBody, oauth::ErrorView)),
+    components(schemas(ProblemBody, oauth::ErrorView, sessions::Kept)),
     modifiers(&Security, &Problems)
 )]
 struct Contract;

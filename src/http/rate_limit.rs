@@ -99,6 +99,6 @@ mod tests {
         allowance.recovers_in = Duration::ZERO;
         let (policy, limit) = texts(&allowance);
         assert_eq!(policy, r#""requests";q=200;w=1"#);
-        assert_eq!(limit, r#""requests";r=150;t=0"#);
+        assert_eq!(limit, r#""requests";r=200;t=0"#);
     }
 }

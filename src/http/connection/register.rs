@@ -243,6 +243,7 @@ mod tests {
         // It has not gone yet, but is not counted any more.
         places.remove(2);
         assert_eq!(register.open().entries.len(), 3);
+        at(&places[2], Phase::Idle, 20);
         places.push(register.enter(ADA));
         assert_eq!(closed(&places), [false, true, false, false]);
     }
