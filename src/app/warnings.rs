@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     accounts::password::{check_new, guesses_log10},
-    config::{Config, OtelSettings, OtlpProtocol},
+    config::Config,
 };
 
 /// A proxy network with fewer bits than this is not a network of proxies: /8 is the largest private one of IPv4.
@@ -38,7 +38,6 @@ pub(crate) fn of(config: &Config) -> Vec<String> {
     }
     doubts.extend(open_directory(&config.data_dir));
     doubts.extend(silent_log(&config.log.filter));
-    doubts.extend(otlp_port(&config.otel));
     doubts
 }
 
@@ -143,22 +142,6 @@ fn silent_log(filter: &str) -> Option<String> {
     })
 }
 
-fn otlp_port(otel: &OtelSettings) -> Option<String> {
-    let targets = [&otel.metrics, &otel.traces, &otel.logs];
-    let mut doubtful = targets.into_iter().flatten().filter(|target| {
-        let (port, protocol) = (target.endpoint.port(), target.protocol);
-        matches!(
-            (port, protocol),
-            (Some(4317), OtlpProtocol::HttpProtobuf) | (Some(4318), OtlpProtocol::Grpc)
-        )
-    });
-    let target = doubtful.next()?;
-    Some(format!(
-        "OTLP {target}: by convention port 4317 is for grpc and 4318 for http/protobuf (the default); set \
-         OTEL_EXPORTER_OTLP_PROTOCOL, or the other port"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -235,8 +218,6 @@ mod tests {
             assert!(all.contains(expected), "{name} = {value}: {all}");
             assert_eq!(told.len(), 1, "{all}");
         }
-        let told = doubts(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")]);
-        assert!(told.concat().contains("4317 is for grpc"), "{told:?}");
     }
 
     #[test]
