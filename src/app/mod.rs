@@ -43,7 +43,7 @@ use crate::{
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
-    audit::{AdminAudit, AuditTrail, AuditWriter},
+    audit::{Actor, AdminAudit, AuditTrail, AuditWriter, Kind, SUCCESS},
     clock::Clock,
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
@@ -102,11 +102,7 @@ impl Application {
         let public_url = with_real_port(&config.public_url, address);
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
-        let tenancy = match config.redis {
-            Some(_) => Tenancy::Shared,
-            None => Tenancy::Alone,
-        };
-        let data_dir = DataDir::lock(&config.data_dir, tenancy)?;
+        let data_dir = DataDir::lock(&config.data_dir, tenancy(config))?;
         let stores = store::open(config, Arc::clone(&clock), Some(store_metrics)).await?;
         let key = match &config.cookie_key {
             Some(key) => key.clone(),
@@ -120,13 +116,13 @@ impl Application {
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
         let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
-        bootstrap(config, &stores, &registrar).await?;
-
-        let census = census(config, &stores, service, &presence, &clock);
-        let (sessions, reaper) = sessions(config, &stores, &presence, &census, &clock);
         let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), login_metrics.clone());
         let admin_audit =
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
+        bootstrap(config, &stores, &registrar, &admin_audit).await?;
+
+        let census = census(config, &stores, service, &presence, &clock);
+        let (sessions, reaper) = sessions(config, &stores, &presence, &census, &clock);
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
             limits: Arc::clone(&stores.limits),
@@ -349,8 +345,20 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
     }
 }
 
+const fn tenancy(config: &Config) -> Tenancy {
+    match config.redis {
+        Some(_) => Tenancy::Shared,
+        None => Tenancy::Alone,
+    }
+}
+
 /// Makes the first superuser if there is no account and the configuration names one.
-async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> anyhow::Result<()> {
+async fn bootstrap(
+    config: &Config,
+    stores: &Stores,
+    registrar: &Registrar,
+    audit: &AdminAudit,
+) -> anyhow::Result<()> {
     if !stores.accounts.is_empty().await? {
         return Ok(());
     }
@@ -361,9 +369,10 @@ async fn bootstrap(config: &Config, stores: &Stores, registrar: &Registrar) -> a
         );
         return Ok(());
     };
-    let made = registrar
-        .register(&first.username, Role::Superuser, first.password.clone())
-        .await;
+    let recording = audit.begin(Kind::UserCreate, Some(Actor::System), None);
+    let register = registrar.register(&first.username, Role::Superuser, first.password.clone());
+    let made = recording.during(register).await;
+    recording.finish(made.as_ref().err().map_or(SUCCESS, RegisterError::reason));
     match made {
         // Another replica that started at the same moment made it.
         Err(RegisterError::Taken) => {}

@@ -298,7 +298,7 @@ mod tests {
                 .find(|it| it.name == name)
                 .map(attribute_sets)
         };
-        assert_eq!(limit("skriptoteket.sessions_ended"), Some(4 * 6));
+        assert_eq!(limit("skriptoteket.sessions_ended"), Some(4 * 7));
         assert_eq!(limit("skriptoteket.active_sessions"), Some(1));
         let of_services = limit("skriptoteket.failed_auths");
         assert_eq!(of_services, Some(13 * SERVICE_LABELS));

@@ -292,8 +292,9 @@ impl Person {
             "quarry-{}-lantern-tundra",
             self.rng.random_range(100_000..999_999)
         );
-        let (ticket, asked, old) = {
+        let (ticket, started, asked, old, remembered) = {
             let mut model = self.world.model();
+            let remembered = model.find(number)?.remembered;
             let account = &mut model.accounts[user];
             if account.busy || account.passwords.len() > 1 {
                 return None;
@@ -302,9 +303,11 @@ impl Person {
             account.epoch += 1;
             let old = account.passwords[0].clone();
             account.passwords.push(new.clone());
-            let ticket = model.begin_end(user, Scope::AllBut(number), false, now())?;
+            // It ends all sessions, this one too, and starts a new one.
+            let ticket = model.begin_end(user, Scope::All, false, now())?;
+            let started = model.begin_login((user, new.clone()), None, now());
             let asked = model.begin_use(number, now());
-            (ticket, asked, old)
+            (ticket, started, asked, old, remembered)
         };
         let request = Request {
             method: Method::POST,
@@ -318,6 +321,7 @@ impl Person {
             self.world.journal().violated(violation);
         }
         let fate = fate(&outcome, 204);
+        let new_session = self.issued(&outcome, user).await;
         let mut model = self.world.model();
         let account = &mut model.accounts[user];
         account.epoch += 1;
@@ -331,7 +335,47 @@ impl Person {
             model.touched(&asked, fate == Fate::Unsure, now());
         }
         model.ended(&ticket, fate, now());
+        let verdict = match (fate, new_session) {
+            (Fate::Done, Some((names, expires))) => model
+                .logged_in(&started, names, (remembered, expires), now())
+                .map(drop),
+            (Fate::Refused, _) => model.not_logged_in(&started, (fate, 403), now()),
+            _ => model.not_logged_in(&started, (Fate::Unsure, 0), now()),
+        };
+        drop(model);
+        self.world.judge(verdict);
         Some("password change")
+    }
+
+    /// The session of the cookie that an answer has set, if it lives and that can be known: id, cookie and expiry.
+    async fn issued(
+        &mut self,
+        outcome: &Outcome,
+        user: usize,
+    ) -> Option<((String, String), Millis)> {
+        let Outcome::Answer {
+            status: 204,
+            cookie: Some(cookie),
+            ..
+        } = outcome
+        else {
+            return None;
+        };
+        let replica = self.world.any(&mut self.rng);
+        let shown = self
+            .world
+            .ask(replica, get("/api/session", cookie, user))
+            .await;
+        match shown {
+            Outcome::Answer {
+                status: 200, body, ..
+            } => {
+                let session = &body["session"];
+                let id = session["id"].as_str().unwrap().to_owned();
+                Some(((id, cookie.clone()), millis(&session["expires_at"])))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The instruments against the catalogue and against the page that they end up on.
 
+mod panics;
 mod roll;
 mod services;
 
