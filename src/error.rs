@@ -6,6 +6,18 @@ use std::fmt::Write;
 /// The cause inside a [`StoreError`], kept whole for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
+/// What is wrong with a store, in a fixed text. It repeats nothing that the store was given, so it may be logged for any
+/// request.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Explained {
+    /// What is wrong.
+    pub text: &'static str,
+    /// The error of the store.
+    #[source]
+    pub source: Option<Cause>,
+}
+
 /// Why a store did not do what it was asked.
 ///
 /// The text never carries a value from the request, so it may be logged; it is never sent to a client.
@@ -60,9 +72,27 @@ impl StoreError {
         text
     }
 
+    /// What is wrong, for the log of a request: without anything that the store was given.
+    #[must_use]
+    pub fn explanation(&self) -> &'static str {
+        let mut next = self.source();
+        while let Some(cause) = next {
+            if let Some(explained) = cause.downcast_ref::<Explained>() {
+                return explained.text;
+            }
+            next = cause.source();
+        }
+        match self {
+            Self::Unavailable(_) => "no answer, or a failure without a known cause",
+            Self::Conflict => "already in the store",
+            Self::Corrupt(what) => what,
+        }
+    }
+
     /// The store gave no answer within its limit.
     #[must_use]
     pub fn timed_out() -> Self {
-        Self::Unavailable("no answer within the store timeout".into())
+        let text = "no answer within the store timeout";
+        Self::Unavailable(Explained { text, source: None }.into())
     }
 }

@@ -71,7 +71,7 @@ impl AuditWriter {
             if !matches!(error, StoreError::Unavailable(_)) {
                 // The store answers and does not want them: it will not tomorrow.
                 tracing::error!(
-                    error.type = error.error_type(), error = error.in_full(), events = batch.len(),
+                    error.type = error.error_type(), error = error.explanation(), events = batch.len(),
                     "audit events are lost: the store does not take them"
                 );
                 self.metrics.audit_events_dropped(batch.len() as u64);
@@ -79,7 +79,7 @@ impl AuditWriter {
             }
             if pause == FIRST_PAUSE {
                 tracing::warn!(
-                    error.type = error.error_type(), error = error.in_full(), events = batch.len(),
+                    error.type = error.error_type(), error = error.explanation(), events = batch.len(),
                     "the audit trail could not be written; it is tried until the store answers"
                 );
             }

@@ -67,7 +67,10 @@ pub(super) async fn log_in(
     let logged_in = api.login.login(credentials, caller).await?;
     // A planted cookie that comes before the new one must not bring its session back.
     if let Err(error) = session_store::end_others(&api.sessions).await {
-        tracing::warn!(error = %error.in_full(), "a session that was presented beside another one was not ended");
+        tracing::warn!(
+            error = error.explanation(),
+            "a session that was presented beside another one was not ended"
+        );
     }
     let (user, started) = (logged_in.user, logged_in.session);
     let record = &started.record;

@@ -202,7 +202,7 @@ impl LoginService {
             .replace_password(account.user.id, &account.password_hash, &hash)
             .await;
         if let Err(error) = stored {
-            tracing::warn!(error.type = error.error_type(), error = error.in_full(), "an outdated password hash was not replaced");
+            tracing::warn!(error.type = error.error_type(), error = error.explanation(), "an outdated password hash was not replaced");
         }
     }
 }

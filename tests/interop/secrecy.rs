@@ -20,6 +20,8 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         ("OTEL_METRICS_EXPORTER", "otlp,prometheus"),
+        // Every request leaves a span.
+        ("OTEL_TRACES_SAMPLER", "always_on"),
     ];
     let mut server = Service::start(dir.path(), &settings).await;
     let http = plain();

@@ -5,14 +5,20 @@ use std::path::Path;
 use sqlx::migrate::MigrateError;
 
 use super::{super::OpenError, MIGRATOR};
-use crate::{accounts::AccountError, error::StoreError, services::RegisterError};
+use crate::{
+    accounts::AccountError,
+    error::{Explained, StoreError},
+    services::RegisterError,
+};
 
 /// Primary result codes, <https://www.sqlite.org/rescode.html>.
 mod code {
     pub(super) const PERM: i32 = 3;
     pub(super) const BUSY: i32 = 5;
     pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
     pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const AUTH: i32 = 23;
     pub(super) const NOTADB: i32 = 26;
@@ -23,9 +29,28 @@ impl From<sqlx::Error> for StoreError {
         match error {
             sqlx::Error::Database(error) if error.is_unique_violation() => Self::Conflict,
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt("column"),
-            other => Self::Unavailable(other.into()),
+            other => Self::Unavailable(match explanation(&other) {
+                Some(text) => {
+                    let source = Some(other.into());
+                    Explained { text, source }.into()
+                }
+                None => other.into(),
+            }),
         }
     }
+}
+
+/// What an error of SQLite says, where its code is one that operators meet.
+fn explanation(error: &sqlx::Error) -> Option<&'static str> {
+    Some(match primary_code(error)? {
+        code::FULL => "the disk is full",
+        code::IOERR => "the disk cannot be read or written",
+        code::READONLY => "the database file cannot be written",
+        code::BUSY => "the database is locked by another process",
+        code::CANTOPEN => "the database file cannot be opened",
+        code::CORRUPT | code::NOTADB => "the database file is damaged",
+        _ => return None,
+    })
 }
 
 impl From<sqlx::Error> for AccountError {
