@@ -80,7 +80,7 @@ impl LoginMetrics {
         }
     }
 
-    /// Begins an attempt to change a password. It is counted once: by [`PasswordChangeAttempt::finish`], or when it is
+    /// Begins an attempt to change a password. It is counted once: when it is finished, or when it is
     /// dropped without.
     pub fn password_change_started(&self) -> PasswordChangeAttempt {
         PasswordChangeAttempt {
