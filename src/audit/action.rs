@@ -236,13 +236,18 @@ impl Drop for Recording {
     }
 }
 
-/// Administrative actions are also log records: ids only, no names and no addresses.
+/// Administrative actions are also log records. Who acted and which account is concerned is in the trail only: telemetry
+/// names nobody.
 fn log(event: &AuditEvent) {
-    let text = |it: Option<String>| it.unwrap_or_default();
+    let by = match event.actor {
+        Some(Actor::User(_)) => "user",
+        Some(Actor::CommandLine { .. }) => "cli",
+        Some(Actor::System) => "system",
+        None => "-",
+    };
     tracing::info!(
         kind = event.kind.as_str(),
-        actor = text(event.actor.map(|it| it.to_string())),
-        user.id = text(event.user_id.map(|it| it.to_string())),
+        by,
         target = event.target.as_deref().unwrap_or_default(),
         detail = event.detail.as_deref().unwrap_or_default(),
         "administrative action"
