@@ -188,7 +188,7 @@ async fn a_service_whose_id_is_none_is_corrupt_where_all_are_read() {
     let services = &world.stores.services;
     services.register(new_service("orders"), 9).await.unwrap();
     let row = "INSERT INTO services SELECT 'No Slug', registration, '', 0, 1, '', 1, 1, \
-        NULL, NULL, NULL, NULL FROM services";
+        NULL, NULL, NULL, NULL, 0 FROM services";
     spoil(&world, row.to_owned()).await;
     assert!(matches!(services.all().await, Err(StoreError::Corrupt(_))));
     // Others are not touched by it.

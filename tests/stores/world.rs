@@ -178,7 +178,7 @@ impl World {
         open(self.backend, &settings, redis.as_ref(), clock).await
     }
 
-    /// All keys of this world in Redis, on all its servers.
+    /// All keys of this world in Redis, on all its servers, but for the one that says whose they are.
     pub(crate) fn keys(&self) -> Vec<String> {
         let pattern = format!("*{}*", self.prefix());
         let servers = match &self.redis.as_ref().unwrap().redis.topology {
@@ -187,7 +187,8 @@ impl World {
             RedisTopology::Sentinel { .. } => panic!("no such world"),
         };
         let keys = |server: &RedisAddress| Wire::connect(server.port).unwrap().scan(&pattern);
-        servers.iter().flat_map(keys).collect()
+        let all = servers.iter().flat_map(keys);
+        all.filter(|key| !key.ends_with(":deployment")).collect()
     }
 
     /// What all keys in Redis begin with, inside their hash tag.
