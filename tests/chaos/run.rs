@@ -70,23 +70,8 @@ fn redis() -> (RedisServer, Vec<(&'static str, String)>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_goes_wrong_the_counts_are_exact_and_nobody_is_told_a_lie() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let asked = number("CHAOS_SECONDS");
+    let seconds = number("CHAOS_SECONDS").unwrap_or(60);
     let seed = number("CHAOS_SEED").unwrap_or_else(|| crate::world::now().unsigned_abs());
-    let Err(difference) = whole_run(asked.unwrap_or(60), seed).await else {
-        return;
-    };
-    // Known and not explained yet: about one run in four loses a session for a reason that the model does not know, since a
-    // password change starts a new session. `make chaos`, which sets the length, does not pass over it.
-    let is_known = asked.is_none() && difference.contains(" is gone for no reason");
-    assert!(is_known, "{difference}");
-    eprintln!("chaos: once more, after a known difference:\n{difference}");
-    if let Err(difference) = whole_run(60, seed + 1).await {
-        panic!("{difference}");
-    }
-}
-
-/// A run of this length; what differed, with the last events and the logs.
-async fn whole_run(seconds: u64, seed: u64) -> Result<(), String> {
     eprintln!("chaos: {seconds} s, CHAOS_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let (redis, settings) = redis();
@@ -109,13 +94,13 @@ async fn whole_run(seconds: u64, seed: u64) -> Result<(), String> {
     };
     let journal = world.journal();
     eprint!("{}", journal.summary());
-    result.map_err(|difference| {
-        format!(
+    if let Err(difference) = result {
+        panic!(
             "{difference}\nCHAOS_SEED={seed}; the last events:\n{}{}",
             journal.last_events(),
             victims.replicas.logs()
-        )
-    })
+        );
+    }
 }
 
 async fn run(
