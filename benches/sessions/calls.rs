@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use skriptoteket::{
     accounts::{Role, UserId},
     error::StoreError,
-    sessions::{EndReason, SessionId},
+    sessions::{EndReason, RoleUpdate, SessionId},
 };
 
 use super::{
@@ -138,11 +138,11 @@ pub(crate) async fn measure(
         .row(
             "change the role of a user with 5 sessions",
             users.clone(),
-            |user| sessions.set_role(user, Role::Admin),
+            |user| sessions.set_role(user, RoleUpdate::new(Role::Admin, 1)),
         )
         .await?;
     ensure!(
-        moved.iter().all(|moved| *moved == OF_ONE_USER),
+        moved.iter().all(|moved| moved.moved() == OF_ONE_USER),
         "all were moved"
     );
     let ended = table

@@ -92,6 +92,7 @@ pub(crate) fn session_of(user: UserId, n: u64, idle: Duration) -> NewSession {
             .parse()
             .unwrap_or_else(|_| unreachable!()),
         role: role_of(n),
+        account_version: 1,
         idle,
         lifetime: LIFETIME + idle,
         user_agent: USER_AGENT.to_owned(),

@@ -9,7 +9,7 @@ use crate::{
     accounts::{Account, User, password::Verified},
     guard::{Checked, Reservation},
     patience,
-    sessions::{EndReason, SessionId, SessionState, Sessions, StartSession},
+    sessions::{EndReason, SessionId, SessionState, Sessions, StartSession, Started},
 };
 
 /// An attempt that the guard has let through.
@@ -142,7 +142,7 @@ impl LoginService {
                 state: SessionState::new(),
             })
             .await?;
-        let user = match self.recheck(&account, &password).await {
+        let user = match self.recheck(&account, &password, &session).await {
             Ok(user) => user,
             Err(error) => {
                 self.take_back(session.record.id).await;
@@ -156,14 +156,19 @@ impl LoginService {
     }
 
     /// The account may have changed since it was read, and the change have reached only the sessions of before.
-    async fn recheck(&self, read: &Account, password: &SecretString) -> Result<User, LoginError> {
+    async fn recheck(
+        &self,
+        read: &Account,
+        password: &SecretString,
+        started: &Started,
+    ) -> Result<User, LoginError> {
         let parts = &self.parts;
         let id = read.user.id;
         let now = parts.accounts.find(id).await?;
         let unchanged = now
             .as_ref()
             .is_some_and(|now| now.user.version == read.user.version);
-        if !unchanged {
+        if !unchanged || started.record.role != read.user.role {
             parts.sessions.settle(id).await?;
         }
         let Some(now) = now.filter(|now| !now.user.disabled) else {

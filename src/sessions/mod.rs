@@ -31,8 +31,8 @@ pub use ledger::{
 pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
 pub use repository::{
-    Census, Count, EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionRepository,
-    SessionState, Totals,
+    Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
+    SessionRecord, SessionRepository, SessionState, Totals,
 };
 pub use service::{Sessions, StartSession, Started};
 pub use upkeep::{Difference, Finding, Recount, SessionUpkeep};

@@ -62,6 +62,8 @@ pub struct NewSession {
     pub username: Username,
     /// The role.
     pub role: Role,
+    /// The version of the account that the role was read from.
+    pub account_version: i64,
     /// How long it lives without use.
     pub idle: Duration,
     /// How long it lives at most.
@@ -75,6 +77,53 @@ pub struct NewSession {
 impl NewSession {
     /// The longest user agent that is kept, in characters.
     pub const USER_AGENT_MAX_CHARS: usize = 256;
+}
+
+/// The role of an account, for the live sessions of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleUpdate {
+    /// The role.
+    pub role: Role,
+    /// The version of the account that it was read from.
+    pub version: i64,
+    /// The newest version whose role it may replace. Above `version` only where the accounts are known to have gone back to
+    /// an earlier state.
+    pub replaces: i64,
+}
+
+impl RoleUpdate {
+    /// The role in this version of the account. It replaces that of an older version, or of the same.
+    #[must_use]
+    pub const fn new(role: Role, version: i64) -> Self {
+        Self {
+            role,
+            version,
+            replaces: version,
+        }
+    }
+}
+
+/// What came of a [`RoleUpdate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleUpdated {
+    /// All live sessions of the user have the role; so many had another one.
+    Moved(u64),
+    /// Nothing was changed: a newer version of the account has set their role.
+    Outdated {
+        /// That version.
+        newest: i64,
+    },
+}
+
+impl RoleUpdated {
+    /// How many sessions have changed their role.
+    #[must_use]
+    pub const fn moved(self) -> u64 {
+        match self {
+            Self::Moved(moved) => moved,
+            Self::Outdated { .. } => 0,
+        }
+    }
 }
 
 /// Why a session ended.
@@ -205,12 +254,15 @@ pub struct SessionFilter {
 ///   every role at every moment, across restarts. Each end is returned to exactly one caller.
 /// * All live sessions of a user have one role: that of the newest `create` or `set_role`. One that moves is counted
 ///   as ended (`role_changed`) under the old role and as started under the new one.
+/// * The role of an older version of an account never replaces one that `set_role` has set from a newer version in the last
+///   hour: a write that is late, because it waited or because the store stood still, cannot bring an old role back.
 /// * Nothing here brings a session back: `touch` and `update` of a session that is not live write nothing.
 /// * All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout. A record that
 ///   cannot be read is no session: it is reported as [`StoreError::Corrupt`] by `load` and left out of lists.
 #[async_trait]
 pub trait SessionRepository: fmt::Debug + Send + Sync {
-    /// Starts a session. If the user then has more than `max_per_user` live ones, the oldest end (`evicted`, under the
+    /// Starts a session. Its role is that of the record that is returned: the one in force, where a newer version of the
+    /// account has set it. If the user then has more than `max_per_user` live ones, the oldest end (`evicted`, under the
     /// role they have then) and are returned, oldest first. The new one stays in any case. Expired ones take no room and
     /// are left to the reaper.
     ///
@@ -250,8 +302,9 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
         keep: Option<&SessionId>,
     ) -> Result<Vec<Ended>, StoreError>;
 
-    /// Gives all live sessions of a user this role. Returns how many had another one.
-    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError>;
+    /// Gives all live sessions of a user this role, unless a version of the account newer than `update.replaces` has given
+    /// them one.
+    async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError>;
 
     /// The live sessions of a user, newest first. At most the configured number per user.
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError>;

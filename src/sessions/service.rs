@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use super::{
-    EndReason, Ended, NewSession, SessionFilter, SessionId, SessionKey, SessionPolicy,
-    SessionRecord, SessionRepository, SessionState, census::CensusBell,
+    EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionId, SessionKey,
+    SessionPolicy, SessionRecord, SessionRepository, SessionState, census::CensusBell,
 };
 use crate::{
     accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
@@ -134,6 +134,7 @@ impl Sessions {
             user_id: request.user.id,
             username: request.user.username,
             role: request.user.role,
+            account_version: request.user.version,
             // Remembered means remembered: such a session does not end because nobody used it for half an hour.
             idle: if request.remember_me {
                 lifetime
@@ -364,6 +365,7 @@ impl Sessions {
             bell,
             ..
         } = &*self.inner;
+        let mut newest = i64::MIN;
         loop {
             let Some(account) = accounts.find(id).await? else {
                 self.end_user_now(id, None).await?;
@@ -371,8 +373,19 @@ impl Sessions {
             };
             if account.user.disabled {
                 self.end_user_now(id, None).await?;
-            } else if repository.set_role(id, account.user.role).await? > 0 {
-                bell.ring();
+            } else {
+                let mut update = RoleUpdate::new(account.user.role, account.user.version);
+                // The account was read after that newer version had been seen, and is older all the same: the accounts went
+                // back to an earlier state, and what they say now holds.
+                update.replaces = update.replaces.max(newest);
+                match repository.set_role(id, update).await? {
+                    RoleUpdated::Moved(0) => {}
+                    RoleUpdated::Moved(_) => bell.ring(),
+                    RoleUpdated::Outdated { newest: seen } => {
+                        newest = seen;
+                        continue;
+                    }
+                }
             }
             // Someone may have changed the account meanwhile, and brought that to the sessions before this did.
             if accounts.settle(id, account.user.version).await? {

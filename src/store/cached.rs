@@ -10,12 +10,12 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    accounts::{Role, UserId},
+    accounts::UserId,
     clock::{Clock, Timestamp},
     error::StoreError,
     sessions::{
-        Census, Count, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId,
-        SessionRecord, SessionRepository, SessionState, shard_of,
+        Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SHARDS,
+        SessionFilter, SessionId, SessionRecord, SessionRepository, SessionState, shard_of,
     },
 };
 
@@ -197,9 +197,9 @@ impl SessionRepository for Cached {
         self.inner.end_user(user, reason, keep).await
     }
 
-    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
+    async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
         let _write = self.write(Changed::User(user));
-        self.inner.set_role(user, role).await
+        self.inner.set_role(user, update).await
     }
 
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
@@ -256,6 +256,7 @@ impl SessionRepository for Cached {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::Role;
     use crate::{
         clock::{ManualClock, Timestamp},
         sessions::SessionKey,

@@ -178,6 +178,7 @@ pub(crate) async fn log_in(stores: &Stores, name: &str, user_agent: &str) -> Ses
         user_id: user.id,
         username: user.username,
         role: user.role,
+        account_version: 1,
         idle: Duration::from_mins(30),
         lifetime: Duration::from_hours(12),
         user_agent: user_agent.to_owned(),

@@ -11,7 +11,7 @@ use std::{
 use skriptoteket::{
     accounts::{Role, UserId},
     config::RedisTopology,
-    sessions::EndReason,
+    sessions::{EndReason, RoleUpdate, RoleUpdated},
 };
 
 use crate::{
@@ -132,7 +132,10 @@ async fn scripts_are_whole_in_a_slot_that_is_about_to_move() {
         let left = match change {
             "end" => sessions.end(&session.id, revoked).await.map(|_| 0),
             "end_user" => sessions.end_user(user, revoked, None).await.map(|_| 0),
-            "set_role" => sessions.set_role(user, Role::Admin).await,
+            "set_role" => sessions
+                .set_role(user, RoleUpdate::new(Role::Admin, 1))
+                .await
+                .map(RoleUpdated::moved),
             _ => sessions.reap(10).await.map(|ends| 1 - ends.len() as u64),
         };
         way.go();

@@ -190,6 +190,7 @@ pub(crate) fn new_session(user: UserId) -> NewSession {
         user_id: user,
         username: "ada".parse().unwrap(),
         role: Role::User,
+        account_version: 1,
         idle: Duration::from_mins(30),
         lifetime: Duration::from_hours(2),
         user_agent: "Mozilla/5.0".into(),

@@ -14,8 +14,8 @@ use skriptoteket::{
     clock::Timestamp,
     error::StoreError,
     sessions::{
-        Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
-        SessionRepository, SessionState,
+        Census, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionId,
+        SessionRecord, SessionRepository, SessionState,
     },
     store::Cached,
 };
@@ -92,8 +92,8 @@ impl SessionRepository for Gate {
         self.inner.end_user(user, reason, keep).await
     }
 
-    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
-        self.inner.set_role(user, role).await
+    async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
+        self.inner.set_role(user, update).await
     }
 
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
@@ -205,7 +205,14 @@ async fn every_write_through_it_is_seen_at_once() {
     assert!(cached.update(&session.id, &state).await.unwrap());
     assert_eq!(current().await.unwrap().state, state);
 
-    assert_eq!(cached.set_role(user, Role::Admin).await.unwrap(), 1);
+    assert_eq!(
+        cached
+            .set_role(user, RoleUpdate::new(Role::Admin, 1))
+            .await
+            .unwrap()
+            .moved(),
+        1
+    );
     assert_eq!(current().await.unwrap().role, Role::Admin);
 
     cached
@@ -272,7 +279,12 @@ async fn a_load_that_a_write_overtakes_is_not_remembered() {
                     .await
                     .unwrap(),
             ),
-            RoleSet => drop(cached.set_role(user, Role::Admin).await.unwrap()),
+            RoleSet => drop(
+                cached
+                    .set_role(user, RoleUpdate::new(Role::Admin, 1))
+                    .await
+                    .unwrap(),
+            ),
             Updated => {
                 let state: SessionState = [("a".to_owned(), "b".to_owned())].into();
                 assert!(cached.update(&session.id, &state).await.unwrap());

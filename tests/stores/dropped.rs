@@ -9,7 +9,7 @@ use std::{
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     guard::{Budget, Charge, Decision, Entity},
-    sessions::EndReason,
+    sessions::{EndReason, RoleUpdate},
 };
 
 use crate::world::{World, new_session, seconds};
@@ -45,7 +45,7 @@ pub(crate) async fn settled(world: &World) {
     world
         .stores
         .sessions
-        .set_role(nobody, Role::User)
+        .set_role(nobody, RoleUpdate::new(Role::User, 1))
         .await
         .unwrap();
 }
@@ -108,7 +108,7 @@ async fn a_role_change_given_up_moves_all_sessions_or_none(world: World) {
     }
     for polls in 0..ENOUGH {
         let role = Role::ALL[polls % 4];
-        let finished = give_up_after(polls, sessions.set_role(user, role))
+        let finished = give_up_after(polls, sessions.set_role(user, RoleUpdate::new(role, 1)))
             .await
             .is_some();
         settled(&world).await;

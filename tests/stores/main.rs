@@ -32,6 +32,7 @@ mod redis_upkeep;
 mod service_changes;
 mod service_rotations;
 mod services;
+mod session_roles;
 mod sessions;
 mod sessions_of_users;
 mod shared;

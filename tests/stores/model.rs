@@ -7,7 +7,7 @@ use skriptoteket::{
     accounts::{Role, UserId},
     clock::Timestamp,
     sessions::{
-        Census, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
+        Census, EndReason, Ended, NewSession, RoleUpdate, SessionFilter, SessionId, SessionRecord,
         SessionRepository, SessionState, Totals,
     },
 };
@@ -324,7 +324,8 @@ impl Run {
 
     async fn set_role(&mut self, store: &dyn SessionRepository) -> &'static str {
         let (user, role) = (self.user(), self.role());
-        let moved = store.set_role(user, role).await.unwrap();
+        let update = RoleUpdate::new(role, 1);
+        let moved = store.set_role(user, update).await.unwrap().moved();
         assert_eq!(moved, self.model.set_role(user, role, self.world.now()));
         "set_role"
     }

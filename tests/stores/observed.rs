@@ -8,7 +8,7 @@ use skriptoteket::{
     clock::{ManualClock, Timestamp},
     guard::{Budget, Charge, Checked, Decision, Entity},
     services::{RegisterError, ServiceChange, SignOfLife},
-    sessions::{EndReason, SessionFilter, SessionState},
+    sessions::{EndReason, RoleUpdate, SessionFilter, SessionState},
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{Telemetry, instruments::StoreMetrics, testing::CollectedMetrics},
 };
@@ -172,7 +172,10 @@ async fn each_of_sessions(Stores { sessions, .. }: &Stores) {
         .update(&session.id, &SessionState::new())
         .await
         .unwrap();
-    sessions.set_role(user, Role::Admin).await.unwrap();
+    sessions
+        .set_role(user, RoleUpdate::new(Role::Admin, 1))
+        .await
+        .unwrap();
     sessions.list_user(user).await.unwrap();
     sessions
         .page(SessionFilter::default(), None, 1)

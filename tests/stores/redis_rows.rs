@@ -5,7 +5,7 @@ use std::time::Duration;
 use skriptoteket::{
     accounts::{Role, UserId},
     error::StoreError,
-    sessions::{EndReason, SessionFilter, SessionRecord, SessionState},
+    sessions::{EndReason, RoleUpdate, SessionFilter, SessionRecord, SessionState},
 };
 
 use crate::{
@@ -17,6 +17,12 @@ use crate::{
 fn record_key(world: &World, session: &SessionRecord) -> String {
     let (shard, sid) = session.id.as_str().split_at(2);
     format!("{{{}:{shard}}}:s:{sid}", world.prefix())
+}
+
+/// The keys of its shard that stay when nobody is logged in.
+fn lasting_keys(world: &World, session: &SessionRecord) -> [String; 2] {
+    let shard = format!("{{{}:{}}}", world.prefix(), &session.id.as_str()[..2]);
+    [":n", ":r"].map(|name| shard.clone() + name)
 }
 
 fn totals_key(world: &World, session: &SessionRecord) -> String {
@@ -100,7 +106,14 @@ async fn a_record_that_cannot_be_read_is_corrupt_and_in_no_list() {
             assert_eq!(end.unwrap(), Some(expected), "{change:?}");
         }
         // It can be ended together with the others, and moves with them.
-        assert!(sessions.set_role(user, Role::Admin).await.unwrap() >= 3);
+        assert!(
+            sessions
+                .set_role(user, RoleUpdate::new(Role::Admin, 1))
+                .await
+                .unwrap()
+                .moved()
+                >= 3
+        );
         let ends = sessions.end_user(user, EndReason::Revoked, None).await;
         assert_eq!(ends.unwrap().len(), 3, "{change:?}");
         let counted = sessions.census().await.unwrap();
@@ -114,7 +127,7 @@ async fn a_record_that_cannot_be_read_is_corrupt_and_in_no_list() {
             Reply::Nil
         };
         assert_eq!(lost, expected, "{change:?}");
-        assert_eq!(world.keys(), [totals_key(&world, &spoilt)], "{change:?}");
+        assert_eq!(world.keys(), lasting_keys(&world, &spoilt), "{change:?}");
     }
 }
 
@@ -151,7 +164,7 @@ async fn a_record_that_cannot_be_read_does_not_stop_the_reaper_or_a_login() {
         assert_eq!(lost.number(), 2, "{change:?}");
 
         world.end(&live).await.unwrap();
-        assert_eq!(world.keys(), [totals_key(&world, &live)], "{change:?}");
+        assert_eq!(world.keys(), lasting_keys(&world, &live), "{change:?}");
     }
 }
 
@@ -167,7 +180,7 @@ async fn a_user_of_nothing_but_lost_sessions_leaves_the_index_of_users() {
     // Whose it was nobody knows: that key is left to its expiry.
     let mut left = world.keys();
     left.retain(|key| !key.contains(":u:"));
-    assert_eq!(left, [totals_key(&world, &lost)]);
+    assert_eq!(left, lasting_keys(&world, &lost));
 }
 
 #[tokio::test]
@@ -193,7 +206,14 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
             .unwrap()
     );
     flush();
-    assert_eq!(sessions.set_role(user, Role::Admin).await.unwrap(), 1);
+    assert_eq!(
+        sessions
+            .set_role(user, RoleUpdate::new(Role::Admin, 1))
+            .await
+            .unwrap()
+            .moved(),
+        1
+    );
     flush();
     assert_eq!(world.census().await.sessions, [0, 0, 1, 0]);
     flush();
@@ -224,7 +244,7 @@ async fn keys_expire_some_time_after_what_they_are_for() {
     for key in world.keys() {
         match &key[key.rfind('}').unwrap() + 1..][..2] {
             ":u" => assert!(close(left(&key).unwrap(), LIFETIME + HOUR)),
-            ":z" | ":a" | ":n" => assert!(left(&key).is_err(), "{key} must stay"),
+            ":z" | ":a" | ":n" | ":r" => assert!(left(&key).is_err(), "{key} must stay"),
             _ => assert_eq!(key, record),
         }
     }
@@ -258,14 +278,22 @@ async fn only_totals_are_left_of_sessions_that_ended() {
                     .await
                     .unwrap(),
             ),
-            _ => drop(sessions.set_role(user, Role::User).await.unwrap()),
+            _ => drop(
+                sessions
+                    .set_role(user, RoleUpdate::new(Role::User, 1))
+                    .await
+                    .unwrap(),
+            ),
         }
     }
     world.advance(IDLE);
     assert_eq!(sessions.reap(1000).await.unwrap().len(), 34 + 66);
     let left = world.keys();
     assert!(
-        !left.is_empty() && left.iter().all(|key| key.ends_with(":n")),
+        !left.is_empty()
+            && left
+                .iter()
+                .all(|key| key.ends_with(":n") || key.ends_with(":r")),
         "{left:?}"
     );
     // Small enough for the server's short form of a hash.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::{
     accounts::{Role, UserId},
-    sessions::{EndReason, Ended, SessionId},
+    sessions::{EndReason, Ended, RoleUpdate, SessionId},
     store::Stores,
 };
 use tokio::task::JoinSet;
@@ -37,7 +37,12 @@ async fn requests(stores: Stores, users: Vec<UserId>, seed: u64) -> Vec<Ended> {
                 let id = &own[random.random_range(0..own.len())];
                 sessions.touch(id, IDLE, Duration::ZERO).await.unwrap();
             }
-            8 => drop(sessions.set_role(user, role).await.unwrap()),
+            8 => drop(
+                sessions
+                    .set_role(user, RoleUpdate::new(role, 1))
+                    .await
+                    .unwrap(),
+            ),
             9 => {
                 let revoked = sessions.end_user(user, EndReason::Revoked, own.last());
                 ends.extend(revoked.await.unwrap());
@@ -78,7 +83,10 @@ async fn four_replicas_hand_each_end_out_once_and_lose_none() {
         assert_eq!((counted.sessions, counted.users), ([0; 4], [0; 4]));
         let left = world.keys();
         assert!(
-            !left.is_empty() && left.iter().all(|key| key.ends_with(":n")),
+            !left.is_empty()
+                && left
+                    .iter()
+                    .all(|key| key.ends_with(":n") || key.ends_with(":r")),
             "{left:?}"
         );
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use skriptoteket::{
     accounts::{Role, UserId},
-    sessions::{Difference, EndReason},
+    sessions::{Difference, EndReason, RoleUpdate},
 };
 use tokio::task::JoinSet;
 
@@ -238,7 +238,12 @@ async fn a_store_in_use_shows_no_difference(backend: Backend) {
                 let sessions = &stores.sessions;
                 match turn % 5 {
                     0 => drop(sessions.end(&session.id, EndReason::Logout).await.unwrap()),
-                    1 => drop(sessions.set_role(user, Role::User).await.unwrap()),
+                    1 => drop(
+                        sessions
+                            .set_role(user, RoleUpdate::new(Role::User, 1))
+                            .await
+                            .unwrap(),
+                    ),
                     2 => drop(
                         sessions
                             .touch(&session.id, IDLE, Duration::ZERO)

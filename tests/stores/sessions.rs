@@ -6,7 +6,9 @@ use std::time::Duration;
 use skriptoteket::{
     accounts::{Role, UserId},
     error::StoreError,
-    sessions::{EndReason, Ended, NewSession, SessionFilter, SessionRecord, SessionState},
+    sessions::{
+        EndReason, Ended, NewSession, RoleUpdate, SessionFilter, SessionRecord, SessionState,
+    },
 };
 
 use crate::world::{IDLE, LIFETIME, World, ended, new_session, seconds};
@@ -105,7 +107,14 @@ async fn a_session_that_has_expired_is_found_by_nothing_but_the_reaper(world: Wo
     assert_eq!(touched, None);
     let updated = sessions.update(&session.id, &SessionState::new()).await;
     assert!(!updated.unwrap());
-    assert_eq!(sessions.set_role(user, Role::User).await.unwrap(), 0);
+    assert_eq!(
+        sessions
+            .set_role(user, RoleUpdate::new(Role::User, 1))
+            .await
+            .unwrap()
+            .moved(),
+        0
+    );
     assert_eq!(sessions.list_user(user).await.unwrap(), []);
     let filter = SessionFilter::default();
     assert_eq!(sessions.page(filter, None, 10).await.unwrap(), []);
@@ -199,7 +208,14 @@ async fn nothing_brings_an_ended_session_back(world: World) {
         .await
         .unwrap();
     assert_eq!(touched, None);
-    assert_eq!(sessions.set_role(user, Role::Admin).await.unwrap(), 0);
+    assert_eq!(
+        sessions
+            .set_role(user, RoleUpdate::new(Role::Admin, 1))
+            .await
+            .unwrap()
+            .moved(),
+        0
+    );
     assert_eq!(sessions.load(&session.id).await.unwrap(), None);
     assert_eq!(world.census().await, before);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skriptoteket::{
     accounts::{Role, UserId},
-    sessions::{EndReason, Ended, SessionFilter, SessionRecord},
+    sessions::{EndReason, Ended, RoleUpdate, SessionFilter, SessionRecord},
 };
 
 use crate::world::{IDLE, World, ended, new_session, seconds};
@@ -82,8 +82,22 @@ async fn a_role_change_moves_live_sessions_only(world: World) {
     let others = world.start(other, Role::User).await;
     assert!(sessions.load(&live.id).await.unwrap().is_some());
 
-    assert_eq!(sessions.set_role(user, Role::Admin).await.unwrap(), 1);
-    assert_eq!(sessions.set_role(user, Role::Admin).await.unwrap(), 0);
+    assert_eq!(
+        sessions
+            .set_role(user, RoleUpdate::new(Role::Admin, 1))
+            .await
+            .unwrap()
+            .moved(),
+        1
+    );
+    assert_eq!(
+        sessions
+            .set_role(user, RoleUpdate::new(Role::Admin, 1))
+            .await
+            .unwrap()
+            .moved(),
+        0
+    );
     let role = |record: Option<SessionRecord>| record.map(|it| it.role);
     assert_eq!(
         role(sessions.load(&live.id).await.unwrap()),

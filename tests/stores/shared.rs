@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::{
     accounts::{Role, UserId},
-    sessions::{Census, EndReason, Ended, SessionFilter, SessionId, SessionRecord},
+    sessions::{Census, EndReason, Ended, RoleUpdate, SessionFilter, SessionId, SessionRecord},
     store::Stores,
 };
 use tokio::task::JoinSet;
@@ -123,7 +123,15 @@ async fn what_another_process_changed_is_seen_within_half_a_second(world: World)
         .await
         .unwrap();
     assert!(end.is_some());
-    assert_eq!(other.sessions.set_role(user, Role::Admin).await.unwrap(), 1);
+    assert_eq!(
+        other
+            .sessions
+            .set_role(user, RoleUpdate::new(Role::Admin, 1))
+            .await
+            .unwrap()
+            .moved(),
+        1
+    );
 
     world.advance(Duration::from_millis(500));
     assert_eq!(sessions.load(&ended.id).await.unwrap(), None);
@@ -156,7 +164,12 @@ async fn writer(stores: Stores, users: Vec<UserId>, seed: u64) -> Vec<Ended> {
                 let id = own.swap_remove(random.random_range(0..own.len()));
                 ends.extend(sessions.end(&id, EndReason::Logout).await.unwrap());
             }
-            7 => drop(sessions.set_role(user, role).await.unwrap()),
+            7 => drop(
+                sessions
+                    .set_role(user, RoleUpdate::new(role, 1))
+                    .await
+                    .unwrap(),
+            ),
             8 => ends.extend(
                 sessions
                     .end_user(user, EndReason::Revoked, None)

@@ -2,7 +2,7 @@
 
 use skriptoteket::{
     accounts::{Role, UserId},
-    sessions::{Difference, EndReason, Recount, SessionRecord},
+    sessions::{Difference, EndReason, Recount, RoleUpdate, SessionRecord},
     store::Stores,
 };
 use sqlx::AssertSqlSafe;
@@ -191,7 +191,11 @@ async fn a_store_in_use_shows_no_difference() {
             let role = Role::ALL[n % 4];
             let session = crate::world::new_session(user, role);
             let (started, _) = stores.sessions.create(session, 3).await.unwrap();
-            stores.sessions.set_role(user, Role::User).await.unwrap();
+            stores
+                .sessions
+                .set_role(user, RoleUpdate::new(Role::User, 1))
+                .await
+                .unwrap();
             if n % 2 == 0 {
                 let reason = EndReason::Logout;
                 stores.sessions.end(&started.id, reason).await.unwrap();

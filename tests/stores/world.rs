@@ -304,6 +304,7 @@ pub(crate) fn new_session(user: UserId, role: Role) -> NewSession {
         user_id: user,
         username: name("ada"),
         role,
+        account_version: 1,
         idle: IDLE,
         lifetime: LIFETIME,
         user_agent: "Mozilla/5.0".into(),

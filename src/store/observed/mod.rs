@@ -11,8 +11,7 @@ use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     accounts::{
-        Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
-        Username,
+        Account, AccountChange, AccountError, AccountRepository, NewAccount, User, UserId, Username,
     },
     audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow},
     clock::Timestamp,
@@ -20,8 +19,8 @@ use crate::{
     guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
     patience,
     sessions::{
-        Census, Count, EndReason, Ended, NewSession, SessionFilter, SessionId, SessionRecord,
-        SessionRepository, SessionState,
+        Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
+        SessionId, SessionRecord, SessionRepository, SessionState,
     },
     telemetry::instruments::{StoreMetrics, StoreOperation},
 };
@@ -217,8 +216,8 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
         self.timed(SESSIONS, "end_user", answer).await
     }
 
-    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
-        let answer = self.inner.set_role(user, role);
+    async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
+        let answer = self.inner.set_role(user, update);
         self.timed(SESSIONS, "set_role", answer).await
     }
 

@@ -75,6 +75,11 @@ impl Done {
     }
 }
 
+/// A role, by its place among them.
+pub(super) fn role(answer: Value) -> Result<Role, StoreError> {
+    Role::from_index(read(answer)?).ok_or_else(not_understood)
+}
+
 /// The ends that a script returned, of sessions in this shard. `owner` tells whose one was, by its sid.
 pub(super) fn ends(
     shard: u8,
@@ -86,7 +91,7 @@ pub(super) fn ends(
     for end in ends {
         let [sid, role, reason, lasted] = parts(end)?;
         let sid: String = read(sid)?;
-        let role = Role::from_index(read(role)?).ok_or_else(not_understood)?;
+        let role = self::role(role)?;
         let reason: usize = read(reason)?;
         let reason = EndReason::ALL.get(reason).ok_or_else(not_understood)?;
         let lasted: u64 = read(lasted)?;

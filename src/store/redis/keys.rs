@@ -18,6 +18,7 @@ use crate::{
 /// | `{P:NN}:u:UID` | sorted set | the sessions of a user, by their order of starts |
 /// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: the truth about who is live |
 /// | `{P:NN}:a` | sorted set | user → role · 2^42 + the latest expiry of its sessions |
+/// | `{P:NN}:r` | sorted set | user → when its role was set last, by which version of the account, and the role; of the last hour |
 /// | `{P:NN}:n` | hash | how many were ever started, ended and lost |
 /// | `{P:NN}:probe` | string | written to see that it can be; expires at once |
 ///
@@ -128,6 +129,10 @@ impl ShardKeys {
     /// The sessions of a user, by the user's name here (see [`uid`]).
     pub(super) fn user(&self, uid: &str) -> String {
         [&self.tag, ":u:", uid].concat()
+    }
+
+    pub(super) fn roles(&self) -> String {
+        format!("{}:r", self.tag)
     }
 
     pub(super) fn live(&self) -> String {

@@ -159,6 +159,7 @@ mod tests {
             user_id: record.user_id,
             username: record.username.clone(),
             role: record.role,
+            account_version: 1,
             idle: record.idle,
             lifetime: Duration::ZERO,
             user_agent: record.user_agent.clone(),

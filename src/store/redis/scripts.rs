@@ -22,6 +22,7 @@ pub(super) static PEEK: LuaScript = script!("_time", "_sessions" => "peek").repe
 pub(super) static END: LuaScript = script!("_time", "_sessions" => "end").repeatable();
 pub(super) static END_USER: LuaScript = script!("_time", "_sessions" => "end_user");
 pub(super) static SET_ROLE: LuaScript = script!("_time", "_sessions" => "set_role");
+pub(super) static SET_ROLE_OF_NONE: LuaScript = script!("_time", "_sessions" => "set_role_of_none");
 pub(super) static DUE: LuaScript = script!("_time", "_sessions" => "due").repeatable();
 pub(super) static REAP: LuaScript = script!("_time", "_sessions" => "reap");
 pub(super) static NOW: LuaScript = script!("_time" => "now").repeatable();

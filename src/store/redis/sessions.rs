@@ -15,12 +15,12 @@ use super::{
     scripts, totals,
 };
 use crate::{
-    accounts::{Role, UserId},
+    accounts::UserId,
     clock::Timestamp,
     error::StoreError,
     sessions::{
-        Census, Count, EndReason, Ended, NewSession, SHARDS, SessionFilter, SessionId,
-        SessionRecord, SessionRepository, SessionState, shard_of,
+        Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SHARDS,
+        SessionFilter, SessionId, SessionRecord, SessionRepository, SessionState, shard_of,
     },
 };
 
@@ -147,6 +147,7 @@ impl SessionRepository for RedisSessions {
                 shard.live(),
                 shard.users(),
                 shard.totals(),
+                shard.roles(),
             ];
             keys.extend(others.iter().map(|other| shard.session(other)));
             Call::script(&scripts::CREATE, keys)
@@ -158,19 +159,20 @@ impl SessionRepository for RedisSessions {
                 .arg(millis(session.lifetime))
                 .arg(max_per_user)
                 .arg(&payload)
+                .arg(session.account_version)
                 .arg(others)
         };
         let done = self
             .link
             .in_time(self.naming_all(&shard, Vec::new(), Wait::ForMaster, call));
-        let [now, expires_at, ends_at, evicted] = answer::parts(Value::Array(done.await?))?;
+        let [now, expires_at, ends_at, evicted, role] = answer::parts(Value::Array(done.await?))?;
         let evicted = answer::ends(shard.number(), evicted, |_| Some(session.user_id))?;
         let now = Timestamp::from_millis(answer::read(now)?);
         let record = SessionRecord {
             id: session.id,
             user_id: session.user_id,
             username: session.username,
-            role: session.role,
+            role: answer::role(role)?,
             created_at: now,
             last_seen_at: now,
             expires_at: Timestamp::from_millis(answer::read(expires_at)?),
@@ -292,31 +294,46 @@ impl SessionRepository for RedisSessions {
             .await
     }
 
-    async fn set_role(&self, user: UserId, role: Role) -> Result<u64, StoreError> {
+    async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
         let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
+        let told = |call: Call| {
+            call.arg(self.link.now())
+                .arg(&uid)
+                .arg(update.role as u8)
+                .arg(update.version)
+                .arg(update.replaces)
+        };
         let call = |moved: &[String]| {
             let mut keys = vec![
                 shard.user(&uid),
                 shard.live(),
                 shard.users(),
                 shard.totals(),
+                shard.roles(),
             ];
             keys.extend(moved.iter().map(|sid| shard.session(sid)));
-            Call::script(&scripts::SET_ROLE, keys)
-                .arg(self.link.now())
-                .arg(&uid)
-                .arg(role as u8)
-                .arg(moved)
+            told(Call::script(&scripts::SET_ROLE, keys)).arg(moved)
         };
         self.link
             .in_time(async {
                 let known = self.indexed(&shard, &uid).await?;
-                if known.is_empty() {
-                    return Ok(0);
-                }
-                let done = self.naming_all(&shard, known, Wait::ForReplica, call);
-                let [moved] = answer::parts(Value::Array(done.await?))?;
-                answer::read(moved)
+                let done = if known.is_empty() {
+                    // A login that comes in between has read an older version of the account, and sees that it is one.
+                    let keys = vec![shard.roles()];
+                    let none = told(Call::script(&scripts::SET_ROLE_OF_NONE, keys));
+                    match Done::read(self.link.call_durably(none).await?)? {
+                        Done::Finished(parts) => parts,
+                        Done::Taken | Done::Needs(_) => return Err(StoreError::Corrupt("answer")),
+                    }
+                } else {
+                    self.naming_all(&shard, known, Wait::ForReplica, call)
+                        .await?
+                };
+                let [moved, newest] = answer::parts(Value::Array(done))?;
+                Ok(match answer::read(newest)? {
+                    0 => RoleUpdated::Moved(answer::read(moved)?),
+                    newest => RoleUpdated::Outdated { newest },
+                })
             })
             .await
     }

@@ -1,13 +1,17 @@
--- Starts a session. Others of its user take over its role; beyond `max` the oldest make room.
--- KEYS s u z a n, then the records of other sessions of the user
--- ARGV now sid uid role idle lifetime max payload, then the sessions of those records
--- {1, now, exp, ends, [end …]} started; {0} the id is taken; {2, [sid …]} call again with these declared too
-local s, u, z, a, n = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- Starts a session. Others of its user take over its role; beyond `max` the oldest make room. The role of a newer version of
+-- the account stays in force.
+-- KEYS s u z a n r, then the records of other sessions of the user
+-- ARGV now sid uid role idle lifetime max payload version, then the sessions of those records
+-- {1, now, exp, ends, [end …], role} started; {0} the id is taken; {2, [sid …]} call again with these declared too
+local s, u, z, a, n, r = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local sid, uid, role = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local idle, lifetime, max = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if call('EXISTS', s) == 1 or call('ZSCORE', z, sid) then return { 0 } end
 
-local key, live = declared(6, 9), {}
+local newest, newer_role = in_force(r, uid)
+if newest and newest > version_of(ARGV[9]) then role = newer_role end
+
+local key, live = declared(7, 10), {}
 local members = call('ZRANGE', u, 0, -1)
 local score = scores(z, members)
 for i, it in ipairs(members) do
@@ -36,6 +40,7 @@ call('ZADD', z, score_of(role, exp), sid)
 add('s' .. role)
 see('+', sid)
 
+call('ZADD', r, -1, '')
 local evicted, top = {}, exp
 for i, it in ipairs(live) do
   local from, at = role_of(it.score), expiry(it.score)
@@ -59,4 +64,4 @@ for i, it in ipairs(live) do
 end
 call('ZADD', a, score_of(role, top), uid)
 count(n)
-return { 1, now, exp, ends, evicted }
+return { 1, now, exp, ends, evicted, role }

@@ -1,10 +1,13 @@
--- Gives all live sessions of a user a role.
--- KEYS u z a n, then the records of the sessions
--- ARGV now uid role, then the sessions of those records
--- {1, moved} done; {2, [sid …]} call again with these declared too
-local u, z, a, n = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- Gives all live sessions of a user the role that a version of the account has, unless a version newer than `replaces` has given
+-- them one.
+-- KEYS u z a n r, then the records of the sessions
+-- ARGV now uid role version replaces, then the sessions of those records
+-- {1, moved, 0} done; {1, 0, version} that newer version; {2, [sid …]} call again with these declared too
+local u, z, a, n, r = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local uid, role = ARGV[2], tonumber(ARGV[3])
-local key, moved, needed = declared(5, 4), {}, {}
+local newest = in_force(r, uid)
+if newest and newest > version_of(ARGV[5]) then return { 1, 0, newest } end
+local key, moved, needed = declared(6, 6), {}, {}
 local members = call('ZRANGE', u, 0, -1)
 local score = scores(z, members)
 for i, sid in ipairs(members) do
@@ -18,12 +21,13 @@ for i, sid in ipairs(members) do
   end
 end
 if #needed > 0 then return { 2, needed } end
-if #moved == 0 then return { 1, 0 } end
-local plan = without({}, u, z, uid)
-plan.top = role * B + expiry(plan.top)
+local plan = #moved > 0 and without({}, u, z, uid)
 -- First what a full memory lets through, if it changes nothing: the rest, which takes no memory, follows it. A demotion must
 -- not wait for room.
-call('ZREM', a, '')
+call('ZREM', r, '-')
+put_in_force(r, uid, version_of(ARGV[4]), role)
+if not plan then return { 1, 0, 0 } end
+plan.top = role * B + expiry(plan.top)
 for _, it in ipairs(moved) do
   if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
   call('ZADD', z, score_of(role, expiry(it.score)), it.sid)
@@ -32,4 +36,4 @@ for _, it in ipairs(moved) do
 end
 follow(a, { plan }, {})
 count(n)
-return { 1, #moved }
+return { 1, #moved, 0 }

@@ -1,0 +1,131 @@
+//! Which role wins: that of the newest version of the account, whatever is written late.
+
+use skriptoteket::{
+    accounts::{Role, UserId},
+    sessions::{NewSession, RoleUpdate, RoleUpdated, SessionId},
+};
+
+use crate::world::{World, new_session, seconds};
+
+on_every_store!(
+    a_login_that_read_an_older_version_starts_under_the_role_in_force,
+    an_older_version_cannot_set_the_role_after_a_newer_one,
+    accounts_that_went_back_set_the_role_once_the_newer_version_is_known,
+    the_role_in_force_does_not_depend_on_sessions,
+);
+
+/// A session of this version of the account.
+fn session_at(user: UserId, role: Role, version: i64) -> NewSession {
+    NewSession {
+        account_version: version,
+        ..new_session(user, role)
+    }
+}
+
+async fn set(world: &World, user: UserId, role: Role, version: i64) -> RoleUpdated {
+    let update = RoleUpdate::new(role, version);
+    let sessions = &world.stores.sessions;
+    sessions.set_role(user, update).await.unwrap()
+}
+
+async fn start(world: &World, session: NewSession) -> Role {
+    let sessions = &world.stores.sessions;
+    let (record, _) = sessions.create(session, 10).await.unwrap();
+    let loaded = sessions.load(&record.id).await.unwrap();
+    assert_eq!(loaded.as_ref(), Some(&record));
+    record.role
+}
+
+async fn role_of(world: &World, id: &SessionId) -> Option<Role> {
+    let loaded = world.stores.sessions.load(id).await.unwrap();
+    loaded.map(|it| it.role)
+}
+
+async fn a_login_that_read_an_older_version_starts_under_the_role_in_force(world: World) {
+    let user = UserId::generate();
+    let first = session_at(user, Role::Admin, 6);
+    let id = first.id.clone();
+    assert_eq!(start(&world, first).await, Role::Admin);
+    assert_eq!(
+        set(&world, user, Role::User, 7).await,
+        RoleUpdated::Moved(1)
+    );
+
+    // It read the account before the demotion, and its write comes after it.
+    let late = session_at(user, Role::Admin, 6);
+    assert_eq!(start(&world, late).await, Role::User);
+    assert_eq!(role_of(&world, &id).await, Some(Role::User));
+    let counted = world.census().await;
+    assert_eq!(counted.sessions, [2, 0, 0, 0]);
+    assert_eq!(counted.users, [1, 0, 0, 0]);
+    assert_eq!(counted.totals.started, [2, 0, 1, 0]);
+
+    // One that read a newer version brings a newer role.
+    let newer = session_at(user, Role::Contributor, 8);
+    assert_eq!(start(&world, newer).await, Role::Contributor);
+    assert_eq!(role_of(&world, &id).await, Some(Role::Contributor));
+}
+
+async fn an_older_version_cannot_set_the_role_after_a_newer_one(world: World) {
+    let user = UserId::generate();
+    let session = session_at(user, Role::User, 2);
+    let id = session.id.clone();
+    start(&world, session).await;
+    assert_eq!(
+        set(&world, user, Role::User, 9).await,
+        RoleUpdated::Moved(0)
+    );
+    let outdated = RoleUpdated::Outdated { newest: 9 };
+    assert_eq!(set(&world, user, Role::Superuser, 8).await, outdated);
+    assert_eq!(role_of(&world, &id).await, Some(Role::User));
+    // The same version again, and others.
+    assert_eq!(
+        set(&world, user, Role::Admin, 9).await,
+        RoleUpdated::Moved(1)
+    );
+    assert_eq!(
+        set(&world, user, Role::User, 10).await,
+        RoleUpdated::Moved(1)
+    );
+    let another = UserId::generate();
+    assert_eq!(
+        set(&world, another, Role::Admin, 1).await,
+        RoleUpdated::Moved(0)
+    );
+}
+
+async fn accounts_that_went_back_set_the_role_once_the_newer_version_is_known(world: World) {
+    let user = UserId::generate();
+    let session = session_at(user, Role::Admin, 9);
+    let id = session.id.clone();
+    start(&world, session).await;
+    set(&world, user, Role::Admin, 9).await;
+    let mut update = RoleUpdate::new(Role::User, 4);
+    let sessions = &world.stores.sessions;
+    let outdated = RoleUpdated::Outdated { newest: 9 };
+    assert_eq!(sessions.set_role(user, update).await.unwrap(), outdated);
+    update.replaces = 9;
+    let moved = sessions.set_role(user, update).await.unwrap();
+    assert_eq!(moved, RoleUpdated::Moved(1));
+    assert_eq!(role_of(&world, &id).await, Some(Role::User));
+    // From here on that version is the newest.
+    assert_eq!(
+        set(&world, user, Role::Admin, 5).await,
+        RoleUpdated::Moved(1)
+    );
+}
+
+async fn the_role_in_force_does_not_depend_on_sessions(world: World) {
+    let user = UserId::generate();
+    assert_eq!(
+        set(&world, user, Role::User, 3).await,
+        RoleUpdated::Moved(0)
+    );
+    let late = session_at(user, Role::Superuser, 2);
+    assert_eq!(start(&world, late).await, Role::User);
+    // Within the hour it holds, whatever the clock does.
+    world.advance(seconds(600));
+    let late = session_at(user, Role::Superuser, 2);
+    assert_eq!(start(&world, late).await, Role::User);
+    assert_eq!(world.census().await.totals.started, [2, 0, 0, 0]);
+}
