@@ -278,8 +278,9 @@ impl Model {
 
     /// As many logins as fit may have come after its own.
     fn may_be_evicted(&self, account: &Account, held: &Held) -> bool {
-        let later =
-            |it: &&LoginTry| it.sent != held.sent && it.answered.is_none_or(|at| at >= held.sent);
+        let later = |it: &&LoginTry| {
+            it.number != held.login && it.answered.is_none_or(|at| at >= held.sent)
+        };
         let recent = |it: &LoginTry| it.answered.is_none_or(|at| at >= held.seen);
         // Its own is not among them, and the one that ended it came after it was last seen.
         account.logins.iter().filter(later).count() >= self.settings.per_user

@@ -73,7 +73,8 @@ impl Account {
 /// A login that may have started a session; `answered` is later than any session of one that was refused.
 #[derive(Debug)]
 pub(crate) struct LoginTry {
-    pub(crate) sent: Millis,
+    /// Tells it apart: two may be sent in the same millisecond.
+    pub(crate) number: u64,
     pub(crate) answered: Option<Millis>,
 }
 
@@ -86,6 +87,8 @@ pub(crate) struct Held {
     pub(crate) cookie: String,
     pub(crate) user: usize,
     pub(crate) remembered: bool,
+    /// The number of its login.
+    pub(crate) login: u64,
     /// When its login was sent and answered.
     pub(crate) sent: Millis,
     pub(crate) answered: Millis,

@@ -95,12 +95,28 @@ async fn whatever_goes_wrong_the_counts_are_exact_and_nobody_is_told_a_lie() {
     let journal = world.journal();
     eprint!("{}", journal.summary());
     if let Err(difference) = result {
+        let names = concerned(&world.model(), &difference);
         panic!(
-            "{difference}\nCHAOS_SEED={seed}; the last events:\n{}{}",
+            "{difference}\nCHAOS_SEED={seed}; the last events:\n{}those of {names:?}:\n{}{}",
             journal.last_events(),
+            journal.events_of(&names),
             victims.replicas.logs()
         );
     }
+}
+
+/// What names the user of a difference in the journal: the address, the id and the name.
+fn concerned(model: &Model, difference: &str) -> Vec<String> {
+    let words: Vec<&str> = difference.split([' ', ',']).collect();
+    let mut accounts = model.accounts.iter().enumerate();
+    let found = accounts.find(|(_, it)| words.contains(&it.name.as_str()));
+    let Some((n, account)) = found else {
+        return Vec::new();
+    };
+    let [id, name] = [&account.id, &account.name].map(|it| format!("/{it}"));
+    let mut names = vec![format!("[{n}]")];
+    names.extend([id, name].into_iter().filter(|it| it.len() > 1));
+    names
 }
 
 async fn run(

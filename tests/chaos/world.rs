@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SLOWEST: Duration = Duration::from_secs(15);
 /// So many events are told if the run fails.
 const TOLD: usize = 60;
+/// And so many of the user that it fails over, out of so many that are kept.
+const TOLD_OF_USER: usize = 80;
+const KEPT: usize = 20_000;
 
 /// What came of a request.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Journal {
     }
 
     pub(crate) fn tell(&mut self, event: String) {
-        if self.last.len() == TOLD {
+        if self.last.len() == KEPT {
             self.last.pop_front();
         }
         self.last.push_back(event);
@@ -109,10 +112,21 @@ impl Journal {
     }
 
     pub(crate) fn last_events(&self) -> String {
-        self.last.iter().fold(String::new(), |mut text, event| {
-            let _ = writeln!(text, "  {event}");
-            text
-        })
+        let surplus = self.last.len().saturating_sub(TOLD);
+        lines(self.last.iter().skip(surplus))
+    }
+
+    /// The last events that name one of these, and faults.
+    pub(crate) fn events_of(&self, names: &[String]) -> String {
+        let concerns = |it: &&String| {
+            it.contains(" fault: ") || names.iter().any(|name| it.contains(name.as_str()))
+        };
+        let all: Vec<_> = self.last.iter().filter(concerns).collect();
+        lines(
+            all.iter()
+                .skip(all.len().saturating_sub(TOLD_OF_USER))
+                .copied(),
+        )
     }
 
     pub(crate) fn summary(&self) -> String {
@@ -130,6 +144,23 @@ impl Journal {
         let _ = writeln!(text, "  slowest: {slowest:?}");
         text
     }
+}
+
+fn lines<'a>(events: impl Iterator<Item = &'a String>) -> String {
+    events.fold(String::new(), |mut text, event| {
+        let _ = writeln!(text, "  {event}");
+        text
+    })
+}
+
+/// Tells cookies apart, and is none.
+fn tail_of(cookie: Option<&str>) -> String {
+    let tail = |it: &str| {
+        it.chars()
+            .skip(it.chars().count().saturating_sub(6))
+            .collect()
+    };
+    cookie.map_or_else(|| "-".into(), tail)
 }
 
 /// The machine's time.
@@ -201,9 +232,14 @@ impl World {
         let kind = journal.slowest.entry(format!("{kind} → {status}"));
         let longest = kind.or_default();
         *longest = took.max(*longest);
+        let issued = match &outcome {
+            Outcome::Answer { cookie, .. } => tail_of(cookie.as_deref()),
+            Outcome::Broken => tail_of(None),
+        };
         journal.tell(format!(
-            "{} replica {replica}: {what} → {status} in {took:?}",
-            now()
+            "{} replica {replica}: [{address}] {what} → {status} in {took:?}, cookie {} → {issued}",
+            now(),
+            tail_of(cookie)
         ));
         if status >= 500 && status != 503 {
             journal.violated(format!("{what} was answered {status}"));

@@ -9,6 +9,7 @@ pub(crate) struct LoginTicket {
     pub(crate) user: usize,
     pub(crate) password: String,
     sent: Millis,
+    number: u64,
     at: usize,
     epoch: u64,
     right: bool,
@@ -29,17 +30,19 @@ impl Model {
         let touches = replaces.and_then(|it| self.begin_use(it, now));
         let replaces = replaces.and_then(|it| self.begin_end(user, Scope::One(it), true, now));
         let at = self.accounts[user].logins.len();
+        let number = self.next();
         let account = &mut self.accounts[user];
         let right = account.passwords.contains(&password);
         if right {
             account.logins.push(LoginTry {
-                sent: now,
+                number,
                 answered: None,
             });
         }
         LoginTicket {
             user,
             sent: now,
+            number,
             at,
             epoch: account.epoch,
             right,
@@ -88,6 +91,7 @@ impl Model {
             cookie,
             user: ticket.user,
             remembered,
+            login: ticket.number,
             sent: ticket.sent,
             answered: now,
             seen: ticket.sent,
