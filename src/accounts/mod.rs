@@ -189,8 +189,10 @@ pub struct User {
     pub disabled: bool,
     /// When the account was made.
     pub created_at: Timestamp,
-    /// Rises with every change of role or of `disabled`; see [`AccountRepository::unsettled`].
+    /// Rises with every change of role, of `disabled` or of the password; see [`AccountRepository::unsettled`].
     pub version: i64,
+    /// Sessions that were started under an older version have to end: the password was changed then, or the account disabled.
+    pub sessions_since: i64,
 }
 
 /// An account with its password hash.
@@ -271,7 +273,7 @@ pub trait AccountRepository: fmt::Debug + Send + Sync {
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
     /// Changes role or `disabled`, raises the version and marks the account unsettled. A change that changes nothing
-    /// does neither. Returns the account as it is now, or `None` if there is none.
+    /// does neither. An account that is disabled has no session older than that version. Returns the account as it is now, or `None` if there is none.
     ///
     /// # Errors
     ///
@@ -279,7 +281,8 @@ pub trait AccountRepository: fmt::Debug + Send + Sync {
     async fn change(&self, id: UserId, change: AccountChange)
     -> Result<Option<User>, AccountError>;
 
-    /// Replaces the password hash if it still is `old`. Returns whether it was replaced.
+    /// Replaces the password if its hash still is `old`, raises the version and marks the account unsettled: sessions that were
+    /// started under an older version have to end. Returns whether it was replaced.
     async fn replace_password(
         &self,
         id: UserId,
@@ -287,7 +290,16 @@ pub trait AccountRepository: fmt::Debug + Send + Sync {
         new: &SecretString,
     ) -> Result<bool, StoreError>;
 
-    /// Sets the password hash. Returns whether there is such an account.
+    /// Replaces the hash of the same password, if it still is `old`: sessions go on. Returns whether it was replaced.
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<bool, StoreError>;
+
+    /// Sets the password, whatever it was, with the consequences of
+    /// [`replace_password`](AccountRepository::replace_password). Returns whether there is such an account.
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError>;
 
     /// Deletes an account. Returns whether there was one. Its sessions are not this repository's: end them.

@@ -116,7 +116,8 @@ impl Registrar {
         Ok(self.accounts.add(account).await?)
     }
 
-    /// Sets the password of an account. Its sessions go on: ending them is the caller's.
+    /// Sets the password of an account. Its sessions end once [`Sessions::settle`](crate::sessions::Sessions::settle) has run,
+    /// at the caller's or the reaper's instance.
     ///
     /// # Errors
     ///
@@ -134,8 +135,8 @@ impl Registrar {
         }
     }
 
-    /// Sets the password of an account if it still is the one of `account`: of two who know it, one changes it. Its
-    /// sessions go on: ending them is the caller's.
+    /// Sets the password of an account if it still is the one of `account`: of two who know it, one changes it. Its sessions
+    /// end as with [`set_password`](Self::set_password).
     ///
     /// # Errors
     ///

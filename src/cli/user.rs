@@ -257,9 +257,10 @@ async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow:
         Err(RegisterError::Gone) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
-    let ended = desk.sessions.end_user(user.id, None).await.context(
-        "the password is set, and not all sessions of the user have ended; run the command again",
-    )?;
+    let left = "the password is set, and sessions of the user may go on: a running server ends them once their store answers, or \
+        run the command again";
+    let ended = desk.sessions.end_user(user.id, None).await.context(left)?;
+    desk.sessions.settle(user.id).await.context(left)?;
     unlock(desk, &user).await.context(
         "the password is set, and a lock of the account was not taken off; run `skriptoteket user unlock` for that",
     )?;

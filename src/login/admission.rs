@@ -204,7 +204,7 @@ impl LoginService {
         };
         let stored = parts
             .accounts
-            .replace_password(account.user.id, &account.password_hash, &hash)
+            .upgrade_hash(account.user.id, &account.password_hash, &hash)
             .await;
         if let Err(error) = stored {
             tracing::warn!(error.type = error.error_type(), error = error.explanation(), "an outdated password hash was not replaced");

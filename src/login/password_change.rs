@@ -122,7 +122,8 @@ impl LoginService {
     ///
     /// # Errors
     ///
-    /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] it may have been changed.
+    /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] it may have been changed; the
+    /// sessions then end within the reaper's interval once the stores answer.
     ///
     /// # Cancellation
     ///
@@ -190,7 +191,10 @@ impl LoginService {
         let registrar = Registrar::new(parts.accounts.clone(), parts.passwords.clone());
         registrar.replace_password(&account, change.new).await?;
         let user_id = account.user.id;
-        parts.sessions.end_user(user_id, None).await?;
+        // Ends the sessions of before. Where a store fails here, the reaper does it once the stores answer.
+        parts.sessions.settle(user_id).await?;
+        let account = parts.accounts.find(user_id).await?;
+        let account = account.ok_or(PasswordChangeError::WrongPassword)?;
         let started = parts
             .sessions
             .start(StartSession {

@@ -62,7 +62,7 @@ pub struct NewSession {
     pub username: Username,
     /// The role.
     pub role: Role,
-    /// The version of the account that the role was read from.
+    /// The version of the account that it is started under.
     pub account_version: i64,
     /// How long it lives without use.
     pub idle: Duration,
@@ -301,6 +301,10 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
         reason: EndReason,
         keep: Option<&SessionId>,
     ) -> Result<Vec<Ended>, StoreError>;
+
+    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`). One that
+    /// has already expired ends with the reason of its expiry.
+    async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError>;
 
     /// Gives all live sessions of a user this role, unless a version of the account newer than `update.replaces` has given
     /// them one.

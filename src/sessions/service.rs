@@ -371,9 +371,12 @@ impl Sessions {
                 self.end_user_now(id, None).await?;
                 return Ok(());
             };
-            if account.user.disabled {
-                self.end_user_now(id, None).await?;
-            } else {
+            let since = account.user.sessions_since;
+            if since > 0 {
+                // Not all: whoever has logged in after that must not be logged out by this, if it is late.
+                self.record(&repository.end_older(id, since).await?);
+            }
+            if !account.user.disabled {
                 let mut update = RoleUpdate::new(account.user.role, account.user.version);
                 // The account was read after that newer version had been seen, and is older all the same: the accounts went
                 // back to an earlier state, and what they say now holds.

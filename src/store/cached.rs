@@ -197,6 +197,11 @@ impl SessionRepository for Cached {
         self.inner.end_user(user, reason, keep).await
     }
 
+    async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError> {
+        let _write = self.write(Changed::User(user));
+        self.inner.end_older(user, version).await
+    }
+
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
         let _write = self.write(Changed::User(user));
         self.inner.set_role(user, update).await

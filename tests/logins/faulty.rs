@@ -66,6 +66,15 @@ impl AccountRepository for Faulty {
         (self.plant)("replace_password")?;
         self.real.replace_password(id, old, new).await
     }
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<bool, StoreError> {
+        (self.plant)("upgrade_hash")?;
+        self.real.upgrade_hash(id, old, new).await
+    }
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
         (self.plant)("set_password")?;
         self.real.set_password(id, hash).await

@@ -105,6 +105,16 @@ impl AccountRepository for Interleaved {
         self.pass(Moment::PasswordReplaced).await;
         replaced
     }
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<bool, StoreError> {
+        let replaced = self.inner.upgrade_hash(id, old, new).await;
+        self.pass(Moment::PasswordReplaced).await;
+        replaced
+    }
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
         let set = self.inner.set_password(id, hash).await;
         self.pass(Moment::PasswordReplaced).await;

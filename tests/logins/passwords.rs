@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use skriptoteket::{
-    accounts::Role,
+    accounts::{AccountChange, Role},
     login::{LoginError, PasswordChange, PasswordChangeError},
     sessions::SessionState,
 };
 
 use crate::{
-    house::{House, NEW, PASSWORD, caller, credentials},
+    house::{DISABLED, House, NEW, PASSWORD, caller, credentials},
     interleaved::{Moment, house_that_waits},
 };
 
@@ -152,6 +152,48 @@ async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
     let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
     ended.expect("the password is new and a session goes on that nobody has");
     house.try_login("ada", NEW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and_no_other() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    let before = house.try_login("ada", PASSWORD).await.unwrap().session;
+    // The process that changed it was killed, or could not reach the sessions.
+    let set = house.registrar.set_password(&user, NEW.into());
+    set.await.unwrap();
+    let after = house.try_login("ada", NEW).await.unwrap().session;
+    house.reaper.tick().await.unwrap();
+    let live = house.sessions.list_user(user.id).await.unwrap();
+    assert_eq!(live, [after.record]);
+    assert_ne!(live, [before.record]);
+    assert!(
+        house
+            .stores
+            .accounts
+            .unsettled(10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_login_after_an_account_was_enabled_again_outlives_the_end_of_the_sessions_of_before() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    house.try_login("ada", PASSWORD).await.unwrap();
+    let accounts = &house.stores.accounts;
+    accounts.change(user.id, DISABLED).await.unwrap();
+    let enabled = AccountChange {
+        disabled: Some(false),
+        ..DISABLED
+    };
+    accounts.change(user.id, enabled).await.unwrap();
+    let after = house.try_login("ada", PASSWORD).await.unwrap().session;
+    house.reaper.tick().await.unwrap();
+    let live = house.sessions.list_user(user.id).await.unwrap();
+    assert_eq!(live, [after.record]);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ on_every_store!(
     the_last_superuser_stays,
     a_disabled_superuser_is_not_in_charge,
     others_change_freely_where_nobody_is_in_charge,
+    a_hash_is_made_anew_without_the_end_of_sessions,
     a_password_is_replaced_only_if_it_still_is_the_old_one,
     a_password_is_set_and_touches_nothing_else,
     a_deleted_account_is_gone_and_its_name_is_free,
@@ -118,6 +119,7 @@ async fn a_change_raises_the_version_and_marks_the_account(world: World) {
 
     let disabled = change(&world, expected.id, DISABLE).await.unwrap();
     assert_eq!((disabled.version, disabled.disabled), (3, true));
+    assert_eq!((expected.sessions_since, disabled.sessions_since), (0, 3));
     let unsettled = world.stores.accounts.unsettled(10).await.unwrap();
     assert_eq!(unsettled, [disabled]);
 }
@@ -182,6 +184,28 @@ async fn others_change_freely_where_nobody_is_in_charge(world: World) {
     assert!(world.stores.accounts.delete(user.id).await.unwrap());
 }
 
+/// What a new password makes of an account: sessions of before have to end.
+fn with_new_password(user: &User) -> User {
+    let version = user.version + 1;
+    User {
+        version,
+        sessions_since: version,
+        ..user.clone()
+    }
+}
+
+async fn a_hash_is_made_anew_without_the_end_of_sessions(world: World) {
+    let accounts = &world.stores.accounts;
+    let user = world.add("ada", Role::User).await;
+    let (old, new) = ("hash of ada".into(), "better hash".into());
+    assert!(accounts.upgrade_hash(user.id, &old, &new).await.unwrap());
+    assert!(!accounts.upgrade_hash(user.id, &old, &new).await.unwrap());
+    let account = accounts.find(user.id).await.unwrap().unwrap();
+    assert_eq!(account.password_hash.expose_secret(), "better hash");
+    assert_eq!(account.user, user);
+    assert_eq!(accounts.unsettled(10).await.unwrap(), []);
+}
+
 async fn a_password_is_replaced_only_if_it_still_is_the_old_one(world: World) {
     let accounts = &world.stores.accounts;
     let user = world.add("ada", Role::User).await;
@@ -202,7 +226,8 @@ async fn a_password_is_replaced_only_if_it_still_is_the_old_one(world: World) {
     assert!(!nobody.await.unwrap());
     let account = accounts.find(user.id).await.unwrap().unwrap();
     assert_eq!(account.password_hash.expose_secret(), "better hash");
-    assert_eq!(account.user, user);
+    assert_eq!(account.user, with_new_password(&user));
+    assert_eq!(accounts.unsettled(10).await.unwrap(), [account.user]);
 }
 
 async fn a_password_is_set_and_touches_nothing_else(world: World) {
@@ -215,7 +240,8 @@ async fn a_password_is_set_and_touches_nothing_else(world: World) {
     assert!(!nobody.unwrap());
     let account = accounts.find(user.id).await.unwrap().unwrap();
     assert_eq!(account.password_hash.expose_secret(), "new");
-    assert_eq!(account.user, user);
+    assert_eq!(account.user, with_new_password(&user));
+    assert_eq!(accounts.unsettled(10).await.unwrap(), [account.user]);
     let other = accounts.find(other.id).await.unwrap().unwrap();
     assert_eq!(other.password_hash.expose_secret(), "hash of bob");
 }

@@ -92,6 +92,10 @@ impl SessionRepository for Gate {
         self.inner.end_user(user, reason, keep).await
     }
 
+    async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError> {
+        self.inner.end_older(user, version).await
+    }
+
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
         self.inner.set_role(user, update).await
     }

@@ -74,7 +74,7 @@ fn once(operations: &[&str]) -> Recorded {
     operations.iter().map(|it| ((*it).to_owned(), 1)).collect()
 }
 
-const OPERATIONS: [&str; 48] = [
+const OPERATIONS: [&str; 50] = [
     "accounts add",
     "accounts change",
     "accounts delete",
@@ -87,6 +87,7 @@ const OPERATIONS: [&str; 48] = [
     "accounts set_password",
     "accounts settle",
     "accounts unsettled",
+    "accounts upgrade_hash",
     "audit append",
     "audit announce",
     "audit prune",
@@ -108,6 +109,7 @@ const OPERATIONS: [&str; 48] = [
     "sessions census",
     "sessions create",
     "sessions end",
+    "sessions end_older",
     "sessions end_user",
     "sessions list_user",
     "sessions load",
@@ -150,6 +152,7 @@ async fn each_of_accounts(Stores { accounts, .. }: &Stores) {
         .replace_password(user.id, &hash, &hash)
         .await
         .unwrap();
+    accounts.upgrade_hash(user.id, &hash, &hash).await.unwrap();
     accounts.set_password(user.id, &hash).await.unwrap();
     accounts.unsettled(1).await.unwrap();
     accounts.settle(user.id, 1).await.unwrap();
@@ -186,6 +189,7 @@ async fn each_of_sessions(Stores { sessions, .. }: &Stores) {
         .end_user(user, EndReason::Logout, None)
         .await
         .unwrap();
+    sessions.end_older(user, 1).await.unwrap();
     sessions.reap(1).await.unwrap();
     sessions.census().await.unwrap();
     sessions.ping().await.unwrap();

@@ -1,17 +1,18 @@
-//! Which role wins: that of the newest version of the account, whatever is written late.
+//! What the version of an account decides: which role wins, whatever is written late, and which sessions end.
 
 use skriptoteket::{
     accounts::{Role, UserId},
-    sessions::{NewSession, RoleUpdate, RoleUpdated, SessionId},
+    sessions::{EndReason, NewSession, RoleUpdate, RoleUpdated, SessionId},
 };
 
-use crate::world::{World, new_session, seconds};
+use crate::world::{World, ended, new_session, seconds};
 
 on_every_store!(
     a_login_that_read_an_older_version_starts_under_the_role_in_force,
     an_older_version_cannot_set_the_role_after_a_newer_one,
     accounts_that_went_back_set_the_role_once_the_newer_version_is_known,
     the_role_in_force_does_not_depend_on_sessions,
+    sessions_of_older_versions_end_and_no_others,
 );
 
 /// A session of this version of the account.
@@ -128,4 +129,30 @@ async fn the_role_in_force_does_not_depend_on_sessions(world: World) {
     let late = session_at(user, Role::Superuser, 2);
     assert_eq!(start(&world, late).await, Role::User);
     assert_eq!(world.census().await.totals.started, [2, 0, 0, 0]);
+}
+
+async fn sessions_of_older_versions_end_and_no_others(world: World) {
+    let sessions = &world.stores.sessions;
+    let (user, other) = (UserId::generate(), UserId::generate());
+    let mut all = Vec::new();
+    for (user, version) in [(user, 3), (user, 4), (user, 5), (user, 12), (other, 1)] {
+        let session = session_at(user, Role::Admin, version);
+        let (record, _) = sessions.create(session, 10).await.unwrap();
+        all.push(record);
+    }
+    assert_eq!(sessions.end_older(user, 3).await.unwrap(), []);
+    let lasted = seconds(7);
+    world.advance(lasted);
+    let expected = [0, 1].map(|n| ended(&all[n], EndReason::Revoked, lasted));
+    let mut old = sessions.end_older(user, 5).await.unwrap();
+    old.sort_by_key(|it| it.id != all[0].id);
+    assert_eq!(old, expected);
+    assert_eq!(sessions.end_older(user, 5).await.unwrap(), []);
+    let counted = world.census().await;
+    assert_eq!(counted.sessions, [0, 0, 3, 0]);
+    assert_eq!(counted.users, [0, 0, 2, 0]);
+    let last = sessions.end_older(user, 13).await.unwrap();
+    assert_eq!(last.len(), 2);
+    assert_eq!(world.census().await.users, [0, 0, 1, 0]);
+    assert_eq!(role_of(&world, &all[4].id).await, Some(Role::Admin));
 }

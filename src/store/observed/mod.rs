@@ -147,6 +147,16 @@ impl<R: AccountRepository + ?Sized> AccountRepository for Observed<R> {
         self.timed(ACCOUNTS, "replace_password", answer).await
     }
 
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<bool, StoreError> {
+        let answer = self.inner.upgrade_hash(id, old, new);
+        self.timed(ACCOUNTS, "upgrade_hash", answer).await
+    }
+
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
         let answer = self.inner.set_password(id, hash);
         self.timed(ACCOUNTS, "set_password", answer).await
@@ -214,6 +224,11 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
     ) -> Result<Vec<Ended>, StoreError> {
         let answer = self.inner.end_user(user, reason, keep);
         self.timed(SESSIONS, "end_user", answer).await
+    }
+
+    async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError> {
+        let answer = self.inner.end_older(user, version);
+        self.timed(SESSIONS, "end_older", answer).await
     }
 
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {

@@ -14,8 +14,8 @@
 //! | 79–100 | `uid` | whose it is, as in [`uid`](super::keys::uid) |
 //! | 101 | | a new line |
 //!
-//! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the name (`n`) and the
-//! user agent (`a`), the third is the application's state: JSON has no new line of its own.
+//! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the version of the account
+//! (`v`, first: a script reads it), the name (`n`) and the user agent (`a`), the third is the application's state: JSON has no new line of its own.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -36,6 +36,7 @@ const HEAD: usize = 101;
 
 #[derive(Serialize)]
 struct WrittenClient<'a> {
+    v: i64,
     n: &'a str,
     a: &'a str,
 }
@@ -43,6 +44,9 @@ struct WrittenClient<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Client<'a> {
+    /// For a script.
+    #[serde(default, rename = "v")]
+    _version: i64,
     #[serde(borrow)]
     n: Cow<'a, str>,
     a: String,
@@ -56,6 +60,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 /// The second and third line of a new session.
 pub(super) fn payload(new: &NewSession) -> Result<String, StoreError> {
     let client = WrittenClient {
+        v: new.account_version,
         n: new.username.as_str(),
         a: &new.user_agent,
     };

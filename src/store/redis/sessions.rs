@@ -86,6 +86,44 @@ impl RedisSessions {
         answer::read(self.link.call(all.arg(0).arg(-1)).await?)
     }
 
+    /// Ends the sessions of a user but `keep`, or those that were started under a version of the account older than `version`
+    /// if that is not 0.
+    async fn end_of_user(
+        &self,
+        user: UserId,
+        reason: EndReason,
+        (keep, version): (&str, i64),
+    ) -> Result<Vec<Ended>, StoreError> {
+        let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
+        let call = |doomed: &[String]| {
+            let mut keys = vec![
+                shard.user(&uid),
+                shard.live(),
+                shard.users(),
+                shard.totals(),
+            ];
+            keys.extend(doomed.iter().map(|sid| shard.session(sid)));
+            Call::script(&scripts::END_USER, keys)
+                .arg(self.link.now())
+                .arg(&uid)
+                .arg(reason as u8)
+                .arg(keep)
+                .arg(version)
+                .arg(doomed)
+        };
+        self.link
+            .in_time(async {
+                let known = self.indexed(&shard, &uid).await?;
+                if known.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let done = self.naming_all(&shard, known, Wait::ForReplica, call);
+                let [ends] = answer::parts(Value::Array(done.await?))?;
+                answer::ends(shard.number(), ends, |_| Some(user))
+            })
+            .await
+    }
+
     /// The record of a live session.
     ///
     /// Answers within the store timeout: a read together with others is given up before, and then the server as well, so that
@@ -264,33 +302,12 @@ impl SessionRepository for RedisSessions {
         reason: EndReason,
         keep: Option<&SessionId>,
     ) -> Result<Vec<Ended>, StoreError> {
-        let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
         let kept = keep.map_or("", sid);
-        let call = |doomed: &[String]| {
-            let mut keys = vec![
-                shard.user(&uid),
-                shard.live(),
-                shard.users(),
-                shard.totals(),
-            ];
-            keys.extend(doomed.iter().map(|sid| shard.session(sid)));
-            Call::script(&scripts::END_USER, keys)
-                .arg(self.link.now())
-                .arg(&uid)
-                .arg(reason as u8)
-                .arg(kept)
-                .arg(doomed)
-        };
-        self.link
-            .in_time(async {
-                let known = self.indexed(&shard, &uid).await?;
-                if known.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let done = self.naming_all(&shard, known, Wait::ForReplica, call);
-                let [ends] = answer::parts(Value::Array(done.await?))?;
-                answer::ends(shard.number(), ends, |_| Some(user))
-            })
+        self.end_of_user(user, reason, (kept, 0)).await
+    }
+
+    async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError> {
+        self.end_of_user(user, EndReason::Revoked, ("", version))
             .await
     }
 

@@ -23,26 +23,41 @@ use crate::{
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, username, role, disabled, password_hash, created_at, version FROM accounts ",
+            "SELECT id, username, role, disabled, password_hash, created_at, version, \
+             sessions_since FROM accounts ",
             $rest
         )
     };
 }
 
 const ADD: &str = "INSERT INTO accounts \
-    (id, username, role, disabled, password_hash, created_at, version, unsettled) \
-    VALUES (?1, ?2, ?3, 0, ?4, ?5, 1, 0)";
+    (id, username, role, disabled, password_hash, created_at, version, unsettled, sessions_since) \
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, 1, 0, 0)";
 const FIND_BY_USERNAME: &str = select!("WHERE username = ?1");
 const FIND: &str = select!("WHERE id = ?1");
 const LIST: &str = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
 const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM accounts)";
 const CHANGE: &str = "UPDATE accounts \
-    SET role = ?2, disabled = ?3, version = version + 1, unsettled = 1 WHERE id = ?1";
+    SET role = ?2, disabled = ?3, version = version + 1, unsettled = 1, sessions_since = ?4 \
+    WHERE id = ?1";
 const OTHERS_IN_CHARGE: &str = "SELECT EXISTS \
     (SELECT 1 FROM accounts WHERE role = 3 AND disabled = 0 AND id <> ?1)";
-const REPLACE_PASSWORD: &str =
-    "UPDATE accounts SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
-const SET_PASSWORD: &str = "UPDATE accounts SET password_hash = ?2 WHERE id = ?1";
+/// Sets `?2`, and lets the sessions of before end.
+macro_rules! set_password {
+    ($rest:literal) => {
+        concat!(
+            "UPDATE accounts SET password_hash = ?2, version = version + 1, unsettled = 1, \
+             sessions_since = version + 1 WHERE id = ?1",
+            $rest
+        )
+    };
+}
+
+/// `?3`: the hash of before.
+const REPLACE_PASSWORD: &str = set_password!(" AND password_hash = ?3");
+const SET_PASSWORD: &str = set_password!("");
+const UPGRADE_HASH: &str =
+    "UPDATE accounts SET password_hash = ?2 WHERE id = ?1 AND password_hash = ?3";
 const DELETE: &str = "DELETE FROM accounts WHERE id = ?1";
 const UNSETTLED: &str = select!("WHERE unsettled = 1 ORDER BY id LIMIT ?1");
 const SETTLE: &str = "UPDATE accounts \
@@ -87,6 +102,7 @@ impl AccountRepository for SqliteAccounts {
             disabled: false,
             created_at: self.file.now(),
             version: 1,
+            sessions_since: 0,
         };
         let add = sqlx::query(ADD)
             .bind(user.id.to_string())
@@ -166,6 +182,10 @@ impl AccountRepository for SqliteAccounts {
                 if after == before {
                     return Ok(Some(before));
                 }
+                after.version += 1;
+                if after.disabled {
+                    after.sessions_since = after.version;
+                }
                 if is_in_charge(&before) && !is_in_charge(&after) {
                     others_in_charge(&mut transaction, id).await?;
                 }
@@ -173,6 +193,7 @@ impl AccountRepository for SqliteAccounts {
                     .bind(id.to_string())
                     .bind(after.role as u8)
                     .bind(after.disabled)
+                    .bind(after.sessions_since)
                     .execute(&mut *transaction)
                     .await?;
                 let now = self.file.now();
@@ -181,7 +202,6 @@ impl AccountRepository for SqliteAccounts {
                     action.set_detail(difference(&before, &after));
                 };
                 audit::commit(transaction, Kind::UserChange, now, about).await?;
-                after.version += 1;
                 Ok(Some(after))
             })
             .await
@@ -195,10 +215,28 @@ impl AccountRepository for SqliteAccounts {
     ) -> Result<bool, StoreError> {
         let replace = sqlx::query(REPLACE_PASSWORD)
             .bind(id.to_string())
-            .bind(old.expose_secret().to_owned())
-            .bind(new.expose_secret().to_owned());
+            .bind(new.expose_secret().to_owned())
+            .bind(old.expose_secret().to_owned());
         self.file
             .in_time(self.set_hash(id, replace, Kind::PasswordChange))
+            .await
+    }
+
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<bool, StoreError> {
+        let upgrade = sqlx::query(UPGRADE_HASH)
+            .bind(id.to_string())
+            .bind(new.expose_secret().to_owned())
+            .bind(old.expose_secret().to_owned());
+        self.file
+            .in_time(async {
+                let upgraded = upgrade.execute(&mut *self.file.writer().await?).await?;
+                Ok(upgraded.rows_affected() > 0)
+            })
             .await
     }
 
@@ -325,6 +363,7 @@ fn user_of(row: &SqliteRow) -> Result<User, StoreError> {
         disabled: row.try_get("disabled")?,
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
         version: row.try_get("version")?,
+        sessions_since: row.try_get("sessions_since")?,
     })
 }
 

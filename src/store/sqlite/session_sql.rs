@@ -30,7 +30,7 @@ macro_rules! delete {
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO sessions (",
     record!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    ", account_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
 );
 
 pub(super) const LOAD: &str = select!("WHERE id = ?1 AND expires_at > ?2");
@@ -72,6 +72,9 @@ pub(super) const EVICT: &str = delete!("WHERE seq = ?1");
 
 /// `?2`: the session to keep, or null.
 pub(super) const END_USER: &str = delete!("WHERE user_id = ?1 AND id IS NOT ?2");
+
+/// `?2`: the version of the account that those which stay were started under, or an older one.
+pub(super) const END_OLDER: &str = delete!("WHERE user_id = ?1 AND account_version < ?2");
 
 pub(super) const LIST_USER: &str =
     select!("WHERE user_id = ?1 AND expires_at > ?2 ORDER BY seq DESC");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
     SqliteFile,
@@ -31,6 +31,25 @@ impl SqliteSessions {
     /// The sessions of this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
+    }
+
+    /// Ends the sessions that this statement deletes.
+    async fn end_all(
+        &self,
+        doomed: Query<'static, Sqlite, SqliteArguments>,
+        reason: EndReason,
+    ) -> Result<Vec<Ended>, StoreError> {
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let rows = doomed.fetch_all(&mut *transaction).await?;
+                let mut tally = Tally::default();
+                let ended = tally.end_all(&rows, self.file.now(), reason)?;
+                tally.count(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(ended)
+            })
+            .await
     }
 
     /// The record of a session that begins now.
@@ -76,7 +95,7 @@ impl SessionRepository for SqliteSessions {
                 }
                 let mut tally = Tally::default();
                 let others = live_of_user(&mut transaction, record.user_id, now).await?;
-                insert(&mut transaction, &record, state).await?;
+                insert(&mut transaction, &record, version, state).await?;
                 tally.start(record.role);
                 let (user, role) = (record.user_id, record.role);
                 move_live(&mut transaction, user, role, now, &others, &mut tally).await?;
@@ -174,21 +193,17 @@ impl SessionRepository for SqliteSessions {
         reason: EndReason,
         keep: Option<&SessionId>,
     ) -> Result<Vec<Ended>, StoreError> {
-        self.file
-            .in_time(async {
-                let mut transaction = self.file.begin().await?;
-                let rows = sqlx::query(sql::END_USER)
-                    .bind(user.to_string())
-                    .bind(keep.map(|id| id.as_str().to_owned()))
-                    .fetch_all(&mut *transaction)
-                    .await?;
-                let mut tally = Tally::default();
-                let ended = tally.end_all(&rows, self.file.now(), reason)?;
-                tally.count(&mut transaction).await?;
-                transaction.commit().await?;
-                Ok(ended)
-            })
-            .await
+        let doomed = sqlx::query(sql::END_USER)
+            .bind(user.to_string())
+            .bind(keep.map(|id| id.as_str().to_owned()));
+        self.end_all(doomed, reason).await
+    }
+
+    async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError> {
+        let doomed = sqlx::query(sql::END_OLDER)
+            .bind(user.to_string())
+            .bind(version);
+        self.end_all(doomed, EndReason::Revoked).await
     }
 
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
@@ -376,6 +391,7 @@ async fn live_of_user(
 async fn insert(
     connection: &mut SqliteConnection,
     record: &SessionRecord,
+    version: i64,
     state: String,
 ) -> Result<(), StoreError> {
     sqlx::query(sql::INSERT)
@@ -390,6 +406,7 @@ async fn insert(
         .bind(i64::try_from(record.idle.as_millis()).unwrap_or(i64::MAX))
         .bind(record.user_agent.clone())
         .bind(state)
+        .bind(version)
         .execute(connection)
         .await?;
     Ok(())

@@ -43,6 +43,12 @@ local function head(key)
   return text and parse(text)
 end
 
+-- The version of the account that the session of a record was started under; 0 where it does not say.
+local function version_under(key)
+  local text = read('GETRANGE', key, 102, 130)
+  return tonumber(text and text:match('^{"v":(%d+)[,}]')) or 0
+end
+
 -- The whole record under a key, and what its head says; nil and false as of head.
 local function record(key)
   local answer = redis.pcall('GET', key)

@@ -8,3 +8,10 @@ CREATE TABLE session_roles (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX session_roles_by_time ON session_roles (set_at);
+
+-- Sessions that were started under an older version of the account than this one have to end.
+ALTER TABLE accounts ADD COLUMN sessions_since INTEGER NOT NULL DEFAULT 0;
+UPDATE accounts SET sessions_since = version WHERE disabled = 1;
+
+-- The version of the account that a session was started under.
+ALTER TABLE sessions ADD COLUMN account_version INTEGER NOT NULL DEFAULT 0;
