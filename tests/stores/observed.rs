@@ -74,7 +74,7 @@ fn once(operations: &[&str]) -> Recorded {
     operations.iter().map(|it| ((*it).to_owned(), 1)).collect()
 }
 
-const OPERATIONS: [&str; 48] = [
+const OPERATIONS: [&str; 49] = [
     "accounts add",
     "accounts change",
     "accounts delete",
@@ -114,6 +114,7 @@ const OPERATIONS: [&str; 48] = [
     "sessions page",
     "sessions ping",
     "sessions reap",
+    "sessions renew",
     "sessions set_role",
     "sessions touch",
     "sessions update",
@@ -178,7 +179,9 @@ async fn each_of_sessions(Stores { sessions, .. }: &Stores) {
         .page(SessionFilter::default(), None, 1)
         .await
         .unwrap();
-    sessions.end(&session.id, EndReason::Logout).await.unwrap();
+    let new = new_session(user, Role::User).id;
+    sessions.renew(&session.id, user, &new).await.unwrap();
+    sessions.end(&new, EndReason::Logout).await.unwrap();
     sessions
         .end_user(user, EndReason::Logout, None)
         .await

@@ -34,7 +34,7 @@ call('ZADD', u, seq, sid)
 if call('PTTL', u) < keep then call('PEXPIRE', u, S(keep)) end
 call('ZADD', z, score_of(role, exp), sid)
 add('s' .. role)
-see('+', sid)
+see('+', seq)
 
 local evicted, top = {}, exp
 for i, it in ipairs(live) do
@@ -51,7 +51,7 @@ for i, it in ipairs(live) do
     evicted[#evicted + 1] = finish(it.sid, it.score, it.head, EVICTED)
   else
     if from ~= role then
-      if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
+      if it.head then take_role(key[it.sid], it.head, role) end
       call('ZADD', z, S(it.score), it.sid)
     end
     top = math.max(top, at)

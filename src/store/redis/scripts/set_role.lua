@@ -25,7 +25,7 @@ plan.top = role * B + expiry(plan.top)
 -- not wait for room.
 call('ZREM', a, '')
 for _, it in ipairs(moved) do
-  if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
+  if it.head then take_role(key[it.sid], it.head, role) end
   call('ZADD', z, score_of(role, expiry(it.score)), it.sid)
   add('e' .. role_of(it.score) .. ROLE_CHANGED)
   add('s' .. role)
