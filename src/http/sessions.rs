@@ -26,6 +26,7 @@ pub(super) struct OwnSessionsView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnSession)]
 pub(super) struct OwnSessionView<'a> {
+    /// It changes with the key of the session, after a promotion.
     id: &'a str,
     #[schema(format = DateTime)]
     created_at: String,
