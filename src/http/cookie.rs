@@ -1,12 +1,17 @@
 //! The session cookie: its name, its attributes, its key.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use actix_web::cookie::{Cookie, Key, SameSite};
+use actix_web::{
+    cookie::{Cookie, CookieJar, Key, SameSite, time::Duration as CookieDuration},
+    http::header::HeaderValue,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
+
+use crate::sessions::SessionKey;
 
 /// Over https: the prefix makes browsers refuse the cookie from anyone but this host, over anything but TLS.
 pub(super) const SECURE_NAME: &str = "__Host-skriptoteket";
@@ -55,16 +60,37 @@ impl CookieSettings {
         self.key.clone()
     }
 
+    /// The cookie that carries this key, as the session middleware makes it; `max_age` keeps it beyond the browser's session.
+    pub(super) fn carrying(
+        &self,
+        key: &SessionKey,
+        max_age: Option<Duration>,
+    ) -> Option<HeaderValue> {
+        let mut cookie = self.with_value(key.expose().to_owned());
+        if let Some(max_age) = max_age {
+            let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+            cookie.set_max_age(CookieDuration::seconds(seconds));
+        }
+        let mut jar = CookieJar::new();
+        jar.private_mut(&self.key).add(cookie);
+        let encrypted = jar.delta().next()?.encoded().to_string();
+        HeaderValue::from_str(&encrypted).ok()
+    }
+
     /// A cookie that takes the session cookie away.
     pub(super) fn removal(&self) -> Cookie<'static> {
-        let mut cookie = Cookie::build(self.name(), "")
+        let mut cookie = self.with_value(String::new());
+        cookie.make_removal();
+        cookie
+    }
+
+    fn with_value(&self, value: String) -> Cookie<'static> {
+        Cookie::build(self.name(), value)
             .path("/")
             .secure(self.secure)
             .http_only(true)
             .same_site(SameSite::Lax)
-            .finish();
-        cookie.make_removal();
-        cookie
+            .finish()
     }
 }
 

@@ -12,10 +12,12 @@ use std::{
     time::Duration,
 };
 
+use actix_web::http::header::HeaderValue;
+
 use super::extract::Perimeter;
 use crate::{
     error::StoreError,
-    sessions::{SessionId, SessionKey, SessionRecord},
+    sessions::{SessionId, SessionKey, SessionRecord, Unclaimed},
 };
 
 tokio::task_local! {
@@ -38,6 +40,8 @@ pub(crate) struct Exchange {
     pub(super) unchecked: RefCell<Option<SessionId>>,
     /// The key of a session that was started for this request and that its cookie is to carry.
     pub(super) issued: RefCell<Option<SessionKey>>,
+    /// The cookie with the new key of the live session; `RequestLayer` puts it into the answer, whatever that is.
+    pub(super) renewed: RefCell<Option<RenewedCookie>>,
     /// The session has been ended already: there is nothing left to delete.
     pub(super) ended: Cell<bool>,
     /// The client has logged out: its browser is told to forget what the service has left there.
@@ -46,6 +50,13 @@ pub(crate) struct Exchange {
     pub(super) cookie: Cell<Option<CookieFate>>,
     /// Why a store did not answer the session middleware.
     pub(super) fault: RefCell<Option<StoreError>>,
+}
+
+/// A `Set-Cookie` with the new key of a session, which ends if that does not get into an answer.
+#[derive(Debug)]
+pub(super) struct RenewedCookie {
+    pub(super) header: HeaderValue,
+    pub(super) unclaimed: Unclaimed,
 }
 
 /// What is to become of the `Set-Cookie` of this name.
@@ -66,6 +77,7 @@ impl Exchange {
             presented: RefCell::new(Vec::new()),
             unchecked: RefCell::new(None),
             issued: RefCell::new(None),
+            renewed: RefCell::new(None),
             ended: Cell::new(false),
             logged_out: Cell::new(false),
             cookie: Cell::new(None),
@@ -84,9 +96,20 @@ impl Exchange {
         CURRENT.try_with(read).ok()
     }
 
+    /// False outside a [`RequestLayer`](super::RequestLayer).
+    pub(super) fn is_under_way() -> bool {
+        Self::current(|_| ()).is_some()
+    }
+
     /// The live session of the request under way.
     pub(super) fn session() -> Option<Rc<SessionRecord>> {
         Self::current(|it| it.session.borrow().clone()).flatten()
+    }
+
+    /// The cookie with the new key, which is claimed with it; once.
+    pub(super) fn take_renewed() -> Option<HeaderValue> {
+        let renewed = Self::current(|it| it.renewed.take()).flatten()?;
+        Some(renewed.unclaimed.claim(renewed.header))
     }
 
     /// The sessions that the request presents beside the live one.

@@ -413,6 +413,9 @@ fn finish(answer: &mut Answer) -> StatusCode {
     if let Some(fate) = Exchange::current(|exchange| exchange.cookie.get()).flatten() {
         rewrite_cookie(headers, fate);
     }
+    if let Some(cookie) = Exchange::take_renewed() {
+        headers.append(header::SET_COOKIE, cookie);
+    }
     status
 }
 

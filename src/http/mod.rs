@@ -85,12 +85,15 @@ use crate::{
 /// The pattern of the login.
 const LOG_IN: &str = "/api/login";
 
+/// The pattern of the logout.
+const LOG_OUT: &str = "/api/logout";
+
 /// THE route table: method, pattern, handler. Rows of one pattern stand together; what is asked most stands first,
 /// because the router goes through the patterns in this order.
 const ROUTES: &[Row] = &[
     row(Method::GET, "/api/session", || to(session::show)),
     row(Method::POST, LOG_IN, || to(login::log_in)),
-    row(Method::POST, "/api/logout", || to(login::log_out)),
+    row(Method::POST, LOG_OUT, || to(login::log_out)),
     row(Method::GET, "/api/sessions", || to(sessions::list)),
     row(Method::DELETE, "/api/sessions", || to(sessions::end_all)),
     row(Method::DELETE, "/api/sessions/{id}", || to(sessions::end)),
@@ -275,7 +278,8 @@ impl Api {
     /// Make one per worker, in the application's factory, and clone it from there.
     ///
     /// What handlers `insert` into actix-session's `Session` is kept for those who are logged in and dropped for all
-    /// others. `Session::purge` logs out. `Session::renew` does too: only a login gives a new key.
+    /// others. `Session::purge` logs out. `Session::renew` does too: only a login, a password change and
+    /// a promotion give a new key. The cookie of that last one is in the answer, whatever the handler does.
     #[must_use]
     pub fn session_middleware(&self) -> SessionMiddleware<SessionAdapter> {
         session_middleware(self.sessions.clone(), &self.cookie)

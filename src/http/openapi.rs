@@ -38,7 +38,8 @@ use crate::{
         description = "Logging in and out, one's own sessions, the administration of both, and access tokens for services.\n\n\
             Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC. Bodies are \
             `application/json` of at most 16 KiB. A browser's request that changes something must come from the same \
-            site."
+            site. The first answer after a promotion, whatever its status, sets a new session cookie: the old one is worth \
+            nothing any more."
     ),
     tags(
         (name = "session", description = "One's own sessions"),

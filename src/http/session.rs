@@ -38,7 +38,7 @@ pub(super) struct UserView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Session)]
 pub(super) struct SessionView<'a> {
-    /// Public: no cookie can be made from it.
+    /// Public: no cookie can be made from it. It changes with the key of the session, after a promotion.
     id: &'a str,
     #[schema(format = DateTime)]
     created_at: String,

@@ -1,11 +1,14 @@
 //! THE adapter between [`Sessions`] and actix-session.
 //!
 //! actix-session encrypts the cookie and carries the application's state; who is logged in, and until when, is decided
-//! by [`Sessions`]. A session begins at login and at a password change and nowhere else, so this store never makes one:
+//! by [`Sessions`]. A session begins at login and at a password change and nowhere else, so this store never makes one. A session
+//! that was promoted gets a new key at its next request, here; actix-session does not know: the cookie is put into the answer by
+//! [`RequestLayer`](super::RequestLayer), also into one that is an error or comes after a panic.
+//!
 //!
 //! | actix-session says | here |
 //! |---|---|
-//! | `load` | [`Sessions::check`], which also moves the idle expiry; the record goes to the [`Exchange`]. A login goes on without. Where several cookies of ours came, the first live session counts |
+//! | `load` | [`Sessions::check`], which also moves the idle expiry, and [`Sessions::renew`]; the record goes to the [`Exchange`]. A login goes on without. Where several cookies of ours came, the first live session counts |
 //! | `save` | hands out the key that a login or a password change left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
@@ -21,13 +24,13 @@ use actix_session::{
 use actix_web::cookie::{SameSite, time::Duration as CookieDuration};
 
 use super::{
-    LOG_IN,
+    LOG_IN, LOG_OUT,
     cookie::CookieSettings,
-    exchange::{CookieFate, Exchange},
+    exchange::{CookieFate, Exchange, RenewedCookie},
 };
 use crate::{
     error::StoreError,
-    sessions::{EndReason, SessionId, SessionKey, SessionRecord, Sessions},
+    sessions::{EndReason, Renewed, SessionId, SessionKey, SessionRecord, Sessions},
 };
 
 /// The application's state as actix-session has it.
@@ -43,7 +46,7 @@ pub(super) fn session_middleware(
 ) -> SessionMiddleware<SessionAdapter> {
     let adapter = SessionAdapter {
         sessions,
-        cookie: cookie.name(),
+        cookie: cookie.clone(),
     };
     SessionMiddleware::builder(adapter, cookie.key())
         .cookie_name(cookie.name().to_owned())
@@ -62,7 +65,7 @@ pub(super) fn session_middleware(
 #[derive(Clone, Debug)]
 pub struct SessionAdapter {
     sessions: Sessions,
-    cookie: &'static str,
+    cookie: CookieSettings,
 }
 
 /// Makes the session that a login has started the one of this browser; `max_age` keeps its cookie beyond the browser's.
@@ -89,6 +92,7 @@ pub(super) fn hand_out(
     cookie: &CookieSettings,
 ) {
     session.renew();
+    Exchange::take_renewed();
     Exchange::current(|exchange| {
         exchange.issued.replace(Some(key));
         exchange.cookie.set(max_age.map(|max_age| CookieFate {
@@ -101,6 +105,7 @@ pub(super) fn hand_out(
 /// Takes the cookie of a session away that the handler has ended.
 pub(super) fn dismiss(session: &Session) {
     session.purge();
+    Exchange::take_renewed();
     Exchange::current(|exchange| {
         exchange.ended.set(true);
         exchange.logged_out.set(true);
@@ -136,7 +141,17 @@ fn id_of(key: &CookieValue) -> Option<SessionId> {
 
 /// Whether the request is a login. That needs no session, and is to be tried and counted also while the store is away.
 fn logs_in() -> bool {
-    Exchange::current(|exchange| exchange.route.get() == Some(LOG_IN)).unwrap_or(false)
+    route() == Some(LOG_IN)
+}
+
+/// Whether the session may be given a new key: not where it is about to end anyway, nor where nobody would put the key into the
+/// answer.
+fn may_renew() -> bool {
+    Exchange::is_under_way() && !matches!(route(), Some(LOG_IN | LOG_OUT))
+}
+
+fn route() -> Option<&'static str> {
+    Exchange::current(|exchange| exchange.route.get()).flatten()
 }
 
 /// How many presented sessions one request asks the store about. Browsers present one, two where paths or domains differ.
@@ -167,7 +182,7 @@ impl SessionAdapter {
         candidates: Vec<SessionId>,
     ) -> Result<Option<SessionRecord>, StoreError> {
         for id in candidates {
-            match self.sessions.check(&id).await {
+            match self.live(&id).await {
                 Ok(Some(record)) => return Ok(Some(record)),
                 Ok(None) => {}
                 Err(_) if logs_in() => {
@@ -180,11 +195,39 @@ impl SessionAdapter {
         Ok(None)
     }
 
+    /// The live session of this key. One that was promoted under the key gets another one first; without that it is not used:
+    /// a copy of the key may have been made when it was worth less.
+    async fn live(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let Some(record) = self.sessions.check(id).await? else {
+            return Ok(None);
+        };
+        if !record.has_outgrown_its_key() || !may_renew() {
+            return Ok(Some(record));
+        }
+        let Some(renewed) = self.sessions.renew(&record).await? else {
+            return Ok(None);
+        };
+        let Renewed {
+            key,
+            record,
+            max_age,
+            unclaimed,
+        } = renewed;
+        let Some(header) = self.cookie.carrying(&key, max_age) else {
+            return Ok(None);
+        };
+        Exchange::current(|exchange| {
+            let cookie = RenewedCookie { header, unclaimed };
+            exchange.renewed.replace(Some(cookie));
+        });
+        Ok(Some(record))
+    }
+
     /// Leaves the cookie that the client has as it is.
     fn keep_cookie(&self) {
         Exchange::current(|exchange| {
             exchange.cookie.set(Some(CookieFate {
-                name: self.cookie,
+                name: self.cookie.name(),
                 max_age: None,
             }));
         });
@@ -244,6 +287,7 @@ impl SessionStore for SessionAdapter {
         if let (Some(id), false) = (meant_by(key), done.unwrap_or(false)) {
             let ended = self.sessions.end(id, EndReason::Logout).await;
             ended.map_err(report)?;
+            Exchange::take_renewed();
             end_others(&self.sessions).await.map_err(report)?;
         }
         Ok(())

@@ -26,6 +26,7 @@ pub(super) struct OwnSessionsView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnSession)]
 pub(super) struct OwnSessionView<'a> {
+    /// It changes with the key of the session, after a promotion.
     id: &'a str,
     #[schema(format = DateTime)]
     created_at: String,
@@ -89,7 +90,9 @@ pub(super) async fn end(
         return Err(Rejection::NotFound.into());
     }
     let current = id == principal.id;
-    api.sessions.end(id, EndReason::Revoked).await?;
+    // Ended, or under another id, since it was listed: one that lives on must not be told to be gone.
+    let ended = api.sessions.end(id, EndReason::Revoked).await?;
+    ended.ok_or(Rejection::NotFound)?;
     if current {
         session_store::dismiss(&session);
     }

@@ -9,7 +9,7 @@ use crate::{
     accounts::{Account, User, password::Verified},
     guard::{Checked, Reservation},
     patience,
-    sessions::{EndReason, SessionId, SessionState, Sessions, StartSession, Started},
+    sessions::{EndReason, SessionId, SessionState, StartSession, Started, Unclaimed},
 };
 
 /// An attempt that the guard has let through.
@@ -208,33 +208,6 @@ impl LoginService {
             .await;
         if let Err(error) = stored {
             tracing::warn!(error.type = error.error_type(), error = error.explanation(), "an outdated password hash was not replaced");
-        }
-    }
-}
-
-/// A session on its way to whoever logged in: dropped unclaimed, it ends.
-pub(super) struct Unclaimed {
-    sessions: Sessions,
-    /// None once it was claimed.
-    session: Option<SessionId>,
-}
-
-impl Unclaimed {
-    pub(super) fn new(sessions: Sessions, id: SessionId) -> Self {
-        let session = Some(id);
-        Self { sessions, session }
-    }
-
-    pub(super) fn claim<T>(mut self, what: T) -> T {
-        self.session = None;
-        what
-    }
-}
-
-impl Drop for Unclaimed {
-    fn drop(&mut self) {
-        if let Some(id) = self.session.take() {
-            self.sessions.abandon(id);
         }
     }
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{LoginError, LoginService, admission::Unclaimed};
+use super::{LoginError, LoginService};
 use crate::{
     accounts::{
         Account,
@@ -21,7 +21,7 @@ use crate::{
     error::{Cause, StoreError},
     guard::{Charge, Refusal},
     patience,
-    sessions::{SessionRecord, SessionState, StartSession, Started},
+    sessions::{SessionRecord, SessionState, StartSession, Started, Unclaimed},
 };
 
 /// Why a password was not changed.

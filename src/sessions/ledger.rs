@@ -24,7 +24,7 @@ pub struct Change {
     pub at: u64,
     /// What was added.
     pub added: Totals,
-    /// The sessions that started (`+`) and ended (`-`) with it, each by the same part of its name both times. Empty where the
+    /// The sessions that started (`+`) and ended (`-`) with it, each by what it keeps from its start to its end. Empty where the
     /// store does not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<String>,

@@ -6,6 +6,7 @@
 //! | `policy` | how long they live, how many a user may have |
 //! | `repository` | the record, and the contract every session store keeps |
 //! | `service` | what happens to sessions: start, check, end, change of role |
+//! | `renewal` | a new key for a session that has outgrown its own |
 //! | `census` | the snapshot that the gauges read |
 //! | `bookkeeping` | counts the store into the ledger |
 //! | `ledger` | the totals that are exported, whatever the store forgets |
@@ -20,6 +21,7 @@ mod ledger;
 mod observer;
 mod policy;
 pub mod reaper;
+mod renewal;
 mod repository;
 mod service;
 mod upkeep;
@@ -30,6 +32,7 @@ pub use ledger::{
 };
 pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
+pub use renewal::{Renewed, Unclaimed};
 pub use repository::{
     Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
     SessionRecord, SessionRepository, SessionState, Totals,

@@ -27,6 +27,9 @@ pub struct SessionRecord {
     pub username: Username,
     /// The role that the session has now.
     pub role: Role,
+    /// The lowest role that it has had under its key: a copy of the key was made under this one, or a higher one. That of
+    /// a session from before this was written down is its role.
+    pub key_role: Role,
     /// When it was started.
     pub created_at: Timestamp,
     /// When it was last refreshed: up to one refresh step before its last use.
@@ -48,6 +51,12 @@ impl SessionRecord {
     #[must_use]
     pub fn is_remembered(&self) -> bool {
         self.idle >= self.ends_at.since(self.created_at)
+    }
+
+    /// True where it is worth more than a copy of its key was when it may have been made.
+    #[must_use]
+    pub fn has_outgrown_its_key(&self) -> bool {
+        self.role > self.key_role
     }
 }
 
@@ -256,6 +265,8 @@ pub struct SessionFilter {
 ///   as ended (`role_changed`) under the old role and as started under the new one.
 /// * The role of an older version of an account never replaces one that `set_role` has set from a newer version in the last
 ///   hour: a write that is late, because it waited or because the store stood still, cannot bring an old role back.
+/// * The role of a session's key falls with the role of the session and never rises: only [`SessionRepository::renew`] makes
+///   it the session's role again.
 /// * Nothing here brings a session back: `touch` and `update` of a session that is not live write nothing.
 /// * All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout. A record that
 ///   cannot be read is no session: it is reported as [`StoreError::Corrupt`] by `load` and left out of lists.
@@ -289,6 +300,20 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
 
     /// Replaces the application's state. Returns false, and writes nothing, if the session is not live.
     async fn update(&self, id: &SessionId, state: &SessionState) -> Result<bool, StoreError>;
+
+    /// Gives a live session of this user another id, and makes its role that of its key. It goes on in its place in the order
+    /// of starts, with the same expiry and state, and is counted neither as ended nor as started; `old` names nothing from
+    /// then on. Returns the record as it is then, or `None` if `old` is not live.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the new id is taken, or is not one of this user's shard.
+    async fn renew(
+        &self,
+        old: &SessionId,
+        user: UserId,
+        new: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError>;
 
     /// Ends one session. Returns its end, or `None` if there was none to end. One that has already expired ends with
     /// the reason of its expiry, whatever `reason` says.

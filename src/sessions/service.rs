@@ -1,4 +1,5 @@
-//! What happens to sessions: they start, are checked, change role and end; each start and end is recorded once.
+//! What happens to sessions: they start, are checked, change role and end; each start and end is recorded once. New keys are
+//! in `renewal`.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -17,16 +18,6 @@ use crate::{
     patience,
     telemetry::instruments::Presence,
 };
-
-/// When a session that nobody holds is tried to be ended: over half a minute, which outlasts a restart of a store.
-const ABANDON_PAUSES: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-    Duration::from_secs(20),
-];
 
 /// A session to be started.
 #[derive(Clone, Debug)]
@@ -168,19 +159,12 @@ impl Sessions {
         self.inner.policy.idle
     }
 
-    /// Ends a session that nobody holds the key of (`revoked`), in the background: at once if the store answers, else
-    /// after growing pauses. Where all tries fail it is left to expire.
-    pub fn abandon(&self, id: SessionId) {
-        let this = self.clone();
-        let task = async move {
-            for pause in ABANDON_PAUSES {
-                tokio::time::sleep(pause).await;
-                if this.end(id.clone(), EndReason::Revoked).await.is_ok() {
-                    return;
-                }
-            }
-            tracing::warn!(session.id = %id, "a session that nobody holds is left to expire");
-        };
+    pub(super) fn repository(&self) -> &dyn SessionRepository {
+        &*self.inner.repository
+    }
+
+    /// Runs what nobody waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.runtime.spawn(task.in_current_span());
     }
 
@@ -405,7 +389,7 @@ impl Sessions {
         }
     }
 
-    async fn detached<T, E, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, E>
+    pub(super) async fn detached<T, E, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,

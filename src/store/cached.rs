@@ -182,6 +182,16 @@ impl SessionRepository for Cached {
         self.inner.update(id, state).await
     }
 
+    async fn renew(
+        &self,
+        old: &SessionId,
+        user: UserId,
+        new: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let _write = self.write(Changed::User(user));
+        self.inner.renew(old, user, new).await
+    }
+
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
         let _write = self.write(Changed::Session(id));
         self.inner.end(id, reason).await
@@ -276,6 +286,7 @@ mod tests {
             user_id: user,
             username: "ada".parse().unwrap(),
             role: Role::User,
+            key_role: Role::User,
             created_at: now,
             last_seen_at: now,
             expires_at: now,

@@ -25,6 +25,7 @@ mod oauth_clients;
 mod oauth_gone;
 mod outage;
 mod password;
+mod promotion;
 mod requests;
 mod session;
 mod sessions;

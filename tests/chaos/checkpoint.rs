@@ -84,6 +84,7 @@ pub(crate) async fn compare(
 ) -> Result<String, String> {
     operator.review_accounts().await?;
     sleep(QUIET).await;
+    operator.learn_ids().await;
     world.model().settle(now());
     let mut wire = victims.redis.wire();
     let before = Enumeration::read(&mut wire);
@@ -310,7 +311,7 @@ fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<
         .iter()
         .filter(|(_, (it, _))| it.expires > found.now);
     let orphans = all.filter(|(id, _)| !known.contains(id.as_str())).count() as u64;
-    if orphans > bounds.perhaps_started {
+    if orphans > bounds.perhaps_started + bounds.perhaps_orphaned {
         return Err(format!("{orphans} live sessions that nobody was told of"));
     }
     Ok(format!(

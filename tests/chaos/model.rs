@@ -4,6 +4,7 @@
 //! answer was read. What happened to the service happened in between. A request without an answer ("unsure") may take effect
 //! until the next time that all is quiet.
 
+mod keys;
 mod logins;
 
 use crate::rules::{Account, Ending, Held, LoginTry, Scope, Settings};
@@ -23,6 +24,9 @@ const LOOK_BACK: Millis = 120_000;
 #[derive(Debug)]
 pub(crate) struct UseTicket {
     pub(crate) session: u64,
+    /// What the request is to be sent with.
+    pub(crate) cookie: String,
+    generation: u64,
     sent: Millis,
     epoch: u64,
 }
@@ -30,7 +34,11 @@ pub(crate) struct UseTicket {
 /// What a session check saw.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    Live { expires: Millis, role: String },
+    Live {
+        id: String,
+        expires: Millis,
+        role: String,
+    },
     Gone,
     Unsure,
 }
@@ -42,6 +50,8 @@ pub(crate) struct EndTicket {
     id: u64,
     /// It is known that it ends exactly this session, as a logout.
     logout: bool,
+    /// It ends the session that has this key: number and generation.
+    by_key: Option<(u64, u64)>,
 }
 
 /// What is known of a request that changes something.
@@ -59,6 +69,8 @@ pub(crate) struct Bounds {
     pub(crate) perhaps_started: u64,
     pub(crate) logged_out: u64,
     pub(crate) perhaps_logged_out: u64,
+    /// Sessions whose new key may have got lost.
+    pub(crate) perhaps_orphaned: u64,
 }
 
 #[derive(Debug)]
@@ -101,6 +113,8 @@ impl Model {
         held.pending += 1;
         Some(UseTicket {
             session,
+            cookie: held.cookie.clone(),
+            generation: held.key.generation,
             sent: now,
             epoch: self.accounts[held.user].epoch,
         })
@@ -113,6 +127,9 @@ impl Model {
             held.pending -= 1;
             held.last_use = held.last_use.max(now);
             held.unsure_use |= unsure;
+            if unsure {
+                held.key.unsure = Some(false);
+            }
         }
     }
 
@@ -131,8 +148,12 @@ impl Model {
         let account = &self.accounts[held.user];
         let who = format!("session {} of {}", held.id, account.name);
         match seen {
-            Seen::Unsure => self.held[index].unsure_use = true,
-            Seen::Live { expires, role } => {
+            Seen::Unsure => {
+                let held = &mut self.held[index];
+                held.unsure_use = true;
+                held.key.unsure = Some(false);
+            }
+            Seen::Live { id, expires, role } => {
                 if let Some(why) = self.must_be_dead(held, ticket.sent) {
                     return Err(format!("{who} is used although {why}"));
                 }
@@ -140,10 +161,19 @@ impl Model {
                 if strict && !account.roles.contains(role) {
                     return Err(format!("{who} is {role}, its account {}", account.roles[0]));
                 }
+                if ticket.generation == held.key.generation {
+                    self.seen_with_key(index, ticket, strict, id)?;
+                }
                 let held = &mut self.held[index];
                 held.expires = held.expires.max(*expires);
                 held.last_use = held.last_use.max(now);
                 held.seen = held.seen.max(ticket.sent);
+            }
+            // Another answer has brought another key meanwhile.
+            Seen::Gone if ticket.generation != held.key.generation => {}
+            // Another answer may bring another one.
+            Seen::Gone if held.key.may_change && held.pending > 0 => {
+                self.held[index].key.contested = Some(now);
             }
             Seen::Gone => {
                 if !self.may_be_dead(held, now) {
@@ -152,6 +182,7 @@ impl Model {
                         "{who} is gone for no reason, {left} ms before its end"
                     ));
                 }
+                self.bounds.perhaps_orphaned += u64::from(held.key.may_be_lost());
                 self.held[index].dead.get_or_insert(now);
             }
         }
@@ -168,28 +199,43 @@ impl Model {
     ) -> Option<EndTicket> {
         if let Scope::One(session) = scope {
             let held = self.find(session)?;
+            let by_key = logout.then_some((session, held.key.generation));
             // Only what would have lived on shows whether it is the logout that ended it.
             let surely = logout && !self.may_be_dead(held, now + self.settings.margin);
             self.bounds.perhaps_logged_out += u64::from(logout);
-            return Some(self.push_ending(user, scope, surely, now));
+            let ticket = self.push_ending(user, scope, now);
+            return Some(EndTicket {
+                logout: surely,
+                by_key,
+                ..ticket
+            });
         }
-        Some(self.push_ending(user, scope, false, now))
+        Some(self.push_ending(user, scope, now))
     }
 
-    fn push_ending(&mut self, user: usize, scope: Scope, logout: bool, now: Millis) -> EndTicket {
+    fn push_ending(&mut self, user: usize, scope: Scope, now: Millis) -> EndTicket {
         let id = self.next();
         self.accounts[user].endings.push(Ending {
             id,
             scope,
+            perhaps: None,
             sent: now,
             closed: None,
         });
-        EndTicket { user, id, logout }
+        EndTicket {
+            user,
+            id,
+            logout: false,
+            by_key: None,
+        }
     }
 
     /// That request was answered.
     pub(crate) fn ended(&mut self, ticket: &EndTicket, fate: Fate, now: Millis) {
-        let EndTicket { user, id, logout } = *ticket;
+        let EndTicket {
+            user, id, logout, ..
+        } = *ticket;
+        let missed = self.may_have_missed(ticket);
         let endings = &mut self.accounts[user].endings;
         let Some(at) = endings.iter().position(|it| it.id == id) else {
             return;
@@ -199,6 +245,9 @@ impl Model {
             Fate::Refused => drop(endings.remove(at)),
             Fate::Done => {
                 endings[at].closed = Some(now);
+                if missed {
+                    return;
+                }
                 let ending = endings[at].clone();
                 // Another request may have ended it since this one was sent.
                 let others =
@@ -242,6 +291,7 @@ impl Model {
             if std::mem::take(&mut held.unsure_use) {
                 held.last_use = now;
             }
+            held.key.unsure = held.key.unsure.map(|_| true);
         }
         let dead = self.held.iter().filter(|it| it.dead.is_some()).count();
         let mut surplus = dead.saturating_sub(REMEMBERED_DEAD);
@@ -268,10 +318,12 @@ impl Model {
     pub(crate) fn may_be_dead(&self, held: &Held, answered: Millis) -> bool {
         let account = &self.accounts[held.user];
         held.dead.is_some()
+            || held.key.contested.is_some()
+            || held.key.may_be_lost()
             || held.expires <= answered
             || account.endings.iter().any(|it| {
                 let in_time = it.sent <= answered && it.closed.is_none_or(|at| at >= held.seen);
-                in_time && it.scope.takes(held.number)
+                in_time && it.may_take(held.number)
             })
             || self.may_be_evicted(account, held)
     }

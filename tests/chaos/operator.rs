@@ -55,14 +55,14 @@ impl Operator {
     }
 
     /// The superuser's cookie, after a login where there is no session that can be used.
-    async fn session(&mut self) -> Option<(u64, String)> {
+    async fn session(&mut self) -> Option<u64> {
         for _ in 0..2 {
             let held = {
                 let model = self.person.world.model();
                 let own = model.held.iter().rev();
                 let live = own.filter(|it| it.user == ADMIN && it.dead.is_none());
                 let usable = live.filter(|it| it.expires > now() + 1_000);
-                usable.map(|it| (it.number, it.cookie.clone())).next()
+                usable.map(|it| it.number).next()
             };
             if held.is_some() {
                 return held;
@@ -76,28 +76,34 @@ impl Operator {
 
     /// Sends a request as the superuser.
     async fn ask(&mut self, method: Method, path: &str, body: Option<Value>) -> Outcome {
-        let Some((number, cookie)) = self.session().await else {
+        let Some(number) = self.session().await else {
             return Outcome::Broken;
         };
         let replica = self.person.world.any(&mut self.person.rng);
         let used = self.person.world.model().begin_use(number, now());
+        let Some(used) = used else {
+            return Outcome::Broken;
+        };
         let request = Request {
             method,
             body,
-            ..get(path, &cookie, ADMIN)
+            ..get(path, &used.cookie, ADMIN)
         };
         let outcome = self.person.world.ask(replica, request).await;
         let status = outcome.status();
         let mut model = self.person.world.model();
-        if let Some(used) = used {
-            if status == 401 {
-                let verdict = model.used(&used, &crate::model::Seen::Gone, now());
-                drop(model);
-                self.person.world.judge(verdict);
-            } else {
-                model.touched(&used, matches!(status, 0 | 503), now());
-            }
+        // Nobody promotes the superuser.
+        let mut verdict = match outcome.new_cookie() {
+            Some(_) => Err("the superuser has got a new key".into()),
+            None => Ok(()),
+        };
+        if status == 401 {
+            verdict = verdict.and(model.used(&used, &crate::model::Seen::Gone, now()));
+        } else {
+            model.touched(&used, matches!(status, 0 | 503), now());
         }
+        drop(model);
+        self.person.world.judge(verdict);
         outcome
     }
 
@@ -150,6 +156,7 @@ impl Operator {
     async fn change_role(&mut self) -> Option<&'static str> {
         let role = ROLES[self.person.rng.random_range(0..4)];
         let (user, id) = self.begin(|account| account.roles.push(role.into()))?;
+        self.person.world.model().begin_role(user, role);
         let fate = self.change(&id, json!({"role": role})).await;
         let mut model = self.person.world.model();
         let account = &mut model.accounts[user];
@@ -160,6 +167,9 @@ impl Operator {
             Fate::Unsure => {}
         }
         account.busy = fate == Fate::Unsure;
+        if fate == Fate::Done {
+            model.role_is(user, role);
+        }
         Some("role change")
     }
 
@@ -289,6 +299,31 @@ impl Operator {
         Ok(())
     }
 
+    /// While all is quiet: the ids of sessions whose new key came in an answer that did not tell.
+    pub(crate) async fn learn_ids(&mut self) {
+        let unknown: Vec<u64> = {
+            let model = self.person.world.model();
+            let all = model.held.iter().filter(|it| it.id.is_empty());
+            let live = all.filter(|it| it.dead.is_none());
+            live.map(|it| it.number).collect()
+        };
+        for number in unknown {
+            self.check(number).await;
+        }
+    }
+
+    async fn check(&mut self, number: u64) {
+        let mut tries = 1;
+        while let Some(0 | 503) = self.person.check(number).await {
+            if tries == TRIES {
+                let violation = String::from("a session cannot be checked while all is quiet");
+                self.person.world.journal().violated(violation);
+                break;
+            }
+            tries += 1;
+        }
+    }
+
     /// While all is quiet: every session that clients hold, and some that have ended, through any replica.
     pub(crate) async fn check_sessions(&mut self, dead: usize) -> usize {
         let (live, mut ended): (Vec<u64>, Vec<u64>) = {
@@ -306,15 +341,7 @@ impl Operator {
         ended.drain(..surplus);
         let mut checked = 0;
         for number in live.into_iter().chain(ended) {
-            let mut tries = 1;
-            while let Some(0 | 503) = self.person.check(number).await {
-                if tries == TRIES {
-                    let violation = String::from("a session cannot be checked while all is quiet");
-                    self.person.world.journal().violated(violation);
-                    break;
-                }
-                tries += 1;
-            }
+            self.check(number).await;
             checked += 1;
         }
         checked

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    model::{Fate, Millis, Seen},
+    model::{EndTicket, Fate, Millis, Seen, UseTicket, Violation},
     rules::Scope,
     world::{Outcome, Request, World, now},
 };
@@ -77,15 +77,15 @@ impl Person {
         self.rng.random_range(1..users)
     }
 
-    /// A session that is thought to be alive, or one that is known to be dead: number, cookie, user.
-    fn any_session(&mut self, dead: bool) -> Option<(u64, String, usize)> {
+    /// A session that is thought to be alive, or one that is known to be dead: number and user.
+    fn any_session(&mut self, dead: bool) -> Option<(u64, usize)> {
         let model = self.world.model();
         let all = model.held.iter();
         let of: Vec<_> = all
             .filter(|it| it.dead.is_some() == dead && it.user > 0)
             .collect();
         let at = self.rng.random_range(0..of.len().max(1));
-        of.get(at).map(|it| (it.number, it.cookie.clone(), it.user))
+        of.get(at).map(|it| (it.number, it.user))
     }
 
     async fn log_in(&mut self) -> Option<&'static str> {
@@ -94,7 +94,8 @@ impl Person {
             .then(|| self.any_session(false))
             .flatten();
         // Somebody's browser with his own old session.
-        let replaced = replaced.filter(|(_, _, of)| *of == user);
+        let replaced = replaced.filter(|(_, of)| *of == user);
+        let replaced = replaced.map(|(number, _)| number);
         let remember = self.rng.random_bool(0.3);
         let password = {
             let model = self.world.model();
@@ -124,17 +125,17 @@ impl Person {
         user: usize,
         password: String,
         remember: bool,
-        replaced: Option<(u64, String, usize)>,
+        replaced: Option<u64>,
     ) -> u16 {
         let replica = self.world.any(&mut self.rng);
-        let (number, cookie) = replaced.map(|(number, cookie, _)| (number, cookie)).unzip();
         let (ticket, name) = {
             let mut model = self.world.model();
             let name = model.accounts[user].name.clone();
-            let ticket = model.begin_login((user, password), number, now());
+            let ticket = model.begin_login((user, password), replaced, now());
             (ticket, name)
         };
         let body = json!({"username": name, "password": ticket.password, "remember_me": remember});
+        let cookie = ticket.cookie();
         let request = Request {
             method: Method::POST,
             path: "/api/login".into(),
@@ -185,20 +186,21 @@ impl Person {
     /// Uses a session on any replica, and holds the answer against the model.
     pub(crate) async fn check(&mut self, number: u64) -> Option<u16> {
         let replica = self.world.any(&mut self.rng);
-        let (ticket, cookie, user) = {
+        let (mut ticket, user) = {
             let mut model = self.world.model();
             let ticket = model.begin_use(number, now())?;
-            let held = model.find(number)?;
-            (ticket, held.cookie.clone(), held.user)
+            (ticket, model.find(number)?.user)
         };
-        let outcome = self
-            .world
-            .ask(replica, get("/api/session", &cookie, user))
-            .await;
+        let request = get("/api/session", &ticket.cookie, user);
+        let outcome = self.world.ask(replica, request).await;
+        let mut id = None;
         let seen = match &outcome {
             Outcome::Answer {
                 status: 200, body, ..
             } => Seen::Live {
+                id: id
+                    .insert(body["session"]["id"].as_str().unwrap().to_owned())
+                    .clone(),
                 expires: millis(&body["session"]["expires_at"]),
                 role: body["user"]["role"].as_str().unwrap().to_owned(),
             },
@@ -210,48 +212,62 @@ impl Person {
                 Seen::Unsure
             }
         };
-        let verdict = self.world.model().used(&ticket, &seen, now());
+        let mut model = self.world.model();
+        let mut verdict = Ok(());
+        if let Some(cookie) = outcome.new_cookie() {
+            verdict = model.renewed(&mut ticket, (id, cookie), None, now());
+            self.world.journal().count("operations", "new key");
+        }
+        let verdict = verdict.and(model.used(&ticket, &seen, now()));
+        drop(model);
         self.world.judge(verdict);
         Some(outcome.status())
     }
 
-    async fn log_out(&mut self) -> Option<&'static str> {
-        let (number, cookie, user) = self.any_session(false)?;
-        let request = Request {
-            method: Method::POST,
-            ..get("/api/logout", &cookie, user)
+    /// What the answer says of the key of the session that asked; `own` is what the request ends.
+    fn keep_key(
+        &self,
+        asked: &mut UseTicket,
+        outcome: &Outcome,
+        own: Option<&EndTicket>,
+    ) -> Result<(), Violation> {
+        let Some(cookie) = outcome.new_cookie() else {
+            return Ok(());
         };
+        self.world.journal().count("operations", "new key");
+        let mut model = self.world.model();
+        model.renewed(asked, (None, cookie), own, now())
+    }
+
+    async fn log_out(&mut self) -> Option<&'static str> {
+        let (number, user) = self.any_session(false)?;
+        let request = (Method::POST, "/api/logout");
         self.end(number, (user, Scope::One(number), true), request)
             .await;
         Some("logout")
     }
 
     async fn end_others(&mut self) -> Option<&'static str> {
-        let (number, cookie, user) = self.any_session(false)?;
-        let request = Request {
-            method: Method::DELETE,
-            ..get("/api/sessions?keep=current", &cookie, user)
-        };
+        let (number, user) = self.any_session(false)?;
+        let request = (Method::DELETE, "/api/sessions?keep=current");
         self.end(number, (user, Scope::AllBut(number), false), request)
             .await;
         Some("revocation of one's others")
     }
 
     async fn end_one(&mut self) -> Option<&'static str> {
-        let (asks, cookie, user) = self.any_session(false)?;
+        let (asks, user) = self.any_session(false)?;
         let (number, id) = {
             let model = self.world.model();
             let own = model
                 .held
                 .iter()
-                .filter(|it| it.user == user && it.dead.is_none());
+                .filter(|it| it.user == user && it.dead.is_none() && !it.id.is_empty());
             let other = own.min_by_key(|it| it.number)?;
             (other.number, other.id.clone())
         };
-        let request = Request {
-            method: Method::DELETE,
-            ..get(&format!("/api/sessions/{id}"), &cookie, user)
-        };
+        let path = format!("/api/sessions/{id}");
+        let request = (Method::DELETE, path.as_str());
         self.end(asks, (user, Scope::One(number), false), request)
             .await;
         Some("revocation of one")
@@ -262,14 +278,19 @@ impl Person {
         &mut self,
         asks: u64,
         (user, scope, logout): (usize, Scope, bool),
-        request: Request<'_>,
+        (method, path): (Method, &str),
     ) {
         let replica = self.world.any(&mut self.rng);
-        let (ticket, asked) = {
+        let (ticket, mut asked) = {
             let mut model = self.world.model();
-            let ticket = model.begin_end(user, scope, logout, now());
-            let asked = model.begin_use(asks, now());
-            (ticket, asked)
+            let Some(asked) = model.begin_use(asks, now()) else {
+                return;
+            };
+            (model.begin_end(user, scope, logout, now()), asked)
+        };
+        let request = Request {
+            method,
+            ..get(path, &asked.cookie, user)
         };
         let outcome = self.world.ask(replica, request).await;
         if !matches!(outcome.status(), 0 | 204 | 401 | 404 | 503) {
@@ -277,26 +298,36 @@ impl Person {
             self.world.journal().violated(violation);
         }
         let fate = fate(&outcome, 204);
-        let mut model = self.world.model();
-        if let Some(asked) = asked {
+        let verdict = self.keep_key(&mut asked, &outcome, ticket.as_ref());
+        {
+            let mut model = self.world.model();
             model.touched(&asked, fate == Fate::Unsure, now());
+            if let Some(ticket) = ticket {
+                // It may have been ended, and only the answer of then got lost.
+                let lost = outcome.status() == 404;
+                let fate = if lost { Fate::Unsure } else { fate };
+                model.ended(&ticket, fate, now());
+            }
         }
-        if let Some(ticket) = ticket {
-            model.ended(&ticket, fate, now());
+        self.world.judge(verdict);
+        if outcome.new_cookie().is_some() {
+            self.check(asks).await;
         }
     }
 
     async fn change_password(&mut self) -> Option<&'static str> {
-        let (number, cookie, user) = self.any_session(false)?;
+        let (number, user) = self.any_session(false)?;
         let new = format!(
             "quarry-{}-lantern-tundra",
             self.rng.random_range(100_000..999_999)
         );
-        let (ticket, started, asked, old, remembered) = {
+        let (ticket, started, mut asked, old, remembered) = {
             let mut model = self.world.model();
             let remembered = model.find(number)?.remembered;
+            let asked = model.begin_use(number, now())?;
             let account = &mut model.accounts[user];
             if account.busy || account.passwords.len() > 1 {
+                model.touched(&asked, false, now());
                 return None;
             }
             account.busy = true;
@@ -306,13 +337,12 @@ impl Person {
             // It ends all sessions, this one too, and starts a new one.
             let ticket = model.begin_end(user, Scope::All, false, now())?;
             let started = model.begin_login((user, new.clone()), None, now());
-            let asked = model.begin_use(number, now());
             (ticket, started, asked, old, remembered)
         };
         let request = Request {
             method: Method::POST,
             body: Some(json!({"current": old, "new": new})),
-            ..get("/api/password", &cookie, user)
+            ..get("/api/password", &asked.cookie, user)
         };
         let replica = self.world.any(&mut self.rng);
         let outcome = self.world.ask(replica, request).await;
@@ -322,6 +352,10 @@ impl Person {
         }
         let fate = fate(&outcome, 204);
         let new_session = self.issued(&outcome, user).await;
+        let kept = match outcome.status() {
+            204 => Ok(()),
+            _ => self.keep_key(&mut asked, &outcome, Some(&ticket)),
+        };
         let mut model = self.world.model();
         let account = &mut model.accounts[user];
         account.epoch += 1;
@@ -331,9 +365,7 @@ impl Person {
             Fate::Unsure => {}
         }
         account.busy = fate == Fate::Unsure;
-        if let Some(asked) = asked {
-            model.touched(&asked, fate == Fate::Unsure, now());
-        }
+        model.touched(&asked, fate == Fate::Unsure, now());
         model.ended(&ticket, fate, now());
         let verdict = match (fate, new_session) {
             (Fate::Done, Some((names, expires))) => model
@@ -343,7 +375,7 @@ impl Person {
             _ => model.not_logged_in(&started, (Fate::Unsure, 0), now()),
         };
         drop(model);
-        self.world.judge(verdict);
+        self.world.judge(kept.and(verdict));
         Some("password change")
     }
 
@@ -366,6 +398,8 @@ impl Person {
             .world
             .ask(replica, get("/api/session", cookie, user))
             .await;
+        // It may have been promoted already.
+        let cookie = &shown.new_cookie().unwrap_or_else(|| cookie.clone());
         match shown {
             Outcome::Answer {
                 status: 200, body, ..

@@ -82,9 +82,10 @@ pub(crate) struct LoginTry {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) number: u64,
-    /// Its public id.
+    /// Its public id; empty where it has got a new key in an answer that does not tell it.
     pub(crate) id: String,
     pub(crate) cookie: String,
+    pub(crate) key: Key,
     pub(crate) user: usize,
     pub(crate) remembered: bool,
     /// The number of its login.
@@ -108,14 +109,38 @@ pub(crate) struct Held {
     pub(crate) dead: Option<Millis>,
 }
 
+/// What is known of the key of a session: it gets another one at the first request after a promotion.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Key {
+    /// How many it has had before, as far as clients were told.
+    pub(crate) generation: u64,
+    /// The lowest and the highest role that the key may have: places among the roles.
+    pub(crate) lowest: usize,
+    pub(crate) highest: usize,
+    /// The session may have been promoted under it, and then each request with it may give the session another one.
+    pub(crate) may_change: bool,
+    /// A request without an answer may have done so: then nobody holds the session. True once all was quiet since.
+    pub(crate) unsure: Option<bool>,
+    /// It was found dead while another request with it was under way, which may have given the session another one.
+    pub(crate) contested: Option<Millis>,
+}
+
 /// A request that ends sessions.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
     pub(crate) id: u64,
     pub(crate) scope: Scope,
+    /// One that it spares by an id that it may not have had any more.
+    pub(crate) perhaps: Option<u64>,
     pub(crate) sent: Millis,
     /// After it, it takes no effect any more.
     pub(crate) closed: Option<Millis>,
+}
+
+impl Ending {
+    pub(crate) fn may_take(&self, session: u64) -> bool {
+        self.scope.takes(session) || self.perhaps == Some(session)
+    }
 }
 
 /// Which sessions of a user.

@@ -52,6 +52,14 @@ impl Outcome {
             Self::Broken => 0,
         }
     }
+
+    /// The session cookie that the answer sets, unless it takes one away.
+    pub(crate) fn new_cookie(&self) -> Option<String> {
+        match self {
+            Self::Answer { cookie, .. } => cookie.clone().filter(|it| !it.ends_with('=')),
+            Self::Broken => None,
+        }
+    }
 }
 
 /// A request.

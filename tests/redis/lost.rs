@@ -189,6 +189,39 @@ async fn after_a_failover_to_a_replica_that_is_behind_no_total_falls_and_the_los
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_got_another_id_in_the_forgotten_time_is_neither_lost_nor_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let master = RedisServer::start(&[]);
+    let replica = RedisServer::start_replica(&master, &[]);
+    let proxy = Proxy::to(master.port());
+    let observer = Observer::open(directory.path(), Some(proxy.port())).await;
+    let sessions = &observer.stores.sessions;
+    let kept = observer.start(4).await;
+    wait_until("the replica has all of that", || {
+        master.is_acknowledged_by(replica.port())
+    });
+    replica.wire().ask(&["REPLICAOF", "NO", "ONE"]);
+    // Beside each that goes on, one that comes and goes, both under two names.
+    for kept in &kept {
+        let user = kept.user_id;
+        let (passing, _) = sessions.create(new_session(user), 100).await.unwrap();
+        for session in [kept, &passing] {
+            let new = new_session(user).id;
+            let renewed = sessions.renew(&session.id, user, &new).await.unwrap();
+            if session.id == passing.id {
+                observer.log_out(&[renewed.unwrap()]).await;
+            }
+        }
+    }
+    let before = observer.count().await;
+    assert_eq!(told(&before), [8, 4, 0]);
+    drop(master);
+    proxy.lead_to(replica.port());
+    let after = observer.count_after(&before).await;
+    assert_eq!(told(&after), [8, 4, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_an_older_file_of_redis_no_total_falls_for_whoever_observes_then() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);

@@ -79,6 +79,15 @@ impl SessionRepository for Gate {
         self.inner.update(id, state).await
     }
 
+    async fn renew(
+        &self,
+        old: &SessionId,
+        user: UserId,
+        new: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        self.inner.renew(old, user, new).await
+    }
+
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
         self.inner.end(id, reason).await
     }

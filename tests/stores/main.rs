@@ -29,6 +29,7 @@ mod redis_servers;
 mod redis_several;
 mod redis_town;
 mod redis_upkeep;
+mod renewals;
 mod service_changes;
 mod service_rotations;
 mod services;

@@ -58,6 +58,7 @@ impl Model {
                 self.totals.ended[session.role.index()][EndReason::RoleChanged.index()] += 1;
                 self.totals.started[role.index()] += 1;
                 session.role = role;
+                session.key_role = session.key_role.min(role);
                 moved += 1;
             }
         }
@@ -71,6 +72,7 @@ impl Model {
             user_id: new.user_id,
             username: new.username,
             role: new.role,
+            key_role: new.role,
             created_at: now,
             last_seen_at: now,
             expires_at: now.plus(new.idle).min(ends_at),
@@ -220,7 +222,8 @@ impl Run {
             0..25 => self.create(store).await,
             25..40 => self.load(store).await,
             40..52 => self.touch(store).await,
-            52..58 => self.update(store).await,
+            52..56 => self.update(store).await,
+            56..58 => self.renew(store).await,
             58..64 => self.end(store).await,
             64..66 => self.end_user(store).await,
             66..72 => self.set_role(store).await,
@@ -289,6 +292,22 @@ impl Run {
             session.state = state;
         }
         "update"
+    }
+
+    async fn renew(&mut self, store: &dyn SessionRepository) -> &'static str {
+        let (id, user) = (self.id(), self.user());
+        let owner = self.model.live(&id, self.world.now());
+        let user = owner.map_or(user, |it| it.user_id);
+        let new = new_session(user, Role::User).id;
+        self.ids.push(new.clone());
+        let renewed = store.renew(&id, user, &new).await.unwrap();
+        let expected = self.model.live(&id, self.world.now()).map(|session| {
+            session.id = new;
+            session.key_role = session.role;
+            session.clone()
+        });
+        assert_eq!(renewed, expected);
+        "renew"
     }
 
     async fn end(&mut self, store: &dyn SessionRepository) -> &'static str {

@@ -74,7 +74,7 @@ fn once(operations: &[&str]) -> Recorded {
     operations.iter().map(|it| ((*it).to_owned(), 1)).collect()
 }
 
-const OPERATIONS: [&str; 50] = [
+const OPERATIONS: [&str; 51] = [
     "accounts add",
     "accounts change",
     "accounts delete",
@@ -116,6 +116,7 @@ const OPERATIONS: [&str; 50] = [
     "sessions page",
     "sessions ping",
     "sessions reap",
+    "sessions renew",
     "sessions set_role",
     "sessions touch",
     "sessions update",
@@ -184,7 +185,9 @@ async fn each_of_sessions(Stores { sessions, .. }: &Stores) {
         .page(SessionFilter::default(), None, 1)
         .await
         .unwrap();
-    sessions.end(&session.id, EndReason::Logout).await.unwrap();
+    let new = new_session(user, Role::User).id;
+    sessions.renew(&session.id, user, &new).await.unwrap();
+    sessions.end(&new, EndReason::Logout).await.unwrap();
     sessions
         .end_user(user, EndReason::Logout, None)
         .await

@@ -61,16 +61,12 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     let touched = sessions.touch(&of_ada[0].id, IDLE, seconds(1)).await;
     let touched = touched.unwrap().unwrap();
     assert_eq!(touched.expires_at, world.now().plus(IDLE));
-    assert_eq!(
-        sessions
-            .set_role(ada, RoleUpdate::new(Role::User, 1))
-            .await
-            .unwrap()
-            .moved(),
-        4
-    );
+    let new = new_session(ada, Role::Admin).id;
+    let renewed = sessions.renew(&of_ada[0].id, ada, &new).await.unwrap();
+    let update = RoleUpdate::new(Role::User, 1);
+    assert_eq!(sessions.set_role(ada, update).await.unwrap().moved(), 4);
     assert_eq!(world.census().await.sessions, [5, 0, 0, 0]);
-    assert!(world.end(&of_ada[0]).await.is_some());
+    assert!(world.end(&renewed.unwrap()).await.is_some());
     let ends = sessions.end_user(ada, EndReason::Revoked, None).await;
     assert_eq!(ends.unwrap().len(), 3);
     world.advance(IDLE);

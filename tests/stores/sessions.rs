@@ -49,6 +49,7 @@ async fn a_session_is_loaded_as_it_was_started(world: World) {
         user_id: user,
         username: new.username,
         role: Role::Contributor,
+        key_role: Role::Contributor,
         created_at: world.now(),
         last_seen_at: world.now(),
         expires_at: world.now().plus(IDLE),

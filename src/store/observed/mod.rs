@@ -211,6 +211,16 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
         self.timed(SESSIONS, "update", answer).await
     }
 
+    async fn renew(
+        &self,
+        old: &SessionId,
+        user: UserId,
+        new: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let answer = self.inner.renew(old, user, new);
+        self.timed(SESSIONS, "renew", answer).await
+    }
+
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
         let answer = self.inner.end(id, reason);
         self.timed(SESSIONS, "end", answer).await

@@ -14,8 +14,9 @@
 //! | 79–100 | `uid` | whose it is, as in [`uid`](super::keys::uid) |
 //! | 101 | | a new line |
 //!
-//! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the version of the account
-//! (`v`, first: a script reads it), the name (`n`) and the user agent (`a`), the third is the application's state: JSON has no new line of its own.
+//! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the role of the key (`k`), the
+//! version of the account (`v`), the name (`n`) and the user agent (`a`), the third is the application's state: JSON has no new line
+//! of its own. `k` and `v` stand first, so that a script changes and reads them where they stand; records from before it have none.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -36,6 +37,7 @@ const HEAD: usize = 101;
 
 #[derive(Serialize)]
 struct WrittenClient<'a> {
+    k: u8,
     v: i64,
     n: &'a str,
     a: &'a str,
@@ -44,6 +46,8 @@ struct WrittenClient<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Client<'a> {
+    #[serde(default)]
+    k: Option<u8>,
     /// For a script.
     #[serde(default, rename = "v")]
     _version: i64,
@@ -60,6 +64,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 /// The second and third line of a new session.
 pub(super) fn payload(new: &NewSession) -> Result<String, StoreError> {
     let client = WrittenClient {
+        k: new.role as u8,
         v: new.account_version,
         n: new.username.as_str(),
         a: &new.user_agent,
@@ -97,11 +102,13 @@ pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, Stor
     number(&head[65..78])?;
     let client: Client<'_> =
         serde_json::from_str(client).map_err(|_| StoreError::Corrupt("session.client"))?;
+    let session_role = role(&head[78..79])?;
     Ok(SessionRecord {
         id,
         user_id: user_of(&head[79..]).ok_or(StoreError::Corrupt("session.user_id"))?,
         username: username(&client.n)?,
-        role: role(&head[78..79])?,
+        role: session_role,
+        key_role: client.k.map_or(Ok(session_role), role_of)?,
         created_at: time(&head[39..52])?,
         last_seen_at: time(&head[13..26])?,
         expires_at: time(&head[..13])?,
@@ -129,10 +136,12 @@ fn username(text: &str) -> Result<Username, StoreError> {
 }
 
 fn role(digit: &str) -> Result<Role, StoreError> {
-    let index = usize::try_from(number(digit)?).ok();
-    index
-        .and_then(Role::from_index)
-        .ok_or(StoreError::Corrupt("session.role"))
+    let index = number(digit)?.try_into();
+    role_of(index.map_err(|_| StoreError::Corrupt("session.role"))?)
+}
+
+fn role_of(index: u8) -> Result<Role, StoreError> {
+    Role::from_index(index.into()).ok_or(StoreError::Corrupt("session.role"))
 }
 
 fn time(digits: &str) -> Result<Timestamp, StoreError> {
@@ -197,6 +206,7 @@ mod tests {
                     user_id,
                     username: "ada@example.org".parse().unwrap(),
                     role: Role::ALL[role],
+                    key_role: Role::ALL[role],
                     created_at: Timestamp::from_millis(born),
                     last_seen_at: Timestamp::from_millis(seen),
                     expires_at: Timestamp::from_millis(exp),

@@ -18,6 +18,7 @@ pub(super) static CREATE: LuaScript = script!("_time", "_sessions" => "create");
 pub(super) static LOAD: LuaScript = script!("_time" => "load").repeatable();
 pub(super) static TOUCH: LuaScript = script!("_time", "_sessions" => "touch").repeatable();
 pub(super) static UPDATE: LuaScript = script!("_time", "_sessions" => "update").repeatable();
+pub(super) static RENEW: LuaScript = script!("_time", "_sessions" => "renew").repeatable();
 pub(super) static PEEK: LuaScript = script!("_time", "_sessions" => "peek").repeatable();
 pub(super) static END: LuaScript = script!("_time", "_sessions" => "end").repeatable();
 pub(super) static END_USER: LuaScript = script!("_time", "_sessions" => "end_user");

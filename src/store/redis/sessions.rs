@@ -206,11 +206,13 @@ impl SessionRepository for RedisSessions {
         let [now, expires_at, ends_at, evicted, role] = answer::parts(Value::Array(done.await?))?;
         let evicted = answer::ends(shard.number(), evicted, |_| Some(session.user_id))?;
         let now = Timestamp::from_millis(answer::read(now)?);
+        let role = answer::role(role)?;
         let record = SessionRecord {
             id: session.id,
             user_id: session.user_id,
             username: session.username,
-            role: answer::role(role)?,
+            role,
+            key_role: role,
             created_at: now,
             last_seen_at: now,
             expires_at: Timestamp::from_millis(answer::read(expires_at)?),
@@ -258,6 +260,43 @@ impl SessionRepository for RedisSessions {
             1 => Ok(true),
             0 => Ok(false),
             _ => Err(StoreError::Corrupt("session")),
+        }
+    }
+
+    async fn renew(
+        &self,
+        old: &SessionId,
+        user: UserId,
+        new: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let shard = shard_of(user);
+        if new.shard() != shard {
+            return Err(StoreError::Conflict);
+        }
+        if old.shard() != shard {
+            return Ok(None);
+        }
+        let uid = uid(user);
+        let renew = self
+            .on_record(&scripts::RENEW, old, |shard| {
+                vec![
+                    shard.session(sid(new)),
+                    shard.user(&uid),
+                    shard.live(),
+                    shard.users(),
+                ]
+            })
+            .arg(sid(old))
+            .arg(sid(new))
+            .arg(&uid);
+        // The old key is revoked: a replica that takes over must not know it any more.
+        match self.link.in_time(self.link.call_durably(renew)).await? {
+            Value::Int(0) => Err(StoreError::Conflict),
+            answer => {
+                let record = answer::record(answer)?;
+                let decoded = record.map(|record| record::decode(new.clone(), &record));
+                decoded.transpose()
+            }
         }
     }
 

@@ -58,7 +58,8 @@ fn part_of(hash: Value) -> Result<PartTotals, StoreError> {
     Ok(part)
 }
 
-/// A change: the time, what it added, and the sessions that came and went.
+/// A change: the time, what it added, and the sessions that came and went, by their place in the order of starts: their ids may
+/// change in between.
 fn change_of(text: &str) -> Option<Change> {
     let (at, what) = text.split_once(' ')?;
     let sessions = what.split(' ').filter(|it| it.starts_with(['+', '-']));

@@ -19,6 +19,9 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
     let state: SessionState =
         serde_json::from_str(&state).map_err(|_| StoreError::Corrupt("session.state"))?;
     let idle: u64 = row.try_get("idle")?;
+    let role = role_of(row)?;
+    let key_role: Option<u8> = row.try_get("key_role")?;
+    let key_role = key_role.map_or(Some(role), |index| Role::from_index(index.into()));
     let id: String = row.try_get("id")?;
     Ok(SessionRecord {
         id: id.parse().map_err(|_| StoreError::Corrupt("session.id"))?,
@@ -26,7 +29,8 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
         username: username
             .parse()
             .map_err(|_| StoreError::Corrupt("session.username"))?,
-        role: role_of(row)?,
+        role,
+        key_role: key_role.ok_or(StoreError::Corrupt("session.key_role"))?,
         created_at: time_of(row, "created_at")?,
         last_seen_at: time_of(row, "last_seen_at")?,
         expires_at: time_of(row, "expires_at")?,

@@ -4,7 +4,7 @@
 macro_rules! record {
     () => {
         "id, user_id, username, role, created_at, last_seen_at, expires_at, ends_at, idle, \
-         user_agent, state"
+         user_agent, state, key_role"
     };
 }
 
@@ -30,7 +30,7 @@ macro_rules! delete {
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO sessions (",
     record!(),
-    ", account_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    ", account_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
 );
 
 pub(super) const LOAD: &str = select!("WHERE id = ?1 AND expires_at > ?2");
@@ -50,8 +50,16 @@ pub(super) const LIVE_OF_USER: &str =
     "SELECT seq, role FROM sessions WHERE user_id = ?1 AND expires_at > ?2 ORDER BY seq";
 
 /// `?3`: the new role of the user's live sessions.
-pub(super) const MOVE: &str =
-    "UPDATE sessions SET role = ?3 WHERE user_id = ?1 AND expires_at > ?2 AND role <> ?3";
+pub(super) const MOVE: &str = "UPDATE sessions \
+     SET role = ?3, key_role = min(coalesce(key_role, role), ?3) \
+     WHERE user_id = ?1 AND expires_at > ?2 AND role <> ?3";
+
+/// `?3`: the new id. `?4`: the user.
+pub(super) const RENEW: &str = concat!(
+    "UPDATE sessions SET id = ?3, key_role = role \
+     WHERE id = ?1 AND expires_at > ?2 AND user_id = ?4 RETURNING ",
+    record!()
+);
 
 /// The newest version of a user's account that has set the role of its sessions, and that role. Between `?2` and `?3`.
 pub(super) const ROLE_IN_FORCE: &str = "SELECT role, version FROM session_roles \
@@ -138,6 +146,7 @@ mod tests {
             UPDATE,
             LIVE_OF_USER,
             MOVE,
+            RENEW,
             END,
             EVICT,
             END_USER,

@@ -17,7 +17,7 @@ use crate::{
     error::StoreError,
     sessions::{
         Census, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionId,
-        SessionRecord, SessionRepository, SessionState,
+        SessionRecord, SessionRepository, SessionState, shard_of,
     },
 };
 
@@ -61,6 +61,7 @@ impl SqliteSessions {
             user_id: new.user_id,
             username: new.username,
             role: new.role,
+            key_role: new.role,
             created_at: now,
             last_seen_at: now,
             expires_at: now.plus(new.idle).min(ends_at),
@@ -92,6 +93,7 @@ impl SessionRepository for SqliteSessions {
                     && newest > version
                 {
                     record.role = role;
+                    record.key_role = role;
                 }
                 let mut tally = Tally::default();
                 let others = live_of_user(&mut transaction, record.user_id, now).await?;
@@ -166,6 +168,32 @@ impl SessionRepository for SqliteSessions {
                     .await?;
                 transaction.commit().await?;
                 Ok(updated.rows_affected() > 0)
+            })
+            .await
+    }
+
+    async fn renew(
+        &self,
+        old: &SessionId,
+        user: UserId,
+        new: &SessionId,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        if new.shard() != shard_of(user) {
+            return Err(StoreError::Conflict);
+        }
+        self.file
+            .in_time(async {
+                let mut transaction = self.file.begin().await?;
+                let renewed = sqlx::query(sql::RENEW)
+                    .bind(old.as_str().to_owned())
+                    .bind(self.file.now().as_millis())
+                    .bind(new.as_str().to_owned())
+                    .bind(user.to_string())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                let record = renewed.as_ref().map(record_of).transpose()?;
+                transaction.commit().await?;
+                Ok(record)
             })
             .await
     }
@@ -406,6 +434,7 @@ async fn insert(
         .bind(i64::try_from(record.idle.as_millis()).unwrap_or(i64::MAX))
         .bind(record.user_agent.clone())
         .bind(state)
+        .bind(record.key_role as u8)
         .bind(version)
         .execute(connection)
         .await?;

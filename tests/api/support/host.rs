@@ -229,7 +229,17 @@ fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
                     .route(web::post().to(leave))
                     .wrap(session.clone()),
             )
-            .service(page("/renew").route(web::post().to(renew)).wrap(session))
+            .service(
+                page("/renew")
+                    .route(web::post().to(renew))
+                    .wrap(session.clone()),
+            )
+            .service(
+                page("/fall")
+                    .route(web::post().to(fall))
+                    .wrap(session.clone()),
+            )
+            .service(page("/number").route(web::post().to(number)).wrap(session))
             .service(page("/panic").to(crash))
             .service(page("/teapot").to(teapot))
             .service(page("/leak").to(leak))
@@ -266,6 +276,15 @@ async fn leave(session: Session) -> HttpResponse {
 async fn renew(session: Session) -> HttpResponse {
     session.renew();
     HttpResponse::NoContent().finish()
+}
+
+async fn fall(_: Principal) -> HttpResponse {
+    panic!("s3cret")
+}
+
+/// What the framework refuses by itself, in its own words.
+async fn number(_: Principal, number: web::Json<u32>) -> HttpResponse {
+    HttpResponse::Ok().json(number)
 }
 
 async fn crash() -> HttpResponse {

@@ -19,6 +19,13 @@ pub(crate) struct LoginTicket {
     touches: Option<UseTicket>,
 }
 
+impl LoginTicket {
+    /// The cookie that goes with it.
+    pub(crate) fn cookie(&self) -> Option<String> {
+        self.touches.as_ref().map(|it| it.cookie.clone())
+    }
+}
+
 impl Model {
     /// A login with this password is about to be sent; the session whose cookie goes with it would end.
     pub(crate) fn begin_login(
@@ -83,12 +90,15 @@ impl Model {
             account.passwords = vec![ticket.password.clone()];
             account.quiet_since = None;
         }
+        let changing = self.accounts[ticket.user].epoch != ticket.epoch;
+        let key = self.new_key(ticket.user, changing);
         let number = self.next();
         let lifetime = self.settings.lifetime(remembered);
         self.held.push(Held {
             number,
             id,
             cookie,
+            key,
             user: ticket.user,
             remembered,
             login: ticket.number,

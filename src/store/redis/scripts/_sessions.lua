@@ -1,12 +1,13 @@
 -- Sessions. A score in z is role * B + expiry in ms, and tells who is live.
--- A record begins exp(13) seen(13) ends(13) born(13) idle(13) seq(13) role(1) uid(22) and a new line.
+-- A record begins exp(13) seen(13) ends(13) born(13) idle(13) seq(13) role(1) uid(22) and a new line, and then, unless it is from
+-- before that was written down, {"k": and the role of its key.
 local B = 4398046511104
 -- Keys outlive their sessions by this, in case nobody ends them.
 local GRACE = 3600000
 local CORRUPT = -1
 local IDLE, ABSOLUTE, EVICTED, ROLE_CHANGED = 1, 2, 4, 5
--- Where the role stands in a record, from 0.
-local ROLE_AT = 78
+-- Where the role stands in a record, from 0, and that of its key.
+local ROLE_AT, KEY_ROLE_AT = 78, 107
 
 local function expiry(score) return score % B end
 local function role_of(score) return math.floor(score / B) end
@@ -31,14 +32,15 @@ local function parse(text)
   end
   return {
     exp = tonumber(head:sub(1, 13)), seen = tonumber(head:sub(14, 26)), ends = tonumber(head:sub(27, 39)),
-    born = tonumber(head:sub(40, 52)), idle = tonumber(head:sub(53, 65)),
+    born = tonumber(head:sub(40, 52)), idle = tonumber(head:sub(53, 65)), seq = tonumber(head:sub(66, 78)),
     role = tonumber(head:sub(79, 79)), uid = head:sub(80, 101),
+    key = tonumber(text:sub(103, 108):match('^{"k":([0-3])$')),
   }
 end
 
 -- The head of the record under a key; nil if there is none, false if it cannot be read.
 local function head(key)
-  local text = read('GETRANGE', key, 0, 101)
+  local text = read('GETRANGE', key, 0, KEY_ROLE_AT)
   if text == '' and call('EXISTS', key) == 0 then return nil end
   return text and parse(text)
 end
@@ -46,7 +48,7 @@ end
 -- The version of the account that the session of a record was started under; 0 where it does not say.
 local function version_under(key)
   local text = read('GETRANGE', key, 102, 130)
-  return tonumber(text and text:match('^{"v":(%d+)[,}]')) or 0
+  return tonumber(text and text:match('^{"k":%d,"v":(%d+)[,}]')) or 0
 end
 
 -- The whole record under a key, and what its head says; nil and false as of head.
@@ -83,6 +85,12 @@ local function put_in_force(r, uid, version, role)
   call('ZADD', r, -1, '', S(second() * SECOND + version * V + role), uid)
 end
 
+-- Gives a record another role. That of its key follows downwards only.
+local function take_role(key, it, role)
+  call('SETRANGE', key, ROLE_AT, role)
+  if it.key and role < it.key then call('SETRANGE', key, KEY_ROLE_AT, role) end
+end
+
 -- The scores of these members, false for those that are none.
 local function scores(z, members)
   local found = {}
@@ -103,10 +111,11 @@ end
 -- What is to be added to the totals; written at once by count.
 local tally = {}
 local function add(field) tally[field] = (tally[field] or 0) + 1 end
--- The sessions that came (+) and went (-), where they are few: the beginning of the name of each.
+-- The sessions that came (+) and went (-), where they are few: each by its place in the order of starts, which it keeps under
+-- another name. One that cannot be read has none.
 local seen = {}
 local SEEN = 2
-local function see(sign, sid) seen[#seen + 1] = sign .. sid:sub(1, 6) end
+local function see(sign, seq) seen[#seen + 1] = sign .. (seq and S(seq) or '?') end
 -- With the totals the last such steps are kept, each with the server's time in microseconds. They tell what a server has forgotten
 -- that was put back to an earlier state. The time of the first one is the name of the history.
 local RECENT = 10
@@ -135,7 +144,7 @@ local function finish(sid, score, it, reason)
     reason = it and at >= it.ends and ABSOLUTE or IDLE
   end
   add('e' .. role_of(score) .. reason)
-  see('-', sid)
+  see('-', it and it.seq)
   if not it then
     add('lost')
     return nil

@@ -27,18 +27,20 @@ for i, it in ipairs(live) do
 end
 if #needed > 0 then return { 2, needed } end
 
+-- It begins {"k": and the role of the key, which is that of the session.
+local payload = ARGV[8]:sub(1, 5) .. role .. ARGV[8]:sub(7)
 -- All was read. The first write is one that a full memory refuses, so it refuses all of them.
 local seq = call('HINCRBY', n, 'seq', 1)
 local ends = math.min(now + lifetime, B - 1)
 local exp = math.min(now + idle, ends)
 local keep = ends - now + GRACE
-call('SET', s, T(exp) .. T(now) .. T(ends) .. T(now) .. T(idle) .. T(seq) .. role .. uid .. '\n' .. ARGV[8],
+call('SET', s, T(exp) .. T(now) .. T(ends) .. T(now) .. T(idle) .. T(seq) .. role .. uid .. '\n' .. payload,
   'PX', S(exp - now + GRACE))
 call('ZADD', u, seq, sid)
 if call('PTTL', u) < keep then call('PEXPIRE', u, S(keep)) end
 call('ZADD', z, score_of(role, exp), sid)
 add('s' .. role)
-see('+', sid)
+see('+', seq)
 
 call('ZADD', r, -1, '')
 local evicted, top = {}, exp
@@ -56,7 +58,7 @@ for i, it in ipairs(live) do
     evicted[#evicted + 1] = finish(it.sid, it.score, it.head, EVICTED)
   else
     if from ~= role then
-      if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
+      if it.head then take_role(key[it.sid], it.head, role) end
       call('ZADD', z, S(it.score), it.sid)
     end
     top = math.max(top, at)

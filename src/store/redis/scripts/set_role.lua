@@ -29,7 +29,7 @@ put_in_force(r, uid, version_of(ARGV[4]), role)
 if not plan then return { 1, 0, 0 } end
 plan.top = role * B + expiry(plan.top)
 for _, it in ipairs(moved) do
-  if it.head then call('SETRANGE', key[it.sid], ROLE_AT, role) end
+  if it.head then take_role(key[it.sid], it.head, role) end
   call('ZADD', z, score_of(role, expiry(it.score)), it.sid)
   add('e' .. role_of(it.score) .. ROLE_CHANGED)
   add('s' .. role)
