@@ -155,11 +155,11 @@ fn a_session_that_comes_back_after_its_end_is_noticed() {
 
 #[test]
 fn logins_of_one_moment_are_as_many_as_they_are() {
-    let mut model = model();
+    let mut model = new_model();
     // Two are allowed. All were sent in the same millisecond, so the first may have made room.
     let sessions = [1_000; 3].map(|at| log_in(&mut model, at));
     check(&mut model, sessions[0], &Seen::Gone, 2_000).unwrap();
-    let mut model = self::model();
+    let mut model = new_model();
     let sessions = [1_000; 2].map(|at| log_in(&mut model, at));
     assert!(check(&mut model, sessions[0], &Seen::Gone, 2_000).is_err());
 }
