@@ -7,6 +7,7 @@ mod alerts;
 mod audit;
 mod configuration;
 mod house;
+mod ports;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod service;
