@@ -59,7 +59,7 @@ Exit codes:
 
 const AFTER_LONG_HELP: &str = "\
 Examples:
-  skriptoteket config init > skriptoteket.toml     a file with every setting, to start from
+  skriptoteket config init skriptoteket.toml       a file with every setting, to start from
   skriptoteket demo                                a service that is used, to look at
   skriptoteket user add ada --role superuser       the first account
   skriptoteket serve                               the service, until Ctrl-C
@@ -200,7 +200,7 @@ Example:
         subcommand,
         after_help = "\
 Examples:
-  skriptoteket config init > skriptoteket.toml
+  skriptoteket config init skriptoteket.toml
   skriptoteket config check
   skriptoteket config show"
     )]
@@ -240,6 +240,11 @@ Examples:
         shell: Shell,
     },
 }
+
+/// What was asked for cannot be meant. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
 
 /// Where the configuration comes from: read by the commands that need it, when they need it.
 #[derive(Debug)]
@@ -321,7 +326,7 @@ fn complain(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
         // Waiting does not mend it: what is configured does not fit what is there.
         Some(OpenError::Redis(_) | OpenError::InUse) => MISUSED,
-        _ if error.is::<Elsewhere>() => MISUSED,
+        _ if error.is::<Elsewhere>() || error.is::<Misuse>() => MISUSED,
         _ => FAILED,
     }
 }
