@@ -6,6 +6,7 @@ mod accounts;
 mod alerts;
 mod audit;
 mod configuration;
+mod help;
 mod house;
 mod ports;
 #[path = "../redis_servers/mod.rs"]
