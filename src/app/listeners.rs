@@ -1,6 +1,7 @@
 //! The listeners: how they are bound, what happens when one ends, how both are stopped.
 
 use std::{
+    io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
     time::Duration,
 };
@@ -12,6 +13,9 @@ use url::Url;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
+
+/// Linux's default of `net.ipv4.ip_unprivileged_port_start`.
+const PRIVILEGED_BELOW: u16 = 1_024;
 
 /// How long the other side of a connection may take to close.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,7 +36,7 @@ pub(super) fn bind(
     setting: &str,
     address: SocketAddr,
 ) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let bind = || -> std::io::Result<(TcpListener, SocketAddr)> {
+    let bind = || -> io::Result<(TcpListener, SocketAddr)> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -44,9 +48,31 @@ pub(super) fn bind(
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    bind().with_context(|| {
-        format!("{setting} = {address}: cannot listen there; choose an address of this machine and a free port")
+    bind().map_err(|error| {
+        let advice = advice(address, error.kind());
+        anyhow::Error::new(error).context(format!(
+            "{setting} = {address}: cannot listen there; {advice}"
+        ))
     })
+}
+
+/// What would be right where the system does not let this process listen.
+fn advice(address: SocketAddr, kind: ErrorKind) -> String {
+    let port = address.port();
+    match kind {
+        ErrorKind::AddrInUse => format!(
+            "another process has port {port} (`ss -ltnp sport = :{port}` shows which): end that one, or choose another port"
+        ),
+        ErrorKind::PermissionDenied if (1..PRIVILEGED_BELOW).contains(&port) => format!(
+            "ports below {PRIVILEGED_BELOW} need a privilege: choose a port from {PRIVILEGED_BELOW} on behind a proxy, or give \
+             the process CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or set the sysctl \
+             net.ipv4.ip_unprivileged_port_start to {port}"
+        ),
+        ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: choose one that it has (`ip address` shows them), or 0.0.0.0 or [::] for all".into()
+        }
+        _ => "choose an address of this machine and a free port".into(),
+    }
 }
 
 /// The URL that follows from `listen = …:0`, with the port that the system gave.
@@ -61,7 +87,7 @@ pub(super) fn with_real_port(url: &Url, address: SocketAddr) -> Url {
 
 pub(super) fn ended_early(
     which: &str,
-    ended: Result<std::io::Result<()>, tokio::task::JoinError>,
+    ended: Result<io::Result<()>, tokio::task::JoinError>,
 ) -> anyhow::Result<()> {
     ended
         .with_context(|| format!("the {which} listener crashed"))?
@@ -73,4 +99,27 @@ pub(super) fn ended_early(
 pub(super) async fn stop_gracefully(public: &ServerHandle, management: &ServerHandle) {
     public.stop(true).await;
     management.stop(true).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_advice() {
+        let of = |address: &str, kind| advice(address.parse().unwrap(), kind);
+        let privileged = of("0.0.0.0:80", ErrorKind::PermissionDenied);
+        for way in [
+            "from 1024 on behind a proxy",
+            "CAP_NET_BIND_SERVICE",
+            "net.ipv4.ip_unprivileged_port_start to 80",
+        ] {
+            assert!(privileged.contains(way), "{privileged}");
+        }
+        // Something else than the number forbids this one, SELinux perhaps.
+        let other = of("0.0.0.0:8080", ErrorKind::PermissionDenied);
+        assert!(!other.contains("CAP_NET_BIND_SERVICE"), "{other}");
+        assert!(of("[::1]:81", ErrorKind::AddrInUse).contains("ss -ltnp sport = :81"));
+        assert!(of("192.0.2.1:81", ErrorKind::AddrNotAvailable).contains("ip address"));
+    }
 }

@@ -31,10 +31,11 @@ Examples:
   skriptoteket audit list --user ada --since 1h
   skriptoteket audit list --actor ada --kind user_change
   skriptoteket audit list --outcome account_locked --since 2026-01-31T12:00:00Z
-  skriptoteket audit list --json | jq -r '.[] | select(.outcome != \"success\") | .address'
+  skriptoteket audit list --json \\
+    | jq -r '.[] | select(.outcome != \"success\") | .address'
 
-Refused attempts of one kind, outcome and client are one row a minute; `count` is their number.
-The outcome `pending` is an action whose end was not recorded, because the process died.
+Refused attempts of one kind, outcome and client are one row a minute; `count` is their number. \
+The outcome `pending` is an action whose end was not recorded, because the process died. \
 An attempt under a name that belongs to no account has no user: people type passwords into that field.")]
     List(List),
 

@@ -1,8 +1,16 @@
 //! `config`: the configuration, checked, shown, or started.
 
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
 use clap::Subcommand;
 
-use super::{Source, output};
+use super::{Misuse, Source, output};
 use crate::{
     app::warnings,
     config::{show, template},
@@ -31,11 +39,20 @@ Example:
   skriptoteket config show | grep environment")]
     Show,
 
-    /// Print a file with every setting, described and commented out at its default
+    /// Write or print a file with every setting, described and commented out at its default
     #[command(after_help = "\
-Example:
-  skriptoteket config init > skriptoteket.toml")]
-    Init,
+Examples:
+  skriptoteket config init skriptoteket.toml
+  skriptoteket config init | less
+
+Exit codes:
+  0  it is written
+  1  it cannot be written
+  2  the command line is wrong, or FILE exists already and is left as it is")]
+    Init {
+        /// The file to write, for this user only (mode 0600); without it the text is printed
+        file: Option<PathBuf>,
+    },
 }
 
 pub(super) fn run(command: &ConfigCommand, source: &Source) -> anyhow::Result<()> {
@@ -51,6 +68,37 @@ pub(super) fn run(command: &ConfigCommand, source: &Source) -> anyhow::Result<()
             let shown = show(source.file.as_deref(), &source.environment)?;
             output::write(shown.as_bytes())
         }
-        ConfigCommand::Init => output::write(template().as_bytes()),
+        ConfigCommand::Init { file: None } => output::write(template().as_bytes()),
+        ConfigCommand::Init { file: Some(file) } => {
+            start(file)?;
+            output::line(format_args!("wrote {}", file.display()))
+        }
     }
+}
+
+/// Writes the commented file, where there is none yet. It may come to hold secrets, so it is for this user only.
+fn start(file: &Path) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    // Nothing that is there is opened, not even by way of a symbolic link.
+    options.write(true).create_new(true).mode(0o600);
+    let mut made = match options.open(file) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let text = format!(
+                "{}: exists already, and is left as it is; name a new file, or move this one away",
+                file.display()
+            );
+            return Err(Misuse(text).into());
+        }
+        opened => opened.with_context(|| {
+            format!(
+                "{}: cannot be written; name a file in a directory that exists and that this user may write to",
+                file.display()
+            )
+        })?,
+    };
+    made.write_all(template().as_bytes()).map_err(|error| {
+        // Half a file would be in the way of the next attempt.
+        let _ = fs::remove_file(file);
+        anyhow::Error::new(error).context(format!("{}: cannot be written", file.display()))
+    })
 }

@@ -26,7 +26,8 @@ pub(super) enum KeyCommand {
     #[command(after_help = "\
 Examples:
   skriptoteket key list
-  skriptoteket key list --json | jq -r '.[] | select(.state == \"signing\") | .kid'")]
+  skriptoteket key list --json \\
+    | jq -r '.[] | select(.state == \"signing\") | .kid'")]
     List {
         /// Show ids and times in full, also where they do not fit
         #[arg(long)]
@@ -44,7 +45,7 @@ Examples:
   skriptoteket key rotate
   skriptoteket key rotate --soon
 
-What the key before has signed stays valid until it expires. No token is refused because of a rotation; with --soon
+What the key before has signed stays valid until it expires. No token is refused because of a rotation; with --soon \
 a verifier that keeps the published keys has to fetch them again when it meets a key that it does not know.")]
     Rotate {
         /// Sign with it as soon as every replica knows it, within seconds

@@ -59,17 +59,18 @@ Exit codes:
 
 const AFTER_LONG_HELP: &str = "\
 Examples:
-  skriptoteket config init > skriptoteket.toml     a file with every setting, to start from
-  skriptoteket demo                                a service that is used, to look at
-  skriptoteket user add ada --role superuser       the first account
-  skriptoteket serve                               the service, until Ctrl-C
-  skriptoteket service register inventory          a machine that may ask for tokens
+  skriptoteket config init skriptoteket.toml   a file with every setting
+  skriptoteket demo                            a service in use, to look at
+  skriptoteket user add ada --role superuser   the first account
+  skriptoteket serve                           the service, until Ctrl-C
+  skriptoteket service register inventory      a machine that asks for tokens
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
-  Settings come from the file and from the environment, which wins: `listen` in the file is
-  SKRIPTOTEKET_LISTEN there. `config init` describes them all, `config show` tells what is in force.
-  OpenTelemetry is configured by its standard OTEL_… variables.
+  Settings come from the file and from the environment, which wins: `listen` in
+  the file is SKRIPTOTEKET_LISTEN there. `config init` describes them all,
+  `config show` tells what is in force. OpenTelemetry is configured by its
+  standard OTEL_… variables.
 
 Exit codes:
   0  done
@@ -122,17 +123,21 @@ Exit codes:
     /// Starts the service in a temporary directory, makes 40 accounts, and uses it as people do: they log in, mistype,
     /// leave without logging out; now and then somebody guesses passwords. Three services ask for tokens, use them,
     /// exceed their limits and get new secrets. A day takes minutes. At the end it compares what it did with what
-    /// /metrics says. With --target it uses a service that is there already.
+    /// /metrics says, and nothing of it stays behind. With --redis its sessions are in a Redis; with --target it uses a
+    /// service that is there already, and deletes what it made there.
     #[command(after_help = "\
 Examples:
   skriptoteket demo
   skriptoteket demo --duration 20s
-  skriptoteket demo --target http://127.0.0.1:8080 --superuser ada --superuser-password-file FILE
+  skriptoteket demo --redis redis://127.0.0.1:6379
+  skriptoteket demo --target http://127.0.0.1:8080 --superuser ada \\
+    --superuser-password-file FILE
+  skriptoteket demo --clean
 
 Exit codes:
   0  the metrics say what was done (or there was nothing to compare with)
-  1  they do not, or the service failed
-  2  the command line is wrong")]
+  1  they do not, or the service failed or did not answer
+  2  the command line is wrong, or what is in Redis does not fit")]
     Demo(Box<demo::DemoArgs>),
 
     /// Manage accounts
@@ -200,7 +205,7 @@ Example:
         subcommand,
         after_help = "\
 Examples:
-  skriptoteket config init > skriptoteket.toml
+  skriptoteket config init skriptoteket.toml
   skriptoteket config check
   skriptoteket config show"
     )]
@@ -233,13 +238,19 @@ Examples:
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
-  skriptoteket completions bash > ~/.local/share/bash-completion/completions/skriptoteket
+  skriptoteket completions bash \\
+    > ~/.local/share/bash-completion/completions/skriptoteket
   skriptoteket completions fish > ~/.config/fish/completions/skriptoteket.fish")]
     Completions {
         /// The shell
         shell: Shell,
     },
 }
+
+/// What was asked for cannot be meant. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
 
 /// Where the configuration comes from: read by the commands that need it, when they need it.
 #[derive(Debug)]
@@ -321,7 +332,7 @@ fn complain(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
         // Waiting does not mend it: what is configured does not fit what is there.
         Some(OpenError::Redis(_) | OpenError::InUse) => MISUSED,
-        _ if error.is::<Elsewhere>() => MISUSED,
+        _ if error.is::<Elsewhere>() || error.is::<Misuse>() => MISUSED,
         _ => FAILED,
     }
 }
@@ -342,60 +353,4 @@ fn in_one_line(error: &anyhow::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_and_argument_says_what_it_is() {
-        fn check(command: &clap::Command) {
-            for argument in command.get_arguments() {
-                let (of, id) = (command.get_name(), argument.get_id());
-                assert!(argument.get_help().is_some(), "{of}: {id}");
-            }
-            for inner in command.get_subcommands() {
-                assert!(inner.get_about().is_some(), "{}", inner.get_name());
-                let teaches = inner.get_after_help().map(ToString::to_string);
-                assert!(
-                    teaches.is_some_and(|text| text.contains("Example")),
-                    "{} has no example",
-                    inner.get_name()
-                );
-                check(inner);
-            }
-        }
-        check(&Arguments::command());
-    }
-
-    #[test]
-    fn a_cause_that_is_told_already_is_not_told_again() {
-        let error = anyhow::anyhow!("the disk is full")
-            .context("the file: the disk is full")
-            .context("the database cannot be opened");
-        assert_eq!(
-            in_one_line(&error),
-            "the database cannot be opened: the file: the disk is full"
-        );
-    }
-
-    #[test]
-    fn a_password_is_never_an_argument() {
-        for arguments in [
-            ["skriptoteket", "user", "add", "ada", "--password", "x"],
-            [
-                "skriptoteket",
-                "user",
-                "set-password",
-                "ada",
-                "--password",
-                "x",
-            ],
-        ] {
-            assert!(Arguments::try_parse_from(arguments).is_err());
-        }
-    }
-}
+mod tests;

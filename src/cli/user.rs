@@ -97,7 +97,7 @@ Example:
 Example:
   skriptoteket user unlock ada
 
-A lock also ends by itself, after guard_longest_lock at the latest. `user set-password` and `user enable` unlock too.
+A lock also ends by itself, after guard_longest_lock at the latest. `user set-password` and `user enable` unlock too. \
 An address that is locked stays locked.")]
     Unlock {
         /// The login name

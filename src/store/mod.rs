@@ -24,7 +24,7 @@ use std::{
 
 pub use cached::Cached;
 pub use observed::Observed;
-pub use redis::{RedisFault, RedisStoreSettings, StoreClock};
+pub use redis::{Erased, RedisFault, RedisStoreSettings, StoreClock, erase};
 pub use sqlite::SqliteSettings;
 
 use ledger::LedgerFile;
@@ -145,6 +145,9 @@ pub enum OpenError {
     /// The keys in Redis were not taken over.
     #[error("the keys in Redis were not taken over")]
     TakeOver(#[source] StoreError),
+    /// Keys in Redis were not deleted, or not all.
+    #[error("not all keys in Redis were deleted")]
+    Erase(#[source] StoreError),
 }
 
 /// All repositories of one store. Cheap to clone.

@@ -1,5 +1,10 @@
 //! `config`, help, completions, and what is said of a wrong configuration.
 
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
 use crate::house::House;
 
 #[test]
@@ -80,6 +85,30 @@ fn a_started_file_changes_nothing_and_is_shown_with_its_sources() {
     assert!(!shown.contains("planted-secret"));
     let table: toml::Table = shown.parse().unwrap();
     assert_eq!(table["argon2_memory_kib"].as_integer(), Some(8));
+}
+
+#[test]
+fn a_started_file_is_for_its_owner_and_replaces_nothing() {
+    let house = House::new();
+    let said = house.done(&["config", "init", "skriptoteket.toml"]);
+    assert_eq!(said, "wrote skriptoteket.toml\n");
+    let file = house.path("skriptoteket.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text, house.done(&["config", "init"]));
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it may come to hold secrets");
+
+    house.write("skriptoteket.toml", "workers = 3\n");
+    symlink(house.path("nowhere.toml"), house.path("link.toml")).unwrap();
+    for name in ["skriptoteket.toml", "link.toml"] {
+        let said = house.refused(&["config", "init", name], 2);
+        let told = format!("error: {name}: exists already, and is left as it is; name a new file");
+        assert!(said.starts_with(&told), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "workers = 3\n");
+    assert!(!house.path("nowhere.toml").exists());
+    let said = house.refused(&["config", "init", "missing/skriptoteket.toml"], 1);
+    assert!(said.contains("a directory that exists"), "{said}");
 }
 
 #[test]

@@ -90,6 +90,20 @@ impl House {
         command.args(arguments).spawn().unwrap()
     }
 
+    /// Runs the binary as a user who may not listen on any port: for root, without that privilege.
+    pub(crate) fn run_without_privileges(&self, arguments: &[&str]) -> Answer {
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = self.program("setpriv");
+            let none = "-net_bind_service";
+            command.args(["--inh-caps", none, "--bounding-set", none, BINARY]);
+            command
+        } else {
+            self.program(BINARY)
+        };
+        command.args(arguments);
+        answer(command, "")
+    }
+
     /// Runs the binary with `input` on its standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
         // `setsid` takes the terminal away: a prompt would wait for the person who runs the tests.

@@ -6,7 +6,9 @@ mod accounts;
 mod alerts;
 mod audit;
 mod configuration;
+mod help;
 mod house;
+mod ports;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod service;

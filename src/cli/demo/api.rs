@@ -11,7 +11,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::ledger::Ledger;
+use super::{
+    ledger::Ledger,
+    reach::{self, Reach},
+};
 use crate::config::is_loopback;
 
 /// Longer than a service may take: its store timeout and a queue of password checks.
@@ -133,20 +136,20 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The answer to this request, and its headers. `None` if no whole one came.
-    pub(super) async fn to(request: RequestBuilder) -> Option<(Self, HeaderMap)> {
-        let response = request.send().await.ok()?;
+    /// The answer to this request, and its headers.
+    async fn to(request: RequestBuilder) -> Result<(Self, HeaderMap), reqwest::Error> {
+        let response = request.send().await?;
         let headers = response.headers().clone();
         let status = response.status().as_u16();
         let retry_after = headers.get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
-        let body = response.bytes().await.ok()?;
+        let body = response.bytes().await?;
         let answer = Self {
             status,
             retry_after,
             body: serde_json::from_slice(&body).unwrap_or_default(),
         };
-        Some((answer, headers))
+        Ok((answer, headers))
     }
 }
 
@@ -181,15 +184,51 @@ pub(super) struct Api {
     client: reqwest::Client,
     base: Url,
     ledger: Arc<Ledger>,
+    reach: Reach,
 }
 
 impl Api {
     /// The API at this origin.
-    pub(super) const fn new(client: reqwest::Client, base: Url, ledger: Arc<Ledger>) -> Self {
+    pub(super) const fn new(
+        client: reqwest::Client,
+        base: Url,
+        ledger: Arc<Ledger>,
+        reach: Reach,
+    ) -> Self {
         Self {
             client,
             base,
             ledger,
+            reach,
+        }
+    }
+
+    /// Whether the service answers.
+    pub(super) const fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Asks for what everybody may see, outside the ledger, and waits no longer than this. False if no answer came.
+    pub(super) async fn knock(&self, at_most: Duration) -> bool {
+        let Ok(url) = self.base.join("api/openapi.json") else {
+            return false;
+        };
+        let request = self.client.get(url).timeout(at_most.min(PATIENCE));
+        self.answer(request).await.is_some()
+    }
+
+    /// Sends a request, and notes whether an answer came. `None` if no whole one did.
+    pub(super) async fn answer(&self, request: RequestBuilder) -> Option<(Answer, HeaderMap)> {
+        let sent = self.reach.now();
+        match Answer::to(request).await {
+            Ok(answer) => {
+                self.reach.answered();
+                Some(answer)
+            }
+            Err(error) => {
+                self.reach.failed(sent, reach::cause(error));
+                None
+            }
         }
     }
 
@@ -247,7 +286,7 @@ impl Api {
             request = request.json(body);
         }
         let request = request.headers(browser.headers(site));
-        let (answer, headers) = Answer::to(request).await?;
+        let (answer, headers) = self.answer(request).await?;
         browser.absorb(&headers);
         Some(answer)
     }

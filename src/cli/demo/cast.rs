@@ -9,7 +9,7 @@ use super::machines::Machine;
 use crate::accounts::Role;
 
 /// What everybody is called. Forty: 24 users, 9 contributors, 5 administrators, 2 superusers, in this order.
-const NAMES: [&str; 40] = [
+pub(super) const NAMES: [&str; 40] = [
     "abel",
     "ada",
     "agnes",

@@ -2,11 +2,14 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `service` | the service of the demo's own, in a temporary directory |
+//! | `service`, `keys` | the service of the demo's own, in a temporary directory; its keys in a Redis |
+//! | `tag`, `leftovers` | what is known to be a demo's, so that it can be cleaned away |
+//! | `origin` | URLs as arguments |
 //! | `run` | one run: accounts, traffic, summary |
 //! | `rhythm`, `cast`, `acts`, `plan` | who does what and when: pure, from a seed |
 //! | `traffic`, `operator`, `api` | who does it: real HTTP requests |
 //! | `machines` | the three services of the demo: what they send, what is counted and shown of them |
+//! | `reach` | whether the service answers, and why not |
 //! | `ledger` | what was done, by what the answers said |
 //! | `reading` | what `/metrics` says |
 //! | `summary` | the two side by side |
@@ -17,11 +20,15 @@ mod acts;
 mod api;
 mod cast;
 mod journal;
+mod keys;
 mod ledger;
+mod leftovers;
 mod live;
 mod machines;
 mod operator;
+mod origin;
 mod plan;
+mod reach;
 mod reading;
 mod rhythm;
 mod run;
@@ -29,6 +36,7 @@ mod screen;
 mod service;
 mod stop;
 mod summary;
+mod tag;
 mod traffic;
 mod view;
 
@@ -42,18 +50,23 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::builder::{StringValueParser, TypedValueParser};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::{
-    api::{Credentials, http_client},
+    api::{Api, Credentials, http_client},
     live::Metrics,
+    operator::Operator,
+    origin::Origin,
+    reach::Reach,
     rhythm::Day,
     run::Run,
     service::Service,
     stop::Stop,
 };
 use super::{
+    Misuse,
     output::line,
     span::{in_words, some_span},
 };
@@ -85,18 +98,42 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
     management_listen: Option<SocketAddr>,
 
+    /// Keep the sessions of the demo's service in this Redis, under keys that are deleted at the end
+    ///
+    /// As `redis_url` in the configuration. The keys begin with {skriptoteket-demo- and a number of this run. If the URL has
+    /// a password, other users of this machine can see it in the list of processes: --redis-password-file is better.
+    #[arg(long, value_name = "URL", value_parser = StringValueParser::new().map(SecretString::from))]
+    redis: Option<SecretString>,
+
+    /// A file with the password of --redis, alone in it
+    #[arg(long, value_name = "FILE", requires = "redis")]
+    redis_password_file: Option<PathBuf>,
+
+    /// Run nothing: delete what demos left that were killed
+    ///
+    /// On this machine: the temporary directories of this user's demos that no process uses. With --redis: the keys of demos
+    /// that no server uses. With --target: the accounts and services of demos, also of one that is still running there.
+    /// All are known by names and marks that only a demo gives; nothing else is touched.
+    #[arg(long, conflicts_with_all = ["duration", "day", "seed", "listen", "management_listen", "management_target"])]
+    clean: bool,
+
+    /// End with an error when the service has not answered anything for so long
+    #[arg(long, value_name = "TIME", value_parser = some_span, default_value = "30s")]
+    give_up_after: Duration,
+
     /// Start no service: send the traffic to the one at this URL
     ///
     /// The demo makes 40 accounts and 3 services there, named demo-…, and deletes them at the end; so it needs a superuser. It
     /// pretends to be many clients by X-Forwarded-For: a service that does not trust this machine as a proxy sees one
-    /// client with many failed logins, and limits it.
-    #[arg(long, value_name = "URL", value_parser = origin, requires_all = ["superuser", "superuser_password_file"])]
+    /// client with many failed logins, and limits it. For a certificate of a private authority, name the PEM file of that in
+    /// the environment variable `SSL_CERT_FILE`.
+    #[arg(long, value_name = "URL", value_parser = Origin, requires_all = ["superuser", "superuser_password_file"])]
     target: Option<Url>,
 
     /// Where the target's /metrics is, for example `http://127.0.0.1:9464`: shown live, and compared at the end
     ///
     /// It has to be one process that answers all the traffic, and nobody else should use it meanwhile.
-    #[arg(long, value_name = "URL", value_parser = origin, requires = "target")]
+    #[arg(long, value_name = "URL", value_parser = Origin, requires = "target")]
     management_target: Option<Url>,
 
     /// A file with the bearer token that the target's /metrics asks for
@@ -120,21 +157,40 @@ pub(super) struct DemoArgs {
 pub(super) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Result<()> {
     let stop = Stop::on_signals().context("signals cannot be received")?;
     let seed = args.seed.unwrap_or_else(rand::random);
+    if args.clean {
+        return Box::pin(clean(&args, &stop)).await;
+    }
     match args.target.clone() {
-        None => at_home(args, environment, seed, &stop).await,
+        None => Box::pin(at_home(&args, environment, seed, &stop)).await,
+        Some(_) if args.redis.is_some() => {
+            let text = "--redis is for a service of the demo's own: leave out --target";
+            Err(Misuse(text.into()).into())
+        }
         Some(target) => elsewhere(args, target, seed, &stop).await,
     }
 }
 
-/// Starts a service, uses it, and ends it.
+/// Starts a service, uses it, and ends it, whatever went wrong meanwhile.
 async fn at_home(
-    args: DemoArgs,
+    args: &DemoArgs,
     environment: &Environment,
     seed: u64,
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let service = Service::start(&args, environment, Arc::clone(&clock)).await?;
+    let service = Service::start(args, environment, Arc::clone(&clock)).await?;
+    let outcome = Box::pin(use_own(args, &service, clock, seed, stop)).await;
+    // The first thing that went wrong is what has to be told.
+    outcome.and(service.stop().await)
+}
+
+async fn use_own(
+    args: &DemoArgs,
+    service: &Service,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+    stop: &Stop,
+) -> anyhow::Result<()> {
     line(service.introduction(io::stdout().is_terminal()))?;
     line(format_args!(
         "40 people and 3 services use it from now on; a day takes {} (--seed {seed}).\n",
@@ -151,21 +207,45 @@ async fn at_home(
         superuser: service.superuser.clone(),
         prefix: String::new(),
         leaves_nothing: false,
+        limit: args.give_up_after,
         patience: 3 * service::CENSUS_INTERVAL,
         length: args.duration,
         day: Day::lasting(args.day),
         seed,
         clock,
     };
-    let outcome = Box::pin(run.perform(stop)).await;
-    service.stop().await?;
-    outcome
+    Box::pin(run.perform(stop)).await
+}
+
+/// Deletes what demos left that were killed.
+async fn clean(args: &DemoArgs, stop: &Stop) -> anyhow::Result<()> {
+    let directories = leftovers::delete_abandoned()?;
+    line(format_args!("directories deleted: {}", directories.len()))?;
+    if let Some(deleted) = keys::delete_abandoned(args).await? {
+        line(format_args!("keys in Redis deleted: {deleted}"))?;
+    }
+    let Some(target) = &args.target else {
+        return Ok(());
+    };
+    let reach = Reach::new(Arc::new(SystemClock::default()), args.give_up_after);
+    let api = Api::new(http_client(target)?, target.clone(), Arc::default(), reach);
+    let superuser = superuser(args)?;
+    run::arrive(&api, target, stop).await?;
+    let mut operator = Operator::log_in(api, superuser)
+        .await
+        .with_context(|| format!("{target}: cannot begin"))?;
+    let deleted = tokio::select! {
+        deleted = operator.sweep(tag::is_of_a_demo) => deleted,
+        () = stop.asked(1) => Err(anyhow::anyhow!("stopped before all was deleted")),
+    };
+    operator.log_out().await;
+    line(format_args!("accounts and services deleted: {}", deleted?))
 }
 
 /// Uses a service that is there already, and leaves nothing behind.
 async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyhow::Result<()> {
     let superuser = superuser(&args)?;
-    let prefix = format!("demo-{:08x}-", rand::random::<u32>());
+    let prefix = tag::prefix(&tag::new_tag());
     let metrics = match args.management_target {
         None => None,
         Some(url) => Some(Metrics {
@@ -188,6 +268,7 @@ async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyho
         superuser,
         prefix,
         leaves_nothing: true,
+        limit: args.give_up_after,
         // Three times the default interval of the census.
         patience: Duration::from_secs(15),
         length: args.duration,
@@ -220,21 +301,6 @@ fn secret_in(file: &Path) -> anyhow::Result<SecretString> {
     Ok(secret.into())
 }
 
-/// An `http` or `https` URL; the paths of the API are added to it.
-fn origin(text: &str) -> Result<Url, String> {
-    let expected = "expected a URL such as http://127.0.0.1:8080";
-    let mut url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(String::from(expected));
-    }
-    if !url.path().ends_with('/') {
-        let path = format!("{}/", url.path());
-        url.set_path(&path);
-    }
-    url.set_query(None);
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -254,21 +320,6 @@ mod tests {
     const SUPERUSER: [&str; 4] = ["--superuser", "ada", "--superuser-password-file", "file"];
 
     #[test]
-    fn a_target_is_a_web_address_to_which_paths_are_added() {
-        let joined = |text: &str| origin(text).unwrap().join("api/login").unwrap().to_string();
-        assert_eq!(
-            joined("http://127.0.0.1:8080"),
-            "http://127.0.0.1:8080/api/login"
-        );
-        assert_eq!(
-            joined("https://a.example/b"),
-            "https://a.example/b/api/login"
-        );
-        assert!(origin("localhost:8080").is_err() && origin("ftp://a").is_err());
-        assert!(origin("nothing").is_err());
-    }
-
-    #[test]
     fn listeners_are_for_a_service_of_ones_own() {
         let target = ["--target", "http://127.0.0.1:1"];
         let whole = [&target[..], &SUPERUSER].concat();
@@ -276,6 +327,29 @@ mod tests {
         assert!(parsed(&[&whole[..], &["--listen", "127.0.0.1:0"]].concat()).is_err());
         assert!(parsed(&["--superuser", "ada"]).is_err());
         assert_eq!(parsed(&[]).unwrap().day, Duration::from_mins(4));
+    }
+
+    #[test]
+    fn cleaning_is_all_that_is_done_then() {
+        assert!(parsed(&["--clean"]).is_ok());
+        assert!(parsed(&["--clean", "--redis", "redis://cache"]).is_ok());
+        assert!(parsed(&["--clean", "--target", "http://127.0.0.1:1"]).is_err());
+        for other in [
+            ["--duration", "1s"],
+            ["--day", "1m"],
+            ["--listen", "127.0.0.1:0"],
+        ] {
+            assert!(
+                parsed(&["--clean", other[0], other[1]]).is_err(),
+                "{other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_password_of_a_redis_is_not_shown_by_debug() {
+        let args = parsed(&["--redis", "redis://:topsecret@cache"]).unwrap();
+        assert!(!format!("{args:?}").contains("topsecret"));
     }
 
     #[test]

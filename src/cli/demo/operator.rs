@@ -1,5 +1,7 @@
 //! The operator: a superuser who makes the accounts and services, changes them now and then, and lists the sessions.
 
+mod sweep;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
@@ -8,6 +10,8 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+pub(super) use self::sweep::Made;
 
 use super::{
     acts::Order,
@@ -21,7 +25,7 @@ use crate::accounts::Role;
 /// Accounts made at the same time: each costs the service a password hash.
 const AT_ONCE: usize = 2;
 
-/// Sessions asked for at a time.
+/// Entries of a list asked for at a time.
 const PAGE: usize = 100;
 
 /// A superuser at work.
@@ -40,6 +44,7 @@ pub(super) struct Operator {
 #[derive(Debug, Deserialize)]
 struct User {
     id: String,
+    username: String,
 }
 
 /// A session as the list tells it.
@@ -70,6 +75,8 @@ struct Services {
 /// A service as the list tells it.
 #[derive(Debug, Deserialize)]
 struct Service {
+    id: String,
+    description: String,
     health: String,
 }
 
@@ -91,7 +98,11 @@ impl Operator {
             Some(200) => Ok(operator),
             Some(401) => bail!("the superuser's name or password is wrong"),
             Some(status) => bail!("the superuser's login was answered {status}"),
-            None => bail!("the service does not answer"),
+            None => {
+                let silence = operator.api.reach().silence();
+                let cause = silence.map(|(_, cause)| cause).unwrap_or_default();
+                bail!("the superuser's login was not answered: {cause}")
+            }
         }
     }
 
@@ -104,7 +115,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// If one is not made. Those that were made are known: [`Operator::dismiss`] deletes them.
+    /// If one is not made. [`Operator::sweep`] finds those that were.
     pub(super) async fn hire(&mut self, cast: &Cast) -> anyhow::Result<()> {
         let this = &*self;
         let made = stream::iter(&cast.people)
@@ -188,24 +199,15 @@ impl Operator {
         }
     }
 
-    /// Deletes the accounts and services that were made. Returns how many are left because it failed.
-    pub(super) async fn dismiss(&mut self) -> usize {
-        let mut left = 0;
-        let accounts = std::mem::take(&mut self.accounts).into_iter();
-        let accounts = accounts.map(|id| format!("api/admin/users/{id}"));
-        let machines = std::mem::take(&mut self.machines).into_iter();
-        let machines = machines.map(|it| format!("api/admin/services/{}", it.id()));
-        for path in accounts.chain(machines) {
-            let request = Request {
-                method: Method::DELETE,
-                path: &path,
-                body: None,
-                expected: &[204],
-            };
-            let answer = self.send(request).await;
-            left += usize::from(answer.is_none_or(|it| it.status != 204));
-        }
-        left
+    async fn list<T: for<'de> Deserialize<'de>>(&mut self, path: &str) -> anyhow::Result<T> {
+        let answer = self.send(Request::get(path, &[200])).await;
+        let answer = answer.with_context(|| format!("/{path} was not answered"))?;
+        anyhow::ensure!(
+            answer.status == 200,
+            "/{path} was answered {}",
+            answer.status
+        );
+        read(answer.body)
     }
 
     /// Logs out.
@@ -271,7 +273,8 @@ impl Operator {
         let mut seen = BTreeSet::new();
         let mut cursor = None;
         loop {
-            let page = self.page(cursor.as_deref()).await?;
+            let path = paged("api/admin/sessions", cursor.as_deref());
+            let page: Page = self.list(&path).await?;
             for Listed { user } in page.sessions {
                 let role = user.role.index();
                 counted.sessions[role] += 1;
@@ -285,24 +288,9 @@ impl Operator {
     }
 
     async fn active_services(&mut self) -> anyhow::Result<u64> {
-        let request = Request::get("api/admin/services", &[200]);
-        let answer = self.send(request).await;
-        let answer = answer.context("the list of services was not answered")?;
-        let list: Services = read(answer.body)?;
+        let list: Services = self.list("api/admin/services").await?;
         let active = |it: &&Service| matches!(it.health.as_str(), "healthy" | "degraded");
         Ok(list.services.iter().filter(active).count() as u64)
-    }
-
-    async fn page(&mut self, cursor: Option<&str>) -> anyhow::Result<Page> {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &PAGE.to_string());
-        if let Some(cursor) = cursor {
-            query.append_pair("cursor", cursor);
-        }
-        let path = format!("api/admin/sessions?{}", query.finish());
-        let answer = self.send(Request::get(&path, &[200])).await;
-        let answer = answer.context("the list of sessions was not answered")?;
-        read(answer.body)
     }
 
     /// Sends a request; if the operator's session has ended, under a new one.
@@ -319,6 +307,16 @@ impl Operator {
         self.log_in_again().await?;
         self.api.send(&mut self.browser, request).await
     }
+}
+
+/// The path of a page of a list.
+fn paged(path: &str, cursor: Option<&str>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &PAGE.to_string());
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", cursor);
+    }
+    format!("{path}?{}", query.finish())
 }
 
 /// The new secret of a service.

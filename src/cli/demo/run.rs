@@ -10,21 +10,31 @@ use super::{
     cast::Cast,
     ledger::Ledger,
     live::{Metrics, watch},
-    operator::Operator,
+    operator::{Made, Operator},
     plan::Plan,
+    reach::{Reach, tell_beside_the_view, waiting},
     reading::Reading,
     rhythm::Day,
     stop::Stop,
     summary::Summary,
     traffic::{Stage, play},
 };
-use crate::{cli::output::line, clock::Clock};
+use crate::{
+    cli::output::{line, note},
+    clock::Clock,
+};
 
 /// The pause before a comparison is tried again: the census takes a moment.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// What is counted as it happens may still be a moment behind the answer.
 const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// The pause before the service is asked again whether it answers.
+const KNOCK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is told that it does not.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a run needs to know.
 #[derive(Debug)]
@@ -39,6 +49,8 @@ pub(super) struct Run {
     pub(super) prefix: String,
     /// True where they are to be deleted at the end, because the service goes on.
     pub(super) leaves_nothing: bool,
+    /// How long the service may leave everything unanswered.
+    pub(super) limit: Duration,
     /// How long the gauges may take to follow.
     pub(super) patience: Duration,
     /// How long there is traffic; without end if there is none.
@@ -63,7 +75,9 @@ impl Run {
             http_client(&self.api)?,
             self.api.clone(),
             Arc::clone(&ledger),
+            Reach::new(Arc::clone(&self.clock), self.limit),
         );
+        arrive(&api, &self.api, stop).await?;
         let before = match &self.metrics {
             Some(metrics) => Some(metrics.read().await?),
             None => None,
@@ -72,25 +86,54 @@ impl Run {
             .await
             .with_context(|| format!("{}: cannot begin", self.api))?;
         let cast = Cast::assemble(&self.prefix);
-        let outcome = match operator.hire(&cast).await {
+        let hired = {
+            let hire = operator.hire(&cast);
+            self.while_it_answers(&api, stop, note, hire)
+                .await
+                .context("the accounts and services of the demo cannot be made")
+        };
+        let outcome = match hired {
             Ok(()) => {
                 let (day, clock) = (self.day, Arc::clone(&self.clock));
-                let stage = Stage::set(api, ledger, cast, &self.prefix, day, clock);
-                self.play(&Arc::new(stage), operator.clone(), before, stop)
-                    .await
+                let stage = Stage::set(api.clone(), ledger, cast, &self.prefix, day, clock);
+                let stage = Arc::new(stage);
+                let play = self.play(&stage, operator.clone(), before, stop);
+                let tell = |what: &str| {
+                    stage.tell(what);
+                    tell_beside_the_view(what);
+                };
+                let outcome = self
+                    .while_it_answers(&api, stop, tell, Box::pin(play))
+                    .await;
+                // Where it was given up, somebody may still be at work.
+                stage.close();
+                outcome
             }
-            Err(error) => {
-                Err(error.context("the accounts and services of the demo cannot be made"))
-            }
+            Err(error) => Err(error),
         };
         if self.leaves_nothing {
-            let tidied = self.tidy_up(operator, stop).await;
+            let tidied = self.tidy_up(&api, operator, stop).await;
             return match (outcome, tidied) {
-                (Err(error), Err(left)) => Err(error.context(left.to_string())),
+                (Err(error), Err(left)) => Err(anyhow::anyhow!("{error:#}; {left:#}")),
                 (outcome, tidied) => outcome.and(tidied),
             };
         }
         outcome
+    }
+
+    /// Does this unless the service is lost or somebody asks twice to stop.
+    async fn while_it_answers<T>(
+        &self,
+        api: &Api,
+        stop: &Stop,
+        tell: impl Fn(&str),
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        tokio::select! {
+            done = work => done,
+            cause = api.reach().until_lost(tell) => Err(lost(&self.api, api.reach(), &cause)),
+            () = stop.asked(2) => Err(anyhow::anyhow!("stopped before the summary")),
+        }
     }
 
     /// Plays, watches, and compares.
@@ -115,10 +158,7 @@ impl Run {
                 }
             }
         };
-        tokio::select! {
-            result = self.sum_up(stage, &mut operator, before) => result,
-            () = stop.asked(2) => anyhow::bail!("stopped before the summary"),
-        }
+        self.sum_up(stage, &mut operator, before).await
     }
 
     async fn sum_up(
@@ -160,22 +200,85 @@ impl Run {
         line("The metrics say what was done.")
     }
 
-    /// Deletes the accounts and services that were made and ends the operator's session.
-    async fn tidy_up(&self, mut operator: Operator, stop: &Stop) -> anyhow::Result<()> {
-        let left = tokio::select! {
-            left = operator.dismiss() => left,
-            () = stop.asked(2) => {
-                anyhow::bail!("stopped before all accounts and services were deleted; delete those whose names begin with {}", self.prefix)
+    /// Deletes the accounts and services that were made, also those of whose making no answer told, and ends the
+    /// operator's session.
+    async fn tidy_up(&self, api: &Api, mut operator: Operator, stop: &Stop) -> anyhow::Result<()> {
+        let is_ours = |made: &Made<'_>| made.name().starts_with(&self.prefix);
+        // What was lost may be back; if not, there is no sense in asking for everything once more.
+        let is_lost = api.reach().lost().is_some() && !api.knock(self.limit).await;
+        let tidied = if is_lost {
+            Err(anyhow::anyhow!("the service does not answer"))
+        } else {
+            let sweep = async {
+                loop {
+                    match operator.sweep(is_ours).await {
+                        // Nobody answered: until the service is given up it may come back.
+                        Err(_) if api.reach().silence().is_some() => {
+                            tokio::time::sleep(KNOCK_AGAIN).await;
+                        }
+                        swept => return swept.map(drop),
+                    }
+                }
+            };
+            tokio::select! {
+                swept = sweep => swept,
+                cause = api.reach().until_lost(note) => Err(anyhow::anyhow!("{cause}")),
+                () = stop.asked(3) => Err(anyhow::anyhow!("stopped")),
             }
         };
+        tidied.with_context(|| {
+            format!(
+                "not all that is named {}… was deleted; `skriptoteket demo --clean` with the same --target and --superuser does it",
+                self.prefix
+            )
+        })?;
         operator.log_out().await;
-        anyhow::ensure!(
-            left == 0,
-            "{left} accounts or services were not deleted; delete those whose names begin with {}",
-            self.prefix
-        );
         Ok(())
     }
+}
+
+/// Waits until the service answers, and says on standard error why it does not.
+///
+/// # Errors
+///
+/// If it does not in time, or somebody asks to stop.
+pub(super) async fn arrive(api: &Api, target: &Url, stop: &Stop) -> anyhow::Result<()> {
+    let reach = api.reach();
+    let (began, limit) = (reach.now(), reach.limit());
+    let mut told = None;
+    loop {
+        let waited = || reach.now().saturating_sub(began);
+        let answers = tokio::select! {
+            answers = api.knock(limit.saturating_sub(waited())) => answers,
+            () = stop.asked(1) => anyhow::bail!("{target}: stopped before it answered"),
+        };
+        if answers {
+            return Ok(());
+        }
+        let cause = reach.silence().map(|(_, cause)| cause).unwrap_or_default();
+        let left = limit.saturating_sub(waited());
+        // In what would be left after a pause nobody may be able to answer, and then the cause would be that.
+        let is_last = left < 2 * KNOCK_AGAIN;
+        let pause = if is_last { left } else { KNOCK_AGAIN };
+        if !left.is_zero() && told.is_none_or(|at| waited() >= at + TELL_AGAIN) {
+            told = Some(waited());
+            note(&format!("{target}: {}", waiting(waited(), limit, &cause)));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.asked(1) => anyhow::bail!("{target}: stopped before it answered"),
+        }
+        if is_last {
+            return Err(lost(target, reach, &cause));
+        }
+    }
+}
+
+fn lost(target: &Url, reach: &Reach, cause: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{target}: no answer for {} s: {cause}",
+        reach.limit().as_secs_f32()
+    )
 }
 
 async fn compare(

@@ -4,17 +4,17 @@ use std::{
     fmt::Write as _,
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use url::Url;
 
-use super::{DemoArgs, api::Credentials, cast::new_password};
+use super::{DemoArgs, api::Credentials, cast::new_password, keys::Keys, leftovers::Home};
 use crate::{
     app::Application,
     cli::output::line,
@@ -68,8 +68,8 @@ pub(super) struct Service {
     telemetry: Telemetry,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
-    /// Deleted with everything in it when the service is.
-    _dir: TempDir,
+    keys: Option<Keys>,
+    home: Home,
 }
 
 impl Service {
@@ -83,23 +83,32 @@ impl Service {
         environment: &Environment,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("skriptoteket-demo-")
-            .tempdir()
-            .context("cannot make a temporary directory")?;
+        let home = Home::make()?;
         let superuser = Credentials {
             username: SUPERUSER.to_owned(),
             password: new_password(),
         };
         let listen = or_free(args.listen, LISTEN, "the API")?;
         let management = or_free(args.management_listen, MANAGEMENT_LISTEN, "/metrics")?;
-        let config = configuration(environment, &dir, listen, management, &superuser)?;
+        let keys = Keys::of(args)?;
+        let environment = match &keys {
+            Some(keys) => keys.told(environment.clone().standard_only()),
+            None => environment.clone().standard_only(),
+        };
+        let config = configuration(environment, home.path(), listen, management, &superuser)?;
+        if let Some(keys) = &keys {
+            keys.try_out().await?;
+        }
         let telemetry = Telemetry::start(&config.otel)?;
         telemetry::tracing::install(&config.log, &telemetry)?;
         let application = match Application::build(&config, &telemetry, clock).await {
             Ok(application) => application,
             Err(error) => {
                 shut_down(telemetry).await;
+                if let Some(keys) = keys {
+                    // What went wrong before is what has to be told.
+                    let _ = keys.delete().await;
+                }
                 return Err(error);
             }
         };
@@ -115,7 +124,8 @@ impl Service {
             telemetry,
             stop,
             running,
-            _dir: dir,
+            keys,
+            home,
         })
     }
 
@@ -128,6 +138,9 @@ impl Service {
              API        {api}api/openapi.json\n  \
              metrics    {management}metrics\n"
         );
+        if let Some(keys) = &self.keys {
+            let _ = writeln!(text, "  sessions   {keys}");
+        }
         if to_a_person {
             let password = self.superuser.password.expose_secret();
             let _ = write!(
@@ -143,16 +156,24 @@ impl Service {
         text
     }
 
-    /// Ends it.
+    /// Ends it, and deletes what it kept.
     ///
     /// # Errors
     ///
-    /// If it failed while it ran.
+    /// If it failed while it ran, or something stays behind.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(());
         let ran = self.running.await;
         shut_down(self.telemetry).await;
-        ran.context("the service crashed")?
+        let deleted = match &self.keys {
+            Some(keys) => keys.delete().await,
+            None => Ok(()),
+        };
+        let emptied = self.home.delete();
+        ran.context("the service crashed")
+            .flatten()
+            .and(deleted)
+            .and(emptied)
     }
 }
 
@@ -165,13 +186,12 @@ async fn shut_down(telemetry: Telemetry) {
 }
 
 fn configuration(
-    environment: &Environment,
-    dir: &TempDir,
+    mut environment: Environment,
+    dir: &Path,
     listen: SocketAddr,
     management: SocketAddr,
     superuser: &Credentials,
 ) -> anyhow::Result<Config> {
-    let mut environment = environment.clone().standard_only();
     let mut set = |name: &str, value: &str| {
         let all = std::mem::take(&mut environment);
         environment = all.with(format!("SKRIPTOTEKET_{name}"), value);
@@ -182,7 +202,7 @@ fn configuration(
     set("LISTEN", &listen.to_string());
     set("MANAGEMENT_LISTEN", &management.to_string());
     set("PUBLIC_URL", url_of(listen)?.as_str());
-    set("DATA_DIR", &dir.path().display().to_string());
+    set("DATA_DIR", &dir.display().to_string());
     set("BOOTSTRAP_USERNAME", &superuser.username);
     set("BOOTSTRAP_PASSWORD", superuser.password.expose_secret());
     // The screen is for the live view; refused logins are no news here.
@@ -242,8 +262,9 @@ mod tests {
             username: SUPERUSER.to_owned(),
             password: new_password(),
         };
-        let config =
-            configuration(&environment, &dir, LISTEN, MANAGEMENT_LISTEN, &superuser).unwrap();
+        let environment = environment.standard_only();
+        let (api, management) = (LISTEN, MANAGEMENT_LISTEN);
+        let config = configuration(environment, dir.path(), api, management, &superuser).unwrap();
         assert_eq!(config.data_dir, dir.path());
         let config::Database::Sqlite { path } = &config.database;
         assert!(path.starts_with(dir.path()), "{}", path.display());

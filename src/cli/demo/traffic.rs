@@ -129,6 +129,11 @@ impl Stage {
         Some(self.doors.get(person)?.write().await)
     }
 
+    /// Nothing more is to be sent.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
     /// True when nothing more is to be sent.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
@@ -155,7 +160,7 @@ pub(super) async fn play(
         () = troupe.send_all(plan, length) => {}
         () = stop.asked(1) => {}
     }
-    stage.closing.store(true, Ordering::Relaxed);
+    stage.close();
     troupe.finish().await
 }
 

@@ -43,9 +43,12 @@ pub(super) enum ServiceCommand {
     /// Register a service; its client secret is shown once
     #[command(after_help = "\
 Examples:
-  skriptoteket service register inventory --description 'What is in stock' --scope stock:read
-  skriptoteket service register billing --rate 30/m --burst 10 --daily-quota 5000
-  skriptoteket service register orders --json | jq -r .client_secret > orders.secret
+  skriptoteket service register inventory --scope stock:read \\
+    --description 'What is in stock'
+  skriptoteket service register billing --rate 30/m --burst 10 \\
+    --daily-quota 5000
+  skriptoteket service register orders --json \\
+    | jq -r .client_secret > orders.secret
   skriptoteket service register nightly --public-keys nightly.jwks
 
 The secret is for POST /oauth2/token. A service with public keys may sign assertions instead.")]
@@ -55,7 +58,8 @@ The secret is for POST /oauth2/token. A service with public keys may sign assert
     #[command(after_help = "\
 Examples:
   skriptoteket service list
-  skriptoteket service list --json | jq -r '.[] | select(.health == \"stale\") | .id'")]
+  skriptoteket service list --json \\
+    | jq -r '.[] | select(.health == \"stale\") | .id'")]
     List {
         /// Print JSON
         #[arg(long)]
@@ -77,7 +81,7 @@ Examples:
 
     /// Change what a service is, and what it may do
     #[command(
-        override_usage = "skriptoteket service set <ID> <CHANGE>...",
+        override_usage = "skriptoteket service set <ID> <OPTIONS>",
         after_help = "\
 Examples:
   skriptoteket service set billing --rate 60/m --daily-quota 0
@@ -92,10 +96,11 @@ What is not named stays as it is. Tokens keep the scopes that they were issued w
     #[command(after_help = "\
 Examples:
   skriptoteket service rotate inventory
-  skriptoteket service rotate inventory --overlap 1h --json | jq -r .client_secret > inventory.secret
+  skriptoteket service rotate inventory --overlap 1h --json \\
+    | jq -r .client_secret > inventory.secret
   skriptoteket service rotate inventory --overlap 0s --force
 
-A service has two secrets at most. While the one that was replaced last is still accepted, only --force makes a
+A service has two secrets at most. While the one that was replaced last is still accepted, only --force makes a \
 third, and ends that one. The metric skriptoteket_retired_credential_uses_total tells who has not moved yet.")]
     Rotate {
         /// The id of the service
@@ -136,7 +141,7 @@ Its tokens that have not expired are accepted again, too.")]
 Example:
   skriptoteket service delete inventory
 
-On a terminal it asks for confirmation. A service that is registered under the same id later is another one: tokens
+On a terminal it asks for confirmation. A service that is registered under the same id later is another one: tokens \
 of this one are none of its own.")]
     Delete {
         /// The id of the service
@@ -150,7 +155,7 @@ of this one are none of its own.")]
 /// A service to be registered.
 #[derive(Debug, Args)]
 pub(super) struct Register {
-    /// Its id, which is its client id: 1 to 64 lower-case letters, digits or . _ -, from a letter to a letter or digit
+    /// Its id, which is its client id: 1 to 64 lower-case letters, digits or . _ -; it begins with a letter, and ends with a letter or a digit
     id: ServiceId,
     /// What it is, for people
     #[arg(

@@ -189,6 +189,17 @@ impl Keys {
         format!("{{{}:[0-9][0-9]}}:[su]:*", self.prefix)
     }
 
+    /// What SCAN matches to find all keys whose prefix begins with this one.
+    pub(super) fn beginning(&self) -> String {
+        format!("{{{}*", self.prefix)
+    }
+
+    /// The prefix of a key; nothing where none of ours is called so.
+    pub(super) fn prefix_of(key: &str) -> Option<&str> {
+        let (tag, _) = key.strip_prefix('{')?.split_once('}')?;
+        tag.split_once(':').map(|(prefix, _)| prefix)
+    }
+
     /// The shard of a key that matches the pattern, and what it names; nothing where no key of ours is called so.
     pub(super) fn place<'a>(&self, key: &'a str) -> Option<(u8, Place<'a>)> {
         let rest = key.strip_prefix('{')?.strip_prefix(&self.prefix)?;
@@ -231,5 +242,21 @@ mod tests {
             assert_eq!(keys.place(other), None, "{other}");
         }
         assert_eq!(keys.pattern(), "{a.b:[0-9][0-9]}:[su]:*");
+        assert_eq!(keys.beginning(), "{a.b*");
+    }
+
+    #[test]
+    fn the_prefix_of_a_key_is_found() {
+        let keys = Keys::new("a.b".to_owned());
+        for key in [
+            keys.lease(),
+            keys.shard(7).live(),
+            "{a.b:limits}:due".to_owned(),
+        ] {
+            assert_eq!(Keys::prefix_of(&key), Some("a.b"), "{key}");
+        }
+        for other in ["a.b:07", "{a.b}", "{a.b:07", ""] {
+            assert_eq!(Keys::prefix_of(other), None, "{other}");
+        }
     }
 }

@@ -14,10 +14,12 @@
 //! | `limits` | the budgets of guesses |
 //! | `quotas` | what services have used |
 //! | `observer` | the lease of who observes |
+//! | `erase` | the end of all keys of a prefix |
 //! | `upkeep/` | recounts and repairs of the sessions |
 
 mod answer;
 mod call;
+mod erase;
 mod keys;
 mod limits;
 mod link;
@@ -34,6 +36,7 @@ mod upkeep;
 
 use std::time::Duration;
 
+pub use erase::{Erased, erase};
 pub use link::{RedisFault, StoreClock};
 
 use call::Call;

@@ -154,7 +154,8 @@ impl Client<'_> {
     }
 
     async fn call(&self, call: Call, request: Option<RequestBuilder>) -> Option<Answer> {
-        let answer = Answer::to(request?).await.map(|(answer, _)| answer);
+        let answer = self.stage.api.answer(request?).await;
+        let answer = answer.map(|(answer, _)| answer);
         let status = answer.as_ref().map(|it| it.status);
         self.stage.ledger.call(call, status);
         answer

@@ -131,6 +131,12 @@ pub(super) fn ids(prefix: &str) -> [String; 3] {
     NAMES.map(|name| format!("{prefix}{name}"))
 }
 
+/// Whether a machine is called so, without its prefix, and registered as this.
+pub(super) fn is_one(name: &str, description: &str) -> bool {
+    let mut all = NAMES.iter().zip(TERMS);
+    all.any(|(it, terms)| *it == name && terms.0 == description)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

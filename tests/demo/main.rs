@@ -6,29 +6,25 @@
     reason = "what a test cannot set up is a failure of the test"
 )]
 
-#[path = "redis_servers/signals.rs"]
-mod signals;
+mod cleaning;
+mod house;
+mod redis;
+#[path = "../redis_servers/mod.rs"]
+mod redis_servers;
+mod unreachable;
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    sync::Arc,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
-use reqwest::header::{COOKIE, SET_COOKIE};
-use serde_json::{Value, json};
-use skriptoteket::{
-    app::Application,
-    clock::SystemClock,
-    config::{Environment, load},
-    telemetry::Telemetry,
-};
-use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinHandle};
+use serde_json::json;
 
-const PASSWORD: &str = "tundra-lantern-quarry-41";
+use self::{
+    house::{House, run_at},
+    redis_servers::send_signal,
+};
 
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
@@ -51,91 +47,18 @@ fn text(output: &Output) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// A service that nobody else uses, in this process.
-struct House {
-    api: String,
-    management: String,
-    dir: TempDir,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<anyhow::Result<()>>,
-    _telemetry: Telemetry,
-}
-
-impl House {
-    async fn open() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let environment = Environment::default()
-            .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
-            .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
-            .with("SKRIPTOTEKET_DATA_DIR", dir.path().join("data"))
-            // How busy the machine is, is not tested.
-            .with("SKRIPTOTEKET_STORE_TIMEOUT", "30s")
-            .with("SKRIPTOTEKET_BOOTSTRAP_USERNAME", "ada")
-            .with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD);
-        fs::write(dir.path().join("password"), PASSWORD).unwrap();
-        let config = load(None, &environment).unwrap();
-        let telemetry = Telemetry::start(&config.otel).unwrap();
-        let clock = Arc::new(SystemClock::default());
-        let application = Application::build(&config, &telemetry, clock)
-            .await
-            .unwrap();
-        let url = |address| format!("http://{address}");
-        let (api, management) = (application.address(), application.management_address());
-        let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(application.run_until_stopped(async {
-            let _ = stopped.await;
-        }));
-        Self {
-            api: url(api),
-            management: url(management),
-            dir,
-            stop,
-            running,
-            _telemetry: telemetry,
-        }
+/// Reads what a demo says on its standard output until this is in a line of it. The rest is to be read.
+fn until_said(child: &mut Child, what: &str) -> BufReader<ChildStdout> {
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(what) {
+        line.clear();
+        assert!(
+            stdout.read_line(&mut line).unwrap() > 0,
+            "it ended by itself"
+        );
     }
-
-    fn password_file(&self) -> PathBuf {
-        self.dir.path().join("password")
-    }
-
-    async fn close(self) {
-        self.stop.send(()).unwrap();
-        self.running.await.unwrap().unwrap();
-    }
-
-    /// What the superuser gets at this path.
-    async fn get(&self, path: &str) -> Value {
-        // The process's provider; a second call changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let body = json!({"username": "ada", "password": PASSWORD});
-        let login = client.post(format!("{}/api/login", self.api)).json(&body);
-        let answer = login.send().await.unwrap();
-        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().to_owned();
-        let cookie = cookie.split(';').next().unwrap().to_owned();
-        let request = client.get(format!("{}{path}", self.api));
-        let answer = request.header(COOKIE, cookie).send().await.unwrap();
-        answer.json().await.unwrap()
-    }
-}
-
-/// Runs the demo against a service; its metrics are looked for at `management`.
-async fn run_at(house: &House, management: &str, more: &[&str]) -> Output {
-    let file = house.password_file();
-    let target = [
-        "--target",
-        &house.api,
-        "--superuser",
-        "ada",
-        "--superuser-password-file",
-        path(&file),
-        "--management-target",
-        management,
-    ];
-    let mut command = demo(&[&target[..], more].concat());
-    let ran = tokio::task::spawn_blocking(move || command.output());
-    ran.await.unwrap().unwrap()
+    stdout
 }
 
 fn path(path: &Path) -> &str {
@@ -182,16 +105,8 @@ fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
 #[test]
 fn a_demo_without_end_is_stopped_by_a_signal_and_sums_up() {
     let mut child = own(&[]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("active_sessions") {
-        line.clear();
-        assert!(
-            stdout.read_line(&mut line).unwrap() > 0,
-            "it ended by itself"
-        );
-    }
-    signals::send_signal(&child, "TERM");
+    let mut stdout = until_said(&mut child, "active_sessions");
+    send_signal(&child, "TERM");
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");

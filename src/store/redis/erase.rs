@@ -1,0 +1,115 @@
+//! Deletes all keys of a prefix.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    RedisStore, RedisStoreSettings, StoreClock,
+    answer::{parts, read},
+    call::Call,
+    keys::Keys,
+};
+use crate::{config::RedisSettings, error::StoreError, store::OpenError};
+
+/// Keys that one SCAN goes through: a fraction of a millisecond.
+const STEP: usize = 1000;
+
+/// Keys that are deleted at the same time.
+const BATCH: usize = 200;
+
+/// What was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Keys that are no more.
+    pub keys: u64,
+    /// Prefixes that a server uses, and that were left alone.
+    pub in_use: Vec<String>,
+}
+
+/// Deletes the keys of every key prefix that begins with that of `redis` and is told by `is_ours`. Those that a server is
+/// using, or used less than 20 s ago, are left alone, unless `also_in_use`. `timeout` is for one call.
+///
+/// # Errors
+///
+/// [`OpenError`], as of [`open`](crate::store::open); [`OpenError::Erase`] if Redis does not answer, or refuses.
+pub async fn erase(
+    redis: &RedisSettings,
+    timeout: Duration,
+    is_ours: impl Fn(&str) -> bool + Send,
+    also_in_use: bool,
+) -> Result<Erased, OpenError> {
+    let settings = RedisStoreSettings {
+        redis: redis.clone(),
+        timeout,
+        clock: StoreClock::Server,
+    };
+    let redis = RedisStore::open(&settings, None).await?;
+    let erased = redis.erase(is_ours, also_in_use).await;
+    redis.close();
+    erased.map_err(OpenError::Erase)
+}
+
+impl RedisStore {
+    /// Deletes all keys of the prefixes that begin with this store's and that are told by `is_ours`. A key that moves to
+    /// another node of a Cluster meanwhile may be missed.
+    async fn erase(
+        &self,
+        is_ours: impl Fn(&str) -> bool,
+        also_in_use: bool,
+    ) -> Result<Erased, StoreError> {
+        let mut erased = Erased::default();
+        for (prefix, keys) in self.found(is_ours).await? {
+            if !also_in_use && keys.contains(&Keys::new(prefix.clone()).lease()) {
+                erased.in_use.push(prefix);
+                continue;
+            }
+            let keys: Vec<String> = keys.into_iter().collect();
+            for batch in keys.chunks(BATCH) {
+                // One by one: in a Cluster they are in many slots.
+                let calls = batch
+                    .iter()
+                    .map(|key| Call::command("DEL", vec![key.clone()]));
+                let deleted = self.link.call_all(calls.collect());
+                for answer in self.link.in_time(deleted).await? {
+                    erased.keys += read::<u64>(answer)?;
+                }
+            }
+        }
+        Ok(erased)
+    }
+
+    /// The keys by prefix.
+    async fn found(
+        &self,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let pattern = self.keys.beginning();
+        for node in self.link.masters().await? {
+            let mut cursor = String::from("0");
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(&cursor).arg("MATCH").arg(&pattern);
+                scan.arg("COUNT").arg(STEP);
+                let answer = self.link.in_time(self.link.ask(&node, scan)).await?;
+                let [next, keys] = parts(answer)?;
+                for key in read::<Vec<Vec<u8>>>(keys)? {
+                    // Ours are text.
+                    let Ok(key) = String::from_utf8(key) else {
+                        continue;
+                    };
+                    if let Some(prefix) = Keys::prefix_of(&key).filter(|it| is_ours(it)) {
+                        found.entry(prefix.to_owned()).or_default().insert(key);
+                    }
+                }
+                cursor = read(next)?;
+                if cursor == "0" {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
