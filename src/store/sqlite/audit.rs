@@ -1,6 +1,6 @@
 //! The audit trail in SQLite.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
@@ -28,6 +28,12 @@ const COUNT: &str = "INSERT INTO audit_events \
     SET count = audit_events.count + excluded.count, \
         last_at = max(coalesce(audit_events.last_at, audit_events.at), excluded.last_at) \
     ON CONFLICT (id) DO NOTHING";
+/// The same, where the row is there.
+const COUNT_ON: &str = "UPDATE audit_events SET count = count + ?5, last_at = max(coalesce(last_at, at), ?6) \
+    WHERE minute = ?1 AND kind = ?2 AND outcome = ?3 AND entity = ?4";
+/// The rows of one minute that count attempts of clients that are not logged in.
+const OF_MINUTE: &str = "SELECT entity FROM audit_events \
+    WHERE minute = ?1 AND entity IS NOT NULL AND actor IS NULL LIMIT ?2";
 /// Changes nothing, and says so, where the batch is the one that this writer added last.
 const NEW_BATCH: &str = "INSERT INTO audit_writers (writer, batch, at) VALUES (?1, ?2, ?3) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at \
@@ -38,6 +44,17 @@ const PRUNE: &str = "DELETE FROM audit_events WHERE seq IN \
 const PRUNE_WRITERS: &str = "DELETE FROM audit_writers WHERE at < ?1 AND writer <> ?2";
 
 const MINUTE_MS: i64 = 60_000;
+
+/// How many rows a minute has for refused attempts of clients that are not logged in. Those of all further clients are
+/// counted in one row for each kind and outcome, which names none: the trail grows no faster, however many addresses an
+/// attacker has.
+const MOST_A_MINUTE: usize = 1_000;
+
+/// How many of them are of one client. Beyond that, its attempts are counted whatever accounts they concern.
+const MOST_OF_A_CLIENT: usize = 12;
+
+/// The entity of the clients beyond [`MOST_A_MINUTE`].
+const OTHERS: &str = "*";
 
 /// The audit trail in the embedded file.
 #[derive(Clone, Debug)]
@@ -73,11 +90,12 @@ impl AuditRepository for SqliteAudit {
                 if new_batch.execute(&mut *transaction).await?.rows_affected() == 0 {
                     return Ok(());
                 }
-                for event in events.iter().filter(|it| it.aggregate_entity().is_none()) {
+                for event in events.iter().filter(|it| !it.is_aggregated()) {
                     add(&mut transaction, event).await?;
                 }
+                let mut minutes = HashMap::new();
                 for (key, refused) in counted(events) {
-                    count(&mut transaction, &key, &refused).await?;
+                    count(&mut transaction, &mut minutes, key, &refused).await?;
                 }
                 transaction.commit().await?;
                 Ok(())
@@ -172,27 +190,24 @@ struct Key {
 
 /// Refused attempts of one row.
 #[derive(Debug)]
-struct Refused<'a> {
-    first: &'a AuditEvent,
+struct Refused {
+    first: AuditEvent,
     last_at: Timestamp,
     count: i64,
 }
 
 /// One entry per row: in a flood, a batch is one statement.
-fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused<'_>> {
+fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused> {
     let mut rows = HashMap::new();
-    for event in events {
-        let Some(entity) = event.aggregate_entity() else {
-            continue;
-        };
+    for event in events.iter().filter(|it| it.is_aggregated()) {
         let key = Key {
             minute: event.at.as_millis().div_euclid(MINUTE_MS),
             kind: event.kind,
             outcome: event.outcome,
-            entity,
+            entity: event.aggregate_entity(),
         };
-        let row = rows.entry(key).or_insert(Refused {
-            first: event,
+        let row = rows.entry(key).or_insert_with(|| Refused {
+            first: event.stripped(),
             last_at: event.at,
             count: 0,
         });
@@ -202,27 +217,102 @@ fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused<'_>> {
     rows
 }
 
+/// The rows of one minute that count attempts of clients that are not logged in.
+#[derive(Debug, Default)]
+struct Minute {
+    rows: usize,
+    of_client: HashMap<String, usize>,
+}
+
+impl Minute {
+    async fn read(connection: &mut SqliteConnection, minute: i64) -> Result<Self, sqlx::Error> {
+        let most = i64::try_from(MOST_A_MINUTE).unwrap_or(i64::MAX);
+        let entities: Vec<String> = sqlx::query_scalar(OF_MINUTE)
+            .bind(minute)
+            .bind(most)
+            .fetch_all(connection)
+            .await?;
+        let mut read = Self::default();
+        for entity in &entities {
+            read.add(entity);
+        }
+        Ok(read)
+    }
+
+    fn add(&mut self, entity: &str) {
+        self.rows += 1;
+        *self
+            .of_client
+            .entry(client_of(entity).to_owned())
+            .or_default() += 1;
+    }
+
+    /// What is counted in the place of these attempts where there is no room for a row of theirs.
+    fn room_for(&self, entity: &str, event: &AuditEvent) -> Option<(String, AuditEvent)> {
+        if self.rows >= MOST_A_MINUTE {
+            let of_nobody = AuditEvent {
+                address: None,
+                ..event.of_client()
+            };
+            return Some((OTHERS.to_owned(), of_nobody));
+        }
+        let of_client = self.of_client.get(client_of(entity));
+        let is_full = of_client.is_some_and(|rows| *rows >= MOST_OF_A_CLIENT);
+        is_full.then(|| (event.client(), event.of_client()))
+    }
+}
+
+/// The client in an entity: its first two words, see [`AuditEvent::aggregate_entity`].
+fn client_of(entity: &str) -> &str {
+    let second = entity.match_indices(' ').nth(1);
+    second.map_or(entity, |(end, _)| &entity[..end])
+}
+
+/// Counts refused attempts, in their row if there is one, or in a new one while the minute has room for it.
 async fn count(
     connection: &mut SqliteConnection,
-    key: &Key,
-    refused: &Refused<'_>,
+    minutes: &mut HashMap<i64, Minute>,
+    mut key: Key,
+    refused: &Refused,
 ) -> Result<(), sqlx::Error> {
-    let event = refused.first;
-    let user_id = event.user_id.filter(|_| !event.is_by_address());
+    let counted = sqlx::query(COUNT_ON)
+        .bind(key.minute)
+        .bind(key.kind.as_str())
+        .bind(key.outcome)
+        .bind(key.entity.clone())
+        .bind(refused.count)
+        .bind(refused.last_at.as_millis())
+        .execute(&mut *connection)
+        .await?;
+    if counted.rows_affected() > 0 {
+        return Ok(());
+    }
+    let mut event = refused.first.clone();
+    // Who is logged in, and who uses the command line, is not so many, and is not hidden by those who are not.
+    if event.actor.is_none() {
+        let minute = match minutes.entry(key.minute) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(Minute::read(connection, key.minute).await?),
+        };
+        match minute.room_for(&key.entity, &event) {
+            None => minute.add(&key.entity),
+            Some((entity, of_more)) => (key.entity, event) = (entity, of_more),
+        }
+    }
     sqlx::query(COUNT)
         .bind(event.id.to_string())
         .bind(event.at.as_millis())
         .bind(key.kind.as_str())
         .bind(key.outcome)
         .bind(event.actor.map(|actor| actor.to_string()))
-        .bind(user_id.map(|id| id.to_string()))
-        .bind(event.target.clone())
-        .bind(event.detail.clone())
+        .bind(event.user_id.map(|id| id.to_string()))
+        .bind(event.target)
+        .bind(event.detail)
         .bind(event.address.map(|address| address.to_string()))
         .bind(refused.count)
         .bind(refused.last_at.as_millis())
         .bind(key.minute)
-        .bind(key.entity.clone())
+        .bind(key.entity)
         .execute(connection)
         .await
         .map(drop)
@@ -325,7 +415,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
         assert_eq!(audit::PENDING, "pending", "as ADD has it");
-        assert_indexed(&[PRUNE]).await;
+        assert_indexed(&[PRUNE, COUNT_ON, OF_MINUTE]).await;
     }
 
     #[tokio::test]
