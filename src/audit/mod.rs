@@ -35,7 +35,8 @@ pub trait AuditRepository: fmt::Debug + Send + Sync {
     /// Adds events, all or none.
     ///
     /// Refused attempts of one kind, outcome, entity ([`AuditEvent::aggregate_entity`]) and minute become one row that
-    /// counts them. An event whose id is already there is left out; one that was announced gives the row its outcome. The
+    /// counts them. An event whose id is already there is left out; one that was announced gives the row its outcome, also
+    /// where the one who announced it never heard that the row was written. The
     /// same events appended twice in a row by one caller are counted once, so an append whose answer was lost may be
     /// repeated. One caller at a time.
     async fn append(&self, events: &[AuditEvent]) -> Result<(), StoreError>;

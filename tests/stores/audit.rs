@@ -14,6 +14,7 @@ on_every_store!(
     refused_attempts_of_one_minute_are_one_row_that_counts_them,
     a_batch_that_is_repeated_is_counted_once,
     refused_requests_of_one_network_are_one_row_that_names_nothing_they_sent,
+    an_action_whose_announcement_was_late_takes_its_outcome_and_hides_no_other,
     beyond_a_thousand_clients_of_one_minute_the_others_share_a_row,
     what_is_not_known_is_left_open,
     an_announced_action_takes_its_outcome_once,
@@ -213,6 +214,48 @@ async fn refused_requests_of_one_network_are_one_row_that_names_nothing_they_sen
         audit.append(std::slice::from_ref(event)).await.unwrap();
     }
     assert_eq!(latest(&world, 2).await, [row(&other), row(&one)]);
+}
+
+async fn an_action_whose_announcement_was_late_takes_its_outcome_and_hides_no_other(world: World) {
+    let audit = &world.stores.audit;
+    let refused = || AuditEvent {
+        address: Some("192.0.2.1".parse().unwrap()),
+        ..AuditEvent::new(Kind::SessionRevoke, world.now(), "store_unavailable")
+    };
+    // The row was committed, and the one who announced it was told that the store did not answer.
+    let late = refused();
+    let announced = AuditEvent {
+        outcome: PENDING,
+        announced: true,
+        ..late.clone()
+    };
+    audit.announce(&announced).await.unwrap();
+    // Another one: the change was committed together with its row, and the answer was lost.
+    let done = refused();
+    let succeeded = AuditEvent {
+        outcome: SUCCESS,
+        ..done.clone()
+    };
+    let add = std::slice::from_ref(&succeeded);
+    audit.append(add).await.unwrap();
+    audit
+        .append(&[late, done, refused(), refused()])
+        .await
+        .unwrap();
+    let mut told: Vec<_> = latest(&world, 10)
+        .await
+        .into_iter()
+        .map(|row| (row.outcome, row.count))
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            ("store_unavailable".into(), 1),
+            ("store_unavailable".into(), 2),
+            ("success".into(), 1),
+        ]
+    );
 }
 
 async fn beyond_a_thousand_clients_of_one_minute_the_others_share_a_row(world: World) {

@@ -1,6 +1,6 @@
 //! The audit trail in SQLite.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
@@ -19,8 +19,9 @@ const ADD: &str = "INSERT INTO audit_events \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, last_at = excluded.at, detail = excluded.detail \
     WHERE audit_events.outcome = 'pending'";
-/// The row of refused attempts of one kind, outcome, entity and minute. An attempt that has a row already (its change was
-/// committed, and the answer lost) is left out.
+/// Which of these attempts have a row already.
+const KNOWN: &str = "SELECT id FROM audit_events WHERE id IN (SELECT value FROM json_each(?1))";
+/// The row of refused attempts of one kind, outcome, entity and minute.
 const COUNT: &str = "INSERT INTO audit_events \
     (id, at, kind, outcome, actor, user_id, target, detail, address, count, last_at, minute, entity) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
@@ -90,11 +91,17 @@ impl AuditRepository for SqliteAudit {
                 if new_batch.execute(&mut *transaction).await?.rows_affected() == 0 {
                     return Ok(());
                 }
-                for event in events.iter().filter(|it| !it.is_aggregated()) {
+                // A refused attempt has a row where something was committed and the answer was lost: its change, then the
+                // row is right, or what announced it, then the row takes the outcome.
+                let known = known(&mut transaction, events).await?;
+                let (refused, own): (Vec<_>, Vec<_>) = events
+                    .iter()
+                    .partition(|it| it.is_aggregated() && !known.contains(&it.id.to_string()));
+                for event in own {
                     add(&mut transaction, event).await?;
                 }
                 let mut minutes = HashMap::new();
-                for (key, refused) in counted(events) {
+                for (key, refused) in counted(&refused) {
                     count(&mut transaction, &mut minutes, key, &refused).await?;
                 }
                 transaction.commit().await?;
@@ -179,6 +186,21 @@ async fn add(connection: &mut SqliteConnection, event: &AuditEvent) -> Result<()
         .map(drop)
 }
 
+/// The ids of refused attempts that have a row already.
+async fn known(
+    connection: &mut SqliteConnection,
+    events: &[AuditEvent],
+) -> Result<HashSet<String>, sqlx::Error> {
+    let refused = events.iter().filter(|it| it.is_aggregated());
+    // Ids of our own, which need no escaping.
+    let ids: Vec<_> = refused.map(|it| format!("\"{}\"", it.id)).collect();
+    let known: Vec<String> = sqlx::query_scalar(KNOWN)
+        .bind(format!("[{}]", ids.join(",")))
+        .fetch_all(connection)
+        .await?;
+    Ok(known.into_iter().collect())
+}
+
 /// What refused attempts of one row have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -197,9 +219,9 @@ struct Refused {
 }
 
 /// One entry per row: in a flood, a batch is one statement.
-fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused> {
+fn counted(events: &[&AuditEvent]) -> HashMap<Key, Refused> {
     let mut rows = HashMap::new();
-    for event in events.iter().filter(|it| it.is_aggregated()) {
+    for event in events {
         let key = Key {
             minute: event.at.as_millis().div_euclid(MINUTE_MS),
             kind: event.kind,
@@ -415,7 +437,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
         assert_eq!(audit::PENDING, "pending", "as ADD has it");
-        assert_indexed(&[PRUNE, COUNT_ON, OF_MINUTE]).await;
+        assert_indexed(&[PRUNE, COUNT_ON, OF_MINUTE, KNOWN]).await;
     }
 
     #[tokio::test]
