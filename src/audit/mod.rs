@@ -49,6 +49,8 @@ pub trait AuditRepository: fmt::Debug + Send + Sync {
     /// Rows of an account, of an address, of other kinds than logins, and refused ones are found by an index.
     async fn search(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 
-    /// Removes at most `limit` rows from before `before`. Returns how many.
+    /// Removes at most `limit` rows from before `before`. A row from more than a minute ahead is of a clock that was wrong: it
+    /// would outlive all others and stand before them in every list, so it gets the time of now, and says which one it had;
+    /// at most `limit` rows. Returns how many rows were removed or changed.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

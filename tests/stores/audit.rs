@@ -3,6 +3,7 @@
 use skriptoteket::{
     accounts::UserId,
     audit::{Actor, AuditCursor, AuditEvent, AuditFilter, AuditRow, Kind, PENDING, SUCCESS},
+    clock::Timestamp,
     telemetry::instruments::FAILURE_REASONS,
 };
 
@@ -16,6 +17,7 @@ on_every_store!(
     refused_requests_of_one_network_are_one_row_that_names_nothing_they_sent,
     an_action_whose_announcement_was_late_takes_its_outcome_and_hides_no_other,
     beyond_a_thousand_clients_of_one_minute_the_others_share_a_row,
+    what_is_in_the_future_is_brought_back,
     what_is_not_known_is_left_open,
     an_announced_action_takes_its_outcome_once,
     rows_are_found_by_every_condition,
@@ -295,6 +297,45 @@ async fn beyond_a_thousand_clients_of_one_minute_the_others_share_a_row(world: W
         ..row(&next)
     };
     assert_eq!(latest(&world, 1).await, [expected]);
+}
+
+async fn what_is_in_the_future_is_brought_back(world: World) {
+    let audit = &world.stores.audit;
+    let start = world.now();
+    let year = seconds(365 * 86_400);
+    let ahead = |outcome| AuditEvent {
+        at: start.plus(year),
+        ..event(&world, outcome)
+    };
+    let (login, refused) = (ahead(SUCCESS), ahead("rate_limited"));
+    audit.append(&[login, refused.clone()]).await.unwrap();
+    // A little ahead is what clocks are.
+    let close = AuditEvent {
+        at: start.plus(seconds(20)),
+        ..event(&world, SUCCESS)
+    };
+    audit.append(std::slice::from_ref(&close)).await.unwrap();
+    let before = Timestamp::from_millis(start.as_millis() - 1);
+    audit.prune(before, 1).await.unwrap();
+    audit.prune(before, 1).await.unwrap();
+    let rows = latest(&world, 10).await;
+    let times: Vec<_> = rows.iter().map(|row| (row.at, row.last_at)).collect();
+    assert_eq!(
+        times,
+        [(close.at, close.at), (start, start), (start, start)]
+    );
+    for row in &rows[1..] {
+        let detail = row.detail.as_deref().unwrap_or_default();
+        assert!(detail.contains("2027-01-01T12:00:00Z"), "{detail}");
+    }
+    // A row that was brought back counts nothing more when its minute comes.
+    world.advance(year);
+    audit.append(&[ahead("rate_limited")]).await.unwrap();
+    assert_eq!(latest(&world, 10).await.len(), 4);
+    assert_eq!(attempts(&latest(&world, 10).await), 4);
+    // And it goes as all others go.
+    while audit.prune(start.plus(seconds(60)), 1).await.unwrap() > 0 {}
+    assert_eq!(latest(&world, 10).await.len(), 1);
 }
 
 /// Every kind and outcome that a client without a session can bring about, from one network, every minute.

@@ -1,6 +1,9 @@
 //! The audit trail in SQLite.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
@@ -39,12 +42,21 @@ const OF_MINUTE: &str = "SELECT entity FROM audit_events \
 const NEW_BATCH: &str = "INSERT INTO audit_writers (writer, batch, at) VALUES (?1, ?2, ?3) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at \
     WHERE audit_writers.batch <> excluded.batch";
+/// Brings rows back from a time that has not come. They say which time they had, and count no further attempts.
+const CUT: &str = "UPDATE audit_events SET at = ?1, last_at = NULL, minute = NULL, entity = NULL, \
+    detail = coalesce(detail || ', ', '') || 'time was ' || \
+        coalesce(strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000, 'unixepoch'), 'none') \
+    WHERE seq IN (SELECT seq FROM audit_events WHERE at > ?2 ORDER BY at LIMIT ?3)";
 const PRUNE: &str = "DELETE FROM audit_events WHERE seq IN \
     (SELECT seq FROM audit_events WHERE at < ?1 ORDER BY at LIMIT ?2)";
 /// A row per process that ever wrote; a handful.
+const CUT_WRITERS: &str = "UPDATE audit_writers SET at = ?1 WHERE at > ?1";
 const PRUNE_WRITERS: &str = "DELETE FROM audit_writers WHERE at < ?1 AND writer <> ?2";
 
 const MINUTE_MS: i64 = 60_000;
+
+/// How far ahead the time of a row may be: the clock of a machine is set back by less than that when it is right.
+const AHEAD: Duration = Duration::from_mins(1);
 
 /// How many rows a minute has for refused attempts of clients that are not logged in. Those of all further clients are
 /// counted in one row for each kind and outcome, which names none: the trail grows no faster, however many addresses an
@@ -136,9 +148,20 @@ impl AuditRepository for SqliteAudit {
         self.file
             .in_time(async {
                 let mut connection = self.file.writer().await?;
+                let now = self.file.now();
+                let cut = sqlx::query(CUT)
+                    .bind(now.as_millis())
+                    .bind(now.plus(AHEAD).as_millis())
+                    .bind(limit)
+                    .execute(&mut *connection)
+                    .await?;
                 let pruned = sqlx::query(PRUNE)
                     .bind(before.as_millis())
                     .bind(limit)
+                    .execute(&mut *connection)
+                    .await?;
+                sqlx::query(CUT_WRITERS)
+                    .bind(now.as_millis())
                     .execute(&mut *connection)
                     .await?;
                 sqlx::query(PRUNE_WRITERS)
@@ -146,7 +169,7 @@ impl AuditRepository for SqliteAudit {
                     .bind(self.writer.to_string())
                     .execute(&mut *connection)
                     .await?;
-                Ok(pruned.rows_affected())
+                Ok(cut.rows_affected().saturating_add(pruned.rows_affected()))
             })
             .await
     }
@@ -437,7 +460,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
         assert_eq!(audit::PENDING, "pending", "as ADD has it");
-        assert_indexed(&[PRUNE, COUNT_ON, OF_MINUTE, KNOWN]).await;
+        assert_indexed(&[CUT, PRUNE, COUNT_ON, OF_MINUTE, KNOWN]).await;
     }
 
     #[tokio::test]
