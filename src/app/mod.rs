@@ -235,7 +235,7 @@ impl Application {
         } = self;
         let census = Arc::clone(&background.census);
         let tasks = background.start();
-        let audit = tokio::spawn(audit.run());
+        let mut audit = tokio::spawn(audit.run());
         let handles = [public.server.handle(), management.server.handle()];
         let mut public = tokio::spawn(public.server);
         let mut management = tokio::spawn(management.server);
@@ -252,11 +252,13 @@ impl Application {
         // The last login's event is in the queue by now, and the queue closes with the last worker. Without an answer to
         // the last count the gauges are what they were.
         let (written, _) = tokio::join!(
-            tokio::time::timeout(LAST_TASKS, audit),
+            tokio::time::timeout(LAST_TASKS, &mut audit),
             tokio::time::timeout(LAST_TASKS, last_count(&census, hand_over)),
         );
         if written.is_err() {
-            tracing::warn!("the audit trail was not written to its end");
+            // It counts what is lost, which the last export tells. One whose commit was not answered may be there all the same.
+            audit.abort();
+            let _ = audit.await;
         }
         if tokio::time::timeout(CLOSE, stores.close()).await.is_err() {
             tracing::warn!(

@@ -20,10 +20,12 @@ pub struct AuditTrail {
     metrics: LoginMetrics,
 }
 
-/// The task that writes the trail.
+/// The task that writes the trail. Dropped before it has come to its end, it counts what it has not written as dropped.
 #[derive(Debug)]
 pub struct AuditWriter {
     queue: mpsc::Receiver<AuditEvent>,
+    /// What was taken from the queue and is not written yet.
+    batch: Vec<AuditEvent>,
     repository: Arc<dyn AuditRepository>,
     metrics: LoginMetrics,
 }
@@ -39,6 +41,7 @@ impl AuditTrail {
         };
         let writer = AuditWriter {
             queue: receiver,
+            batch: Vec::with_capacity(BATCH),
             repository,
             metrics,
         };
@@ -58,10 +61,9 @@ impl AuditWriter {
     ///
     /// What the store does not take is tried again, with growing pauses; meanwhile the queue fills.
     pub async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&batch).await;
-            batch.clear();
+        while self.queue.recv_many(&mut self.batch, BATCH).await > 0 {
+            self.write(&self.batch).await;
+            self.batch.clear();
         }
     }
 
@@ -88,6 +90,24 @@ impl AuditWriter {
         }
         if pause > FIRST_PAUSE {
             tracing::info!("the audit trail is written again");
+        }
+    }
+}
+
+impl Drop for AuditWriter {
+    fn drop(&mut self) {
+        // From here on whoever records counts their own.
+        self.queue.close();
+        let mut lost = self.batch.len() as u64;
+        while self.queue.try_recv().is_ok() {
+            lost += 1;
+        }
+        if lost > 0 {
+            tracing::warn!(
+                events = lost,
+                "audit events are lost: the audit trail was not written to its end"
+            );
+            self.metrics.audit_events_dropped(lost);
         }
     }
 }
