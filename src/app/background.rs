@@ -2,9 +2,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::Tasks;
+use super::{Tasks, services};
 use crate::{
-    audit::AuditRepository,
+    audit::{AdminAudit, AuditRepository},
     clock::Clock,
     error::StoreError,
     guard::LimitRepository,
@@ -110,6 +110,8 @@ pub(super) struct Housekeeping {
     pub(super) limits_horizon: Duration,
     pub(super) tokens: Arc<dyn TokenRepository>,
     pub(super) keeper: KeyKeeper,
+    /// Where a new key is recorded.
+    pub(super) admin_audit: AdminAudit,
     pub(super) clock: Arc<dyn Clock>,
     /// What tells whether the stores can be used.
     pub(super) readiness: Management,
@@ -124,7 +126,7 @@ impl Housekeeping {
             ticks.tick().await;
             // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
             self.readiness.faults().await;
-            if let Err(error) = self.keeper.tend().await {
+            if let Err(error) = services::tend(&self.admin_audit, &self.keeper).await {
                 tracing::warn!(%error, "no new signing key could be made; it is tried again");
             }
             if let Err(error) = self.tidy().await {

@@ -136,7 +136,15 @@ impl Application {
             runtime: Handle::current(),
         });
         let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
-        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock).await?;
+        let services = services::open(
+            config,
+            &stores,
+            &public_url,
+            &auth_metrics,
+            &admin_audit,
+            &clock,
+        )
+        .await?;
         let meters = service_wide.meters();
         let roll_call = services.roll_call(config, &stores, &meters, &presence, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
@@ -152,7 +160,7 @@ impl Application {
             accounts: Arc::clone(&stores.accounts),
             registrar,
             trail: Arc::clone(&stores.audit),
-            audit: admin_audit,
+            audit: admin_audit.clone(),
             clients: services.clients,
             directory: services.directory,
             registry: services.registry,
@@ -179,7 +187,14 @@ impl Application {
             server: serve_management(management, management_listener, management_limits)?,
             address: management_address,
         };
-        let housekeeping = housekeeping(config, &stores, readiness, services.keeper, clock);
+        let housekeeping = housekeeping(
+            config,
+            &stores,
+            readiness,
+            services.keeper,
+            admin_audit,
+            clock,
+        );
         Ok(Self {
             public,
             management,
@@ -323,6 +338,7 @@ fn housekeeping(
     stores: &Stores,
     readiness: Management,
     keeper: KeyKeeper,
+    admin_audit: AdminAudit,
     clock: Arc<dyn Clock>,
 ) -> Housekeeping {
     Housekeeping {
@@ -331,6 +347,7 @@ fn housekeeping(
         limits_horizon: guard_policy(config).horizon(),
         tokens: Arc::clone(&stores.tokens),
         keeper,
+        admin_audit,
         clock,
         readiness,
         audit_retention: config.audit_retention,

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 use crate::{
+    audit::{AdminAudit, Kind, SUCCESS},
     clock::Clock,
     config::Config,
     services::{
-        Clients, Directory, Gate, HealthPolicy, KeyKeeper, Limiter, Registry, RollCall, TokenParts,
-        TokenPolicy, Tokens,
+        Clients, Directory, Gate, HealthPolicy, KeeperError, KeyKeeper, Limiter, Registry,
+        RollCall, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
@@ -37,6 +38,7 @@ pub(super) async fn open(
     stores: &Stores,
     public_url: &Url,
     metrics: &AuthMetrics,
+    audit: &AdminAudit,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Services> {
     let settings = Arc::new(config.services.clone());
@@ -88,7 +90,7 @@ pub(super) async fn open(
         settings,
         Arc::clone(clock),
     );
-    keeper.tend().await?;
+    tend(audit, &keeper).await?;
     directory.view().await?;
     Ok(Services {
         gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
@@ -99,6 +101,14 @@ pub(super) async fn open(
         limiter,
         keeper,
     })
+}
+
+/// Makes a signing key where one is due, as an action of the service itself.
+pub(super) async fn tend(audit: &AdminAudit, keeper: &KeyKeeper) -> Result<bool, KeeperError> {
+    let recording = audit.begin_if_due(Kind::KeyRotate);
+    let made = recording.during(keeper.tend()).await;
+    recording.finish(SUCCESS);
+    made
 }
 
 /// What tokens say. The audience that follows from `public_url` gets its real port, too.
