@@ -36,6 +36,7 @@ use self::{
     data_dir::{DataDir, Tenancy},
     exports::{first_export, last_count},
     listeners::{Listening, bind, ended_early, stop_gracefully, with_real_port},
+    services::Keys,
 };
 use crate::{
     accounts::{
@@ -49,7 +50,6 @@ use crate::{
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    services::KeyKeeper,
     sessions::{
         Sessions,
         census::{CensusPace, CensusTaker},
@@ -136,15 +136,8 @@ impl Application {
             runtime: Handle::current(),
         });
         let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
-        let services = services::open(
-            config,
-            &stores,
-            &public_url,
-            &auth_metrics,
-            &admin_audit,
-            &clock,
-        )
-        .await?;
+        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock);
+        let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
         let roll_call = services.roll_call(config, &stores, &meters, &presence, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
@@ -160,7 +153,7 @@ impl Application {
             accounts: Arc::clone(&stores.accounts),
             registrar,
             trail: Arc::clone(&stores.audit),
-            audit: admin_audit.clone(),
+            audit: admin_audit,
             clients: services.clients,
             directory: services.directory,
             registry: services.registry,
@@ -187,14 +180,7 @@ impl Application {
             server: serve_management(management, management_listener, management_limits)?,
             address: management_address,
         };
-        let housekeeping = housekeeping(
-            config,
-            &stores,
-            readiness,
-            services.keeper,
-            admin_audit,
-            clock,
-        );
+        let housekeeping = housekeeping(config, &stores, readiness, keys, clock);
         Ok(Self {
             public,
             management,
@@ -337,8 +323,7 @@ fn housekeeping(
     config: &Config,
     stores: &Stores,
     readiness: Management,
-    keeper: KeyKeeper,
-    admin_audit: AdminAudit,
+    keys: Keys,
     clock: Arc<dyn Clock>,
 ) -> Housekeeping {
     Housekeeping {
@@ -346,8 +331,7 @@ fn housekeeping(
         limits: Arc::clone(&stores.limits),
         limits_horizon: guard_policy(config).horizon(),
         tokens: Arc::clone(&stores.tokens),
-        keeper,
-        admin_audit,
+        keys,
         clock,
         readiness,
         audit_retention: config.audit_retention,

@@ -52,7 +52,7 @@ pub(super) struct Journal {
 pub(super) struct Claim {
     /// Records that they are taken over.
     pub(super) journal: Journal,
-    claim: TakeOver,
+    keys: TakeOver,
     config: Config,
     clock: Arc<dyn Clock>,
 }
@@ -243,13 +243,13 @@ impl Claim {
         let config = source.load()?;
         store::find(&config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let claim = TakeOver::open(&config, Arc::clone(&clock)).await?;
-        let claim = claim.context(
+        let keys = TakeOver::open(&config, Arc::clone(&clock)).await?;
+        let keys = keys.context(
             "there is no redis_url, so sessions are in the accounts database and belong to it; `skriptoteket session revoke --all` ends them",
         )?;
         Ok(Self {
-            journal: Journal::open(&claim.audit, &clock, config.store_timeout),
-            claim,
+            journal: Journal::open(&keys.audit, &clock, config.store_timeout),
+            keys,
             config,
             clock,
         })
@@ -257,7 +257,7 @@ impl Claim {
 
     /// Makes the keys in Redis those of this accounts database.
     pub(super) async fn take(&self) -> anyhow::Result<Desk> {
-        let stores = self.claim.take().await?;
+        let stores = self.keys.take().await?;
         Ok(Desk::with(
             self.config.clone(),
             stores,
@@ -268,7 +268,7 @@ impl Claim {
     /// Writes the audit trail to its end and closes the database. Takes at most two store timeouts.
     pub(super) async fn close(self) {
         self.journal.close().await;
-        self.claim.close().await;
+        self.keys.close().await;
     }
 }
 

@@ -240,7 +240,7 @@ async fn reset(source: &Source) -> anyhow::Result<()> {
         told(ended)
     };
     let audited = claim.journal.audited(Kind::SessionRevoke, |_| {}, take);
-    let result = audited.await;
+    let result = Box::pin(audited).await;
     claim.close().await;
     result
 }
