@@ -10,6 +10,10 @@ use crate::{error::StoreError, telemetry::instruments::LoginMetrics};
 /// How many events may wait to be written. At 1,000 logins a second this is ten seconds of a store that is away.
 const QUEUE: usize = 10_000;
 
+/// How much of the queue is left free by refused attempts of clients that are not logged in: a flood of them does not drive
+/// out what others do.
+const RESERVED: usize = 2_000;
+
 /// How many events are written in one step.
 const BATCH: usize = 256;
 
@@ -48,9 +52,11 @@ impl AuditTrail {
         (trail, writer)
     }
 
-    /// Queues an event. Never waits and never fails: what finds the queue full is counted as dropped.
+    /// Queues an event. Never waits and never fails: what finds no place in the queue is counted as dropped.
     pub fn record(&self, event: AuditEvent) {
-        if self.queue.try_send(event).is_err() {
+        let is_anybodys = event.is_aggregated() && event.actor.is_none();
+        let has_place = !is_anybodys || self.queue.capacity() > RESERVED;
+        if !has_place || self.queue.try_send(event).is_err() {
             self.metrics.audit_events_dropped(1);
         }
     }

@@ -228,6 +228,23 @@ async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
 }
 
 #[tokio::test]
+async fn a_flood_of_refused_attempts_leaves_places_in_the_queue_of_the_audit_trail() {
+    let house = House::new().await;
+    let (trail, writer) = AuditTrail::new(house.stores.audit.clone(), house.parts.metrics.clone());
+    let record = |outcome, n| {
+        for _ in 0..n {
+            trail.record(AuditEvent::new(Kind::Login, house.clock.now(), outcome));
+        }
+        let dropped = "skriptoteket.audit_events_dropped";
+        house.metrics.counter(dropped, &[])
+    };
+    assert_eq!(record("rate_limited", 10_000), Some(2_000));
+    assert_eq!(record("success", 2_000), Some(2_000));
+    assert_eq!(record("success", 1), Some(2_001));
+    drop(writer);
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once_and_gives_the_charge_back() {
     let slow = HashingPolicy {
         memory_kib: 19_456,
