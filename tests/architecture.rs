@@ -14,7 +14,7 @@ use std::{
 
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "error", "patience"],
+    &["clock", "error", "network", "patience"],
     &["config", "repeats"],
     &["telemetry"],
     &["accounts"],

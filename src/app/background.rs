@@ -2,14 +2,14 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::Tasks;
+use super::{Tasks, services::Keys};
 use crate::{
     audit::AuditRepository,
     clock::Clock,
     error::StoreError,
     guard::LimitRepository,
     http::Management,
-    services::{KeyKeeper, RollCall, TokenRepository},
+    services::{RollCall, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
     telemetry::instruments::Presence,
 };
@@ -109,7 +109,7 @@ pub(super) struct Housekeeping {
     /// How far away the expiry of a budget's state can be.
     pub(super) limits_horizon: Duration,
     pub(super) tokens: Arc<dyn TokenRepository>,
-    pub(super) keeper: KeyKeeper,
+    pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
     /// What tells whether the stores can be used.
     pub(super) readiness: Management,
@@ -124,7 +124,7 @@ impl Housekeeping {
             ticks.tick().await;
             // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
             self.readiness.faults().await;
-            if let Err(error) = self.keeper.tend().await {
+            if let Err(error) = self.keys.tend().await {
                 tracing::warn!(%error, "no new signing key could be made; it is tried again");
             }
             if let Err(error) = self.tidy().await {

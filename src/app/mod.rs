@@ -36,6 +36,7 @@ use self::{
     data_dir::{DataDir, Tenancy},
     exports::{first_export, last_count},
     listeners::{Listening, bind, ended_early, stop_gracefully, with_real_port},
+    services::Keys,
 };
 use crate::{
     accounts::{
@@ -49,7 +50,6 @@ use crate::{
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    services::KeyKeeper,
     sessions::{
         Sessions,
         census::{CensusPace, CensusTaker},
@@ -136,7 +136,8 @@ impl Application {
             runtime: Handle::current(),
         });
         let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
-        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock).await?;
+        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock);
+        let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
         let roll_call = services.roll_call(config, &stores, &meters, &presence, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
@@ -179,7 +180,7 @@ impl Application {
             server: serve_management(management, management_listener, management_limits)?,
             address: management_address,
         };
-        let housekeeping = housekeeping(config, &stores, readiness, services.keeper, clock);
+        let housekeeping = housekeeping(config, &stores, readiness, keys, clock);
         Ok(Self {
             public,
             management,
@@ -235,7 +236,7 @@ impl Application {
         } = self;
         let census = Arc::clone(&background.census);
         let tasks = background.start();
-        let audit = tokio::spawn(audit.run());
+        let mut audit = tokio::spawn(audit.run());
         let handles = [public.server.handle(), management.server.handle()];
         let mut public = tokio::spawn(public.server);
         let mut management = tokio::spawn(management.server);
@@ -252,11 +253,13 @@ impl Application {
         // The last login's event is in the queue by now, and the queue closes with the last worker. Without an answer to
         // the last count the gauges are what they were.
         let (written, _) = tokio::join!(
-            tokio::time::timeout(LAST_TASKS, audit),
+            tokio::time::timeout(LAST_TASKS, &mut audit),
             tokio::time::timeout(LAST_TASKS, last_count(&census, hand_over)),
         );
         if written.is_err() {
-            tracing::warn!("the audit trail was not written to its end");
+            // It counts what is lost, which the last export tells. One whose commit was not answered may be there all the same.
+            audit.abort();
+            let _ = audit.await;
         }
         if tokio::time::timeout(CLOSE, stores.close()).await.is_err() {
             tracing::warn!(
@@ -320,7 +323,7 @@ fn housekeeping(
     config: &Config,
     stores: &Stores,
     readiness: Management,
-    keeper: KeyKeeper,
+    keys: Keys,
     clock: Arc<dyn Clock>,
 ) -> Housekeeping {
     Housekeeping {
@@ -328,7 +331,7 @@ fn housekeeping(
         limits: Arc::clone(&stores.limits),
         limits_horizon: guard_policy(config).horizon(),
         tokens: Arc::clone(&stores.tokens),
-        keeper,
+        keys,
         clock,
         readiness,
         audit_retention: config.audit_retention,

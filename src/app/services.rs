@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 use crate::{
+    audit::{AdminAudit, Kind, SUCCESS},
     clock::Clock,
     config::Config,
     services::{
-        Clients, Directory, Gate, HealthPolicy, KeyKeeper, Limiter, Registry, RollCall, TokenParts,
-        TokenPolicy, Tokens,
+        Clients, Directory, Gate, HealthPolicy, KeeperError, KeyKeeper, Limiter, Registry,
+        RollCall, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
@@ -27,18 +28,24 @@ pub(super) struct Services {
     pub(super) tokens: Tokens,
     pub(super) gate: Gate,
     pub(super) limiter: Limiter,
-    pub(super) keeper: KeyKeeper,
+    keeper: KeyKeeper,
 }
 
-/// Wires them over these stores, makes the first signing key and reads what there is, so that every service has its series
-/// before it does anything. `public_url` is where clients find the service.
-pub(super) async fn open(
+/// The signing keys, and where new ones are recorded.
+#[derive(Debug)]
+pub(super) struct Keys {
+    keeper: KeyKeeper,
+    audit: AdminAudit,
+}
+
+/// Wires them over these stores. `public_url` is where clients find the service.
+pub(super) fn open(
     config: &Config,
     stores: &Stores,
     public_url: &Url,
     metrics: &AuthMetrics,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Services> {
+) -> Services {
     let settings = Arc::new(config.services.clone());
     let directory = Directory::new(
         Arc::clone(&stores.services),
@@ -88,9 +95,7 @@ pub(super) async fn open(
         settings,
         Arc::clone(clock),
     );
-    keeper.tend().await?;
-    directory.view().await?;
-    Ok(Services {
+    Services {
         gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
         clients,
         directory,
@@ -98,7 +103,17 @@ pub(super) async fn open(
         tokens,
         limiter,
         keeper,
-    })
+    }
+}
+
+impl Keys {
+    /// Makes a signing key where one is due, as an action of the service itself.
+    pub(super) async fn tend(&self) -> Result<bool, KeeperError> {
+        let recording = self.audit.begin_if_due(Kind::KeyRotate);
+        let made = recording.during(self.keeper.tend()).await;
+        recording.finish(SUCCESS);
+        made
+    }
 }
 
 /// What tokens say. The audience that follows from `public_url` gets its real port, too.
@@ -120,6 +135,18 @@ fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
 }
 
 impl Services {
+    /// Makes the first signing key and reads what there is, so that every service has its series before it does anything.
+    /// Keys are recorded in `audit`.
+    pub(super) async fn start(&self, audit: &AdminAudit) -> anyhow::Result<Keys> {
+        let keys = Keys {
+            keeper: self.keeper.clone(),
+            audit: audit.clone(),
+        };
+        keys.tend().await?;
+        self.directory.view().await?;
+        Ok(keys)
+    }
+
     /// What reads the services for the gauges, as often as sessions are counted.
     pub(super) fn roll_call(
         &self,

@@ -165,7 +165,17 @@ impl AdminAudit {
                 audit: self.clone(),
             },
             is_open: true,
+            only_if_written: false,
         }
+    }
+
+    /// Begins what the service itself does where it is due. It is recorded only if a store has written it beside the
+    /// change: that nothing was due, or that it is tried again, is no action.
+    #[must_use]
+    pub fn begin_if_due(&self, kind: Kind) -> Recording {
+        let mut recording = self.begin(kind, Some(Actor::System), None);
+        recording.only_if_written = true;
+        recording
     }
 }
 
@@ -180,6 +190,7 @@ const INTERNAL_ERROR: &str = "internal_error";
 pub struct Recording {
     action: Action,
     is_open: bool,
+    only_if_written: bool,
 }
 
 impl Recording {
@@ -205,6 +216,9 @@ impl Recording {
         }
         let Action { audit, .. } = &self.action;
         let state = self.action.state();
+        if self.only_if_written && !state.written {
+            return;
+        }
         let outcome = if state.written { SUCCESS } else { outcome };
         let event = AuditEvent {
             at: audit.clock.now(),

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use uuid::Uuid;
 
-use crate::{accounts::UserId, clock::Timestamp};
+use crate::{accounts::UserId, clock::Timestamp, network::network};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
@@ -182,36 +182,80 @@ impl AuditEvent {
         }
     }
 
-    /// The entity by which refused attempts of one kind and outcome are summed up in one row a minute; `None` for an
-    /// event that has a row of its own.
-    ///
-    /// A login that is refused because of its address is summed up by the address alone, whatever names it tried: one
-    /// blocked address fills one row a minute.
+    /// True for an attempt that shares a row with others of its kind, outcome, entity and minute: one that was refused.
     #[must_use]
-    pub fn aggregate_entity(&self) -> Option<String> {
-        if self.outcome == SUCCESS || self.outcome == PENDING || self.announced {
-            return None;
-        }
-        let or_none = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
-        let address = or_none(self.address.map(|address| address.to_string()));
-        if self.outcome == BY_ADDRESS {
-            return Some(address);
-        }
-        let user = or_none(self.user_id.map(|id| id.to_string()));
-        let actor = or_none(self.actor.map(|actor| actor.to_string()));
-        let target = self.target.as_deref().unwrap_or("-");
-        Some(format!("{address} {user} {actor} {target}"))
+    pub fn is_aggregated(&self) -> bool {
+        self.outcome != SUCCESS && self.outcome != PENDING && !self.announced
     }
 
-    /// True where the row of this event does not name an account: see [`AuditEvent::aggregate_entity`].
+    /// What refused attempts of one row have in common: the client, and what they concern where that is known to be there.
+    ///
+    /// A request that was refused before that is known (it is not allowed, it is wrong, there is no such thing) concerns
+    /// what the client made up: such requests have only the client in common, and so has what is refused because of the
+    /// address. One client fills one row a minute for each kind and outcome with them.
     #[must_use]
-    pub fn is_by_address(&self) -> bool {
-        self.outcome == BY_ADDRESS && self.aggregate_entity().is_some()
+    pub fn aggregate_entity(&self) -> String {
+        let client = self.client();
+        let event = self.stripped();
+        if event.user_id.is_none() && event.target.is_none() {
+            return client;
+        }
+        let user = event.user_id.map(|id| id.to_string());
+        let user = user.as_deref().unwrap_or("-");
+        let target = event.target.as_deref().unwrap_or("-");
+        format!("{client} {user} {target}")
+    }
+
+    /// The client: its network and who acts. Of IPv6 the /64 counts, as for the login guard.
+    #[must_use]
+    pub fn client(&self) -> String {
+        let address = self.address.map(|address| network(address).to_string());
+        let actor = self.actor.map(|actor| actor.to_string());
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
+        format!("{} {}", or_none(address), or_none(actor))
+    }
+
+    /// The event as its row has it: without what only the client says that it concerns.
+    #[must_use]
+    pub fn stripped(&self) -> Self {
+        if self.is_aggregated() && self.is_by_client() {
+            self.of_client()
+        } else {
+            self.clone()
+        }
+    }
+
+    /// The event without what it concerns, beside the one who acts.
+    #[must_use]
+    pub fn of_client(&self) -> Self {
+        let acts = |id: &UserId| self.actor == Some(Actor::User(*id));
+        Self {
+            user_id: self.user_id.filter(acts),
+            target: None,
+            detail: None,
+            ..self.clone()
+        }
+    }
+
+    fn is_by_client(&self) -> bool {
+        // A login names an account only after it was found.
+        let is_request = self.address.is_some() && self.kind != Kind::Login;
+        self.outcome == RATE_LIMITED
+            || (is_request && !CONCERNS_WHAT_IS_THERE.contains(&self.outcome))
     }
 }
 
 /// The outcome of what was refused because of its address, whatever it was.
-const BY_ADDRESS: &str = "rate_limited";
+const RATE_LIMITED: &str = "rate_limited";
+
+/// The outcomes of requests that were allowed, and whose object was found.
+const CONCERNS_WHAT_IS_THERE: &[&str] = &[
+    "account_locked",
+    "conflict",
+    "invalid_credentials",
+    "last_superuser",
+    "weak_password",
+];
 
 /// A row read back from the trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -343,8 +387,9 @@ mod tests {
             ..AuditEvent::new(Kind::Login, Timestamp::default(), outcome)
         };
         let (ada, ben) = (Some(UserId::generate()), Some(UserId::generate()));
-        assert_eq!(event(SUCCESS, ada).aggregate_entity(), None);
-        assert_eq!(event(PENDING, ada).aggregate_entity(), None);
+        assert!(!event(SUCCESS, ada).is_aggregated());
+        assert!(!event(PENDING, ada).is_aggregated());
+        assert!(event("rate_limited", ada).is_aggregated());
         assert_eq!(
             event("rate_limited", ada).aggregate_entity(),
             event("rate_limited", ben).aggregate_entity()

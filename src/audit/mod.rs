@@ -35,7 +35,8 @@ pub trait AuditRepository: fmt::Debug + Send + Sync {
     /// Adds events, all or none.
     ///
     /// Refused attempts of one kind, outcome, entity ([`AuditEvent::aggregate_entity`]) and minute become one row that
-    /// counts them. An event whose id is already there is left out; one that was announced gives the row its outcome. The
+    /// counts them. An event whose id is already there is left out; one that was announced gives the row its outcome, also
+    /// where the one who announced it never heard that the row was written. The
     /// same events appended twice in a row by one caller are counted once, so an append whose answer was lost may be
     /// repeated. One caller at a time.
     async fn append(&self, events: &[AuditEvent]) -> Result<(), StoreError>;
@@ -48,6 +49,8 @@ pub trait AuditRepository: fmt::Debug + Send + Sync {
     /// Rows of an account, of an address, of other kinds than logins, and refused ones are found by an index.
     async fn search(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 
-    /// Removes at most `limit` rows from before `before`. Returns how many.
+    /// Removes at most `limit` rows from before `before`. A row from more than a minute ahead is of a clock that was wrong: it
+    /// would outlive all others and stand before them in every list, so it gets the time of now, and says which one it had;
+    /// at most `limit` rows. Returns how many rows were removed or changed.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

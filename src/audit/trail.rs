@@ -10,6 +10,10 @@ use crate::{error::StoreError, telemetry::instruments::LoginMetrics};
 /// How many events may wait to be written. At 1,000 logins a second this is ten seconds of a store that is away.
 const QUEUE: usize = 10_000;
 
+/// How much of the queue is left free by refused attempts of clients that are not logged in: a flood of them does not drive
+/// out what others do.
+const RESERVED: usize = 2_000;
+
 /// How many events are written in one step.
 const BATCH: usize = 256;
 
@@ -20,10 +24,12 @@ pub struct AuditTrail {
     metrics: LoginMetrics,
 }
 
-/// The task that writes the trail.
+/// The task that writes the trail. Dropped before it has come to its end, it counts what it has not written as dropped.
 #[derive(Debug)]
 pub struct AuditWriter {
     queue: mpsc::Receiver<AuditEvent>,
+    /// What was taken from the queue and is not written yet.
+    batch: Vec<AuditEvent>,
     repository: Arc<dyn AuditRepository>,
     metrics: LoginMetrics,
 }
@@ -39,15 +45,18 @@ impl AuditTrail {
         };
         let writer = AuditWriter {
             queue: receiver,
+            batch: Vec::with_capacity(BATCH),
             repository,
             metrics,
         };
         (trail, writer)
     }
 
-    /// Queues an event. Never waits and never fails: what finds the queue full is counted as dropped.
+    /// Queues an event. Never waits and never fails: what finds no place in the queue is counted as dropped.
     pub fn record(&self, event: AuditEvent) {
-        if self.queue.try_send(event).is_err() {
+        let is_anybodys = event.is_aggregated() && event.actor.is_none();
+        let has_place = !is_anybodys || self.queue.capacity() > RESERVED;
+        if !has_place || self.queue.try_send(event).is_err() {
             self.metrics.audit_events_dropped(1);
         }
     }
@@ -58,10 +67,9 @@ impl AuditWriter {
     ///
     /// What the store does not take is tried again, with growing pauses; meanwhile the queue fills.
     pub async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&batch).await;
-            batch.clear();
+        while self.queue.recv_many(&mut self.batch, BATCH).await > 0 {
+            self.write(&self.batch).await;
+            self.batch.clear();
         }
     }
 
@@ -88,6 +96,24 @@ impl AuditWriter {
         }
         if pause > FIRST_PAUSE {
             tracing::info!("the audit trail is written again");
+        }
+    }
+}
+
+impl Drop for AuditWriter {
+    fn drop(&mut self) {
+        // From here on whoever records counts their own.
+        self.queue.close();
+        let mut lost = self.batch.len() as u64;
+        while self.queue.try_recv().is_ok() {
+            lost += 1;
+        }
+        if lost > 0 {
+            tracing::warn!(
+                events = lost,
+                "audit events are lost: the audit trail was not written to its end"
+            );
+            self.metrics.audit_events_dropped(lost);
         }
     }
 }

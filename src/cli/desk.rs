@@ -1,6 +1,6 @@
 //! What commands on accounts, sessions and services work with: the same stores and rules as the server's.
 
-use std::{future::Future, os::unix::fs::MetadataExt, path, sync::Arc};
+use std::{future::Future, os::unix::fs::MetadataExt, path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -13,13 +13,13 @@ use crate::{
         registration::{RegisterError, Registrar},
     },
     app::place,
-    audit::{self, Action, Actor, AdminAudit, AuditTrail, Kind, SUCCESS},
+    audit::{self, Action, Actor, AdminAudit, AuditRepository, AuditTrail, Kind, SUCCESS},
     clock::{Clock, SystemClock, Timestamp},
     config::Config,
     error::StoreError,
     services::{Directory, HealthPolicy, KeyKeeper, Registry, RegistryError},
     sessions::{Sessions, census::CensusBell},
-    store::{self, OpenError, Stores},
+    store::{self, OpenError, Stores, TakeOver},
     telemetry::{
         Telemetry,
         instruments::{AuthMetrics, LoginMetrics, PasswordMetrics, Presence},
@@ -36,8 +36,25 @@ pub(super) struct Desk {
     config: Config,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
+    journal: Journal,
+}
+
+/// Records what commands do, in the audit trail.
+#[derive(Debug)]
+pub(super) struct Journal {
     audit: AdminAudit,
-    audit_writer: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    patience: Duration,
+}
+
+/// An accounts database that is to have the keys in Redis.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Records that they are taken over.
+    pub(super) journal: Journal,
+    keys: TakeOver,
+    config: Config,
+    clock: Arc<dyn Clock>,
 }
 
 impl Desk {
@@ -64,18 +81,6 @@ impl Desk {
         Ok(desk)
     }
 
-    /// The same stores, and before that makes the keys in Redis those of this accounts database.
-    pub(super) async fn take_over(source: &Source) -> anyhow::Result<Self> {
-        let config = source.load()?;
-        store::find(&config)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let stores = store::take_over(&config, Arc::clone(&clock)).await?;
-        let stores = stores.context(
-            "there is no redis_url, so sessions are in the accounts database and belong to it; `skriptoteket session revoke --all` ends them",
-        )?;
-        Ok(Self::with(config, stores, clock))
-    }
-
     async fn over(config: Config) -> anyhow::Result<Self> {
         if let Some(doubt) = place::compare(&config)? {
             output::warn(&doubt);
@@ -98,17 +103,14 @@ impl Desk {
             CensusBell::default(),
             Handle::current(),
         );
-        let metrics = LoginMetrics::new(&telemetry.meter(), Arc::clone(&clock));
-        let (trail, writer) = AuditTrail::new(Arc::clone(&stores.audit), metrics);
-        let audit = AdminAudit::new(trail, Arc::clone(&stores.audit), Arc::clone(&clock));
+        let journal = Journal::open(&stores.audit, &clock, config.store_timeout);
         Self {
             stores,
             sessions,
             config,
             telemetry,
             clock,
-            audit,
-            audit_writer: tokio::spawn(writer.run()),
+            journal,
         }
     }
 
@@ -120,31 +122,13 @@ impl Desk {
         about: impl FnOnce(&Action),
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let uid = std::fs::metadata("/proc/self").ok().map(|it| it.uid());
-        let actor = Actor::CommandLine { uid };
-        let recording = self.audit.begin(kind, Some(actor), None);
-        about(recording.action());
-        let result = recording.during(work).await;
-        recording.finish(result.as_ref().err().map_or(SUCCESS, reason));
-        result
+        self.journal.audited(kind, about, work).await
     }
 
     /// Writes the audit trail to its end and closes the stores. Takes at most two store timeouts.
     pub(super) async fn close(self) {
-        let Self {
-            stores,
-            audit,
-            audit_writer,
-            config,
-            ..
-        } = self;
-        // The writer ends when nobody can record any more.
-        drop(audit);
-        let written = tokio::time::timeout(config.store_timeout, audit_writer).await;
-        if written.is_err() {
-            output::warn("the audit trail could not be written; the store does not answer");
-        }
-        stores.close().await;
+        self.journal.close().await;
+        self.stores.close().await;
     }
 
     /// What makes accounts and sets passwords. Takes one password hash's time.
@@ -216,6 +200,78 @@ impl Desk {
     }
 }
 
+impl Journal {
+    fn open(trail: &Arc<dyn AuditRepository>, clock: &Arc<dyn Clock>, patience: Duration) -> Self {
+        let metrics = LoginMetrics::new(&Telemetry::disabled().meter(), Arc::clone(clock));
+        let (queue, writer) = AuditTrail::new(Arc::clone(trail), metrics);
+        Self {
+            audit: AdminAudit::new(queue, Arc::clone(trail), Arc::clone(clock)),
+            writer: tokio::spawn(writer.run()),
+            patience,
+        }
+    }
+
+    /// As [`Desk::audited`].
+    pub(super) async fn audited<T>(
+        &self,
+        kind: Kind,
+        about: impl FnOnce(&Action),
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let uid = std::fs::metadata("/proc/self").ok().map(|it| it.uid());
+        let actor = Actor::CommandLine { uid };
+        let recording = self.audit.begin(kind, Some(actor), None);
+        about(recording.action());
+        let result = recording.during(work).await;
+        recording.finish(result.as_ref().err().map_or(SUCCESS, reason));
+        result
+    }
+
+    async fn close(self) {
+        // The writer ends when nobody can record any more.
+        drop(self.audit);
+        let written = tokio::time::timeout(self.patience, self.writer).await;
+        if written.is_err() {
+            output::warn("the audit trail could not be written; the store does not answer");
+        }
+    }
+}
+
+impl Claim {
+    /// Opens the accounts database that the configuration names. It must be there. Nothing in Redis is touched.
+    pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
+        let config = source.load()?;
+        store::find(&config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let keys = TakeOver::open(&config, Arc::clone(&clock)).await?;
+        let keys = keys.context(
+            "there is no redis_url, so sessions are in the accounts database and belong to it; `skriptoteket session revoke --all` ends them",
+        )?;
+        Ok(Self {
+            journal: Journal::open(&keys.audit, &clock, config.store_timeout),
+            keys,
+            config,
+            clock,
+        })
+    }
+
+    /// Makes the keys in Redis those of this accounts database.
+    pub(super) async fn take(&self) -> anyhow::Result<Desk> {
+        let stores = self.keys.take().await?;
+        Ok(Desk::with(
+            self.config.clone(),
+            stores,
+            Arc::clone(&self.clock),
+        ))
+    }
+
+    /// Writes the audit trail to its end and closes the database. Takes at most two store timeouts.
+    pub(super) async fn close(self) {
+        self.journal.close().await;
+        self.keys.close().await;
+    }
+}
+
 /// A command is refused for a reason that the audit trail names.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -250,6 +306,8 @@ fn reason(error: &anyhow::Error) -> &'static str {
             Some(error.reason())
         } else if let Some(error) = cause.downcast_ref::<StoreError>() {
             Some(error.reason())
+        } else if let Some(OpenError::InUse) = cause.downcast_ref() {
+            Some("conflict")
         } else {
             cause.downcast_ref::<Refused>().map(|error| error.reason)
         }

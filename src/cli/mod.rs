@@ -191,7 +191,7 @@ All of it works while the service runs."
     )]
     Session(session::SessionCommand),
 
-    /// Read the trail of login attempts
+    /// Read the trail of login attempts, password changes and administrative actions
     #[command(
         subcommand,
         after_help = "\

@@ -24,7 +24,7 @@ pub use address::client_address;
 pub use gate::{Gate, Refusal, Reservation};
 pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Verdict, reserve, settle};
 
-use crate::{accounts::UserId, error::StoreError};
+use crate::{accounts::UserId, error::StoreError, network::network};
 
 /// How many buckets unknown names and addresses are hashed into, each: what an attacker makes up cannot grow the store.
 const BUCKETS: u32 = 1 << 18;
@@ -160,7 +160,7 @@ impl Entities {
     /// The entity of a client address. IPv4 in IPv6 is IPv4; of IPv6 the /64 counts, which one host may own whole.
     #[must_use]
     pub fn address(&self, address: IpAddr) -> Entity {
-        let bucket = match address.to_canonical() {
+        let bucket = match network(address) {
             IpAddr::V4(v4) => self.bucket(b"4", &v4.octets()),
             IpAddr::V6(v6) => self.bucket(b"6", &v6.octets()[..8]),
         };

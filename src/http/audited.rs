@@ -42,21 +42,31 @@ async fn record<B: MessageBody + 'static>(
     {
         recording.action().set_user(user);
     }
-    concerns(recording.action(), &request);
+    concerns(kind, recording.action(), &request);
     let result = recording.during(next.call(request)).await;
     recording.finish(outcome_of(&result));
     result
 }
 
-/// Names what the path names. An id that cannot be one is not recorded: the path is text of the client.
-fn concerns(action: &Action, request: &ServiceRequest) {
+/// Names what the path names: which of the two that is, the route says. The path is text of the client, and no more than a
+/// claim before the request is allowed and its object is found: until then no row has it, see
+/// [`AuditEvent::stripped`](crate::audit::AuditEvent::stripped).
+fn concerns(kind: Kind, action: &Action, request: &ServiceRequest) {
     let Some(id) = request.match_info().get("id") else {
         return;
     };
-    if let Ok(id) = id.parse::<UserId>() {
-        action.set_user(id);
-    } else if let Ok(id) = id.parse::<ServiceId>() {
-        action.set_target(format!("service:{id}"));
+    match kind {
+        Kind::UserChange | Kind::UserDelete | Kind::SessionRevoke => {
+            if let Ok(id) = id.parse::<UserId>() {
+                action.set_user(id);
+            }
+        }
+        Kind::ServiceChange | Kind::ServiceRotate | Kind::ServiceDelete => {
+            if let Ok(id) = id.parse::<ServiceId>() {
+                action.set_target(format!("service:{id}"));
+            }
+        }
+        _ => {}
     }
 }
 

@@ -277,42 +277,70 @@ async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError>
     })
 }
 
-/// Makes the keys in the Redis that `config` names those of its accounts database, whichever they belonged to, and opens
-/// the stores as for a command. The sessions there are those of other accounts: whoever calls this ends them next.
-///
-/// # Errors
-///
-/// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis does
-/// not answer.
-pub async fn take_over(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-) -> Result<Option<Stores>, OpenError> {
-    let Database::Sqlite { path } = &config.database;
-    let Some(redis) = config.redis.clone() else {
-        return Ok(None);
-    };
-    let sqlite = SqliteSettings {
-        path: path.clone(),
-        timeout: config.store_timeout,
-    };
-    let file = SqliteFile::open(&sqlite, clock).await?;
-    let ledger = Arc::new(LedgerFile::new(path, redis.place(), sqlite.timeout));
-    let deployment = deployment(&file, path).await?;
-    let settings = RedisStoreSettings {
-        redis,
-        timeout: config.store_timeout,
-        clock: StoreClock::Server,
-    };
-    let redis = RedisStore::open(&settings, None).await?;
-    if redis
-        .take_over(&deployment)
-        .await
-        .map_err(OpenError::TakeOver)?
-    {
-        return Ok(Some(bare(file, Some(redis), ledger)));
+/// An accounts database whose keys in Redis may belong to another one, to be made its own.
+#[derive(Debug)]
+pub struct TakeOver {
+    /// The audit trail, which is in the database.
+    pub audit: Arc<dyn AuditRepository>,
+    file: SqliteFile,
+    path: PathBuf,
+    redis: RedisStoreSettings,
+}
+
+impl TakeOver {
+    /// Opens the accounts database that `config` names, and touches nothing in Redis. `None` where there is no Redis.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], as of [`open`].
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Self>, OpenError> {
+        let Database::Sqlite { path } = &config.database;
+        let Some(redis) = config.redis.clone() else {
+            return Ok(None);
+        };
+        let sqlite = SqliteSettings {
+            path: path.clone(),
+            timeout: config.store_timeout,
+        };
+        let file = SqliteFile::open(&sqlite, clock).await?;
+        Ok(Some(Self {
+            audit: Arc::new(SqliteAudit::new(file.clone())),
+            file,
+            path: sqlite.path,
+            redis: RedisStoreSettings {
+                redis,
+                timeout: config.store_timeout,
+                clock: StoreClock::Server,
+            },
+        }))
     }
-    Err(OpenError::InUse)
+
+    /// Makes the keys those of this database, whichever they belonged to, and opens the stores as for a command. The
+    /// sessions there are those of other accounts: whoever calls this ends them next.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis
+    /// does not answer.
+    pub async fn take(&self) -> Result<Stores, OpenError> {
+        let place = self.redis.redis.place();
+        let ledger = LedgerFile::new(&self.path, place, self.redis.timeout);
+        let deployment = deployment(&self.file, &self.path).await?;
+        let redis = RedisStore::open(&self.redis, None).await?;
+        if redis
+            .take_over(&deployment)
+            .await
+            .map_err(OpenError::TakeOver)?
+        {
+            return Ok(bare(self.file.clone(), Some(redis), Arc::new(ledger)));
+        }
+        Err(OpenError::InUse)
+    }
+
+    /// Closes the database. Takes at most the store timeout.
+    pub async fn close(&self) {
+        self.file.close().await;
+    }
 }
 
 fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) -> Stores {

@@ -1,7 +1,7 @@
 //! `/api/admin/audit`: administrative actions and password changes are recorded once, refused ones included.
 
 use serde_json::{Value, json};
-use skriptoteket::accounts::Role;
+use skriptoteket::accounts::{Role, UserId};
 
 use crate::support::{App, Browser, PASSWORD, spawn_app};
 
@@ -290,5 +290,71 @@ async fn the_trail_is_for_superusers_and_its_filters_are_checked() {
     assert_eq!(of("address=127.0.0.1").await, 2);
     assert_eq!(of("outcome=success&since=2026-01-01T12:00:00Z").await, 2);
     assert_eq!(of("until=2026-01-01T12:00:00Z").await, 0);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_refused_request_names_makes_no_rows_and_is_not_recorded() {
+    let app = spawn_app().await;
+    let boss = app.someone("boss", Role::Superuser).await;
+    let ada = app.someone("ada", Role::Admin).await;
+    let random = || format!("/api/admin/users/{}", UserId::generate());
+    for _ in 0..10 {
+        let stranger = app.browser();
+        stranger.delete(&random()).await.expect_status(401);
+        ada.delete(&random()).await.expect_status(403);
+        boss.delete(&random()).await.expect_status(404);
+        let sessions = format!("{}/sessions", random());
+        ada.delete(&sessions).await.expect_status(404);
+        boss.patch(&random(), &json!({"role": "root"}))
+            .await
+            .expect_status(422);
+    }
+    // The id of a service is none of a user.
+    boss.delete("/api/admin/users/billing")
+        .await
+        .expect_status(404);
+    let mut recorded = actions(&boss, 51).await;
+    recorded.sort();
+    let rows = [
+        ("session_revoke", "not_found", 10),
+        ("user_change", "invalid_request", 10),
+        ("user_delete", "forbidden", 10),
+        ("user_delete", "not_found", 11),
+        ("user_delete", "unauthenticated", 10),
+    ];
+    assert_eq!(
+        recorded,
+        rows.map(|(kind, outcome, n)| (kind.to_owned(), outcome.to_owned(), n))
+    );
+    for event in all(&boss, "").await {
+        if event["kind"] != "login" {
+            assert_eq!(
+                (&event["user_id"], &event["target"]),
+                (&Value::Null, &Value::Null),
+                "{event}"
+            );
+        }
+    }
+    // What is there is named.
+    let own = format!("/api/admin/users/{}", id_of(&app, "boss").await);
+    boss.delete(&own).await.expect_status(409);
+    let ada = format!("/api/admin/users/{}", id_of(&app, "ada").await);
+    boss.delete(&format!("{ada}/sessions"))
+        .await
+        .expect_status(204);
+    boss.patch(&ada, &json!({"role": "admin"}))
+        .await
+        .expect_status(200);
+    actions(&boss, 54).await;
+    for (query, name) in [
+        ("&outcome=last_superuser", "boss"),
+        ("&kind=session_revoke&outcome=success", "ada"),
+        ("&kind=user_change&outcome=success", "ada"),
+    ] {
+        let events = all(&boss, query).await;
+        assert_eq!(events.len(), 1, "{query}");
+        assert_eq!(events[0]["user_id"], id_of(&app, name).await, "{query}");
+    }
     app.stop().await;
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use skriptoteket::{
     accounts::{Role, password::HashingPolicy},
+    audit::{AuditEvent, AuditTrail, Kind},
+    clock::Clock,
     error::StoreError,
     login::{Caller, LoginError},
     sessions::EndReason,
@@ -195,6 +197,51 @@ async fn attempts_amid_an_outage_are_in_the_audit_trail_once_it_is_over() {
     let dropped = "skriptoteket.audit_events_dropped";
     assert_eq!(house.metrics.counter(dropped, &[]), Some(0));
     assert_eq!(house.audited_outcomes().await, ["store_unavailable"; 3]);
+}
+
+#[tokio::test]
+async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
+    let house = House::new().await;
+    house.user("ada", Role::User).await;
+    let (trail, writer) = AuditTrail::new(house.stores.audit.clone(), house.parts.metrics.clone());
+    let lock = house.write_lock().await;
+    let writer = tokio::spawn(writer.run());
+    let event = || AuditEvent::new(Kind::Login, house.clock.now(), "cancelled");
+    for _ in 0..3 {
+        trail.record(event());
+    }
+    // In the writer's hands by now, and in the queue.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..4 {
+        trail.record(event());
+    }
+    writer.abort();
+    assert!(writer.await.unwrap_err().is_cancelled());
+    let dropped = || {
+        let dropped = "skriptoteket.audit_events_dropped";
+        house.metrics.counter(dropped, &[])
+    };
+    assert_eq!(dropped(), Some(7));
+    trail.record(event());
+    assert_eq!(dropped(), Some(8));
+    lock.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_refused_attempts_leaves_places_in_the_queue_of_the_audit_trail() {
+    let house = House::new().await;
+    let (trail, writer) = AuditTrail::new(house.stores.audit.clone(), house.parts.metrics.clone());
+    let record = |outcome, n| {
+        for _ in 0..n {
+            trail.record(AuditEvent::new(Kind::Login, house.clock.now(), outcome));
+        }
+        let dropped = "skriptoteket.audit_events_dropped";
+        house.metrics.counter(dropped, &[])
+    };
+    assert_eq!(record("rate_limited", 10_000), Some(2_000));
+    assert_eq!(record("success", 2_000), Some(2_000));
+    assert_eq!(record("success", 1), Some(2_001));
+    drop(writer);
 }
 
 #[tokio::test]

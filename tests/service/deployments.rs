@@ -78,7 +78,32 @@ async fn a_second_accounts_database_is_refused_until_the_keys_are_its_own() {
     assert_refused(&run(other.path(), &url, &["serve"]));
     let taken = run(other.path(), &url, &["session", "reset"]);
     assert_eq!(taken.stdout, b"sessions ended: 1\n", "{taken:?}");
+    // Both are in the trail: the row comes before the keys are taken.
+    let list = ["audit", "list", "--kind", "session_revoke", "--json"];
+    let rows = run(other.path(), &url, &list).stdout;
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&rows).unwrap();
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row["outcome"].as_str().unwrap(), row["target"].as_str()))
+        .collect();
+    let all = Some("session:all");
+    assert_eq!(told, [("success", all), ("conflict", all)]);
     let second = Service::start(other.path(), &settings).await;
+    // So is the signing key, which it has made by itself.
+    let list = [
+        "audit",
+        "list",
+        "--kind",
+        "key_rotate",
+        "--actor",
+        "system",
+        "--json",
+    ];
+    let rows = run(other.path(), &url, &list).stdout;
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&rows).unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["outcome"], "success");
+    assert!(rows[0]["target"].as_str().unwrap().starts_with("key:"));
     assert_eq!(
         ada.get(second.url("/api/session"))
             .send()

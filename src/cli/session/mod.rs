@@ -18,7 +18,7 @@ use serde::Serialize;
 use self::{audit::Audit, stats::Stats};
 use super::{
     Source, confirm,
-    desk::{Desk, Refused},
+    desk::{Claim, Desk, Refused},
     output::{self, Row},
     user::role_parser,
 };
@@ -138,19 +138,19 @@ fn session_id(text: &str) -> Result<SessionId, &'static str> {
 
 pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {
     // Before it begins: what was not wanted is no refused action.
-    let desk = match &command {
+    match &command {
         SessionCommand::Reset { yes } => {
             let question =
                 "This ends all sessions in Redis, and makes them those of this accounts database.";
             confirm::confirm(question, *yes)?;
-            Box::pin(Desk::take_over(source)).await?
+            return Box::pin(reset(source)).await;
         }
         SessionCommand::Revoke(Revoke { all: true, yes, .. }) => {
             confirm::confirm("This ends every session: everybody is logged out.", *yes)?;
-            Desk::open(source).await?
         }
-        _ => Desk::open(source).await?,
-    };
+        _ => {}
+    }
+    let desk = Desk::open(source).await?;
     let result = match action(&command) {
         Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
         None => obey(command, &desk).await,
@@ -162,7 +162,7 @@ pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Res
 /// The administrative action that a command is; `None` where it only reads.
 const fn action(command: &SessionCommand) -> Option<Kind> {
     match command {
-        SessionCommand::Revoke(_) | SessionCommand::Reset { .. } => Some(Kind::SessionRevoke),
+        SessionCommand::Revoke(_) => Some(Kind::SessionRevoke),
         SessionCommand::Audit(args) if args.repair => Some(Kind::SessionRepair),
         _ => None,
     }
@@ -220,16 +220,29 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             announce(Some(String::from("session:all"))).await?;
             told(revoke_all(desk).await?)
         }
-        SessionCommand::Reset { .. } => {
-            announce(Some(String::from("session:all"))).await?;
-            let ended = revoke_all(desk).await.context(
-                "the keys are those of this database now, and not all sessions have ended; end the others with `skriptoteket session revoke --all`",
-            )?;
-            told(ended)
-        }
+        // It takes the keys over before there are stores to work with; see `reset`.
+        SessionCommand::Reset { .. } => bail!("`session reset` does not work on open stores"),
         // clap has refused this already.
         SessionCommand::Revoke(_) => bail!("name a session, a user or --all"),
     }
+}
+
+/// Takes the keys in Redis over and ends the sessions there. The row of it is written before anything in Redis is touched.
+async fn reset(source: &Source) -> anyhow::Result<()> {
+    let claim = Claim::open(source).await?;
+    let take = async {
+        announce(Some(String::from("session:all"))).await?;
+        let desk = claim.take().await?;
+        let ended = revoke_all(&desk).await.context(
+            "the keys are those of this database now, and not all sessions have ended; end the others with `skriptoteket session revoke --all`",
+        )?;
+        // The stores are not closed here: the outcome is still to be written to the same file.
+        told(ended)
+    };
+    let audited = claim.journal.audited(Kind::SessionRevoke, |_| {}, take);
+    let result = Box::pin(audited).await;
+    claim.close().await;
+    result
 }
 
 fn told(ended: usize) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -12,7 +12,10 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    network::network,
+};
 
 /// How long the log says nothing more about the same thing.
 const QUIET: Duration = Duration::from_mins(1);
@@ -184,16 +187,6 @@ impl Drop for Place {
         if self.entry.is_shed() {
             open.closing = open.closing.saturating_sub(1);
         }
-    }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The audit trail in SQLite.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
@@ -19,8 +22,9 @@ const ADD: &str = "INSERT INTO audit_events \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, last_at = excluded.at, detail = excluded.detail \
     WHERE audit_events.outcome = 'pending'";
-/// The row of refused attempts of one kind, outcome, entity and minute. An attempt that has a row already (its change was
-/// committed, and the answer lost) is left out.
+/// Which of these attempts have a row already.
+const KNOWN: &str = "SELECT id FROM audit_events WHERE id IN (SELECT value FROM json_each(?1))";
+/// The row of refused attempts of one kind, outcome, entity and minute.
 const COUNT: &str = "INSERT INTO audit_events \
     (id, at, kind, outcome, actor, user_id, target, detail, address, count, last_at, minute, entity) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
@@ -28,16 +32,42 @@ const COUNT: &str = "INSERT INTO audit_events \
     SET count = audit_events.count + excluded.count, \
         last_at = max(coalesce(audit_events.last_at, audit_events.at), excluded.last_at) \
     ON CONFLICT (id) DO NOTHING";
+/// The same, where the row is there.
+const COUNT_ON: &str = "UPDATE audit_events SET count = count + ?5, last_at = max(coalesce(last_at, at), ?6) \
+    WHERE minute = ?1 AND kind = ?2 AND outcome = ?3 AND entity = ?4";
+/// The rows of one minute that count attempts of clients that are not logged in.
+const OF_MINUTE: &str = "SELECT entity FROM audit_events \
+    WHERE minute = ?1 AND entity IS NOT NULL AND actor IS NULL LIMIT ?2";
 /// Changes nothing, and says so, where the batch is the one that this writer added last.
 const NEW_BATCH: &str = "INSERT INTO audit_writers (writer, batch, at) VALUES (?1, ?2, ?3) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at \
     WHERE audit_writers.batch <> excluded.batch";
+/// Brings rows back from a time that has not come. They say which time they had, and count no further attempts.
+const CUT: &str = "UPDATE audit_events SET at = ?1, last_at = NULL, minute = NULL, entity = NULL, \
+    detail = coalesce(detail || ', ', '') || 'time was ' || \
+        coalesce(strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000, 'unixepoch'), 'none') \
+    WHERE seq IN (SELECT seq FROM audit_events WHERE at > ?2 ORDER BY at LIMIT ?3)";
 const PRUNE: &str = "DELETE FROM audit_events WHERE seq IN \
     (SELECT seq FROM audit_events WHERE at < ?1 ORDER BY at LIMIT ?2)";
 /// A row per process that ever wrote; a handful.
+const CUT_WRITERS: &str = "UPDATE audit_writers SET at = ?1 WHERE at > ?1";
 const PRUNE_WRITERS: &str = "DELETE FROM audit_writers WHERE at < ?1 AND writer <> ?2";
 
 const MINUTE_MS: i64 = 60_000;
+
+/// How far ahead the time of a row may be: the clock of a machine is set back by less than that when it is right.
+const AHEAD: Duration = Duration::from_mins(1);
+
+/// How many rows a minute has for refused attempts of clients that are not logged in. Those of all further clients are
+/// counted in one row for each kind and outcome, which names none: the trail grows no faster, however many addresses an
+/// attacker has.
+const MOST_A_MINUTE: usize = 1_000;
+
+/// How many of them are of one client. Beyond that, its attempts are counted whatever accounts they concern.
+const MOST_OF_A_CLIENT: usize = 12;
+
+/// The entity of the clients beyond [`MOST_A_MINUTE`].
+const OTHERS: &str = "*";
 
 /// The audit trail in the embedded file.
 #[derive(Clone, Debug)]
@@ -73,11 +103,18 @@ impl AuditRepository for SqliteAudit {
                 if new_batch.execute(&mut *transaction).await?.rows_affected() == 0 {
                     return Ok(());
                 }
-                for event in events.iter().filter(|it| it.aggregate_entity().is_none()) {
+                // A refused attempt has a row where something was committed and the answer was lost: its change, then the
+                // row is right, or what announced it, then the row takes the outcome.
+                let known = known(&mut transaction, events).await?;
+                let (refused, own): (Vec<_>, Vec<_>) = events
+                    .iter()
+                    .partition(|it| it.is_aggregated() && !known.contains(&it.id.to_string()));
+                for event in own {
                     add(&mut transaction, event).await?;
                 }
-                for (key, refused) in counted(events) {
-                    count(&mut transaction, &key, &refused).await?;
+                let mut minutes = HashMap::new();
+                for (key, refused) in counted(&refused) {
+                    count(&mut transaction, &mut minutes, key, &refused).await?;
                 }
                 transaction.commit().await?;
                 Ok(())
@@ -111,9 +148,20 @@ impl AuditRepository for SqliteAudit {
         self.file
             .in_time(async {
                 let mut connection = self.file.writer().await?;
+                let now = self.file.now();
+                let cut = sqlx::query(CUT)
+                    .bind(now.as_millis())
+                    .bind(now.plus(AHEAD).as_millis())
+                    .bind(limit)
+                    .execute(&mut *connection)
+                    .await?;
                 let pruned = sqlx::query(PRUNE)
                     .bind(before.as_millis())
                     .bind(limit)
+                    .execute(&mut *connection)
+                    .await?;
+                sqlx::query(CUT_WRITERS)
+                    .bind(now.as_millis())
                     .execute(&mut *connection)
                     .await?;
                 sqlx::query(PRUNE_WRITERS)
@@ -121,7 +169,7 @@ impl AuditRepository for SqliteAudit {
                     .bind(self.writer.to_string())
                     .execute(&mut *connection)
                     .await?;
-                Ok(pruned.rows_affected())
+                Ok(cut.rows_affected().saturating_add(pruned.rows_affected()))
             })
             .await
     }
@@ -161,6 +209,21 @@ async fn add(connection: &mut SqliteConnection, event: &AuditEvent) -> Result<()
         .map(drop)
 }
 
+/// The ids of refused attempts that have a row already.
+async fn known(
+    connection: &mut SqliteConnection,
+    events: &[AuditEvent],
+) -> Result<HashSet<String>, sqlx::Error> {
+    let refused = events.iter().filter(|it| it.is_aggregated());
+    // Ids of our own, which need no escaping.
+    let ids: Vec<_> = refused.map(|it| format!("\"{}\"", it.id)).collect();
+    let known: Vec<String> = sqlx::query_scalar(KNOWN)
+        .bind(format!("[{}]", ids.join(",")))
+        .fetch_all(connection)
+        .await?;
+    Ok(known.into_iter().collect())
+}
+
 /// What refused attempts of one row have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -172,27 +235,24 @@ struct Key {
 
 /// Refused attempts of one row.
 #[derive(Debug)]
-struct Refused<'a> {
-    first: &'a AuditEvent,
+struct Refused {
+    first: AuditEvent,
     last_at: Timestamp,
     count: i64,
 }
 
 /// One entry per row: in a flood, a batch is one statement.
-fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused<'_>> {
+fn counted(events: &[&AuditEvent]) -> HashMap<Key, Refused> {
     let mut rows = HashMap::new();
     for event in events {
-        let Some(entity) = event.aggregate_entity() else {
-            continue;
-        };
         let key = Key {
             minute: event.at.as_millis().div_euclid(MINUTE_MS),
             kind: event.kind,
             outcome: event.outcome,
-            entity,
+            entity: event.aggregate_entity(),
         };
-        let row = rows.entry(key).or_insert(Refused {
-            first: event,
+        let row = rows.entry(key).or_insert_with(|| Refused {
+            first: event.stripped(),
             last_at: event.at,
             count: 0,
         });
@@ -202,27 +262,102 @@ fn counted(events: &[AuditEvent]) -> HashMap<Key, Refused<'_>> {
     rows
 }
 
+/// The rows of one minute that count attempts of clients that are not logged in.
+#[derive(Debug, Default)]
+struct Minute {
+    rows: usize,
+    of_client: HashMap<String, usize>,
+}
+
+impl Minute {
+    async fn read(connection: &mut SqliteConnection, minute: i64) -> Result<Self, sqlx::Error> {
+        let most = i64::try_from(MOST_A_MINUTE).unwrap_or(i64::MAX);
+        let entities: Vec<String> = sqlx::query_scalar(OF_MINUTE)
+            .bind(minute)
+            .bind(most)
+            .fetch_all(connection)
+            .await?;
+        let mut read = Self::default();
+        for entity in &entities {
+            read.add(entity);
+        }
+        Ok(read)
+    }
+
+    fn add(&mut self, entity: &str) {
+        self.rows += 1;
+        *self
+            .of_client
+            .entry(client_of(entity).to_owned())
+            .or_default() += 1;
+    }
+
+    /// What is counted in the place of these attempts where there is no room for a row of theirs.
+    fn room_for(&self, entity: &str, event: &AuditEvent) -> Option<(String, AuditEvent)> {
+        if self.rows >= MOST_A_MINUTE {
+            let of_nobody = AuditEvent {
+                address: None,
+                ..event.of_client()
+            };
+            return Some((OTHERS.to_owned(), of_nobody));
+        }
+        let of_client = self.of_client.get(client_of(entity));
+        let is_full = of_client.is_some_and(|rows| *rows >= MOST_OF_A_CLIENT);
+        is_full.then(|| (event.client(), event.of_client()))
+    }
+}
+
+/// The client in an entity: its first two words, see [`AuditEvent::aggregate_entity`].
+fn client_of(entity: &str) -> &str {
+    let second = entity.match_indices(' ').nth(1);
+    second.map_or(entity, |(end, _)| &entity[..end])
+}
+
+/// Counts refused attempts, in their row if there is one, or in a new one while the minute has room for it.
 async fn count(
     connection: &mut SqliteConnection,
-    key: &Key,
-    refused: &Refused<'_>,
+    minutes: &mut HashMap<i64, Minute>,
+    mut key: Key,
+    refused: &Refused,
 ) -> Result<(), sqlx::Error> {
-    let event = refused.first;
-    let user_id = event.user_id.filter(|_| !event.is_by_address());
+    let counted = sqlx::query(COUNT_ON)
+        .bind(key.minute)
+        .bind(key.kind.as_str())
+        .bind(key.outcome)
+        .bind(key.entity.clone())
+        .bind(refused.count)
+        .bind(refused.last_at.as_millis())
+        .execute(&mut *connection)
+        .await?;
+    if counted.rows_affected() > 0 {
+        return Ok(());
+    }
+    let mut event = refused.first.clone();
+    // Who is logged in, and who uses the command line, is not so many, and is not hidden by those who are not.
+    if event.actor.is_none() {
+        let minute = match minutes.entry(key.minute) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(Minute::read(connection, key.minute).await?),
+        };
+        match minute.room_for(&key.entity, &event) {
+            None => minute.add(&key.entity),
+            Some((entity, of_more)) => (key.entity, event) = (entity, of_more),
+        }
+    }
     sqlx::query(COUNT)
         .bind(event.id.to_string())
         .bind(event.at.as_millis())
         .bind(key.kind.as_str())
         .bind(key.outcome)
         .bind(event.actor.map(|actor| actor.to_string()))
-        .bind(user_id.map(|id| id.to_string()))
-        .bind(event.target.clone())
-        .bind(event.detail.clone())
+        .bind(event.user_id.map(|id| id.to_string()))
+        .bind(event.target)
+        .bind(event.detail)
         .bind(event.address.map(|address| address.to_string()))
         .bind(refused.count)
         .bind(refused.last_at.as_millis())
         .bind(key.minute)
-        .bind(key.entity.clone())
+        .bind(key.entity)
         .execute(connection)
         .await
         .map(drop)
@@ -325,7 +460,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
         assert_eq!(audit::PENDING, "pending", "as ADD has it");
-        assert_indexed(&[PRUNE]).await;
+        assert_indexed(&[CUT, PRUNE, COUNT_ON, OF_MINUTE, KNOWN]).await;
     }
 
     #[tokio::test]
