@@ -109,6 +109,18 @@ proxy_names_the_client() {
     [ "$(code docker/nginx.conf | grep -c 'proxy_set_header X-Forwarded-For \$remote_addr;')" -eq 1 ] &&
     code docker/nginx.conf | grep -q 'proxy_read_timeout 10s' && code docker/nginx.conf | grep -q 'proxy_send_timeout 10s'
 }
+# An attempt may wait for others in the service. Each server of the proxy waits longer where attempts arrive: for the password
+# check after it, too.
+proxy_waits_for_attempts() {
+  local waits servers
+  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/gate.rs)
+  servers=$(code docker/nginx.conf | grep -c '^    server {')
+  [ -n "$waits" ] && code docker/nginx.conf | awk -v least=$((waits + 10)) -v servers="$servers" '
+    $1 == "location" { attempts = index($0, "location ~ ^/api/(login|password)$ {") }
+    attempts && $1 == "proxy_read_timeout" { if ($2 + 0 >= least) enough++; else print "only " $2 }
+    $1 == "}" { attempts = 0 }
+    END { if (enough != servers) print enough + 0 " of " servers " servers wait " least " s for attempts"; exit enough != servers }'
+}
 # The port at which the demo names its clients is of no use to anybody else.
 demo_port_is_closed() {
   ! code docker/nginx.conf | grep -E '^ *listen ' | grep -vE 'listen (8080|127\.0\.0\.1:[0-9]+);' &&
@@ -216,6 +228,7 @@ check "up --wait can succeed" can_be_waited_for
 check "nothing needs a newer engine than is documented" old_engines
 check "the proxy's address is the one that is trusted" proxy_is_trusted
 check "the proxy names the client itself, and does not wait for ever" proxy_names_the_client
+check "the proxy waits as long as attempts do" proxy_waits_for_attempts
 check "the proxy has one port for clients" demo_port_is_closed
 check "docker/proxy.sh with Docker's name server" proxy_resolves 'nameserver 127.0.0.11\noptions ndots:0\n' 127.0.0.11
 check "docker/proxy.sh with Podman's name servers" proxy_resolves 'search dns.podman\nnameserver 10.89.0.1\nnameserver 10.89.1.1\n' 10.89.0.1

@@ -23,7 +23,8 @@ use crate::{
     patience,
 };
 
-/// How long an attempt waits at most. Longer than the password checks of a whole line take.
+/// How long an attempt waits at most. Longer than the password checks of a whole line take. The holds of a replica that died
+/// may last longer, 15 to 30 s. A proxy has to wait 10 s more than this for a login: `docker/nginx.conf` does.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// How often the first in line asks for outcomes of other replicas.
