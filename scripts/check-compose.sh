@@ -109,6 +109,17 @@ proxy_names_the_client() {
     [ "$(code docker/nginx.conf | grep -c 'proxy_set_header X-Forwarded-For \$remote_addr;')" -eq 1 ] &&
     code docker/nginx.conf | grep -q 'proxy_read_timeout 10s' && code docker/nginx.conf | grep -q 'proxy_send_timeout 10s'
 }
+# nginx gives a block that sets a header none of those that are set around it.
+proxy_sets_all_headers() {
+  code docker/nginx.conf | awk '
+    $1 == "proxy_set_header" { blocks[depth, name[depth]]; sets[depth, name[depth], $2]; if (depth == 1) outer[$2] }
+    /{$/ { depth++; name[depth] = NR }
+    $1 == "}" { depth-- }
+    END {
+      for (block in blocks) for (header in outer) if (!((block SUBSEP header) in sets)) { split(block, at, SUBSEP); print "the block in line " at[2] " does not set " header; missing = 1 }
+      exit missing
+    }'
+}
 # An attempt may wait for others in the service. Each server of the proxy waits longer where attempts arrive: for the password
 # check after it, too.
 proxy_waits_for_attempts() {
@@ -228,6 +239,7 @@ check "up --wait can succeed" can_be_waited_for
 check "nothing needs a newer engine than is documented" old_engines
 check "the proxy's address is the one that is trusted" proxy_is_trusted
 check "the proxy names the client itself, and does not wait for ever" proxy_names_the_client
+check "every block of the proxy that sets headers sets all" proxy_sets_all_headers
 check "the proxy waits as long as attempts do" proxy_waits_for_attempts
 check "the proxy has one port for clients" demo_port_is_closed
 check "docker/proxy.sh with Docker's name server" proxy_resolves 'nameserver 127.0.0.11\noptions ndots:0\n' 127.0.0.11
