@@ -179,6 +179,12 @@ redis_commands() {
   case $rule in *'~*'* | *'&*'* | *+@* | *allkeys* | *allcommands*) echo "too much is permitted: $rule"; missing=1 ;; esac
   return "$missing"
 }
+# Redis reads its users at its start: with other rules the container has to be another one.
+redis_reads_rules() {
+  local digest
+  digest=$(sed -n '/^user /p' docker/secrets.sh | sha256sum | cut -c1-12)
+  holds ".services.redis.labels[\"skriptoteket.acl\"] == \"$digest\"" || { echo "the label skriptoteket.acl of redis has to be $digest"; return 1; }
+}
 redis_keeps() { holds '.services.redis.command | (.[index("--appendonly") + 1] == "yes") and (.[index("--save") + 1] == "") and (.[index("--maxmemory-policy") + 1] == "noeviction")'; }
 demo_secrets() { holds '[.services.demo.volumes[].source] == ["secrets-admin"]'; }
 never_pulled() { none '.services | to_entries[] | select(.value.image == "skriptoteket:local" and .value.pull_policy != "never") | .key'; }
@@ -251,6 +257,7 @@ check "SKRIPTOTEKET_PUBLIC_URL can be set" settings SKRIPTOTEKET_PUBLIC_URL=http
 check "every variable is documented" variables
 check "what the profile backends adds to Grafana is deleted without it" datasources
 check "Redis permits what the service needs, and no more" redis_commands
+check "Redis is made anew when its users change" redis_reads_rules
 check "Redis keeps what it is given" redis_keeps
 check "the demo sees one secret" demo_secrets
 check "the image that is built is not pulled" never_pulled
