@@ -111,7 +111,7 @@ impl LimitRepository for SqliteLimits {
                 let now = self.file.now();
                 let attempt = attempt.to_string();
                 let holds = find(&mut transaction, &attempt).await?;
-                let Some(held) = holds.filter(|it| it.held > 0) else {
+                let Some(taken) = holds.filter(|it| it.held > 0) else {
                     // It may still be on its way.
                     keep(&mut transaction, &attempt, None, now).await?;
                     transaction.commit().await?;
@@ -119,7 +119,7 @@ impl LimitRepository for SqliteLimits {
                 };
                 forget(&mut transaction, &attempt).await?;
                 let hold = Hold {
-                    window: held.window,
+                    window: taken.window,
                 };
                 for Charge { entity, budget } in charges {
                     let key = entity.to_string();
