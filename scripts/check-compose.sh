@@ -109,6 +109,29 @@ proxy_names_the_client() {
     [ "$(code docker/nginx.conf | grep -c 'proxy_set_header X-Forwarded-For \$remote_addr;')" -eq 1 ] &&
     code docker/nginx.conf | grep -q 'proxy_read_timeout 10s' && code docker/nginx.conf | grep -q 'proxy_send_timeout 10s'
 }
+# nginx gives a block that sets a header none of those that are set around it.
+proxy_sets_all_headers() {
+  code docker/nginx.conf | awk '
+    $1 == "proxy_set_header" { blocks[depth, name[depth]]; sets[depth, name[depth], $2]; if (depth == 1) outer[$2] }
+    /{$/ { depth++; name[depth] = NR }
+    $1 == "}" { depth-- }
+    END {
+      for (block in blocks) for (header in outer) if (!((block SUBSEP header) in sets)) { split(block, at, SUBSEP); print "the block in line " at[2] " does not set " header; missing = 1 }
+      exit missing
+    }'
+}
+# An attempt may wait for others in the service. Each server of the proxy waits longer where attempts arrive: for the password
+# check after it, too.
+proxy_waits_for_attempts() {
+  local waits servers
+  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/gate.rs)
+  servers=$(code docker/nginx.conf | grep -c '^    server {')
+  [ -n "$waits" ] && code docker/nginx.conf | awk -v least=$((waits + 10)) -v servers="$servers" '
+    $1 == "location" { attempts = index($0, "location ~ ^/api/(login|password)$ {") }
+    attempts && $1 == "proxy_read_timeout" { if ($2 + 0 >= least) enough++; else print "only " $2 }
+    $1 == "}" { attempts = 0 }
+    END { if (enough != servers) print enough + 0 " of " servers " servers wait " least " s for attempts"; exit enough != servers }'
+}
 # The port at which the demo names its clients is of no use to anybody else.
 demo_port_is_closed() {
   ! code docker/nginx.conf | grep -E '^ *listen ' | grep -vE 'listen (8080|127\.0\.0\.1:[0-9]+);' &&
@@ -155,6 +178,12 @@ redis_commands() {
   done
   case $rule in *'~*'* | *'&*'* | *+@* | *allkeys* | *allcommands*) echo "too much is permitted: $rule"; missing=1 ;; esac
   return "$missing"
+}
+# Redis reads its users at its start: with other rules the container has to be another one.
+redis_reads_rules() {
+  local digest
+  digest=$(sed -n '/^user /p' docker/secrets.sh | sha256sum | cut -c1-12)
+  holds ".services.redis.labels[\"skriptoteket.acl\"] == \"$digest\"" || { echo "the label skriptoteket.acl of redis has to be $digest"; return 1; }
 }
 redis_keeps() { holds '.services.redis.command | (.[index("--appendonly") + 1] == "yes") and (.[index("--save") + 1] == "") and (.[index("--maxmemory-policy") + 1] == "noeviction")'; }
 demo_secrets() { holds '[.services.demo.volumes[].source] == ["secrets-admin"]'; }
@@ -216,6 +245,8 @@ check "up --wait can succeed" can_be_waited_for
 check "nothing needs a newer engine than is documented" old_engines
 check "the proxy's address is the one that is trusted" proxy_is_trusted
 check "the proxy names the client itself, and does not wait for ever" proxy_names_the_client
+check "every block of the proxy that sets headers sets all" proxy_sets_all_headers
+check "the proxy waits as long as attempts do" proxy_waits_for_attempts
 check "the proxy has one port for clients" demo_port_is_closed
 check "docker/proxy.sh with Docker's name server" proxy_resolves 'nameserver 127.0.0.11\noptions ndots:0\n' 127.0.0.11
 check "docker/proxy.sh with Podman's name servers" proxy_resolves 'search dns.podman\nnameserver 10.89.0.1\nnameserver 10.89.1.1\n' 10.89.0.1
@@ -226,6 +257,7 @@ check "SKRIPTOTEKET_PUBLIC_URL can be set" settings SKRIPTOTEKET_PUBLIC_URL=http
 check "every variable is documented" variables
 check "what the profile backends adds to Grafana is deleted without it" datasources
 check "Redis permits what the service needs, and no more" redis_commands
+check "Redis is made anew when its users change" redis_reads_rules
 check "Redis keeps what it is given" redis_keeps
 check "the demo sees one secret" demo_secrets
 check "the image that is built is not pulled" never_pulled

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `SIGINT`, `SIGTERM`, `SIGHUP`, `SIGQUIT` | a graceful stop; `SIGHUP` and `SIGQUIT` not where the parent process ignores them (`nohup`) |
 //! | `SIGUSR1`, `SIGUSR2` | nothing but a log line: without a handler they would end the process at once |
-//! | `SIGXFSZ` | nothing: a write beyond the file size limit fails like one on a full disk |
+//! | `SIGXFSZ` | nothing, and no log line: a write beyond the file size limit fails like one on a full disk |
 //!
 //! There is nothing to reload: settings and secrets are read once, at the start.
 
@@ -50,12 +50,14 @@ pub(super) fn stops() -> io::Result<mpsc::UnboundedReceiver<&'static str>> {
     for named in [
         (SignalKind::user_defined1(), "SIGUSR1"),
         (SignalKind::user_defined2(), "SIGUSR2"),
-        (SignalKind::from_raw(FILE_SIZE_EXCEEDED), "SIGXFSZ"),
     ] {
         on_each(named, |signal| {
             tracing::info!(signal, "the signal is ignored");
         })?;
     }
+    // Every write beyond the limit sends one, also that of a log line: each line would ask for the next, for ever.
+    let exceeded = SignalKind::from_raw(FILE_SIZE_EXCEEDED);
+    on_each((exceeded, "SIGXFSZ"), |_| {})?;
     Ok(stops)
 }
 

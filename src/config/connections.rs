@@ -11,7 +11,8 @@ pub struct ConnectionSettings {
     pub most: usize,
     /// How long the head of a request may take to arrive.
     pub head_timeout: Duration,
-    /// How long the body of a request may take to arrive, and how long a client may not read its answer.
+    /// How long the body of a request may take to arrive, and how long a client may not read its answer;
+    /// one that reads slowly has ten times as long for the whole answer.
     pub body_timeout: Duration,
     /// How long a connection may be idle between requests.
     pub keep_alive: Duration,

@@ -145,7 +145,7 @@ table! {
         REQUEST_HEAD_TIMEOUT: Span, "request_head_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("5s"),
             "How long the head of a request may take to arrive. After it: 408.";
         REQUEST_BODY_TIMEOUT: Span, "request_body_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("10s"),
-            "How long the body of a request may take to arrive (408), and how long a client may not read its answer.";
+            "How long the body of a request may take to arrive (408), and how long a client may not read its answer.\nA client that reads slowly has ten times as long for the whole answer.";
         KEEP_ALIVE: Span, "keep_alive", span(MILLISECOND.saturating_mul(10), HOUR), Fixed("75s"),
             "How long a connection may be idle between requests: longer than the proxy in front holds its own, which is a\nminute by default, so that it sends no request into a connection that is just being closed.";
         METRICS_TOKEN: Secret, "metrics_token", secret(1, "visible ASCII without spaces"),

@@ -13,17 +13,18 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Notify, oneshot},
+    sync::{Notify, Semaphore, oneshot},
 };
 use tracing::Instrument;
 
-use super::{Charge, Checked, Decision, Entity, Hold, LimitRepository};
+use super::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository};
 use crate::{
     error::{Cause, StoreError},
     patience,
 };
 
-/// How long an attempt waits at most. Longer than the password checks of a whole line take.
+/// How long an attempt waits at most. Longer than the password checks of a whole line take. The holds of a replica that died
+/// may last longer, 15 to 30 s. A proxy has to wait 10 s more than this for a login: `docker/nginx.conf` does.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// How often the first in line asks for outcomes of other replicas.
@@ -31,6 +32,20 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How many may stand in one line.
 const LONGEST_LINE: usize = 512;
+
+/// When an attempt is tried to be settled again that the store did not confirm: over half a minute, which outlasts a restart of a
+/// store, and less than [`AttemptId::KEPT`].
+const SETTLE_PAUSES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
+
+/// How many attempts are tried to be settled again at the same time. Of more than that, as in a flood while the store is away,
+/// those that took their places become failures.
+const MOST_UNSETTLED: usize = 4_096;
 
 /// When to come back for an attempt that could not wait any longer.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -69,6 +84,7 @@ pub struct Gate {
 struct Inner {
     limits: Arc<dyn LimitRepository>,
     lines: Mutex<HashMap<Entity, Arc<Line>>>,
+    unsettled: Semaphore,
     runtime: Handle,
 }
 
@@ -94,6 +110,7 @@ impl Gate {
         let inner = Inner {
             limits,
             lines: Mutex::default(),
+            unsettled: Semaphore::new(MOST_UNSETTLED),
             runtime,
         };
         Self {
@@ -151,12 +168,13 @@ impl Gate {
         let (answer, asked) = oneshot::channel();
         let (gate, charges) = (self.clone(), Arc::clone(charges));
         let task = async move {
-            let decision = gate.inner.limits.reserve(&charges).await;
+            let attempt = AttemptId::generate();
+            let decision = gate.inner.limits.reserve(attempt, &charges).await;
             let asked = match decision {
-                Ok(Decision::Go(hold)) => Ok(Asked::Passed(Reservation {
+                Ok(Decision::Go) => Ok(Asked::Passed(Reservation {
                     gate,
                     charges,
-                    hold: Some(hold),
+                    attempt: Some(attempt),
                 })),
                 Ok(Decision::Busy(entity)) => Ok(Asked::Busy(entity)),
                 Ok(Decision::Locked {
@@ -166,7 +184,11 @@ impl Gate {
                     entity,
                     retry_after,
                 }),
-                Err(error) => Err(error.into()),
+                Err(error) => {
+                    // A store that did not answer in time may still have done it, or do it yet.
+                    gate.settle_later(attempt, charges, Checked::NotChecked);
+                    Err(error.into())
+                }
             };
             // A reservation that nobody takes is dropped, here or where it lies.
             let _ = answer.send(asked);
@@ -182,6 +204,35 @@ impl Gate {
             .await
             .map_err(|gone| Refusal::Aborted(gone.into()))
             .flatten()
+    }
+
+    /// Settles an attempt in the background: at once if the store answers, else after growing pauses. Where all tries fail, it
+    /// becomes a failure if it holds places.
+    fn settle_later(&self, attempt: AttemptId, charges: Arc<[Charge]>, checked: Checked) {
+        let gate = self.clone();
+        let task = async move {
+            let settle = || gate.inner.limits.settle(attempt, &charges, checked);
+            let mut settled = settle().await;
+            if settled.is_err()
+                && let Ok(_place) = gate.inner.unsettled.try_acquire()
+            {
+                for pause in SETTLE_PAUSES {
+                    tokio::time::sleep(pause).await;
+                    settled = settle().await;
+                    if settled.is_ok() {
+                        break;
+                    }
+                }
+            }
+            gate.wake(&charges);
+            if let Err(error) = settled {
+                tracing::debug!(
+                    error.type = error.error_type(),
+                    "an attempt that could not be settled counts as a failure if it holds a place"
+                );
+            }
+        };
+        self.inner.runtime.spawn(task);
     }
 
     /// The first of these entities that others wait for.
@@ -250,13 +301,13 @@ pub struct Reservation {
     gate: Gate,
     charges: Arc<[Charge]>,
     /// None once it was settled.
-    hold: Option<Hold>,
+    attempt: Option<AttemptId>,
 }
 
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reservation")
-            .field("hold", &self.hold)
+            .field("attempt", &self.attempt)
             .finish_non_exhaustive()
     }
 }
@@ -266,36 +317,35 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store. If it did not do it, the attempt becomes a failure in time.
+    /// [`StoreError`] of the store. It is tried again in the background; where that fails too, the attempt becomes a failure in
+    /// time.
     pub async fn settle(mut self, checked: Checked) -> Result<(), StoreError> {
-        let Some(hold) = self.hold.take() else {
+        let Some(attempt) = self.attempt.take() else {
             return Ok(());
         };
-        let limits = &self.gate.inner.limits;
-        let settled = limits.settle(hold, &self.charges, checked).await;
-        self.gate.wake(&self.charges);
+        let gate = &self.gate;
+        let settled = gate
+            .inner
+            .limits
+            .settle(attempt, &self.charges, checked)
+            .await;
+        if settled.is_ok() {
+            gate.wake(&self.charges);
+        } else {
+            gate.settle_later(attempt, Arc::clone(&self.charges), checked);
+        }
         settled
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(hold) = self.hold.take() {
+        if let Some(attempt) = self.attempt.take() {
             // Not through another reservation: a runtime that shuts down drops what it is given, and that would come here
             // again.
-            let (gate, charges) = (self.gate.clone(), Arc::clone(&self.charges));
-            let runtime = gate.inner.runtime.clone();
-            runtime.spawn(async move {
-                let limits = &gate.inner.limits;
-                let settled = limits.settle(hold, &charges, Checked::NotChecked).await;
-                gate.wake(&charges);
-                if let Err(error) = settled {
-                    tracing::debug!(
-                        error.type = error.error_type(),
-                        "an attempt that was not checked counts as a failure"
-                    );
-                }
-            });
+            let charges = Arc::clone(&self.charges);
+            self.gate
+                .settle_later(attempt, charges, Checked::NotChecked);
         }
     }
 }

@@ -80,11 +80,34 @@ pub struct Charge {
     pub budget: Budget,
 }
 
+/// Names an attempt in the store, from before it takes its places: one whose answer was lost can be settled all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId(u128);
+
+impl AttemptId {
+    /// How long a store remembers an attempt that is not settled, or was settled before it took its places. Longer than a hold
+    /// lives, and than anybody tries to settle it.
+    pub const KEPT: Duration = Duration::from_mins(2);
+
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for AttemptId {
+    /// A key for stores, unlike that of any [`Entity`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t:{:032x}", self.0)
+    }
+}
+
 /// What the guard says to one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The password may be checked; a place is held in all budgets until [`LimitRepository::settle`].
-    Go(Hold),
+    Go,
     /// Failures and attempts in flight together have used up this entity's budget. Nothing was changed: ask again when one of
     /// those in flight is settled.
     Busy(Entity),
@@ -104,13 +127,19 @@ pub enum Decision {
 /// timeout. The store's own clock decides. A state that says nothing is not kept.
 #[async_trait]
 pub trait LimitRepository: fmt::Debug + Send + Sync {
-    /// Takes a place for one attempt in each of these budgets, or in none; they are asked in this order.
-    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError>;
+    /// Takes a place for one attempt in each of these budgets, or in none; they are asked in this order. Each call has an id
+    /// of its own.
+    ///
+    /// After an error it may have taken its places, and may still do so: settle it as [`Checked::NotChecked`]. One that was
+    /// settled before gets no place; its decision says [`Decision::Busy`].
+    async fn reserve(&self, attempt: AttemptId, charges: &[Charge])
+    -> Result<Decision, StoreError>;
 
-    /// Ends the hold that [`LimitRepository::reserve`] took on the same budgets, and counts what the attempt was.
+    /// Ends the hold that [`LimitRepository::reserve`] took on the same budgets, and counts what the attempt was: once,
+    /// however often it is called. Of an attempt that holds nothing nothing is given back.
     async fn settle(
         &self,
-        hold: Hold,
+        attempt: AttemptId,
         charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError>;

@@ -154,7 +154,7 @@ pub(super) async fn create(
 /// Change an account's role, disable or enable it
 ///
 /// Reaches its live sessions at once: a new role moves them, disabling ends them. Enabling also unlocks the account where wrong
-/// passwords have locked it.
+/// passwords have locked it, as far as their store answers; a lock ends by itself.
 #[utoipa::path(
     patch, path = "/api/admin/users/{id}", operation_id = "changeAccount", tag = "admin", security(("session" = [])),
     request_body = AccountChangeBody, params(("id" = String, Path, description = "The id of a user")),
@@ -186,7 +186,15 @@ pub(super) async fn change(
     let user = api.sessions.change_account(id, change).await?;
     let user = user.ok_or(Rejection::NotFound)?;
     if change.disabled == Some(false) {
-        api.login.unlock(id).await?;
+        // The account is changed, and that is written down: what a lock adds is over in time.
+        if let Err(error) = api.login.unlock(id).await {
+            tracing::warn!(
+                user.id = %id,
+                error.type = error.error_type(),
+                error = error.explanation(),
+                "an account was enabled, and wrong passwords before that were not forgotten"
+            );
+        }
     }
     Ok(HttpResponse::Ok().json(AccountView::from(&user)))
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Service;
+use super::{SKEW, Service};
 use crate::{clock::Timestamp, telemetry::instruments::HEALTHS};
 
 /// How a service is, as far as its last sign of life tells: a heartbeat or an authentication, whichever is later, or its
-/// registration if there was neither.
+/// registration if there was neither. A time that is still to come is from a clock that was ahead, and no sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Health {
@@ -36,12 +36,15 @@ impl Health {
         if service.disabled {
             return Self::Disabled;
         }
-        let signs = [service.last_heartbeat, service.last_authentication];
-        let last = signs
-            .into_iter()
-            .flatten()
-            .fold(service.created_at, Timestamp::max);
-        let silence = now.since(last);
+        let signs = [
+            service.last_heartbeat,
+            service.last_authentication,
+            Some(service.created_at),
+        ];
+        // Clocks of replicas differ a little.
+        let furthest = now.plus(SKEW);
+        let last = signs.into_iter().flatten().filter(|at| *at <= furthest);
+        let silence = now.since(last.max().unwrap_or_default());
         if silence > policy.stale_after {
             Self::Stale
         } else if silence > policy.degraded_after {

@@ -70,8 +70,12 @@ impl KeyKeeper {
         let now = self.clock.now();
         // Replicas that are set to different algorithms would make keys against each other, for ever: one that waits to sign
         // is enough.
-        let waits = |key: &SigningKey| key.algorithm == self.algorithm() && key.active_from > now;
-        if (newest.algorithm == self.algorithm() && now < due) || keys.iter().any(waits) {
+        // A key that begins to sign later than any that is made now is from a clock that was ahead: it is not waited for.
+        let furthest = now.plus(lead.max(SOONEST)).plus(SKEW);
+        let counts =
+            |key: &SigningKey| key.algorithm == self.algorithm() && key.active_from <= furthest;
+        let waits = |key: &SigningKey| counts(key) && key.active_from > now;
+        if (counts(newest) && now < due) || keys.iter().any(waits) {
             return Ok(false);
         }
         self.add(Some(newest), lead).await

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use skriptoteket::accounts::{Role, UserId};
+use sqlx::{Connection, SqliteConnection};
 
 use crate::support::{PASSWORD, spawn_app};
 
@@ -248,4 +249,22 @@ async fn another_site_changes_nothing_through_a_superusers_browser() {
     boss.send(read.header("sec-fetch-site", "cross-site"))
         .await
         .expect_status(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_was_enabled_is_200_though_its_lock_stays() {
+    let app = spawn_app().await;
+    let boss = app.boss().await;
+    let ada = app.add_user("ada", Role::User).await;
+    let path = format!("/api/admin/users/{}", ada.id);
+    let disable = json!({"disabled": true});
+    boss.patch(&path, &disable).await.expect_status(200);
+    let url = format!("sqlite://{}", app.database.display());
+    let mut file = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("DROP TABLE limits")
+        .execute(&mut file)
+        .await
+        .unwrap();
+    let answer = boss.patch(&path, &json!({"disabled": false})).await;
+    assert_eq!(answer.expect_status(200).json()["disabled"], false);
 }

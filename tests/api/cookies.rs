@@ -107,6 +107,26 @@ async fn a_logout_ends_every_session_that_is_presented() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_no_more_sessions_than_a_request_may_ask_about() {
+    let app = spawn_app().await;
+    let mut cookies = Vec::new();
+    for name in ["ada", "bo", "cy"] {
+        cookies.push(cookie(&app.someone(name, Role::User).await));
+        for _ in 0..3 {
+            cookies.push(cookie(&app.logged_in(name).await));
+        }
+    }
+    let all = cookies.join("; ");
+    let answer = with_cookies(&app, "POST", "/api/logout", all.as_bytes()).await;
+    answer.expect_status(204);
+    // The live one, and eight beside it.
+    for (at, presented) in cookies.iter().enumerate() {
+        let answer = with_cookies(&app, "GET", "/api/session", presented.as_bytes()).await;
+        answer.expect_status(if at < 9 { 401 } else { 200 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_ends_a_planted_session_that_stands_before_its_own() {
     let app = spawn_app().await;
     let planted = cookie(&app.someone("mallory", Role::User).await);

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use skriptoteket::{
     accounts::{NewAccount, Role},
-    guard::{Budget, Charge, Checked, Decision, Entity},
+    guard::{AttemptId, Budget, Charge, Checked, Decision, Entity},
     sessions::SessionFilter,
 };
 
@@ -305,11 +305,12 @@ async fn lock(house: &House, name: &str) -> bool {
             forget: Duration::from_hours(1),
         },
     };
-    let decision = stores.limits.reserve(&[charge]).await.unwrap();
+    let attempt = AttemptId::generate();
+    let decision = stores.limits.reserve(attempt, &[charge]).await.unwrap();
     let is_locked = matches!(decision, Decision::Locked { .. });
-    if let Decision::Go(hold) = decision {
+    if decision == Decision::Go {
         let charges = [charge];
-        let settled = stores.limits.settle(hold, &charges, Checked::Wrong);
+        let settled = stores.limits.settle(attempt, &charges, Checked::Wrong);
         settled.await.unwrap();
     }
     stores.close().await;

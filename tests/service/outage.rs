@@ -337,3 +337,35 @@ async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
         assert_eq!(said.matches("Redis is away").count(), 1, "{said}");
     }
 }
+
+/// An attempt whose place was taken, and nobody heard of it, is no wrong guess: nobody typed one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_whose_place_was_taken_too_late_locks_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&[]);
+    let proxy = Proxy::to(redis.port());
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let settings = [
+        ("redis_url", url.as_str()),
+        ("cookie_key", KEY),
+        STORE_TIMEOUT,
+        ("guard_account_attempts", "1"),
+    ];
+    let service = Service::start(dir.path(), &settings).await;
+    service.login(&client(), "admin", PASSWORD).await;
+    // In time is the answer that the connection is alive, and not that to the guard, who asks next.
+    proxy.set(Weather::Slow(TIMEOUT.mul_f64(0.3)));
+    assert_unavailable("a login", timed(login(&service, PASSWORD), "").await);
+    proxy.set(Weather::Fair);
+    // The connection may have been given up. One that has to wait for a place that nobody gives back is refused after 15 to
+    // 30 s: the account is locked then.
+    let begun = Instant::now();
+    let status = loop {
+        let (answer, _) = timed(login(&service, PASSWORD), "").await;
+        if answer.status() != 503 || begun.elapsed() > PATIENCE {
+            break answer.status();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(status, 200, "after {:?}", begun.elapsed());
+}

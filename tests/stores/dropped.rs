@@ -8,7 +8,7 @@ use std::{
 
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
-    guard::{Budget, Charge, Decision, Entity},
+    guard::{AttemptId, Budget, Charge, Decision, Entity},
     sessions::{EndReason, RoleUpdate},
 };
 
@@ -134,17 +134,22 @@ async fn a_charge_given_up_was_taken_from_both_or_from_neither(world: World) {
         [Entity::Address(address), Entity::UnknownName(account)]
             .map(|entity| Charge { entity, budget })
     };
+    let passes = async |charges: &[Charge]| {
+        let decision = limits.reserve(AttemptId::generate(), charges).await;
+        decision.unwrap() == Decision::Go
+    };
     for n in 0..ENOUGH {
         let bucket = u32::try_from(n).unwrap();
-        give_up_after(n, limits.reserve(&of(bucket, bucket))).await;
+        let attempt = AttemptId::generate();
+        give_up_after(n, limits.reserve(attempt, &of(bucket, bucket))).await;
         settled(&world).await;
         // What each has left, asked together with somebody new.
         let mut of_address = 0;
-        while let Decision::Go(_) = limits.reserve(&of(bucket, 1000 + bucket)).await.unwrap() {
+        while passes(&of(bucket, 1000 + bucket)).await {
             of_address += 1;
         }
         let mut of_account = 0;
-        while let Decision::Go(_) = limits.reserve(&of(1000 + bucket, bucket)).await.unwrap() {
+        while passes(&of(1000 + bucket, bucket)).await {
             of_account += 1;
         }
         assert_eq!(of_address, of_account, "after {n} polls");

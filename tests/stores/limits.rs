@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skriptoteket::{
     accounts::UserId,
-    guard::{Budget, Charge, Checked, Decision, Entity, HOLD_WINDOW, Hold},
+    guard::{AttemptId, Budget, Charge, Checked, Decision, Entity, HOLD_WINDOW},
     store::Stores,
 };
 use tokio::task::JoinSet;
@@ -19,6 +19,8 @@ on_every_store!(
     a_right_password_makes_the_account_whole_and_leaves_the_address_as_it_was,
     what_was_not_checked_costs_nobody_anything,
     what_was_never_held_is_not_given_back,
+    an_attempt_is_settled_once_whether_its_places_were_told_or_not,
+    an_attempt_that_was_settled_before_it_arrived_takes_no_place,
     five_hundred_guesses_at_once_get_exactly_the_budget,
     attempts_in_flight_lock_nothing_and_are_no_failures,
     what_a_dead_replica_held_becomes_failures,
@@ -68,30 +70,34 @@ fn charges(address: Entity, account: Entity, policy: Policy) -> [Charge; 2] {
     ]
 }
 
-async fn reserve(stores: &Stores, policy: Policy) -> Decision {
+async fn reserve_as(attempt: AttemptId, stores: &Stores, policy: Policy) -> Decision {
     let charges = charges(ADDRESS, ACCOUNT, policy);
-    stores.limits.reserve(&charges).await.unwrap()
+    stores.limits.reserve(attempt, &charges).await.unwrap()
 }
 
-async fn settle(stores: &Stores, policy: Policy, hold: Hold, checked: Checked) {
+async fn reserve(stores: &Stores, policy: Policy) -> Decision {
+    reserve_as(AttemptId::generate(), stores, policy).await
+}
+
+async fn settle(stores: &Stores, policy: Policy, attempt: AttemptId, checked: Checked) {
     let charges = charges(ADDRESS, ACCOUNT, policy);
-    let settled = stores.limits.settle(hold, &charges, checked);
+    let settled = stores.limits.settle(attempt, &charges, checked);
     settled.await.unwrap();
 }
 
-async fn hold(stores: &Stores, policy: Policy) -> Hold {
-    match reserve(stores, policy).await {
-        Decision::Go(hold) => hold,
-        other => panic!("no place: {other:?}"),
-    }
+async fn hold(stores: &Stores, policy: Policy) -> AttemptId {
+    let attempt = AttemptId::generate();
+    assert_eq!(reserve_as(attempt, stores, policy).await, Decision::Go);
+    attempt
 }
 
 /// A wrong guess, from its beginning to its end.
 async fn guess_of(stores: &Stores, address: Entity, account: Entity, policy: Policy) -> Decision {
     let charges = charges(address, account, policy);
-    let decision = stores.limits.reserve(&charges).await.unwrap();
-    if let Decision::Go(hold) = decision {
-        let settled = stores.limits.settle(hold, &charges, Checked::Wrong);
+    let attempt = AttemptId::generate();
+    let decision = stores.limits.reserve(attempt, &charges).await.unwrap();
+    if is_go(decision) {
+        let settled = stores.limits.settle(attempt, &charges, Checked::Wrong);
         settled.await.unwrap();
     }
     decision
@@ -108,7 +114,7 @@ async fn fail(stores: &Stores, policy: Policy) {
 }
 
 fn is_go(decision: Decision) -> bool {
-    matches!(decision, Decision::Go(_))
+    decision == Decision::Go
 }
 
 const fn account_locked(wait: Duration) -> Decision {
@@ -200,12 +206,51 @@ async fn what_was_not_checked_costs_nobody_anything(world: World) {
 async fn what_was_never_held_is_not_given_back(world: World) {
     let policy = policy(1, 1);
     for checked in [Checked::Right, Checked::NotChecked, Checked::Wrong] {
-        let hold = Hold { window: u32::MAX };
-        settle(&world.stores, policy, hold, checked).await;
+        settle(&world.stores, policy, AttemptId::generate(), checked).await;
     }
     fail(&world.stores, policy).await;
     let limited = guess(&world.stores, policy).await;
     assert_eq!(limited, address_limited(seconds(30)));
+}
+
+async fn an_attempt_is_settled_once_whether_its_places_were_told_or_not(world: World) {
+    let policy = policy(2, 100);
+    // Nobody looks at what the first was answered.
+    let untold = AttemptId::generate();
+    reserve_as(untold, &world.stores, policy).await;
+    let other = hold(&world.stores, policy).await;
+    let busy = reserve(&world.stores, policy).await;
+    assert_eq!(busy, Decision::Busy(ACCOUNT));
+    for _ in 0..3 {
+        settle(&world.stores, policy, untold, Checked::NotChecked).await;
+    }
+    // One place is free, not that of the other.
+    fail(&world.stores, policy).await;
+    let busy = reserve(&world.stores, policy).await;
+    assert_eq!(busy, Decision::Busy(ACCOUNT));
+    for _ in 0..3 {
+        settle(&world.stores, policy, other, Checked::Wrong).await;
+    }
+    let locked = guess(&world.stores, policy).await;
+    assert_eq!(locked, account_locked(seconds(30)));
+    world.advance(seconds(30));
+    fail(&world.stores, policy).await;
+    fail(&world.stores, policy).await;
+}
+
+async fn an_attempt_that_was_settled_before_it_arrived_takes_no_place(world: World) {
+    let policy = policy(1, 1);
+    let late = AttemptId::generate();
+    settle(&world.stores, policy, late, Checked::NotChecked).await;
+    let other = world.another().await;
+    let decision = reserve_as(late, &other, policy).await;
+    assert_eq!(decision, Decision::Busy(ADDRESS));
+    let decision = reserve(&world.stores, policy).await;
+    assert_eq!(decision, Decision::Go, "nothing is held");
+    // What is kept of such an attempt is forgotten.
+    world.advance(seconds(100_000));
+    world.stores.limits.prune(10, HORIZON).await.unwrap();
+    assert_eq!(world.stores.limits.prune(10, HORIZON).await.unwrap(), 0);
 }
 
 async fn five_hundred_guesses_at_once_get_exactly_the_budget(world: World) {
@@ -259,10 +304,13 @@ async fn attempts_in_flight_lock_nothing_and_are_no_failures(world: World) {
     let narrow = policy(100, 2);
     let of = |n| charges(Entity::Address(99), Entity::UnknownName(n), narrow);
     for n in 100..102 {
-        let decision = world.stores.limits.reserve(&of(n)).await.unwrap();
+        let attempt = AttemptId::generate();
+        let decision = world.stores.limits.reserve(attempt, &of(n)).await.unwrap();
         assert!(is_go(decision), "{decision:?}");
     }
-    let busy = world.stores.limits.reserve(&of(102)).await.unwrap();
+    let attempt = AttemptId::generate();
+    let busy = world.stores.limits.reserve(attempt, &of(102)).await;
+    let busy = busy.unwrap();
     assert_eq!(busy, Decision::Busy(Entity::Address(99)));
 }
 
@@ -320,16 +368,15 @@ async fn nothing_is_kept_of_attempts_that_cost_nothing(world: World) {
     let policy = policy(10, 10);
     for n in 0..100 {
         let charges = charges(Entity::Address(n), Entity::UnknownName(n), policy);
-        let decision = world.stores.limits.reserve(&charges).await.unwrap();
-        let Decision::Go(hold) = decision else {
-            panic!("{decision:?}")
-        };
+        let attempt = AttemptId::generate();
+        let decision = world.stores.limits.reserve(attempt, &charges).await;
+        assert_eq!(decision.unwrap(), Decision::Go);
         let checked = if n % 2 == 0 {
             Checked::NotChecked
         } else {
             Checked::Right
         };
-        let settled = world.stores.limits.settle(hold, &charges, checked);
+        let settled = world.stores.limits.settle(attempt, &charges, checked);
         settled.await.unwrap();
     }
     world.advance(seconds(100_000));

@@ -6,7 +6,7 @@ use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     audit::{AuditEvent, AuditFilter, Kind, PENDING},
     clock::{ManualClock, Timestamp},
-    guard::{Budget, Charge, Checked, Decision, Entity},
+    guard::{AttemptId, Budget, Charge, Checked, Decision, Entity},
     services::{RegisterError, ServiceChange, SignOfLife},
     sessions::{EndReason, RoleUpdate, SessionFilter, SessionState},
     store::{SqliteSettings, Stores, open_sqlite},
@@ -208,11 +208,11 @@ async fn each_of_limits_and_audit(Stores { limits, audit, .. }: &Stores) {
     };
     let charges =
         [Entity::Address(1), Entity::UnknownName(1)].map(|entity| Charge { entity, budget });
-    let decision = limits.reserve(&charges).await.unwrap();
-    let Decision::Go(hold) = decision else {
-        panic!("{decision:?}")
-    };
-    limits.settle(hold, &charges, Checked::Right).await.unwrap();
+    let attempt = AttemptId::generate();
+    let decision = limits.reserve(attempt, &charges).await.unwrap();
+    assert_eq!(decision, Decision::Go);
+    let settled = limits.settle(attempt, &charges, Checked::Right);
+    settled.await.unwrap();
     limits.clear(Entity::Address(1)).await.unwrap();
     limits.prune(1, seconds(10)).await.unwrap();
     audit.append(&[]).await.unwrap();

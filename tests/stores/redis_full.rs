@@ -3,7 +3,7 @@
 use skriptoteket::{
     accounts::{Role, UserId},
     error::StoreError,
-    guard::{Budget, Charge, Entity},
+    guard::{AttemptId, Budget, Charge, Entity},
     sessions::{EndReason, RoleUpdate},
 };
 use uuid::Uuid;
@@ -39,7 +39,8 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     };
     let charges =
         [Entity::Address(1), Entity::UnknownName(1)].map(|entity| Charge { entity, budget });
-    let refused = world.stores.limits.reserve(&charges).await;
+    let refused = world.stores.limits.reserve(AttemptId::generate(), &charges);
+    let refused = refused.await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let refused = sessions.ping().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));

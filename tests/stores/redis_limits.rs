@@ -4,7 +4,8 @@ use std::{collections::HashMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::guard::{
-    Budget, Charge, Checked, Decision, Entity, Hold, LimitState, Verdict, reserve, settle,
+    AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState, Verdict, reserve,
+    settle,
 };
 
 use crate::{
@@ -16,15 +17,18 @@ const HORIZON: Duration = seconds(100_000);
 
 /// The arithmetic, and a map.
 #[derive(Default)]
-struct Model(HashMap<Entity, LimitState>);
+struct Model(HashMap<Entity, LimitState>, HashMap<AttemptId, Hold>);
 
 impl Model {
-    fn reserve(&mut self, world: &World, charges: &[Charge]) -> Decision {
+    fn reserve(&mut self, attempt: AttemptId, world: &World, charges: &[Charge]) -> Decision {
         let state = |it: &Charge| self.0.get(&it.entity).copied().unwrap_or_default();
         let mut states: Vec<_> = charges.iter().map(state).collect();
         let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
         let (decision, changed) = match reserve(&mut states, &budgets, world.now()) {
-            Verdict::Go(hold) => (Decision::Go(hold), charges.len()),
+            Verdict::Go(hold) => {
+                self.1.insert(attempt, hold);
+                (Decision::Go, charges.len())
+            }
             Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
             Verdict::Locked(at, retry_after) => {
                 let entity = charges[at].entity;
@@ -41,7 +45,10 @@ impl Model {
         decision
     }
 
-    fn settle(&mut self, world: &World, hold: Hold, charges: &[Charge], checked: Checked) {
+    fn settle(&mut self, world: &World, attempt: AttemptId, charges: &[Charge], checked: Checked) {
+        let Some(hold) = self.1.remove(&attempt) else {
+            return;
+        };
         for Charge { entity, budget } in charges {
             if let Some(state) = self.0.get_mut(entity) {
                 let person = entity.is_person();
@@ -101,11 +108,12 @@ async fn every_decision_is_that_of_the_guards_arithmetic() {
             match random.random_range(0..12) {
                 0..5 => {
                     let charges = charges(address, account, budgets);
-                    let decision = limits.reserve(&charges).await.unwrap();
-                    let expected = model.reserve(&world, &charges);
+                    let attempt = AttemptId::generate();
+                    let decision = limits.reserve(attempt, &charges).await.unwrap();
+                    let expected = model.reserve(attempt, &world, &charges);
                     assert_eq!(decision, expected, "step {step}, seed {seed}, {budgets:?}");
                     match decision {
-                        Decision::Go(hold) => holds.push((hold, charges)),
+                        Decision::Go => holds.push((attempt, charges)),
                         Decision::Busy(_) => busy += 1,
                         Decision::Locked { .. } => locked += 1,
                     }
@@ -114,16 +122,21 @@ async fn every_decision_is_that_of_the_guards_arithmetic() {
                     if holds.is_empty() {
                         continue;
                     }
-                    // Some are never settled, and some late.
-                    let (hold, charges) = holds.swap_remove(random.random_range(0..holds.len()));
+                    // Some are never settled, some late, and some twice.
+                    let at = random.random_range(0..holds.len());
+                    let (attempt, charges) = if random.random_range(0..4) == 0 {
+                        holds[at]
+                    } else {
+                        holds.swap_remove(at)
+                    };
                     let checked = [
                         Checked::Right,
                         Checked::Wrong,
                         Checked::Wrong,
                         Checked::NotChecked,
                     ][random.random_range(0..4)];
-                    limits.settle(hold, &charges, checked).await.unwrap();
-                    model.settle(&world, hold, &charges, checked);
+                    limits.settle(attempt, &charges, checked).await.unwrap();
+                    model.settle(&world, attempt, &charges, checked);
                 }
                 9 => {
                     let cleared = limits.clear(account).await.unwrap();
@@ -165,18 +178,15 @@ async fn a_state_that_is_none_of_ours_is_a_whole_budget() {
     ] {
         wire.ask(&["DEL", &key]);
         wire.ask(&spoil);
-        let stray = Hold { window: 0 };
-        limits
-            .settle(stray, &charges, Checked::NotChecked)
-            .await
-            .unwrap();
-        let first = limits.reserve(&charges).await.unwrap();
-        let Decision::Go(hold) = first else {
-            panic!("{spoil:?}: {first:?}")
-        };
-        let second = limits.reserve(&charges).await.unwrap();
-        assert_eq!(second, Decision::Busy(Entity::Address(1)));
-        limits.settle(hold, &charges, Checked::Right).await.unwrap();
+        let [first, second] = [(); 2].map(|()| AttemptId::generate());
+        let decision = limits.reserve(first, &charges).await.unwrap();
+        assert_eq!(decision, Decision::Go, "{spoil:?}");
+        let decision = limits.reserve(second, &charges).await.unwrap();
+        assert_eq!(decision, Decision::Busy(Entity::Address(1)));
+        wire.ask(&["DEL", &key]);
+        wire.ask(&spoil);
+        let settled = limits.settle(first, &charges, Checked::Right);
+        settled.await.unwrap();
     }
 }
 
@@ -189,7 +199,9 @@ async fn a_state_without_attempts_in_flight_is_read() {
     let key = format!("{{{}:limits}}:a:00001", world.prefix());
     let text = format!("3 {now} {} 1", now + 20_000);
     redis_server().wire().ask(&["SET", &key, &text]);
-    let decision = world.stores.limits.reserve(&charges).await.unwrap();
+    let attempt = AttemptId::generate();
+    let decision = world.stores.limits.reserve(attempt, &charges).await;
+    let decision = decision.unwrap();
     let locked = Decision::Locked {
         entity: Entity::Address(1),
         retry_after: seconds(20),
@@ -203,16 +215,15 @@ async fn attempts_that_cost_nothing_leave_no_key() {
     let limits = &world.stores.limits;
     for n in 0..100 {
         let charges = charges(Entity::Address(n), Entity::UnknownName(n), [fixed(10); 2]);
-        let decision = limits.reserve(&charges).await.unwrap();
-        let Decision::Go(hold) = decision else {
-            panic!("{decision:?}")
-        };
+        let attempt = AttemptId::generate();
+        let decision = limits.reserve(attempt, &charges).await.unwrap();
+        assert_eq!(decision, Decision::Go);
         let checked = if n % 2 == 0 {
             Checked::NotChecked
         } else {
             Checked::Right
         };
-        limits.settle(hold, &charges, checked).await.unwrap();
+        limits.settle(attempt, &charges, checked).await.unwrap();
     }
     assert_eq!(world.keys(), Vec::<String>::new());
 }
@@ -223,11 +234,11 @@ async fn nothing_of_a_budget_is_left_when_it_was_forgotten() {
     let limits = &world.stores.limits;
     for n in 0..700 {
         let charges = charges(Entity::Address(n), Entity::UnknownName(n), [fixed(2); 2]);
-        let decision = limits.reserve(&charges).await.unwrap();
-        let Decision::Go(hold) = decision else {
-            panic!("{decision:?}")
-        };
-        limits.settle(hold, &charges, Checked::Wrong).await.unwrap();
+        let attempt = AttemptId::generate();
+        let decision = limits.reserve(attempt, &charges).await.unwrap();
+        assert_eq!(decision, Decision::Go);
+        let settled = limits.settle(attempt, &charges, Checked::Wrong);
+        settled.await.unwrap();
     }
     let mut wire = redis_server().wire();
     let keys = world.keys();

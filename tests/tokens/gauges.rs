@@ -92,6 +92,25 @@ async fn health_follows_the_last_sign_of_life() {
 }
 
 #[tokio::test]
+async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
+    let house = House::new();
+    let replica = house.replica().await;
+    let (call, presence) = called(&house, &replica);
+    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let service = replica.register("orders").await.service.id;
+    let right = house.clock.now();
+    house.clock.set(right.plus(Duration::from_hours(9_600)));
+    replica.clients.heartbeat(&service).await.unwrap();
+    house.clock.set(right);
+    house.pass(Duration::from_mins(11));
+    call.take().await.unwrap();
+    assert_eq!(health(&replica), [0.0, 0.0, 1.0, 0.0].map(Some));
+    replica.clients.heartbeat(&service).await.unwrap();
+    call.take().await.unwrap();
+    assert_eq!(health(&replica), [1.0, 0.0, 0.0, 0.0].map(Some));
+}
+
+#[tokio::test]
 async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_calls() {
     let house = House::new();
     let replica = house.replica().await;

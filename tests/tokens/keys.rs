@@ -183,3 +183,25 @@ async fn replicas_set_to_different_algorithms_do_not_make_keys_for_ever() {
     }
     assert!(published(&one).await <= 8, "{}", published(&one).await);
 }
+
+#[tokio::test]
+async fn a_key_that_was_made_while_the_clock_was_ahead_stops_no_rotation() {
+    let house = House::new();
+    let one = house.replica().await;
+    let issued = one.register("orders").await;
+    let right = house.clock.now();
+    house.clock.set(right.plus(400 * 24 * 60 * MINUTE));
+    assert!(one.keeper.rotate(false).await.unwrap());
+    house.clock.set(right);
+    assert!(one.keeper.tend().await.unwrap(), "it takes its place");
+    for key in one.keeper.keys().await.unwrap() {
+        assert!(key.active_from <= right.plus(house.settings.key_lead));
+    }
+    assert!(!one.keeper.tend().await.unwrap(), "once");
+    one.token(&issued).await.unwrap();
+    let before = one.keeper.keys().await.unwrap().pop().unwrap().id;
+    house.pass(house.settings.key_lead);
+    house.pass(house.settings.key_rotation);
+    assert!(one.keeper.tend().await.unwrap());
+    assert_ne!(one.keeper.keys().await.unwrap().pop().unwrap().id, before);
+}

@@ -12,13 +12,18 @@ use super::{
 pub struct Timeouts {
     /// From the first byte of a request to the end of its head; of the first request, from the connection on.
     pub head: Duration,
-    /// For the body of a request, all of it; and for a client that does not read its answer, until it reads again.
+    /// For the body of a request, all of it; and for a client that does not read its answer, until it reads again. One that
+    /// reads slowly has ten times as long for all that waits for it.
     pub body: Duration,
     /// Between two requests.
     pub keep_alive: Duration,
     /// For the other side to close.
     pub close: Duration,
 }
+
+/// How many times as long as it may not read at all a client has to read its answers to the end: 100 s by default, in which 2 KB/s
+/// are enough for the largest. One that reads a byte now and then would otherwise hold its connection for ever.
+const READS_SLOWLY: u32 = 10;
 
 /// What is read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +65,9 @@ pub(in crate::http) struct Connection {
     /// The head is not complete in time: the next read refuses it.
     overdue: Cell<bool>,
     /// Since when an answer cannot be written because the client does not read.
-    pub(super) blocked: Cell<Option<Duration>>,
+    blocked: Cell<Option<Duration>>,
+    /// Since when there is something that the client has not let us write at once.
+    unwritten: Cell<Option<Duration>>,
     /// Since when it is being closed.
     pub(super) closing: Cell<Option<Duration>>,
     told: Cell<Option<(Phase, Duration)>>,
@@ -116,6 +123,7 @@ impl Connection {
             refused: Cell::new(None),
             overdue: Cell::new(false),
             blocked: Cell::new(None),
+            unwritten: Cell::new(None),
             closing: Cell::new(None),
             told: Cell::new(None),
         }
@@ -190,8 +198,11 @@ impl Connection {
             Reading::Over(since) => (!answering).then_some((since + close, Due::Close)),
         };
         let blocked = self.blocked.get().map(|since| (since + body, Due::Close));
+        let whole = body.saturating_mul(READS_SLOWLY);
+        let unwritten = self.unwritten.get();
+        let unwritten = unwritten.map(|since| (since.saturating_add(whole), Due::Close));
         let closing = self.closing.get().map(|since| (since + close, Due::Close));
-        let first = [reading, blocked, closing].into_iter().flatten();
+        let first = [reading, blocked, unwritten, closing].into_iter().flatten();
         match first.min_by_key(|(at, _)| *at) {
             None => Due::Never,
             Some((at, Due::Refuse)) if at <= now => {
@@ -229,9 +240,23 @@ impl Connection {
         }
     }
 
+    /// The client takes nothing of an answer for now.
+    pub(super) fn stalled(&self) {
+        let now = self.now();
+        for since in [&self.blocked, &self.unwritten] {
+            since.set(since.get().or(Some(now)));
+        }
+    }
+
+    /// The client has taken some of an answer.
+    pub(super) fn progressed(&self) {
+        self.blocked.set(None);
+    }
+
     /// An answer was written to its end.
     pub(super) fn flushed(&self) {
         self.blocked.set(None);
+        self.unwritten.set(None);
         let unread = self.lacks_body() || matches!(self.reading.get(), Reading::Over(_));
         let answered = self.answered.get() == self.heads.get() && self.heads.get() > 0;
         if unread && answered && self.closing.get().is_none() {
@@ -242,5 +267,38 @@ impl Connection {
     /// Whether the client may still be sending.
     pub(super) fn may_be_sent_to(&self) -> bool {
         !matches!(self.reading.get(), Reading::Nothing(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_reads_slowly_has_ten_times_as_long_as_one_that_does_not_read() {
+        let second = Duration::from_secs(1);
+        let timeouts = Timeouts {
+            head: 1_000 * second,
+            body: 10 * second,
+            keep_alive: 1_000 * second,
+            close: second,
+        };
+        let register = Register::new(3);
+        let place = register.enter(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let connection = Connection::new(place, register, timeouts);
+        let is_over = |at| connection.due(at) == Due::Close;
+        connection.stalled();
+        let begun = connection.now();
+        assert!(!is_over(begun + 9 * second) && is_over(begun + 11 * second));
+        // It takes some, and keeps us waiting again.
+        connection.progressed();
+        assert!(!is_over(begun + 11 * second));
+        connection.stalled();
+        connection.progressed();
+        assert!(!is_over(begun + 99 * second) && is_over(begun + 101 * second));
+        connection.flushed();
+        assert!(!is_over(begun + 101 * second));
     }
 }

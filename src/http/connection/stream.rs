@@ -231,9 +231,9 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
-        if written.is_pending() && self.connection.blocked.get().is_none() {
-            let now = self.connection.now();
-            self.connection.blocked.set(Some(now));
+        match written {
+            Poll::Pending => self.connection.stalled(),
+            Poll::Ready(_) => self.connection.progressed(),
         }
         written
     }
@@ -264,5 +264,61 @@ impl AsyncWrite for Stream {
             this.inbox.clear();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::Ipv4Addr, time::Duration};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::{
+        super::{
+            register::Register,
+            state::{Due, Timeouts},
+        },
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_client_that_takes_some_of_an_answer_does_not_stand_still() {
+        let hour = Duration::from_hours(1);
+        let timeouts = Timeouts {
+            head: 100 * hour,
+            body: hour,
+            keep_alive: 100 * hour,
+            close: hour,
+        };
+        let address = Ipv4Addr::LOCALHOST;
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (mut client, (socket, _)) = (client.unwrap(), listener.accept().await.unwrap());
+        let register = Register::new(3);
+        let place = register.enter(address.into());
+        let connection = Rc::new(Connection::new(place, register, timeouts));
+        let mut stream = Stream::new(socket, Rc::clone(&connection));
+        let answer = vec![0; 1024 * 1024];
+        let mut written = 0;
+        // As much as the system takes.
+        while let Poll::Ready(some) =
+            poll_fn(|context| Poll::Ready(Pin::new(&mut stream).poll_write(context, &answer))).await
+        {
+            written += some.unwrap();
+        }
+        let begun = connection.now();
+        assert_eq!(connection.due(begun + hour), Due::Close);
+        let reads = tokio::spawn(async move {
+            let mut piece = vec![0; written];
+            client.read_exact(&mut piece).await.unwrap();
+            client
+        });
+        assert!(stream.write(&answer).await.unwrap() > 0);
+        let _client = reads.await.unwrap();
+        assert_ne!(connection.due(begun + hour), Due::Close);
+        assert_eq!(connection.due(begun + 10 * hour), Due::Close);
     }
 }

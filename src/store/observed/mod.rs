@@ -16,7 +16,7 @@ use crate::{
     audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow},
     clock::Timestamp,
     error::StoreError,
-    guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
+    guard::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository},
     patience,
     sessions::{
         Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
@@ -289,18 +289,22 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
 
 #[async_trait]
 impl<R: LimitRepository + ?Sized> LimitRepository for Observed<R> {
-    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError> {
-        let answer = self.inner.reserve(charges);
+    async fn reserve(
+        &self,
+        attempt: AttemptId,
+        charges: &[Charge],
+    ) -> Result<Decision, StoreError> {
+        let answer = self.inner.reserve(attempt, charges);
         self.timed(LIMITS, "reserve", answer).await
     }
 
     async fn settle(
         &self,
-        hold: Hold,
+        attempt: AttemptId,
         charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError> {
-        let answer = self.inner.settle(hold, charges, checked);
+        let answer = self.inner.settle(attempt, charges, checked);
         self.timed(LIMITS, "settle", answer).await
     }
 

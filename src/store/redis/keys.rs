@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::UserId,
+    guard::AttemptId,
     sessions::{SHARDS, SessionId, shard_of},
 };
 
@@ -28,6 +29,7 @@ use crate::{
 /// |---|---|---|
 /// | `{P:limits}:ENTITY` | string | the state of one budget |
 /// | `{P:limits}:due` | sorted set | entity → when its state says nothing any more |
+/// | `{P:limits}:t:ATTEMPT` | string | the window in which an attempt in flight took its places; `settled` where that came first |
 ///
 /// Quotas of services: one hash tag each, because nothing is done with two of them.
 ///
@@ -76,6 +78,11 @@ impl Keys {
     /// The state of a budget, by the text of its [`Entity`](crate::guard::Entity).
     pub(super) fn limit(&self, entity: &str) -> String {
         format!("{{{}:limits}}:{entity}", self.prefix)
+    }
+
+    /// What is known of an attempt in flight.
+    pub(super) fn attempt(&self, attempt: AttemptId) -> String {
+        format!("{{{}:limits}}:{attempt}", self.prefix)
     }
 
     pub(super) fn limits_due(&self) -> String {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    guard::{Charge, Checked, Decision, Entity, Hold, LimitRepository},
+    guard::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository},
 };
 
 /// States that one script forgets.
@@ -33,12 +33,13 @@ impl RedisLimits {
         Self { link, keys }
     }
 
-    /// A script on these entities: their keys, and after the time a name and a budget of each.
-    fn on(&self, script: &'static LuaScript, charges: &[Charge]) -> Call {
+    /// A script on these entities and an attempt: their keys, and after the time a name and a budget of each.
+    fn on(&self, script: &'static LuaScript, charges: &[Charge], attempt: AttemptId) -> Call {
         let mut keys = vec![self.keys.limits_due()];
         keys.extend(charges.iter().map(|it| self.key(it.entity)));
+        keys.push(self.keys.attempt(attempt));
         let call = Call::script(script, keys).arg(self.link.now());
-        charges.iter().fold(call, |call, charge| {
+        let call = charges.iter().fold(call, |call, charge| {
             let Charge { entity, budget } = charge;
             call.arg(entity.to_string())
                 .arg(budget.attempts)
@@ -47,7 +48,8 @@ impl RedisLimits {
                 .arg(millis(budget.longest_lock))
                 .arg(millis(budget.forget))
                 .arg(u8::from(entity.is_person()))
-        })
+        });
+        call.arg(millis(AttemptId::KEPT))
     }
 
     fn key(&self, entity: Entity) -> String {
@@ -57,16 +59,17 @@ impl RedisLimits {
 
 #[async_trait]
 impl LimitRepository for RedisLimits {
-    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError> {
-        let reserve = self.on(&scripts::RESERVE, charges);
+    async fn reserve(
+        &self,
+        attempt: AttemptId,
+        charges: &[Charge],
+    ) -> Result<Decision, StoreError> {
+        let reserve = self.on(&scripts::RESERVE, charges, attempt);
         let answer = self.link.in_time(self.link.call(reserve)).await?;
         let (verdict, at, number): (u8, usize, u64) = answer::read(answer)?;
         let entity = charges.get(at).map(|it| it.entity);
         match (verdict, entity) {
-            (0, _) => {
-                let window = u32::try_from(number).unwrap_or(u32::MAX);
-                Ok(Decision::Go(Hold { window }))
-            }
+            (0, _) => Ok(Decision::Go),
             (1, Some(entity)) => Ok(Decision::Busy(entity)),
             (2, Some(entity)) => Ok(Decision::Locked {
                 entity,
@@ -80,7 +83,7 @@ impl LimitRepository for RedisLimits {
 
     async fn settle(
         &self,
-        hold: Hold,
+        attempt: AttemptId,
         charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError> {
@@ -89,10 +92,7 @@ impl LimitRepository for RedisLimits {
             Checked::Wrong => "wrong",
             Checked::NotChecked => "unchecked",
         };
-        let settle = self
-            .on(&scripts::SETTLE, charges)
-            .arg(hold.window)
-            .arg(outcome);
+        let settle = self.on(&scripts::SETTLE, charges, attempt).arg(outcome);
         self.link.in_time(self.link.call(settle)).await?;
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(super) static LIVE_OF_SHARD: LuaScript =
     script!("_time", "_sessions" => "live_of_shard").repeatable();
 
 pub(super) static RESERVE: LuaScript = script!("_time", "_limits" => "reserve");
-pub(super) static SETTLE: LuaScript = script!("_time", "_limits" => "settle");
+pub(super) static SETTLE: LuaScript = script!("_time", "_limits" => "settle").repeatable();
 pub(super) static CLEAR: LuaScript = script!("_time", "_limits" => "clear");
 pub(super) static STALE_LIMITS: LuaScript = script!("_time" => "stale_limits").repeatable();
 pub(super) static PRUNE: LuaScript = script!("_time" => "prune");

@@ -1,4 +1,7 @@
 //! Budgets of guesses in SQLite. The arithmetic is `guard`'s.
+//!
+//! An attempt that holds places has a row beside them, under its own name: the window in which it took them, and one hold; none
+//! where it was settled before it took them.
 
 use std::time::Duration;
 
@@ -10,8 +13,8 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     guard::{
-        Budget, Charge, Checked, Decision, Entity, Hold, LimitRepository, LimitState, Verdict,
-        reserve, settle,
+        AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitRepository, LimitState,
+        Verdict, reserve, settle,
     },
 };
 
@@ -45,20 +48,33 @@ impl SqliteLimits {
 
 #[async_trait]
 impl LimitRepository for SqliteLimits {
-    async fn reserve(&self, charges: &[Charge]) -> Result<Decision, StoreError> {
+    async fn reserve(
+        &self,
+        attempt: AttemptId,
+        charges: &[Charge],
+    ) -> Result<Decision, StoreError> {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
                 // The time is taken with the lock in hand: a wait for it must not shorten anybody's lock.
                 let now = self.file.now();
+                let attempt = attempt.to_string();
+                if let (Some(_), Some(first)) =
+                    (find(&mut transaction, &attempt).await?, charges.first())
+                {
+                    return Ok(Decision::Busy(first.entity));
+                }
                 let mut before = Vec::with_capacity(charges.len());
                 for charge in charges {
-                    before.push(find(&mut transaction, charge.entity).await?);
+                    before.push(find(&mut transaction, &charge.entity.to_string()).await?);
                 }
                 let mut after: Vec<_> = before.iter().map(|it| it.unwrap_or_default()).collect();
                 let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
                 let (decision, changed) = match reserve(&mut after, &budgets, now) {
-                    Verdict::Go(hold) => (Decision::Go(hold), charges.len()),
+                    Verdict::Go(hold) => {
+                        keep(&mut transaction, &attempt, Some(hold), now).await?;
+                        (Decision::Go, charges.len())
+                    }
                     Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
                     Verdict::Locked(at, retry_after) => {
                         let entity = charges[at].entity;
@@ -73,7 +89,8 @@ impl LimitRepository for SqliteLimits {
                 for (charge, (before, after)) in states.take(changed) {
                     // Of an entity that was locked before there is nothing to write.
                     if *before != Some(after) {
-                        save(&mut transaction, charge.entity, after, &charge.budget).await?;
+                        let entity = charge.entity.to_string();
+                        save(&mut transaction, &entity, after, &charge.budget).await?;
                     }
                 }
                 transaction.commit().await?;
@@ -84,7 +101,7 @@ impl LimitRepository for SqliteLimits {
 
     async fn settle(
         &self,
-        hold: Hold,
+        attempt: AttemptId,
         charges: &[Charge],
         checked: Checked,
     ) -> Result<(), StoreError> {
@@ -92,12 +109,25 @@ impl LimitRepository for SqliteLimits {
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
                 let now = self.file.now();
+                let attempt = attempt.to_string();
+                let holds = find(&mut transaction, &attempt).await?;
+                let Some(taken) = holds.filter(|it| it.held > 0) else {
+                    // It may still be on its way.
+                    keep(&mut transaction, &attempt, None, now).await?;
+                    transaction.commit().await?;
+                    return Ok(());
+                };
+                forget(&mut transaction, &attempt).await?;
+                let hold = Hold {
+                    window: taken.window,
+                };
                 for Charge { entity, budget } in charges {
-                    let Some(before) = find(&mut transaction, *entity).await? else {
+                    let key = entity.to_string();
+                    let Some(before) = find(&mut transaction, &key).await? else {
                         continue;
                     };
                     let after = settle(before, now, budget, hold, checked, entity.is_person());
-                    save(&mut transaction, *entity, after, budget).await?;
+                    save(&mut transaction, &key, after, budget).await?;
                 }
                 transaction.commit().await?;
                 Ok(())
@@ -109,7 +139,7 @@ impl LimitRepository for SqliteLimits {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
-                let Some(before) = find(&mut transaction, entity).await? else {
+                let Some(before) = find(&mut transaction, &entity.to_string()).await? else {
                     return Ok(false);
                 };
                 let after = before.cleared(before.as_of);
@@ -145,27 +175,56 @@ impl LimitRepository for SqliteLimits {
 
 async fn find(
     connection: &mut SqliteConnection,
-    entity: Entity,
+    key: &str,
 ) -> Result<Option<LimitState>, StoreError> {
-    let find = sqlx::query(FIND).bind(entity.to_string());
+    let find = sqlx::query(FIND).bind(key);
     let row = find.fetch_optional(connection).await?;
     row.as_ref().map(state_of).transpose()
 }
 
-/// Keeps a state; one that says nothing is not kept.
+/// Keeps of an attempt that it holds places, or that it was settled before it took any.
+async fn keep(
+    connection: &mut SqliteConnection,
+    attempt: &str,
+    hold: Option<Hold>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let state = LimitState {
+        window: hold.map_or(0, |it| it.window),
+        held: hold.map_or(0, |_| 1),
+        as_of: now,
+        ..LimitState::default()
+    };
+    write(connection, attempt, state, now.plus(AttemptId::KEPT)).await
+}
+
+async fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(), StoreError> {
+    let forget = sqlx::query(FORGET).bind(key);
+    forget.execute(connection).await?;
+    Ok(())
+}
+
+/// Keeps the state of a budget; one that says nothing is not kept.
 async fn save(
     connection: &mut SqliteConnection,
-    entity: Entity,
+    entity: &str,
     state: LimitState,
     budget: &Budget,
 ) -> Result<(), StoreError> {
     if state.is_empty() {
-        let forget = sqlx::query(FORGET).bind(entity.to_string());
-        forget.execute(connection).await?;
-        return Ok(());
+        return forget(connection, entity).await;
     }
+    write(connection, entity, state, state.expires_at(budget)).await
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    key: &str,
+    state: LimitState,
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
     sqlx::query(SAVE)
-        .bind(entity.to_string())
+        .bind(key)
         .bind(state.spent)
         .bind(state.as_of.as_millis())
         .bind(state.locked_until.as_millis())
@@ -173,7 +232,7 @@ async fn save(
         .bind(state.window)
         .bind(state.held)
         .bind(state.held_before)
-        .bind(state.expires_at(budget).as_millis())
+        .bind(expires_at.as_millis())
         .execute(connection)
         .await?;
     Ok(())

@@ -1,10 +1,12 @@
 -- Takes a place for one attempt in each budget, or in none.
--- KEYS due, then the states | ARGV now, then for each its name and budget
--- {0, 0, window} a place is held in each; {1, i, 0} that of the i-th, from 0, is used up by what is in flight; {2, i, wait} that
--- one is locked, for a wait in ms, and those before it count a failure
-local due = KEYS[1]
+-- KEYS due, then the states, then the attempt | ARGV now, then for each state its name and budget, then how long the attempt is
+-- kept
+-- {0, 0, 0} a place is held in each; {1, i, 0} that of the i-th, from 0, is used up by what is in flight, or the attempt was
+-- settled before; {2, i, wait} that one is locked, for a wait in ms, and those before it count a failure
+local due, attempt = KEYS[1], KEYS[#KEYS]
+if call('EXISTS', attempt) == 1 then return { 1, 0, 0 } end
 local states, budgets = {}, {}
-for i = 1, #KEYS - 1 do
+for i = 1, #KEYS - 2 do
   local b = budget(i)
   local it = current(find(KEYS[i + 1]) or { spent = 0, as_of = 0, locked_until = 0, locks = 0, window = 0, held = 0, before = 0 }, b)
   if it.locked_until > now then
@@ -22,4 +24,5 @@ for i, it in ipairs(states) do
   it.held = it.held + 1
   save(KEYS[i + 1], due, name(i), it, budgets[i])
 end
-return { 0, 0, window }
+call('SET', attempt, S(window), 'PX', ARGV[#ARGV])
+return { 0, 0, 0 }

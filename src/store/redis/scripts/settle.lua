@@ -1,8 +1,15 @@
--- Ends a hold on each budget and counts what the attempt was. A hold that was not settled in time has become a failure: one that
--- should not have been is taken back, together with a lock that it brought about.
--- KEYS due, then the states | ARGV now, then for each its name and budget, then the hold's window, and right, wrong or unchecked
-local due = KEYS[1]
-local taken_in, outcome = tonumber(ARGV[#ARGV - 1]), ARGV[#ARGV]
+-- Ends a hold on each budget and counts what the attempt was. One that holds nothing may still be on its way: it is kept that
+-- it was settled. A hold that was not settled in time has become a failure: one that should not have been is taken back,
+-- together with a lock that it brought about.
+-- KEYS due, then the states, then the attempt | ARGV now, then for each state its name and budget, then how long the attempt is
+-- kept, and right, wrong or unchecked
+local due, attempt = KEYS[1], KEYS[#KEYS]
+local outcome = ARGV[#ARGV]
+local taken_in = tonumber(call('GET', attempt) or '')
+if not taken_in then
+  call('SET', attempt, 'settled', 'PX', ARGV[#ARGV - 1])
+  return 0
+end
 
 local function release(it)
   local field
@@ -33,8 +40,9 @@ local function settle(it, b)
   end
 end
 
--- The last one first: a right password frees its memory, and what follows that is let through by a full server.
-for i = #KEYS - 1, 1, -1 do
+-- This first: it frees memory, and what follows that is let through by a full server.
+call('DEL', attempt)
+for i = 1, #KEYS - 2 do
   local it = find(KEYS[i + 1])
   if it then
     local b = budget(i)
