@@ -5,7 +5,7 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -110,6 +110,46 @@ impl Clock for SystemClock {
     }
 }
 
+/// Tells whether the wall clock can be believed: whether it has kept pace with the monotonic clock for some time.
+///
+/// A machine without a clock of its own starts at a wrong time, until a time server has told it the right one. What is deleted
+/// or changed by the wall clock waits until then.
+#[derive(Debug)]
+pub struct ClockWatch {
+    clock: Arc<dyn Clock>,
+    span: Duration,
+    /// Both clocks at the last moment at which the wall clock was set, or at the start.
+    set: Mutex<(Timestamp, Duration)>,
+}
+
+impl ClockWatch {
+    /// How far the two clocks may be apart: a time server that is right moves a clock by less.
+    const TOLERANCE: Duration = Duration::from_secs(10);
+
+    /// Watches this clock from now on, and believes it when it has kept pace for `span`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, span: Duration) -> Self {
+        let set = Mutex::new((clock.now(), clock.monotonic()));
+        Self { clock, span, set }
+    }
+
+    /// Looks at the clocks. True if the wall clock was not set for the span. To be called more often than that.
+    pub fn has_kept_pace(&self) -> bool {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let mut set = self
+            .set
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let passed = monotonic.saturating_sub(set.1);
+        let expected = set.0.plus(passed);
+        if now.since(expected).max(expected.since(now)) > Self::TOLERANCE {
+            *set = (now, monotonic);
+            return false;
+        }
+        passed >= self.span
+    }
+}
+
 /// A clock that stands still until a test moves it; both of its clocks move together, unless the wall clock is set.
 #[derive(Debug)]
 pub struct ManualClock {
@@ -182,6 +222,30 @@ mod tests {
             Timestamp::from_millis(1_767_268_800_250).to_rfc3339(),
             "2026-01-01T12:00:00.25Z"
         );
+    }
+
+    #[test]
+    fn a_wall_clock_is_believed_when_it_has_not_been_set_for_a_while() {
+        let clock = Arc::new(ManualClock::default());
+        let (minute, span) = (Duration::from_mins(1), Duration::from_mins(10));
+        let watch = ClockWatch::new(clock.clone(), span);
+        for _ in 0..9 {
+            clock.advance(minute);
+            assert!(!watch.has_kept_pace());
+        }
+        clock.advance(minute);
+        assert!(watch.has_kept_pace());
+        // A time server moves it a little.
+        clock.set(clock.now().plus(Duration::from_secs(2)));
+        assert!(watch.has_kept_pace());
+        for set in [minute, Duration::ZERO] {
+            clock.set(Timestamp::default().plus(set));
+            assert!(!watch.has_kept_pace());
+            clock.advance(span - minute);
+            assert!(!watch.has_kept_pace());
+            clock.advance(minute);
+            assert!(watch.has_kept_pace());
+        }
     }
 
     #[test]

@@ -189,9 +189,12 @@ pub struct User {
     pub disabled: bool,
     /// When the account was made.
     pub created_at: Timestamp,
-    /// Rises with every change of role, of `disabled` or of the password; see [`AccountRepository::unsettled`].
+    /// Rises with every change of role, of `disabled` or of the password; see [`AccountRepository::unsettled`]. It is the time of
+    /// that change in ms since the Unix epoch, or one more than the version before: so it also rises above versions that were
+    /// lost with a restored backup.
     pub version: i64,
-    /// Sessions that were started under an older version have to end: the password was changed then, or the account disabled.
+    /// Sessions that were started under an older version have to end: the password was changed then, or the account disabled. 0 if
+    /// neither has happened.
     pub sessions_since: i64,
 }
 
@@ -252,7 +255,7 @@ impl AccountError {
 /// its timeout, and with [`StoreError::Corrupt`] if a row cannot be read.
 #[async_trait]
 pub trait AccountRepository: fmt::Debug + Send + Sync {
-    /// Adds an account, with a new id and version 1.
+    /// Adds an account, with a new id. Its version is the present time.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use super::{Tasks, services::Keys};
 use crate::{
     audit::AuditRepository,
-    clock::Clock,
+    clock::{Clock, ClockWatch},
     error::StoreError,
     guard::LimitRepository,
     http::Management,
@@ -17,6 +17,9 @@ use crate::{
 /// How often old audit events and spent budgets are looked for, and how many are removed in one step.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 const BATCH: u32 = 1_000;
+
+/// How long the wall clock must not have been set before anything is deleted by it.
+pub(super) const CLOCK_SPAN: Duration = Duration::from_mins(10);
 
 /// After a task has failed it is started again, but not faster than this.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -111,6 +114,8 @@ pub(super) struct Housekeeping {
     pub(super) tokens: Arc<dyn TokenRepository>,
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether that clock can be believed.
+    pub(super) watch: ClockWatch,
     /// What tells whether the stores can be used.
     pub(super) readiness: Management,
     pub(super) audit_retention: Duration,
@@ -124,20 +129,23 @@ impl Housekeeping {
             ticks.tick().await;
             // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
             self.readiness.faults().await;
-            if let Err(error) = self.keys.tend().await {
+            let believed = self.watch.has_kept_pace();
+            if let Err(error) = self.keys.tend(believed).await {
                 tracing::warn!(%error, "no new signing key could be made; it is tried again");
             }
-            if let Err(error) = self.tidy().await {
+            if let Err(error) = self.tidy(believed).await {
                 tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; it is tried again");
             }
         }
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
+    /// Removes what is old. By a clock that is not `believed` no audit event is removed or moved: it may be the clock that is
+    /// wrong, and not the event.
+    async fn tidy(&self, believed: bool) -> Result<(), StoreError> {
         let retention = i64::try_from(self.audit_retention.as_millis()).unwrap_or(i64::MAX);
         let now = self.clock.now().as_millis();
         let before = crate::clock::Timestamp::from_millis(now.saturating_sub(retention));
-        while self.audit.prune(before, BATCH).await? > 0 {}
+        while believed && self.audit.prune(before, BATCH).await? > 0 {}
         while self.limits.prune(BATCH, self.limits_horizon).await? > 0 {}
         while self.tokens.prune(BATCH).await? > 0 {}
         Ok(())

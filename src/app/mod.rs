@@ -32,7 +32,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use url::Url;
 
 use self::{
-    background::{Background, Housekeeping},
+    background::{Background, CLOCK_SPAN, Housekeeping},
     data_dir::{DataDir, Tenancy},
     exports::{first_export, last_count},
     listeners::{Listening, bind, ended_early, stop_gracefully, with_real_port},
@@ -45,7 +45,7 @@ use crate::{
         registration::{RegisterError, Registrar},
     },
     audit::{Actor, AdminAudit, AuditTrail, AuditWriter, Kind, SUCCESS},
-    clock::Clock,
+    clock::{Clock, ClockWatch},
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
@@ -332,6 +332,7 @@ fn housekeeping(
         limits_horizon: guard_policy(config).horizon(),
         tokens: Arc::clone(&stores.tokens),
         keys,
+        watch: ClockWatch::new(Arc::clone(&clock), CLOCK_SPAN),
         clock,
         readiness,
         audit_retention: config.audit_retention,

@@ -107,10 +107,10 @@ pub(super) fn open(
 }
 
 impl Keys {
-    /// Makes a signing key where one is due, as an action of the service itself.
-    pub(super) async fn tend(&self) -> Result<bool, KeeperError> {
+    /// Makes a signing key where one is due, as an action of the service itself; see [`KeyKeeper::tend`].
+    pub(super) async fn tend(&self, believed: bool) -> Result<bool, KeeperError> {
         let recording = self.audit.begin_if_due(Kind::KeyRotate);
-        let made = recording.during(self.keeper.tend()).await;
+        let made = recording.during(self.keeper.tend(believed)).await;
         recording.finish(SUCCESS);
         made
     }
@@ -142,7 +142,7 @@ impl Services {
             keeper: self.keeper.clone(),
             audit: audit.clone(),
         };
-        keys.tend().await?;
+        keys.tend(false).await?;
         self.directory.view().await?;
         Ok(keys)
     }

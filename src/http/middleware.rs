@@ -415,6 +415,8 @@ fn finish(answer: &mut Answer) -> StatusCode {
     }
     if let Some(cookie) = Exchange::take_renewed() {
         headers.append(header::SET_COOKIE, cookie);
+        // Whatever the handler allows: a shared cache would hand the key out to others.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     status
 }

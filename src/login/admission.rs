@@ -123,36 +123,41 @@ impl LoginService {
     }
 
     async fn admit(&self, admission: Admission) -> Result<LoggedIn, LoginError> {
-        let parts = &self.parts;
         let Admission {
-            account,
+            mut account,
             password,
             outdated,
             remember_me,
             user_agent,
-            replaces,
+            mut replaces,
         } = admission;
-        let session = parts
-            .sessions
-            .start(StartSession {
+        loop {
+            let start = StartSession {
                 user: account.user.clone(),
                 remember_me,
-                user_agent,
-                replaces,
+                user_agent: user_agent.clone(),
+                replaces: replaces.take(),
                 state: SessionState::new(),
-            })
-            .await?;
-        let user = match self.recheck(&account, &password, &session).await {
-            Ok(user) => user,
-            Err(error) => {
-                self.take_back(session.record.id).await;
-                return Err(error);
+            };
+            let session = self.parts.sessions.start(start).await?;
+            let user = match self.recheck(&account, &password, &session).await {
+                Ok(user) => user,
+                Err(error) => {
+                    self.take_back(session.record.id).await;
+                    return Err(error);
+                }
+            };
+            // Sessions of before have ended, this one too: the account was disabled and enabled again, or its password was set
+            // to the same one.
+            if user.sessions_since > account.user.version {
+                account.user = user;
+                continue;
             }
-        };
-        if outdated {
-            self.rehash(&account, password).await;
+            if outdated {
+                self.rehash(&account, password).await;
+            }
+            return Ok(LoggedIn { user, session });
         }
-        Ok(LoggedIn { user, session })
     }
 
     /// The account may have changed since it was read, and the change have reached only the sessions of before.

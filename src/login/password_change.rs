@@ -194,6 +194,7 @@ impl LoginService {
         // Ends the sessions of before. Where a store fails here, the reaper does it once the stores answer.
         parts.sessions.settle(user_id).await?;
         let account = parts.accounts.find(user_id).await?;
+        let account = account.filter(|it| !it.user.disabled);
         let account = account.ok_or(PasswordChangeError::WrongPassword)?;
         let started = parts
             .sessions

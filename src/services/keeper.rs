@@ -55,10 +55,13 @@ impl KeyKeeper {
     /// Makes a key where one is due: there is none, the newest is of another algorithm, or its time is nearly over. Any number
     /// of replicas may ask at the same moment; one of them makes it. Returns whether it was this one.
     ///
+    /// With a clock that is `believed`, a key that begins to sign later than any that is made now is from a clock that was ahead,
+    /// and one is made in its place. Else it may be the clock that is behind, and the key that is right.
+    ///
     /// # Errors
     ///
     /// [`KeeperError`].
-    pub async fn tend(&self) -> Result<bool, KeeperError> {
+    pub async fn tend(&self, believed: bool) -> Result<bool, KeeperError> {
         let keys = self.tokens.keys().await?;
         let Some(newest) = keys.last() else {
             return self.add(None, Duration::ZERO).await;
@@ -70,10 +73,10 @@ impl KeyKeeper {
         let now = self.clock.now();
         // Replicas that are set to different algorithms would make keys against each other, for ever: one that waits to sign
         // is enough.
-        // A key that begins to sign later than any that is made now is from a clock that was ahead: it is not waited for.
         let furthest = now.plus(lead.max(SOONEST)).plus(SKEW);
-        let counts =
-            |key: &SigningKey| key.algorithm == self.algorithm() && key.active_from <= furthest;
+        let counts = |key: &SigningKey| {
+            key.algorithm == self.algorithm() && (!believed || key.active_from <= furthest)
+        };
         let waits = |key: &SigningKey| counts(key) && key.active_from > now;
         if (counts(newest) && now < due) || keys.iter().any(waits) {
             return Ok(false);

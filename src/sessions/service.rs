@@ -355,9 +355,13 @@ impl Sessions {
                 self.end_user_now(id, None).await?;
                 return Ok(());
             };
-            let since = account.user.sessions_since;
+            // Not simply all: whoever has logged in after that must not be logged out by this, if it is late.
+            let since = if account.user.disabled {
+                account.user.version + 1
+            } else {
+                account.user.sessions_since
+            };
             if since > 0 {
-                // Not all: whoever has logged in after that must not be logged out by this, if it is late.
                 self.record(&repository.end_older(id, since).await?);
             }
             if !account.user.disabled {

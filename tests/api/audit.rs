@@ -13,7 +13,7 @@ async fn actions(boss: &Browser, attempts: u64) -> Vec<(String, String, u64)> {
         let actions: Vec<_> = events
             .iter()
             .rev()
-            .filter(|event| event["kind"] != "login")
+            .filter(|event| event["kind"] != "login" && event["actor"] != "system")
             .map(|event| {
                 let text = |name: &str| event[name].as_str().unwrap().to_owned();
                 (

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skriptoteket::{
     accounts::{AccountChange, Role},
     login::{LoginError, PasswordChange, PasswordChangeError},
-    sessions::SessionState,
+    sessions::{SessionState, StartSession},
 };
 
 use crate::{
@@ -175,6 +175,90 @@ async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and
             .await
             .unwrap()
             .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_password_change_that_meets_the_end_of_the_account_leaves_no_session() {
+    let (house, gate) = house_that_waits(Moment::PasswordReplaced).await;
+    let user = house.user("ada", Role::User).await;
+    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let (late, ()) = tokio::join!(house.change_password(&here.record, PASSWORD), async {
+        gate.reached().await;
+        let disabled = house.sessions.change_account(user.id, DISABLED).await;
+        assert!(disabled.unwrap().unwrap().disabled);
+        gate.go_on();
+    });
+    assert!(
+        matches!(late, Err(PasswordChangeError::WrongPassword)),
+        "{late:?}"
+    );
+    assert_eq!(house.sessions.list_user(user.id).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_account_disabled_before_its_password_was_changed_has_no_session() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    let disabled = house.sessions.change_account(user.id, DISABLED).await;
+    assert!(disabled.unwrap().unwrap().disabled);
+    house
+        .registrar
+        .set_password(&user, NEW.into())
+        .await
+        .unwrap();
+    let account = house.stores.accounts.find(user.id).await.unwrap().unwrap();
+    // As of a request that read the account before it was disabled.
+    let start = StartSession {
+        user: account.user,
+        remember_me: false,
+        user_agent: String::new(),
+        replaces: None,
+        state: SessionState::new(),
+    };
+    house.sessions.start(start).await.unwrap();
+    house.sessions.settle(user.id).await.unwrap();
+    assert_eq!(house.sessions.list_user(user.id).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn sessions_of_before_a_restored_backup_end_with_the_next_password() {
+    let house = House::new().await;
+    let user = house.user("ada", Role::User).await;
+    house.clock.advance(Duration::from_secs(1));
+    house
+        .sessions
+        .change_account(user.id, DISABLED)
+        .await
+        .unwrap();
+    let enabled = AccountChange {
+        disabled: Some(false),
+        ..DISABLED
+    };
+    house
+        .sessions
+        .change_account(user.id, enabled)
+        .await
+        .unwrap();
+    let stolen = house.try_login("ada", PASSWORD).await.unwrap().session;
+    // The backup is of before; the sessions are elsewhere and were not restored.
+    let restore = sqlx::query("UPDATE accounts SET version = ?1, sessions_since = 0");
+    let restore = restore.bind(user.version);
+    restore.execute(&mut house.file().await).await.unwrap();
+    house.clock.advance(Duration::from_secs(1));
+    house
+        .registrar
+        .set_password(&user, NEW.into())
+        .await
+        .unwrap();
+    house.sessions.settle(user.id).await.unwrap();
+    assert!(
+        house
+            .sessions
+            .check(&stolen.record.id)
+            .await
+            .unwrap()
+            .is_none()
     );
 }
 

@@ -266,7 +266,10 @@ async fn a_login_that_meets_a_new_hash_of_the_same_password_succeeds() {
         same.unwrap();
         gate.go_on();
     });
-    late.unwrap();
+    // Its first session ended with those of before the new hash; it has another one.
+    let session = late.unwrap().session.record;
+    let live = house.sessions.list_user(user.id).await.unwrap();
+    assert_eq!(live, [session]);
 }
 
 #[tokio::test]

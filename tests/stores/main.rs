@@ -14,6 +14,7 @@ mod world;
 
 mod accounts;
 mod audit;
+mod audit_refused;
 mod cached;
 mod dropped;
 mod limits;

@@ -124,7 +124,6 @@ async fn the_role_in_force_does_not_depend_on_sessions(world: World) {
     );
     let late = session_at(user, Role::Superuser, 2);
     assert_eq!(start(&world, late).await, Role::User);
-    // Within the hour it holds, whatever the clock does.
     world.advance(seconds(600));
     let late = session_at(user, Role::Superuser, 2);
     assert_eq!(start(&world, late).await, Role::User);

@@ -88,7 +88,7 @@ impl House {
         let services = Arc::clone(&stores.services);
         let replica = self.replica_on(stores, services);
         let make = self.first.get_or_init(async || {
-            assert!(replica.keeper.tend().await.unwrap());
+            assert!(replica.keeper.tend(true).await.unwrap());
         });
         make.await;
         replica

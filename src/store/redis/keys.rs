@@ -19,7 +19,7 @@ use crate::{
 /// | `{P:NN}:u:UID` | sorted set | the sessions of a user, by their order of starts |
 /// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: the truth about who is live |
 /// | `{P:NN}:a` | sorted set | user → role · 2^42 + the latest expiry of its sessions |
-/// | `{P:NN}:r` | sorted set | user → when its role was set last, by which version of the account, and the role; of the last hour |
+/// | `{P:NN}:r` | sorted set | user → 4 · the version of the account that set the role of its sessions last + that role; of the last hour at least |
 /// | `{P:NN}:n` | hash | how many were ever started, ended and lost |
 /// | `{P:NN}:probe` | string | written to see that it can be; expires at once |
 ///

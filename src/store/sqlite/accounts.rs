@@ -32,29 +32,28 @@ macro_rules! select {
 
 const ADD: &str = "INSERT INTO accounts \
     (id, username, role, disabled, password_hash, created_at, version, unsettled, sessions_since) \
-    VALUES (?1, ?2, ?3, 0, ?4, ?5, 1, 0, 0)";
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?5, 0, 0)";
 const FIND_BY_USERNAME: &str = select!("WHERE username = ?1");
 const FIND: &str = select!("WHERE id = ?1");
 const LIST: &str = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
 const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM accounts)";
 const CHANGE: &str = "UPDATE accounts \
-    SET role = ?2, disabled = ?3, version = version + 1, unsettled = 1, sessions_since = ?4 \
-    WHERE id = ?1";
+    SET role = ?2, disabled = ?3, version = ?4, unsettled = 1, sessions_since = ?5 WHERE id = ?1";
 const OTHERS_IN_CHARGE: &str = "SELECT EXISTS \
     (SELECT 1 FROM accounts WHERE role = 3 AND disabled = 0 AND id <> ?1)";
-/// Sets `?2`, and lets the sessions of before end.
+/// Sets `?2`, and lets the sessions of before end. `?3`: the present moment.
 macro_rules! set_password {
     ($rest:literal) => {
         concat!(
-            "UPDATE accounts SET password_hash = ?2, version = version + 1, unsettled = 1, \
-             sessions_since = version + 1 WHERE id = ?1",
+            "UPDATE accounts SET password_hash = ?2, version = max(version + 1, ?3), unsettled = 1, \
+             sessions_since = max(version + 1, ?3) WHERE id = ?1",
             $rest
         )
     };
 }
 
-/// `?3`: the hash of before.
-const REPLACE_PASSWORD: &str = set_password!(" AND password_hash = ?3");
+/// `?4`: the hash of before.
+const REPLACE_PASSWORD: &str = set_password!(" AND password_hash = ?4");
 const SET_PASSWORD: &str = set_password!("");
 const UPGRADE_HASH: &str =
     "UPDATE accounts SET password_hash = ?2 WHERE id = ?1 AND password_hash = ?3";
@@ -95,13 +94,14 @@ impl SqliteAccounts {
 #[async_trait]
 impl AccountRepository for SqliteAccounts {
     async fn add(&self, account: NewAccount) -> Result<User, StoreError> {
+        let created_at = self.file.now();
         let user = User {
             id: UserId::generate(),
             username: account.username,
             role: account.role,
             disabled: false,
-            created_at: self.file.now(),
-            version: 1,
+            created_at,
+            version: created_at.as_millis(),
             sessions_since: 0,
         };
         let add = sqlx::query(ADD)
@@ -182,7 +182,7 @@ impl AccountRepository for SqliteAccounts {
                 if after == before {
                     return Ok(Some(before));
                 }
-                after.version += 1;
+                after.version = self.file.now().as_millis().max(before.version + 1);
                 if after.disabled {
                     after.sessions_since = after.version;
                 }
@@ -193,6 +193,7 @@ impl AccountRepository for SqliteAccounts {
                     .bind(id.to_string())
                     .bind(after.role as u8)
                     .bind(after.disabled)
+                    .bind(after.version)
                     .bind(after.sessions_since)
                     .execute(&mut *transaction)
                     .await?;
@@ -216,6 +217,7 @@ impl AccountRepository for SqliteAccounts {
         let replace = sqlx::query(REPLACE_PASSWORD)
             .bind(id.to_string())
             .bind(new.expose_secret().to_owned())
+            .bind(self.file.now().as_millis())
             .bind(old.expose_secret().to_owned());
         self.file
             .in_time(self.set_hash(id, replace, Kind::PasswordChange))
@@ -243,7 +245,8 @@ impl AccountRepository for SqliteAccounts {
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
         let set = sqlx::query(SET_PASSWORD)
             .bind(id.to_string())
-            .bind(hash.expose_secret().to_owned());
+            .bind(hash.expose_secret().to_owned())
+            .bind(self.file.now().as_millis());
         self.file
             .in_time(self.set_hash(id, set, Kind::UserSetPassword))
             .await

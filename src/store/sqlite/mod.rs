@@ -8,6 +8,7 @@
 //! | `services`, `service_rows` | the register of services with its SQL; rows to services |
 //! | `sessions` | the repository of sessions |
 //! | `session_sql`, `session_rows` | its statements; rows to records, and the totals |
+//! | `session_roles` | which version of an account has set the role of its sessions last |
 //! | `upkeep`, `upkeep_sql` | recounts and repairs of the sessions, and their statements |
 //! | `migrations/` | the tables, and the triggers that count sessions |
 //!
@@ -23,6 +24,7 @@ mod plans;
 mod quotas;
 mod service_rows;
 mod services;
+mod session_roles;
 mod session_rows;
 mod session_sql;
 mod sessions;

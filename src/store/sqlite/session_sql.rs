@@ -61,17 +61,16 @@ pub(super) const RENEW: &str = concat!(
     record!()
 );
 
-/// The newest version of a user's account that has set the role of its sessions, and that role. Between `?2` and `?3`.
-pub(super) const ROLE_IN_FORCE: &str = "SELECT role, version FROM session_roles \
-     WHERE user_id = ?1 AND set_at BETWEEN ?2 AND ?3";
+/// The newest version of a user's account that has set the role of its sessions, and that role.
+pub(super) const ROLE_IN_FORCE: &str = "SELECT role, version FROM session_roles WHERE user_id = ?1";
 
-/// `?2`: the role. `?3`: the version. `?4`: the present moment.
-pub(super) const SET_ROLE_IN_FORCE: &str = "INSERT INTO session_roles \
-     (user_id, role, version, set_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (user_id) DO UPDATE \
-     SET role = excluded.role, version = excluded.version, set_at = excluded.set_at";
+/// `?2`: the role. `?3`: the version.
+pub(super) const SET_ROLE_IN_FORCE: &str = "INSERT INTO session_roles (user_id, role, version) \
+     VALUES (?1, ?2, ?3) ON CONFLICT (user_id) DO UPDATE \
+     SET role = excluded.role, version = excluded.version";
 
-/// Those of before `?1`, and those of after `?2`: of a clock that was ahead.
-pub(super) const FORGET_ROLES: &str = "DELETE FROM session_roles WHERE set_at < ?1 OR set_at > ?2";
+/// Those of versions before `?1`.
+pub(super) const FORGET_ROLES: &str = "DELETE FROM session_roles WHERE version < ?1";
 
 pub(super) const END: &str = delete!("WHERE id = ?1");
 

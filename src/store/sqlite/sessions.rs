@@ -8,6 +8,7 @@ use sqlx::{Row, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments}
 
 use super::{
     SqliteFile,
+    session_roles::{put_in_force, role_in_force},
     session_rows::{Tally, census_of, record_if_readable, record_of, role_of, state_text},
     session_sql as sql,
 };
@@ -88,7 +89,7 @@ impl SessionRepository for SqliteSessions {
                 let version = session.account_version;
                 let mut record = self.begin(session);
                 let now = record.created_at;
-                let in_force = role_in_force(&mut transaction, record.user_id, now).await?;
+                let in_force = role_in_force(&mut transaction, record.user_id).await?;
                 if let Some((role, newest)) = in_force
                     && newest > version
                 {
@@ -244,12 +245,12 @@ impl SessionRepository for SqliteSessions {
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
                 let now = self.file.now();
-                if let Some((_, newest)) = role_in_force(&mut transaction, user, now).await?
+                if let Some((_, newest)) = role_in_force(&mut transaction, user).await?
                     && newest > replaces
                 {
                     return Ok(RoleUpdated::Outdated { newest });
                 }
-                put_in_force(&mut transaction, user, role, version, now).await?;
+                put_in_force(&mut transaction, user, (role, version), now).await?;
                 let live = live_of_user(&mut transaction, user, now).await?;
                 let mut tally = Tally::default();
                 let moved = move_live(&mut transaction, user, role, now, &live, &mut tally).await?;
@@ -436,54 +437,6 @@ async fn insert(
         .bind(state)
         .bind(record.key_role as u8)
         .bind(version)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// How long the role that was set last is known.
-const ROLE_IN_FORCE: Duration = Duration::from_hours(1);
-
-/// The earliest time that is not longer ago, in ms.
-fn since_when(now: Timestamp) -> i64 {
-    let span = i64::try_from(ROLE_IN_FORCE.as_millis()).unwrap_or(i64::MAX);
-    now.as_millis().saturating_sub(span)
-}
-
-/// The role that the newest version of an account has set, and that version; `None` if none has lately.
-async fn role_in_force(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    now: Timestamp,
-) -> Result<Option<(Role, i64)>, StoreError> {
-    let row = sqlx::query(sql::ROLE_IN_FORCE)
-        .bind(user.to_string())
-        .bind(since_when(now))
-        .bind(now.as_millis())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| Ok((role_of(&row)?, row.try_get("version")?)))
-        .transpose()
-}
-
-/// Keeps what [`role_in_force`] returns, and forgets what it returns no more.
-async fn put_in_force(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    role: Role,
-    version: i64,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(sql::FORGET_ROLES)
-        .bind(since_when(now))
-        .bind(now.as_millis())
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(sql::SET_ROLE_IN_FORCE)
-        .bind(user.to_string())
-        .bind(role as u8)
-        .bind(version)
-        .bind(now.as_millis())
         .execute(connection)
         .await?;
     Ok(())

@@ -29,7 +29,7 @@ pub(crate) struct ServiceDesk {
 pub(crate) async fn first_key(stores: &Stores, directory: &Directory, clock: Arc<dyn Clock>) {
     let settings = Arc::new(settings(LimitFailure::Closed));
     let keeper = KeyKeeper::new(stores.tokens.clone(), directory.clone(), settings, clock);
-    assert!(keeper.tend().await.unwrap());
+    assert!(keeper.tend(true).await.unwrap());
 }
 
 fn settings(limit_failure: LimitFailure) -> ServiceSettings {

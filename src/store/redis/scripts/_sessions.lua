@@ -62,27 +62,22 @@ local function record(key)
   return parse(answer), answer
 end
 
--- Roles in force. A score in r is the second in which it was set, the version of the account and the role: 32, 19 and 2 bits.
--- An empty member keeps the key: a script that finds one of its keys missing waits while its slot is being moved.
+-- Roles in force. A score in r is the version of the account, which is a time in ms, times four, and the role. An empty member
+-- keeps the key: a script that finds one of its keys missing waits while its slot is being moved.
 local V = 4
-local SECOND = 2097152
-local NEWEST = 524287
-local KEPT = 3600
-local function version_of(text) return math.min(tonumber(text), NEWEST) end
-local function second() return math.floor(now / 1000) end
+local KEPT = 3600000
 
--- The newest version of an account that has set the role of its sessions, and that role; nil if none has in the last hour.
+-- The newest version of an account that has set the role of its sessions lately, and that role; nil if none has.
 local function in_force(r, uid)
   local score = read('ZSCORE', r, uid)
   if not score then return nil end
-  local at = math.floor(score / SECOND)
-  if at > second() or at < second() - KEPT then return nil end
-  return math.floor(score % SECOND / V), score % V
+  return math.floor(score / V), score % V
 end
 
+-- Versions of more than an hour ago are forgotten: no write is so late.
 local function put_in_force(r, uid, version, role)
-  call('ZREMRANGEBYSCORE', r, 0, S((second() - KEPT) * SECOND - 1))
-  call('ZADD', r, -1, '', S(second() * SECOND + version * V + role), uid)
+  call('ZREMRANGEBYSCORE', r, 0, S((now - KEPT) * V))
+  call('ZADD', r, -1, '', S(version * V + role), uid)
 end
 
 -- Gives a record another role. That of its key follows downwards only.

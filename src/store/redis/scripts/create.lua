@@ -9,7 +9,7 @@ local idle, lifetime, max = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[
 if call('EXISTS', s) == 1 or call('ZSCORE', z, sid) then return { 0 } end
 
 local newest, newer_role = in_force(r, uid)
-if newest and newest > version_of(ARGV[9]) then role = newer_role end
+if newest and newest > tonumber(ARGV[9]) then role = newer_role end
 
 local key, live = declared(7, 10), {}
 local members = call('ZRANGE', u, 0, -1)

@@ -6,7 +6,7 @@
 local u, z, a, n, r = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local uid, role = ARGV[2], tonumber(ARGV[3])
 local newest = in_force(r, uid)
-if newest and newest > version_of(ARGV[5]) then return { 1, 0, newest } end
+if newest and newest > tonumber(ARGV[5]) then return { 1, 0, newest } end
 local key, moved, needed = declared(6, 6), {}, {}
 local members = call('ZRANGE', u, 0, -1)
 local score = scores(z, members)
@@ -25,7 +25,7 @@ local plan = #moved > 0 and without({}, u, z, uid)
 -- First what a full memory lets through, if it changes nothing: the rest, which takes no memory, follows it. A demotion must
 -- not wait for room.
 call('ZREM', r, '-')
-put_in_force(r, uid, version_of(ARGV[4]), role)
+put_in_force(r, uid, tonumber(ARGV[4]), role)
 if not plan then return { 1, 0, 0 } end
 plan.top = role * B + expiry(plan.top)
 for _, it in ipairs(moved) do

@@ -3,7 +3,7 @@
 -- KEYS r | ARGV now uid role version replaces | as set_role
 local r, uid = KEYS[1], ARGV[2]
 local newest = in_force(r, uid)
-if newest and newest > version_of(ARGV[5]) then return { 1, 0, newest } end
+if newest and newest > tonumber(ARGV[5]) then return { 1, 0, newest } end
 call('ZREM', r, '-')
-put_in_force(r, uid, version_of(ARGV[4]), tonumber(ARGV[3]))
+put_in_force(r, uid, tonumber(ARGV[4]), tonumber(ARGV[3]))
 return { 1, 0, 0 }
