@@ -24,7 +24,7 @@ fn close_all(wire: &mut Wire) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_were_closed_while_idle_fail_neither_reads_nor_writes() {
     let server = RedisServer::start(&[]);
-    let replica = Replica::on(&server).await;
+    let replica = Replica::patient_on(&server).await;
     let session = replica.start().await.unwrap();
     let mut wire = server.wire();
     // Again and again: the pauses between attempts must not grow where each attempt succeeds.
@@ -52,7 +52,7 @@ async fn connections_that_were_closed_while_idle_fail_neither_reads_nor_writes()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_are_out_when_connections_are_closed_are_sent_again() {
     let server = RedisServer::start(&[]);
-    let replica = Arc::new(Replica::on(&server).await);
+    let replica = Arc::new(Replica::patient_on(&server).await);
     let session = replica.start().await.unwrap();
     let (done, reads) = (
         Arc::new(AtomicBool::new(false)),
@@ -99,7 +99,7 @@ async fn reads_that_are_out_when_connections_are_closed_are_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_are_out_when_connections_are_closed_are_run_once_or_not_at_all() {
     let server = RedisServer::start(&[]);
-    let replica = Arc::new(Replica::on(&server).await);
+    let replica = Arc::new(Replica::patient_on(&server).await);
     let done = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
         .map(|_| {

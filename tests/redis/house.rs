@@ -103,6 +103,12 @@ impl Replica {
         Self::open(on_port(server.port())).await
     }
 
+    /// The same with a store timeout that no stall of the machine reaches: for what must not fail at all.
+    pub(crate) async fn patient_on(server: &RedisServer) -> Self {
+        let (accounts, redis) = (accounts().await, on_port(server.port()));
+        Self::with_timeout(accounts, redis, PATIENCE).await.unwrap()
+    }
+
     async fn try_open(redis: RedisSettings) -> Result<Self, OpenError> {
         Self::of_deployment(accounts().await, redis).await
     }
@@ -112,6 +118,14 @@ impl Replica {
         accounts: &Path,
         redis: RedisSettings,
     ) -> Result<Self, OpenError> {
+        Self::with_timeout(accounts, redis, TIMEOUT).await
+    }
+
+    async fn with_timeout(
+        accounts: &Path,
+        redis: RedisSettings,
+        timeout: Duration,
+    ) -> Result<Self, OpenError> {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = SqliteSettings {
             path: directory.path().join("store.db"),
@@ -120,7 +134,7 @@ impl Replica {
         std::fs::copy(accounts, &sqlite.path).unwrap();
         let redis = RedisStoreSettings {
             redis,
-            timeout: TIMEOUT,
+            timeout,
             clock: StoreClock::Server,
         };
         let clock = Arc::new(SystemClock::default());
