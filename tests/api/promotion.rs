@@ -11,7 +11,7 @@ use skriptoteket::{
 };
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::support::{App, Browser, Host, PASSWORD, host, spawn_app, spawn_app_with};
+use crate::support::{App, Browser, Host, PASSWORD, PUBLIC, host, spawn_app, spawn_app_with};
 
 const COOKIE: &str = "skriptoteket";
 
@@ -330,6 +330,23 @@ async fn an_application_keeps_its_state_and_what_it_changes_at_that_very_request
     assert_eq!(post("/visits").await.json(), 6);
     let census = host.stores.sessions.census().await.unwrap();
     assert_eq!(census.sessions, [0, 0, 1, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_cache_keeps_the_answer_with_a_new_key() {
+    let host = host().await;
+    let browser = host.ada().await;
+    let kept = async || {
+        let answer = browser.get("/logo").await;
+        let answer = answer.expect_status(200);
+        let kept = answer.header("cache-control").map(str::to_owned);
+        (kept, answer.set_cookies().len())
+    };
+    let public = (Some(PUBLIC.to_owned()), 0);
+    assert_eq!(kept().await, public);
+    promote(&host, Role::Admin).await;
+    assert_eq!(kept().await, (Some("no-store".to_owned()), 1));
+    assert_eq!(kept().await, public);
 }
 
 #[tokio::test(flavor = "multi_thread")]

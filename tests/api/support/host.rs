@@ -6,6 +6,7 @@ use actix_session::Session;
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::{Server, ServerHandle},
+    http::header,
     web::{self, to},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -31,7 +32,7 @@ use tempfile::TempDir;
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
-    Browser, Ledger, Machine, ORIGIN, PASSWORD, ServiceDesk, http, passwords, service_desk,
+    Browser, Ledger, Machine, ORIGIN, PASSWORD, PUBLIC, ServiceDesk, http, passwords, service_desk,
 };
 
 const BUDGET: Budget = Budget {
@@ -239,6 +240,11 @@ fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
                     .route(web::post().to(fall))
                     .wrap(session.clone()),
             )
+            .service(
+                page("/logo")
+                    .route(web::get().to(logo))
+                    .wrap(session.clone()),
+            )
             .service(page("/number").route(web::post().to(number)).wrap(session))
             .service(page("/panic").to(crash))
             .service(page("/teapot").to(teapot))
@@ -253,6 +259,13 @@ fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
         .listen(listener)
         .unwrap()
         .run()
+}
+
+/// What is the same for everybody.
+async fn logo() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, PUBLIC))
+        .json("logo")
 }
 
 async fn visit(session: Session) -> HttpResponse {

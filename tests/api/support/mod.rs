@@ -9,7 +9,7 @@ mod tokens;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-pub(crate) use browser::{Answer, Browser, http};
+pub(crate) use browser::{Answer, Browser, PUBLIC, http};
 pub(crate) use host::{Host, host, host_that};
 pub(crate) use ledger::Ledger;
 pub(crate) use machine::{Machine, with_form};
