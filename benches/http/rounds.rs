@@ -11,12 +11,15 @@ use super::{
     },
 };
 
-/// One server under one load.
+/// How many processes of each kind there are where a few per cent matter.
+pub(crate) const PROCESSES: usize = 5;
+
+/// One kind of server under one load.
 pub(crate) struct Case<'a> {
     name: &'static str,
-    server: &'a Server,
-    url: String,
-    script: PathBuf,
+    /// Processes of that kind. Where their memory lies makes two that are the same differ by two per cent or more for as long as
+    /// they run, so a promise about less than that needs several.
+    processes: Vec<Process<'a>>,
     /// The case that it is compared with, by its place.
     to: usize,
     /// How many times the processor time of that case a request may take at most.
@@ -25,6 +28,13 @@ pub(crate) struct Case<'a> {
     rates: Vec<f64>,
     /// Processor time of the server per request in µs, by round.
     cpu: Vec<f64>,
+}
+
+/// A server, and what it is asked.
+struct Process<'a> {
+    server: &'a Server,
+    url: String,
+    script: PathBuf,
 }
 
 impl<'a> Case<'a> {
@@ -38,14 +48,32 @@ impl<'a> Case<'a> {
     ) -> Self {
         Self {
             name,
-            server,
-            url: server.url(path),
-            script: script.to_owned(),
+            processes: Vec::from([Process {
+                server,
+                url: server.url(path),
+                script: script.to_owned(),
+            }]),
             to,
             promised: None,
             rates: Vec::new(),
             cpu: Vec::new(),
         }
+    }
+
+    /// Another process of the same kind. It takes turns with the others.
+    pub(crate) fn and(mut self, server: &'a Server, path: &str, script: &Path) -> Self {
+        self.processes.push(Process {
+            server,
+            url: server.url(path),
+            script: script.to_owned(),
+        });
+        self
+    }
+
+    /// More processes of the same kind under the same load.
+    pub(crate) fn and_all(self, servers: &'a [Server], path: &str, script: &Path) -> Self {
+        let add = |case: Self, server| case.and(server, path, script);
+        servers.iter().fold(self, add)
     }
 
     /// Promises that a request takes at most so many times the processor time of the case that this is compared with.
@@ -54,10 +82,18 @@ impl<'a> Case<'a> {
         self
     }
 
-    fn load(&mut self, seconds: u32) -> anyhow::Result<()> {
-        let before = self.server.cpu_time()?;
-        let load = wrk(&self.url, &self.script, seconds)?;
-        let spent = self.server.cpu_time()?.since(&before);
+    /// Loads the process whose turn it is. In the end each has met each of another case, which has another `place`.
+    fn load(&mut self, seconds: u32, place: usize) -> anyhow::Result<()> {
+        let (round, processes) = (self.cpu.len(), self.processes.len());
+        let turn = (round + place * (round / processes)) % processes;
+        let Process {
+            server,
+            url,
+            script,
+        } = &self.processes[turn];
+        let before = server.cpu_time()?;
+        let load = wrk(url, script, seconds)?;
+        let spent = server.cpu_time()?.since(&before);
         self.cpu.push(1e6 * spent.as_secs_f64() / load.requests);
         self.rates.push(load.rate);
         Ok(())
@@ -82,11 +118,12 @@ pub(crate) fn compare(
     let mut rounds = 0;
     while rounds < scale.rounds || (rounds < scale.most_rounds && is_open(cases)) {
         // There and back, so that what gets busier or quieter meanwhile is no advantage to any of them.
-        if rounds % 2 == 0 {
-            cases.iter_mut().try_for_each(|case| case.load(seconds))?;
-        } else {
-            let mut back = cases.iter_mut().rev();
-            back.try_for_each(|case| case.load(seconds))?;
+        let mut all: Vec<_> = cases.iter_mut().enumerate().collect();
+        if rounds % 2 == 1 {
+            all.reverse();
+        }
+        for (place, case) in all {
+            case.load(seconds, place)?;
         }
         rounds += 1;
     }

@@ -14,7 +14,7 @@ use super::{
     load::{CHEAP_LOGINS, cookie_script, verdict::Promises},
     ours::{CHECK, start_ours},
     redis_servers::{free_port, spawn_for_life},
-    rounds::{self, Case},
+    rounds::{self, Case, PROCESSES},
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -36,25 +36,30 @@ pub(crate) async fn compare(
     let composed = composed(&endpoint);
     let exporting = [CHEAP_LOGINS, &composed].concat();
     let off = [CHEAP_LOGINS, &[("OTEL_SDK_DISABLED", "true")]].concat();
-    let off = start_ours(&dir.join("off"), &off).await?;
-    let page = start_ours(&dir.join("page"), CHEAP_LOGINS).await?;
-    let exporting = start_ours(&dir.join("exporting"), &exporting).await?;
-    let scripts = [
-        cookie_script(dir, "off.lua", &[off.login().await?])?,
-        cookie_script(dir, "page.lua", &[page.login().await?])?,
-        cookie_script(dir, "exporting.lua", &[exporting.login().await?])?,
-    ];
-    let mut cases = [
-        Case::new("no telemetry", &off, CHECK, &scripts[0], 0),
-        Case::new("/metrics alone", &page, CHECK, &scripts[1], 0),
-        Case::new(
-            "OTLP as Compose configures it",
-            &exporting,
-            CHECK,
-            &scripts[2],
-            0,
+    let settings: [&[_]; 3] = [&off, CHEAP_LOGINS, &exporting];
+    let mut kinds = Vec::new();
+    for (kind, settings) in settings.into_iter().enumerate() {
+        let mut processes = Vec::new();
+        for n in 0..PROCESSES {
+            let name = format!("{kind}-{n}");
+            let server = start_ours(&dir.join(&name), settings).await?;
+            let cookie = server.login().await?;
+            processes.push((server, cookie_script(dir, &(name + ".lua"), &[cookie])?));
+        }
+        kinds.push(processes);
+    }
+    let case = |name, kind: usize| {
+        let (server, script) = &kinds[kind][0];
+        let more = kinds[kind][1..].iter();
+        more.fold(
+            Case::new(name, server, CHECK, script, 0),
+            |case, (server, script)| case.and(server, CHECK, script),
         )
-        .costs_at_most(PROMISED),
+    };
+    let mut cases = [
+        case("no telemetry", 0),
+        case("/metrics alone", 1),
+        case("OTLP as Compose configures it", 2).costs_at_most(PROMISED),
     ];
     let what = "Session checks, what telemetry costs";
     rounds::compare(what, &mut cases, scale.in_small_turns(), promises)

@@ -13,7 +13,7 @@ use super::{
     issuer::{Issuer, answer, bearers, script},
     load::{Server, verdict::Promises},
     ours::CHECK,
-    rounds::{self, Case},
+    rounds::{self, Case, PROCESSES},
 };
 
 /// Tokens that the spread load draws from.
@@ -83,10 +83,14 @@ async fn verification(
     let what =
         "Requests with an access token to another application, whose handler takes ServiceIdentity";
     rounds::compare(what, &mut cases, scale, promises)?;
-    let mut cases = [
-        Case::new("metrics off", &off, CHECK, &many, 0),
-        Case::new("metrics on", &on, CHECK, &many, 0).costs_at_most(METRICS),
-    ];
+    let (mut more_on, mut more_off) = (Vec::new(), Vec::new());
+    for _ in 1..PROCESSES {
+        more_off.push(applications::behind_gate(issuer, Way::Store, false).await?);
+        more_on.push(applications::behind_gate(issuer, Way::Store, true).await?);
+    }
+    let off = Case::new("metrics off", &off, CHECK, &many, 0).and_all(&more_off, CHECK, &many);
+    let on_all = Case::new("metrics on", &on, CHECK, &many, 0).and_all(&more_on, CHECK, &many);
+    let mut cases = [off, on_all.costs_at_most(METRICS)];
     let what = "The same, what the metrics cost: register, 1,000 tokens";
     rounds::compare(what, &mut cases, scale.in_small_turns(), promises)?;
     revocation(issuer, &on, &tokens[0], promises).await
