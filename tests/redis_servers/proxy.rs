@@ -6,10 +6,13 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::free_port;
 
@@ -126,39 +129,45 @@ impl Shared {
         Ok(())
     }
 
+    /// Reads on one thread and writes on another, so that what comes close behind other things is not later than they are: a delay
+    /// is that of a long way, not of a narrow one.
     fn carry(self: &Arc<Self>, (mut from, mut to): (TcpStream, TcpStream), way: Way) {
+        let (arrived, due) = mpsc::channel::<(Instant, Vec<u8>)>();
+        let ends = (from.try_clone(), to.try_clone());
+        thread::spawn(move || {
+            for (when, bytes) in due {
+                thread::sleep(when.saturating_duration_since(Instant::now()));
+                if to.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+            for end in [ends.0, ends.1].into_iter().flatten() {
+                let _ = end.shutdown(Shutdown::Both);
+            }
+        });
         let shared = Arc::clone(self);
         thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             while let Ok(read @ 1..) = from.read(&mut buffer) {
-                match shared.pass(read, way) {
-                    Some(0) => {}
-                    Some(passed) => {
-                        if to.write_all(&buffer[..passed]).is_err() || passed < read {
-                            break;
-                        }
-                    }
-                    None => break,
+                let (passed, delay) = shared.pass(read, way);
+                let bytes = buffer[..passed.unwrap_or(0)].to_vec();
+                let is_cut = passed.is_none_or(|passed| passed > 0 && passed < read);
+                if arrived.send((Instant::now() + delay, bytes)).is_err() || is_cut {
+                    break;
                 }
             }
-            let _ = from.shutdown(Shutdown::Both);
-            let _ = to.shutdown(Shutdown::Both);
         });
     }
 
-    /// How many of these bytes are passed on; fewer than all if the connection breaks behind them.
-    fn pass(&self, read: usize, way: Way) -> Option<usize> {
+    /// How many of these bytes are passed on, fewer than all if the connection breaks behind them; and how much later.
+    fn pass(&self, read: usize, way: Way) -> (Option<usize>, Duration) {
         let mut weather = lock(&self.weather);
-        match (*weather, way) {
+        let passed = match (*weather, way) {
+            (Weather::Slow(delay), _) => return (Some(read), delay),
             (Weather::Fair, _)
             | (Weather::CutRequest(_), Way::ToClient)
             | (Weather::CutAnswer(_), Way::ToServer) => Some(read),
             (Weather::Silent, _) => Some(0),
-            (Weather::Slow(delay), _) => {
-                drop(weather);
-                thread::sleep(delay);
-                Some(read)
-            }
             (Weather::CutRequest(0) | Weather::CutAnswer(0), _) => None,
             (Weather::CutRequest(left), _) => {
                 *weather = Weather::CutRequest(left.saturating_sub(read));
@@ -168,7 +177,8 @@ impl Shared {
                 *weather = Weather::CutAnswer(left.saturating_sub(read));
                 Some(left.min(read))
             }
-        }
+        };
+        (passed, Duration::ZERO)
     }
 }
 
