@@ -139,15 +139,15 @@ impl Housekeeping {
         }
     }
 
-    /// Removes what is old. By a clock that is not `believed` no audit event is removed or moved: it may be the clock that is
-    /// wrong, and not the event.
+    /// Removes what is old. By a clock that is not `believed` no audit event is removed or moved, and no revocation or key is
+    /// removed: it may be the clock that is wrong. A token would be good again whose revocation was removed too early.
     async fn tidy(&self, believed: bool) -> Result<(), StoreError> {
         let retention = i64::try_from(self.audit_retention.as_millis()).unwrap_or(i64::MAX);
         let now = self.clock.now().as_millis();
         let before = crate::clock::Timestamp::from_millis(now.saturating_sub(retention));
         while believed && self.audit.prune(before, BATCH).await? > 0 {}
         while self.limits.prune(BATCH, self.limits_horizon).await? > 0 {}
-        while self.tokens.prune(BATCH).await? > 0 {}
+        while believed && self.tokens.prune(BATCH).await? > 0 {}
         Ok(())
     }
 }

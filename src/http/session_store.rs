@@ -5,7 +5,6 @@
 //! that was promoted gets a new key at its next request, here; actix-session does not know: the cookie is put into the answer by
 //! [`RequestLayer`](super::RequestLayer), also into one that is an error or comes after a panic.
 //!
-//!
 //! | actix-session says | here |
 //! |---|---|
 //! | `load` | [`Sessions::check`], which also moves the idle expiry, and [`Sessions::renew`]; the record goes to the [`Exchange`]. A login goes on without. Where several cookies of ours came, the first live session counts |

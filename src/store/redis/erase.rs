@@ -6,15 +6,10 @@ use std::{
 };
 
 use super::{
-    RedisStore, RedisStoreSettings, StoreClock,
-    answer::{parts, read},
-    call::Call,
-    keys::Keys,
+    RedisStore, RedisStoreSettings, StoreClock, answer::read, call::Call, keys::Keys,
+    link::SCAN_START,
 };
 use crate::{config::RedisSettings, error::StoreError, store::OpenError};
-
-/// Keys that one SCAN goes through: a fraction of a millisecond.
-const STEP: usize = 1000;
 
 /// Keys that are deleted at the same time.
 const BATCH: usize = 200;
@@ -88,14 +83,10 @@ impl RedisStore {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let pattern = self.keys.beginning();
         for node in self.link.masters().await? {
-            let mut cursor = String::from("0");
-            loop {
-                let mut scan = redis::cmd("SCAN");
-                scan.arg(&cursor).arg("MATCH").arg(&pattern);
-                scan.arg("COUNT").arg(STEP);
-                let answer = self.link.in_time(self.link.ask(&node, scan)).await?;
-                let [next, keys] = parts(answer)?;
-                for key in read::<Vec<Vec<u8>>>(keys)? {
+            let mut cursor = Some(String::from(SCAN_START));
+            while let Some(at) = cursor {
+                let (keys, next) = self.link.scan(&node, &pattern, &at).await?;
+                for key in keys {
                     // Ours are text.
                     let Ok(key) = String::from_utf8(key) else {
                         continue;
@@ -104,10 +95,7 @@ impl RedisStore {
                         found.entry(prefix.to_owned()).or_default().insert(key);
                     }
                 }
-                cursor = read(next)?;
-                if cursor == "0" {
-                    break;
-                }
+                cursor = next;
             }
         }
         Ok(found)

@@ -54,7 +54,7 @@ use self::{
     slots::slot_of,
     target::Target,
 };
-use super::{call::Call, keys::Keys};
+use super::{answer, call::Call, keys::Keys};
 use crate::{
     clock::{Clock, SystemClock},
     config::{RedisAddress, RedisSettings, RedisTopology},
@@ -74,6 +74,12 @@ pub enum StoreClock {
 
 /// How long what is written to prove that it can be is kept, in ms.
 const PROBE_MS: u32 = 10_000;
+
+/// Where a walk through the keys of a server begins.
+pub(super) const SCAN_START: &str = "0";
+
+/// Keys that one step of it goes through: a fraction of a millisecond.
+const SCAN_STEP: usize = 1_000;
 
 /// How often it is said that replicas lag.
 const WARN_AGAIN: Duration = Duration::from_mins(1);
@@ -218,6 +224,26 @@ impl Link {
         };
         let node = |address| Node { address };
         Ok(addresses.into_iter().map(node).collect())
+    }
+
+    /// One step of a walk through the keys of a server that match a pattern: some of them, and where the next step begins;
+    /// `None` at the end. The first step begins at [`SCAN_START`].
+    pub(super) async fn scan(
+        &self,
+        node: &Node,
+        pattern: &str,
+        cursor: &str,
+    ) -> Result<(Vec<Vec<u8>>, Option<String>), StoreError> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(pattern);
+        scan.arg("COUNT").arg(SCAN_STEP);
+        let answer = self.in_time(self.ask(node, scan)).await?;
+        let [next, keys] = answer::parts(answer)?;
+        let next: String = answer::read(next)?;
+        Ok((
+            answer::read(keys)?,
+            Some(next).filter(|it| it != SCAN_START),
+        ))
     }
 
     /// Sends a command to one server and returns its answer. It is sent once: what has moved to another server is an

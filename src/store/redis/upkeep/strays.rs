@@ -6,17 +6,15 @@ use redis::Value;
 
 use super::{
     super::{
-        answer::{parts, read},
+        answer::read,
         call::Call,
         keys::{Place, ShardKeys},
+        link::SCAN_START,
     },
     Audit, BATCH,
     look::{Known, Record, Sight},
 };
 use crate::{error::StoreError, sessions::Difference};
-
-/// Keys that one SCAN goes through: a fraction of a millisecond.
-const STEP: usize = 1000;
 
 /// Keys of one shard that a SCAN has shown.
 #[derive(Debug, Default)]
@@ -32,18 +30,11 @@ impl Audit<'_> {
     pub(super) async fn strays(&mut self) -> Result<(), StoreError> {
         let pattern = self.keys.pattern();
         for node in self.link.masters().await? {
-            let mut cursor = String::from("0");
-            loop {
-                let mut scan = redis::cmd("SCAN");
-                scan.arg(&cursor).arg("MATCH").arg(&pattern);
-                scan.arg("COUNT").arg(STEP);
-                let answer = self.link.in_time(self.link.ask(&node, scan)).await?;
-                let [next, keys] = parts(answer)?;
-                self.sort(read(keys)?).await?;
-                cursor = read(next)?;
-                if cursor == "0" {
-                    break;
-                }
+            let mut cursor = Some(String::from(SCAN_START));
+            while let Some(at) = cursor {
+                let (keys, next) = self.link.scan(&node, &pattern, &at).await?;
+                self.sort(keys).await?;
+                cursor = next;
             }
         }
         Ok(())
