@@ -16,7 +16,7 @@ use skriptoteket::{
     clock::Timestamp,
     services::{
         Claims, Expected, ExpectedAssertion, KeyAlgorithm, KeyRing, PublicKeys, ServiceId,
-        SigningKey, VerifyingRing, claimed_client,
+        SigningKey, VerifyingRing, claimed_client, same_resource,
     },
 };
 
@@ -101,7 +101,7 @@ pub(crate) fn token(data: &[u8]) {
                     claims
                         .audiences
                         .iter()
-                        .any(|it| it == "https://api.example")
+                        .any(|it| same_resource(it, "https://api.example"))
                 );
                 let again = world.ring.sign(NOW, &claims).ok();
                 // What others wrote in short can be too large when it is written in full.
