@@ -5,7 +5,7 @@
 //! A module imports from floors below its own, never from its own floor or above. `tests/architecture.rs` holds it.
 //!
 //! ```text
-//! floor 0  clock, error, network, patience
+//! floor 0  clock, error, network, wait_budget
 //! floor 1  config, repeats
 //! floor 2  telemetry        instruments, providers, logs
 //! floor 3  accounts         names, roles, passwords, the account repository's contract
@@ -65,10 +65,10 @@ pub mod guard;
 pub mod http;
 pub mod login;
 pub mod network;
-pub mod patience;
 pub mod relying;
 pub mod repeats;
 pub mod services;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;
+pub mod wait_budget;

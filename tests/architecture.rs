@@ -14,7 +14,7 @@ use std::{
 
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "error", "network", "patience"],
+    &["clock", "error", "network", "wait_budget"],
     &["config", "repeats"],
     &["telemetry"],
     &["accounts"],

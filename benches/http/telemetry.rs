@@ -23,7 +23,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PROMISED: f64 = 1.03;
 
 /// How long the Collector may take to listen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn compare(
     dir: &Path,
@@ -115,7 +115,10 @@ impl Collector {
             if let Some(status) = collector.process.try_wait()? {
                 bail!("the Collector ended: {status}");
             }
-            ensure!(begun.elapsed() < PATIENCE, "the Collector does not listen");
+            ensure!(
+                begun.elapsed() < TIME_LIMIT,
+                "the Collector does not listen"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(collector)

@@ -23,7 +23,7 @@ const TOKENS: usize = 1_000;
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long it is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// How many times the processor time of the bare handler a request with a token may take.
 const VERIFICATION: f64 = 1.0 / 0.6;
@@ -108,7 +108,7 @@ async fn revocation(
     request.send().await?.error_for_status()?;
     let revoked = Instant::now();
     while get(other, token).await?.status() != 401 {
-        ensure!(revoked.elapsed() < PATIENCE, "a revocation is not seen");
+        ensure!(revoked.elapsed() < TIME_LIMIT, "a revocation is not seen");
     }
     let seen = format!(
         "a revoked token was refused by the other application after {:.3} s",

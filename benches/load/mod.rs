@@ -34,7 +34,7 @@ pub(crate) const CHEAP_LOGINS: &[(&str, &str)] = &[
 ];
 
 /// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A server process that ends with this value, or with the benchmark however that ends.
 pub(crate) struct Server {
@@ -123,7 +123,7 @@ impl Server {
     pub(crate) async fn ready(&mut self) -> anyhow::Result<Duration> {
         let client = reqwest::Client::new();
         let probe = self.management("/readyz");
-        while self.started.elapsed() < PATIENCE {
+        while self.started.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended: {status}");
             }
@@ -161,7 +161,7 @@ impl Server {
     /// Waits until it has ended by itself; returns how long that took.
     pub(crate) async fn ended(mut self) -> anyhow::Result<Duration> {
         let since = Instant::now();
-        while since.elapsed() < PATIENCE {
+        while since.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait()? {
                 ensure!(status.success(), "the server ended: {status}");
                 return Ok(since.elapsed());

@@ -20,7 +20,7 @@ const CENSUSES: usize = 50;
 const ROUNDS: usize = 3;
 
 /// How long the peer may count.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 
 /// Commands whose cost grows with what is stored.
 const GROWING: &[&str] = &[
@@ -169,7 +169,7 @@ async fn scrape(express: &Server, size: u64) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let answer = reqwest::Client::new()
         .get(express.url("/metrics"))
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .send()
         .await?;
     let page = answer.error_for_status()?.text().await?;

@@ -24,7 +24,7 @@ use super::{
 const BEFORE: u64 = 2_000;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
 /// What Redis may hold more than before: its tables shrink in steps.
 const NOISE: f64 = 0.03;
@@ -106,7 +106,7 @@ async fn page_where(
             return Ok((page, begun.elapsed()));
         }
         ensure!(
-            waiting.elapsed() < PATIENCE,
+            waiting.elapsed() < TIME_LIMIT,
             "waited in vain for {what}: {page:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -180,7 +180,7 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let waiting = Instant::now();
     while meter.keys()? > keys_before || meter.memory()? > memory_before * (1.0 + NOISE) {
         ensure!(
-            waiting.elapsed() < PATIENCE,
+            waiting.elapsed() < TIME_LIMIT,
             "Redis keeps {} keys and {} bytes",
             meter.keys()?,
             meter.memory()?

@@ -24,7 +24,7 @@ const USERS: usize = 2_000;
 const LEASE: &str = "{skriptoteket:observer}:lease";
 
 /// How long a replica may take to see that the lease is another's, or nobody's.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// Loads one service in turn with the lease its own, and with the lease somebody else's, so that it does not count.
 pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> anyhow::Result<()> {
@@ -136,7 +136,7 @@ async fn give_lease(meter: &mut Meter, service: &Server, to_service: bool) -> an
     let begun = Instant::now();
     while observes(service).await? != to_service {
         ensure!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < TIME_LIMIT,
             "waited in vain for the lease to be seen"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -167,7 +167,7 @@ impl Application {
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
-            patience: config.store_timeout,
+            wait_budget: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
         let (limits, management_limits) = files::connection_limits(config);

@@ -5,7 +5,7 @@
 //! event beside the change. What no store has written by the end of the work (refused attempts, actions on sessions,
 //! which may live in another store) is recorded by the one who began it.
 //!
-//! The action travels with the task, as [`crate::patience`] does, and not through every signature: repositories are asked
+//! The action travels with the task, as [`crate::wait_budget`] does, and not through every signature: repositories are asked
 //! by the login and by the service itself too, and those have nobody to name.
 
 use std::{

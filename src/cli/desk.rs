@@ -44,7 +44,7 @@ pub(super) struct Desk {
 pub(super) struct Journal {
     audit: AdminAudit,
     writer: JoinHandle<()>,
-    patience: Duration,
+    time_limit: Duration,
 }
 
 /// An accounts database that is to have the keys in Redis.
@@ -201,13 +201,17 @@ impl Desk {
 }
 
 impl Journal {
-    fn open(trail: &Arc<dyn AuditRepository>, clock: &Arc<dyn Clock>, patience: Duration) -> Self {
+    fn open(
+        trail: &Arc<dyn AuditRepository>,
+        clock: &Arc<dyn Clock>,
+        time_limit: Duration,
+    ) -> Self {
         let metrics = LoginMetrics::new(&Telemetry::disabled().meter(), Arc::clone(clock));
         let (queue, writer) = AuditTrail::new(Arc::clone(trail), metrics);
         Self {
             audit: AdminAudit::new(queue, Arc::clone(trail), Arc::clone(clock)),
             writer: tokio::spawn(writer.run()),
-            patience,
+            time_limit,
         }
     }
 
@@ -230,7 +234,7 @@ impl Journal {
     async fn close(self) {
         // The writer ends when nobody can record any more.
         drop(self.audit);
-        let written = tokio::time::timeout(self.patience, self.writer).await;
+        let written = tokio::time::timeout(self.time_limit, self.writer).await;
         if written.is_err() {
             output::warn("the audit trail could not be written; the store does not answer");
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use super::{Source, output};
 
 /// How long the service may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// How much of an answer is repeated, in characters.
 const REPEATED_CHARS: usize = 200;
@@ -25,7 +25,7 @@ pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
     // A proxy of the environment has no business between this process and its own machine.
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .build()
         .context("the HTTP client cannot be set up")?;
     let answer = client.get(&url).send().await;

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use super::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository};
 use crate::{
     error::{Cause, StoreError},
-    patience,
+    wait_budget,
 };
 
 /// How long an attempt waits at most. Longer than the password checks of a whole line take. The holds of a replica that died
@@ -195,9 +195,9 @@ impl Gate {
         };
         let task = task.in_current_span();
         if is_first {
-            self.inner.runtime.spawn(patience::carried(task));
+            self.inner.runtime.spawn(wait_budget::carried(task));
         } else {
-            // The wait is not the store's: what it is asked meanwhile takes nothing from the request's patience.
+            // The wait is not the store's: what it is asked meanwhile spends nothing of the wait budget of the request.
             self.inner.runtime.spawn(task);
         }
         asked

@@ -34,12 +34,12 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    patience::Patience,
     telemetry::{
         RequestFacts, RequestTrace, RequestTraces,
         instruments::{HttpMetrics, HttpRecorder, RequestLabels},
         tracing::rename,
     },
+    wait_budget::WaitBudget,
 };
 
 /// Headers of every answer. It is data, never a page: nothing in it may be run, framed or guessed at, nor kept unless the
@@ -103,20 +103,20 @@ pub struct RequestLayer {
     metrics: HttpMetrics,
     traces: RequestTraces,
     perimeter: Arc<Perimeter>,
-    patience: Duration,
+    wait_budget: Duration,
     cookie: Option<CookieSettings>,
 }
 
 impl RequestLayer {
     /// A layer that counts into `metrics`, believes what `perimeter` allows, and lets a request wait for stores for no longer
-    /// than `patience`, all waits together. It traces nothing.
+    /// than `wait_budget` in total. It traces nothing.
     #[must_use]
-    pub fn new(metrics: HttpMetrics, perimeter: Perimeter, patience: Duration) -> Self {
+    pub fn new(metrics: HttpMetrics, perimeter: Perimeter, wait_budget: Duration) -> Self {
         Self {
             metrics,
             traces: RequestTraces::off(),
             perimeter: Arc::new(perimeter),
-            patience,
+            wait_budget,
             cookie: None,
         }
     }
@@ -164,7 +164,7 @@ where
             perimeter: Arc::clone(&self.perimeter),
             recorder: self.metrics.recorder(),
             traces: Rc::new(self.traces.clone()),
-            patience: self.patience,
+            wait_budget: self.wait_budget,
             cookie: self.cookie.clone(),
         }))
     }
@@ -177,7 +177,7 @@ pub struct Layered<S> {
     perimeter: Arc<Perimeter>,
     recorder: HttpRecorder,
     traces: Rc<RequestTraces>,
-    patience: Duration,
+    wait_budget: Duration,
     cookie: Option<CookieSettings>,
 }
 
@@ -202,7 +202,7 @@ where
         }
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
-        let patience = Patience::new(self.patience);
+        let wait_budget = WaitBudget::new(self.wait_budget);
         Box::pin(exchange.during(async move {
             let labels = match refusal {
                 None => labels(&request),
@@ -216,7 +216,7 @@ where
                 Answer::Whole(request.into_response(refused(refusal).response()))
             } else {
                 let answer = answer(async { service.call(request).await });
-                patience.during(answer.instrument(span.clone())).await
+                wait_budget.during(answer.instrument(span.clone())).await
             };
             let status = finish(&mut answer);
             answer.close_where_it_ends(answering.as_ref());

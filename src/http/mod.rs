@@ -261,7 +261,7 @@ pub struct Api {
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Arc<[IpNet]>,
     /// How long one request waits for stores, all waits together.
-    pub patience: Duration,
+    pub wait_budget: Duration,
 }
 
 impl Api {
@@ -269,7 +269,7 @@ impl Api {
     #[must_use]
     pub fn layer(&self) -> RequestLayer {
         let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
-        RequestLayer::new(self.metrics.clone(), perimeter, self.patience)
+        RequestLayer::new(self.metrics.clone(), perimeter, self.wait_budget)
             .traced(self.traces.clone())
             .with_session_cookie(self.cookie.clone())
     }

@@ -8,8 +8,8 @@ use super::{LoggedIn, LoginError, LoginService};
 use crate::{
     accounts::{Account, User, password::Verified},
     guard::{Checked, Reservation},
-    patience,
     sessions::{EndReason, SessionId, SessionState, StartSession, Started, Unclaimed},
+    wait_budget,
 };
 
 /// An attempt that the guard has let through.
@@ -54,7 +54,7 @@ impl LoginService {
             // What nobody waits for is dropped here, and what nobody comes to take, where it lies.
             let _ = answer.send(result);
         };
-        let conclusion = patience::carried(conclusion).in_current_span();
+        let conclusion = wait_budget::carried(conclusion).in_current_span();
         self.parts.runtime.spawn(conclusion);
         match result.await {
             Ok(result) => result.map(|(unclaimed, logged_in)| unclaimed.claim(logged_in)),

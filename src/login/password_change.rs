@@ -20,8 +20,8 @@ use crate::{
     audit,
     error::{Cause, StoreError},
     guard::{Charge, Refusal},
-    patience,
     sessions::{SessionRecord, SessionState, StartSession, Started, Unclaimed},
+    wait_budget,
 };
 
 /// Why a password was not changed.
@@ -174,7 +174,7 @@ impl LoginService {
             });
             let _ = answer.send(result);
         };
-        let task = audit::carried(patience::carried(task)).in_current_span();
+        let task = audit::carried(wait_budget::carried(task)).in_current_span();
         self.parts.runtime.spawn(task);
         match result.await {
             Ok(result) => result.map(|(unclaimed, started)| unclaimed.claim(started)),

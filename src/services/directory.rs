@@ -23,8 +23,8 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
-    patience,
     telemetry::instruments::AuthMetrics,
+    wait_budget,
 };
 
 /// How old what the directory says may be: a service that is disabled, or a token that is revoked, is refused within this
@@ -227,7 +227,7 @@ impl Inner {
         let _asking = self.asking.lock().await;
         let asked_at = self.clock.monotonic();
         // The wait for another one's answer is a wait for the store like any other.
-        patience::spend(asked_at.saturating_sub(came_at));
+        wait_budget::spend(asked_at.saturating_sub(came_at));
         let changes = self.changes.load(SeqCst);
         let asked_since = |it: &Answer| it.asked_at > came_at && it.changes == changes;
         if let Some(answer) = self.last().filter(asked_since).or_else(|| enough(self)) {

@@ -15,8 +15,8 @@ use crate::{
     audit,
     clock::Clock,
     error::StoreError,
-    patience,
     telemetry::instruments::Presence,
+    wait_budget,
 };
 
 /// A session to be started.
@@ -406,7 +406,7 @@ impl Sessions {
             bell.ring();
             result
         };
-        let task = audit::carried(patience::carried(task)).in_current_span();
+        let task = audit::carried(wait_budget::carried(task)).in_current_span();
         match self.inner.runtime.spawn(task).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Unavailable(error.into()).into()),

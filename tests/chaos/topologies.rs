@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long anything is waited for: a Cluster and Sentinels take seconds to agree.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
 /// No check may take longer: the store timeout, and more on a busy machine.
 const SLOWEST: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ async fn wait_until_all_are_in(replicas: &Replicas, cookies: &[String]) {
             return;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < TIME_LIMIT,
             "not all are in again: {statuses:?}"
         );
         assert!(
@@ -85,7 +85,7 @@ async fn wait_until_counted(replicas: &Replicas, servers: &[&RedisServer]) {
             return;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < TIME_LIMIT,
             "{records} records, shown: {shown:?}"
         );
         sleep(Duration::from_millis(100)).await;
@@ -102,7 +102,7 @@ async fn wait_until_the_gauges_are_gone(replicas: &Replicas) {
         if !pages.iter().any(|page| shown(&page) || up(&page)) {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "the gauges are still shown");
+        assert!(begun.elapsed() < TIME_LIMIT, "the gauges are still shown");
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -155,7 +155,7 @@ async fn sentinels_change_the_master_and_nobody_is_logged_out_or_in_again() {
     pair.servers[0].kill();
     let begun = Instant::now();
     while pair.master_port() != other {
-        assert!(begun.elapsed() < PATIENCE, "no failover");
+        assert!(begun.elapsed() < TIME_LIMIT, "no failover");
         let statuses = check(&replicas, &cookies).await;
         assert!(
             statuses.iter().all(|it| matches!(it, 200 | 503)),

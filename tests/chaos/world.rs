@@ -22,7 +22,7 @@ use crate::{
 pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// A service that takes longer does not answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// No answer may take longer, whatever is frozen: a login asks its stores several times, each half a second at most. The rest
 /// is for a busy machine.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(15);
@@ -180,7 +180,7 @@ impl World {
     pub(crate) fn new(ports: Vec<u16>, model: Model) -> Self {
         // The first one makes the process's cryptography known.
         let _ = process::plain();
-        let client = Client::builder().no_proxy().timeout(PATIENCE);
+        let client = Client::builder().no_proxy().timeout(TIME_LIMIT);
         // What is sent twice is counted twice.
         let client = client.retry(reqwest::retry::never()).build().unwrap();
         Self {

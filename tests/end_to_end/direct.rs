@@ -63,7 +63,7 @@ async fn scraped_directly_totals_go_on_in_a_rolling_restart_and_no_alert_fires()
         found.iter().any(near)
     };
     prometheus
-        .until("all logouts", increase, prometheus.patience(), near)
+        .until("all logouts", increase, prometheus.time_limit(), near)
         .await;
     // What the series of the replicas make of it, one by one: the reason for what is recorded.
     let apart =

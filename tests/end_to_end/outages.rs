@@ -63,7 +63,7 @@ async fn without_the_collector_people_log_in_as_before_and_nothing_they_did_is_l
     let absent = |found: &[Sample]| found.is_empty();
     let prometheus = &world.prometheus;
     prometheus
-        .until("nothing old is told", LIVE, prometheus.patience(), absent)
+        .until("nothing old is told", LIVE, prometheus.time_limit(), absent)
         .await;
 
     world.collector.start_again();
@@ -145,6 +145,6 @@ async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
     world.prometheus.until_by("role", USERS, &users).await;
     world
         .prometheus
-        .until("it is over", stale, world.prometheus.patience(), absent)
+        .until("it is over", stale, world.prometheus.time_limit(), absent)
         .await;
 }

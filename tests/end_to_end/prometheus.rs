@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long anything is waited for, beyond what the pace asks for.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a busy machine may add to a time that the pipeline promises. At a pace of one it is little beside what is promised.
 pub(crate) const SLACK: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ impl Prometheus {
     async fn wait_until_ready(&mut self) {
         let begun = Instant::now();
         let url = format!("{}/-/ready", self.url());
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIME_LIMIT {
             if let Some(status) = self.process.try_wait().unwrap() {
                 panic!("Prometheus ended with {status}:\n{}", self.log());
             }
@@ -99,8 +99,8 @@ impl Prometheus {
     }
 
     /// How long anything is waited for that the pipeline brings.
-    pub(crate) fn patience(&self) -> Duration {
-        PATIENCE + 4 * self.pace.interval()
+    pub(crate) fn time_limit(&self) -> Duration {
+        TIME_LIMIT + 4 * self.pace.interval()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -160,7 +160,7 @@ impl Prometheus {
                 return;
             }
             assert!(
-                begun.elapsed() < self.patience(),
+                begun.elapsed() < self.time_limit(),
                 "{expression}: {told:?}, and expected was {expected:?}"
             );
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -253,7 +253,8 @@ impl Prometheus {
     pub(crate) async fn until_is(&self, expression: &str, value: f64) -> Duration {
         let wanted = |found: &[Sample]| found.len() == 1 && found[0].value == value;
         let what = format!("it is {value}");
-        self.until(&what, expression, self.patience(), wanted).await
+        self.until(&what, expression, self.time_limit(), wanted)
+            .await
     }
 }
 

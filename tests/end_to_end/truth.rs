@@ -130,9 +130,9 @@ async fn assert_no_series_of_visitors(world: &World) {
         let sent = f64::from(sent.await.unwrap());
         let all = |found: &[Sample]| found.iter().any(|it| it.value >= before + sent);
         let prometheus = &world.prometheus;
-        let patience = prometheus.patience();
+        let time_limit = prometheus.time_limit();
         prometheus
-            .until("all are counted", answered, patience, all)
+            .until("all are counted", answered, time_limit, all)
             .await;
         tokio::time::sleep(world.delivery()).await;
         let series = world.prometheus.series(r#"{__name__=~".+"}"#).await;
@@ -168,7 +168,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
         .until(
             "the first failure is an increase",
             increase,
-            world.prometheus.patience(),
+            world.prometheus.time_limit(),
             told,
         )
         .await;

@@ -15,7 +15,7 @@ use crate::{operator::command, process::Service, redis_servers::spawn_for_life};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// How long a client may take for all it does.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The program and script of the Python client.
 fn python() -> [PathBuf; 2] {
@@ -85,7 +85,7 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
         if let Some(status) = client.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIME_LIMIT {
             client.kill().unwrap();
             break client.wait().unwrap();
         }

@@ -27,7 +27,7 @@ const SERVICES: (&str, &str) = ("max_services", "1000");
 const REGISTERED_IN_A_ROUND: u32 = 300;
 
 /// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
 /// What was answered. Of each driver one more request may have been carried out whose answer was lost.
 #[derive(Default)]
@@ -59,7 +59,7 @@ async fn left(server: &Service, caller: &Caller) -> u32 {
 
 /// Sends requests to `server` until it is gone, or until it is enough.
 fn drive(tasks: &mut JoinSet<()>, server: &Service, caller: &Caller, answered: &Arc<Answered>) {
-    let http = builder().timeout(PATIENCE).build().unwrap();
+    let http = builder().timeout(TIME_LIMIT).build().unwrap();
     for _ in 0..DRIVERS {
         let request = caller.token_request(&http, server);
         let answered = Arc::clone(answered);
@@ -82,7 +82,7 @@ async fn until_answered(answered: &Answered, tokens: u32) {
             time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = time::timeout(PATIENCE, enough).await;
+    let waited = time::timeout(TIME_LIMIT, enough).await;
     waited.unwrap_or_else(|_| panic!("{:?} of {tokens} tokens", answered.tokens));
 }
 
@@ -213,7 +213,7 @@ async fn a_replica_that_is_killed_takes_no_quota_with_it() {
             time::sleep(Duration::from_millis(5)).await;
         }
     };
-    time::timeout(PATIENCE, heard).await.unwrap();
+    time::timeout(TIME_LIMIT, heard).await.unwrap();
     let start = QUOTA - left(&other, &caller).await;
 
     let (mut first, mut second) = (JoinSet::new(), JoinSet::new());

@@ -280,8 +280,8 @@ async fn rotations_under_load_refuse_nobody_on_sqlite() {
     let _alone = ALONE.lock().await;
     let dir = tempfile::tempdir().unwrap();
     // What is tested here is not how busy the machine is.
-    let patience = [("store_timeout", "10s")];
-    let settings = [&UNLIMITED[..], &QUICK_KEYS, &patience].concat();
+    let time_limit = [("store_timeout", "10s")];
+    let settings = [&UNLIMITED[..], &QUICK_KEYS, &time_limit].concat();
     let servers = vec![Service::start(dir.path(), &settings).await];
     rotate_under_load(dir.path(), servers, None).await;
 }

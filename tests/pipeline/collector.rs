@@ -24,7 +24,7 @@ use crate::redis_servers::{free_port, spawn_for_life};
 pub(crate) const METRIC_EXPIRATION: Duration = Duration::from_secs(5);
 
 /// More than any step of a test needs.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The file of what is merged over the configuration that ships.
 const MORE: &str = "more.yaml";
@@ -241,7 +241,7 @@ fn binary() -> PathBuf {
 /// `GET`s a page in plain HTTP/1.0. `None` unless the answer is a 200.
 fn get(from: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(from).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(TIME_LIMIT)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {from}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -253,11 +253,11 @@ fn get(from: SocketAddr, path: &str) -> Option<String> {
 /// Asks again and again until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let clock = SystemClock::default();
-    while clock.monotonic() < PATIENCE {
+    while clock.monotonic() < TIME_LIMIT {
         if let Some(answer) = answer() {
             return answer;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("{what}: not within {PATIENCE:?}");
+    panic!("{what}: not within {TIME_LIMIT:?}");
 }

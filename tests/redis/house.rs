@@ -32,7 +32,7 @@ pub(crate) const SLACK: Duration = Duration::from_millis(1_900);
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// What all keys begin with.
 pub(crate) const PREFIX: &str = "test";
@@ -87,7 +87,7 @@ async fn accounts() -> &'static Path {
 pub(crate) async fn new_accounts(directory: &Path) -> PathBuf {
     let sqlite = SqliteSettings {
         path: directory.join("accounts.db"),
-        timeout: PATIENCE,
+        timeout: TIME_LIMIT,
     };
     let stores = open_sqlite(&sqlite, Arc::new(SystemClock::default()), None);
     stores.await.unwrap().close().await;
@@ -106,7 +106,9 @@ impl Replica {
     /// The same with a store timeout that no stall of the machine reaches: for what must not fail at all.
     pub(crate) async fn patient_on(server: &RedisServer) -> Self {
         let (accounts, redis) = (accounts().await, on_port(server.port()));
-        Self::with_timeout(accounts, redis, PATIENCE).await.unwrap()
+        Self::with_timeout(accounts, redis, TIME_LIMIT)
+            .await
+            .unwrap()
     }
 
     async fn try_open(redis: RedisSettings) -> Result<Self, OpenError> {
@@ -129,7 +131,7 @@ impl Replica {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = SqliteSettings {
             path: directory.path().join("store.db"),
-            timeout: PATIENCE,
+            timeout: TIME_LIMIT,
         };
         std::fs::copy(accounts, &sqlite.path).unwrap();
         let redis = RedisStoreSettings {
@@ -171,7 +173,7 @@ impl Replica {
         let since = Instant::now();
         while let Err(error) = self.stores.sessions.ping().await {
             let waited = since.elapsed();
-            assert!(waited < PATIENCE, "not back: {}", error.in_full());
+            assert!(waited < TIME_LIMIT, "not back: {}", error.in_full());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         since.elapsed()

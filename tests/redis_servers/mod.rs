@@ -40,7 +40,7 @@ pub(crate) use {
 };
 
 /// How long a server may take to do what it was told. Counted in looks, so that a machine that stands still does not use it up.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// How often it is looked at whether it did.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -250,7 +250,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// Waits for something that happens in another process.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let mut left = PATIENCE;
+    let mut left = TIME_LIMIT;
     while !is_so() {
         assert!(!left.is_zero(), "waited in vain: {what}");
         left = left.saturating_sub(LOOK_AGAIN);

@@ -11,7 +11,7 @@ use crate::{relying::Relying, stub::Stub};
 const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.e30.AAAA";
 
 /// More than a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 fn both(stub: &Stub, timeout: Duration) -> [Relying; 2] {
     let clock = Arc::new(ManualClock::default());
@@ -35,7 +35,7 @@ async fn an_issuer_that_lets_everybody_wait_is_given_up_and_all_wait_together() 
     for relying in both(&stub, Duration::from_millis(500)) {
         let before = stub.asked();
         let all = join_all((0..20).map(|_| relying.identify(TOKEN)));
-        let all = tokio::time::timeout(PATIENCE, all).await;
+        let all = tokio::time::timeout(TIME_LIMIT, all).await;
         let all = all.unwrap();
         assert!(all.iter().all(|it| *it == Err("store_unavailable")));
         assert_eq!(stub.asked() - before, 1);
@@ -66,7 +66,7 @@ async fn an_answer_that_is_none_lets_nobody_in() {
         ("200 OK", large.as_str(), "internal_error"),
     ] {
         let stub = Stub::with(status, "", body);
-        let [locally, by_introspection] = both(&stub, PATIENCE);
+        let [locally, by_introspection] = both(&stub, TIME_LIMIT);
         let found = locally.identify(TOKEN).await;
         assert_eq!(found, Err("store_unavailable"), "{status} {body:.20}");
         let found = by_introspection.identify(TOKEN).await;
@@ -84,7 +84,7 @@ async fn a_redirect_leads_nowhere() {
     ] {
         let location = format!("location: {}/\r\n", elsewhere.url);
         let stub = Stub::with(status, &location, "");
-        for relying in both(&stub, PATIENCE) {
+        for relying in both(&stub, TIME_LIMIT) {
             assert_eq!(relying.identify(TOKEN).await, Err("store_unavailable"));
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Relying {
 }
 
 impl Relying {
-    /// An application with the verifier that `choose` makes. It has more patience than a busy machine needs.
+    /// An application with the verifier that `choose` makes. Its timeout is longer than a busy machine needs.
     pub(crate) fn new<V: TokenVerifier + 'static>(
         issuer: &str,
         clock: Arc<dyn Clock>,

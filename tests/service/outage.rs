@@ -30,7 +30,7 @@ const MARGIN: Duration = Duration::from_millis(1_900);
 const SOON: Duration = Duration::from_secs(15);
 
 /// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 const KEY: &str = "a key of the cookie that is long enough";
 
@@ -202,7 +202,7 @@ async fn a_service_starts_without_its_redis_and_recovers_by_itself() {
             assert_eq!(answer.status(), 503);
             break answer.text().await.unwrap();
         }
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIME_LIMIT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(
@@ -325,7 +325,7 @@ async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
         let mut service = Service::launched(dir.path(), &[("redis_url", url.as_str())]);
         let begun = Instant::now();
         while !service.output().contains("the service is listening") {
-            assert!(begun.elapsed() < PATIENCE);
+            assert!(begun.elapsed() < TIME_LIMIT);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         service.signal("TERM");
@@ -362,7 +362,7 @@ async fn a_login_whose_place_was_taken_too_late_locks_nobody() {
     let begun = Instant::now();
     let status = loop {
         let (answer, _) = timed(login(&service, PASSWORD), "").await;
-        if answer.status() != 503 || begun.elapsed() > PATIENCE {
+        if answer.status() != 503 || begun.elapsed() > TIME_LIMIT {
             break answer.status();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

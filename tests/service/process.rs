@@ -19,7 +19,7 @@ use crate::{
 pub const PASSWORD: &str = "tundra-lantern-quarry-41";
 
 /// How long anything is waited for.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// Within which time a service has to end after a signal.
 ///
@@ -151,7 +151,7 @@ impl Service {
         let url = self.management("/readyz");
         let client = plain();
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the service ended with {status}:\n{}", self.output());
             }
@@ -212,7 +212,10 @@ impl Service {
             if wanted(&page) {
                 return page;
             }
-            assert!(begun.elapsed() < PATIENCE, "{what}: it did not come about");
+            assert!(
+                begun.elapsed() < TIME_LIMIT,
+                "{what}: it did not come about"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -291,7 +294,7 @@ impl Service {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "the service did not end");
+            assert!(begun.elapsed() < TIME_LIMIT, "the service did not end");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

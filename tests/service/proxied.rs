@@ -13,7 +13,7 @@ use reqwest::{Client, StatusCode, header::HeaderMap};
 use serde_json::json;
 
 use crate::{
-    process::{PATIENCE, Service, builder},
+    process::{Service, TIME_LIMIT, builder},
     redis_servers::{free_port, spawn_for_life},
 };
 
@@ -74,7 +74,7 @@ impl EdgeProxy {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("nginx ended with {status}");
             }
-            assert!(begun.elapsed() < PATIENCE, "nginx does not listen");
+            assert!(begun.elapsed() < TIME_LIMIT, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
         Self {

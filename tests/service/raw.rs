@@ -7,7 +7,7 @@ use std::{
 };
 
 /// How long anything is waited for. Nothing is expected to take this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection and what has come over it.
 pub struct Raw {
@@ -61,7 +61,7 @@ impl Raw {
         stream
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(TIME_LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -129,7 +129,7 @@ impl Raw {
                     String::from_utf8_lossy(&self.received)
                 );
             }
-            assert!(begun.elapsed() < PATIENCE, "no answer in time");
+            assert!(begun.elapsed() < TIME_LIMIT, "no answer in time");
         }
     }
 
@@ -145,7 +145,7 @@ impl Raw {
         while !self.read_some() {
             let _ = self.stream.write_all(drop);
             assert!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < TIME_LIMIT,
                 "the connection is held: {:?}",
                 String::from_utf8_lossy(&self.received)
             );
@@ -182,7 +182,7 @@ impl Raw {
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => return,
             }
-            assert!(begun.elapsed() < PATIENCE, "the connection is held");
+            assert!(begun.elapsed() < TIME_LIMIT, "the connection is held");
         }
     }
 }

@@ -18,7 +18,7 @@ const OBSERVER: &str = "skriptoteket_session_observer";
 const UP: &str = "skriptoteket_session_census_up";
 
 /// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// Starts this many at the same moment.
 async fn replicas(n: usize, dir: &Path, redis: &RedisServer, interval: &str) -> Vec<Service> {
@@ -64,7 +64,7 @@ async fn shown_by(services: &[Service], live: f64) -> (usize, Duration) {
                 return (index, begun.elapsed());
             }
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody shows {live}");
+        assert!(begun.elapsed() < TIME_LIMIT, "nobody shows {live}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -220,7 +220,7 @@ async fn a_replica_with_another_cookie_key_is_told_of() {
     let other = Service::start(dir.path(), &settings).await;
     let begun = Instant::now();
     while !other.output().contains("another cookie_key") {
-        assert!(begun.elapsed() < PATIENCE, "{}", other.output());
+        assert!(begun.elapsed() < TIME_LIMIT, "{}", other.output());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!other.output().contains(wrong));

@@ -18,7 +18,7 @@ use super::{
 use crate::config::is_loopback;
 
 /// Longer than a service may take: its store timeout and a queue of password checks.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// A client with which all requests are made.
 ///
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// If the machine's certificates cannot be read.
 pub(super) fn http_client(target: &Url) -> anyhow::Result<reqwest::Client> {
     let mut client = reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .redirect(reqwest::redirect::Policy::none());
     if is_loopback(target) {
         // A proxy of the environment does not lead back to this machine.
@@ -213,7 +213,7 @@ impl Api {
         let Ok(url) = self.base.join("api/openapi.json") else {
             return false;
         };
-        let request = self.client.get(url).timeout(at_most.min(PATIENCE));
+        let request = self.client.get(url).timeout(at_most.min(TIME_LIMIT));
         self.answer(request).await.is_some()
     }
 

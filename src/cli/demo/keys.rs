@@ -23,7 +23,7 @@ use crate::{
 const BEGINNING: &str = "skriptoteket-demo-";
 
 /// How long one call may take while keys are deleted.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// The keys of one run.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl Keys {
         is_ours: impl Fn(&str) -> bool + Send,
         also_in_use: bool,
     ) -> anyhow::Result<Erased> {
-        let erase = store::erase(&self.settings, PATIENCE, is_ours, also_in_use);
+        let erase = store::erase(&self.settings, TIME_LIMIT, is_ours, also_in_use);
         Ok(Box::pin(erase).await?)
     }
 }

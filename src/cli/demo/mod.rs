@@ -208,7 +208,7 @@ async fn use_own(
         prefix: String::new(),
         leaves_nothing: false,
         limit: args.give_up_after,
-        patience: 3 * service::CENSUS_INTERVAL,
+        time_limit: 3 * service::CENSUS_INTERVAL,
         length: args.duration,
         day: Day::lasting(args.day),
         seed,
@@ -270,7 +270,7 @@ async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyho
         leaves_nothing: true,
         limit: args.give_up_after,
         // Three times the default interval of the census.
-        patience: Duration::from_secs(15),
+        time_limit: Duration::from_secs(15),
         length: args.duration,
         day: Day::lasting(args.day),
         seed,

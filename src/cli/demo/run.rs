@@ -52,7 +52,7 @@ pub(super) struct Run {
     /// How long the service may leave everything unanswered.
     pub(super) limit: Duration,
     /// How long the gauges may take to follow.
-    pub(super) patience: Duration,
+    pub(super) time_limit: Duration,
     /// How long there is traffic; without end if there is none.
     pub(super) length: Option<Duration>,
     /// The rhythm.
@@ -183,12 +183,12 @@ impl Run {
         let began = self.clock.monotonic();
         let summary = loop {
             let compared = compare(stage, operator, metrics, &before).await;
-            let (same, patience) = match &compared {
+            let (same, time_limit) = match &compared {
                 Ok(summary) if !summary.may_follow() => (false, AT_ONCE),
-                Ok(summary) => (summary.is_same(), self.patience),
-                Err(_) => (false, self.patience),
+                Ok(summary) => (summary.is_same(), self.time_limit),
+                Err(_) => (false, self.time_limit),
             };
-            if same || self.clock.monotonic() >= began + patience {
+            if same || self.clock.monotonic() >= began + time_limit {
                 break compared?;
             }
             tokio::time::sleep(AGAIN).await;

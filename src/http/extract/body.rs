@@ -23,7 +23,7 @@ use crate::http::{
 };
 
 /// How long a body may take to arrive, on a server that is not ours and has no time of its own for that.
-const PATIENCE: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 pub(in crate::http) trait Body: DeserializeOwned {
@@ -44,11 +44,11 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let head = check_head(request);
         let announced = announced(request, BODY_LIMIT);
-        let patience = patience(request);
+        let timeout = body_timeout(request);
         let payload = payload.take();
         Box::pin(async move {
             head?;
-            let bytes = collect(payload, announced?, BODY_LIMIT, patience).await?;
+            let bytes = collect(payload, announced?, BODY_LIMIT, timeout).await?;
             Ok(Self(parse(&bytes)?))
         })
     }
@@ -120,19 +120,19 @@ pub(in crate::http) fn announced(request: &HttpRequest, limit: usize) -> Result<
 }
 
 /// How long the body of this request may take.
-pub(in crate::http) fn patience(request: &HttpRequest) -> Duration {
+pub(in crate::http) fn body_timeout(request: &HttpRequest) -> Duration {
     let connection = request.conn_data::<Rc<Connection>>();
-    connection.map_or(PATIENCE, |it| it.body_timeout())
+    connection.map_or(BODY_TIMEOUT, |it| it.body_timeout())
 }
 
-/// Reads a body of at most `limit` bytes, of which `announced` were announced, for at most `patience`.
+/// Reads a body of at most `limit` bytes, of which `announced` were announced, for at most `timeout`.
 pub(in crate::http) async fn collect(
     payload: Payload,
     announced: usize,
     limit: usize,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-    let read = tokio::time::timeout(patience, read(payload, announced, limit));
+    let read = tokio::time::timeout(timeout, read(payload, announced, limit));
     read.await.map_err(|_| Rejection::TooSlow)?
 }
 

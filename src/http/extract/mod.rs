@@ -15,8 +15,8 @@ mod query;
 mod service;
 
 pub(super) use body::{
-    Body, JsonBody, OptionalJsonBody, Whole, announced, collect, given, given_whole, is_plain,
-    patience, secret, whole_or_null,
+    Body, JsonBody, OptionalJsonBody, Whole, announced, body_timeout, collect, given, given_whole,
+    is_plain, secret, whole_or_null,
 };
 pub(super) use client::{Client, SameSite, over_https};
 pub use client::{Origin, Perimeter};

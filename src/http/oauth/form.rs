@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::Fault;
 use crate::http::{
-    extract::{announced, collect, is_plain, patience},
+    extract::{announced, body_timeout, collect, is_plain},
     rejection::Rejection,
 };
 
@@ -39,7 +39,7 @@ impl Form {
     pub(super) async fn take(request: &HttpRequest, payload: Payload) -> Result<Self, Fault> {
         check_head(request)?;
         let announced = announced(request, LIMIT).map_err(|it| fault(&it))?;
-        let body = collect(payload, announced, LIMIT, patience(request)).await;
+        let body = collect(payload, announced, LIMIT, body_timeout(request)).await;
         let body = body.map_err(|it| fault(&it))?;
         Self::parse(&body)
     }

@@ -17,18 +17,18 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     guard::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository},
-    patience,
     sessions::{
         Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
         SessionId, SessionRecord, SessionRepository, SessionState,
     },
     telemetry::instruments::{StoreMetrics, StoreOperation},
+    wait_budget,
 };
 
 /// A repository whose every answer is recorded in `skriptoteket.store_operation_duration`, and as a span of the request.
 ///
 /// An operation is named after its method. One whose future is dropped got no answer and leaves no duration. The time of
-/// the answer is taken from the [`patience`] of whoever asks; with that at its end there is no answer.
+/// the answer is spent from the [`wait_budget`] of the caller; once that is spent, the call fails.
 pub struct Observed<R: ?Sized> {
     inner: Arc<R>,
     metrics: StoreMetrics,
@@ -55,7 +55,7 @@ impl<R: ?Sized> Observed<R> {
             tracing::debug_span!("store operation", store, operation, error.type = Empty)
         };
         let answer = answer.instrument(span.clone());
-        let result = match patience::left() {
+        let result = match wait_budget::left() {
             None => answer.await,
             Some(left) => tokio::time::timeout(left, answer)
                 .await
@@ -66,7 +66,7 @@ impl<R: ?Sized> Observed<R> {
             span.record("error.type", error_type);
         }
         let operation = StoreOperation { store, operation };
-        patience::spend(self.metrics.finish(operation, started, error_type));
+        wait_budget::spend(self.metrics.finish(operation, started, error_type));
         result
     }
 }

@@ -70,7 +70,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 const READERS: u32 = 4;
 
 /// How long opening is tried at least: a start has more time than a request, and a crash is when others are writing too.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between two tries. The change to WAL mode waits for no lock: two who make the same file meet there.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
@@ -121,8 +121,8 @@ impl SqliteFile {
                 }
             }
         };
-        let patience = settings.timeout.max(OPEN_PATIENCE);
-        match tokio::time::timeout(patience, tries).await {
+        let time_limit = settings.timeout.max(OPEN_TIMEOUT);
+        match tokio::time::timeout(time_limit, tries).await {
             Ok(result) => result,
             Err(_) => Err(OpenError::Locked {
                 path: settings.path.clone(),

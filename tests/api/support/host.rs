@@ -202,7 +202,7 @@ fn wire(
         cookie: CookieSettings::new(&"the host's own key material".into(), &url),
         origin: (&url).into(),
         trusted_proxies: Arc::from([]),
-        patience: std::time::Duration::from_secs(30),
+        wait_budget: std::time::Duration::from_secs(30),
     }
 }
 

@@ -25,7 +25,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a call waits for a replica, if that is not too much of the store timeout.
-const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
+const REPLICA_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Which of a server's two connections is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -189,9 +189,9 @@ async fn send_batch(
         });
     }
     if turn.is_some() {
-        let patience = REPLICA_PATIENCE.min(inner.timeout / 4).as_millis();
+        let time_limit = REPLICA_TIMEOUT.min(inner.timeout / 4).as_millis();
         // None at all would be for ever.
-        pipe.cmd("WAIT").arg(1).arg(patience.max(1));
+        pipe.cmd("WAIT").arg(1).arg(time_limit.max(1));
     }
     let count = pipe.len();
     let mut connection = match &turn {

@@ -143,7 +143,7 @@ impl Shared {
         for session in connected.iter().filter_map(|line| line.session_now()) {
             let mut connection = session.shared.clone();
             let asked = read_slots(&mut connection, &session.address);
-            if let Ok(Ok(slots)) = timeout(self.dialer.patience(), asked).await {
+            if let Ok(Ok(slots)) = timeout(self.dialer.time_limit(), asked).await {
                 read = Some(Ok(slots));
                 break;
             }

@@ -41,11 +41,11 @@ struct Dialed {
 impl Origin for Dialed {
     async fn another(&self) -> Option<MultiplexedConnection> {
         let attempt = self.dialer.log_in(&self.server, self.database);
-        timeout(self.patience(), attempt).await.ok()?.ok()
+        timeout(self.time_limit(), attempt).await.ok()?.ok()
     }
 
-    fn patience(&self) -> Duration {
-        self.dialer.patience()
+    fn time_limit(&self) -> Duration {
+        self.dialer.time_limit()
     }
 }
 
@@ -97,7 +97,7 @@ impl Dialer {
     }
 
     /// How long one connection may take, and a sign of life.
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn time_limit(&self) -> Duration {
         self.settings.connect_timeout
     }
 
@@ -125,7 +125,7 @@ impl Dialer {
         database: u32,
         in_cluster: bool,
     ) -> Result<Session, Absence> {
-        let patience = self.patience();
+        let time_limit = self.time_limit();
         let attempt = async {
             let mut shared = self.log_in(server, database).await?;
             let wanted = checks::Wanted {
@@ -146,10 +146,10 @@ impl Dialer {
             let server = server.clone();
             Ok(Session::new(server, origin, shared, durable, replication))
         };
-        let absence = match timeout(patience, attempt).await {
+        let absence = match timeout(time_limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(absence)) => absence,
-            Err(_) => Absence::gone(server, Why::Silent(patience)),
+            Err(_) => Absence::gone(server, Why::Silent(time_limit)),
         };
         Err(self.diagnosed(server, absence).await)
     }
@@ -221,10 +221,10 @@ impl Dialer {
                 _ => Err(Absence::gone(sentinel, Why::Garbled)),
             }
         };
-        let absence = match timeout(self.patience(), attempt).await {
+        let absence = match timeout(self.time_limit(), attempt).await {
             Ok(Ok(address)) => return Ok(address),
             Ok(Err(absence)) => absence,
-            Err(_) => Absence::gone(sentinel, Why::Silent(self.patience())),
+            Err(_) => Absence::gone(sentinel, Why::Silent(self.time_limit())),
         };
         Err(self.diagnosed(sentinel, absence).await)
     }
@@ -235,10 +235,10 @@ impl Dialer {
             let mut connection = self.log_in(node, 0).await?;
             read_slots(&mut connection, node).await
         };
-        let absence = match timeout(self.patience(), attempt).await {
+        let absence = match timeout(self.time_limit(), attempt).await {
             Ok(Ok(slots)) => return Ok(slots),
             Ok(Err(absence)) => absence,
-            Err(_) => Absence::gone(node, Why::Silent(self.patience())),
+            Err(_) => Absence::gone(node, Why::Silent(self.time_limit())),
         };
         Err(self.diagnosed(node, absence).await)
     }

@@ -57,14 +57,14 @@ impl Dialer {
         if let Some(fault) = error.and_then(|error| tls_fault(&place, error)) {
             return Some(fault);
         }
-        let manners = timeout(self.patience(), manners(server)).await;
+        let manners = timeout(self.time_limit(), manners(server)).await;
         let manners = manners.unwrap_or(Manners::Absent);
         match (manners, self.speaks_tls()) {
             (Manners::Absent, _) | (Manners::Redis, false) => return None,
             (Manners::Redis, true) => return Some(RedisFault::PlainPort { place }),
             (Manners::Foreign | Manners::HangsUp, _) => {}
         }
-        let tls = timeout(self.patience(), self.greet_by_tls(server)).await;
+        let tls = timeout(self.time_limit(), self.greet_by_tls(server)).await;
         match (tls, self.speaks_tls()) {
             (Ok(Err(Some(error))), true) => tls_fault(&place, &error),
             (

@@ -160,9 +160,9 @@ impl Shared {
                     Err(_) => State::Down(Absence::gone(&session.address, Why::Closed)),
                 };
             }
-            let patience = self.dialer.patience();
-            let look = timeout(patience, session.look()).await;
-            if let Err(why) = look.unwrap_or(Err(Why::Silent(patience))) {
+            let time_limit = self.dialer.time_limit();
+            let look = timeout(time_limit, session.look()).await;
+            if let Err(why) = look.unwrap_or(Err(Why::Silent(time_limit))) {
                 self.lose(session, why);
             }
         }

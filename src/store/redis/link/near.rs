@@ -73,13 +73,13 @@ fn own(session: &Arc<Session>) -> Option<MultiplexedConnection> {
 /// under gives up the server as every other call does.
 async fn keep(runtime: Id, session: Weak<Session>) {
     while let Some(server) = session.upgrade() {
-        let (made, patience) = (server.origin.another().await, server.origin.patience());
+        let (made, time_limit) = (server.origin.another().await, server.origin.time_limit());
         drop(server);
         set(runtime, &session, made.clone());
         if let Some(connection) = made {
             loop {
                 sleep(LOOK).await;
-                if session.strong_count() == 0 || !is_alive(&connection, patience).await {
+                if session.strong_count() == 0 || !is_alive(&connection, time_limit).await {
                     break;
                 }
             }
@@ -100,9 +100,9 @@ fn set(runtime: Id, session: &Weak<Session>, connection: Option<MultiplexedConne
     });
 }
 
-async fn is_alive(connection: &MultiplexedConnection, patience: Duration) -> bool {
+async fn is_alive(connection: &MultiplexedConnection, time_limit: Duration) -> bool {
     let mut connection = connection.clone();
     let ping = redis::cmd("PING");
-    let answer = timeout(patience, connection.send_packed_command(&ping)).await;
+    let answer = timeout(time_limit, connection.send_packed_command(&ping)).await;
     answer.is_ok_and(|answer| answer.is_ok())
 }

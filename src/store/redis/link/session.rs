@@ -25,7 +25,7 @@ pub(super) trait Origin: Send + Sync {
     async fn another(&self) -> Option<MultiplexedConnection>;
 
     /// How long a connection may take, and a sign of life.
-    fn patience(&self) -> Duration;
+    fn time_limit(&self) -> Duration;
 }
 
 /// How many calls wait for a replica at a time. They share a connection, so the last one waits as long as all of them

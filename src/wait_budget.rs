@@ -1,8 +1,7 @@
 //! How long one request waits for stores, all waits together.
 //!
-//! A store answers within its timeout or not at all. A request that asks several times could still wait several timeouts,
-//! where a store is slow but alive. So whoever answers a request gives its work a patience, and the stores take their
-//! answers' time from it.
+//! Each call of a store has a timeout. A request that makes several calls could still wait several timeouts if a store is slow
+//! but not down. The request layer therefore runs each request with a wait budget, and every call of a store spends from it.
 
 use std::{
     future::Future,
@@ -14,18 +13,18 @@ use std::{
 };
 
 tokio::task_local! {
-    static CURRENT: Patience;
+    static CURRENT: WaitBudget;
 }
 
-/// What is left of the time that some work may wait for stores. Clones share it.
+/// The time that a task may still wait for stores. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Patience {
+pub struct WaitBudget {
     left_us: Arc<AtomicU64>,
     whole_us: u64,
 }
 
-impl Patience {
-    /// A patience of this length, in whole microseconds: at least the timeout of each single store.
+impl WaitBudget {
+    /// A budget of this length, rounded to microseconds. It should be at least the timeout of a single call.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         let whole_us = micros(limit);
@@ -42,8 +41,8 @@ impl Patience {
     }
 }
 
-/// What is left of the patience of the work that asks. `None` where it is without end, or whole: then the store's own
-/// timeout is the one that counts, and a second timer beside it would be for nothing.
+/// What is left of the budget of the current task. `None` if it has no budget, or has spent nothing of it: the timeout of the
+/// store is then the only one needed.
 #[must_use]
 pub fn left() -> Option<Duration> {
     let left = CURRENT.try_with(|it| {
@@ -56,19 +55,19 @@ pub fn left() -> Option<Duration> {
 /// Takes this much from it.
 pub fn spend(time: Duration) {
     let time = micros(time);
-    // Without a patience there is nothing to take it from.
+    // A task without a budget has nothing to spend.
     let _ = CURRENT.try_with(|it| {
         it.left_us
             .fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(time)))
     });
 }
 
-/// Work for another task that somebody here waits for: it goes on with the patience of this one.
+/// Wraps work for another task, on which the current task waits: it spends from the budget of the current one.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let patience = CURRENT.try_with(Patience::clone);
+    let wait_budget = CURRENT.try_with(WaitBudget::clone);
     async move {
-        match patience {
-            Ok(patience) => patience.during(work).await,
+        match wait_budget {
+            Ok(wait_budget) => wait_budget.during(work).await,
             Err(_) => work.await,
         }
     }
@@ -96,7 +95,7 @@ mod tests {
             spend(200 * MS);
             left()
         };
-        let left = Patience::new(500 * MS).during(work).await;
+        let left = WaitBudget::new(500 * MS).during(work).await;
         assert_eq!(left, Some(Duration::ZERO));
     }
 
@@ -104,8 +103,8 @@ mod tests {
     async fn work_that_nobody_waits_for_has_no_end_of_patience() {
         spend(MS);
         assert_eq!(left(), None);
-        assert_eq!(Patience::new(MS).during(async { left() }).await, None);
+        assert_eq!(WaitBudget::new(MS).during(async { left() }).await, None);
         let work = async { tokio::spawn(async { left() }).await.unwrap() };
-        assert_eq!(Patience::new(MS).during(work).await, None);
+        assert_eq!(WaitBudget::new(MS).during(work).await, None);
     }
 }
