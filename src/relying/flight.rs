@@ -112,7 +112,7 @@ mod tests {
         };
         let ask = || flight.ask(&clock, |_| false, question());
         let late = async {
-            // The first question is under way, and its answer may be older than this one's wish.
+            // The first question is under way, and its answer may be older than this request.
             yield_now().await;
             clock.advance(MS);
             join_all([ask(), ask(), ask()]).await

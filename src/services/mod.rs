@@ -11,7 +11,7 @@
 //! | `directory` | services, keys and revocations in memory |
 //! | `clients` | how services prove who they are to us |
 //! | `tokens` | THE authorization server: issues, introspects, revokes, and counts that |
-//! | `wish` | what clients ask tokens for, what they get, and why they do not |
+//! | `token_request` | what clients ask tokens for, what they get, and why they do not |
 //! | `gate` | lets requests in that come with a token, and counts them |
 //! | `token` | access tokens: what they say, and how one is opened |
 //! | `keyring`, `keeper` | the keys that sign tokens; who makes new ones in time |
@@ -37,8 +37,8 @@ mod repository;
 mod resource;
 mod roll_call;
 mod token;
+mod token_request;
 mod tokens;
-mod wish;
 
 pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
@@ -67,5 +67,5 @@ pub use repository::{
 pub use resource::same_resource;
 pub use roll_call::RollCall;
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, Unopened, VerifyingRing};
+pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};
-pub use wish::{IssuedToken, TokenError, TokenPolicy, Wish};

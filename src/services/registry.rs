@@ -42,7 +42,7 @@ pub struct Issued {
     pub secret_expires_at: Option<Timestamp>,
 }
 
-/// Why an operator's wish about a service was not done.
+/// Why an request of an operator about a service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// There is a service with this id.

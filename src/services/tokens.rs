@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     Allowance, AuthFailure, Claims, Clients, Directory, Expected, IssuedToken, Limiter, Presented,
-    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRepository, Unopened, Unverified, View,
-    Wish, clients::is_of_the_view, gate::record_verification,
+    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRepository, TokenRequest, Unopened,
+    Unverified, View, clients::is_of_the_view, gate::record_verification,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -106,11 +106,11 @@ impl Tokens {
         &self,
         attempt: AuthAttempt,
         presented: Result<Presented, AuthFailure>,
-        wish: &Wish,
+        token_request: &TokenRequest,
     ) -> Result<IssuedToken, TokenError> {
         self.counted(attempt, presented, async |service| {
             let allowance = self.0.limiter.charge(service).await?.passed()?;
-            self.0.make(service, wish, allowance).await
+            self.0.make(service, token_request, allowance).await
         })
         .await
     }
@@ -254,12 +254,12 @@ impl Inner {
     async fn make(
         &self,
         service: &Service,
-        wish: &Wish,
+        token_request: &TokenRequest,
         allowance: Option<Allowance>,
     ) -> Result<IssuedToken, TokenError> {
-        wish.check_grant()?;
-        let scopes = wish.scopes(service)?;
-        let audiences = wish.audiences(&self.policy)?;
+        token_request.check_grant()?;
+        let scopes = token_request.scopes(service)?;
+        let audiences = token_request.audiences(&self.policy)?;
         let now = self.clock.now();
         let claims = Claims {
             issuer: self.policy.issuer.clone(),

@@ -87,14 +87,14 @@ impl Issuer {
         );
         let mut secrets = Vec::new();
         for id in SERVICES.into_iter().chain([ITSELF]) {
-            let wish = Registration {
+            let registration = Registration {
                 id: id.parse().unwrap(),
                 description: String::new(),
                 scopes: Vec::new(),
                 limits: None,
                 public_keys: None,
             };
-            let issued = registry.register(wish).await.unwrap();
+            let issued = registry.register(registration).await.unwrap();
             secrets.push((id.to_owned(), issued.secret));
         }
         let (telemetry, metrics) = Telemetry::in_memory();

@@ -7,7 +7,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::Clock,
-    services::{Presented, Registration, RegistryError, Wish},
+    services::{Presented, Registration, RegistryError, TokenRequest},
 };
 
 use crate::house::{House, ISSUER, grant, named, reason, with_secret};
@@ -77,8 +77,8 @@ async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same(
     let house = House::new();
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
-    let asks = async |wish: Wish| {
-        let asked = replica.issue(with_secret(&issued), &wish).await;
+    let asks = async |token_request: TokenRequest| {
+        let asked = replica.issue(with_secret(&issued), &token_request).await;
         asked.map(|it| {
             it.scopes
                 .iter()
@@ -86,26 +86,26 @@ async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same(
                 .collect::<Vec<_>>()
         })
     };
-    let scoped = |scope: &str| Wish {
+    let scoped = |scope: &str| TokenRequest {
         scope: Some(scope.into()),
         ..grant()
     };
     assert_eq!(asks(grant()).await.unwrap(), ["read", "write"]);
     assert_eq!(asks(scoped("write write")).await.unwrap(), ["write"]);
-    for wish in [
+    for token_request in [
         scoped("read admin"),
         scoped("read  write"),
-        Wish::default(),
-        Wish {
+        TokenRequest::default(),
+        TokenRequest {
             grant_type: Some("password".into()),
-            ..Wish::default()
+            ..TokenRequest::default()
         },
-        Wish {
+        TokenRequest {
             audiences: vec!["https://elsewhere.example.org".into()],
             ..grant()
         },
     ] {
-        let asked = asks(wish).await;
+        let asked = asks(token_request).await;
         assert!(asked.is_err() && reason(&asked).is_none());
     }
     assert_eq!(replica.succeeded("orders"), 7);

@@ -15,7 +15,7 @@ use skriptoteket::{
     error::StoreError,
     services::{
         NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
-        ServiceChange, ServiceId, ServiceRepository, SignOfLife, TokenError, Wish,
+        ServiceChange, ServiceId, ServiceRepository, SignOfLife, TokenError, TokenRequest,
     },
 };
 
@@ -129,11 +129,14 @@ async fn an_audience_asked_for_many_times_is_in_the_token_once() {
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
     let api = "https://api.example.org".to_owned();
-    let wish = Wish {
+    let token_request = TokenRequest {
         audiences: [vec![api.clone(); 400], vec![ISSUER.to_owned(); 400]].concat(),
         ..grant()
     };
-    let asked = replica.issue(with_secret(&issued), &wish).await.unwrap();
+    let asked = replica
+        .issue(with_secret(&issued), &token_request)
+        .await
+        .unwrap();
     let claims = replica.comes_with(&asked.token).await.unwrap();
     assert_eq!(claims.audiences, [api, ISSUER.to_owned()]);
 }
@@ -145,11 +148,11 @@ async fn who_asks_for_more_than_a_token_holds_is_told_so_and_was_let_in() {
     house.settings.audiences = (0..100).map(audience).collect();
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
-    let wish = Wish {
+    let token_request = TokenRequest {
         audiences: house.settings.audiences.clone(),
         ..grant()
     };
-    let asked = replica.issue(with_secret(&issued), &wish).await;
+    let asked = replica.issue(with_secret(&issued), &token_request).await;
     assert!(matches!(asked, Err(TokenError::TooLarge)), "{asked:?}");
     assert_eq!(replica.succeeded("orders"), 1);
 }

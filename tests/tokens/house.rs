@@ -9,7 +9,7 @@ use skriptoteket::{
     services::{
         AuthFailure, Claims, Clients, Directory, Gate, Issued, IssuedToken, KeyKeeper, Limiter,
         Presented, Registration, Registry, ServiceId, ServiceRepository, TokenError, TokenParts,
-        TokenPolicy, Tokens, Wish,
+        TokenPolicy, TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
     telemetry::{
@@ -171,10 +171,10 @@ pub(crate) fn named(id: &str) -> Registration {
     }
 }
 
-pub(crate) fn grant() -> Wish {
-    Wish {
+pub(crate) fn grant() -> TokenRequest {
+    TokenRequest {
         grant_type: Some("client_credentials".into()),
-        ..Wish::default()
+        ..TokenRequest::default()
     }
 }
 
@@ -198,10 +198,12 @@ impl Replica {
     pub(crate) async fn issue(
         &self,
         presented: Presented,
-        wish: &Wish,
+        token_request: &TokenRequest,
     ) -> Result<IssuedToken, TokenError> {
         let attempt = self.tokens.begin(AuthOperation::TokenIssue);
-        self.tokens.issue(attempt, Ok(presented), wish).await
+        self.tokens
+            .issue(attempt, Ok(presented), token_request)
+            .await
     }
 
     pub(crate) async fn revoke(

@@ -1,4 +1,4 @@
-//! The wish to stop: Ctrl-C, SIGTERM, or a terminal that was closed. Once ends the run with its
+//! Requests to stop: Ctrl-C, SIGTERM, or a terminal that was closed. Once ends the run with its
 //! summary, twice without one, and three times leaves behind at a service elsewhere what is not deleted yet.
 
 use std::sync::Arc;

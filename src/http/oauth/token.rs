@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     http::{Api, rate_limit},
-    services::{AuthFailure, IssuedToken, Scope, Wish},
+    services::{AuthFailure, IssuedToken, Scope, TokenRequest},
     telemetry::instruments::AuthOperation,
 };
 
@@ -81,14 +81,18 @@ pub(in crate::http) async fn issue(
         ..
     } = call;
     let fault = presented.as_ref().err().copied();
-    let wish = Wish {
+    let token_request = TokenRequest {
         grant_type: form.grant_type.as_ref().map(plain),
         scope: form.scope.as_ref().map(plain),
         audiences: form.audiences.iter().map(plain).collect(),
     };
     let issued = api
         .tokens
-        .issue(attempt, presented.map_err(AuthFailure::from), &wish)
+        .issue(
+            attempt,
+            presented.map_err(AuthFailure::from),
+            &token_request,
+        )
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(answer(&issued))

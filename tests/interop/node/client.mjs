@@ -101,7 +101,7 @@ function checkIssued(issued) {
   assert.ok(issued.expires_in > 0 && issued.expires_in <= 600);
 }
 
-const WRONG_WISHES = [
+const INVALID_REQUESTS = [
   ["password", { username: "a", password: "b" }, "unsupported_grant_type"],
   ["urn:ietf:params:oauth:grant-type:device_code", {}, "unsupported_grant_type"],
   ["client_credentials", { scope: "stock:write" }, "invalid_scope"],
@@ -142,8 +142,8 @@ async function openidClient() {
       const [challenge] = error.cause;
       return challenge.scheme === "bearer" && challenge.parameters.error === "invalid_token";
     });
-    for (const [grant, wish, expected] of WRONG_WISHES) {
-      await assert.rejects(openid.genericGrantRequest(config, grant, wish), (error) => error.error === expected);
+    for (const [grant, parameters, expected] of INVALID_REQUESTS) {
+      await assert.rejects(openid.genericGrantRequest(config, grant, parameters), (error) => error.error === expected);
     }
   }
   for (const way of await wrongWays(openid)) {
@@ -158,8 +158,8 @@ async function oauth4webapi() {
   const found = await oauth.discoveryRequest(issuer, { ...insecure, algorithm: "oauth2" });
   const server = await oauth.processDiscoveryResponse(issuer, found);
   const client = { client_id: told.client_id };
-  const grant = async (way, wish = { scope: SCOPE }, type = "client_credentials") => {
-    const answer = await oauth.genericTokenEndpointRequest(server, client, way, type, wish, insecure);
+  const grant = async (way, parameters = { scope: SCOPE }, type = "client_credentials") => {
+    const answer = await oauth.genericTokenEndpointRequest(server, client, way, type, parameters, insecure);
     return oauth.processGenericTokenEndpointResponse(server, client, answer);
   };
   const introspect = async (way, token) => {
@@ -180,8 +180,8 @@ async function oauth4webapi() {
     assert.deepEqual(await introspect(way, token), { active: false });
     // Again: a success all the same (RFC 7009, section 2.2).
     await revoke(way, token);
-    for (const [type, wish, expected] of WRONG_WISHES) {
-      await assert.rejects(grant(way, wish, type), isError(expected));
+    for (const [type, parameters, expected] of INVALID_REQUESTS) {
+      await assert.rejects(grant(way, parameters, type), isError(expected));
     }
   }
   for (const way of await wrongWays(oauth)) {

@@ -18,7 +18,7 @@ pub struct TokenPolicy {
 
 /// What a client asks a token for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct TokenRequest {
     /// `grant_type`.
     pub grant_type: Option<String>,
     /// `scope`.
@@ -99,7 +99,7 @@ impl TokenError {
     }
 }
 
-impl Wish {
+impl TokenRequest {
     /// That it is asked in a way that we know.
     pub(super) fn check_grant(&self) -> Result<(), TokenError> {
         match self.grant_type.as_deref() {
