@@ -22,7 +22,7 @@ use skriptoteket::{
     config::{self, Environment},
     http::ServiceIdentity,
     relying::RelyingParty,
-    services::Gate,
+    services::BearerAuthenticator,
     telemetry::{MetricsPage, Telemetry, instruments::AuthMetrics},
 };
 
@@ -60,10 +60,13 @@ pub(crate) fn serve(
     let clock = Arc::new(SystemClock::default());
     let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
     let party = RelyingParty::of(issuer, metrics.clone()).audience(issuer);
-    let gate = Data::new(Gate::new(Arc::new(party.verify_locally()?), metrics));
+    let bearer = Data::new(BearerAuthenticator::new(
+        Arc::new(party.verify_locally()?),
+        metrics,
+    ));
     let page = Data::new(telemetry.page());
     let server = HttpServer::new(move || {
-        let app = App::new().app_data(gate.clone());
+        let app = App::new().app_data(bearer.clone());
         app.route("/hello", get().to(greet))
     });
     let metrics = HttpServer::new(move || {

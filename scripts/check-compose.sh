@@ -124,7 +124,7 @@ proxy_sets_all_headers() {
 # check after it, too.
 proxy_waits_for_attempts() {
   local waits servers
-  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/gate.rs)
+  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/throttle.rs)
   servers=$(code docker/nginx.conf | grep -c '^    server {')
   [ -n "$waits" ] && code docker/nginx.conf | awk -v least=$((waits + 10)) -v servers="$servers" '
     $1 == "location" { attempts = index($0, "location ~ ^/api/(login|password)$ {") }

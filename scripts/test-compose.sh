@@ -26,12 +26,12 @@ trap '$compose --profile "*" down --volumes --remove-orphans --timeout 30 >/dev/
 
 # eventually SECONDS NAME COMMAND …: the command may fail until the time is up.
 eventually() {
-  local patience=$1 name=$2 until=$((SECONDS + $1))
+  local limit=$1 name=$2 until=$((SECONDS + $1))
   shift 2
   until "$@" >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$until" ]; then
       failed=$((failed + 1))
-      echo "FAILED: $name (waited $patience s)"
+      echo "FAILED: $name (waited $limit s)"
       return
     fi
     sleep 2

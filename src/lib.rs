@@ -33,7 +33,7 @@
 //! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the
 //! attempt, whatever happens) → [`services::Clients`] and [`services::Directory`] (services in memory) →
 //! [`services::Limiter`] through a [`services::QuotaRepository`] → the key ring. A request with the token →
-//! [`http::ServiceIdentity`] → [`services::Gate`], which counts it.
+//! [`http::ServiceIdentity`] → [`services::BearerAuthenticator`], which counts it.
 //!
 //! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever
 //! collects the metrics reads it there.
@@ -49,7 +49,7 @@
 //! | an `OTEL_…` variable | `config/otel/variables.rs` |
 //! | a table or a query | `store/<backend>/<entity>.rs` |
 //! | a rule of login | `login/mod.rs` |
-//! | a rule of tokens | `services/tokens.rs`, `services/gate.rs` |
+//! | a rule of tokens | `services/tokens.rs`, `services/bearer.rs` |
 //! | who starts and stops what | `app/mod.rs` |
 //! | a command | `cli/` |
 //! | another application that takes our tokens | `relying/mod.rs`, `examples/embedded.rs` |

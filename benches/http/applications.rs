@@ -1,5 +1,5 @@
 //! The programs to compare with, each a process of its own: actix-web, two workers, one handler, nothing else; and the same
-//! behind a gate, as another application would have it. All give the same answer.
+//! with bearer authentication, as another application would have it. All give the same answer.
 
 use std::sync::Arc;
 
@@ -13,7 +13,10 @@ use skriptoteket::{
     config::{self, Config, Environment},
     http::ServiceIdentity,
     relying::RelyingParty,
-    services::{Clients, Directory, Gate, Limiter, TokenParts, TokenPolicy, TokenVerifier, Tokens},
+    services::{
+        BearerAuthenticator, Clients, Directory, Limiter, TokenParts, TokenPolicy, TokenVerifier,
+        Tokens,
+    },
     store,
     telemetry::{Telemetry, instruments::AuthMetrics},
 };
@@ -56,7 +59,7 @@ pub(crate) async fn bare() -> anyhow::Result<Server> {
     Ok(server)
 }
 
-/// An application behind a gate that takes the tokens of `issuer`.
+/// An application that accepts the access tokens of `issuer`.
 pub(crate) async fn behind_gate(
     issuer: &Issuer,
     way: Way,
@@ -81,14 +84,14 @@ pub(crate) async fn behind_gate(
 
 /// Is one of these programs, until it is killed.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let (port, gate) = match arguments {
+    let (port, bearer) = match arguments {
         [port] => (port, None),
         [port, issuer, way] => (port, Some((issuer, way))),
         _ => bail!("a port; an issuer and a way"),
     };
     let port: u16 = port.parse()?;
     rt::System::new().block_on(async {
-        match gate {
+        match bearer {
             None => serve_bare(port).await,
             Some((issuer, way)) => serve_behind_gate(port, issuer, way).await,
         }
@@ -129,10 +132,10 @@ async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result
         ),
         _ => Arc::new(tokens(&config, issuer, &metrics, clock).await?),
     };
-    let gate = Data::new(Gate::new(verifier, metrics));
+    let bearer = Data::new(BearerAuthenticator::new(verifier, metrics));
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(gate.clone())
+            .app_data(bearer.clone())
             .route(CHECK, get().to(async |_: ServiceIdentity| json(SESSION)))
     });
     let server = server.workers(2).bind(("127.0.0.1", port))?;

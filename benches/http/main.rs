@@ -10,7 +10,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `applications` | the programs to compare with: a bare handler, and one behind a gate |
+//! | `applications` | the programs to compare with: a bare handler, and one with bearer authentication |
 //! | `rounds` | servers under load in turn, and the table of it |
 //! | `ours` | our service, as it is started |
 //! | `checks` | session checks |

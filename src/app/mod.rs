@@ -159,7 +159,7 @@ impl Application {
             registry: services.registry,
             tokens: services.tokens,
             keys_kept: services::keys_kept(config),
-            gate: services.gate,
+            bearer: services.bearer,
             limiter: services.limiter,
             auth_metrics,
             metrics: http_metrics,

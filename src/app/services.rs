@@ -9,8 +9,8 @@ use crate::{
     clock::Clock,
     config::Config,
     services::{
-        Clients, Directory, Gate, HealthPolicy, KeeperError, KeyKeeper, Limiter, Registry,
-        RollCall, TokenParts, TokenPolicy, Tokens,
+        BearerAuthenticator, Clients, Directory, HealthPolicy, KeeperError, KeyKeeper, Limiter,
+        Registry, RollCall, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
@@ -26,7 +26,7 @@ pub(super) struct Services {
     pub(super) directory: Directory,
     pub(super) registry: Registry,
     pub(super) tokens: Tokens,
-    pub(super) gate: Gate,
+    pub(super) bearer: BearerAuthenticator,
     pub(super) limiter: Limiter,
     keeper: KeyKeeper,
 }
@@ -96,7 +96,7 @@ pub(super) fn open(
         Arc::clone(clock),
     );
     Services {
-        gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
+        bearer: BearerAuthenticator::new(Arc::new(tokens.clone()), metrics.clone()),
         clients,
         directory,
         registry,

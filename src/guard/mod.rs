@@ -7,12 +7,12 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `limiter` | the arithmetic: budgets, holds, locks, fresh starts |
-//! | `gate` | waits where all that is left of a budget is in flight |
+//! | `throttle` | waits where all that is left of a budget is in flight |
 //! | `address` | who the client is, behind which proxies |
 
 mod address;
-mod gate;
 mod limiter;
+mod throttle;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -21,8 +21,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 pub use address::client_address;
-pub use gate::{Gate, Refusal, Reservation};
 pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Verdict, reserve, settle};
+pub use throttle::{LoginThrottle, Refusal, Reservation};
 
 use crate::{accounts::UserId, error::StoreError, network::network};
 

@@ -74,7 +74,7 @@ use crate::{
     accounts::{AccountRepository, registration::Registrar},
     audit::{AdminAudit, AuditRepository, Kind},
     login::LoginService,
-    services::{Clients, Directory, Gate, Limiter, Registry, Tokens},
+    services::{BearerAuthenticator, Clients, Directory, Limiter, Registry, Tokens},
     sessions::Sessions,
     telemetry::{
         RequestTraces,
@@ -245,7 +245,7 @@ pub struct Api {
     /// How long others may keep the public keys: not longer than a new key is published before it signs.
     pub keys_kept: Duration,
     /// Lets in who comes with one.
-    pub gate: Gate,
+    pub bearer: BearerAuthenticator,
     /// How much services may ask.
     pub limiter: Limiter,
     /// Counts what services do.
@@ -290,7 +290,7 @@ impl Api {
         let session = self.session_middleware();
         config
             .app_data(Data::new(self.clone()))
-            .app_data(Data::new(self.gate.clone()));
+            .app_data(Data::new(self.bearer.clone()));
         for rows in by_pattern(ROUTES) {
             if let Some(resource) = resource(rows) {
                 config.service(resource.wrap(session.clone()));

@@ -28,7 +28,9 @@ use crate::{
     audit::AuditTrail,
     clock::Clock,
     error::{Cause, StoreError},
-    guard::{Charge, Entities, Entity, Gate, GuardPolicy, LimitRepository, Refusal, Reservation},
+    guard::{
+        Charge, Entities, Entity, GuardPolicy, LimitRepository, LoginThrottle, Refusal, Reservation,
+    },
     sessions::{SessionId, Sessions, Started},
     telemetry::instruments::{LoginMetrics, Outcome},
 };
@@ -175,7 +177,7 @@ pub struct LoginParts {
 #[derive(Clone)]
 pub struct LoginService {
     parts: Arc<LoginParts>,
-    gate: Gate,
+    throttle: LoginThrottle,
 }
 
 impl fmt::Debug for LoginService {
@@ -189,7 +191,7 @@ impl LoginService {
     #[must_use]
     pub fn new(parts: LoginParts) -> Self {
         Self {
-            gate: Gate::new(Arc::clone(&parts.limits), parts.runtime.clone()),
+            throttle: LoginThrottle::new(Arc::clone(&parts.limits), parts.runtime.clone()),
             parts: Arc::new(parts),
         }
     }
@@ -269,7 +271,7 @@ impl LoginService {
             entity: person,
             budget: policy.account,
         };
-        self.gate.enter(vec![address, person]).await
+        self.throttle.enter(vec![address, person]).await
     }
 
     /// Forgets the failed guesses at an account, and its lock. Returns whether there were any.

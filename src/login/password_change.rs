@@ -151,7 +151,7 @@ impl LoginService {
             entity: parts.entities.session(change.session.id.as_str()),
             budget: parts.policy.account,
         };
-        let reservation = self.gate.enter(vec![guess]).await?;
+        let reservation = self.throttle.enter(vec![guess]).await?;
         let this = self.clone();
         // On a task of its own: a client that goes away in the middle cannot part a guess from its count, nor the new password
         // from the end of the sessions that were started with the old one.

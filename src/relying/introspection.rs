@@ -146,7 +146,7 @@ impl IntrospectionVerifier {
 
 #[async_trait]
 impl TokenVerifier for IntrospectionVerifier {
-    fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
         let last = self.asked.get(token)?.last();
         let verdict = last.filter(|it| self.holds(it))?.outcome.ok()?;
         Some(self.judge(&verdict))

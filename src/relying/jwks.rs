@@ -110,7 +110,7 @@ fn no_keys(why: Unanswered) -> AuthFailure {
 
 #[async_trait]
 impl TokenVerifier for JwksVerifier {
-    fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
         let keys = self.keys.at_hand()?;
         match self.open(&keys, token) {
             // The key may have just come.

@@ -11,13 +11,13 @@
 //!
 //! # An actix application behind tokens
 //!
-//! A [`Gate`](crate::services::Gate) lets requests in and counts each, under the names and labels of the service itself. It
+//! A [`BearerAuthenticator`](crate::services::BearerAuthenticator) lets requests in and counts each, under the names and labels of the service itself. It
 //! believes a verifier, and a [`RelyingParty`] makes one:
 //!
 //! ```
 //! use std::sync::Arc;
 //! use skriptoteket::{
-//!     clock::SystemClock, relying::RelyingParty, services::Gate, telemetry::{Telemetry, instruments::AuthMetrics},
+//!     clock::SystemClock, relying::RelyingParty, services::BearerAuthenticator, telemetry::{Telemetry, instruments::AuthMetrics},
 //! };
 //!
 //! # fn main() -> Result<(), skriptoteket::relying::RelyingError> {
@@ -27,12 +27,12 @@
 //! let verifier = RelyingParty::of("https://login.example.org", metrics.clone())
 //!     .audience("https://api.example.org")
 //!     .verify_locally()?;
-//! let gate = Gate::new(Arc::new(verifier), metrics);
+//! let bearer = BearerAuthenticator::new(Arc::new(verifier), metrics);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! With the gate as `Data<Gate>` a handler takes [`ServiceIdentity`](crate::http::ServiceIdentity) and is reached by services only.
+//! With it as `Data<BearerAuthenticator>` a handler takes [`ServiceIdentity`](crate::http::ServiceIdentity) and is reached by services only.
 //! `examples/embedded.rs` is such an application as a whole.
 //!
 //! | | [`JwksVerifier`] | [`IntrospectionVerifier`] |

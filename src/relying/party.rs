@@ -50,7 +50,7 @@ pub enum RelyingError {
     Client(#[source] reqwest::Error),
 }
 
-/// An application that relies on the tokens of a Skriptoteket: makes the verifiers for its [`Gate`](crate::services::Gate).
+/// An application that relies on the tokens of a Skriptoteket: makes the verifiers for its [`BearerAuthenticator`](crate::services::BearerAuthenticator).
 ///
 /// See [the module](super) for an example.
 #[derive(Clone, Debug)]

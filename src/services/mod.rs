@@ -12,7 +12,7 @@
 //! | `clients` | how services prove who they are to us |
 //! | `tokens` | THE authorization server: issues, introspects, revokes, and counts that |
 //! | `token_request` | what clients ask tokens for, what they get, and why they do not |
-//! | `gate` | lets requests in that come with a token, and counts them |
+//! | `bearer` | lets requests in that come with a token, and counts them |
 //! | `token` | access tokens: what they say, and how one is opened |
 //! | `keyring`, `keeper` | the keys that sign tokens; who makes new ones in time |
 //! | `assertion` | how a client proves with a key pair of its own who it is |
@@ -21,11 +21,11 @@
 //! | `roll_call` | reads all services now and then, for the gauges |
 
 mod assertion;
+mod bearer;
 mod clients;
 mod credential;
 mod directory;
 mod failure;
-mod gate;
 mod health;
 mod identity;
 mod keeper;
@@ -43,11 +43,11 @@ mod tokens;
 pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
 };
+pub use bearer::{BearerAuthenticator, Pending, TokenVerifier, Unverified, Verification};
 pub use clients::{Clients, Presented};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use directory::{Directory, FRESH, View};
 pub use failure::AuthFailure;
-pub use gate::{Asking, Begun, Gate, TokenVerifier, Unverified};
 pub use health::{Health, HealthPolicy};
 pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Allowance, AuthFailure, Claims, Clients, Directory, Expected, IssuedToken, Limiter, Presented,
     SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRepository, TokenRequest, Unopened,
-    Unverified, View, clients::is_of_the_view, gate::record_verification,
+    Unverified, View, bearer::record_verification, clients::is_of_the_view,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -210,14 +210,14 @@ impl Tokens {
 
     /// Looks at a token. Counts nothing: whoever asks knows what for.
     pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
-        match self.verify_at_hand(token) {
+        match self.verify_cached(token) {
             Some(verified) => verified,
             None => self.verify_by_store(token).await,
         }
     }
 
     /// As [`Tokens::verify`] where that needs no question to the store.
-    pub(super) fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    pub(super) fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
         let view = self.0.directory.at_hand()?;
         let claims = match self.0.recall(&view, token) {
             Some(claims) => claims,

@@ -39,7 +39,7 @@ impl Operator {
         loop {
             let world = Arc::clone(&self.person.world);
             {
-                let _open = world.gate.read().await;
+                let _open = world.checkpoint_lock.read().await;
                 let name = match self.person.rng.random_range(0..10) {
                     0..5 => self.change_role().await,
                     5..8 => self.disable_or_enable().await,

@@ -47,7 +47,7 @@ impl Person {
         loop {
             let world = Arc::clone(&self.world);
             {
-                let _open = world.gate.read().await;
+                let _open = world.checkpoint_lock.read().await;
                 self.act().await;
             }
             let pause = self.rng.random_range(0..20);

@@ -184,7 +184,7 @@ async fn one_checkpoint(
     begun: Instant,
 ) -> Result<(), String> {
     checkpoint::wait_for_observer(victims).await?;
-    let closed = timeout(Duration::from_mins(1), world.gate.write()).await;
+    let closed = timeout(Duration::from_mins(1), world.checkpoint_lock.write()).await;
     let _closed = closed.map_err(|_| "requests are under way for a minute")?;
     let told = checkpoint::compare(world, victims, operator, seen).await;
     let violation = world.journal().violation();

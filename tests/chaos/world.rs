@@ -79,7 +79,7 @@ pub(crate) struct World {
     pub(crate) model: sync::Mutex<Model>,
     pub(crate) journal: sync::Mutex<Journal>,
     /// Held for reading during a request, for writing while all is counted.
-    pub(crate) gate: RwLock<()>,
+    pub(crate) checkpoint_lock: RwLock<()>,
     client: Client,
 }
 
@@ -187,7 +187,7 @@ impl World {
             ports,
             model: sync::Mutex::new(model),
             journal: sync::Mutex::default(),
-            gate: RwLock::new(()),
+            checkpoint_lock: RwLock::new(()),
             client,
         }
     }

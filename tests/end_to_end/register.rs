@@ -86,16 +86,16 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
     other.rotate(first, &admin).await;
 
     // Three tokens and five requests: eight are all that it may, wherever it asks.
-    let (mut let_in, mut refused) = (0.0, 0.0);
+    let (mut authenticated, mut refused) = (0.0, 0.0);
     let mut tokens = Vec::new();
     for service in [first, first, second] {
         tokens.push(one.token(service).await);
-        let_in += 1.0;
+        authenticated += 1.0;
     }
     for (n, status) in [(0, 200), (1, 200), (1, 200), (0, 200), (1, 200), (0, 429)] {
         let service = world.replica(n);
         assert_eq!(one.check(service, &tokens[0]).await, status);
-        let_in += 1.0;
+        authenticated += 1.0;
     }
     for service in [first, second, second] {
         let answer = one.ask_token(service, "sks_of-somebody-else").await;
@@ -107,7 +107,7 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
     for (expression, expected) in [
         (
             r#"sum(skriptoteket_successful_auths_total{service_id="one"})"#,
-            let_in,
+            authenticated,
         ),
         (
             r#"sum(skriptoteket_failed_auths_total{service_id="one", reason="bad_secret"})"#,

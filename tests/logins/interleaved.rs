@@ -136,13 +136,13 @@ impl AccountRepository for Interleaved {
 
 /// A house in which, at one moment, everything waits until the test goes on.
 pub(crate) async fn house_that_waits(at: Moment) -> (House, Arc<Interleaved>) {
-    let mut gate = None;
+    let mut barrier = None;
     let house = House::with(CHEAP, |mut parts| {
         let accounts = Interleaved::new(parts.accounts, at);
         parts.accounts = accounts.clone();
-        gate = Some(accounts);
+        barrier = Some(accounts);
         parts
     })
     .await;
-    (house, gate.unwrap())
+    (house, barrier.unwrap())
 }

@@ -130,15 +130,15 @@ async fn a_stolen_session_gets_exactly_the_budget_of_guesses_and_locks_nobody_el
 
 #[tokio::test]
 async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
-    let (house, gate) = house_that_waits(Moment::PasswordReplaced).await;
+    let (house, barrier) = house_that_waits(Moment::PasswordReplaced).await;
     house.user("ada", Role::User).await;
     let here = house.try_login("ada", PASSWORD).await.unwrap().session;
     house.try_login("ada", PASSWORD).await.unwrap();
     tokio::select! {
         _ = house.change_password(&here.record, PASSWORD) => panic!("it waits"),
-        () = gate.reached() => {}
+        () = barrier.reached() => {}
     }
-    gate.go_on();
+    barrier.go_on();
     let ended = async {
         loop {
             let census = house.census.take().await.unwrap().unwrap();
@@ -180,14 +180,14 @@ async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and
 
 #[tokio::test]
 async fn a_password_change_that_meets_the_end_of_the_account_leaves_no_session() {
-    let (house, gate) = house_that_waits(Moment::PasswordReplaced).await;
+    let (house, barrier) = house_that_waits(Moment::PasswordReplaced).await;
     let user = house.user("ada", Role::User).await;
     let here = house.try_login("ada", PASSWORD).await.unwrap().session;
     let (late, ()) = tokio::join!(house.change_password(&here.record, PASSWORD), async {
-        gate.reached().await;
+        barrier.reached().await;
         let disabled = house.sessions.change_account(user.id, DISABLED).await;
         assert!(disabled.unwrap().unwrap().disabled);
-        gate.go_on();
+        barrier.go_on();
     });
     assert!(
         matches!(late, Err(PasswordChangeError::WrongPassword)),
@@ -282,17 +282,17 @@ async fn a_login_after_an_account_was_enabled_again_outlives_the_end_of_the_sess
 
 #[tokio::test]
 async fn of_two_changes_of_one_password_the_first_counts() {
-    let (house, gate) = house_that_waits(Moment::IdFound).await;
+    let (house, barrier) = house_that_waits(Moment::IdFound).await;
     let user = house.user("ada", Role::User).await;
-    gate.go_on();
+    barrier.go_on();
     let here = house.try_login("ada", PASSWORD).await.unwrap().session;
-    gate.stop_again();
+    barrier.stop_again();
     let first = "whoever comes first 77";
     let (late, ()) = tokio::join!(house.change_password(&here.record, PASSWORD), async {
-        gate.reached().await;
+        barrier.reached().await;
         let set = house.registrar.set_password(&user, first.into());
         set.await.unwrap();
-        gate.go_on();
+        barrier.go_on();
     });
     assert!(
         matches!(late, Err(PasswordChangeError::WrongPassword)),

@@ -238,17 +238,17 @@ async fn an_account_that_cannot_be_read_does_not_keep_sessions_from_ending() {
 
 #[tokio::test]
 async fn a_login_with_the_old_password_does_not_outlive_the_change_that_it_met() {
-    let (house, gate) = house_that_waits(Moment::NameFound).await;
+    let (house, barrier) = house_that_waits(Moment::NameFound).await;
     let user = house.user("ada", Role::User).await;
     let (late, ()) = tokio::join!(house.try_login("ada", PASSWORD), async {
-        gate.reached().await;
+        barrier.reached().await;
         house
             .registrar
             .set_password(&user, NEW.into())
             .await
             .unwrap();
         house.sessions.end_user(user.id, None).await.unwrap();
-        gate.go_on();
+        barrier.go_on();
     });
     let error = late.expect_err("the old password let somebody in after it was changed");
     assert!(matches!(error, LoginError::InvalidCredentials), "{error:?}");
@@ -258,13 +258,13 @@ async fn a_login_with_the_old_password_does_not_outlive_the_change_that_it_met()
 
 #[tokio::test]
 async fn a_login_that_meets_a_new_hash_of_the_same_password_succeeds() {
-    let (house, gate) = house_that_waits(Moment::NameFound).await;
+    let (house, barrier) = house_that_waits(Moment::NameFound).await;
     let user = house.user("ada", Role::User).await;
     let (late, ()) = tokio::join!(house.try_login("ada", PASSWORD), async {
-        gate.reached().await;
+        barrier.reached().await;
         let same = house.registrar.set_password(&user, PASSWORD.into()).await;
         same.unwrap();
-        gate.go_on();
+        barrier.go_on();
     });
     // Its first session ended with those of before the new hash; it has another one.
     let session = late.unwrap().session.record;
@@ -274,13 +274,13 @@ async fn a_login_that_meets_a_new_hash_of_the_same_password_succeeds() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_right_before_the_answer_leaves_no_session() {
-    let (house, gate) = house_that_waits(Moment::IdFound).await;
+    let (house, barrier) = house_that_waits(Moment::IdFound).await;
     house.user("ada", Role::User).await;
     {
         let mut attempt = std::pin::pin!(house.try_login("ada", PASSWORD));
         tokio::select! {
             _ = &mut attempt => panic!("it waits"),
-            () = gate.reached() => gate.go_on(),
+            () = barrier.reached() => barrier.go_on(),
         }
         // Left alone, but not given up yet: the answer is there and nobody has taken it.
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -36,9 +36,9 @@ async fn a_token_is_let_in_and_asked_about_once_in_half_a_second() {
     assert_eq!(issuer.introspections(), 2);
     assert_eq!(issuer.fetches(), 0);
     // Both see the same claims.
-    let claims = relying.gate.identify(Ok(&token)).await.unwrap();
+    let claims = relying.bearer.identify(Ok(&token)).await.unwrap();
     let local = Relying::locally(&issuer, &clock);
-    let mut expected = (*local.gate.identify(Ok(&token)).await.unwrap()).clone();
+    let mut expected = (*local.bearer.identify(Ok(&token)).await.unwrap()).clone();
     // The issuer keeps that one to itself.
     expected.registration = claims.registration;
     assert_eq!(*claims, expected);
@@ -132,7 +132,7 @@ async fn credentials_that_the_issuer_refuses_are_a_fault_of_our_own_and_never_a_
             .verify_by_introspection(ITSELF, "sks_wrong".into())
             .unwrap()
     });
-    let failure = relying.gate.identify(Ok(&token)).await.unwrap_err();
+    let failure = relying.bearer.identify(Ok(&token)).await.unwrap_err();
     assert!(matches!(failure, AuthFailure::Internal(_)));
     let said = format!("{failure:?} {failure}");
     assert!(

@@ -1,11 +1,11 @@
-//! The other application: its gate, and what it counts.
+//! The other application: its bearer authentication, and what it counts.
 
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::{Clock, ManualClock},
     relying::RelyingParty,
-    services::{AuthFailure, Gate, TokenVerifier},
+    services::{AuthFailure, BearerAuthenticator, TokenVerifier},
     telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
 };
 
@@ -13,7 +13,7 @@ use crate::issuer::{ITSELF, Issuer};
 
 /// The other application.
 pub(crate) struct Relying {
-    pub(crate) gate: Gate,
+    pub(crate) bearer: BearerAuthenticator,
     pub(crate) metrics: CollectedMetrics,
     _telemetry: Telemetry,
 }
@@ -31,7 +31,7 @@ impl Relying {
             .clock(clock)
             .timeout(Duration::from_secs(20));
         Self {
-            gate: Gate::new(Arc::new(choose(party)), auth),
+            bearer: BearerAuthenticator::new(Arc::new(choose(party)), auth),
             metrics,
             _telemetry: telemetry,
         }
@@ -55,7 +55,7 @@ impl Relying {
 
     /// Who comes with this token, or the reason why nobody does.
     pub(crate) async fn identify(&self, token: &str) -> Result<String, &'static str> {
-        let claims = self.gate.identify(Ok(token)).await;
+        let claims = self.bearer.identify(Ok(token)).await;
         let claims = claims.as_ref();
         claims
             .map(|it| it.service.to_string())

@@ -7,9 +7,9 @@ use skriptoteket::{
     clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
-        AuthFailure, Claims, Clients, Directory, Gate, Issued, IssuedToken, KeyKeeper, Limiter,
-        Presented, Registration, Registry, ServiceId, ServiceRepository, TokenError, TokenParts,
-        TokenPolicy, TokenRequest, Tokens,
+        AuthFailure, BearerAuthenticator, Claims, Clients, Directory, Issued, IssuedToken,
+        KeyKeeper, Limiter, Presented, Registration, Registry, ServiceId, ServiceRepository,
+        TokenError, TokenParts, TokenPolicy, TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
     telemetry::{
@@ -36,7 +36,7 @@ pub(crate) struct Replica {
     pub(crate) directory: Directory,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
-    pub(crate) gate: Gate,
+    pub(crate) bearer: BearerAuthenticator,
     pub(crate) keeper: KeyKeeper,
     pub(crate) clients: Clients,
     pub(crate) metrics: CollectedMetrics,
@@ -148,7 +148,7 @@ impl House {
                 Arc::clone(&settings),
                 self.clock(),
             ),
-            gate: Gate::new(Arc::new(authority.clone()), auth.clone()),
+            bearer: BearerAuthenticator::new(Arc::new(authority.clone()), auth.clone()),
             keeper: KeyKeeper::new(tokens, directory.clone(), settings, self.clock()),
             directory,
             tokens: authority,
@@ -221,7 +221,7 @@ impl Replica {
         &self,
         token: &SecretString,
     ) -> Result<Arc<Claims>, &'static str> {
-        let came = self.gate.identify(Ok(token.expose_secret())).await;
+        let came = self.bearer.identify(Ok(token.expose_secret())).await;
         came.map_err(|failure: AuthFailure| failure.reason())
     }
 

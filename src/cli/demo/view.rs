@@ -108,8 +108,8 @@ impl View<'_> {
         let (calls, requests) = (self.counts.calls, self.counts.requests());
         let _ = write!(
             line,
-            "  logins/s success={success:.1} failure={failure:.1}  services let_in={} refused={}  requests {requests}",
-            calls.let_in,
+            "  logins/s success={success:.1} failure={failure:.1}  services authenticated={} refused={}  requests {requests}",
+            calls.authenticated,
             calls.not_let_in(),
         );
         line
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(
             view(Some(&reading), &rates, &[]).line(),
             "10:24  active_sessions 31  users_by_role user=14 contributor=7 admin=3 superuser=1  \
-             logins/s success=0.0 failure=0.0  services let_in=0 refused=0  requests 1091"
+             logins/s success=0.0 failure=0.0  services authenticated=0 refused=0  requests 1091"
         );
     }
 

@@ -22,12 +22,12 @@ use futures_util::future::LocalBoxFuture;
 use crate::{
     error::Cause,
     http::error,
-    services::{AuthFailure, Begun, Claims, Gate, Scope},
+    services::{AuthFailure, BearerAuthenticator, Claims, Scope, Verification},
 };
 
 /// A service that came with a valid access token (RFC 6750): what the token says.
 ///
-/// For any application that has a [`Gate`] as `Data`. The gate counts every request once, whatever becomes of it; where it
+/// For any application that has a [`BearerAuthenticator`] as `Data`. It counts every request once, whatever becomes of it; where it
 /// has all it needs at hand, nothing is waited for, and nothing allocated but the table of a request's extensions where it has
 /// none yet. The token is taken from the one `Authorization`
 /// header, never from a query or a form.
@@ -174,7 +174,7 @@ pub struct Identifying(State);
 
 enum State {
     Known(Option<Result<ServiceIdentity, BearerError>>),
-    Asking(LocalBoxFuture<'static, Result<Arc<Claims>, AuthFailure>>),
+    Pending(LocalBoxFuture<'static, Result<Arc<Claims>, AuthFailure>>),
 }
 
 impl std::fmt::Debug for Identifying {
@@ -192,7 +192,7 @@ impl Future for Identifying {
                 let again = || BearerError::Internal("asked again after the answer".into());
                 Poll::Ready(answer.take().unwrap_or_else(|| Err(again())))
             }
-            State::Asking(future) => future.as_mut().poll(context).map(known),
+            State::Pending(future) => future.as_mut().poll(context).map(known),
         }
     }
 }
@@ -211,29 +211,30 @@ impl FromRequest for ServiceIdentity {
     type Future = Identifying;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Identifying {
-        let Some(gate) = request.app_data::<Data<Gate>>() else {
-            let error = BearerError::Internal("the application has no Data<Gate>".into());
+        let Some(bearer) = request.app_data::<Data<BearerAuthenticator>>() else {
+            let error =
+                BearerError::Internal("the application has no Data<BearerAuthenticator>".into());
             return Identifying(State::Known(Some(Err(error))));
         };
         let first = request.extensions_mut().insert(Counted).is_none();
         Identifying(match presented(request.headers()) {
             Err(error) => {
                 if first {
-                    gate.refuse("there is no access token in the form it should have");
+                    bearer.refuse("there is no access token in the form it should have");
                 }
                 State::Known(Some(Err(error)))
             }
             Ok(token) => {
                 let begun = if first {
-                    gate.begin(token)
+                    bearer.begin(token)
                 } else {
-                    gate.begin_again(token)
+                    bearer.begin_again(token)
                 };
                 match begun {
-                    Begun::Answered(answer) => State::Known(Some(known(answer))),
-                    Begun::Asking(asking) => {
+                    Verification::Completed(answer) => State::Known(Some(known(answer))),
+                    Verification::Pending(pending) => {
                         let token = token.to_owned();
-                        State::Asking(Box::pin(async move { asking.answer(&token).await }))
+                        State::Pending(Box::pin(async move { pending.answer(&token).await }))
                     }
                 }
             }

@@ -193,7 +193,7 @@ fn wire(
         directory: services.directory,
         registry: services.registry,
         tokens: services.tokens,
-        gate: services.gate,
+        bearer: services.bearer,
         keys_kept: std::time::Duration::from_mins(5),
         limiter: services.limiter,
         auth_metrics: services.metrics,

@@ -6,7 +6,8 @@ use skriptoteket::{
     clock::Clock,
     config::{LimitFailure, ServiceSettings, TokenAlgorithm},
     services::{
-        Clients, Directory, Gate, KeyKeeper, Limiter, Registry, TokenParts, TokenPolicy, Tokens,
+        BearerAuthenticator, Clients, Directory, KeyKeeper, Limiter, Registry, TokenParts,
+        TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{Telemetry, instruments::AuthMetrics},
@@ -20,7 +21,7 @@ pub(crate) struct ServiceDesk {
     pub(crate) directory: Directory,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
-    pub(crate) gate: Gate,
+    pub(crate) bearer: BearerAuthenticator,
     pub(crate) limiter: Limiter,
     pub(crate) metrics: AuthMetrics,
 }
@@ -106,7 +107,7 @@ impl ServiceDesk {
             clock.clone(),
         );
         Self {
-            gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
+            bearer: BearerAuthenticator::new(Arc::new(tokens.clone()), metrics.clone()),
             clients,
             directory,
             registry,

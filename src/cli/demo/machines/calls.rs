@@ -33,7 +33,7 @@ pub(in crate::cli::demo) enum Call {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli::demo) struct Calls {
     /// Calls that were let in, those among them that a limit refused afterwards.
-    pub(in crate::cli::demo) let_in: u64,
+    pub(in crate::cli::demo) authenticated: u64,
     /// Those among them that came with a token.
     pub(in crate::cli::demo) by_token: u64,
     /// Calls that were not let in, by [`Refusal`].
@@ -61,7 +61,7 @@ impl Calls {
 
     /// All that were sent.
     pub(in crate::cli::demo) fn all(&self) -> u64 {
-        self.let_in + self.not_let_in() + self.unclear + self.odd
+        self.authenticated + self.not_let_in() + self.unclear + self.odd
     }
 
     /// A call came back with this status, or not at all.
@@ -69,10 +69,12 @@ impl Calls {
         match (call, status) {
             (_, None | Some(500..)) => self.unclear += 1,
             (Call::Bearer, Some(200 | 204 | 429)) => {
-                self.let_in += 1;
+                self.authenticated += 1;
                 self.by_token += 1;
             }
-            (Call::Token | Call::TokenByRetired | Call::GiveBack, Some(200)) => self.let_in += 1,
+            (Call::Token | Call::TokenByRetired | Call::GiveBack, Some(200)) => {
+                self.authenticated += 1
+            }
             (Call::Token | Call::TokenByRetired, Some(429)) => self.refuse(Refusal::Limited),
             (Call::TokenByWrong, Some(401)) => self.refuse(Refusal::WrongSecret),
             (Call::TokenByRetired, Some(401)) => self.refuse(Refusal::RetiredSecret),
@@ -117,7 +119,7 @@ mod tests {
             calls.note(call, Some(status));
         }
         calls.note(Call::Token, None);
-        assert_eq!((calls.let_in, calls.by_token), (6, 3));
+        assert_eq!((calls.authenticated, calls.by_token), (6, 3));
         assert_eq!(calls.refused, [1, 1, 1, 2]);
         assert_eq!((calls.over_limit, calls.retired), (3, 2));
         assert_eq!((calls.unclear, calls.odd, calls.all()), (2, 0, 13));
@@ -129,6 +131,6 @@ mod tests {
         calls.note(Call::TokenByWrong, Some(200));
         calls.note(Call::Token, Some(401));
         calls.note(Call::Bearer, Some(403));
-        assert_eq!((calls.odd, calls.all(), calls.let_in), (3, 3, 0));
+        assert_eq!((calls.odd, calls.all(), calls.authenticated), (3, 3, 0));
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::demo::reading::{picked, sum};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli::demo) struct Figures {
     /// Authentications that succeeded.
-    pub(in crate::cli::demo) let_in: Option<u64>,
+    pub(in crate::cli::demo) authenticated: Option<u64>,
     /// Those that failed, like [`AUTH_FAILURES`].
     pub(in crate::cli::demo) refused: [Option<u64>; AUTH_FAILURES.len()],
     /// Tokens that were looked at and found valid.
@@ -35,7 +35,7 @@ impl Figures {
         let is =
             |health: &&&'static str| by("skriptoteket_service_health", "health", health) == Some(1);
         Self {
-            let_in: total("skriptoteket_successful_auths_total"),
+            authenticated: total("skriptoteket_successful_auths_total"),
             refused: AUTH_FAILURES.map(|it| by("skriptoteket_failed_auths_total", "reason", it)),
             valid_tokens: by("skriptoteket_token_verifications_total", "status", "valid"),
             over_limit: total("skriptoteket_rate_limit_exceeded_total"),
@@ -80,7 +80,10 @@ skriptoteket_service_health{service_id="a",health="stale"} 1
         )
         .unwrap();
         let figures = Figures::of(&page, "a");
-        assert_eq!((figures.let_in, figures.over_limit), (Some(5), Some(3)));
+        assert_eq!(
+            (figures.authenticated, figures.over_limit),
+            (Some(5), Some(3))
+        );
         assert_eq!(figures.failed(&["bad_secret", "rate_limited"]), Some(3));
         assert_eq!(figures.failed(&["disabled"]), None);
         assert_eq!((figures.valid_tokens, figures.retired), (Some(4), None));

@@ -13,7 +13,7 @@ pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
         let refused: Option<u64> = of.refused.iter().copied().sum();
         format!(
             "  {name:<14}{:>7}{:>9}{:>12}  {:<10}{}",
-            shown(of.let_in),
+            shown(of.authenticated),
             shown(refused),
             shown(of.over_limit),
             of.health.unwrap_or("absent"),
@@ -28,7 +28,7 @@ pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
 pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
     format!(
         "calls of services   let in: {}   refused: {}   over a limit: {}",
-        calls.let_in,
+        calls.authenticated,
         calls.not_let_in(),
         calls.over_limit
     )
@@ -59,7 +59,7 @@ mod tests {
     fn each_machine_has_a_line_that_fits_a_usual_terminal() {
         let mut figures: [Figures; 3] = Default::default();
         figures[1] = Figures {
-            let_in: Some(12_345),
+            authenticated: Some(12_345),
             refused: [Some(2); 13],
             over_limit: Some(31),
             limits: [(Some(5), Some(5)), (Some(24), Some(24))],

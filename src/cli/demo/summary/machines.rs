@@ -21,8 +21,8 @@ pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
     vec![
         row(
             "services let in",
-            calls.let_in,
-            total(|figures| figures.let_in),
+            calls.authenticated,
+            total(|figures| figures.authenticated),
         ),
         row(
             "services not let in",

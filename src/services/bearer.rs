@@ -1,4 +1,4 @@
-//! The gate: lets requests in that come with an access token. THE one place that counts them.
+//! Authenticates requests that carry an access token. This is the only place that counts them.
 
 use std::{fmt, sync::Arc};
 
@@ -45,12 +45,11 @@ impl From<StoreError> for Unverified {
     }
 }
 
-/// Someone who can tell whether an access token is to be believed: the issuer itself, or another application by the issuer's
-/// public keys or its introspection.
+/// Verifies access tokens: the issuer itself, or another application with the public keys of the issuer or by introspection.
 #[async_trait]
 pub trait TokenVerifier: fmt::Debug + Send + Sync {
-    /// The answer, where that needs no question to anyone. `None` says: ask [`TokenVerifier::verify`].
-    fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>>;
+    /// The answer, if it is in memory. `None`: call [`TokenVerifier::verify`].
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>>;
 
     /// The answer.
     ///
@@ -59,34 +58,34 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync {
     /// [`Unverified`].
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified>;
 
-    /// Told of each token that was let in, after that was counted. Waits for nobody.
-    fn let_in(&self, _claims: &Claims) {}
+    /// Called for each accepted token, after it was counted. Must not block.
+    fn on_authenticated(&self, _claims: &Claims) {}
 }
 
 #[async_trait]
 impl TokenVerifier for Tokens {
-    fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
-        Self::verify_at_hand(self, token)
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+        Self::verify_cached(self, token)
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
         Self::verify(self, token).await
     }
 
-    fn let_in(&self, claims: &Claims) {
+    fn on_authenticated(&self, claims: &Claims) {
         self.note(claims);
     }
 }
 
-/// Lets requests in that come with an access token, and counts each. Cheap to clone.
+/// Authenticates requests by their access token and counts each. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct BearerAuthenticator {
     verifier: Arc<dyn TokenVerifier>,
     metrics: AuthMetrics,
 }
 
-impl Gate {
-    /// A gate that believes `verifier`.
+impl BearerAuthenticator {
+    /// An authenticator that accepts what `verifier` accepts.
     #[must_use]
     pub fn new(verifier: Arc<dyn TokenVerifier>, metrics: AuthMetrics) -> Self {
         Self { verifier, metrics }
@@ -106,20 +105,20 @@ impl Gate {
             Err(failure) => return self.counting().count(Err(failure.into())),
         };
         match self.begin(token) {
-            Begun::Answered(answer) => answer,
-            Begun::Asking(asking) => asking.answer(token).await,
+            Verification::Completed(answer) => answer,
+            Verification::Pending(pending) => pending.answer(token).await,
         }
     }
 
-    /// As [`Gate::identify`], as far as it goes without waiting for anyone: for callers that would have to pay for a future
+    /// As [`BearerAuthenticator::identify`], as far as it goes without waiting for anyone: for callers that would have to pay for a future
     /// that nearly always is ready at once.
-    pub fn begin(&self, token: &str) -> Begun {
+    pub fn begin(&self, token: &str) -> Verification {
         self.counting().begin(token)
     }
 
-    /// As [`Gate::begin`], for a request that was counted already.
-    pub fn begin_again(&self, token: &str) -> Begun {
-        self.asking(None).begin(token)
+    /// As [`BearerAuthenticator::begin`], for a request that was counted already.
+    pub fn begin_again(&self, token: &str) -> Verification {
+        self.pending(None).begin(token)
     }
 
     /// Counts a request without a token that could be looked at.
@@ -129,53 +128,53 @@ impl Gate {
         let _ = self.counting().count(Err(failure.into()));
     }
 
-    fn counting(&self) -> Asking {
-        self.asking(Some(
+    fn counting(&self) -> Pending {
+        self.pending(Some(
             self.metrics.auth_started(AuthOperation::TokenVerification),
         ))
     }
 
-    fn asking(&self, attempt: Option<AuthAttempt>) -> Asking {
-        Asking {
-            gate: self.clone(),
+    fn pending(&self, attempt: Option<AuthAttempt>) -> Pending {
+        Pending {
+            authenticator: self.clone(),
             attempt,
         }
     }
 }
 
-/// What became of a token so far.
+/// The state of a verification.
 #[derive(Debug)]
-#[must_use = "a token about which nobody is asked counts as cancelled"]
-pub enum Begun {
-    /// This.
-    Answered(Result<Arc<Claims>, AuthFailure>),
-    /// Someone has to be asked.
-    Asking(Asking),
+#[must_use = "a pending verification that is dropped counts as cancelled"]
+pub enum Verification {
+    /// It is done.
+    Completed(Result<Arc<Claims>, AuthFailure>),
+    /// The answer is not in memory: call [`Pending::answer`].
+    Pending(Pending),
 }
 
-/// A token about which someone has to be asked. Dropped without, it counts as cancelled.
+/// A verification that needs the store or the issuer. If dropped, it counts as cancelled.
 #[derive(Debug)]
-pub struct Asking {
-    gate: Gate,
+pub struct Pending {
+    authenticator: BearerAuthenticator,
     /// `None` where the request is counted elsewhere.
     attempt: Option<AuthAttempt>,
 }
 
-impl Asking {
-    /// Asks about the same token.
+impl Pending {
+    /// Completes the verification of the same token.
     ///
     /// # Errors
     ///
     /// [`AuthFailure`].
     pub async fn answer(self, token: &str) -> Result<Arc<Claims>, AuthFailure> {
-        let answer = self.gate.verifier.verify(token).await;
+        let answer = self.authenticator.verifier.verify(token).await;
         self.count(answer)
     }
 
-    fn begin(self, token: &str) -> Begun {
-        match self.gate.verifier.verify_at_hand(token) {
-            Some(verified) => Begun::Answered(self.count(verified)),
-            None => Begun::Asking(self),
+    fn begin(self, token: &str) -> Verification {
+        match self.authenticator.verifier.verify_cached(token) {
+            Some(verified) => Verification::Completed(self.count(verified)),
+            None => Verification::Pending(self),
         }
     }
 
@@ -183,11 +182,11 @@ impl Asking {
         let Some(attempt) = self.attempt else {
             return verified.map_err(|it| it.failure);
         };
-        record_verification(&self.gate.metrics, &verified);
+        record_verification(&self.authenticator.metrics, &verified);
         match verified {
             Ok(claims) => {
                 attempt.finish(Some(claims.service.as_str()), Ok(()));
-                self.gate.verifier.let_in(&claims);
+                self.authenticator.verifier.on_authenticated(&claims);
                 Ok(claims)
             }
             Err(Unverified { service, failure }) => {

@@ -1,4 +1,4 @@
-//! The gate that every attempt passes: it takes a place in each of its budgets, and waits where all that is left of one is
+//! Login throttling. Every attempt passes through it: it takes a place in each of its budgets, and waits where all that is left of one is
 //! held by attempts whose outcome is not known yet.
 //!
 //! Those who wait for the same entity stand in line, and only the first of them asks the store: when an attempt of this
@@ -77,7 +77,7 @@ pub enum Refusal {
 
 /// Lets attempts pass, as many as their budgets have left. Cheap to clone.
 #[derive(Clone)]
-pub struct Gate {
+pub struct LoginThrottle {
     inner: Arc<Inner>,
 }
 
@@ -97,14 +97,14 @@ struct Line {
     settled: Notify,
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for LoginThrottle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gate")
+        f.write_str("LoginThrottle")
     }
 }
 
-impl Gate {
-    /// A gate before these budgets. Holds that are dropped are given back on `runtime`.
+impl LoginThrottle {
+    /// A throttle with these budgets. Holds that are dropped are given back on `runtime`.
     #[must_use]
     pub fn new(limits: Arc<dyn LimitRepository>, runtime: Handle) -> Self {
         let inner = Inner {
@@ -166,13 +166,13 @@ impl Gate {
     /// Asks the store, on a task of its own: a place that was taken for a caller who is gone is given back.
     async fn ask(&self, charges: &Arc<[Charge]>, is_first: bool) -> Result<Asked, Refusal> {
         let (answer, asked) = oneshot::channel();
-        let (gate, charges) = (self.clone(), Arc::clone(charges));
+        let (throttle, charges) = (self.clone(), Arc::clone(charges));
         let task = async move {
             let attempt = AttemptId::generate();
-            let decision = gate.inner.limits.reserve(attempt, &charges).await;
+            let decision = throttle.inner.limits.reserve(attempt, &charges).await;
             let asked = match decision {
                 Ok(Decision::Go) => Ok(Asked::Passed(Reservation {
-                    gate,
+                    throttle,
                     charges,
                     attempt: Some(attempt),
                 })),
@@ -186,7 +186,7 @@ impl Gate {
                 }),
                 Err(error) => {
                     // A store that did not answer in time may still have done it, or do it yet.
-                    gate.settle_later(attempt, charges, Checked::NotChecked);
+                    throttle.settle_later(attempt, charges, Checked::NotChecked);
                     Err(error.into())
                 }
             };
@@ -209,12 +209,12 @@ impl Gate {
     /// Settles an attempt in the background: at once if the store answers, else after growing pauses. Where all tries fail, it
     /// becomes a failure if it holds places.
     fn settle_later(&self, attempt: AttemptId, charges: Arc<[Charge]>, checked: Checked) {
-        let gate = self.clone();
+        let throttle = self.clone();
         let task = async move {
-            let settle = || gate.inner.limits.settle(attempt, &charges, checked);
+            let settle = || throttle.inner.limits.settle(attempt, &charges, checked);
             let mut settled = settle().await;
             if settled.is_err()
-                && let Ok(_place) = gate.inner.unsettled.try_acquire()
+                && let Ok(_place) = throttle.inner.unsettled.try_acquire()
             {
                 for pause in SETTLE_PAUSES {
                     tokio::time::sleep(pause).await;
@@ -224,7 +224,7 @@ impl Gate {
                     }
                 }
             }
-            gate.wake(&charges);
+            throttle.wake(&charges);
             if let Err(error) = settled {
                 tracing::debug!(
                     error.type = error.error_type(),
@@ -253,7 +253,7 @@ impl Gate {
         }
         drop(lines);
         Ok(Place {
-            gate: self,
+            throttle: self,
             entity,
             line,
         })
@@ -280,14 +280,14 @@ enum Asked {
 
 /// A place in a line; dropped, it is left.
 struct Place<'a> {
-    gate: &'a Gate,
+    throttle: &'a LoginThrottle,
     entity: Entity,
     line: Arc<Line>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut lines = self.gate.lines();
+        let mut lines = self.throttle.lines();
         // The map's and ours: nobody else is in it, and nobody can come while the map is locked.
         if Arc::strong_count(&self.line) == 2 {
             lines.remove(&self.entity);
@@ -298,7 +298,7 @@ impl Drop for Place<'_> {
 /// The places that one attempt holds. Dropped, they are given back as if there had been no attempt.
 #[must_use]
 pub struct Reservation {
-    gate: Gate,
+    throttle: LoginThrottle,
     charges: Arc<[Charge]>,
     /// None once it was settled.
     attempt: Option<AttemptId>,
@@ -323,16 +323,16 @@ impl Reservation {
         let Some(attempt) = self.attempt.take() else {
             return Ok(());
         };
-        let gate = &self.gate;
-        let settled = gate
+        let throttle = &self.throttle;
+        let settled = throttle
             .inner
             .limits
             .settle(attempt, &self.charges, checked)
             .await;
         if settled.is_ok() {
-            gate.wake(&self.charges);
+            throttle.wake(&self.charges);
         } else {
-            gate.settle_later(attempt, Arc::clone(&self.charges), checked);
+            throttle.settle_later(attempt, Arc::clone(&self.charges), checked);
         }
         settled
     }
@@ -344,7 +344,7 @@ impl Drop for Reservation {
             // Not through another reservation: a runtime that shuts down drops what it is given, and that would come here
             // again.
             let charges = Arc::clone(&self.charges);
-            self.gate
+            self.throttle
                 .settle_later(attempt, charges, Checked::NotChecked);
         }
     }
