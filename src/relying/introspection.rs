@@ -22,7 +22,7 @@ use super::{
     verdict::Verdict,
 };
 use crate::services::{
-    AuthFailure, Claims, SKEW, ServiceId, TokenVerifier, Unverified, same_resource,
+    AuthFailure, Claims, SKEW, ServiceId, TokenVerifier, VerificationError, same_resource,
 };
 
 /// How long an answer is taken for true: a token that is revoked is refused within this, and what the issuer itself needs to
@@ -123,7 +123,7 @@ impl IntrospectionVerifier {
         age < KEPT && landed.outcome.as_ref().is_ok_and(|it| lives(it))
     }
 
-    fn judge(&self, verdict: &Verdict) -> Result<Arc<Claims>, Unverified> {
+    fn judge(&self, verdict: &Verdict) -> Result<Arc<Claims>, VerificationError> {
         let Verdict::Active(claims) = verdict else {
             return Err(AuthFailure::RevokedToken.into());
         };
@@ -137,7 +137,7 @@ impl IntrospectionVerifier {
         } else {
             return Ok(Arc::clone(claims));
         };
-        Err(Unverified {
+        Err(VerificationError {
             service: Some(claims.service.clone()),
             failure,
         })
@@ -146,13 +146,13 @@ impl IntrospectionVerifier {
 
 #[async_trait]
 impl TokenVerifier for IntrospectionVerifier {
-    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
         let last = self.asked.get(token)?.last();
         let verdict = last.filter(|it| self.holds(it))?.outcome.ok()?;
         Some(self.judge(&verdict))
     }
 
-    async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+    async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         self.party.check_form(token)?;
         // Made here and not by the cache, whose own single flight would pass a failure on to the next one only.
         let asked = self

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    services::{AuthFailure, Claims, SKEW, TokenVerifier, Unopened, Unverified},
+    services::{AuthFailure, Claims, SKEW, TokenRejected, TokenVerifier, VerificationError},
 };
 
 /// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
@@ -64,7 +64,7 @@ impl JwksVerifier {
         }
     }
 
-    fn open(&self, keys: &Arc<KeySet>, token: &str) -> Result<Arc<Claims>, Unopened> {
+    fn open(&self, keys: &Arc<KeySet>, token: &str) -> Result<Arc<Claims>, TokenRejected> {
         let remembered = self.remembered.get(token);
         if let Some(it) = remembered.filter(|it| Arc::ptr_eq(&it.keys, keys)) {
             return self.still(it.claims);
@@ -80,22 +80,22 @@ impl JwksVerifier {
                 self.remembered.insert(token.into(), remembered);
                 Ok(claims)
             }
-            Err(unopened) => {
+            Err(rejected) => {
                 // Its signature is right: the issuer knows that service, or did.
-                if let Some(service) = &unopened.claims_service {
+                if let Some(service) = &rejected.claims_service {
                     self.party.admit(service);
                 }
-                Err(unopened)
+                Err(rejected)
             }
         }
     }
 
     /// What can change after a token was opened: the time.
-    fn still(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, Unopened> {
+    fn still(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, TokenRejected> {
         if claims.expires_at.plus(SKEW) > self.party.clock.now() {
             return Ok(claims);
         }
-        Err(Unopened {
+        Err(TokenRejected {
             claims_service: Some(claims.service.clone()),
             unknown_key: false,
             why: AuthFailure::ExpiredToken,
@@ -110,21 +110,21 @@ fn no_keys(why: Unanswered) -> AuthFailure {
 
 #[async_trait]
 impl TokenVerifier for JwksVerifier {
-    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
         let keys = self.keys.at_hand()?;
         match self.open(&keys, token) {
             // The key may have just come.
-            Err(unopened) if unopened.unknown_key => None,
-            opened => Some(opened.map_err(Unverified::from)),
+            Err(rejected) if rejected.unknown_key => None,
+            opened => Some(opened.map_err(VerificationError::from)),
         }
     }
 
-    async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+    async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         // What has not the form of a token needs no keys.
         self.party.check_form(token)?;
         let keys = self.keys.get().await.map_err(no_keys)?;
         match self.open(&keys, token) {
-            Err(unopened) if unopened.unknown_key => {
+            Err(rejected) if rejected.unknown_key => {
                 let keys = self.keys.of_late().await.map_err(no_keys)?;
                 Ok(self.open(&keys, token)?)
             }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{IntrospectionVerifier, JwksVerifier, issuer::Issuer};
 use crate::{
     clock::{Clock, SystemClock},
-    services::{Claims, Expected, InvalidServiceId, ServiceId, Unopened, VerifyingRing},
+    services::{Claims, Expected, InvalidServiceId, ServiceId, TokenRejected, VerifyingRing},
     telemetry::instruments::AuthMetrics,
 };
 
@@ -155,7 +155,7 @@ pub(super) struct Party {
 
 impl Party {
     /// Opens a token that is to be for us, now.
-    pub(super) fn open(&self, ring: &VerifyingRing, token: &str) -> Result<Claims, Unopened> {
+    pub(super) fn open(&self, ring: &VerifyingRing, token: &str) -> Result<Claims, TokenRejected> {
         let audiences: Vec<&str> = self.audiences.iter().map(String::as_str).collect();
         let expected = Expected {
             issuer: self.issuer.name(),
@@ -165,10 +165,10 @@ impl Party {
     }
 
     /// Refuses what has not the form of a token, so that nobody is asked about it.
-    pub(super) fn check_form(&self, token: &str) -> Result<(), Unopened> {
+    pub(super) fn check_form(&self, token: &str) -> Result<(), TokenRejected> {
         // Where there are no keys nothing fits but the form: a token that has it names an unknown key, or none.
         match self.open(&VerifyingRing::default(), token) {
-            Err(unopened) if !unopened.unknown_key => Err(unopened),
+            Err(rejected) if !rejected.unknown_key => Err(rejected),
             _ => Ok(()),
         }
     }

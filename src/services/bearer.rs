@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{AuthFailure, Claims, ServiceId, Tokens, Unopened};
+use super::{AuthFailure, Claims, ServiceId, TokenRejected, Tokens};
 use crate::{
     error::StoreError,
     telemetry::instruments::{AuthAttempt, AuthMetrics, AuthOperation, OTHER_SERVICE},
@@ -13,7 +13,7 @@ use crate::{
 /// Why a token is not believed, and whose it is where that is certain.
 #[derive(Debug, thiserror::Error)]
 #[error("the token is not accepted")]
-pub struct Unverified {
+pub struct VerificationError {
     /// The service that it was issued to, if its signature is right and the service is registered.
     pub service: Option<ServiceId>,
     /// Why.
@@ -21,7 +21,7 @@ pub struct Unverified {
     pub failure: AuthFailure,
 }
 
-impl From<AuthFailure> for Unverified {
+impl From<AuthFailure> for VerificationError {
     fn from(failure: AuthFailure) -> Self {
         Self {
             service: None,
@@ -30,16 +30,16 @@ impl From<AuthFailure> for Unverified {
     }
 }
 
-impl From<Unopened> for Unverified {
-    fn from(unopened: Unopened) -> Self {
+impl From<TokenRejected> for VerificationError {
+    fn from(rejected: TokenRejected) -> Self {
         Self {
-            service: unopened.claims_service,
-            failure: unopened.why,
+            service: rejected.claims_service,
+            failure: rejected.why,
         }
     }
 }
 
-impl From<StoreError> for Unverified {
+impl From<StoreError> for VerificationError {
     fn from(error: StoreError) -> Self {
         AuthFailure::from(error).into()
     }
@@ -49,14 +49,14 @@ impl From<StoreError> for Unverified {
 #[async_trait]
 pub trait TokenVerifier: fmt::Debug + Send + Sync {
     /// The answer, if it is in memory. `None`: call [`TokenVerifier::verify`].
-    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>>;
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>>;
 
     /// The answer.
     ///
     /// # Errors
     ///
-    /// [`Unverified`].
-    async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified>;
+    /// [`VerificationError`].
+    async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError>;
 
     /// Called for each accepted token, after it was counted. Must not block.
     fn on_authenticated(&self, _claims: &Claims) {}
@@ -64,11 +64,11 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync {
 
 #[async_trait]
 impl TokenVerifier for Tokens {
-    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
         Self::verify_cached(self, token)
     }
 
-    async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+    async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         Self::verify(self, token).await
     }
 
@@ -178,7 +178,10 @@ impl Pending {
         }
     }
 
-    fn count(self, verified: Result<Arc<Claims>, Unverified>) -> Result<Arc<Claims>, AuthFailure> {
+    fn count(
+        self,
+        verified: Result<Arc<Claims>, VerificationError>,
+    ) -> Result<Arc<Claims>, AuthFailure> {
         let Some(attempt) = self.attempt else {
             return verified.map_err(|it| it.failure);
         };
@@ -189,7 +192,7 @@ impl Pending {
                 self.authenticator.verifier.on_authenticated(&claims);
                 Ok(claims)
             }
-            Err(Unverified { service, failure }) => {
+            Err(VerificationError { service, failure }) => {
                 let service = service.as_ref().map(ServiceId::as_str);
                 attempt.finish(service, Err(failure.reason()));
                 Err(failure)
@@ -201,11 +204,11 @@ impl Pending {
 /// Counts a token that was looked at.
 pub(super) fn record_verification(
     metrics: &AuthMetrics,
-    verified: &Result<Arc<Claims>, Unverified>,
+    verified: &Result<Arc<Claims>, VerificationError>,
 ) {
     let (service, status) = match verified {
         Ok(claims) => (Some(&claims.service), "valid"),
-        Err(Unverified { service, failure }) => (service.as_ref(), failure.reason()),
+        Err(VerificationError { service, failure }) => (service.as_ref(), failure.reason()),
     };
     let service = service.map_or(OTHER_SERVICE, ServiceId::as_str);
     metrics.record_token_verification(service, status);

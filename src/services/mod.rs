@@ -43,7 +43,7 @@ mod tokens;
 pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
 };
-pub use bearer::{BearerAuthenticator, Pending, TokenVerifier, Unverified, Verification};
+pub use bearer::{BearerAuthenticator, Pending, TokenVerifier, Verification, VerificationError};
 pub use clients::{Clients, Presented};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use directory::{Directory, FRESH, View};
@@ -66,6 +66,6 @@ pub use repository::{
 };
 pub use resource::same_resource;
 pub use roll_call::RollCall;
-pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, Unopened, VerifyingRing};
+pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerifyingRing};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};

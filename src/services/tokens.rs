@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     Allowance, AuthFailure, Claims, Clients, Directory, Expected, IssuedToken, Limiter, Presented,
-    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRepository, TokenRequest, Unopened,
-    Unverified, View, bearer::record_verification, clients::is_of_the_view,
+    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRejected, TokenRepository,
+    TokenRequest, VerificationError, View, bearer::record_verification, clients::is_of_the_view,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -133,11 +133,11 @@ impl Tokens {
             record_verification(&self.0.metrics, &verified);
             match verified {
                 Ok(claims) => Ok(Some(claims)),
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Store(error),
                     ..
                 }) => Err(TokenError::Store(error)),
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Internal(error),
                     ..
                 }) => Err(TokenError::Internal(error)),
@@ -162,11 +162,11 @@ impl Tokens {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let claims = match self.verify(token).await {
                 Ok(claims) => claims,
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Store(error),
                     ..
                 }) => return Err(TokenError::Store(error)),
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Internal(error),
                     ..
                 }) => return Err(TokenError::Internal(error)),
@@ -209,7 +209,7 @@ impl Tokens {
     }
 
     /// Looks at a token. Counts nothing: whoever asks knows what for.
-    pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+    pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         match self.verify_cached(token) {
             Some(verified) => verified,
             None => self.verify_by_store(token).await,
@@ -217,25 +217,28 @@ impl Tokens {
     }
 
     /// As [`Tokens::verify`] where that needs no question to the store.
-    pub(super) fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
+    pub(super) fn verify_cached(
+        &self,
+        token: &str,
+    ) -> Option<Result<Arc<Claims>, VerificationError>> {
         let view = self.0.directory.at_hand()?;
         let claims = match self.0.recall(&view, token) {
             Some(claims) => claims,
             None => match self.0.open(&view, token) {
                 Ok(claims) => claims,
                 // The key may have just come.
-                Err(unopened) if unopened.unknown_key => return None,
-                Err(unopened) => return Some(Err(unopened.into())),
+                Err(rejected) if rejected.unknown_key => return None,
+                Err(rejected) => return Some(Err(rejected.into())),
             },
         };
         match self.0.check(&view, claims) {
             // Another replica may have just registered the service.
-            Err(unverified) if is_of_the_view(&unverified.failure) => None,
+            Err(error) if is_of_the_view(&error.failure) => None,
             verified => Some(verified),
         }
     }
 
-    async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
+    async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         let view = self.0.directory.view_of_late().await?;
         let claims = match self.0.recall(&view, token) {
             Some(claims) => claims,
@@ -288,7 +291,7 @@ impl Inner {
     }
 
     /// Reads a token whose signature is not known to be right.
-    fn open(&self, view: &View, token: &str) -> Result<Arc<Claims>, Unopened> {
+    fn open(&self, view: &View, token: &str) -> Result<Arc<Claims>, TokenRejected> {
         let audiences: Vec<&str> = self.policy.audiences.iter().map(String::as_str).collect();
         let expected = Expected {
             issuer: &self.policy.issuer,
@@ -305,14 +308,14 @@ impl Inner {
     }
 
     /// What can change after a token was made: its time, its revocation, its service.
-    fn check(&self, view: &View, claims: Arc<Claims>) -> Result<Arc<Claims>, Unverified> {
+    fn check(&self, view: &View, claims: Arc<Claims>) -> Result<Arc<Claims>, VerificationError> {
         let failure = match view.service(claims.service.as_str()) {
             // Of an earlier registration of the same id: that service is gone.
             Some(service) if service.registration != claims.registration => {
                 AuthFailure::UnknownService
             }
             None => {
-                return Err(Unverified {
+                return Err(VerificationError {
                     service: None,
                     failure: AuthFailure::UnknownService,
                 });
@@ -322,7 +325,7 @@ impl Inner {
             Some(_) if self.directory.is_revoked(&claims.token) => AuthFailure::RevokedToken,
             Some(_) => return Ok(claims),
         };
-        Err(Unverified {
+        Err(VerificationError {
             service: Some(claims.service.clone()),
             failure,
         })

@@ -29,7 +29,7 @@ pub use claims::{Claims, Expected};
 pub(super) use json::object;
 pub(super) use jwk::{InvalidJwk, PublicJwk, PublicKey, encoded};
 pub(super) use parser::Parts;
-pub use ring::{InvalidJwks, Unopened, VerifyingRing};
+pub use ring::{InvalidJwks, TokenRejected, VerifyingRing};
 
 /// The largest token, in bytes. Ours have some hundred; a header line has no room for more.
 pub const MAX_TOKEN: usize = 8 * 1024;

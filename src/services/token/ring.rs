@@ -23,7 +23,7 @@ pub struct VerifyingRing {
 /// A token that was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[error("the token was refused")]
-pub struct Unopened {
+pub struct TokenRejected {
     /// Whom the token was made for, where its signature is right and so that is known.
     pub claims_service: Option<ServiceId>,
     /// True where it names a key that is not in the ring. Who has the ring from elsewhere may look there again: the key
@@ -100,15 +100,15 @@ impl VerifyingRing {
     ///
     /// # Errors
     ///
-    /// [`Unopened`], with `Malformed`, `BadSignature`, `ExpiredToken` or `WrongAudience`. Whether the token was revoked and
+    /// [`TokenRejected`], with `Malformed`, `BadSignature`, `ExpiredToken` or `WrongAudience`. Whether the token was revoked and
     /// the service still is who it was is not known here.
     pub fn open(
         &self,
         token: &str,
         now: Timestamp,
         expected: &Expected<'_>,
-    ) -> Result<Claims, Unopened> {
-        let stranger = |why| Unopened {
+    ) -> Result<Claims, TokenRejected> {
+        let stranger = |why| TokenRejected {
             claims_service: None,
             unknown_key: false,
             why,
@@ -120,7 +120,7 @@ impl VerifyingRing {
             )));
         }
         let Some(key) = self.key_of(&parts) else {
-            return Err(Unopened {
+            return Err(TokenRejected {
                 unknown_key: parts.key().is_some_and(|kid| !self.knows(kid)),
                 ..stranger(AuthFailure::BadSignature)
             });
@@ -135,7 +135,7 @@ impl VerifyingRing {
         })?;
         match claims.check(valid_from, now, expected) {
             Ok(()) => Ok(claims),
-            Err(why) => Err(Unopened {
+            Err(why) => Err(TokenRejected {
                 claims_service: Some(claims.service),
                 unknown_key: false,
                 why,
