@@ -14,8 +14,8 @@ use skriptoteket::{
     http::ServiceIdentity,
     relying::RelyingParty,
     services::{
-        BearerAuthenticator, Clients, Directory, Limiter, TokenParts, TokenPolicy, TokenVerifier,
-        Tokens,
+        BearerAuthenticator, ClientAuthenticator, Directory, Limiter, TokenParts, TokenPolicy,
+        TokenVerifier, Tokens,
     },
     store,
     telemetry::{Telemetry, instruments::AuthMetrics},
@@ -157,7 +157,7 @@ async fn tokens(
         metrics.clone(),
         Arc::clone(&clock),
     );
-    let clients = Clients::new(
+    let clients = ClientAuthenticator::new(
         directory.clone(),
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),

@@ -9,8 +9,8 @@ use crate::{
     clock::Clock,
     config::Config,
     services::{
-        BearerAuthenticator, Clients, Directory, HealthPolicy, KeeperError, KeyKeeper, Limiter,
-        Registry, RollCall, TokenParts, TokenPolicy, Tokens,
+        BearerAuthenticator, ClientAuthenticator, Directory, HealthPolicy, KeeperError, KeyKeeper,
+        Limiter, Registry, RollCall, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
@@ -22,7 +22,7 @@ use crate::{
 /// All that has to do with services.
 #[derive(Debug)]
 pub(super) struct Services {
-    pub(super) clients: Clients,
+    pub(super) clients: ClientAuthenticator,
     pub(super) directory: Directory,
     pub(super) registry: Registry,
     pub(super) tokens: Tokens,
@@ -55,7 +55,7 @@ pub(super) fn open(
     );
     let policy = token_policy(config, public_url);
     let issuer = &policy.issuer;
-    let clients = Clients::new(
+    let clients = ClientAuthenticator::new(
         directory.clone(),
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),

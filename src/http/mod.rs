@@ -74,7 +74,7 @@ use crate::{
     accounts::{AccountRepository, registration::Registrar},
     audit::{AdminAudit, AuditRepository, Kind},
     login::LoginService,
-    services::{BearerAuthenticator, Clients, Directory, Limiter, Registry, Tokens},
+    services::{BearerAuthenticator, ClientAuthenticator, Directory, Limiter, Registry, Tokens},
     sessions::Sessions,
     telemetry::{
         RequestTraces,
@@ -235,7 +235,7 @@ pub struct Api {
     /// Records administrative actions.
     pub audit: AdminAudit,
     /// Who clients are.
-    pub clients: Clients,
+    pub clients: ClientAuthenticator,
     /// Services, keys and revocations in memory.
     pub directory: Directory,
     /// What operators do with services.

@@ -9,7 +9,7 @@
 //! | `repository` | the contracts of the stores: the register, and what tokens need |
 //! | `registry` | what operators do with services |
 //! | `directory` | services, keys and revocations in memory |
-//! | `clients` | how services prove who they are to us |
+//! | `client_authenticator` | how services prove who they are to us |
 //! | `tokens` | THE authorization server: issues, introspects, revokes, and counts that |
 //! | `token_request` | what clients ask tokens for, what they get, and why they do not |
 //! | `bearer` | lets requests in that come with a token, and counts them |
@@ -22,7 +22,7 @@
 
 mod assertion;
 mod bearer;
-mod clients;
+mod client_authenticator;
 mod credential;
 mod directory;
 mod failure;
@@ -44,7 +44,7 @@ pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
 };
 pub use bearer::{BearerAuthenticator, Pending, TokenVerifier, Verification, VerificationError};
-pub use clients::{Clients, Presented};
+pub use client_authenticator::{ClientAuthenticator, ClientCredentials};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use directory::{Directory, FRESH, View};
 pub use failure::AuthFailure;

@@ -6,9 +6,10 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::{
-    Allowance, AuthFailure, Claims, Clients, Directory, Expected, IssuedToken, Limiter, Presented,
-    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRejected, TokenRepository,
-    TokenRequest, VerificationError, View, bearer::record_verification, clients::is_of_the_view,
+    Allowance, AuthFailure, Claims, ClientAuthenticator, ClientCredentials, Directory, Expected,
+    IssuedToken, Limiter, SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRejected,
+    TokenRepository, TokenRequest, VerificationError, View, bearer::record_verification,
+    client_authenticator::is_of_the_view,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -23,7 +24,7 @@ const REMEMBERED: usize = 10_000;
 pub struct Tokens(Arc<Inner>);
 
 struct Inner {
-    clients: Clients,
+    clients: ClientAuthenticator,
     directory: Directory,
     tokens: Arc<dyn TokenRepository>,
     limiter: Limiter,
@@ -44,7 +45,7 @@ impl fmt::Debug for Tokens {
 #[derive(Debug)]
 pub struct TokenParts {
     /// Who asks.
-    pub clients: Clients,
+    pub clients: ClientAuthenticator,
     /// The services and keys.
     pub directory: Directory,
     /// Where revocations are kept.
@@ -96,7 +97,7 @@ impl Tokens {
         self.0.metrics.auth_started(operation)
     }
 
-    /// Issues a token to the client that `presented` is, and charges it one request. A form that cannot be read is an
+    /// Issues a token to the client with these `credentials`, and charges it one request. A form that cannot be read is an
     /// `Err` in the place of who presents it: that counts as an attempt too.
     ///
     /// # Errors
@@ -105,10 +106,10 @@ impl Tokens {
     pub async fn issue(
         &self,
         attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         token_request: &TokenRequest,
     ) -> Result<IssuedToken, TokenError> {
-        self.counted(attempt, presented, async |service| {
+        self.counted(attempt, credentials, async |service| {
             let allowance = self.0.limiter.charge(service).await?.passed()?;
             self.0.make(service, token_request, allowance).await
         })
@@ -124,10 +125,10 @@ impl Tokens {
     pub async fn introspect(
         &self,
         attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         token: Option<&str>,
     ) -> Result<Option<Arc<Claims>>, TokenError> {
-        self.counted(attempt, presented, async |_| {
+        self.counted(attempt, credentials, async |_| {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let verified = self.verify(token).await;
             record_verification(&self.0.metrics, &verified);
@@ -155,10 +156,10 @@ impl Tokens {
     pub async fn revoke(
         &self,
         attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         token: Option<&str>,
     ) -> Result<(), TokenError> {
-        self.counted(attempt, presented, async |service| {
+        self.counted(attempt, credentials, async |service| {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let claims = match self.verify(token).await {
                 Ok(claims) => claims,
@@ -189,14 +190,14 @@ impl Tokens {
     async fn counted<T>(
         &self,
         mut attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         work: impl AsyncFnOnce(&Service) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
         // How long the client took to say who it is tells nothing of us.
         attempt.measure_from_now();
         let mut who = None;
         let result = async {
-            let service = self.0.clients.authenticate(presented?, &mut who).await?;
+            let service = self.0.clients.authenticate(credentials?, &mut who).await?;
             work(&service).await
         }
         .await;

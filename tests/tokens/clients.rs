@@ -7,7 +7,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::Clock,
-    services::{Presented, Registration, RegistryError, TokenRequest},
+    services::{ClientCredentials, Registration, RegistryError, TokenRequest},
 };
 
 use crate::house::{House, ISSUER, grant, named, reason, with_secret};
@@ -58,7 +58,7 @@ async fn a_secret_expires_and_another_services_secret_is_none() {
         replica.register("one").await,
         replica.register("other").await,
     );
-    let crossed = Presented::Secret {
+    let crossed = ClientCredentials::Secret {
         client: "one".into(),
         secret: other.secret.clone(),
     };
@@ -121,12 +121,12 @@ fn signing(id: &str, key: &SigningKey) -> Registration {
     }
 }
 
-fn assertion(key: &SigningKey, claims: &Value) -> Presented {
+fn assertion(key: &SigningKey, claims: &Value) -> ClientCredentials {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(&json!({"alg": "EdDSA", "kid": "1"}));
     let signed = format!("{header}.{}", part(claims));
     let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).to_bytes());
-    Presented::Assertion {
+    ClientCredentials::Assertion {
         client: None,
         assertion: format!("{signed}.{signature}").into(),
     }
@@ -147,8 +147,8 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
     let now = house.clock.now().as_millis() / 1_000;
     let claims = |jti: &str, aud: &str| json!({"iss": "orders", "sub": "orders", "aud": aud, "jti": jti, "exp": now + 300});
     let endpoint = format!("{ISSUER}/oauth2/token");
-    let asks = async |replica: &crate::house::Replica, presented| {
-        let asked = replica.issue(presented, &grant()).await;
+    let asks = async |replica: &crate::house::Replica, credentials| {
+        let asked = replica.issue(credentials, &grant()).await;
         reason(&asked).unwrap_or("let in")
     };
     assert_eq!(

@@ -7,9 +7,9 @@ use skriptoteket::{
     clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
-        AuthFailure, BearerAuthenticator, Claims, Clients, Directory, Issued, IssuedToken,
-        KeyKeeper, Limiter, Presented, Registration, Registry, ServiceId, ServiceRepository,
-        TokenError, TokenParts, TokenPolicy, TokenRequest, Tokens,
+        AuthFailure, BearerAuthenticator, Claims, ClientAuthenticator, ClientCredentials,
+        Directory, Issued, IssuedToken, KeyKeeper, Limiter, Registration, Registry, ServiceId,
+        ServiceRepository, TokenError, TokenParts, TokenPolicy, TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
     telemetry::{
@@ -38,7 +38,7 @@ pub(crate) struct Replica {
     pub(crate) tokens: Tokens,
     pub(crate) bearer: BearerAuthenticator,
     pub(crate) keeper: KeyKeeper,
-    pub(crate) clients: Clients,
+    pub(crate) clients: ClientAuthenticator,
     pub(crate) metrics: CollectedMetrics,
     pub(crate) telemetry: Telemetry,
     pub(crate) stores: Stores,
@@ -112,7 +112,7 @@ impl House {
             self.clock(),
         );
         let audiences = vec![ISSUER.into(), format!("{ISSUER}/oauth2/token")];
-        let clients = Clients::new(
+        let clients = ClientAuthenticator::new(
             directory.clone(),
             Arc::clone(&services),
             Arc::clone(&tokens),
@@ -178,8 +178,8 @@ pub(crate) fn grant() -> TokenRequest {
     }
 }
 
-pub(crate) fn with_secret(issued: &Issued) -> Presented {
-    Presented::Secret {
+pub(crate) fn with_secret(issued: &Issued) -> ClientCredentials {
+    ClientCredentials::Secret {
         client: issued.service.id.to_string(),
         secret: issued.secret.clone(),
     }
@@ -197,23 +197,23 @@ impl Replica {
 
     pub(crate) async fn issue(
         &self,
-        presented: Presented,
+        credentials: ClientCredentials,
         token_request: &TokenRequest,
     ) -> Result<IssuedToken, TokenError> {
         let attempt = self.tokens.begin(AuthOperation::TokenIssue);
         self.tokens
-            .issue(attempt, Ok(presented), token_request)
+            .issue(attempt, Ok(credentials), token_request)
             .await
     }
 
     pub(crate) async fn revoke(
         &self,
-        presented: Presented,
+        credentials: ClientCredentials,
         token: &SecretString,
     ) -> Result<(), TokenError> {
         let attempt = self.tokens.begin(AuthOperation::Revocation);
         let token = Some(token.expose_secret());
-        self.tokens.revoke(attempt, Ok(presented), token).await
+        self.tokens.revoke(attempt, Ok(credentials), token).await
     }
 
     /// What a request with this token comes to: its claims, or the reason.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     http::Api,
-    services::{Presented, TokenError},
+    services::{ClientCredentials, TokenError},
     telemetry::instruments::{AuthAttempt, AuthOperation},
 };
 
@@ -44,7 +44,7 @@ pub(in crate::http) trait Endpoint: 'static {
 pub(in crate::http) struct Call<E> {
     pub(super) attempt: AuthAttempt,
     pub(super) form: Form,
-    pub(super) presented: Result<Presented, Fault>,
+    pub(super) credentials: Result<ClientCredentials, Fault>,
     endpoint: PhantomData<E>,
 }
 
@@ -59,24 +59,24 @@ impl<E: Endpoint> FromRequest for Call<E> {
         Box::pin(async move {
             let no_api = || TokenError::Internal("the application has no Data<Api>".into());
             let attempt = attempt.ok_or_else(|| OAuthError::Token(no_api()))?;
-            let (form, presented) = match Form::take(&request, payload).await {
+            let (form, credentials) = match Form::take(&request, payload).await {
                 Ok(mut form) => {
-                    let presented = presented(&request, &mut form);
-                    (form, presented)
+                    let credentials = credentials(&request, &mut form);
+                    (form, credentials)
                 }
                 Err(fault) => (Form::default(), Err(fault)),
             };
             Ok(Self {
                 attempt,
                 form,
-                presented,
+                credentials,
                 endpoint: PhantomData,
             })
         })
     }
 }
 
-fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault> {
+fn credentials(request: &HttpRequest, form: &mut Form) -> Result<ClientCredentials, Fault> {
     // They would be in the log of every proxy on the way.
     let query = Form::parse(request.query_string().as_bytes());
     if !query.is_ok_and(|it| it.is_empty()) {
@@ -101,7 +101,7 @@ fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault>
     };
     match (header, secret, assertion) {
         (Header::None, Some(secret), None) => match id {
-            Some(id) => Ok(Presented::Secret {
+            Some(id) => Ok(ClientCredentials::Secret {
                 client: id.expose_secret().to_owned(),
                 secret,
             }),
@@ -114,12 +114,12 @@ fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault>
                     "client_id and the Authorization header name different clients",
                 ));
             }
-            Ok(Presented::Secret {
+            Ok(ClientCredentials::Secret {
                 client: own.expose_secret().to_owned(),
                 secret,
             })
         }
-        (Header::None, None, Some(assertion)) => Ok(Presented::Assertion {
+        (Header::None, None, Some(assertion)) => Ok(ClientCredentials::Assertion {
             client: id.map(|id| id.expose_secret().to_owned()),
             assertion,
         }),
@@ -179,11 +179,11 @@ mod tests {
             request = request.append_header((header::AUTHORIZATION, *value));
         }
         let mut form = Form::parse(form.as_bytes())?;
-        Ok(match presented(&request.to_http_request(), &mut form)? {
-            Presented::Secret { client, secret } => {
+        Ok(match credentials(&request.to_http_request(), &mut form)? {
+            ClientCredentials::Secret { client, secret } => {
                 format!("secret {client} {}", secret.expose_secret())
             }
-            Presented::Assertion { client, assertion } => {
+            ClientCredentials::Assertion { client, assertion } => {
                 format!("assertion {client:?} {}", assertion.expose_secret())
             }
         })

@@ -38,7 +38,7 @@ pub(in crate::http) enum OAuthError {
 }
 
 impl OAuthError {
-    /// The error of a use case that was given `presented`, whose fault says more than the failure that was counted for it.
+    /// The error of a use case that was given `credentials`, whose fault says more than the failure that was counted for it.
     pub(super) fn new(fault: Option<Fault>, error: TokenError) -> Self {
         fault.map_or(Self::Token(error), Self::Fault)
     }

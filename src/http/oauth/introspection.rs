@@ -147,14 +147,14 @@ pub(in crate::http) async fn introspect(
     let Call {
         attempt,
         form,
-        presented,
+        credentials,
         ..
     } = call;
-    let fault = presented.as_ref().err().copied();
+    let fault = credentials.as_ref().err().copied();
     let token = form.token.as_ref().map(ExposeSecret::expose_secret);
     let claims = api
         .tokens
-        .introspect(attempt, presented.map_err(AuthFailure::from), token)
+        .introspect(attempt, credentials.map_err(AuthFailure::from), token)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(HttpResponse::Ok()

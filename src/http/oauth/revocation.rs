@@ -32,13 +32,13 @@ pub(in crate::http) async fn revoke(
     let Call {
         attempt,
         form,
-        presented,
+        credentials,
         ..
     } = call;
-    let fault = presented.as_ref().err().copied();
+    let fault = credentials.as_ref().err().copied();
     let token = form.token.as_ref().map(ExposeSecret::expose_secret);
     api.tokens
-        .revoke(attempt, presented.map_err(AuthFailure::from), token)
+        .revoke(attempt, credentials.map_err(AuthFailure::from), token)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(HttpResponse::Ok()

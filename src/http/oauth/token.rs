@@ -77,10 +77,10 @@ pub(in crate::http) async fn issue(
     let Call {
         attempt,
         form,
-        presented,
+        credentials,
         ..
     } = call;
-    let fault = presented.as_ref().err().copied();
+    let fault = credentials.as_ref().err().copied();
     let token_request = TokenRequest {
         grant_type: form.grant_type.as_ref().map(plain),
         scope: form.scope.as_ref().map(plain),
@@ -90,7 +90,7 @@ pub(in crate::http) async fn issue(
         .tokens
         .issue(
             attempt,
-            presented.map_err(AuthFailure::from),
+            credentials.map_err(AuthFailure::from),
             &token_request,
         )
         .await

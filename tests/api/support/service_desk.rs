@@ -6,8 +6,8 @@ use skriptoteket::{
     clock::Clock,
     config::{LimitFailure, ServiceSettings, TokenAlgorithm},
     services::{
-        BearerAuthenticator, Clients, Directory, KeyKeeper, Limiter, Registry, TokenParts,
-        TokenPolicy, Tokens,
+        BearerAuthenticator, ClientAuthenticator, Directory, KeyKeeper, Limiter, Registry,
+        TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{Telemetry, instruments::AuthMetrics},
@@ -17,7 +17,7 @@ use super::ORIGIN;
 
 /// All of it, over the given stores.
 pub(crate) struct ServiceDesk {
-    pub(crate) clients: Clients,
+    pub(crate) clients: ClientAuthenticator,
     pub(crate) directory: Directory,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
@@ -71,7 +71,7 @@ impl ServiceDesk {
             metrics.clone(),
             clock.clone(),
         );
-        let clients = Clients::new(
+        let clients = ClientAuthenticator::new(
             directory.clone(),
             stores.services.clone(),
             stores.tokens.clone(),

@@ -14,7 +14,7 @@ use crate::{clock::Clock, telemetry::instruments::AuthMetrics};
 /// What a client shows of itself. What is not in a right form is an [`AuthFailure`] in its place, so that it is counted
 /// where all others are.
 #[derive(Debug)]
-pub enum Presented {
+pub enum ClientCredentials {
     /// An id and a secret.
     Secret {
         /// The id as it was sent.
@@ -36,7 +36,7 @@ const NOTED_EVERY: Duration = Duration::from_secs(10);
 
 /// Finds out who a client is. Cheap to clone.
 #[derive(Clone)]
-pub struct Clients(Arc<Inner>);
+pub struct ClientAuthenticator(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
@@ -50,14 +50,14 @@ struct Inner {
     noted: Mutex<HashMap<ServiceId, Noted>>,
 }
 
-impl fmt::Debug for Clients {
+impl fmt::Debug for ClientAuthenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clients")
+        f.write_str("ClientAuthenticator")
     }
 }
 
-impl Clients {
-    /// Clients as `directory` knows them; assertions must be for one of `audiences`.
+impl ClientAuthenticator {
+    /// Authenticates the clients that `directory` knows; assertions must be for one of `audiences`.
     #[must_use]
     pub fn new(
         directory: Directory,
@@ -82,12 +82,12 @@ impl Clients {
     /// is known to be no service.
     pub(super) async fn authenticate(
         &self,
-        presented: Presented,
+        credentials: ClientCredentials,
         who: &mut Option<ServiceId>,
     ) -> Result<Arc<Service>, AuthFailure> {
-        let (client, proof) = match presented {
-            Presented::Secret { client, secret } => (client, Proof::Secret(secret)),
-            Presented::Assertion { client, assertion } => {
+        let (client, proof) = match credentials {
+            ClientCredentials::Secret { client, secret } => (client, Proof::Secret(secret)),
+            ClientCredentials::Assertion { client, assertion } => {
                 let named = claimed_client(assertion.expose_secret())
                     .ok_or(AuthFailure::Malformed("the assertion names no client"))?;
                 if client.is_some_and(|client| client != named.as_str()) {
