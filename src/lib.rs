@@ -31,7 +31,7 @@
 //! `http::error` if it failed.
 //!
 //! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the
-//! attempt, whatever happens) → [`services::ClientAuthenticator`] and [`services::Directory`] (services in memory) →
+//! attempt, whatever happens) → [`services::ClientAuthenticator`] and [`services::ServiceCache`] (services in memory) →
 //! [`services::Limiter`] through a [`services::QuotaRepository`] → the key ring. A request with the token →
 //! [`http::ServiceIdentity`] → [`services::BearerAuthenticator`], which counts it.
 //!

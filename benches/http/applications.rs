@@ -14,7 +14,7 @@ use skriptoteket::{
     http::ServiceIdentity,
     relying::RelyingParty,
     services::{
-        BearerAuthenticator, ClientAuthenticator, Directory, Limiter, TokenParts, TokenPolicy,
+        BearerAuthenticator, ClientAuthenticator, Limiter, ServiceCache, TokenParts, TokenPolicy,
         TokenVerifier, Tokens,
     },
     store,
@@ -151,14 +151,14 @@ async fn tokens(
 ) -> anyhow::Result<Tokens> {
     store::find(config).context("the issuer's store")?;
     let stores = store::open(config, Arc::clone(&clock), None).await?;
-    let directory = Directory::new(
+    let service_cache = ServiceCache::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
         Arc::clone(&clock),
     );
     let clients = ClientAuthenticator::new(
-        directory.clone(),
+        service_cache.clone(),
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
@@ -173,7 +173,7 @@ async fn tokens(
     );
     Ok(Tokens::new(TokenParts {
         clients,
-        directory,
+        service_cache,
         tokens: Arc::clone(&stores.tokens),
         limiter,
         metrics: metrics.clone(),

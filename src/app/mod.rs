@@ -155,7 +155,7 @@ impl Application {
             trail: Arc::clone(&stores.audit),
             audit: admin_audit,
             clients: services.clients,
-            directory: services.directory,
+            service_cache: services.service_cache,
             registry: services.registry,
             tokens: services.tokens,
             keys_kept: services::keys_kept(config),

@@ -9,8 +9,8 @@ use crate::{
     clock::Clock,
     config::Config,
     services::{
-        BearerAuthenticator, ClientAuthenticator, Directory, HealthPolicy, KeeperError, KeyKeeper,
-        Limiter, Registry, RollCall, TokenParts, TokenPolicy, Tokens,
+        BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeeperError, KeyKeeper, Limiter,
+        Registry, RollCall, ServiceCache, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) clients: ClientAuthenticator,
-    pub(super) directory: Directory,
+    pub(super) service_cache: ServiceCache,
     pub(super) registry: Registry,
     pub(super) tokens: Tokens,
     pub(super) bearer: BearerAuthenticator,
@@ -47,7 +47,7 @@ pub(super) fn open(
     clock: &Arc<dyn Clock>,
 ) -> Services {
     let settings = Arc::new(config.services.clone());
-    let directory = Directory::new(
+    let service_cache = ServiceCache::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
@@ -56,7 +56,7 @@ pub(super) fn open(
     let policy = token_policy(config, public_url);
     let issuer = &policy.issuer;
     let clients = ClientAuthenticator::new(
-        directory.clone(),
+        service_cache.clone(),
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
@@ -74,7 +74,7 @@ pub(super) fn open(
     );
     let tokens = Tokens::new(TokenParts {
         clients: clients.clone(),
-        directory: directory.clone(),
+        service_cache: service_cache.clone(),
         tokens: Arc::clone(&stores.tokens),
         limiter: limiter.clone(),
         metrics: metrics.clone(),
@@ -84,21 +84,21 @@ pub(super) fn open(
     let registry = Registry::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.quotas),
-        directory.clone(),
+        service_cache.clone(),
         metrics.clone(),
         Arc::clone(&settings),
         Arc::clone(clock),
     );
     let keeper = KeyKeeper::new(
         Arc::clone(&stores.tokens),
-        directory.clone(),
+        service_cache.clone(),
         settings,
         Arc::clone(clock),
     );
     Services {
         bearer: BearerAuthenticator::new(Arc::new(tokens.clone()), metrics.clone()),
         clients,
-        directory,
+        service_cache,
         registry,
         tokens,
         limiter,
@@ -143,7 +143,7 @@ impl Services {
             audit: audit.clone(),
         };
         keys.tend(false).await?;
-        self.directory.view().await?;
+        self.service_cache.snapshot().await?;
         Ok(keys)
     }
 
@@ -167,7 +167,7 @@ impl Services {
             Arc::clone(&stores.services),
             Arc::clone(&stores.tokens),
             roll,
-            self.directory.clone(),
+            self.service_cache.clone(),
             policy,
             Arc::clone(clock),
             config.census_interval,

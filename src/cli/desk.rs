@@ -17,7 +17,7 @@ use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::Config,
     error::StoreError,
-    services::{Directory, HealthPolicy, KeyKeeper, Registry, RegistryError},
+    services::{HealthPolicy, KeyKeeper, Registry, RegistryError, ServiceCache},
     sessions::{Sessions, census::CensusBell},
     store::{self, OpenError, Stores, TakeOver},
     telemetry::{
@@ -144,7 +144,7 @@ impl Desk {
         Registry::new(
             Arc::clone(&self.stores.services),
             Arc::clone(&self.stores.quotas),
-            self.directory(&metrics),
+            self.service_cache(&metrics),
             metrics,
             Arc::new(self.config.services.clone()),
             Arc::clone(&self.clock),
@@ -155,7 +155,7 @@ impl Desk {
     pub(super) fn keeper(&self) -> KeyKeeper {
         KeyKeeper::new(
             Arc::clone(&self.stores.tokens),
-            self.directory(&self.auth_metrics()),
+            self.service_cache(&self.auth_metrics()),
             Arc::new(self.config.services.clone()),
             Arc::clone(&self.clock),
         )
@@ -166,8 +166,8 @@ impl Desk {
     }
 
     /// One that nobody asks here: the server's own sees in its stores what was changed.
-    fn directory(&self, metrics: &AuthMetrics) -> Directory {
-        Directory::new(
+    fn service_cache(&self, metrics: &AuthMetrics) -> ServiceCache {
+        ServiceCache::new(
             Arc::clone(&self.stores.services),
             Arc::clone(&self.stores.tokens),
             metrics.clone(),

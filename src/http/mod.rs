@@ -74,7 +74,7 @@ use crate::{
     accounts::{AccountRepository, registration::Registrar},
     audit::{AdminAudit, AuditRepository, Kind},
     login::LoginService,
-    services::{BearerAuthenticator, ClientAuthenticator, Directory, Limiter, Registry, Tokens},
+    services::{BearerAuthenticator, ClientAuthenticator, Limiter, Registry, ServiceCache, Tokens},
     sessions::Sessions,
     telemetry::{
         RequestTraces,
@@ -237,7 +237,7 @@ pub struct Api {
     /// Who clients are.
     pub clients: ClientAuthenticator,
     /// Services, keys and revocations in memory.
-    pub directory: Directory,
+    pub service_cache: ServiceCache,
     /// What operators do with services.
     pub registry: Registry,
     /// Issues, introspects and revokes access tokens.

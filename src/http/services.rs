@@ -66,9 +66,9 @@ pub(super) async fn check(
 }
 
 async fn charge(api: &Api, caller: &Claims) -> Result<Charged, AuthFailure> {
-    let view = api.directory.view().await?;
+    let snapshot = api.service_cache.snapshot().await?;
     // It may have gone since its token was looked at, and another one may have its id.
-    let service = view
+    let service = snapshot
         .service(caller.service.as_str())
         .filter(|it| it.registration == caller.registration);
     api.limiter

@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{runtime::Handle, sync::Mutex, task::AbortHandle};
 
 use super::{
-    Assertion, AuthFailure, Directory, ExpectedAssertion, PublicKeys, SecretDigest, Service,
-    ServiceId, ServiceRepository, SignOfLife, TokenRepository, View, claimed_client,
+    Assertion, AuthFailure, ExpectedAssertion, PublicKeys, SecretDigest, Service, ServiceCache,
+    ServiceId, ServiceRepository, SignOfLife, Snapshot, TokenRepository, claimed_client,
 };
 use crate::{clock::Clock, telemetry::instruments::AuthMetrics};
 
@@ -39,7 +39,7 @@ const NOTED_EVERY: Duration = Duration::from_secs(10);
 pub struct ClientAuthenticator(Arc<Inner>);
 
 struct Inner {
-    directory: Directory,
+    service_cache: ServiceCache,
     services: Arc<dyn ServiceRepository>,
     tokens: Arc<dyn TokenRepository>,
     metrics: AuthMetrics,
@@ -57,10 +57,10 @@ impl fmt::Debug for ClientAuthenticator {
 }
 
 impl ClientAuthenticator {
-    /// Authenticates the clients that `directory` knows; assertions must be for one of `audiences`.
+    /// Authenticates the clients that `service_cache` knows; assertions must be for one of `audiences`.
     #[must_use]
     pub fn new(
-        directory: Directory,
+        service_cache: ServiceCache,
         services: Arc<dyn ServiceRepository>,
         tokens: Arc<dyn TokenRepository>,
         metrics: AuthMetrics,
@@ -68,7 +68,7 @@ impl ClientAuthenticator {
         audiences: Vec<String>,
     ) -> Self {
         Self(Arc::new(Inner {
-            directory,
+            service_cache,
             services,
             tokens,
             metrics,
@@ -100,12 +100,12 @@ impl ClientAuthenticator {
         };
         // A store that does not answer fails a service that is known; only where it is has to be looked up.
         *who = client.parse().ok();
-        let view = self.0.directory.view().await?;
-        let mut found = self.proven(&view, &client, &proof);
-        if found.as_ref().is_err_and(is_of_the_view) {
+        let snapshot = self.0.service_cache.snapshot().await?;
+        let mut found = self.proven(&snapshot, &client, &proof);
+        if found.as_ref().is_err_and(depends_on_snapshot) {
             // Another replica may have just registered the service, or given it the secret that it came with.
-            let late = self.0.directory.view_of_late().await?;
-            if !Arc::ptr_eq(&view, &late) {
+            let late = self.0.service_cache.recent_snapshot().await?;
+            if !Arc::ptr_eq(&snapshot, &late) {
                 found = self.proven(&late, &client, &proof);
             }
         }
@@ -131,14 +131,16 @@ impl ClientAuthenticator {
         Ok(service)
     }
 
-    /// The service of this view that `proof` is of. Changes nothing.
+    /// The service of this snapshot that `proof` is of. Changes nothing.
     fn proven(
         &self,
-        view: &View,
+        snapshot: &Snapshot,
         client: &str,
         proof: &Proof,
     ) -> Result<(Arc<Service>, Proven), AuthFailure> {
-        let service = view.service(client).ok_or(AuthFailure::UnknownService)?;
+        let service = snapshot
+            .service(client)
+            .ok_or(AuthFailure::UnknownService)?;
         let proven = match proof {
             Proof::Secret(secret) => self.check_secret(service, secret)?,
             Proof::Assertion(assertion) => self.check_assertion(service, assertion)?,
@@ -257,8 +259,8 @@ enum Proven {
     Assertion(Assertion),
 }
 
-/// Whether a younger view could be of another mind.
-pub(super) const fn is_of_the_view(failure: &AuthFailure) -> bool {
+/// Whether a younger snapshot could be of another mind.
+pub(super) const fn depends_on_snapshot(failure: &AuthFailure) -> bool {
     matches!(
         failure,
         AuthFailure::UnknownService

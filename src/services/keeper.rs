@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Directory, FRESH, KeyAlgorithm, KeyError, NewKey, NewSigningKey, SKEW, SigningKey,
+    FRESH, KeyAlgorithm, KeyError, NewKey, NewSigningKey, SKEW, ServiceCache, SigningKey,
     TokenRepository,
 };
 use crate::{
@@ -30,23 +30,23 @@ pub enum KeeperError {
 #[derive(Clone, Debug)]
 pub struct KeyKeeper {
     tokens: Arc<dyn TokenRepository>,
-    directory: Directory,
+    service_cache: ServiceCache,
     settings: Arc<ServiceSettings>,
     clock: Arc<dyn Clock>,
 }
 
 impl KeyKeeper {
-    /// A keeper of the keys in `tokens`, of which `directory` is told.
+    /// A keeper of the keys in `tokens`, of which `service_cache` is told.
     #[must_use]
     pub const fn new(
         tokens: Arc<dyn TokenRepository>,
-        directory: Directory,
+        service_cache: ServiceCache,
         settings: Arc<ServiceSettings>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             tokens,
-            directory,
+            service_cache,
             settings,
             clock,
         }
@@ -125,7 +125,7 @@ impl KeyKeeper {
         };
         let newest = newest.map(|key| key.id.as_str());
         let added = self.tokens.add_key(key, newest).await?;
-        self.directory.changed();
+        self.service_cache.changed();
         if added {
             tracing::info!(
                 key.id = id,

@@ -8,7 +8,7 @@
 //! | `failure` | why a service is not let in: the reasons and their labels |
 //! | `repository` | the contracts of the stores: the register, and what tokens need |
 //! | `registry` | what operators do with services |
-//! | `directory` | services, keys and revocations in memory |
+//! | `service_cache` | services, keys and revocations in memory |
 //! | `client_authenticator` | how services prove who they are to us |
 //! | `tokens` | THE authorization server: issues, introspects, revokes, and counts that |
 //! | `token_request` | what clients ask tokens for, what they get, and why they do not |
@@ -24,7 +24,6 @@ mod assertion;
 mod bearer;
 mod client_authenticator;
 mod credential;
-mod directory;
 mod failure;
 mod health;
 mod identity;
@@ -36,6 +35,7 @@ mod registry;
 mod repository;
 mod resource;
 mod roll_call;
+mod service_cache;
 mod token;
 mod token_request;
 mod tokens;
@@ -46,7 +46,6 @@ pub use assertion::{
 pub use bearer::{BearerAuthenticator, Pending, TokenVerifier, Verification, VerificationError};
 pub use client_authenticator::{ClientAuthenticator, ClientCredentials};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
-pub use directory::{Directory, FRESH, View};
 pub use failure::AuthFailure;
 pub use health::{Health, HealthPolicy};
 pub use identity::{
@@ -66,6 +65,7 @@ pub use repository::{
 };
 pub use resource::same_resource;
 pub use roll_call::RollCall;
+pub use service_cache::{FRESH, ServiceCache, Snapshot};
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerifyingRing};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    ClientSecret, Directory, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy,
-    NewService, PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service,
+    ClientSecret, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy, NewService,
+    PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service, ServiceCache,
     ServiceChange, ServiceId, ServiceRepository, Totals,
 };
 use crate::{
@@ -113,19 +113,19 @@ impl From<RegisterError> for RegistryError {
 pub struct Registry {
     services: Arc<dyn ServiceRepository>,
     quotas: Arc<dyn QuotaRepository>,
-    directory: Directory,
+    service_cache: ServiceCache,
     metrics: AuthMetrics,
     settings: Arc<ServiceSettings>,
     clock: Arc<dyn Clock>,
 }
 
 impl Registry {
-    /// A registry on these repositories, whose changes `directory` is told of.
+    /// A registry on these repositories, whose changes `service_cache` is told of.
     #[must_use]
     pub fn new(
         services: Arc<dyn ServiceRepository>,
         quotas: Arc<dyn QuotaRepository>,
-        directory: Directory,
+        service_cache: ServiceCache,
         metrics: AuthMetrics,
         settings: Arc<ServiceSettings>,
         clock: Arc<dyn Clock>,
@@ -133,7 +133,7 @@ impl Registry {
         Self {
             services,
             quotas,
-            directory,
+            service_cache,
             metrics,
             settings,
             clock,
@@ -175,7 +175,7 @@ impl Registry {
             public_keys: public_keys.map(checked_keys).transpose()?,
         };
         let service = self.services.register(service, self.settings.most).await?;
-        self.directory.changed();
+        self.service_cache.changed();
         self.metrics.admit(service.id.as_str());
         tracing::info!(service.id = %service.id, "a service was registered");
         Ok(Issued {
@@ -209,7 +209,7 @@ impl Registry {
                 Err(RegistryError::StillOverlapping { until })
             }
             Some(Rotation::Rotated(service)) => {
-                self.directory.changed();
+                self.service_cache.changed();
                 tracing::info!(service.id = %id, "a service has a new credential");
                 Ok(Issued {
                     service,
@@ -239,7 +239,7 @@ impl Registry {
         }
         let limits = change.limits;
         let changed = self.services.change(id, change).await?;
-        self.directory.changed();
+        self.service_cache.changed();
         let service = changed.ok_or(RegistryError::Gone)?;
         let wished = limits.over(service.limits);
         if wished != service.limits {
@@ -256,7 +256,7 @@ impl Registry {
     pub async fn delete(&self, id: &ServiceId) -> Result<(), RegistryError> {
         let service = self.find(id).await?;
         let deleted = self.services.delete(id).await?;
-        self.directory.changed();
+        self.service_cache.changed();
         if !deleted {
             return Err(RegistryError::Gone);
         }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Directory, Health, HealthPolicy, Register, Service, ServiceRepository, TokenRepository,
+    Health, HealthPolicy, Register, Service, ServiceCache, ServiceRepository, TokenRepository,
     signs_at,
 };
 use crate::{
@@ -17,7 +17,7 @@ pub struct RollCall {
     services: Arc<dyn ServiceRepository>,
     tokens: Arc<dyn TokenRepository>,
     roll: Roll,
-    directory: Directory,
+    service_cache: ServiceCache,
     policy: HealthPolicy,
     clock: Arc<dyn Clock>,
     interval: Duration,
@@ -30,13 +30,13 @@ impl fmt::Debug for RollCall {
 }
 
 impl RollCall {
-    /// A roll call of these repositories into `roll`, every `interval`, which renews `directory` too.
+    /// A roll call of these repositories into `roll`, every `interval`, which renews `service_cache` too.
     #[must_use]
     pub const fn new(
         services: Arc<dyn ServiceRepository>,
         tokens: Arc<dyn TokenRepository>,
         roll: Roll,
-        directory: Directory,
+        service_cache: ServiceCache,
         policy: HealthPolicy,
         clock: Arc<dyn Clock>,
         interval: Duration,
@@ -45,7 +45,7 @@ impl RollCall {
             services,
             tokens,
             roll,
-            directory,
+            service_cache,
             policy,
             clock,
             interval,
@@ -59,8 +59,8 @@ impl RollCall {
         loop {
             ticks.tick().await;
             // Whoever is registered elsewhere has series here too, before it does anything.
-            if let Err(error) = self.directory.view().await {
-                tracing::debug!(%error, "the directory could not be renewed");
+            if let Err(error) = self.service_cache.snapshot().await {
+                tracing::debug!(%error, "the service cache could not be refreshed");
             }
             if !self.roll.observes() {
                 continue;

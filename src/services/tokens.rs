@@ -6,10 +6,10 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::{
-    Allowance, AuthFailure, Claims, ClientAuthenticator, ClientCredentials, Directory, Expected,
-    IssuedToken, Limiter, SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRejected,
-    TokenRepository, TokenRequest, VerificationError, View, bearer::record_verification,
-    client_authenticator::is_of_the_view,
+    Allowance, AuthFailure, Claims, ClientAuthenticator, ClientCredentials, Expected, IssuedToken,
+    Limiter, SKEW, Service, ServiceCache, ServiceId, Snapshot, TokenError, TokenPolicy,
+    TokenRejected, TokenRepository, TokenRequest, VerificationError, bearer::record_verification,
+    client_authenticator::depends_on_snapshot,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -25,7 +25,7 @@ pub struct Tokens(Arc<Inner>);
 
 struct Inner {
     clients: ClientAuthenticator,
-    directory: Directory,
+    service_cache: ServiceCache,
     tokens: Arc<dyn TokenRepository>,
     limiter: Limiter,
     metrics: AuthMetrics,
@@ -47,7 +47,7 @@ pub struct TokenParts {
     /// Who asks.
     pub clients: ClientAuthenticator,
     /// The services and keys.
-    pub directory: Directory,
+    pub service_cache: ServiceCache,
     /// Where revocations are kept.
     pub tokens: Arc<dyn TokenRepository>,
     /// How much may be asked.
@@ -66,7 +66,7 @@ impl Tokens {
     pub fn new(parts: TokenParts) -> Self {
         Self(Arc::new(Inner {
             clients: parts.clients,
-            directory: parts.directory,
+            service_cache: parts.service_cache,
             tokens: parts.tokens,
             limiter: parts.limiter,
             metrics: parts.metrics,
@@ -86,10 +86,10 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// As of [`Directory::view`].
+    /// As of [`ServiceCache::snapshot`].
     pub async fn jwks(&self) -> Result<Arc<str>, AuthFailure> {
-        let view = self.0.directory.view().await?;
-        Ok(Arc::clone(view.keys().jwks()))
+        let snapshot = self.0.service_cache.snapshot().await?;
+        Ok(Arc::clone(snapshot.keys().jwks()))
     }
 
     /// Begins to count an authentication of a client, so that it counts though what the client sends never comes.
@@ -180,7 +180,7 @@ impl Tokens {
             let until = claims.expires_at.plus(SKEW);
             let revoked = self.0.tokens.revoke(claims.token, until);
             revoked.await.map_err(TokenError::Store)?;
-            self.0.directory.note_revoked(claims.token, until);
+            self.0.service_cache.note_revoked(claims.token, until);
             Ok(())
         })
         .await
@@ -222,30 +222,30 @@ impl Tokens {
         &self,
         token: &str,
     ) -> Option<Result<Arc<Claims>, VerificationError>> {
-        let view = self.0.directory.at_hand()?;
-        let claims = match self.0.recall(&view, token) {
+        let snapshot = self.0.service_cache.cached()?;
+        let claims = match self.0.recall(&snapshot, token) {
             Some(claims) => claims,
-            None => match self.0.open(&view, token) {
+            None => match self.0.open(&snapshot, token) {
                 Ok(claims) => claims,
                 // The key may have just come.
                 Err(rejected) if rejected.unknown_key => return None,
                 Err(rejected) => return Some(Err(rejected.into())),
             },
         };
-        match self.0.check(&view, claims) {
+        match self.0.check(&snapshot, claims) {
             // Another replica may have just registered the service.
-            Err(error) if is_of_the_view(&error.failure) => None,
+            Err(error) if depends_on_snapshot(&error.failure) => None,
             verified => Some(verified),
         }
     }
 
     async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
-        let view = self.0.directory.view_of_late().await?;
-        let claims = match self.0.recall(&view, token) {
+        let snapshot = self.0.service_cache.recent_snapshot().await?;
+        let claims = match self.0.recall(&snapshot, token) {
             Some(claims) => claims,
-            None => self.0.open(&view, token)?,
+            None => self.0.open(&snapshot, token)?,
         };
-        self.0.check(&view, claims)
+        self.0.check(&snapshot, claims)
     }
 
     /// Notes that a service showed itself by a token.
@@ -275,8 +275,8 @@ impl Inner {
             scopes,
             registration: service.registration,
         };
-        let view = self.directory.view().await.map_err(after_entry)?;
-        let token = view.keys().sign(now, &claims)?;
+        let snapshot = self.service_cache.snapshot().await.map_err(after_entry)?;
+        let token = snapshot.keys().sign(now, &claims)?;
         Ok(IssuedToken {
             token: token.into(),
             lifetime: self.policy.lifetime,
@@ -285,32 +285,36 @@ impl Inner {
         })
     }
 
-    /// A token whose signature is known to be right by the keys of this view.
-    fn recall(&self, view: &View, token: &str) -> Option<Arc<Claims>> {
+    /// A token whose signature is known to be right by the keys of this snapshot.
+    fn recall(&self, snapshot: &Snapshot, token: &str) -> Option<Arc<Claims>> {
         let (generation, claims) = self.remembered.get(token)?;
-        (generation == view.generation()).then_some(claims)
+        (generation == snapshot.generation()).then_some(claims)
     }
 
     /// Reads a token whose signature is not known to be right.
-    fn open(&self, view: &View, token: &str) -> Result<Arc<Claims>, TokenRejected> {
+    fn open(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Claims>, TokenRejected> {
         let audiences: Vec<&str> = self.policy.audiences.iter().map(String::as_str).collect();
         let expected = Expected {
             issuer: &self.policy.issuer,
             audiences: &audiences,
         };
-        let claims = view
+        let claims = snapshot
             .keys()
             .verifying()
             .open(token, self.clock.now(), &expected)?;
         let claims = Arc::new(claims);
-        let remembered = (view.generation(), Arc::clone(&claims));
+        let remembered = (snapshot.generation(), Arc::clone(&claims));
         self.remembered.insert(token.into(), remembered);
         Ok(claims)
     }
 
     /// What can change after a token was made: its time, its revocation, its service.
-    fn check(&self, view: &View, claims: Arc<Claims>) -> Result<Arc<Claims>, VerificationError> {
-        let failure = match view.service(claims.service.as_str()) {
+    fn check(
+        &self,
+        snapshot: &Snapshot,
+        claims: Arc<Claims>,
+    ) -> Result<Arc<Claims>, VerificationError> {
+        let failure = match snapshot.service(claims.service.as_str()) {
             // Of an earlier registration of the same id: that service is gone.
             Some(service) if service.registration != claims.registration => {
                 AuthFailure::UnknownService
@@ -323,7 +327,7 @@ impl Inner {
             }
             Some(service) if service.disabled => AuthFailure::Disabled,
             Some(_) if expired(&claims, self.clock.now()) => AuthFailure::ExpiredToken,
-            Some(_) if self.directory.is_revoked(&claims.token) => AuthFailure::RevokedToken,
+            Some(_) if self.service_cache.is_revoked(&claims.token) => AuthFailure::RevokedToken,
             Some(_) => return Ok(claims),
         };
         Err(VerificationError {

@@ -9,7 +9,7 @@ use skriptoteket::{
     app::Application,
     clock::Clock,
     config::{self, Config, Environment},
-    services::{Directory, KeyKeeper, Registration, Registry, ServiceChange, ServiceId},
+    services::{KeyKeeper, Registration, Registry, ServiceCache, ServiceChange, ServiceId},
     store,
     telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
 };
@@ -70,7 +70,7 @@ impl Issuer {
         let stores = store::open(&config, clock.clone(), None).await.unwrap();
         let (aside, _) = Telemetry::in_memory();
         let auth = AuthMetrics::new(&aside.meter(), &[], clock.clone());
-        let directory = Directory::new(
+        let service_cache = ServiceCache::new(
             stores.services.clone(),
             stores.tokens.clone(),
             auth.clone(),
@@ -80,7 +80,7 @@ impl Issuer {
         let registry = Registry::new(
             stores.services.clone(),
             stores.quotas.clone(),
-            directory.clone(),
+            service_cache.clone(),
             auth,
             settings.clone(),
             clock.clone(),
@@ -113,7 +113,7 @@ impl Issuer {
             management,
             metrics,
             registry,
-            keeper: KeyKeeper::new(stores.tokens, directory, settings, clock),
+            keeper: KeyKeeper::new(stores.tokens, service_cache, settings, clock),
             secrets,
             stop: Some(stop),
             running,

@@ -30,7 +30,7 @@ fn called(house: &House, replica: &Replica) -> (RollCall, Presence) {
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         roll,
-        replica.directory.clone(),
+        replica.service_cache.clone(),
         policy,
         house.clock(),
         INTERVAL,

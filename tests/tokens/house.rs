@@ -7,8 +7,8 @@ use skriptoteket::{
     clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
-        AuthFailure, BearerAuthenticator, Claims, ClientAuthenticator, ClientCredentials,
-        Directory, Issued, IssuedToken, KeyKeeper, Limiter, Registration, Registry, ServiceId,
+        AuthFailure, BearerAuthenticator, Claims, ClientAuthenticator, ClientCredentials, Issued,
+        IssuedToken, KeyKeeper, Limiter, Registration, Registry, ServiceCache, ServiceId,
         ServiceRepository, TokenError, TokenParts, TokenPolicy, TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
@@ -33,7 +33,7 @@ pub(crate) struct House {
 
 /// One process's worth of services.
 pub(crate) struct Replica {
-    pub(crate) directory: Directory,
+    pub(crate) service_cache: ServiceCache,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
     pub(crate) bearer: BearerAuthenticator,
@@ -105,7 +105,7 @@ impl House {
         let auth = AuthMetrics::new(&meter, &telemetry.observed_meters(), self.clock());
         let tokens = Arc::clone(&stores.tokens);
         let settings = Arc::new(self.settings.clone());
-        let directory = Directory::new(
+        let service_cache = ServiceCache::new(
             Arc::clone(&services),
             Arc::clone(&tokens),
             auth.clone(),
@@ -113,7 +113,7 @@ impl House {
         );
         let audiences = vec![ISSUER.into(), format!("{ISSUER}/oauth2/token")];
         let clients = ClientAuthenticator::new(
-            directory.clone(),
+            service_cache.clone(),
             Arc::clone(&services),
             Arc::clone(&tokens),
             auth.clone(),
@@ -123,7 +123,7 @@ impl House {
         let quotas = Arc::clone(&stores.quotas);
         let authority = Tokens::new(TokenParts {
             clients: clients.clone(),
-            directory: directory.clone(),
+            service_cache: service_cache.clone(),
             tokens: Arc::clone(&tokens),
             limiter: Limiter::new(
                 Arc::clone(&quotas),
@@ -143,14 +143,14 @@ impl House {
             registry: Registry::new(
                 services,
                 quotas,
-                directory.clone(),
+                service_cache.clone(),
                 auth.clone(),
                 Arc::clone(&settings),
                 self.clock(),
             ),
             bearer: BearerAuthenticator::new(Arc::new(authority.clone()), auth.clone()),
-            keeper: KeyKeeper::new(tokens, directory.clone(), settings, self.clock()),
-            directory,
+            keeper: KeyKeeper::new(tokens, service_cache.clone(), settings, self.clock()),
+            service_cache,
             tokens: authority,
             clients,
             metrics,

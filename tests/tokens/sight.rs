@@ -113,7 +113,7 @@ async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_me
         house.pass(FRESH);
         // As the roll call of every replica does.
         for replica in [&one, &other] {
-            replica.directory.view().await.unwrap();
+            replica.service_cache.snapshot().await.unwrap();
             assert_eq!(allowed(replica, "requests"), Some(f64::from(burst)));
             let daily = daily_quota.map(|quota| f64::from(u32::try_from(quota).unwrap()));
             assert_eq!(allowed(replica, "daily_quota"), daily);
@@ -236,7 +236,7 @@ async fn what_another_replica_has_just_made_is_not_refused() {
     let (one, other) = pair(&house).await;
     let old = one.register("orders").await;
     assert!(other.token(&old).await.is_ok());
-    // The view at hand is young enough for all that it knows.
+    // The cached snapshot is recent enough for what it contains.
     house.pass(FRESH / 5);
     let new = one.register("billing").await;
     let token = one.token(&new).await.unwrap();

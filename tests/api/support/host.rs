@@ -107,7 +107,7 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
     let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
     let (telemetry, metrics) = Telemetry::in_memory();
     let api = wire(&stores, clock.clone(), &telemetry, on_failure);
-    service_desk::first_key(&stores, &api.directory, clock.clone()).await;
+    service_desk::first_key(&stores, &api.service_cache, clock.clone()).await;
     let password = SecretString::from(PASSWORD);
     api.registrar
         .register("ada", Role::User, password)
@@ -190,7 +190,7 @@ fn wire(
         trail: stores.audit.clone(),
         audit: admin_audit,
         clients: services.clients,
-        directory: services.directory,
+        service_cache: services.service_cache,
         registry: services.registry,
         tokens: services.tokens,
         bearer: services.bearer,

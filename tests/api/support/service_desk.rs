@@ -6,7 +6,7 @@ use skriptoteket::{
     clock::Clock,
     config::{LimitFailure, ServiceSettings, TokenAlgorithm},
     services::{
-        BearerAuthenticator, ClientAuthenticator, Directory, KeyKeeper, Limiter, Registry,
+        BearerAuthenticator, ClientAuthenticator, KeyKeeper, Limiter, Registry, ServiceCache,
         TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
@@ -18,7 +18,7 @@ use super::ORIGIN;
 /// All of it, over the given stores.
 pub(crate) struct ServiceDesk {
     pub(crate) clients: ClientAuthenticator,
-    pub(crate) directory: Directory,
+    pub(crate) service_cache: ServiceCache,
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
     pub(crate) bearer: BearerAuthenticator,
@@ -27,9 +27,18 @@ pub(crate) struct ServiceDesk {
 }
 
 /// Makes the key that signs tokens.
-pub(crate) async fn first_key(stores: &Stores, directory: &Directory, clock: Arc<dyn Clock>) {
+pub(crate) async fn first_key(
+    stores: &Stores,
+    service_cache: &ServiceCache,
+    clock: Arc<dyn Clock>,
+) {
     let settings = Arc::new(settings(LimitFailure::Closed));
-    let keeper = KeyKeeper::new(stores.tokens.clone(), directory.clone(), settings, clock);
+    let keeper = KeyKeeper::new(
+        stores.tokens.clone(),
+        service_cache.clone(),
+        settings,
+        clock,
+    );
     assert!(keeper.tend(true).await.unwrap());
 }
 
@@ -65,14 +74,14 @@ impl ServiceDesk {
             &telemetry.observed_meters(),
             clock.clone(),
         );
-        let directory = Directory::new(
+        let service_cache = ServiceCache::new(
             stores.services.clone(),
             stores.tokens.clone(),
             metrics.clone(),
             clock.clone(),
         );
         let clients = ClientAuthenticator::new(
-            directory.clone(),
+            service_cache.clone(),
             stores.services.clone(),
             stores.tokens.clone(),
             metrics.clone(),
@@ -87,7 +96,7 @@ impl ServiceDesk {
         );
         let tokens = Tokens::new(TokenParts {
             clients: clients.clone(),
-            directory: directory.clone(),
+            service_cache: service_cache.clone(),
             tokens: stores.tokens.clone(),
             limiter: limiter.clone(),
             metrics: metrics.clone(),
@@ -101,7 +110,7 @@ impl ServiceDesk {
         let registry = Registry::new(
             stores.services.clone(),
             stores.quotas.clone(),
-            directory.clone(),
+            service_cache.clone(),
             metrics.clone(),
             settings,
             clock.clone(),
@@ -109,7 +118,7 @@ impl ServiceDesk {
         Self {
             bearer: BearerAuthenticator::new(Arc::new(tokens.clone()), metrics.clone()),
             clients,
-            directory,
+            service_cache,
             registry,
             tokens,
             limiter,

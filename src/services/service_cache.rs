@@ -1,6 +1,6 @@
-//! The directory: services, signing keys and revocations in memory, as young as is promised.
+//! The service cache: services, signing keys and revocations in memory, with a bounded age.
 //!
-//! Every authentication asks the directory and not the store. What it says is at most [`FRESH`] old: whoever finds it older
+//! Every authentication reads the cache and not the store. What it says is at most [`FRESH`] old: whoever finds it older
 //! asks the store for its revision, one small read that all who come meanwhile wait for together, and reads what has
 //! changed. A store that does not answer is an error, never an old answer.
 
@@ -27,21 +27,21 @@ use crate::{
     wait_budget,
 };
 
-/// How old what the directory says may be: a service that is disabled, or a token that is revoked, is refused within this
+/// How old what the cache says may be: a service that is disabled, or a token that is revoked, is refused within this
 /// and a read of the store on every replica.
 pub const FRESH: Duration = Duration::from_millis(500);
 
-/// How young a view is that could hold what the one at hand does not: a new service or secret is good on every replica
+/// How young a snapshot is that could hold what the one at hand does not: a new service or secret is good on every replica
 /// after this.
 const LATE: Duration = Duration::from_millis(50);
 
-/// What the directory says at one moment. Never changes.
+/// The content of the cache at one moment. Immutable.
 #[derive(Debug)]
-pub struct View {
+pub struct Snapshot {
     revision: Revision,
     services: HashMap<ServiceId, Arc<Service>>,
     keys: KeyRing,
-    /// Rises when other keys are in the ring: what one of the old ones has signed has to be looked at again.
+    /// Rises when the keys change: what one of the old ones has signed has to be looked at again.
     generation: u64,
     /// When the first of the keys expires, which raises no revision.
     keys_hold_until: Option<Timestamp>,
@@ -57,7 +57,7 @@ struct Revoked {
     tokens: HashMap<TokenId, Timestamp>,
 }
 
-impl View {
+impl Snapshot {
     /// The service with this id, if it is registered.
     #[must_use]
     pub fn service(&self, id: &str) -> Option<&Arc<Service>> {
@@ -70,7 +70,7 @@ impl View {
         &self.keys
     }
 
-    /// Which keys these are: views with the same number have the same.
+    /// Which keys these are: snapshots with the same number have the same.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -81,9 +81,9 @@ impl View {
     }
 }
 
-/// Hands out views. Cheap to clone.
+/// Returns snapshots. Cheap to clone.
 #[derive(Clone)]
-pub struct Directory(Arc<Inner>);
+pub struct ServiceCache(Arc<Inner>);
 
 struct Inner {
     services: Arc<dyn ServiceRepository>,
@@ -108,24 +108,24 @@ enum Failed {
     Internal,
 }
 
-/// A view, and when it was known to hold.
+/// A snapshot, and when it was known to hold.
 #[derive(Clone, Debug)]
 struct Answer {
-    view: Arc<View>,
+    snapshot: Arc<Snapshot>,
     /// The monotonic time at which the store was asked.
     asked_at: Duration,
     /// How many changes of this process were made by then.
     changes: u64,
 }
 
-impl fmt::Debug for Directory {
+impl fmt::Debug for ServiceCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Directory")
+        f.write_str("ServiceCache")
     }
 }
 
-impl Directory {
-    /// A directory of what these repositories keep. Services that it meets are admitted to `metrics`.
+impl ServiceCache {
+    /// A cache of these repositories. Services that it meets are admitted to `metrics`.
     #[must_use]
     pub fn new(
         services: Arc<dyn ServiceRepository>,
@@ -146,36 +146,36 @@ impl Directory {
         }))
     }
 
-    /// The view, if it is young enough to need no question. Waits for nothing.
+    /// The snapshot, if it is young enough to need no question. Waits for nothing.
     #[must_use]
-    pub fn at_hand(&self) -> Option<Arc<View>> {
-        self.0.young(FRESH).map(|answer| answer.view)
+    pub fn cached(&self) -> Option<Arc<Snapshot>> {
+        self.0.young(FRESH).map(|answer| answer.snapshot)
     }
 
-    /// A view that was true at most [`FRESH`] ago.
+    /// A snapshot that was true at most [`FRESH`] ago.
     ///
     /// # Errors
     ///
     /// [`AuthFailure::Store`] if the store does not answer; [`AuthFailure::Internal`] if a signing key cannot be read.
-    pub async fn view(&self) -> Result<Arc<View>, AuthFailure> {
-        match self.at_hand() {
-            Some(view) => Ok(view),
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, AuthFailure> {
+        match self.cached() {
+            Some(snapshot) => Ok(snapshot),
             None => self.0.ask(|inner| inner.young(FRESH)).await,
         }
     }
 
-    /// A view that was true at most 50 ms ago: for what may have just come, such as an unknown key, and before anyone is
+    /// A snapshot that was true at most 50 ms ago: for what may have just come, such as an unknown key, and before anyone is
     /// refused because of what is registered. All who want one at the
     /// same moment ask once, so that made-up keys do not keep the store busy.
     ///
     /// # Errors
     ///
-    /// As of [`Directory::view`].
-    pub async fn view_of_late(&self) -> Result<Arc<View>, AuthFailure> {
+    /// As of [`ServiceCache::snapshot`].
+    pub async fn recent_snapshot(&self) -> Result<Arc<Snapshot>, AuthFailure> {
         self.0.ask(|inner| inner.young(LATE)).await
     }
 
-    /// True where this token was revoked, as far as the last view knew.
+    /// True where this token was revoked, as far as the last snapshot knew.
     #[must_use]
     pub fn is_revoked(&self, token: &TokenId) -> bool {
         let revoked = self
@@ -196,7 +196,7 @@ impl Directory {
         revoked.tokens.insert(token, expires_at);
     }
 
-    /// What this process has just changed is seen by it at once: the next view is a new one.
+    /// What this process has just changed is seen by it at once: the next snapshot is a new one.
     pub fn changed(&self) {
         self.0.changes.fetch_add(1, SeqCst);
     }
@@ -222,7 +222,7 @@ impl Inner {
     async fn ask(
         &self,
         enough: impl Fn(&Self) -> Option<Answer> + Send + Sync,
-    ) -> Result<Arc<View>, AuthFailure> {
+    ) -> Result<Arc<Snapshot>, AuthFailure> {
         let came_at = self.clock.monotonic();
         let _asking = self.asking.lock().await;
         let asked_at = self.clock.monotonic();
@@ -231,7 +231,7 @@ impl Inner {
         let changes = self.changes.load(SeqCst);
         let asked_since = |it: &Answer| it.asked_at > came_at && it.changes == changes;
         if let Some(answer) = self.last().filter(asked_since).or_else(|| enough(self)) {
-            return Ok(answer.view);
+            return Ok(answer.snapshot);
         }
         if let Some(failed) = self.failed_since(came_at) {
             return Err(failed.into());
@@ -242,14 +242,14 @@ impl Inner {
             let mut failed = self.failed.write().unwrap_or_else(PoisonError::into_inner);
             *failed = Some((self.clock.monotonic(), Failed::of(failure)));
         }
-        let view = result?;
+        let snapshot = result?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(Answer {
-            view: Arc::clone(&view),
+            snapshot: Arc::clone(&snapshot),
             asked_at,
             changes,
         });
-        Ok(view)
+        Ok(snapshot)
     }
 
     fn failed_since(&self, came_at: Duration) -> Option<Failed> {
@@ -258,34 +258,38 @@ impl Inner {
         recent.map(|(_, failed)| failed.clone())
     }
 
-    async fn question(&self) -> Result<Arc<View>, AuthFailure> {
+    async fn question(&self) -> Result<Arc<Snapshot>, AuthFailure> {
         let revision = self.services.revision().await?;
-        let before = self.last().map(|answer| answer.view);
-        if let Some(view) = &before
-            && view.holds(revision, self.clock.now())
+        let before = self.last().map(|answer| answer.snapshot);
+        if let Some(snapshot) = &before
+            && snapshot.holds(revision, self.clock.now())
         {
-            return Ok(Arc::clone(view));
+            return Ok(Arc::clone(snapshot));
         }
-        let view = self.load(revision, before.as_deref()).await?;
-        self.tell_metrics(before.as_deref(), &view);
-        Ok(Arc::new(view))
+        let snapshot = self.load(revision, before.as_deref()).await?;
+        self.tell_metrics(before.as_deref(), &snapshot);
+        Ok(Arc::new(snapshot))
     }
 
     /// Reads everything but the revocations that are known. The revision was read before, so what changes meanwhile is
     /// read again next time.
-    async fn load(&self, revision: Revision, before: Option<&View>) -> Result<View, AuthFailure> {
+    async fn load(
+        &self,
+        revision: Revision,
+        before: Option<&Snapshot>,
+    ) -> Result<Snapshot, AuthFailure> {
         self.learn_revocations(revision).await?;
         let Register { services, .. } = self.services.all().await?;
         let keys = self.tokens.keys().await?;
         let keys_hold_until = keys.iter().filter_map(|key| key.expires_at).min();
         let keys = KeyRing::read(&keys).map_err(|error| AuthFailure::Internal(error.into()))?;
         let generation = match before {
-            Some(view) if view.keys.jwks() == keys.jwks() => view.generation,
-            Some(view) => view.generation + 1,
+            Some(snapshot) if snapshot.keys.jwks() == keys.jwks() => snapshot.generation,
+            Some(snapshot) => snapshot.generation + 1,
             None => 0,
         };
         let services = services.into_iter();
-        Ok(View {
+        Ok(Snapshot {
             revision,
             services: services.map(|it| (it.id.clone(), Arc::new(it))).collect(),
             keys,
@@ -295,7 +299,7 @@ impl Inner {
     }
 
     /// What is registered has series, and what is deleted shows no use of limits.
-    fn tell_metrics(&self, before: Option<&View>, now: &View) {
+    fn tell_metrics(&self, before: Option<&Snapshot>, now: &Snapshot) {
         for (id, service) in &now.services {
             self.metrics.admit(id.as_str());
             let LimitPolicy {
@@ -304,7 +308,9 @@ impl Inner {
             self.metrics
                 .set_rate_limits(id.as_str(), burst.into(), daily_quota);
         }
-        let gone = before.into_iter().flat_map(|view| view.services.keys());
+        let gone = before
+            .into_iter()
+            .flat_map(|snapshot| snapshot.services.keys());
         for id in gone.filter(|id| !now.services.contains_key(*id)) {
             self.metrics.withdraw_rate_limit_usage(id.as_str());
         }
