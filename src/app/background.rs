@@ -130,7 +130,7 @@ impl Housekeeping {
             // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
             self.readiness.faults().await;
             let believed = self.watch.has_kept_pace();
-            if let Err(error) = self.keys.tend(believed).await {
+            if let Err(error) = self.keys.rotate_if_due(believed).await {
                 tracing::warn!(%error, "no new signing key could be made; it is tried again");
             }
             if let Err(error) = self.tidy(believed).await {

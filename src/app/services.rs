@@ -9,8 +9,8 @@ use crate::{
     clock::Clock,
     config::Config,
     services::{
-        BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeeperError, KeyKeeper, Limiter,
-        Registry, RollCall, ServiceCache, TokenParts, TokenPolicy, Tokens,
+        BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError, KeyRotator,
+        Limiter, Registry, RollCall, ServiceCache, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
@@ -28,13 +28,13 @@ pub(super) struct Services {
     pub(super) tokens: Tokens,
     pub(super) bearer: BearerAuthenticator,
     pub(super) limiter: Limiter,
-    keeper: KeyKeeper,
+    key_rotator: KeyRotator,
 }
 
 /// The signing keys, and where new ones are recorded.
 #[derive(Debug)]
 pub(super) struct Keys {
-    keeper: KeyKeeper,
+    key_rotator: KeyRotator,
     audit: AdminAudit,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn open(
         Arc::clone(&settings),
         Arc::clone(clock),
     );
-    let keeper = KeyKeeper::new(
+    let key_rotator = KeyRotator::new(
         Arc::clone(&stores.tokens),
         service_cache.clone(),
         settings,
@@ -102,15 +102,17 @@ pub(super) fn open(
         registry,
         tokens,
         limiter,
-        keeper,
+        key_rotator,
     }
 }
 
 impl Keys {
-    /// Makes a signing key where one is due, as an action of the service itself; see [`KeyKeeper::tend`].
-    pub(super) async fn tend(&self, believed: bool) -> Result<bool, KeeperError> {
+    /// Makes a signing key where one is due, as an action of the service itself; see [`KeyRotator::rotate_if_due`].
+    pub(super) async fn rotate_if_due(&self, believed: bool) -> Result<bool, KeyRotationError> {
         let recording = self.audit.begin_if_due(Kind::KeyRotate);
-        let made = recording.during(self.keeper.tend(believed)).await;
+        let made = recording
+            .during(self.key_rotator.rotate_if_due(believed))
+            .await;
         recording.finish(SUCCESS);
         made
     }
@@ -139,10 +141,10 @@ impl Services {
     /// Keys are recorded in `audit`.
     pub(super) async fn start(&self, audit: &AdminAudit) -> anyhow::Result<Keys> {
         let keys = Keys {
-            keeper: self.keeper.clone(),
+            key_rotator: self.key_rotator.clone(),
             audit: audit.clone(),
         };
-        keys.tend(false).await?;
+        keys.rotate_if_due(false).await?;
         self.service_cache.snapshot().await?;
         Ok(keys)
     }

@@ -17,7 +17,7 @@ use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::Config,
     error::StoreError,
-    services::{HealthPolicy, KeyKeeper, Registry, RegistryError, ServiceCache},
+    services::{HealthPolicy, KeyRotator, Registry, RegistryError, ServiceCache},
     sessions::{Sessions, census::CensusBell},
     store::{self, OpenError, Stores, TakeOver},
     telemetry::{
@@ -152,8 +152,8 @@ impl Desk {
     }
 
     /// What makes signing keys.
-    pub(super) fn keeper(&self) -> KeyKeeper {
-        KeyKeeper::new(
+    pub(super) fn key_rotator(&self) -> KeyRotator {
+        KeyRotator::new(
             Arc::clone(&self.stores.tokens),
             self.service_cache(&self.auth_metrics()),
             Arc::new(self.config.services.clone()),

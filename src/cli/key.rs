@@ -68,13 +68,13 @@ pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<
 }
 
 async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
-    let keys = desk.keeper().keys().await?;
+    let keys = desk.key_rotator().keys().await?;
     output::fitted(&rows(&keys, desk.now()), json, wide)
 }
 
 async fn rotate(desk: &Desk, soon: bool) -> anyhow::Result<()> {
-    let keeper = desk.keeper();
-    if !keeper.rotate(soon).await? {
+    let key_rotator = desk.key_rotator();
+    if !key_rotator.rotate(soon).await? {
         let text = "another process has just made a key; `skriptoteket key list` shows it";
         return Err(Refused {
             text: text.into(),
@@ -82,7 +82,7 @@ async fn rotate(desk: &Desk, soon: bool) -> anyhow::Result<()> {
         }
         .into());
     }
-    let keys = keeper.keys().await?;
+    let keys = key_rotator.keys().await?;
     let Some(key) = keys.last() else {
         bail!("the new key is gone already; `skriptoteket key list` shows those there are");
     };

@@ -14,7 +14,7 @@
 //! | `token_request` | what clients ask tokens for, what they get, and why they do not |
 //! | `bearer` | lets requests in that come with a token, and counts them |
 //! | `token` | access tokens: what they say, and how one is opened |
-//! | `keyring`, `keeper` | the keys that sign tokens; who makes new ones in time |
+//! | `keyring`, `key_rotator` | the keys that sign tokens; who makes new ones in time |
 //! | `assertion` | how a client proves with a key pair of its own who it is |
 //! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; what is done with it |
 //! | `resource` | when two URLs name the same resource |
@@ -27,7 +27,7 @@ mod credential;
 mod failure;
 mod health;
 mod identity;
-mod keeper;
+mod key_rotator;
 mod keyring;
 mod limiter;
 mod quota;
@@ -51,7 +51,7 @@ pub use health::{Health, HealthPolicy};
 pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,
 };
-pub use keeper::{KeeperError, KeyKeeper};
+pub use key_rotator::{KeyRotationError, KeyRotator};
 pub use keyring::{KeyError, KeyRing, NewKey, RingKey, signs_at};
 pub use limiter::{Charged, Limiter};
 pub use quota::{

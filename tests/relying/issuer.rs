@@ -9,7 +9,7 @@ use skriptoteket::{
     app::Application,
     clock::Clock,
     config::{self, Config, Environment},
-    services::{KeyKeeper, Registration, Registry, ServiceCache, ServiceChange, ServiceId},
+    services::{KeyRotator, Registration, Registry, ServiceCache, ServiceChange, ServiceId},
     store,
     telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
 };
@@ -34,7 +34,7 @@ pub(crate) struct Issuer {
     /// What it counts.
     pub(crate) metrics: CollectedMetrics,
     registry: Registry,
-    keeper: KeyKeeper,
+    key_rotator: KeyRotator,
     secrets: Vec<(String, SecretString)>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
@@ -113,7 +113,7 @@ impl Issuer {
             management,
             metrics,
             registry,
-            keeper: KeyKeeper::new(stores.tokens, service_cache, settings, clock),
+            key_rotator: KeyRotator::new(stores.tokens, service_cache, settings, clock),
             secrets,
             stop: Some(stop),
             running,
@@ -168,7 +168,7 @@ impl Issuer {
 
     /// An operator wants a new key, as soon as that can be.
     pub(crate) async fn rotate(&self) {
-        assert!(self.keeper.rotate(true).await.unwrap());
+        assert!(self.key_rotator.rotate(true).await.unwrap());
     }
 
     /// How many requests it has answered there with 200.

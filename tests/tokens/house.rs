@@ -8,7 +8,7 @@ use skriptoteket::{
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
         AuthFailure, BearerAuthenticator, Claims, ClientAuthenticator, ClientCredentials, Issued,
-        IssuedToken, KeyKeeper, Limiter, Registration, Registry, ServiceCache, ServiceId,
+        IssuedToken, KeyRotator, Limiter, Registration, Registry, ServiceCache, ServiceId,
         ServiceRepository, TokenError, TokenParts, TokenPolicy, TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
@@ -37,7 +37,7 @@ pub(crate) struct Replica {
     pub(crate) registry: Registry,
     pub(crate) tokens: Tokens,
     pub(crate) bearer: BearerAuthenticator,
-    pub(crate) keeper: KeyKeeper,
+    pub(crate) key_rotator: KeyRotator,
     pub(crate) clients: ClientAuthenticator,
     pub(crate) metrics: CollectedMetrics,
     pub(crate) telemetry: Telemetry,
@@ -88,7 +88,7 @@ impl House {
         let services = Arc::clone(&stores.services);
         let replica = self.replica_on(stores, services);
         let make = self.first.get_or_init(async || {
-            assert!(replica.keeper.tend(true).await.unwrap());
+            assert!(replica.key_rotator.rotate_if_due(true).await.unwrap());
         });
         make.await;
         replica
@@ -149,7 +149,7 @@ impl House {
                 self.clock(),
             ),
             bearer: BearerAuthenticator::new(Arc::new(authority.clone()), auth.clone()),
-            keeper: KeyKeeper::new(tokens, service_cache.clone(), settings, self.clock()),
+            key_rotator: KeyRotator::new(tokens, service_cache.clone(), settings, self.clock()),
             service_cache,
             tokens: authority,
             clients,

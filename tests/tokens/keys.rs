@@ -26,13 +26,16 @@ async fn published(replica: &crate::house::Replica) -> usize {
 async fn replicas_that_start_together_make_one_key() {
     let house = House::new();
     let (one, other) = (house.replica().await, house.replica().await);
-    assert!(!one.keeper.tend(true).await.unwrap() && !other.keeper.tend(true).await.unwrap());
-    let (a, b) = tokio::join!(one.keeper.rotate(true), other.keeper.rotate(true));
+    assert!(
+        !one.key_rotator.rotate_if_due(true).await.unwrap()
+            && !other.key_rotator.rotate_if_due(true).await.unwrap()
+    );
+    let (a, b) = tokio::join!(one.key_rotator.rotate(true), other.key_rotator.rotate(true));
     let made = [a.unwrap(), b.unwrap()]
         .into_iter()
         .filter(|it| *it)
         .count();
-    assert_eq!(one.keeper.keys().await.unwrap().len(), 1 + made);
+    assert_eq!(one.key_rotator.keys().await.unwrap().len(), 1 + made);
     assert!(made >= 1);
 }
 
@@ -55,9 +58,9 @@ async fn a_change_of_keys_refuses_no_token_on_any_replica() {
         for second in 0..60 {
             if second == 30 {
                 let changed = match change {
-                    0 => one.keeper.tend(true).await.unwrap(),
-                    1 => other.keeper.rotate(false).await.unwrap(),
-                    _ => one.keeper.rotate(true).await.unwrap(),
+                    0 => one.key_rotator.rotate_if_due(true).await.unwrap(),
+                    1 => other.key_rotator.rotate(false).await.unwrap(),
+                    _ => one.key_rotator.rotate(true).await.unwrap(),
                 };
                 assert!(changed, "{change}");
             }
@@ -83,7 +86,7 @@ async fn a_change_of_keys_refuses_no_token_on_any_replica() {
     assert_eq!(kids.len(), 4);
     // What is over is not published for ever.
     house.pass(lifetime + 2 * SKEW + FRESH);
-    one.keeper.rotate(true).await.unwrap();
+    one.key_rotator.rotate(true).await.unwrap();
     house.pass(FRESH);
     assert_eq!(published(&one).await, 2);
 }
@@ -99,8 +102,8 @@ async fn another_algorithm_in_the_settings_takes_over_without_refusing_a_token()
     house.settings.algorithm = TokenAlgorithm::Es256;
     house.settings.key_lead = Duration::from_secs(10);
     let two = house.replica().await;
-    assert!(two.keeper.tend(true).await.unwrap());
-    assert!(!two.keeper.tend(true).await.unwrap());
+    assert!(two.key_rotator.rotate_if_due(true).await.unwrap());
+    assert!(!two.key_rotator.rotate_if_due(true).await.unwrap());
     house.pass(Duration::from_secs(10));
     let new = one.token(&issued).await.unwrap();
     assert_eq!(header_of(&new)["alg"], "ES256");
@@ -119,10 +122,10 @@ async fn a_key_that_is_over_opens_nothing_and_is_not_published_though_nothing_el
     let house = House::new();
     let replica = house.replica().await;
     let issued = replica.register("orders").await;
-    let old = replica.keeper.keys().await.unwrap().remove(0);
+    let old = replica.key_rotator.keys().await.unwrap().remove(0);
     let stolen = forged(&house, &old, &issued);
     assert!(replica.comes_with(&stolen).await.is_ok());
-    assert!(replica.keeper.rotate(true).await.unwrap());
+    assert!(replica.key_rotator.rotate(true).await.unwrap());
     house.pass(FRESH);
     replica.token(&issued).await.unwrap();
 
@@ -157,10 +160,10 @@ async fn a_key_that_is_overtaken_before_it_signs_never_does() {
     let house = House::new();
     let (one, other) = (house.replica().await, house.replica().await);
     let issued = one.register("orders").await;
-    assert!(one.keeper.rotate(false).await.unwrap());
-    let waiting = one.keeper.keys().await.unwrap().remove(1).id;
-    assert!(one.keeper.rotate(true).await.unwrap());
-    let last = one.keeper.keys().await.unwrap().pop().unwrap().id;
+    assert!(one.key_rotator.rotate(false).await.unwrap());
+    let waiting = one.key_rotator.keys().await.unwrap().remove(1).id;
+    assert!(one.key_rotator.rotate(true).await.unwrap());
+    let last = one.key_rotator.keys().await.unwrap().pop().unwrap().id;
     for _ in 0..4 {
         house.pass(house.settings.key_lead);
         let token = one.token(&issued).await.unwrap();
@@ -177,8 +180,8 @@ async fn replicas_set_to_different_algorithms_do_not_make_keys_for_ever() {
     house.settings.algorithm = TokenAlgorithm::Es256;
     let other = house.replica().await;
     for _ in 0..60 {
-        one.keeper.tend(true).await.unwrap();
-        other.keeper.tend(true).await.unwrap();
+        one.key_rotator.rotate_if_due(true).await.unwrap();
+        other.key_rotator.rotate_if_due(true).await.unwrap();
         house.pass(MINUTE);
     }
     assert!(published(&one).await <= 8, "{}", published(&one).await);
@@ -191,21 +194,27 @@ async fn a_key_that_was_made_while_the_clock_was_ahead_stops_no_rotation() {
     let issued = one.register("orders").await;
     let right = house.clock.now();
     house.clock.set(right.plus(400 * 24 * 60 * MINUTE));
-    assert!(one.keeper.rotate(false).await.unwrap());
+    assert!(one.key_rotator.rotate(false).await.unwrap());
     house.clock.set(right);
     assert!(
-        !one.keeper.tend(false).await.unwrap(),
+        !one.key_rotator.rotate_if_due(false).await.unwrap(),
         "it may be the clock that is behind"
     );
-    assert!(one.keeper.tend(true).await.unwrap(), "it takes its place");
-    for key in one.keeper.keys().await.unwrap() {
+    assert!(
+        one.key_rotator.rotate_if_due(true).await.unwrap(),
+        "it takes its place"
+    );
+    for key in one.key_rotator.keys().await.unwrap() {
         assert!(key.active_from <= right.plus(house.settings.key_lead));
     }
-    assert!(!one.keeper.tend(true).await.unwrap(), "once");
+    assert!(!one.key_rotator.rotate_if_due(true).await.unwrap(), "once");
     one.token(&issued).await.unwrap();
-    let before = one.keeper.keys().await.unwrap().pop().unwrap().id;
+    let before = one.key_rotator.keys().await.unwrap().pop().unwrap().id;
     house.pass(house.settings.key_lead);
     house.pass(house.settings.key_rotation);
-    assert!(one.keeper.tend(true).await.unwrap());
-    assert_ne!(one.keeper.keys().await.unwrap().pop().unwrap().id, before);
+    assert!(one.key_rotator.rotate_if_due(true).await.unwrap());
+    assert_ne!(
+        one.key_rotator.keys().await.unwrap().pop().unwrap().id,
+        before
+    );
 }

@@ -208,7 +208,7 @@ async fn made_up_keys_do_not_keep_the_store_busy() {
     let stores = house.stores().await;
     let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
     let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
-    replica.keeper.tend(true).await.unwrap();
+    replica.key_rotator.rotate_if_due(true).await.unwrap();
     // Signed by a key that nobody here has.
     let elsewhere = House::new();
     let stranger = elsewhere.replica().await;

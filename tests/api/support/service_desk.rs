@@ -6,7 +6,7 @@ use skriptoteket::{
     clock::Clock,
     config::{LimitFailure, ServiceSettings, TokenAlgorithm},
     services::{
-        BearerAuthenticator, ClientAuthenticator, KeyKeeper, Limiter, Registry, ServiceCache,
+        BearerAuthenticator, ClientAuthenticator, KeyRotator, Limiter, Registry, ServiceCache,
         TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
@@ -33,13 +33,13 @@ pub(crate) async fn first_key(
     clock: Arc<dyn Clock>,
 ) {
     let settings = Arc::new(settings(LimitFailure::Closed));
-    let keeper = KeyKeeper::new(
+    let key_rotator = KeyRotator::new(
         stores.tokens.clone(),
         service_cache.clone(),
         settings,
         clock,
     );
-    assert!(keeper.tend(true).await.unwrap());
+    assert!(key_rotator.rotate_if_due(true).await.unwrap());
 }
 
 fn settings(limit_failure: LimitFailure) -> ServiceSettings {

@@ -1,4 +1,4 @@
-//! The keeper of the signing keys: makes the first one, and a new one in time.
+//! Rotates the signing keys: creates the first one, and each next one in time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ const SOONEST: Duration = FRESH.saturating_mul(3);
 
 /// Why there is no new key.
 #[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
+pub enum KeyRotationError {
     /// It cannot be made.
     #[error("a signing key cannot be made")]
     Key(#[from] KeyError),
@@ -28,15 +28,15 @@ pub enum KeeperError {
 
 /// Keeps a signing key in use that is not too old. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct KeyKeeper {
+pub struct KeyRotator {
     tokens: Arc<dyn TokenRepository>,
     service_cache: ServiceCache,
     settings: Arc<ServiceSettings>,
     clock: Arc<dyn Clock>,
 }
 
-impl KeyKeeper {
-    /// A keeper of the keys in `tokens`, of which `service_cache` is told.
+impl KeyRotator {
+    /// A rotator of the keys in `tokens`. It notifies `service_cache` of new ones.
     #[must_use]
     pub const fn new(
         tokens: Arc<dyn TokenRepository>,
@@ -60,8 +60,8 @@ impl KeyKeeper {
     ///
     /// # Errors
     ///
-    /// [`KeeperError`].
-    pub async fn tend(&self, believed: bool) -> Result<bool, KeeperError> {
+    /// [`KeyRotationError`].
+    pub async fn rotate_if_due(&self, believed: bool) -> Result<bool, KeyRotationError> {
         let keys = self.tokens.keys().await?;
         let Some(newest) = keys.last() else {
             return self.add(None, Duration::ZERO).await;
@@ -89,8 +89,8 @@ impl KeyKeeper {
     ///
     /// # Errors
     ///
-    /// [`KeeperError`].
-    pub async fn rotate(&self, soon: bool) -> Result<bool, KeeperError> {
+    /// [`KeyRotationError`].
+    pub async fn rotate(&self, soon: bool) -> Result<bool, KeyRotationError> {
         let keys = self.tokens.keys().await?;
         let lead = match keys.last() {
             None => Duration::ZERO,
@@ -109,7 +109,11 @@ impl KeyKeeper {
         self.tokens.keys().await
     }
 
-    async fn add(&self, newest: Option<&SigningKey>, lead: Duration) -> Result<bool, KeeperError> {
+    async fn add(
+        &self,
+        newest: Option<&SigningKey>,
+        lead: Duration,
+    ) -> Result<bool, KeyRotationError> {
         let algorithm = self.algorithm();
         let NewKey { id, private, .. } = NewKey::generate(algorithm)?;
         let active_in = match newest {
