@@ -15,8 +15,8 @@ use ed25519_dalek::{Signer, pkcs8::EncodePrivateKey};
 use skriptoteket::{
     clock::Timestamp,
     services::{
-        Claims, Expected, ExpectedAssertion, KeyAlgorithm, KeyRing, PublicKeys, ServiceId,
-        SigningKey, VerifyingRing, claimed_client,
+        Claims, Expected, ExpectedAssertion, KeyAlgorithm, PublicKeys, ServiceId, SigningKey,
+        SigningKeys, VerificationKeys, claimed_client,
     },
 };
 
@@ -30,7 +30,7 @@ const KID: &str = "key-1";
 
 struct World {
     pair: ed25519_dalek::SigningKey,
-    ring: KeyRing,
+    keys: SigningKeys,
     keys: PublicKeys,
     client: ServiceId,
     token: String,
@@ -41,7 +41,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     // Always the same key, so that a finding can be run again.
     let pair = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let der = pair.to_pkcs8_der().expect("a key can be written");
-    let ring = KeyRing::read(&[SigningKey {
+    let keys = SigningKeys::read(&[SigningKey {
         id: KID.to_owned(),
         algorithm: KeyAlgorithm::EdDsa,
         private: der.as_bytes().to_vec().into(),
@@ -53,10 +53,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let token = signed(&pair, TOKEN_HEADER, TOKEN_CLAIMS);
     let assertion = signed(&pair, ASSERTION_HEADER, ASSERTION_CLAIMS);
     World {
-        keys: PublicKeys::parse(ring.jwks()).expect("our keys are keys"),
+        keys: PublicKeys::parse(keys.jwks()).expect("our keys are keys"),
         client: "orders".parse().expect("an id"),
         pair,
-        ring,
+        keys,
         token,
         assertion,
     }
@@ -103,7 +103,7 @@ pub(crate) fn token(data: &[u8]) {
                         .iter()
                         .any(|it| it == "https://api.example")
                 );
-                let again = world.ring.sign(NOW, &claims).ok();
+                let again = world.keys.sign(NOW, &claims).ok();
                 // What others wrote in short can be too large when it is written in full.
                 if let Some(again) = again {
                     assert_eq!(opened(&again), Some(claims));
@@ -112,8 +112,8 @@ pub(crate) fn token(data: &[u8]) {
         }
         _ => {
             let text = String::from_utf8_lossy(data);
-            if let Ok(ring) = VerifyingRing::from_jwks(&text) {
-                let opens = ring.open(&world.token, NOW, &EXPECTED).is_ok();
+            if let Ok(keys) = VerificationKeys::from_jwks(&text) {
+                let opens = keys.open(&world.token, NOW, &EXPECTED).is_ok();
                 assert!(!opens || text.contains("crv"));
             }
         }
@@ -155,7 +155,11 @@ pub(crate) fn assertion(data: &[u8]) {
 }
 
 fn opened(token: &str) -> Option<Claims> {
-    WORLD.ring.verifying().open(token, NOW, &EXPECTED).ok()
+    WORLD
+        .keys
+        .verification_keys()
+        .open(token, NOW, &EXPECTED)
+        .ok()
 }
 
 fn accepted(assertion: &str) -> bool {

@@ -32,7 +32,7 @@
 //!
 //! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the
 //! attempt, whatever happens) → [`services::ClientAuthenticator`] and [`services::ServiceCache`] (services in memory) →
-//! [`services::Limiter`] through a [`services::QuotaRepository`] → the key ring. A request with the token →
+//! [`services::Limiter`] through a [`services::QuotaRepository`] → the signing keys. A request with the token →
 //! [`http::ServiceIdentity`] → [`services::BearerAuthenticator`], which counts it.
 //!
 //! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever

@@ -77,7 +77,7 @@ impl Issuer {
         }
         // The HTTP client has no provider of its own and asks for the process's, even for plain http. Where there is one
         // already it is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::keys::default_provider().install_default();
         let mut client = Client::builder()
             .timeout(timeout)
             // Keys and verdicts come from the issuer and from nowhere that it points to.

@@ -69,7 +69,7 @@ impl JwksVerifier {
         if let Some(it) = remembered.filter(|it| Arc::ptr_eq(&it.keys, keys)) {
             return self.still(it.claims);
         }
-        match self.party.open(&keys.ring, token) {
+        match self.party.open(&keys.keys, token) {
             Ok(claims) => {
                 self.party.admit(&claims.service);
                 let claims = Arc::new(claims);

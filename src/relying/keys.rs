@@ -12,7 +12,7 @@ use super::{
     flight::{Flight, Landed},
     issuer::{Issuer, Unanswered, answer, text},
 };
-use crate::{clock::Clock, services::VerifyingRing};
+use crate::{clock::Clock, services::VerificationKeys};
 
 /// How long keys are taken for what they are if the issuer does not say.
 const FRESH: Duration = Duration::from_mins(5);
@@ -33,13 +33,13 @@ const BETWEEN_IN_OUTAGE: Duration = Duration::from_secs(5);
 
 /// The keys that an issuer has published, and the text that they were read from.
 pub(super) struct KeySet {
-    pub(super) ring: VerifyingRing,
+    pub(super) keys: VerificationKeys,
     text: String,
 }
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.ring.fmt(f)
+        self.keys.fmt(f)
     }
 }
 
@@ -146,9 +146,9 @@ impl Keys {
             // The same set stays the same value: what was opened with it need not be opened again.
             keys
         } else {
-            let ring = VerifyingRing::from_jwks(&text);
-            let ring = ring.map_err(|_| Unanswered::Unreadable("it is no JWK Set of use"))?;
-            Arc::new(KeySet { ring, text })
+            let keys = VerificationKeys::from_jwks(&text);
+            let keys = keys.map_err(|_| Unanswered::Unreadable("it is no JWK Set of use"))?;
+            Arc::new(KeySet { keys, text })
         };
         let mut fetched = self.fetched.write().unwrap_or_else(PoisonError::into_inner);
         *fetched = Some(Fetched {

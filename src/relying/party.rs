@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{IntrospectionVerifier, JwksVerifier, issuer::Issuer};
 use crate::{
     clock::{Clock, SystemClock},
-    services::{Claims, Expected, InvalidServiceId, ServiceId, TokenRejected, VerifyingRing},
+    services::{Claims, Expected, InvalidServiceId, ServiceId, TokenRejected, VerificationKeys},
     telemetry::instruments::AuthMetrics,
 };
 
@@ -155,19 +155,23 @@ pub(super) struct Party {
 
 impl Party {
     /// Opens a token that is to be for us, now.
-    pub(super) fn open(&self, ring: &VerifyingRing, token: &str) -> Result<Claims, TokenRejected> {
+    pub(super) fn open(
+        &self,
+        keys: &VerificationKeys,
+        token: &str,
+    ) -> Result<Claims, TokenRejected> {
         let audiences: Vec<&str> = self.audiences.iter().map(String::as_str).collect();
         let expected = Expected {
             issuer: self.issuer.name(),
             audiences: &audiences,
         };
-        ring.open(token, self.clock.now(), &expected)
+        keys.open(token, self.clock.now(), &expected)
     }
 
     /// Refuses what has not the form of a token, so that nobody is asked about it.
     pub(super) fn check_form(&self, token: &str) -> Result<(), TokenRejected> {
         // Where there are no keys nothing fits but the form: a token that has it names an unknown key, or none.
-        match self.open(&VerifyingRing::default(), token) {
+        match self.open(&VerificationKeys::default(), token) {
             Err(rejected) if !rejected.unknown_key => Err(rejected),
             _ => Ok(()),
         }

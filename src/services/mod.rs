@@ -14,7 +14,7 @@
 //! | `token_request` | what clients ask tokens for, what they get, and why they do not |
 //! | `bearer` | lets requests in that come with a token, and counts them |
 //! | `token` | access tokens: what they say, and how one is opened |
-//! | `keyring`, `key_rotator` | the keys that sign tokens; who makes new ones in time |
+//! | `signing_keys`, `key_rotator` | the keys that sign tokens; who makes new ones in time |
 //! | `assertion` | how a client proves with a key pair of its own who it is |
 //! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; what is done with it |
 //! | `resource` | when two URLs name the same resource |
@@ -28,7 +28,6 @@ mod failure;
 mod health;
 mod identity;
 mod key_rotator;
-mod keyring;
 mod limiter;
 mod quota;
 mod registry;
@@ -36,6 +35,7 @@ mod repository;
 mod resource;
 mod roll_call;
 mod service_cache;
+mod signing_keys;
 mod token;
 mod token_request;
 mod tokens;
@@ -52,7 +52,6 @@ pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,
 };
 pub use key_rotator::{KeyRotationError, KeyRotator};
-pub use keyring::{KeyError, KeyRing, NewKey, RingKey, signs_at};
 pub use limiter::{Charged, Limiter};
 pub use quota::{
     Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision,
@@ -66,6 +65,7 @@ pub use repository::{
 pub use resource::same_resource;
 pub use roll_call::RollCall;
 pub use service_cache::{FRESH, ServiceCache, Snapshot};
-pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerifyingRing};
+pub use signing_keys::{KeyError, LoadedKey, NewKey, SigningKeys, signs_at};
+pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerificationKeys};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};

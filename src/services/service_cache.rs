@@ -17,8 +17,8 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{
-    AuthFailure, KeyRing, LimitPolicy, Register, Revision, Service, ServiceId, ServiceRepository,
-    TokenId, TokenRepository,
+    AuthFailure, LimitPolicy, Register, Revision, Service, ServiceId, ServiceRepository,
+    SigningKeys, TokenId, TokenRepository,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -40,7 +40,7 @@ const LATE: Duration = Duration::from_millis(50);
 pub struct Snapshot {
     revision: Revision,
     services: HashMap<ServiceId, Arc<Service>>,
-    keys: KeyRing,
+    keys: SigningKeys,
     /// Rises when the keys change: what one of the old ones has signed has to be looked at again.
     generation: u64,
     /// When the first of the keys expires, which raises no revision.
@@ -66,7 +66,7 @@ impl Snapshot {
 
     /// The signing keys.
     #[must_use]
-    pub const fn keys(&self) -> &KeyRing {
+    pub const fn keys(&self) -> &SigningKeys {
         &self.keys
     }
 
@@ -282,7 +282,7 @@ impl Inner {
         let Register { services, .. } = self.services.all().await?;
         let keys = self.tokens.keys().await?;
         let keys_hold_until = keys.iter().filter_map(|key| key.expires_at).min();
-        let keys = KeyRing::read(&keys).map_err(|error| AuthFailure::Internal(error.into()))?;
+        let keys = SigningKeys::read(&keys).map_err(|error| AuthFailure::Internal(error.into()))?;
         let generation = match before {
             Some(snapshot) if snapshot.keys.jwks() == keys.jwks() => snapshot.generation,
             Some(snapshot) => snapshot.generation + 1,

@@ -298,10 +298,11 @@ impl Inner {
             issuer: &self.policy.issuer,
             audiences: &audiences,
         };
-        let claims = snapshot
-            .keys()
-            .verifying()
-            .open(token, self.clock.now(), &expected)?;
+        let claims =
+            snapshot
+                .keys()
+                .verification_keys()
+                .open(token, self.clock.now(), &expected)?;
         let claims = Arc::new(claims);
         let remembered = (snapshot.generation(), Arc::clone(&claims));
         self.remembered.insert(token.into(), remembered);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use skriptoteket::{
     clock::{Clock, ManualClock},
-    services::{Claims, KeyAlgorithm, KeyRing, NewKey, SigningKey},
+    services::{Claims, KeyAlgorithm, NewKey, SigningKey, SigningKeys},
 };
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::{relying::Relying, stub::Stub};
 const AUDIENCE: &str = "https://api.example.org";
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn ring(clock: &ManualClock) -> KeyRing {
+fn signing_keys(clock: &ManualClock) -> SigningKeys {
     let NewKey { id, private, .. } = NewKey::generate(KeyAlgorithm::EdDsa).unwrap();
     let key = SigningKey {
         id,
@@ -24,10 +24,10 @@ fn ring(clock: &ManualClock) -> KeyRing {
         active_from: clock.now(),
         expires_at: None,
     };
-    KeyRing::read(&[key]).unwrap()
+    SigningKeys::read(&[key]).unwrap()
 }
 
-fn token(ring: &KeyRing, issuer: &str, clock: &ManualClock) -> String {
+fn token(keys: &SigningKeys, issuer: &str, clock: &ManualClock) -> String {
     let claims = Claims {
         issuer: issuer.to_owned(),
         service: "orders".parse().unwrap(),
@@ -38,7 +38,7 @@ fn token(ring: &KeyRing, issuer: &str, clock: &ManualClock) -> String {
         token: Uuid::new_v4(),
         scopes: Vec::new(),
     };
-    ring.sign(clock.now(), &claims).unwrap()
+    keys.sign(clock.now(), &claims).unwrap()
 }
 
 fn relying(stub: &Stub, clock: &Arc<ManualClock>) -> Relying {
@@ -50,7 +50,7 @@ fn relying(stub: &Stub, clock: &Arc<ManualClock>) -> Relying {
 #[tokio::test]
 async fn a_key_that_the_issuer_takes_back_is_refused_with_all_that_it_signed() {
     let clock = Arc::new(ManualClock::default());
-    let (lost, new) = (ring(&clock), ring(&clock));
+    let (lost, new) = (signing_keys(&clock), signing_keys(&clock));
     let stub = Stub::with("200 OK", "", lost.jwks());
     let relying = relying(&stub, &clock);
     let token = token(&lost, &stub.url, &clock);
@@ -64,10 +64,10 @@ async fn a_key_that_the_issuer_takes_back_is_refused_with_all_that_it_signed() {
 #[tokio::test]
 async fn an_issuer_may_say_for_how_long_its_keys_are_fresh() {
     let clock = Arc::new(ManualClock::default());
-    let ring = ring(&clock);
-    let stub = Stub::with("200 OK", "cache-control: max-age=1200\r\n", ring.jwks());
+    let keys = signing_keys(&clock);
+    let stub = Stub::with("200 OK", "cache-control: max-age=1200\r\n", keys.jwks());
     let relying = relying(&stub, &clock);
-    let token = token(&ring, &stub.url, &clock);
+    let token = token(&keys, &stub.url, &clock);
     for (minutes, asked) in [(0, 1), (19, 1), (1, 2), (19, 2)] {
         clock.advance(minutes * MINUTE);
         assert_eq!(relying.identify(&token).await, Ok("orders".into()));
@@ -78,7 +78,7 @@ async fn an_issuer_may_say_for_how_long_its_keys_are_fresh() {
 #[tokio::test]
 async fn an_issuer_that_comes_back_is_believed_again() {
     let clock = Arc::new(ManualClock::default());
-    let (old, new) = (ring(&clock), ring(&clock));
+    let (old, new) = (signing_keys(&clock), signing_keys(&clock));
     let stub = Stub::with("503 Service Unavailable", "", "");
     let relying = relying(&stub, &clock);
     let shown = token(&old, &stub.url, &clock);
@@ -100,13 +100,13 @@ async fn an_issuer_that_comes_back_is_believed_again() {
 #[tokio::test]
 async fn a_silent_issuer_keeps_one_request_waiting_and_not_all() {
     let clock = Arc::new(ManualClock::default());
-    let ring = ring(&clock);
-    let stub = Stub::with("200 OK", "", ring.jwks());
+    let keys = signing_keys(&clock);
+    let stub = Stub::with("200 OK", "", keys.jwks());
     let relying = Relying::new(&stub.url, clock.clone(), |party| {
         let party = party.audience(AUDIENCE).timeout(Duration::from_secs(3));
         party.verify_locally().unwrap()
     });
-    let token = token(&ring, &stub.url, &clock);
+    let token = token(&keys, &stub.url, &clock);
     assert_eq!(relying.identify(&token).await, Ok("orders".into()));
     stub.falls_silent();
     clock.advance(5 * MINUTE);

@@ -42,7 +42,7 @@ fn client() -> ServiceId {
 
 /// The public JWK of `key`.
 fn jwk(key: &TestKey) -> Value {
-    let set: Value = serde_json::from_str(key.ring().jwks()).unwrap();
+    let set: Value = serde_json::from_str(key.signing_keys().jwks()).unwrap();
     set["keys"][0].clone()
 }
 
@@ -167,7 +167,7 @@ fn an_assertion_is_signed_with_a_private_key_not_with_a_public_one() {
 fn an_access_token_is_no_assertion() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
     let keys = parse(&[jwk(&key)]).unwrap();
-    let token = key.ring().sign(NOW, &access_claims()).unwrap();
+    let token = key.signing_keys().sign(NOW, &access_claims()).unwrap();
     assert_eq!(opened(&keys, &token), Err("malformed"));
     assert_eq!(claimed_client(&token), None);
     let mut header = header(&key);

@@ -6,7 +6,7 @@
 //! | `json` | JSON objects whose members have different names |
 //! | `claims` | what a token says, and whether it says it for us and now |
 //! | `jwk` | public keys: read from a JWK, written as one |
-//! | `ring` | the keys that tokens are checked with |
+//! | `verification_keys` | the keys that tokens are checked with |
 //!
 //! A token is looked at in this order, and the first fault is the answer: its form (`malformed`), the signature by the key
 //! that its `kid` names and by the algorithm of *that key* (`bad_signature`), the form of its claims (`malformed`), their time
@@ -17,7 +17,7 @@ mod claims;
 mod json;
 mod jwk;
 mod parser;
-mod ring;
+mod verification_keys;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -29,7 +29,7 @@ pub use claims::{Claims, Expected};
 pub(super) use json::object;
 pub(super) use jwk::{InvalidJwk, PublicJwk, PublicKey, encoded};
 pub(super) use parser::Parts;
-pub use ring::{InvalidJwks, TokenRejected, VerifyingRing};
+pub use verification_keys::{InvalidJwks, TokenRejected, VerificationKeys};
 
 /// The largest token, in bytes. Ours have some hundred; a header line has no room for more.
 pub const MAX_TOKEN: usize = 8 * 1024;

@@ -14,10 +14,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Claims, Expected, VerifyingRing, encoded};
+use super::{Claims, Expected, VerificationKeys, encoded};
 use crate::{
     clock::Timestamp,
-    services::{KeyAlgorithm, KeyRing, NewKey, SigningKey},
+    services::{KeyAlgorithm, NewKey, SigningKey, SigningKeys},
 };
 
 /// Noon of 1 January 2026.
@@ -74,8 +74,8 @@ impl TestKey {
         json!({ "typ": "at+jwt", "alg": self.0.algorithm.as_str(), "kid": self.0.id })
     }
 
-    pub(in crate::services) fn ring(&self) -> KeyRing {
-        KeyRing::read(std::slice::from_ref(&self.0)).unwrap()
+    pub(in crate::services) fn signing_keys(&self) -> SigningKeys {
+        SigningKeys::read(std::slice::from_ref(&self.0)).unwrap()
     }
 }
 
@@ -103,8 +103,8 @@ fn claims_json() -> Value {
 }
 
 /// `accepted`, or the reason why a token is not opened.
-fn outcome(ring: &VerifyingRing, token: &str) -> &'static str {
-    match ring.open(token, NOW, &EXPECTED) {
+fn outcome(keys: &VerificationKeys, token: &str) -> &'static str {
+    match keys.open(token, NOW, &EXPECTED) {
         Ok(_) => "accepted",
         Err(refused) => refused.why.reason(),
     }

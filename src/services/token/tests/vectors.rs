@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{NOW, TestKey};
 use crate::services::{
-    KeyAlgorithm, KeyRing, PublicKeys, SigningKey,
+    KeyAlgorithm, PublicKeys, SigningKey, SigningKeys,
     token::{InvalidJwk, Parts, PublicJwk, PublicKey},
 };
 
@@ -73,8 +73,8 @@ fn a_ring_signs_and_publishes_the_example_key_as_the_standard_does() {
         key.sign(r#"{"alg":"EdDSA"}"#, b"Example of Ed25519 signing"),
         ED25519_JWS
     );
-    let ring = KeyRing::read(&[key.0]).unwrap();
-    let published: Value = serde_json::from_str(ring.jwks()).unwrap();
+    let keys = SigningKeys::read(&[key.0]).unwrap();
+    let published: Value = serde_json::from_str(keys.jwks()).unwrap();
     let mut expected = ed25519();
     expected["use"] = "sig".into();
     expected["alg"] = "EdDSA".into();

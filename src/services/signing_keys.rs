@@ -11,7 +11,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Claims, KeyAlgorithm, MAX_TOKEN, SigningKey, VerifyingRing,
+    Claims, KeyAlgorithm, MAX_TOKEN, SigningKey, VerificationKeys,
     token::{PublicJwk, encoded},
 };
 use crate::{clock::Timestamp, error::Cause};
@@ -82,14 +82,14 @@ impl NewKey {
 /// The keys of this service, ready to sign and to check.
 ///
 /// Reading them costs some tens of microseconds each; signing some tens of microseconds a token.
-pub struct KeyRing {
-    keys: Vec<RingKey>,
-    public: Arc<VerifyingRing>,
+pub struct SigningKeys {
+    keys: Vec<LoadedKey>,
+    public: Arc<VerificationKeys>,
     jwks: Arc<str>,
 }
 
-/// A key of the ring. What it signs with stays in it.
-pub struct RingKey {
+/// A signing key, ready for use. What it signs with stays in it.
+pub struct LoadedKey {
     id: String,
     algorithm: KeyAlgorithm,
     active_from: Timestamp,
@@ -108,8 +108,8 @@ struct Published<'a> {
     kid: &'a str,
 }
 
-impl KeyRing {
-    /// Reads keys, in any order. No key at all is a ring that neither signs nor opens anything.
+impl SigningKeys {
+    /// Reads keys, in any order. Without keys nothing can be signed or verified.
     ///
     /// # Errors
     ///
@@ -117,15 +117,15 @@ impl KeyRing {
     pub fn read(keys: &[SigningKey]) -> Result<Self, KeyError> {
         let keys = keys
             .iter()
-            .map(RingKey::read)
+            .map(LoadedKey::read)
             .collect::<Result<Vec<_>, _>>()?;
         let published: Vec<Value> = keys
             .iter()
-            .map(RingKey::publish)
+            .map(LoadedKey::publish)
             .collect::<Result<_, _>>()
             .map_err(|error| KeyError::Unpublishable(error.into()))?;
-        let public =
-            VerifyingRing::of(&published).map_err(|error| KeyError::Unpublishable(error.into()))?;
+        let public = VerificationKeys::of(&published)
+            .map_err(|error| KeyError::Unpublishable(error.into()))?;
         Ok(Self {
             keys,
             public: Arc::new(public),
@@ -139,9 +139,9 @@ impl KeyRing {
         &self.jwks
     }
 
-    /// The public keys, which open what this ring signs.
+    /// The public keys, which verify what these keys sign.
     #[must_use]
-    pub const fn verifying(&self) -> &Arc<VerifyingRing> {
+    pub const fn verification_keys(&self) -> &Arc<VerificationKeys> {
         &self.public
     }
 
@@ -154,7 +154,7 @@ impl KeyRing {
     /// The key that signs at `now`: of those that are active the one that became so last, or else, before any is, the
     /// first to become so.
     #[must_use]
-    pub fn active(&self, now: Timestamp) -> Option<&RingKey> {
+    pub fn active(&self, now: Timestamp) -> Option<&LoadedKey> {
         signs_at(&self.keys, now, |key| key.active_from)
     }
 
@@ -162,7 +162,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyError::NoKey`] where the ring is empty, [`KeyError::TooLarge`] where nobody would read the token.
+    /// [`KeyError::NoKey`] if there is no key, [`KeyError::TooLarge`] where nobody would read the token.
     pub fn sign(&self, now: Timestamp, claims: &Claims) -> Result<String, KeyError> {
         let key = self.active(now).ok_or(KeyError::NoKey)?;
         let json = claims
@@ -191,7 +191,7 @@ pub fn signs_at<K>(
     active.max_by_key(|key| active_from(key)).or_else(first)
 }
 
-impl RingKey {
+impl LoadedKey {
     /// Its `kid`.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -292,7 +292,7 @@ impl Pair {
             Self::Ed25519(key) => key.sign(message).to_bytes(),
             Self::P256(key) => {
                 let signature: p256::ecdsa::Signature = key.sign(message);
-                // Of the two forms of a signature always the lower: see `VerifyingRing::open`.
+                // Of the two forms of a signature always the lower: see `VerificationKeys::open`.
                 signature
                     .normalize_s()
                     .unwrap_or(signature)
@@ -303,9 +303,9 @@ impl Pair {
     }
 }
 
-impl fmt::Debug for RingKey {
+impl fmt::Debug for LoadedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingKey")
+        f.debug_struct("LoadedKey")
             .field("id", &self.id)
             .field("algorithm", &self.algorithm)
             .field("active_from", &self.active_from)
@@ -313,7 +313,7 @@ impl fmt::Debug for RingKey {
     }
 }
 
-impl fmt::Debug for KeyRing {
+impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.keys).finish()
     }

@@ -20,14 +20,14 @@ fn keys(hours: &[u32]) -> Vec<SigningKey> {
     hours.iter().map(key).collect()
 }
 
-fn active_at(ring: &KeyRing, hour: u32) -> String {
-    ring.active(NOW.plus(hour * HOUR)).unwrap().id().to_owned()
+fn active_at(keys: &SigningKeys, hour: u32) -> String {
+    keys.active(NOW.plus(hour * HOUR)).unwrap().id().to_owned()
 }
 
 #[test]
 fn the_key_that_became_active_last_signs() {
     let keys = keys(&[4, 2, 6]);
-    let ring = KeyRing::read(&keys).unwrap();
+    let keys = SigningKeys::read(&keys).unwrap();
     for (hour, index) in [
         (0, 1),
         (1, 1),
@@ -38,9 +38,9 @@ fn the_key_that_became_active_last_signs() {
         (6, 2),
         (99, 2),
     ] {
-        assert_eq!(active_at(&ring, hour), keys[index].id, "{hour}");
+        assert_eq!(active_at(&keys, hour), keys[index].id, "{hour}");
     }
-    let active = ring.active(NOW).unwrap();
+    let active = keys.active(NOW).unwrap();
     assert_eq!(active.active_from(), NOW.plus(2 * HOUR));
     assert_eq!(active.algorithm(), KeyAlgorithm::EdDsa);
 }
@@ -49,14 +49,14 @@ fn the_key_that_became_active_last_signs() {
 fn a_token_is_opened_by_every_ring_that_has_its_key() {
     let keys = keys(&[0, 2]);
     let (old, both, new) = (&keys[..1], &keys[..], &keys[1..]);
-    let [old, both, new] = [old, both, new].map(|keys| KeyRing::read(keys).unwrap());
+    let [old, both, new] = [old, both, new].map(|keys| SigningKeys::read(keys).unwrap());
     let later = NOW.plus(2 * HOUR);
     let expected = Expected {
         issuer: "https://login.example",
         audiences: &["https://api.example"],
     };
-    let opens = |ring: &KeyRing, token: &str| {
-        let opened = ring.verifying().open(token, NOW, &expected);
+    let opens = |keys: &SigningKeys, token: &str| {
+        let opened = keys.verification_keys().open(token, NOW, &expected);
         opened.map(|_| ()).map_err(|refused| refused.unknown_key)
     };
     let before = both.sign(NOW, &claims()).unwrap();
@@ -73,8 +73,8 @@ fn a_token_is_opened_by_every_ring_that_has_its_key() {
 fn every_key_is_published_without_its_private_part() {
     let mut keys = keys(&[0, 5]);
     keys.push(TestKey::new(KeyAlgorithm::Es256).0);
-    let ring = KeyRing::read(&keys).unwrap();
-    let set: Value = serde_json::from_str(ring.jwks()).unwrap();
+    let keys = SigningKeys::read(&keys).unwrap();
+    let set: Value = serde_json::from_str(keys.jwks()).unwrap();
     let published = set["keys"].as_array().unwrap();
     assert_eq!(published.len(), 3);
     for (jwk, key) in published.iter().zip(&keys) {
@@ -92,9 +92,9 @@ fn every_key_is_published_without_its_private_part() {
             KeyAlgorithm::Es256 => vec!["alg", "crv", "kid", "kty", "use", "x", "y"],
         };
         assert_eq!(names, HashSet::from_iter(expected));
-        assert!(ring.knows(&key.id) && ring.verifying().knows(&key.id));
+        assert!(keys.knows(&key.id) && keys.verification_keys().knows(&key.id));
     }
-    assert!(!ring.knows(""));
+    assert!(!keys.knows(""));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_key_that_cannot_be_read_is_named() {
     empty.id = "the-empty-one".to_owned();
     empty.private = Vec::new().into();
     for bad in [cut, other_kind, empty] {
-        let error = KeyRing::read(&[good.clone(), bad.clone()]).unwrap_err();
+        let error = SigningKeys::read(&[good.clone(), bad.clone()]).unwrap_err();
         assert!(error.to_string().contains(&bad.id), "{error}");
         assert!(std::error::Error::source(&error).is_some());
     }
@@ -131,23 +131,23 @@ fn a_key_that_cannot_be_read_is_named() {
 
 #[test]
 fn an_empty_ring_signs_nothing() {
-    let ring = KeyRing::read(&[]).unwrap();
-    assert_eq!(&**ring.jwks(), r#"{"keys":[]}"#);
-    assert!(ring.active(NOW).is_none());
-    assert!(matches!(ring.sign(NOW, &claims()), Err(KeyError::NoKey)));
+    let keys = SigningKeys::read(&[]).unwrap();
+    assert_eq!(&**keys.jwks(), r#"{"keys":[]}"#);
+    assert!(keys.active(NOW).is_none());
+    assert!(matches!(keys.sign(NOW, &claims()), Err(KeyError::NoKey)));
 }
 
 #[test]
 fn a_token_that_nobody_would_read_is_not_made() {
-    let ring = TestKey::new(KeyAlgorithm::EdDsa).ring();
+    let keys = TestKey::new(KeyAlgorithm::EdDsa).signing_keys();
     let mut large = claims();
     large.audiences = vec!["a".repeat(MAX_TOKEN)];
-    assert!(matches!(ring.sign(NOW, &large), Err(KeyError::TooLarge)));
+    assert!(matches!(keys.sign(NOW, &large), Err(KeyError::TooLarge)));
     // All that a service may ask for at once fits.
     let mut full = claims();
     let scope = |i| format!("{i:0>64}").parse().unwrap();
     full.scopes = (0..50).map(scope).collect();
-    assert!(ring.sign(NOW, &full).is_ok());
+    assert!(keys.sign(NOW, &full).is_ok());
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn a_key_does_not_show_itself() {
     for algorithm in [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256] {
         let new = NewKey::generate(algorithm).unwrap();
         let key = TestKey::new(algorithm);
-        let ring = key.ring();
-        let shown = format!("{new:?} {:?} {ring:?} {:?}", key.0, ring.active(NOW));
+        let keys = key.signing_keys();
+        let shown = format!("{new:?} {:?} {keys:?} {:?}", key.0, keys.active(NOW));
         assert!(shown.contains(&key.0.id) && shown.contains(&new.id));
         for private in [&new.private, &key.0.private] {
             let bytes = private.expose_secret();
@@ -170,24 +170,24 @@ fn a_key_does_not_show_itself() {
 #[test]
 fn a_set_of_another_issuer_is_read_as_far_as_it_is_of_use() {
     let ours: Value =
-        serde_json::from_str(TestKey::new(KeyAlgorithm::EdDsa).ring().jwks()).unwrap();
+        serde_json::from_str(TestKey::new(KeyAlgorithm::EdDsa).signing_keys().jwks()).unwrap();
     let good = &ours["keys"][0];
     let without = |name: &str| {
         let mut jwk = good.clone();
         jwk.as_object_mut().unwrap().remove(name);
         jwk
     };
-    let read = |keys: Value| VerifyingRing::from_jwks(&json!({ "keys": keys }).to_string());
+    let read = |keys: Value| VerificationKeys::from_jwks(&json!({ "keys": keys }).to_string());
     let strange = json!([
         { "kty": "oct", "k": "c2VjcmV0", "kid": "hmac" },
         { "kty": "RSA", "n": crate::services::token::tests::rsa_modulus(), "e": "AQAB", "kid": "rsa" },
         { "kty": "new", "kid": "new" },
         "text", null, 1, without("kid"), good,
     ]);
-    let ring = read(strange.clone()).unwrap();
-    assert!(ring.knows(good["kid"].as_str().unwrap()));
+    let keys = read(strange.clone()).unwrap();
+    assert!(keys.knows(good["kid"].as_str().unwrap()));
     for kid in ["hmac", "rsa", "new"] {
-        assert!(!ring.knows(kid), "{kid}");
+        assert!(!keys.knows(kid), "{kid}");
     }
     let mut useless = strange;
     useless.as_array_mut().unwrap().pop();
@@ -205,17 +205,17 @@ fn a_set_of_another_issuer_is_read_as_far_as_it_is_of_use() {
         r#"{"keys":[]"#,
         "<html>",
     ] {
-        let error = VerifyingRing::from_jwks(no_set).unwrap_err();
+        let error = VerificationKeys::from_jwks(no_set).unwrap_err();
         assert_eq!(error, InvalidJwks::Malformed, "{no_set}");
     }
-    let large = format!("{}{}", ours, " ".repeat(VerifyingRing::MAX_JWKS));
+    let large = format!("{}{}", ours, " ".repeat(VerificationKeys::MAX_JWKS));
     assert_eq!(
-        VerifyingRing::from_jwks(&large).unwrap_err(),
+        VerificationKeys::from_jwks(&large).unwrap_err(),
         InvalidJwks::TooLarge
     );
     let deep = format!("{{\"keys\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
     assert_eq!(
-        VerifyingRing::from_jwks(&deep).unwrap_err(),
+        VerificationKeys::from_jwks(&deep).unwrap_err(),
         InvalidJwks::Malformed
     );
 }

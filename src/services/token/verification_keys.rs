@@ -16,7 +16,7 @@ use crate::{
 /// Opening costs one signature check (tens of microseconds) and some small allocations; a token that is malformed or names
 /// a key that is not here costs no signature check.
 #[derive(Default)]
-pub struct VerifyingRing {
+pub struct VerificationKeys {
     keys: Vec<PublicKey>,
 }
 
@@ -26,7 +26,7 @@ pub struct VerifyingRing {
 pub struct TokenRejected {
     /// Whom the token was made for, where its signature is right and so that is known.
     pub claims_service: Option<ServiceId>,
-    /// True where it names a key that is not in the ring. Who has the ring from elsewhere may look there again: the key
+    /// True where it names a key that is not among these. A caller that fetched them may fetch them again: the key
     /// may be new.
     pub unknown_key: bool,
     /// Why.
@@ -38,20 +38,20 @@ pub struct TokenRejected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwks {
     /// It is too large.
-    #[error("the JWK Set has more than {} bytes", VerifyingRing::MAX_JWKS)]
+    #[error("the JWK Set has more than {} bytes", VerificationKeys::MAX_JWKS)]
     TooLarge,
     /// It is none.
     #[error("not a JWK Set: expected a JSON object with an array `keys`")]
     Malformed,
     /// It has too many keys.
-    #[error("the JWK Set has more than {} keys", VerifyingRing::MAX_KEYS)]
+    #[error("the JWK Set has more than {} keys", VerificationKeys::MAX_KEYS)]
     TooManyKeys,
     /// It has no key that tokens could be signed with.
     #[error("the JWK Set has no key with kid for EdDSA (Ed25519) or ES256 (P-256)")]
     NoKeys,
 }
 
-impl VerifyingRing {
+impl VerificationKeys {
     /// The largest JWK Set, in bytes.
     pub const MAX_JWKS: usize = 64 * 1024;
     /// The most keys in a JWK Set.
@@ -84,7 +84,7 @@ impl VerifyingRing {
         Ok(Self { keys })
     }
 
-    /// A ring of the keys that these JWKs describe.
+    /// The keys that these JWKs describe.
     pub(in crate::services) fn of(jwks: &[Value]) -> Result<Self, InvalidJwk> {
         let keys = jwks.iter().map(PublicKey::read).collect::<Result<_, _>>()?;
         Ok(Self { keys })
@@ -164,7 +164,7 @@ fn has_one_spelling(key: &PublicKey, token: &Parts<'_>) -> bool {
             .is_ok_and(|signature| signature.normalize_s().is_none())
 }
 
-impl fmt::Debug for VerifyingRing {
+impl fmt::Debug for VerificationKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids = self.keys.iter().map(PublicKey::id);
         f.debug_list().entries(ids.flatten()).finish()
