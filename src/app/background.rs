@@ -1,4 +1,4 @@
-//! What runs beside the server: the census, the roll call, the reaper, and housekeeping.
+//! What runs beside the server: the census, the service census, the reaper, and housekeeping.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     error::StoreError,
     guard::LimitRepository,
     http::Management,
-    services::{RollCall, TokenRepository},
+    services::{ServiceCensus, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
     telemetry::instruments::Presence,
 };
@@ -30,7 +30,7 @@ pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
     pub(super) presence: Presence,
     pub(super) reaper: Arc<Reaper>,
-    pub(super) roll_call: Arc<RollCall>,
+    pub(super) service_census: Arc<ServiceCensus>,
     pub(super) housekeeping: Arc<Housekeeping>,
 }
 
@@ -41,7 +41,7 @@ impl Background {
             census,
             presence,
             reaper,
-            roll_call,
+            service_census,
             housekeeping,
         } = self;
         let count = move || {
@@ -53,8 +53,8 @@ impl Background {
             async move { reaper.run().await }
         };
         let call = move || {
-            let roll_call = Arc::clone(&roll_call);
-            async move { roll_call.run().await }
+            let service_census = Arc::clone(&service_census);
+            async move { service_census.run().await }
         };
         let tidy = move || {
             let housekeeping = Arc::clone(&housekeeping);
@@ -64,7 +64,7 @@ impl Background {
             // Without the census nobody would take a frozen gauge away.
             keep_running("census", count, move || presence.withdraw()),
             keep_running("reaper", reap, || {}),
-            keep_running("roll call", call, || {}),
+            keep_running("service census", call, || {}),
             keep_running("housekeeping", tidy, || {}),
         ]
     }

@@ -139,11 +139,11 @@ impl Application {
         let services = services::open(config, &stores, &public_url, &auth_metrics, &clock);
         let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
-        let roll_call = services.roll_call(config, &stores, &meters, &presence, &clock);
+        let service_census = services.service_census(config, &stores, &meters, &presence, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
         // service from starting; the gauges are absent until it answers.
         let _ = census.take().await;
-        let _ = roll_call.take().await;
+        let _ = service_census.take().await;
         let http_metrics = HttpMetrics::new(&meter, &observed, Arc::clone(&clock));
         first_export(telemetry.all_metrics()).await;
 
@@ -188,7 +188,7 @@ impl Application {
                 census: Arc::new(census),
                 presence,
                 reaper: Arc::new(reaper),
-                roll_call: Arc::new(roll_call),
+                service_census: Arc::new(service_census),
                 housekeeping: Arc::new(housekeeping),
             },
             audit,

@@ -10,12 +10,12 @@ use crate::{
     config::Config,
     services::{
         BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError, KeyRotator,
-        Limiter, Registry, RollCall, ServiceCache, TokenParts, TokenPolicy, Tokens,
+        Limiter, Registry, ServiceCache, ServiceCensus, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::{
         Meter,
-        instruments::{AuthMetrics, Presence, Roll},
+        instruments::{AuthMetrics, Presence, ServiceGauges},
     },
 };
 
@@ -150,25 +150,25 @@ impl Services {
     }
 
     /// What reads the services for the gauges, as often as sessions are counted.
-    pub(super) fn roll_call(
+    pub(super) fn service_census(
         &self,
         config: &Config,
         stores: &Stores,
         meters: &[Meter],
         presence: &Presence,
         clock: &Arc<dyn Clock>,
-    ) -> RollCall {
+    ) -> ServiceCensus {
         // Two counts may fail.
         let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
-        let roll = Roll::new(meters, presence.clone(), Arc::clone(clock), believed_for);
+        let gauges = ServiceGauges::new(meters, presence.clone(), Arc::clone(clock), believed_for);
         let policy = HealthPolicy {
             degraded_after: config.services.degraded_after,
             stale_after: config.services.stale_after,
         };
-        RollCall::new(
+        ServiceCensus::new(
             Arc::clone(&stores.services),
             Arc::clone(&stores.tokens),
-            roll,
+            gauges,
             self.service_cache.clone(),
             policy,
             Arc::clone(clock),

@@ -18,7 +18,7 @@
 //! | `assertion` | how a client proves with a key pair of its own who it is |
 //! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; what is done with it |
 //! | `resource` | when two URLs name the same resource |
-//! | `roll_call` | reads all services now and then, for the gauges |
+//! | `service_census` | reads all services now and then, for the gauges |
 
 mod assertion;
 mod bearer;
@@ -33,8 +33,8 @@ mod quota;
 mod registry;
 mod repository;
 mod resource;
-mod roll_call;
 mod service_cache;
+mod service_census;
 mod signing_keys;
 mod token;
 mod token_request;
@@ -63,8 +63,8 @@ pub use repository::{
     ServiceRepository, SignOfLife, SigningKey, TokenId, TokenRepository, Totals,
 };
 pub use resource::same_resource;
-pub use roll_call::RollCall;
 pub use service_cache::{FRESH, ServiceCache, Snapshot};
+pub use service_census::ServiceCensus;
 pub use signing_keys::{KeyError, LoadedKey, NewKey, SigningKeys, signs_at};
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerificationKeys};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};

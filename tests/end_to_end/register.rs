@@ -164,7 +164,7 @@ async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
     file.execute("ALTER TABLE service_register RENAME TO taken_away")
         .await
         .unwrap();
-    // Two roll calls may fail, and then exports leave it out and the Collector forgets.
+    // Two service censuses may fail, and then exports leave it out and the Collector forgets.
     let believed = 2 * ROLL_CALL + 2 * STORE_TIMEOUT;
     let limit = believed + SERVICES.expiration() + 2 * world.delivery() + SLACK;
     let absent = |found: &[Sample]| found.is_empty();

@@ -144,12 +144,12 @@ async fn five_thousand_made_up_ids_tokens_and_keys_add_no_series_and_meet_no_500
         caller,
         token,
     });
-    // The gauges of the caller come with the next roll call, within five seconds.
+    // The gauges of the caller come with the next service census, within five seconds.
     let own = r#"skriptoteket_service_health{health="healthy",service_id="orders"}"#;
     let mut asked = 0;
     while !series(&stranger.server).await.contains(own) {
         asked += 1;
-        assert!(asked < 200, "the roll was never called");
+        assert!(asked < 200, "the services were never counted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // The first wave meets every route and status that there is.

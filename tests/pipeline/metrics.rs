@@ -15,8 +15,8 @@ use skriptoteket::{
         instruments::{
             AUTH_FAILURES, AuthMetrics, AuthOperation, CATALOGUE, DailyUsage, END_REASONS,
             HttpMetrics, LimitType, LoginMetrics, PasswordMetrics, Presence, RateLimitUsage,
-            RequestLabels, Roll, RollEntry, RollSnapshot, Snapshot, StoreMetrics, StoreOperation,
-            TOKEN_STATUSES,
+            RequestLabels, ServiceGauges, ServiceSample, ServiceSnapshot, Snapshot, StoreMetrics,
+            StoreOperation, TOKEN_STATUSES,
         },
     },
 };
@@ -37,7 +37,7 @@ struct Everything {
     http: HttpMetrics,
     store: StoreMetrics,
     services: AuthMetrics,
-    roll: Roll,
+    service_gauges: ServiceGauges,
 }
 
 /// The one registered service.
@@ -54,7 +54,7 @@ impl Everything {
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            roll: Roll::new(
+            service_gauges: ServiceGauges::new(
                 &service_wide,
                 presence.clone(),
                 Arc::clone(&clock),
@@ -94,7 +94,8 @@ impl Everything {
         for service in [MAILROOM, "nobody-knows-it"] {
             self.record_service(service);
         }
-        self.roll.publish(roll(), Duration::ZERO);
+        self.service_gauges
+            .publish(service_snapshot(), Duration::ZERO);
     }
 
     fn record_service(&self, service: &str) {
@@ -130,13 +131,13 @@ impl Everything {
     }
 }
 
-fn roll() -> RollSnapshot {
-    let entry = |service: &str, health, credential_expires_in| RollEntry {
+fn service_snapshot() -> ServiceSnapshot {
+    let entry = |service: &str, health, credential_expires_in| ServiceSample {
         service: service.into(),
         health,
         credential_expires_in,
     };
-    RollSnapshot {
+    ServiceSnapshot {
         services: vec![
             entry(MAILROOM, 0, Some(86_400.5)),
             entry("archive", 3, None),

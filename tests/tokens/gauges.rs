@@ -1,11 +1,11 @@
-//! What the roll shows.
+//! what the gauges of services show.
 
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::Clock,
-    services::{HealthPolicy, RollCall, ServiceChange},
-    telemetry::instruments::{HEALTHS, Presence, Roll},
+    services::{HealthPolicy, ServiceCensus, ServiceChange},
+    telemetry::instruments::{HEALTHS, Presence, ServiceGauges},
 };
 use uuid::Uuid;
 
@@ -13,23 +13,23 @@ use crate::house::{House, Replica};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-fn called(house: &House, replica: &Replica) -> (RollCall, Presence) {
+fn called(house: &House, replica: &Replica) -> (ServiceCensus, Presence) {
     let meters = replica
         .telemetry
         .service_wide(Uuid::nil())
         .unwrap()
         .meters();
     let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, house.clock());
-    let roll = Roll::new(&meters, presence.clone(), house.clock(), 2 * INTERVAL);
+    let gauges = ServiceGauges::new(&meters, presence.clone(), house.clock(), 2 * INTERVAL);
     let policy = HealthPolicy {
         degraded_after: Duration::from_mins(1),
         stale_after: Duration::from_mins(10),
     };
     let stores = &replica.stores;
-    let call = RollCall::new(
+    let call = ServiceCensus::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
-        roll,
+        gauges,
         replica.service_cache.clone(),
         policy,
         house.clock(),

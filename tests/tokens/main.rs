@@ -7,7 +7,7 @@
 //! | `keys` | signing keys that change while tokens are in use |
 //! | `clients` | client secrets and assertions |
 //! | `counted` | that each request is counted once, whatever the store and the caller do meanwhile |
-//! | `gauges` | what the roll shows |
+//! | `gauges` | what the gauges of services show |
 //! | `limits` | what services used, where its store is away or its service deleted |
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]

@@ -111,7 +111,7 @@ async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_me
         };
         one.registry.change(id, change).await.unwrap();
         house.pass(FRESH);
-        // As the roll call of every replica does.
+        // As the service census of every replica does.
         for replica in [&one, &other] {
             replica.service_cache.snapshot().await.unwrap();
             assert_eq!(allowed(replica, "requests"), Some(f64::from(burst)));

@@ -10,7 +10,7 @@
 //! | `services` | authentications, tokens and limits of services |
 //! | `admitted`, `series` | which services have series of their own, and what these are |
 //! | `usage` | how much of its limits a service uses, as time goes on |
-//! | `roll` | the registered services, from a snapshot in memory |
+//! | `service_gauges` | the registered services, from a snapshot in memory |
 //! | `io` | HTTP requests and store operations |
 //!
 //! Instruments that are recorded as things happen are built once from one [`Meter`](opentelemetry::metrics::Meter) and
@@ -22,8 +22,8 @@ mod auth;
 mod catalogue;
 mod io;
 mod presence;
-mod roll;
 mod series;
+mod service_gauges;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ pub use io::{
     HttpMetrics, HttpRecorder, RequestLabels, RequestTimer, StoreMetrics, StoreOperation,
 };
 pub use presence::{Presence, Snapshot};
-pub use roll::{Roll, RollEntry, RollSnapshot};
+pub use service_gauges::{ServiceGauges, ServiceSample, ServiceSnapshot};
 pub use services::{AuthAttempt, AuthMetrics, AuthOperation, Started};
 pub use usage::{DailyUsage, LimitType, RateLimitUsage};
 

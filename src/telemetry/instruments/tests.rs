@@ -1,7 +1,7 @@
 //! The instruments against the catalogue and against the page that they end up on.
 
 mod panics;
-mod roll;
+mod service_gauges;
 mod services;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -28,7 +28,7 @@ struct Everything {
     http: HttpMetrics,
     store: StoreMetrics,
     services: AuthMetrics,
-    roll: Roll,
+    service_gauges: ServiceGauges,
 }
 
 impl Everything {
@@ -42,7 +42,7 @@ impl Everything {
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
             passwords: PasswordMetrics::new(&meter),
-            roll: Roll::new(
+            service_gauges: ServiceGauges::new(
                 &service_wide,
                 presence.clone(),
                 Arc::clone(&clock),
@@ -81,15 +81,15 @@ impl Everything {
             };
             self.store.finish(operation, self.store.start(), error_type);
         }
-        self.roll.publish(one_service(), Duration::ZERO);
+        self.service_gauges.publish(one_service(), Duration::ZERO);
         services::record_all(&self.services, MAILROOM);
         services::record_all(&self.services, "nobody-knows-it");
     }
 }
 
-fn one_service() -> RollSnapshot {
-    RollSnapshot {
-        services: vec![RollEntry {
+fn one_service() -> ServiceSnapshot {
+    ServiceSnapshot {
+        services: vec![ServiceSample {
             service: MAILROOM.into(),
             health: 1,
             credential_expires_in: Some(90.0),

@@ -1,4 +1,4 @@
-//! The roll of services: what is shown of it, by whom and for how long.
+//! The gauges of services: what they show, by whom and for how long.
 
 use super::*;
 use crate::telemetry::testing::CollectedMetrics;
@@ -10,7 +10,7 @@ struct Replica {
     collected: CollectedMetrics,
     clock: Arc<ManualClock>,
     presence: Presence,
-    roll: Roll,
+    service_gauges: ServiceGauges,
 }
 
 impl Replica {
@@ -24,7 +24,7 @@ impl Replica {
             &service_wide,
             Arc::<ManualClock>::clone(&clock),
         );
-        let roll = Roll::new(
+        let gauges = ServiceGauges::new(
             &service_wide,
             presence.clone(),
             Arc::<ManualClock>::clone(&clock),
@@ -35,7 +35,7 @@ impl Replica {
             collected,
             clock,
             presence,
-            roll,
+            service_gauges: gauges,
         }
     }
 
@@ -81,26 +81,26 @@ impl Replica {
 }
 
 /// With this many registrations.
-fn snapshot(registered: u64) -> RollSnapshot {
-    RollSnapshot {
+fn snapshot(registered: u64) -> ServiceSnapshot {
+    ServiceSnapshot {
         registrations: [registered, 0],
         ..one_service()
     }
 }
 
-/// Series of a roll with one service: 1 + 4 + 4 + 1 + 1, and 2 + 2.
+/// Series of a snapshot with one service: 1 + 4 + 4 + 1 + 1, and 2 + 2.
 const ALL: (usize, usize) = (11, 4);
 
 #[test]
 fn what_the_snapshot_says_is_shown() {
     let replica = Replica::observing();
-    let entry = |service: &str, health, credential_expires_in| RollEntry {
+    let entry = |service: &str, health, credential_expires_in| ServiceSample {
         service: service.into(),
         health,
         credential_expires_in,
     };
-    replica.roll.publish(
-        RollSnapshot {
+    replica.service_gauges.publish(
+        ServiceSnapshot {
             services: vec![
                 entry("archive", 0, None),
                 entry(MAILROOM, 1, Some(90.0)),
@@ -132,7 +132,9 @@ fn what_the_snapshot_says_is_shown() {
 #[test]
 fn ages_go_on_between_snapshots() {
     let replica = Replica::observing();
-    replica.roll.publish(one_service(), Duration::ZERO);
+    replica
+        .service_gauges
+        .publish(one_service(), Duration::ZERO);
     let ages = || {
         (
             replica.gauge("signing_key_age", &[]),
@@ -148,8 +150,8 @@ fn ages_go_on_between_snapshots() {
 fn an_empty_roll_is_shown_as_zero_and_a_missing_key_not_at_all() {
     let replica = Replica::observing();
     replica
-        .roll
-        .publish(RollSnapshot::default(), Duration::ZERO);
+        .service_gauges
+        .publish(ServiceSnapshot::default(), Duration::ZERO);
     assert_eq!(replica.gauge("active_services", &[]), Some(0.0));
     let stale = replica.gauge("services_by_health", &[("health", "stale")]);
     assert_eq!(stale, Some(0.0));
@@ -165,27 +167,29 @@ fn nothing_is_shown_before_the_first_answer() {
 #[test]
 fn an_old_roll_takes_its_gauges_away_and_leaves_its_totals() {
     let replica = Replica::observing();
-    replica.roll.publish(snapshot(3), Duration::ZERO);
+    replica.service_gauges.publish(snapshot(3), Duration::ZERO);
     replica.clock.advance(BELIEVED);
     assert_eq!(replica.shown(), ALL);
     replica.clock.advance(Duration::from_millis(1));
     assert_eq!(replica.shown(), (0, ALL.1));
     assert_eq!(replica.registered(), Some(3));
-    replica.roll.publish(snapshot(4), BELIEVED);
+    replica.service_gauges.publish(snapshot(4), BELIEVED);
     assert_eq!((replica.shown(), replica.registered()), (ALL, Some(4)));
 }
 
 #[test]
 fn only_the_replica_that_observes_shows_the_roll() {
     let replica = Replica::new();
-    replica.roll.publish(one_service(), Duration::ZERO);
+    replica
+        .service_gauges
+        .publish(one_service(), Duration::ZERO);
     assert_eq!(replica.shown(), (0, 0));
-    assert!(!replica.roll.observes());
+    assert!(!replica.service_gauges.observes());
     let _ = replica
         .presence
         .observe(1, Duration::ZERO, Duration::from_secs(10));
     assert_eq!(replica.shown(), ALL);
-    assert!(replica.roll.observes());
+    assert!(replica.service_gauges.observes());
     replica.clock.advance(Duration::from_secs(10));
     assert_eq!(replica.shown(), (0, 0));
 }
@@ -194,7 +198,7 @@ fn only_the_replica_that_observes_shows_the_roll() {
 fn totals_do_not_go_back_when_a_replica_observes_again() {
     let seconds = Duration::from_secs;
     let replica = Replica::observing();
-    replica.roll.publish(snapshot(3), Duration::ZERO);
+    replica.service_gauges.publish(snapshot(3), Duration::ZERO);
     assert_eq!(replica.registered(), Some(3));
     // Meanwhile another one shows later totals.
     replica.presence.stand_by(2, Duration::ZERO, FOR_EVER);
@@ -202,9 +206,9 @@ fn totals_do_not_go_back_when_a_replica_observes_again() {
     let _ = replica.presence.observe(3, seconds(5), FOR_EVER);
     assert_eq!(replica.shown(), (0, 0));
     // Asked for before it began.
-    replica.roll.publish(snapshot(3), seconds(4));
+    replica.service_gauges.publish(snapshot(3), seconds(4));
     assert_eq!(replica.shown(), (0, 0));
-    replica.roll.publish(snapshot(8), seconds(5));
+    replica.service_gauges.publish(snapshot(8), seconds(5));
     assert_eq!((replica.shown(), replica.registered()), (ALL, Some(8)));
 }
 
@@ -212,8 +216,12 @@ fn totals_do_not_go_back_when_a_replica_observes_again() {
 fn an_answer_that_was_overtaken_is_left_out() {
     let replica = Replica::observing();
     replica.clock.advance(Duration::from_secs(2));
-    replica.roll.publish(snapshot(4), Duration::from_secs(2));
-    replica.roll.publish(snapshot(3), Duration::from_secs(1));
+    replica
+        .service_gauges
+        .publish(snapshot(4), Duration::from_secs(2));
+    replica
+        .service_gauges
+        .publish(snapshot(3), Duration::from_secs(1));
     assert_eq!(replica.registered(), Some(4));
 }
 
@@ -223,16 +231,16 @@ fn services_that_come_and_go_have_every_series_of_their_own() {
     const REGISTERED: usize = 500;
     let replica = Replica::observing();
     for generation in 0..4 {
-        let entries = (0..REGISTERED).map(|n| RollEntry {
+        let entries = (0..REGISTERED).map(|n| ServiceSample {
             service: format!("service-{generation}-{n}").into(),
             health: n % HEALTHS.len(),
             credential_expires_in: Some(1.0),
         });
-        let snapshot = RollSnapshot {
+        let snapshot = ServiceSnapshot {
             services: entries.collect(),
             ..one_service()
         };
-        replica.roll.publish(snapshot, Duration::ZERO);
+        replica.service_gauges.publish(snapshot, Duration::ZERO);
         let series = replica.collected.series();
         let overflow = |(_, labels): &(String, Vec<(String, String)>)| {
             labels.iter().any(|(key, _)| key == "otel.metric.overflow")

@@ -1,4 +1,4 @@
-//! The roll call: reads all services now and then, for the gauges.
+//! The service census: reads all services periodically, for the gauges.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,33 +9,33 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
-    telemetry::instruments::{Roll, RollEntry, RollSnapshot},
+    telemetry::instruments::{ServiceGauges, ServiceSample, ServiceSnapshot},
 };
 
 /// Refreshes the snapshot that the gauges of services read, as long as it is this replica that shows them.
-pub struct RollCall {
+pub struct ServiceCensus {
     services: Arc<dyn ServiceRepository>,
     tokens: Arc<dyn TokenRepository>,
-    roll: Roll,
+    gauges: ServiceGauges,
     service_cache: ServiceCache,
     policy: HealthPolicy,
     clock: Arc<dyn Clock>,
     interval: Duration,
 }
 
-impl fmt::Debug for RollCall {
+impl fmt::Debug for ServiceCensus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RollCall({:?})", self.policy)
+        write!(f, "ServiceCensus({:?})", self.policy)
     }
 }
 
-impl RollCall {
-    /// A roll call of these repositories into `roll`, every `interval`, which renews `service_cache` too.
+impl ServiceCensus {
+    /// A census of these repositories into `gauges`, every `interval`. It refreshes `service_cache`, too.
     #[must_use]
     pub const fn new(
         services: Arc<dyn ServiceRepository>,
         tokens: Arc<dyn TokenRepository>,
-        roll: Roll,
+        gauges: ServiceGauges,
         service_cache: ServiceCache,
         policy: HealthPolicy,
         clock: Arc<dyn Clock>,
@@ -44,7 +44,7 @@ impl RollCall {
         Self {
             services,
             tokens,
-            roll,
+            gauges,
             service_cache,
             policy,
             clock,
@@ -62,7 +62,7 @@ impl RollCall {
             if let Err(error) = self.service_cache.snapshot().await {
                 tracing::debug!(%error, "the service cache could not be refreshed");
             }
-            if !self.roll.observes() {
+            if !self.gauges.observes() {
                 continue;
             }
             if let Err(error) = self.take().await {
@@ -84,22 +84,22 @@ impl RollCall {
         let keys = self.tokens.keys().await?;
         let now = self.clock.now();
         let signing = signs_at(&keys, now, |key| key.active_from);
-        let snapshot = RollSnapshot {
+        let snapshot = ServiceSnapshot {
             services: services.iter().map(|it| self.entry(it, now)).collect(),
             registrations: [totals.registered, totals.deleted],
             rotations: [totals.rotated, totals.rotations_refused],
             signing_key_age: signing.map(|key| now.since(key.active_from)),
         };
-        self.roll.publish(snapshot, asked_at);
+        self.gauges.publish(snapshot, asked_at);
         Ok(())
     }
 
-    fn entry(&self, service: &Service, now: Timestamp) -> RollEntry {
+    fn entry(&self, service: &Service, now: Timestamp) -> ServiceSample {
         // With public keys it gets in by assertions for ever: an alert on its secret would tell it to rotate for nothing.
         let by_secret = !service.disabled && service.public_keys.is_none();
         let newest = service.credentials.first().filter(|_| by_secret);
         let expires_at = newest.and_then(|credential| credential.expires_at);
-        RollEntry {
+        ServiceSample {
             service: service.id.to_arc(),
             health: Health::of(service, now, &self.policy) as usize,
             credential_expires_in: expires_at.map(|at| {

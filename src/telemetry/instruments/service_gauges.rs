@@ -1,4 +1,4 @@
-//! The roll of registered services: gauges and totals, read from a snapshot in memory.
+//! Registered services: gauges and totals, read from a snapshot in memory.
 
 use std::{
     fmt,
@@ -13,9 +13,9 @@ use crate::clock::Clock;
 
 /// What the store said of all services at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RollSnapshot {
+pub struct ServiceSnapshot {
     /// The services.
-    pub services: Vec<RollEntry>,
+    pub services: Vec<ServiceSample>,
     /// Registrations ever made, in the order of [`REGISTRATION_EVENTS`].
     pub registrations: [u64; REGISTRATION_EVENTS.len()],
     /// Rotations ever asked for, in the order of [`CREDENTIAL_ROTATIONS`].
@@ -26,7 +26,7 @@ pub struct RollSnapshot {
 
 /// A service in the snapshot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RollEntry {
+pub struct ServiceSample {
     /// Its id.
     pub service: Arc<str>,
     /// Where its health stands in [`HEALTHS`].
@@ -36,7 +36,7 @@ pub struct RollEntry {
 }
 
 /// The last snapshot, and the monotonic time at which it was asked for. Shared, so that no callback keeps the lock.
-type Last = Option<(Arc<RollSnapshot>, Duration)>;
+type Last = Option<(Arc<ServiceSnapshot>, Duration)>;
 
 /// `healthy` and `degraded` stand first in [`HEALTHS`].
 const ACTIVE: usize = 2;
@@ -47,20 +47,20 @@ const ACTIVE: usize = 2;
 /// shown later totals before, and totals must not go back. Gauges show it only while it is young, else they are absent.
 /// Totals stay as they were last read while the store does not answer.
 #[derive(Clone)]
-pub struct Roll {
+pub struct ServiceGauges {
     last: Arc<RwLock<Last>>,
     presence: Presence,
     clock: Arc<dyn Clock>,
     believed_for: Duration,
 }
 
-impl fmt::Debug for Roll {
+impl fmt::Debug for ServiceGauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Roll").field(&self.last).finish()
+        f.debug_tuple("ServiceGauges").field(&self.last).finish()
     }
 }
 
-impl Roll {
+impl ServiceGauges {
     /// Registers the instruments on each of `service_wide`. A snapshot is believed for `believed_for`; `presence` says
     /// whether it is this replica that shows it.
     #[must_use]
@@ -70,23 +70,23 @@ impl Roll {
         clock: Arc<dyn Clock>,
         believed_for: Duration,
     ) -> Self {
-        let roll = Self {
+        let gauges = Self {
             last: Arc::default(),
             presence,
             clock,
             believed_for,
         };
         for meter in service_wide {
-            roll.register_gauges(meter);
-            roll.register_ages(meter);
-            roll.register_totals(meter);
+            gauges.register_gauges(meter);
+            gauges.register_ages(meter);
+            gauges.register_totals(meter);
         }
-        roll
+        gauges
     }
 
     /// Replaces the snapshot. `taken_at` is the monotonic time at which it was asked for; one that was asked for before
     /// the last one is left out.
-    pub fn publish(&self, snapshot: RollSnapshot, taken_at: Duration) {
+    pub fn publish(&self, snapshot: ServiceSnapshot, taken_at: Duration) {
         let snapshot = Arc::new(snapshot);
         let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|(_, before)| *before <= taken_at) {
@@ -94,14 +94,14 @@ impl Roll {
         }
     }
 
-    /// True if it is this replica that shows the roll now.
+    /// True if it is this replica that exports these gauges now.
     #[must_use]
     pub fn observes(&self) -> bool {
         self.presence.observes()
     }
 
     /// Reads the snapshot and its age, if it is this replica that shows it.
-    fn read(&self, read: impl FnOnce(&RollSnapshot, Duration)) {
+    fn read(&self, read: impl FnOnce(&ServiceSnapshot, Duration)) {
         let Some(since) = self.presence.observes_since() else {
             return;
         };
@@ -112,8 +112,8 @@ impl Roll {
         }
     }
 
-    /// As [`Roll::read`], while the snapshot can be believed.
-    fn read_young(&self, read: impl FnOnce(&RollSnapshot, Duration)) {
+    /// As [`ServiceGauges::read`], while the snapshot can be believed.
+    fn read_young(&self, read: impl FnOnce(&ServiceSnapshot, Duration)) {
         let limit = self.believed_for;
         self.read(|snapshot, age| {
             if age <= limit {
