@@ -21,7 +21,7 @@ use skriptoteket::{
     clock::SystemClock,
     config::{self, Environment},
     http::ServiceIdentity,
-    relying::RelyingParty,
+    resource_server::ResourceServer,
     services::BearerAuthenticator,
     telemetry::{MetricsPage, Telemetry, instruments::AuthMetrics},
 };
@@ -59,9 +59,9 @@ pub(crate) fn serve(
     let telemetry = Telemetry::start(&otel)?;
     let clock = Arc::new(SystemClock::default());
     let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
-    let party = RelyingParty::of(issuer, metrics.clone()).audience(issuer);
+    let server = ResourceServer::of(issuer, metrics.clone()).audience(issuer);
     let bearer = Data::new(BearerAuthenticator::new(
-        Arc::new(party.verify_locally()?),
+        Arc::new(server.verify_locally()?),
         metrics,
     ));
     let page = Data::new(telemetry.page());

@@ -12,7 +12,7 @@
 //!          audit, guard     login trail; budgets of guesses, client addresses   (they know accounts)
 //!          services         machines that call: register, credentials, tokens, limits
 //! floor 4  sessions         keys, records, the session repository's contract, census, reaper
-//!          relying          the library's face for other applications: tokens of a Skriptoteket, verified elsewhere
+//!          resource_server  verification of our access tokens in other applications
 //! floor 5  login            guard → password → session: the one place that records a login
 //! floor 6  store | http     two rooms on one floor: neither sees the other
 //! floor 7  app              the composition root
@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Outside crates have homes: `opentelemetry*` in `telemetry`, `sqlx` in `store`, `actix_*` in `http` and `app`, `clap`
-//! in `cli`, `reqwest` in `relying`, `telemetry` and `cli`; the environment is read in `config`, the clocks in `clock`.
+//! in `cli`, `reqwest` in `resource_server`, `telemetry` and `cli`; the environment is read in `config`, the clocks in `clock`.
 //!
 //! # A request's walk
 //!
@@ -52,7 +52,7 @@
 //! | a rule of tokens | `services/tokens.rs`, `services/bearer.rs` |
 //! | who starts and stops what | `app/mod.rs` |
 //! | a command | `cli/` |
-//! | another application that takes our tokens | `relying/mod.rs`, `examples/embedded.rs` |
+//! | another application that takes our tokens | `resource_server/mod.rs`, `examples/embedded.rs` |
 
 pub mod accounts;
 pub mod app;
@@ -65,8 +65,8 @@ pub mod guard;
 pub mod http;
 pub mod login;
 pub mod network;
-pub mod relying;
 pub mod repeats;
+pub mod resource_server;
 pub mod services;
 pub mod sessions;
 pub mod store;

@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["telemetry"],
     &["accounts"],
     &["audit", "guard", "services"],
-    &["sessions", "relying"],
+    &["sessions", "resource_server"],
     &["login"],
     &["store", "http"],
     &["app"],
@@ -35,7 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix_", &["http", "app"]),
     ("clap", &["cli"]),
     ("jsonwebtoken", &["services"]),
-    ("reqwest", &["relying", "cli", "telemetry"]),
+    ("reqwest", &["resource_server", "cli", "telemetry"]),
 ];
 
 /// Paths of the standard library and the modules that may name them.

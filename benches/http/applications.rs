@@ -12,7 +12,7 @@ use skriptoteket::{
     clock::{Clock, SystemClock},
     config::{self, Config, Environment},
     http::ServiceIdentity,
-    relying::RelyingParty,
+    resource_server::ResourceServer,
     services::{
         BearerAuthenticator, ClientAuthenticator, Limiter, ServiceCache, TokenParts, TokenPolicy,
         TokenVerifier, Tokens,
@@ -126,7 +126,7 @@ async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result
     );
     let verifier: Arc<dyn TokenVerifier> = match way {
         "keys" => Arc::new(
-            RelyingParty::of(issuer, metrics.clone())
+            ResourceServer::of(issuer, metrics.clone())
                 .audience(issuer)
                 .verify_locally()?,
         ),

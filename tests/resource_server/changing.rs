@@ -9,7 +9,7 @@ use skriptoteket::{
 };
 use uuid::Uuid;
 
-use crate::{relying::Relying, stub::Stub};
+use crate::{application::Application, stub::Stub};
 
 const AUDIENCE: &str = "https://api.example.org";
 const MINUTE: Duration = Duration::from_mins(1);
@@ -41,9 +41,9 @@ fn token(keys: &SigningKeys, issuer: &str, clock: &ManualClock) -> String {
     keys.sign(clock.now(), &claims).unwrap()
 }
 
-fn relying(stub: &Stub, clock: &Arc<ManualClock>) -> Relying {
-    Relying::new(&stub.url, clock.clone(), |party| {
-        party.audience(AUDIENCE).verify_locally().unwrap()
+fn application(stub: &Stub, clock: &Arc<ManualClock>) -> Application {
+    Application::new(&stub.url, clock.clone(), |server| {
+        server.audience(AUDIENCE).verify_locally().unwrap()
     })
 }
 
@@ -52,13 +52,13 @@ async fn a_key_that_the_issuer_takes_back_is_refused_with_all_that_it_signed() {
     let clock = Arc::new(ManualClock::default());
     let (lost, new) = (signing_keys(&clock), signing_keys(&clock));
     let stub = Stub::with("200 OK", "", lost.jwks());
-    let relying = relying(&stub, &clock);
+    let application = application(&stub, &clock);
     let token = token(&lost, &stub.url, &clock);
-    assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+    assert_eq!(application.identify(&token).await, Ok("orders".into()));
     stub.answers("200 OK", "", new.jwks());
     clock.advance(5 * MINUTE);
     // It was remembered to be right.
-    assert_eq!(relying.identify(&token).await, Err("bad_signature"));
+    assert_eq!(application.identify(&token).await, Err("bad_signature"));
 }
 
 #[tokio::test]
@@ -66,11 +66,11 @@ async fn an_issuer_may_say_for_how_long_its_keys_are_fresh() {
     let clock = Arc::new(ManualClock::default());
     let keys = signing_keys(&clock);
     let stub = Stub::with("200 OK", "cache-control: max-age=1200\r\n", keys.jwks());
-    let relying = relying(&stub, &clock);
+    let application = application(&stub, &clock);
     let token = token(&keys, &stub.url, &clock);
     for (minutes, asked) in [(0, 1), (19, 1), (1, 2), (19, 2)] {
         clock.advance(minutes * MINUTE);
-        assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+        assert_eq!(application.identify(&token).await, Ok("orders".into()));
         assert_eq!(stub.asked(), asked);
     }
 }
@@ -80,21 +80,24 @@ async fn an_issuer_that_comes_back_is_believed_again() {
     let clock = Arc::new(ManualClock::default());
     let (old, new) = (signing_keys(&clock), signing_keys(&clock));
     let stub = Stub::with("503 Service Unavailable", "", "");
-    let relying = relying(&stub, &clock);
+    let application = application(&stub, &clock);
     let shown = token(&old, &stub.url, &clock);
-    assert_eq!(relying.identify(&shown).await, Err("store_unavailable"));
+    assert_eq!(application.identify(&shown).await, Err("store_unavailable"));
     stub.answers("200 OK", "", old.jwks());
     clock.advance(Duration::from_secs(1));
-    assert_eq!(relying.identify(&shown).await, Ok("orders".into()));
+    assert_eq!(application.identify(&shown).await, Ok("orders".into()));
     stub.answers("200 OK", "", "not a JWK Set");
     clock.advance(6 * MINUTE);
-    assert_eq!(relying.identify(&shown).await, Ok("orders".into()));
+    assert_eq!(application.identify(&shown).await, Ok("orders".into()));
     stub.answers("200 OK", "", new.jwks());
     let unknown = token(&new, &stub.url, &clock);
-    assert_eq!(relying.identify(&unknown).await, Err("store_unavailable"));
+    assert_eq!(
+        application.identify(&unknown).await,
+        Err("store_unavailable")
+    );
     clock.advance(Duration::from_secs(1));
-    assert_eq!(relying.identify(&unknown).await, Ok("orders".into()));
-    assert_eq!(relying.identify(&shown).await, Err("bad_signature"));
+    assert_eq!(application.identify(&unknown).await, Ok("orders".into()));
+    assert_eq!(application.identify(&shown).await, Err("bad_signature"));
 }
 
 #[tokio::test]
@@ -102,21 +105,21 @@ async fn a_silent_issuer_keeps_one_request_waiting_and_not_all() {
     let clock = Arc::new(ManualClock::default());
     let keys = signing_keys(&clock);
     let stub = Stub::with("200 OK", "", keys.jwks());
-    let relying = Relying::new(&stub.url, clock.clone(), |party| {
-        let party = party.audience(AUDIENCE).timeout(Duration::from_secs(3));
-        party.verify_locally().unwrap()
+    let application = Application::new(&stub.url, clock.clone(), |server| {
+        let server = server.audience(AUDIENCE).timeout(Duration::from_secs(3));
+        server.verify_locally().unwrap()
     });
     let token = token(&keys, &stub.url, &clock);
-    assert_eq!(relying.identify(&token).await, Ok("orders".into()));
+    assert_eq!(application.identify(&token).await, Ok("orders".into()));
     stub.falls_silent();
     clock.advance(5 * MINUTE);
     // All wait for the first question, since nobody knows yet.
-    let all = async || join_all((0..20).map(|_| relying.identify(&token))).await;
+    let all = async || join_all((0..20).map(|_| application.identify(&token))).await;
     assert!(all().await.iter().all(Result::is_ok));
     assert_eq!(stub.asked(), 2);
     // Then it is asked now and then, by one who waits while the others go on.
     clock.advance(Duration::from_secs(5));
-    let mut waits = std::pin::pin!(relying.identify(&token));
+    let mut waits = std::pin::pin!(application.identify(&token));
     let others = tokio::select! {
         // In this order: whoever comes first asks.
         biased;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use skriptoteket::clock::ManualClock;
 
-use crate::{relying::Relying, stub::Stub};
+use crate::{application::Application, stub::Stub};
 
 /// In the form of a token; nobody has signed it.
 const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.e30.AAAA";
@@ -13,17 +13,17 @@ const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.e30.
 /// More than a busy machine needs.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-fn both(stub: &Stub, timeout: Duration) -> [Relying; 2] {
+fn both(stub: &Stub, timeout: Duration) -> [Application; 2] {
     let clock = Arc::new(ManualClock::default());
     let audience = "https://api.example.org";
     [
-        Relying::new(&stub.url, clock.clone(), |party| {
-            let party = party.audience(audience).timeout(timeout);
-            party.verify_locally().unwrap()
+        Application::new(&stub.url, clock.clone(), |server| {
+            let server = server.audience(audience).timeout(timeout);
+            server.verify_locally().unwrap()
         }),
-        Relying::new(&stub.url, clock, |party| {
-            let party = party.audience(audience).timeout(timeout);
-            let verifier = party.verify_by_introspection("itself", "sks_secret".into());
+        Application::new(&stub.url, clock, |server| {
+            let server = server.audience(audience).timeout(timeout);
+            let verifier = server.verify_by_introspection("itself", "sks_secret".into());
             verifier.unwrap()
         }),
     ]
@@ -32,9 +32,9 @@ fn both(stub: &Stub, timeout: Duration) -> [Relying; 2] {
 #[tokio::test]
 async fn an_issuer_that_lets_everybody_wait_is_given_up_and_all_wait_together() {
     let stub = Stub::silent();
-    for relying in both(&stub, Duration::from_millis(500)) {
+    for application in both(&stub, Duration::from_millis(500)) {
         let before = stub.asked();
-        let all = join_all((0..20).map(|_| relying.identify(TOKEN)));
+        let all = join_all((0..20).map(|_| application.identify(TOKEN)));
         let all = tokio::time::timeout(TIME_LIMIT, all).await;
         let all = all.unwrap();
         assert!(all.iter().all(|it| *it == Err("store_unavailable")));
@@ -84,8 +84,8 @@ async fn a_redirect_leads_nowhere() {
     ] {
         let location = format!("location: {}/\r\n", elsewhere.url);
         let stub = Stub::with(status, &location, "");
-        for relying in both(&stub, TIME_LIMIT) {
-            assert_eq!(relying.identify(TOKEN).await, Err("store_unavailable"));
+        for application in both(&stub, TIME_LIMIT) {
+            assert_eq!(application.identify(TOKEN).await, Err("store_unavailable"));
         }
     }
     assert_eq!(elsewhere.asked(), 0);

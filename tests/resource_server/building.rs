@@ -4,19 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::ManualClock,
-    relying::{RelyingError, RelyingParty},
+    resource_server::{ResourceServer, ResourceServerError},
     telemetry::{Telemetry, instruments::AuthMetrics},
 };
 
-fn party(issuer: &str) -> RelyingParty {
+fn server(issuer: &str) -> ResourceServer {
     let (telemetry, _) = Telemetry::in_memory();
     let clock = Arc::new(ManualClock::default());
-    RelyingParty::of(issuer, AuthMetrics::new(&telemetry.meter(), &[], clock))
+    ResourceServer::of(issuer, AuthMetrics::new(&telemetry.meter(), &[], clock))
 }
 
 #[test]
 fn an_issuer_is_https_or_on_loopback() {
-    let made = |issuer: &str| party(issuer).audience("a").verify_locally();
+    let made = |issuer: &str| server(issuer).audience("a").verify_locally();
     for good in [
         "https://login.example.org",
         "https://login.example.org/",
@@ -32,7 +32,10 @@ fn an_issuer_is_https_or_on_loopback() {
         "http://192.0.2.1",
         "http://localhost.example.org",
     ] {
-        assert!(matches!(made(clear), Err(RelyingError::Clear)), "{clear}");
+        assert!(
+            matches!(made(clear), Err(ResourceServerError::Clear)),
+            "{clear}"
+        );
     }
     for bad in [
         "",
@@ -45,7 +48,7 @@ fn an_issuer_is_https_or_on_loopback() {
         "file:///etc/passwd",
     ] {
         let error = made(bad).unwrap_err();
-        assert!(matches!(error, RelyingError::Issuer), "{bad}");
+        assert!(matches!(error, ResourceServerError::Issuer), "{bad}");
         assert!(!error.to_string().contains("secret"));
     }
 }
@@ -53,37 +56,43 @@ fn an_issuer_is_https_or_on_loopback() {
 #[test]
 fn an_audience_a_timeout_and_credentials_have_to_be_sound() {
     let issuer = "https://login.example.org";
-    let made = party(issuer).verify_locally();
-    assert!(matches!(made, Err(RelyingError::NoAudience)));
+    let made = server(issuer).verify_locally();
+    assert!(matches!(made, Err(ResourceServerError::NoAudience)));
     for wrong in [
         Duration::ZERO,
         Duration::from_millis(9),
         Duration::from_secs(61),
     ] {
-        let made = party(issuer).audience("a").timeout(wrong).verify_locally();
-        assert!(matches!(made, Err(RelyingError::Timeout)), "{wrong:?}");
+        let made = server(issuer).audience("a").timeout(wrong).verify_locally();
+        assert!(
+            matches!(made, Err(ResourceServerError::Timeout)),
+            "{wrong:?}"
+        );
     }
     let made = |id: &str, secret: &str| {
-        let party = party(issuer).audience("a");
-        party.verify_by_introspection(id, secret.into())
+        let server = server(issuer).audience("a");
+        server.verify_by_introspection(id, secret.into())
     };
     assert!(made("orders", "sks_x").is_ok());
     assert!(matches!(
         made("Orders", "sks_x"),
-        Err(RelyingError::ClientId(_))
+        Err(ResourceServerError::ClientId(_))
     ));
     for wrong in ["", "a b", "é", "a\n"] {
         let made = made("orders", wrong);
-        assert!(matches!(made, Err(RelyingError::ClientSecret)), "{wrong:?}");
+        assert!(
+            matches!(made, Err(ResourceServerError::ClientSecret)),
+            "{wrong:?}"
+        );
     }
 }
 
 #[test]
 fn nothing_that_is_written_for_debugging_shows_a_secret() {
-    let party = party("https://login.example.org").audience("a");
-    let local = format!("{:?}", party.clone().verify_locally().unwrap());
+    let server = server("https://login.example.org").audience("a");
+    let local = format!("{:?}", server.clone().verify_locally().unwrap());
     assert!(local.contains("login.example.org"), "{local}");
-    let verifier = party.verify_by_introspection("orders", "sks_planted".into());
+    let verifier = server.verify_by_introspection("orders", "sks_planted".into());
     let shown = format!("{:?}", verifier.unwrap());
     assert!(shown.contains("orders"), "{shown}");
     assert!(!shown.contains("planted"), "{shown}");

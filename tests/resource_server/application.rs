@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::{Clock, ManualClock},
-    relying::RelyingParty,
+    resource_server::ResourceServer,
     services::{AuthFailure, BearerAuthenticator, TokenVerifier},
     telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
 };
@@ -12,26 +12,26 @@ use skriptoteket::{
 use crate::issuer::{ITSELF, Issuer};
 
 /// The other application.
-pub(crate) struct Relying {
+pub(crate) struct Application {
     pub(crate) bearer: BearerAuthenticator,
     pub(crate) metrics: CollectedMetrics,
     _telemetry: Telemetry,
 }
 
-impl Relying {
+impl Application {
     /// An application with the verifier that `choose` makes. Its timeout is longer than a busy machine needs.
     pub(crate) fn new<V: TokenVerifier + 'static>(
         issuer: &str,
         clock: Arc<dyn Clock>,
-        choose: impl FnOnce(RelyingParty) -> V,
+        choose: impl FnOnce(ResourceServer) -> V,
     ) -> Self {
         let (telemetry, metrics) = Telemetry::in_memory();
         let auth = AuthMetrics::new(&telemetry.meter(), &[], clock.clone());
-        let party = RelyingParty::of(issuer, auth.clone())
+        let server = ResourceServer::of(issuer, auth.clone())
             .clock(clock)
             .timeout(Duration::from_secs(20));
         Self {
-            bearer: BearerAuthenticator::new(Arc::new(choose(party)), auth),
+            bearer: BearerAuthenticator::new(Arc::new(choose(server)), auth),
             metrics,
             _telemetry: telemetry,
         }
@@ -39,16 +39,16 @@ impl Relying {
 
     /// One that verifies here, tokens for the issuer itself.
     pub(crate) fn locally(issuer: &Issuer, clock: &Arc<ManualClock>) -> Self {
-        Self::new(&issuer.url, clock.clone(), |party| {
-            party.audience(&issuer.url).verify_locally().unwrap()
+        Self::new(&issuer.url, clock.clone(), |server| {
+            server.audience(&issuer.url).verify_locally().unwrap()
         })
     }
 
     /// One that asks the issuer about tokens for the issuer itself.
     pub(crate) fn by_introspection(issuer: &Issuer, clock: &Arc<ManualClock>) -> Self {
-        Self::new(&issuer.url, clock.clone(), |party| {
-            let party = party.audience(&issuer.url);
-            let verifier = party.verify_by_introspection(ITSELF, issuer.secret(ITSELF));
+        Self::new(&issuer.url, clock.clone(), |server| {
+            let server = server.audience(&issuer.url);
+            let verifier = server.verify_by_introspection(ITSELF, issuer.secret(ITSELF));
             verifier.unwrap()
         })
     }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect::Policy};
 use url::Url;
 
-use super::RelyingError;
+use super::ResourceServerError;
 use crate::{config::is_loopback, error::StoreError, services::AuthFailure};
 
 /// The largest answer that is read, in bytes. Answers of an issuer have some hundred.
@@ -61,9 +61,9 @@ impl From<Unanswered> for AuthFailure {
 
 impl Issuer {
     /// The issuer `url`, which has `timeout` for each whole answer.
-    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, RelyingError> {
+    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, ResourceServerError> {
         let name = url.trim_end_matches('/');
-        let parsed = Url::parse(name).map_err(|_| RelyingError::Issuer)?;
+        let parsed = Url::parse(name).map_err(|_| ResourceServerError::Issuer)?;
         let bare = parsed.username().is_empty()
             && parsed.password().is_none()
             && parsed.query().is_none()
@@ -72,8 +72,8 @@ impl Issuer {
         match parsed.scheme() {
             "https" if bare => {}
             "http" if bare && loopback => {}
-            "http" if bare => return Err(RelyingError::Clear),
-            _ => return Err(RelyingError::Issuer),
+            "http" if bare => return Err(ResourceServerError::Clear),
+            _ => return Err(ResourceServerError::Issuer),
         }
         // The HTTP client has no provider of its own and asks for the process's, even for plain http. Where there is one
         // already it is as good.
@@ -92,7 +92,7 @@ impl Issuer {
         }
         Ok(Self {
             name: name.into(),
-            client: client.build().map_err(RelyingError::Client)?,
+            client: client.build().map_err(ResourceServerError::Client)?,
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `party` | who relies on whom: makes the verifiers |
+//! | `builder` | configures the issuer and creates the verifiers |
 //! | `jwks` | tokens looked at here, with the issuer's public keys |
 //! | `introspection`, `verdict` | tokens that the issuer looks at, and what it says of them |
 //! | `keys` | the issuer's public keys, as young as they have to be |
@@ -12,19 +12,19 @@
 //! # An actix application behind tokens
 //!
 //! A [`BearerAuthenticator`](crate::services::BearerAuthenticator) lets requests in and counts each, under the names and labels of the service itself. It
-//! believes a verifier, and a [`RelyingParty`] makes one:
+//! believes a verifier, and a [`ResourceServer`] makes one:
 //!
 //! ```
 //! use std::sync::Arc;
 //! use skriptoteket::{
-//!     clock::SystemClock, relying::RelyingParty, services::BearerAuthenticator, telemetry::{Telemetry, instruments::AuthMetrics},
+//!     clock::SystemClock, resource_server::ResourceServer, services::BearerAuthenticator, telemetry::{Telemetry, instruments::AuthMetrics},
 //! };
 //!
-//! # fn main() -> Result<(), skriptoteket::relying::RelyingError> {
+//! # fn main() -> Result<(), skriptoteket::resource_server::ResourceServerError> {
 //! # let telemetry = Telemetry::disabled();
 //! let clock = Arc::new(SystemClock::default());
 //! let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
-//! let verifier = RelyingParty::of("https://login.example.org", metrics.clone())
+//! let verifier = ResourceServer::of("https://login.example.org", metrics.clone())
 //!     .audience("https://api.example.org")
 //!     .verify_locally()?;
 //! let bearer = BearerAuthenticator::new(Arc::new(verifier), metrics);
@@ -77,14 +77,14 @@
 //! });
 //! ```
 
+mod builder;
 mod flight;
 mod introspection;
 mod issuer;
 mod jwks;
 mod keys;
-mod party;
 mod verdict;
 
+pub use builder::{ResourceServer, ResourceServerError};
 pub use introspection::IntrospectionVerifier;
 pub use jwks::JwksVerifier;
-pub use party::{RelyingError, RelyingParty};

@@ -16,9 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
 use super::{
+    builder::Settings,
     flight::{Flight, Landed},
     issuer::{Unanswered, answer, text},
-    party::Party,
     verdict::Verdict,
 };
 use crate::services::{
@@ -33,7 +33,7 @@ const KEPT: Duration = Duration::from_millis(500);
 const REMEMBERED: usize = 10_000;
 
 /// Has the issuer verify tokens;
-/// see [`RelyingParty::verify_by_introspection`](super::RelyingParty::verify_by_introspection).
+/// see [`ResourceServer::verify_by_introspection`](super::ResourceServer::verify_by_introspection).
 ///
 /// It sees revocations, and services that were disabled or deleted, within a second: an answer is taken for true for half a
 /// second, the issuer's replicas need as long to hear of it, and no answer outlives the token. A token costs one request to the
@@ -47,7 +47,7 @@ const REMEMBERED: usize = 10_000;
 /// * An issuer that does not answer in time is [`StoreError::Unavailable`](crate::error::StoreError::Unavailable), never a yes.
 /// * An issuer that does not accept our own credentials is [`AuthFailure::Internal`], and said once in the log.
 pub struct IntrospectionVerifier {
-    party: Party,
+    settings: Settings,
     client: ServiceId,
     secret: SecretString,
     asked: Cache<String, Arc<Flight<Arc<Verdict>>>>,
@@ -57,16 +57,16 @@ pub struct IntrospectionVerifier {
 impl fmt::Debug for IntrospectionVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IntrospectionVerifier")
-            .field("party", &self.party)
+            .field("settings", &self.settings)
             .field("client", &self.client)
             .finish_non_exhaustive()
     }
 }
 
 impl IntrospectionVerifier {
-    pub(super) fn new(party: Party, client: ServiceId, secret: SecretString) -> Self {
+    pub(super) fn new(settings: Settings, client: ServiceId, secret: SecretString) -> Self {
         Self {
-            party,
+            settings,
             client,
             secret,
             asked: Cache::new(REMEMBERED),
@@ -84,7 +84,7 @@ impl IntrospectionVerifier {
             |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let secret = encoded(self.secret.expose_secret());
         let request = self
-            .party
+            .settings
             .issuer
             .post("/oauth2/introspect")
             .basic_auth(encoded(self.client.as_str()), Some(secret))
@@ -100,7 +100,7 @@ impl IntrospectionVerifier {
     fn log<T>(&self, said: &Result<T, Unanswered>) {
         let refused = matches!(said, Err(Unanswered::Refused(_)));
         if (refused || said.is_ok()) && self.refused.swap(refused, Relaxed) != refused {
-            let (issuer, client) = (self.party.issuer.name(), self.client.as_str());
+            let (issuer, client) = (self.settings.issuer.name(), self.client.as_str());
             if refused {
                 tracing::error!(
                     issuer,
@@ -115,9 +115,13 @@ impl IntrospectionVerifier {
 
     /// Whether what was said may still be taken for true.
     fn holds(&self, landed: &Landed<Arc<Verdict>>) -> bool {
-        let age = self.party.clock.monotonic().saturating_sub(landed.asked_at);
+        let age = self
+            .settings
+            .clock
+            .monotonic()
+            .saturating_sub(landed.asked_at);
         let lives = |verdict: &Verdict| match verdict {
-            Verdict::Active(claims) => self.party.clock.now() < claims.expires_at,
+            Verdict::Active(claims) => self.settings.clock.now() < claims.expires_at,
             Verdict::Inactive => true,
         };
         age < KEPT && landed.outcome.as_ref().is_ok_and(|it| lives(it))
@@ -127,12 +131,12 @@ impl IntrospectionVerifier {
         let Verdict::Active(claims) = verdict else {
             return Err(AuthFailure::RevokedToken.into());
         };
-        let own = &self.party.audiences;
+        let own = &self.settings.audiences;
         let for_us = |audience: &String| own.iter().any(|it| same_resource(it, audience));
-        let ours = claims.issuer == self.party.issuer.name();
+        let ours = claims.issuer == self.settings.issuer.name();
         let failure = if !ours || !claims.audiences.iter().any(for_us) {
             AuthFailure::WrongAudience
-        } else if claims.expires_at.plus(SKEW) <= self.party.clock.now() {
+        } else if claims.expires_at.plus(SKEW) <= self.settings.clock.now() {
             AuthFailure::ExpiredToken
         } else {
             return Ok(Arc::clone(claims));
@@ -153,18 +157,18 @@ impl TokenVerifier for IntrospectionVerifier {
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
-        self.party.check_form(token)?;
+        self.settings.check_form(token)?;
         // Made here and not by the cache, whose own single flight would pass a failure on to the next one only.
         let asked = self
             .asked
             .get_or_insert_with(token, || Ok::<_, std::convert::Infallible>(Arc::default()));
         let flight: Arc<Flight<_>> = asked.unwrap_or_default();
         let enough = |landed: &Landed<_>| self.holds(landed);
-        let clock = &*self.party.clock;
+        let clock = &*self.settings.clock;
         let landed = flight.ask(clock, enough, self.ask(token)).await;
         let verdict = landed.outcome.map_err(AuthFailure::from)?;
         if let Verdict::Active(claims) = &*verdict {
-            self.party.admit(&claims.service);
+            self.settings.admit(&claims.service);
         }
         self.judge(&verdict)
     }

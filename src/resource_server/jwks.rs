@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use quick_cache::sync::Cache;
 
 use super::{
+    builder::Settings,
     issuer::Unanswered,
     keys::{KeySet, Keys},
-    party::Party,
 };
 use crate::{
     error::StoreError,
@@ -18,7 +18,7 @@ use crate::{
 /// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
 
-/// Verifies tokens here, with the issuer's public keys; see [`RelyingParty::verify_locally`](super::RelyingParty::verify_locally).
+/// Verifies tokens here, with the issuer's public keys; see [`ResourceServer::verify_locally`](super::ResourceServer::verify_locally).
 ///
 /// A token that was seen before costs a look-up, another one a signature check: tens of microseconds. The issuer is asked for
 /// its keys only, and any number of verifications that need them wait for one answer.
@@ -34,9 +34,9 @@ const REMEMBERED: usize = 10_000;
 ///
 /// **It does not see that a token was revoked, or that a service was disabled or deleted**: such a token is let in until it
 /// expires. Who has to know asks the issuer:
-/// [`RelyingParty::verify_by_introspection`](super::RelyingParty::verify_by_introspection).
+/// [`ResourceServer::verify_by_introspection`](super::ResourceServer::verify_by_introspection).
 pub struct JwksVerifier {
-    party: Party,
+    settings: Settings,
     keys: Keys,
     remembered: Cache<Box<str>, Remembered>,
 }
@@ -50,15 +50,15 @@ struct Remembered {
 
 impl fmt::Debug for JwksVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("JwksVerifier").field(&self.party).finish()
+        f.debug_tuple("JwksVerifier").field(&self.settings).finish()
     }
 }
 
 impl JwksVerifier {
-    pub(super) fn new(party: Party) -> Self {
-        let keys = Keys::new(party.issuer.clone(), Arc::clone(&party.clock));
+    pub(super) fn new(settings: Settings) -> Self {
+        let keys = Keys::new(settings.issuer.clone(), Arc::clone(&settings.clock));
         Self {
-            party,
+            settings,
             keys,
             remembered: Cache::new(REMEMBERED),
         }
@@ -69,9 +69,9 @@ impl JwksVerifier {
         if let Some(it) = remembered.filter(|it| Arc::ptr_eq(&it.keys, keys)) {
             return self.still(it.claims);
         }
-        match self.party.open(&keys.keys, token) {
+        match self.settings.open(&keys.keys, token) {
             Ok(claims) => {
-                self.party.admit(&claims.service);
+                self.settings.admit(&claims.service);
                 let claims = Arc::new(claims);
                 let remembered = Remembered {
                     keys: Arc::clone(keys),
@@ -83,7 +83,7 @@ impl JwksVerifier {
             Err(rejected) => {
                 // Its signature is right: the issuer knows that service, or did.
                 if let Some(service) = &rejected.claims_service {
-                    self.party.admit(service);
+                    self.settings.admit(service);
                 }
                 Err(rejected)
             }
@@ -92,7 +92,7 @@ impl JwksVerifier {
 
     /// What can change after a token was opened: the time.
     fn still(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, TokenRejected> {
-        if claims.expires_at.plus(SKEW) > self.party.clock.now() {
+        if claims.expires_at.plus(SKEW) > self.settings.clock.now() {
             return Ok(claims);
         }
         Err(TokenRejected {
@@ -121,7 +121,7 @@ impl TokenVerifier for JwksVerifier {
 
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         // What has not the form of a token needs no keys.
-        self.party.check_form(token)?;
+        self.settings.check_form(token)?;
         let keys = self.keys.get().await.map_err(no_keys)?;
         match self.open(&keys, token) {
             Err(rejected) if rejected.unknown_key => {

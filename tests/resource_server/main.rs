@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test crate fail loudly")]
 
+mod application;
 mod building;
 mod changing;
 #[path = "../../examples/embedded.rs"]
@@ -12,5 +13,4 @@ mod hostile;
 mod introspected;
 mod issuer;
 mod local;
-mod relying;
 mod stub;

@@ -20,7 +20,7 @@ const TIMEOUTS: std::ops::RangeInclusive<Duration> =
 
 /// Why no verifier was made. The text says what would be right, and shows no secret.
 #[derive(Debug, thiserror::Error)]
-pub enum RelyingError {
+pub enum ResourceServerError {
     /// The issuer is no URL that can be one.
     #[error(
         "the issuer has to be the URL of a Skriptoteket, https://HOST[:PORT], without user name, query or fragment"
@@ -50,12 +50,12 @@ pub enum RelyingError {
     Client(#[source] reqwest::Error),
 }
 
-/// An application that relies on the tokens of a Skriptoteket: makes the verifiers for its [`BearerAuthenticator`](crate::services::BearerAuthenticator).
+/// A resource server (RFC 6749, section 1.1) that accepts the access tokens of a Skriptoteket. Creates the verifiers for its [`BearerAuthenticator`](crate::services::BearerAuthenticator).
 ///
 /// See [the module](super) for an example.
 #[derive(Clone, Debug)]
 #[must_use = "it makes a verifier only when told which"]
-pub struct RelyingParty {
+pub struct ResourceServer {
     issuer: String,
     audiences: Vec<String>,
     metrics: AuthMetrics,
@@ -63,7 +63,7 @@ pub struct RelyingParty {
     clock: Option<Arc<dyn Clock>>,
 }
 
-impl RelyingParty {
+impl ResourceServer {
     /// An application that accepts the tokens of `issuer`, the URL of a Skriptoteket as it stands in its tokens (`public_url`).
     /// Services whose tokens the issuer has signed get series of their own in `metrics`.
     pub fn of(issuer: impl Into<String>, metrics: AuthMetrics) -> Self {
@@ -101,39 +101,39 @@ impl RelyingParty {
     ///
     /// # Errors
     ///
-    /// [`RelyingError`].
-    pub fn verify_locally(self) -> Result<JwksVerifier, RelyingError> {
-        Ok(JwksVerifier::new(self.into_party()?))
+    /// [`ResourceServerError`].
+    pub fn verify_locally(self) -> Result<JwksVerifier, ResourceServerError> {
+        Ok(JwksVerifier::new(self.into_settings()?))
     }
 
     /// Has the issuer verify tokens. This application is a service of its own there, with an id and a secret. Asks nobody yet.
     ///
     /// # Errors
     ///
-    /// [`RelyingError`].
+    /// [`ResourceServerError`].
     pub fn verify_by_introspection(
         self,
         client_id: &str,
         client_secret: SecretString,
-    ) -> Result<IntrospectionVerifier, RelyingError> {
+    ) -> Result<IntrospectionVerifier, ResourceServerError> {
         let client: ServiceId = client_id.parse()?;
         let visible = |it: u8| it.is_ascii_graphic();
         let secret = client_secret.expose_secret();
         if secret.is_empty() || !secret.bytes().all(visible) {
-            return Err(RelyingError::ClientSecret);
+            return Err(ResourceServerError::ClientSecret);
         }
-        let party = self.into_party()?;
-        Ok(IntrospectionVerifier::new(party, client, client_secret))
+        let settings = self.into_settings()?;
+        Ok(IntrospectionVerifier::new(settings, client, client_secret))
     }
 
-    fn into_party(self) -> Result<Party, RelyingError> {
+    fn into_settings(self) -> Result<Settings, ResourceServerError> {
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
-            return Err(RelyingError::NoAudience);
+            return Err(ResourceServerError::NoAudience);
         }
         if !TIMEOUTS.contains(&self.timeout) {
-            return Err(RelyingError::Timeout);
+            return Err(ResourceServerError::Timeout);
         }
-        Ok(Party {
+        Ok(Settings {
             issuer: Issuer::new(&self.issuer, self.timeout)?,
             audiences: self.audiences,
             metrics: self.metrics,
@@ -146,14 +146,14 @@ impl RelyingParty {
 
 /// What both verifiers have.
 #[derive(Debug)]
-pub(super) struct Party {
+pub(super) struct Settings {
     pub(super) issuer: Issuer,
     pub(super) audiences: Vec<String>,
     metrics: AuthMetrics,
     pub(super) clock: Arc<dyn Clock>,
 }
 
-impl Party {
+impl Settings {
     /// Opens a token that is to be for us, now.
     pub(super) fn open(
         &self,
