@@ -17,8 +17,8 @@ use url::form_urlencoded::Serializer;
 
 use super::{
     builder::Settings,
-    flight::{Flight, Landed},
     issuer::{Unanswered, answer, text},
+    single_flight::{Completed, SingleFlight},
     verdict::Verdict,
 };
 use crate::services::{
@@ -50,7 +50,7 @@ pub struct IntrospectionVerifier {
     settings: Settings,
     client: ServiceId,
     secret: SecretString,
-    asked: Cache<String, Arc<Flight<Arc<Verdict>>>>,
+    asked: Cache<String, Arc<SingleFlight<Arc<Verdict>>>>,
     refused: AtomicBool,
 }
 
@@ -114,17 +114,17 @@ impl IntrospectionVerifier {
     }
 
     /// Whether what was said may still be taken for true.
-    fn holds(&self, landed: &Landed<Arc<Verdict>>) -> bool {
+    fn holds(&self, completed: &Completed<Arc<Verdict>>) -> bool {
         let age = self
             .settings
             .clock
             .monotonic()
-            .saturating_sub(landed.asked_at);
+            .saturating_sub(completed.asked_at);
         let lives = |verdict: &Verdict| match verdict {
             Verdict::Active(claims) => self.settings.clock.now() < claims.expires_at,
             Verdict::Inactive => true,
         };
-        age < KEPT && landed.outcome.as_ref().is_ok_and(|it| lives(it))
+        age < KEPT && completed.outcome.as_ref().is_ok_and(|it| lives(it))
     }
 
     fn judge(&self, verdict: &Verdict) -> Result<Arc<Claims>, VerificationError> {
@@ -162,11 +162,11 @@ impl TokenVerifier for IntrospectionVerifier {
         let asked = self
             .asked
             .get_or_insert_with(token, || Ok::<_, std::convert::Infallible>(Arc::default()));
-        let flight: Arc<Flight<_>> = asked.unwrap_or_default();
-        let enough = |landed: &Landed<_>| self.holds(landed);
+        let flight: Arc<SingleFlight<_>> = asked.unwrap_or_default();
+        let enough = |completed: &Completed<_>| self.holds(completed);
         let clock = &*self.settings.clock;
-        let landed = flight.ask(clock, enough, self.ask(token)).await;
-        let verdict = landed.outcome.map_err(AuthFailure::from)?;
+        let completed = flight.ask(clock, enough, self.ask(token)).await;
+        let verdict = completed.outcome.map_err(AuthFailure::from)?;
         if let Verdict::Active(claims) = &*verdict {
             self.settings.admit(&claims.service);
         }

@@ -9,8 +9,8 @@ use std::{
 use reqwest::header::{CACHE_CONTROL, HeaderMap};
 
 use super::{
-    flight::{Flight, Landed},
     issuer::{Issuer, Unanswered, answer, text},
+    single_flight::{Completed, SingleFlight},
 };
 use crate::{clock::Clock, services::VerificationKeys};
 
@@ -58,7 +58,7 @@ pub(super) struct Keys {
     clock: Arc<dyn Clock>,
     /// The last that could be fetched.
     fetched: RwLock<Option<Fetched>>,
-    flight: Flight<Arc<KeySet>>,
+    flight: SingleFlight<Arc<KeySet>>,
 }
 
 impl Keys {
@@ -67,7 +67,7 @@ impl Keys {
             issuer,
             clock,
             fetched: RwLock::default(),
-            flight: Flight::default(),
+            flight: SingleFlight::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Keys {
         if let Some(keys) = self.at_hand() {
             return Ok(keys);
         }
-        let enough = |last: &Landed<_>| match last.outcome {
+        let enough = |last: &Completed<_>| match last.outcome {
             Ok(_) => self.is_fresh(),
             Err(_) => self.is_young(last.back_at),
         };
@@ -102,7 +102,7 @@ impl Keys {
 
     /// Keys that were true at most [`BETWEEN`] ago, for a token whose key is not among those at hand.
     pub(super) async fn of_late(&self) -> Result<Arc<KeySet>, Unanswered> {
-        self.ask(|last: &Landed<_>| match last.outcome {
+        self.ask(|last: &Completed<_>| match last.outcome {
             Ok(_) => self.is_young(last.asked_at),
             Err(_) => self.is_young(last.back_at),
         })
@@ -111,7 +111,7 @@ impl Keys {
 
     async fn ask(
         &self,
-        enough: impl Fn(&Landed<Arc<KeySet>>) -> bool,
+        enough: impl Fn(&Completed<Arc<KeySet>>) -> bool,
     ) -> Result<Arc<KeySet>, Unanswered> {
         let question = async {
             let outcome = self.fetch().await;

@@ -6,7 +6,7 @@
 //! | `jwks` | tokens looked at here, with the issuer's public keys |
 //! | `introspection`, `verdict` | tokens that the issuer looks at, and what it says of them |
 //! | `keys` | the issuer's public keys, as young as they have to be |
-//! | `flight` | one question at a time |
+//! | `single_flight` | one question at a time |
 //! | `issuer` | the questions over HTTP |
 //!
 //! # An actix application behind tokens
@@ -78,11 +78,11 @@
 //! ```
 
 mod builder;
-mod flight;
 mod introspection;
 mod issuer;
 mod jwks;
 mod keys;
+mod single_flight;
 mod verdict;
 
 pub use builder::{ResourceServer, ResourceServerError};

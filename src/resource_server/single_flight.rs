@@ -12,15 +12,15 @@ use crate::clock::Clock;
 
 /// Asks one question after the other, and keeps the last answer.
 #[derive(Debug)]
-pub(super) struct Flight<T> {
-    landed: RwLock<Option<Landed<T>>>,
+pub(super) struct SingleFlight<T> {
+    completed: RwLock<Option<Completed<T>>>,
     /// Held by whoever asks. One who gives up lets the next one ask.
     asking: Mutex<()>,
 }
 
 /// A question that has come back.
 #[derive(Clone, Debug)]
-pub(super) struct Landed<T> {
+pub(super) struct Completed<T> {
     /// The monotonic time at which it was asked: the answer may be as old as that.
     pub(super) asked_at: Duration,
     /// The monotonic time at which it came back.
@@ -29,20 +29,20 @@ pub(super) struct Landed<T> {
     pub(super) outcome: Result<T, Unanswered>,
 }
 
-impl<T> Default for Flight<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self {
-            landed: RwLock::default(),
+            completed: RwLock::default(),
             asking: Mutex::default(),
         }
     }
 }
 
-impl<T: Clone> Flight<T> {
+impl<T: Clone> SingleFlight<T> {
     /// The last one, if there was any.
-    pub(super) fn last(&self) -> Option<Landed<T>> {
-        let landed = self.landed.read();
-        landed.unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn last(&self) -> Option<Completed<T>> {
+        let completed = self.completed.read();
+        completed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether somebody is asking.
@@ -57,31 +57,34 @@ impl<T: Clone> Flight<T> {
     pub(super) async fn ask(
         &self,
         clock: &dyn Clock,
-        enough: impl Fn(&Landed<T>) -> bool,
+        enough: impl Fn(&Completed<T>) -> bool,
         question: impl Future<Output = Result<T, Unanswered>>,
-    ) -> Landed<T> {
+    ) -> Completed<T> {
         let came_at = clock.monotonic();
         let _asking = self.asking.lock().await;
-        let shared = |landed: &Landed<T>| {
-            let from = match landed.outcome {
-                Ok(_) => landed.asked_at,
-                Err(_) => landed.back_at,
+        let shared = |completed: &Completed<T>| {
+            let from = match completed.outcome {
+                Ok(_) => completed.asked_at,
+                Err(_) => completed.back_at,
             };
-            from >= came_at || enough(landed)
+            from >= came_at || enough(completed)
         };
-        if let Some(landed) = self.last().filter(shared) {
-            return landed;
+        if let Some(completed) = self.last().filter(shared) {
+            return completed;
         }
         let asked_at = clock.monotonic();
         let outcome = question.await;
-        let landed = Landed {
+        let completed = Completed {
             asked_at,
             back_at: clock.monotonic(),
             outcome,
         };
-        let mut last = self.landed.write().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(landed.clone());
-        landed
+        let mut last = self
+            .completed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Some(completed.clone());
+        completed
     }
 }
 
@@ -102,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_question_shares_what_came_back_unless_it_is_too_old() {
-        let (clock, flight) = (ManualClock::default(), Flight::default());
+        let (clock, flight) = (ManualClock::default(), SingleFlight::default());
         let asked = AtomicU64::new(0);
         let question = || async {
             let number = asked.fetch_add(1, SeqCst);
@@ -125,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_question_shares_its_failure() {
-        let (clock, flight) = (ManualClock::default(), Flight::<()>::default());
+        let (clock, flight) = (ManualClock::default(), SingleFlight::<()>::default());
         let failing = async {
             yield_now().await;
             clock.advance(MS);
@@ -140,11 +143,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_lets_the_next_one_ask() {
-        let (clock, flight) = (ManualClock::default(), Flight::default());
+        let (clock, flight) = (ManualClock::default(), SingleFlight::default());
         let stuck = flight.ask(&clock, |_| false, pending());
         assert!(timeout(MS, stuck).await.is_err());
         assert!(!flight.is_under_way() && flight.last().is_none());
-        let landed = flight.ask(&clock, |_| false, async { Ok(7) }).await;
-        assert_eq!(landed.outcome.unwrap(), 7);
+        let completed = flight.ask(&clock, |_| false, async { Ok(7) }).await;
+        assert_eq!(completed.outcome.unwrap(), 7);
     }
 }
