@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Scale, applications,
-    load::{CHEAP_LOGINS, Server, cookie_script, verdict::Promises},
+    load::{CHEAP_LOGINS, Server, cookie_script, promises::Promises},
     ours::{CHECK, start_ours},
     rounds::{self, Case},
 };

@@ -52,7 +52,7 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use load::verdict::Promises;
+use load::promises::Promises;
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::{
     Scale,
     load::{
-        CONNECTIONS, Server, median, ratio,
-        verdict::{Interval, Promises, Verdict},
-        wrk,
+        CONNECTIONS, Server, median,
+        promises::{Interval, Judgement, Promises},
+        ratio, wrk,
     },
 };
 
@@ -140,8 +140,8 @@ pub(crate) fn compare(
         let cost = case.cost(to);
         let bound = case.promised.map_or_else(String::new, |times| {
             let name = format!("{what}: {} to {}", case.name, to.name);
-            let verdict = promises.judge(&name, cost, times, "");
-            format!("{times:.3}, {verdict}")
+            let judgement = promises.judge(&name, cost, times, "");
+            format!("{times:.3}, {judgement}")
         });
         let (rate, cost, to) = if place == case.to {
             (String::from("1"), String::from("1"), "")
@@ -165,7 +165,7 @@ pub(crate) fn compare(
 fn is_open(cases: &[Case<'_>]) -> bool {
     cases.iter().any(|case| {
         let cost = case.cost(&cases[case.to]);
-        let verdict = |times| cost.map_or(Verdict::NotDecided, |it| it.held_to(times));
-        case.promised.map(verdict) == Some(Verdict::NotDecided)
+        let judgement = |times| cost.map_or(Judgement::NotDecided, |it| it.held_to(times));
+        case.promised.map(judgement) == Some(Judgement::NotDecided)
     })
 }

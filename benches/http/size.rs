@@ -8,7 +8,7 @@ use super::{
     Scale,
     load::{
         Server, median,
-        verdict::{Interval, Promises},
+        promises::{Interval, Promises},
     },
     ours::start_ours,
     redis_servers::{free_port, send_signal},

@@ -11,7 +11,7 @@ use anyhow::{bail, ensure};
 
 use super::{
     Scale,
-    load::{CHEAP_LOGINS, cookie_script, verdict::Promises},
+    load::{CHEAP_LOGINS, cookie_script, promises::Promises},
     ours::{CHECK, start_ours},
     redis_servers::{free_port, spawn_for_life},
     rounds::{self, Case, PROCESSES},

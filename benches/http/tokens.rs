@@ -11,7 +11,7 @@ use super::{
     Scale,
     applications::{self, INTROSPECT, INTROSPECTION, Way},
     issuer::{Issuer, answer, bearers, script},
-    load::{Server, verdict::Promises},
+    load::{Server, promises::Promises},
     ours::CHECK,
     rounds::{self, Case, PROCESSES},
 };

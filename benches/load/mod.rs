@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each benchmark uses what it needs of the servers")]
 
 pub(crate) mod meter;
-pub(crate) mod verdict;
+pub(crate) mod promises;
 
 use std::{
     collections::BTreeMap,

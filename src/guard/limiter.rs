@@ -132,7 +132,7 @@ pub enum Checked {
 
 /// The answer to an attempt on several budgets, named by their places in the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Reserved {
     /// Each holds a place for it; go on.
     Go(Hold),
     /// All places of this one are failures or held: wait for an outcome. Nothing was changed.
@@ -144,29 +144,29 @@ pub enum Verdict {
 /// Takes a place for one attempt in each of these budgets at `now`, or in none. A budget that was asked for nothing, because
 /// an earlier one refused, stays untouched.
 #[must_use]
-pub fn reserve(states: &mut [LimitState], budgets: &[Budget], now: Timestamp) -> Verdict {
+pub fn reserve(states: &mut [LimitState], budgets: &[Budget], now: Timestamp) -> Reserved {
     let mut entities = states.iter_mut().zip(budgets).enumerate();
     let refused = entities.find_map(|(at, (state, budget))| {
         *state = current(*state, now, budget);
         if state.locked_until > now {
-            return Some(Verdict::Locked(at, state.locked_until.since(now)));
+            return Some(Reserved::Locked(at, state.locked_until.since(now)));
         }
         let taken = state.spent.saturating_add(state.in_flight());
-        (taken >= budget.attempts).then_some(Verdict::Busy(at))
+        (taken >= budget.attempts).then_some(Reserved::Busy(at))
     });
     match refused {
-        Some(Verdict::Locked(at, wait)) => {
+        Some(Reserved::Locked(at, wait)) => {
             for (state, budget) in states.iter_mut().zip(budgets).take(at) {
                 fail(state, 1, now, budget);
             }
-            Verdict::Locked(at, wait)
+            Reserved::Locked(at, wait)
         }
         Some(busy) => busy,
         None => {
             for state in states {
                 state.held += 1;
             }
-            Verdict::Go(Hold {
+            Reserved::Go(Hold {
                 window: window_at(now),
             })
         }

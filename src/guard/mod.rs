@@ -21,7 +21,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 pub use address::client_address;
-pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Verdict, reserve, settle};
+pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Reserved, reserve, settle};
 pub use throttle::{LoginThrottle, Refusal, Reservation};
 
 use crate::{accounts::UserId, error::StoreError, network::network};

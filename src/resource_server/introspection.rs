@@ -17,9 +17,9 @@ use url::form_urlencoded::Serializer;
 
 use super::{
     builder::Settings,
+    introspection_response::IntrospectionResponse,
     issuer::{Unanswered, answer, text},
     single_flight::{Completed, SingleFlight},
-    verdict::Verdict,
 };
 use crate::services::{
     AuthFailure, Claims, SKEW, ServiceId, TokenVerifier, VerificationError, same_resource,
@@ -50,7 +50,7 @@ pub struct IntrospectionVerifier {
     settings: Settings,
     client: ServiceId,
     secret: SecretString,
-    asked: Cache<String, Arc<SingleFlight<Arc<Verdict>>>>,
+    asked: Cache<String, Arc<SingleFlight<Arc<IntrospectionResponse>>>>,
     refused: AtomicBool,
 }
 
@@ -74,7 +74,7 @@ impl IntrospectionVerifier {
         }
     }
 
-    async fn ask(&self, token: &str) -> Result<Arc<Verdict>, Unanswered> {
+    async fn ask(&self, token: &str) -> Result<Arc<IntrospectionResponse>, Unanswered> {
         let form = Serializer::new(String::new())
             .append_pair("token", token)
             .append_pair("token_type_hint", "access_token")
@@ -93,7 +93,7 @@ impl IntrospectionVerifier {
             .body(form);
         let said = async { text(answer(request).await?).await }.await;
         self.log(&said);
-        Verdict::read(&said?).map(Arc::new)
+        IntrospectionResponse::read(&said?).map(Arc::new)
     }
 
     /// Says once that the issuer does not accept us.
@@ -114,21 +114,21 @@ impl IntrospectionVerifier {
     }
 
     /// Whether what was said may still be taken for true.
-    fn holds(&self, completed: &Completed<Arc<Verdict>>) -> bool {
+    fn holds(&self, completed: &Completed<Arc<IntrospectionResponse>>) -> bool {
         let age = self
             .settings
             .clock
             .monotonic()
             .saturating_sub(completed.asked_at);
-        let lives = |verdict: &Verdict| match verdict {
-            Verdict::Active(claims) => self.settings.clock.now() < claims.expires_at,
-            Verdict::Inactive => true,
+        let lives = |response: &IntrospectionResponse| match response {
+            IntrospectionResponse::Active(claims) => self.settings.clock.now() < claims.expires_at,
+            IntrospectionResponse::Inactive => true,
         };
         age < KEPT && completed.outcome.as_ref().is_ok_and(|it| lives(it))
     }
 
-    fn judge(&self, verdict: &Verdict) -> Result<Arc<Claims>, VerificationError> {
-        let Verdict::Active(claims) = verdict else {
+    fn judge(&self, response: &IntrospectionResponse) -> Result<Arc<Claims>, VerificationError> {
+        let IntrospectionResponse::Active(claims) = response else {
             return Err(AuthFailure::RevokedToken.into());
         };
         let own = &self.settings.audiences;
@@ -152,8 +152,8 @@ impl IntrospectionVerifier {
 impl TokenVerifier for IntrospectionVerifier {
     fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
         let last = self.asked.get(token)?.last();
-        let verdict = last.filter(|it| self.holds(it))?.outcome.ok()?;
-        Some(self.judge(&verdict))
+        let response = last.filter(|it| self.holds(it))?.outcome.ok()?;
+        Some(self.judge(&response))
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
@@ -166,10 +166,10 @@ impl TokenVerifier for IntrospectionVerifier {
         let enough = |completed: &Completed<_>| self.holds(completed);
         let clock = &*self.settings.clock;
         let completed = flight.ask(clock, enough, self.ask(token)).await;
-        let verdict = completed.outcome.map_err(AuthFailure::from)?;
-        if let Verdict::Active(claims) = &*verdict {
+        let response = completed.outcome.map_err(AuthFailure::from)?;
+        if let IntrospectionResponse::Active(claims) = &*response {
             self.settings.admit(&claims.service);
         }
-        self.judge(&verdict)
+        self.judge(&response)
     }
 }

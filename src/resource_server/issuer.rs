@@ -80,7 +80,7 @@ impl Issuer {
         let _ = rustls::crypto::keys::default_provider().install_default();
         let mut client = Client::builder()
             .timeout(timeout)
-            // Keys and verdicts come from the issuer and from nowhere that it points to.
+            // Keys and introspection responses come from the issuer and from nowhere that it points to.
             .redirect(Policy::none());
         if loopback {
             // A proxy of the environment does not lead back to this machine.

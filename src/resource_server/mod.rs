@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `builder` | configures the issuer and creates the verifiers |
 //! | `jwks` | tokens looked at here, with the issuer's public keys |
-//! | `introspection`, `verdict` | tokens that the issuer looks at, and what it says of them |
+//! | `introspection`, `introspection_response` | tokens that the issuer looks at, and what it says of them |
 //! | `keys` | the issuer's public keys, as young as they have to be |
 //! | `single_flight` | one question at a time |
 //! | `issuer` | the questions over HTTP |
@@ -79,11 +79,11 @@
 
 mod builder;
 mod introspection;
+mod introspection_response;
 mod issuer;
 mod jwks;
 mod keys;
 mod single_flight;
-mod verdict;
 
 pub use builder::{ResourceServer, ResourceServerError};
 pub use introspection::IntrospectionVerifier;

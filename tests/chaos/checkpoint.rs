@@ -48,9 +48,9 @@ pub(crate) async fn wait_for_observer(victims: &Victims) -> Result<(), String> {
     let begun = Instant::now();
     loop {
         let pages = victims.replicas.pages().await;
-        let verdict = observer(&pages).map(drop);
-        if verdict.is_ok() || begun.elapsed() > OBSERVER {
-            return verdict;
+        let result = observer(&pages).map(drop);
+        if result.is_ok() || begun.elapsed() > OBSERVER {
+            return result;
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -118,14 +118,14 @@ async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, S
     loop {
         let asked = now();
         let pages = victims.replicas.pages().await;
-        let verdict = observer(&pages);
-        if let Ok(page) = &verdict
+        let result = observer(&pages);
+        if let Ok(page) = &result
             && counted_from(page, asked) > moment
         {
             return Ok(pages);
         }
         if begun.elapsed() > COUNTED {
-            verdict?;
+            result?;
             return Err("the sessions are not counted any more".into());
         }
         sleep(Duration::from_millis(50)).await;

@@ -64,9 +64,9 @@ fn live_as(role: &str, expires: i64) -> Seen {
 fn renew(model: &mut Model, session: u64, at: i64) -> Result<(), String> {
     let mut ticket = model.begin_use(session, at).unwrap();
     let names = (Some(format!("id-{at}")), format!("cookie-{at}"));
-    let verdict = model.renewed(&mut ticket, names, None, at + 10);
+    let result = model.renewed(&mut ticket, names, None, at + 10);
     model.touched(&ticket, false, at + 10);
-    verdict
+    result
 }
 
 #[test]

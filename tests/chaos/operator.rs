@@ -93,17 +93,17 @@ impl Operator {
         let status = outcome.status();
         let mut model = self.person.world.model();
         // Nobody promotes the superuser.
-        let mut verdict = match outcome.new_cookie() {
+        let mut result = match outcome.new_cookie() {
             Some(_) => Err("the superuser has got a new key".into()),
             None => Ok(()),
         };
         if status == 401 {
-            verdict = verdict.and(model.used(&used, &crate::model::Seen::Gone, now()));
+            result = result.and(model.used(&used, &crate::model::Seen::Gone, now()));
         } else {
             model.touched(&used, matches!(status, 0 | 503), now());
         }
         drop(model);
-        self.person.world.judge(verdict);
+        self.person.world.judge(result);
         outcome
     }
 

@@ -146,7 +146,7 @@ impl Person {
         let outcome = self.world.ask(replica, request).await;
         let status = outcome.status();
         let mut model = self.world.model();
-        let verdict = match outcome {
+        let result = match outcome {
             Outcome::Answer {
                 status: 200,
                 body,
@@ -169,7 +169,7 @@ impl Person {
             Outcome::Answer { .. } => Err(format!("a login was answered {status}")),
         };
         drop(model);
-        self.world.judge(verdict);
+        self.world.judge(result);
         status
     }
 
@@ -213,14 +213,14 @@ impl Person {
             }
         };
         let mut model = self.world.model();
-        let mut verdict = Ok(());
+        let mut result = Ok(());
         if let Some(cookie) = outcome.new_cookie() {
-            verdict = model.renewed(&mut ticket, (id, cookie), None, now());
+            result = model.renewed(&mut ticket, (id, cookie), None, now());
             self.world.journal().count("operations", "new key");
         }
-        let verdict = verdict.and(model.used(&ticket, &seen, now()));
+        let result = result.and(model.used(&ticket, &seen, now()));
         drop(model);
-        self.world.judge(verdict);
+        self.world.judge(result);
         Some(outcome.status())
     }
 
@@ -298,7 +298,7 @@ impl Person {
             self.world.journal().violated(violation);
         }
         let fate = fate(&outcome, 204);
-        let verdict = self.keep_key(&mut asked, &outcome, ticket.as_ref());
+        let result = self.keep_key(&mut asked, &outcome, ticket.as_ref());
         {
             let mut model = self.world.model();
             model.touched(&asked, fate == Fate::Unsure, now());
@@ -309,7 +309,7 @@ impl Person {
                 model.ended(&ticket, fate, now());
             }
         }
-        self.world.judge(verdict);
+        self.world.judge(result);
         if outcome.new_cookie().is_some() {
             self.check(asks).await;
         }
@@ -367,7 +367,7 @@ impl Person {
         account.busy = fate == Fate::Unsure;
         model.touched(&asked, fate == Fate::Unsure, now());
         model.ended(&ticket, fate, now());
-        let verdict = match (fate, new_session) {
+        let result = match (fate, new_session) {
             (Fate::Done, Some((names, expires))) => model
                 .logged_in(&started, names, (remembered, expires), now())
                 .map(drop),
@@ -375,7 +375,7 @@ impl Person {
             _ => model.not_logged_in(&started, (Fate::Unsure, 0), now()),
         };
         drop(model);
-        self.world.judge(kept.and(verdict));
+        self.world.judge(kept.and(result));
         Some("password change")
     }
 

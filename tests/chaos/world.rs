@@ -259,8 +259,8 @@ impl World {
     }
 
     /// An answer that the model does not allow.
-    pub(crate) fn judge(&self, verdict: Result<(), Violation>) {
-        if let Err(violation) = verdict {
+    pub(crate) fn judge(&self, outcome: Result<(), Violation>) {
+        if let Err(violation) = outcome {
             self.journal().violated(violation);
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::guard::{
-    AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState, Verdict, reserve,
+    AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState, Reserved, reserve,
     settle,
 };
 
@@ -25,12 +25,12 @@ impl Model {
         let mut states: Vec<_> = charges.iter().map(state).collect();
         let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
         let (decision, changed) = match reserve(&mut states, &budgets, world.now()) {
-            Verdict::Go(hold) => {
+            Reserved::Go(hold) => {
                 self.1.insert(attempt, hold);
                 (Decision::Go, charges.len())
             }
-            Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
-            Verdict::Locked(at, retry_after) => {
+            Reserved::Busy(at) => (Decision::Busy(charges[at].entity), 0),
+            Reserved::Locked(at, retry_after) => {
                 let entity = charges[at].entity;
                 let locked = Decision::Locked {
                     entity,

@@ -66,18 +66,16 @@ impl LimitRepository for RedisLimits {
     ) -> Result<Decision, StoreError> {
         let reserve = self.on(&scripts::RESERVE, charges, attempt);
         let answer = self.link.in_time(self.link.call(reserve)).await?;
-        let (verdict, at, number): (u8, usize, u64) = answer::read(answer)?;
+        let (result, at, number): (u8, usize, u64) = answer::read(answer)?;
         let entity = charges.get(at).map(|it| it.entity);
-        match (verdict, entity) {
+        match (result, entity) {
             (0, _) => Ok(Decision::Go),
             (1, Some(entity)) => Ok(Decision::Busy(entity)),
             (2, Some(entity)) => Ok(Decision::Locked {
                 entity,
                 retry_after: Duration::from_millis(number),
             }),
-            _ => Err(StoreError::Corrupt(
-                "a script answered with a verdict that there is not",
-            )),
+            _ => Err(StoreError::Corrupt("a script returned an unknown result")),
         }
     }
 

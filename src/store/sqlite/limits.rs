@@ -14,7 +14,7 @@ use crate::{
     error::StoreError,
     guard::{
         AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitRepository, LimitState,
-        Verdict, reserve, settle,
+        Reserved, reserve, settle,
     },
 };
 
@@ -71,12 +71,12 @@ impl LimitRepository for SqliteLimits {
                 let mut after: Vec<_> = before.iter().map(|it| it.unwrap_or_default()).collect();
                 let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
                 let (decision, changed) = match reserve(&mut after, &budgets, now) {
-                    Verdict::Go(hold) => {
+                    Reserved::Go(hold) => {
                         keep(&mut transaction, &attempt, Some(hold), now).await?;
                         (Decision::Go, charges.len())
                     }
-                    Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
-                    Verdict::Locked(at, retry_after) => {
+                    Reserved::Busy(at) => (Decision::Busy(charges[at].entity), 0),
+                    Reserved::Locked(at, retry_after) => {
                         let entity = charges[at].entity;
                         let locked = Decision::Locked {
                             entity,

@@ -1,4 +1,4 @@
-//! How benchmarks judge promises: `benches/load/verdict.rs` has no test harness of its own.
+//! How benchmarks judge promises: `benches/load/promises.rs` has no test harness of its own.
 
 #![expect(
     clippy::float_cmp,
@@ -6,11 +6,11 @@
     reason = "tests fail loudly, and numbers are taken from lists as they are"
 )]
 
-#[path = "../benches/load/verdict.rs"]
-mod verdict;
+#[path = "../benches/load/promises.rs"]
+mod promises;
 
+use promises::{Interval, Judgement, Promises};
 use proptest::prelude::*;
-use verdict::{Interval, Promises, Verdict};
 
 /// Rounds whose results lie evenly between two values, out of order.
 fn rounds(n: usize, low: f64, high: f64) -> Vec<f64> {
@@ -57,19 +57,19 @@ fn a_promise_is_kept_missed_or_not_decided_by_the_whole_interval() {
         median: f64::midpoint(low, high),
         high,
     };
-    assert_eq!(interval(0.99, 1.02).held_to(1.03), Verdict::Kept);
-    assert_eq!(interval(0.99, 1.03).held_to(1.03), Verdict::Kept);
-    assert_eq!(interval(1.01, 1.04).held_to(1.03), Verdict::NotDecided);
-    assert_eq!(interval(1.03, 1.04).held_to(1.03), Verdict::NotDecided);
-    assert_eq!(interval(1.04, 1.09).held_to(1.03), Verdict::Missed);
+    assert_eq!(interval(0.99, 1.02).held_to(1.03), Judgement::Kept);
+    assert_eq!(interval(0.99, 1.03).held_to(1.03), Judgement::Kept);
+    assert_eq!(interval(1.01, 1.04).held_to(1.03), Judgement::NotDecided);
+    assert_eq!(interval(1.03, 1.04).held_to(1.03), Judgement::NotDecided);
+    assert_eq!(interval(1.04, 1.09).held_to(1.03), Judgement::Missed);
 }
 
 #[test]
 fn a_scatter_greater_than_the_margin_decides_nothing_until_there_are_more_rounds() {
     let few = Interval::of(&rounds(7, 0.9, 1.1)).unwrap();
-    assert_eq!(few.held_to(1.03), Verdict::NotDecided);
+    assert_eq!(few.held_to(1.03), Judgement::NotDecided);
     let many = Interval::of(&rounds(200, 0.9, 1.1)).unwrap();
-    assert_eq!(many.held_to(1.03), Verdict::Kept);
+    assert_eq!(many.held_to(1.03), Judgement::Kept);
 }
 
 #[test]
@@ -87,11 +87,11 @@ fn the_end_has_a_line_for_each_promise_that_is_not_kept() {
     let mut promises = Promises::default();
     let cheap = Interval::of(&rounds(9, 1.0, 1.01));
     let dear = Interval::of(&rounds(9, 1.2, 1.3));
-    assert_eq!(promises.judge("cheap", cheap, 1.03, ""), Verdict::Kept);
+    assert_eq!(promises.judge("cheap", cheap, 1.03, ""), Judgement::Kept);
     assert!(promises.are_kept());
-    assert_eq!(promises.judge("few", None, 1.03, ""), Verdict::NotDecided);
+    assert_eq!(promises.judge("few", None, 1.03, ""), Judgement::NotDecided);
     assert!(promises.are_kept(), "what is not decided is not missed");
-    assert_eq!(promises.judge("dear", dear, 1.03, " s"), Verdict::Missed);
+    assert_eq!(promises.judge("dear", dear, 1.03, " s"), Judgement::Missed);
     promises.hold(true, "it was so".into());
     promises.hold(false, "it was not so".into());
     promises.ended("a part", Ok::<(), String>(()));

@@ -13,7 +13,7 @@ use crate::{
 
 /// What an issuer says of a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum IntrospectionResponse {
     /// It stands by it; this is what the token says.
     Active(Arc<Claims>),
     /// It does not, or no longer.
@@ -47,7 +47,7 @@ struct ActiveWire {
     reg: Uuid,
 }
 
-impl Verdict {
+impl IntrospectionResponse {
     /// Reads an answer. One that says `active` and leaves out by whom, for whom or until when
     /// is none.
     pub(super) fn read(json: &str) -> Result<Self, Unanswered> {
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn an_active_token_says_who_for_whom_and_until_when() {
-        let Ok(Verdict::Active(claims)) = Verdict::read(ACTIVE) else {
+        let Ok(IntrospectionResponse::Active(claims)) = IntrospectionResponse::read(ACTIVE) else {
             panic!("it is active");
         };
         assert_eq!(claims.service.as_str(), "orders");
@@ -95,14 +95,17 @@ mod tests {
         let scopes: Vec<&str> = claims.scopes.iter().map(Scope::as_str).collect();
         assert_eq!(scopes, ["read", "write"]);
         let bare = r#"{"active":false}"#;
-        assert_eq!(Verdict::read(bare).unwrap(), Verdict::Inactive);
+        assert_eq!(
+            IntrospectionResponse::read(bare).unwrap(),
+            IntrospectionResponse::Inactive
+        );
     }
 
     #[test]
     fn an_answer_that_is_none_is_never_a_yes() {
         for name in ["iss", "client_id", "aud", "iat", "exp", "jti", "active"] {
             let other = ACTIVE.replace(&format!("\"{name}\""), "\"x\"");
-            assert!(Verdict::read(&other).is_err(), "{name}");
+            assert!(IntrospectionResponse::read(&other).is_err(), "{name}");
         }
         for bad in [
             "",
@@ -112,7 +115,7 @@ mod tests {
             r#"{"active":"true"}"#,
             r#"{"active":1}"#,
         ] {
-            assert!(Verdict::read(bad).is_err(), "{bad}");
+            assert!(IntrospectionResponse::read(bad).is_err(), "{bad}");
         }
     }
 }

@@ -45,13 +45,13 @@ impl Interval {
     }
 
     /// How this is, held to a bound.
-    pub(crate) fn held_to(self, at_most: f64) -> Verdict {
+    pub(crate) fn held_to(self, at_most: f64) -> Judgement {
         if self.high <= at_most {
-            Verdict::Kept
+            Judgement::Kept
         } else if self.low > at_most {
-            Verdict::Missed
+            Judgement::Missed
         } else {
-            Verdict::NotDecided
+            Judgement::NotDecided
         }
     }
 }
@@ -64,7 +64,7 @@ impl fmt::Display for Interval {
 
 /// What became of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Judgement {
     /// The whole interval is within the bound.
     Kept,
     /// The whole interval is beyond the bound.
@@ -73,7 +73,7 @@ pub(crate) enum Verdict {
     NotDecided,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kept => "kept",
@@ -99,19 +99,19 @@ impl Promises {
         measured: Option<Interval>,
         at_most: f64,
         unit: &str,
-    ) -> Verdict {
-        let verdict = measured.map_or(Verdict::NotDecided, |it| it.held_to(at_most));
+    ) -> Judgement {
+        let judgement = measured.map_or(Judgement::NotDecided, |it| it.held_to(at_most));
         let found = measured.map_or_else(
             || String::from("too few rounds for an interval"),
             |it| format!("{it}{unit}"),
         );
         let line = format!("{what}: {found}, promised at most {at_most:.3}{unit}");
-        match verdict {
-            Verdict::Kept => self.kept += 1,
-            Verdict::NotDecided => self.not_decided.push(line),
-            Verdict::Missed => self.missed.push(line),
+        match judgement {
+            Judgement::Kept => self.kept += 1,
+            Judgement::NotDecided => self.not_decided.push(line),
+            Judgement::Missed => self.missed.push(line),
         }
-        verdict
+        judgement
     }
 
     /// What was measured once and is either so or not.
