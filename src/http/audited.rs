@@ -12,7 +12,7 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Api, error::ApiError, exchange::Exchange, extract::Client};
+use super::{Api, error::ApiError, extract::Client, request_context::RequestContext};
 use crate::{
     accounts::UserId,
     audit::{Action, Actor, Kind, SUCCESS},
@@ -33,7 +33,7 @@ async fn record<B: MessageBody + 'static>(
     let Some(api) = request.app_data::<Data<Api>>() else {
         return next.call(request).await;
     };
-    let user = Exchange::session().map(|session| session.user_id);
+    let user = RequestContext::session().map(|session| session.user_id);
     let recording = api
         .audit
         .begin(kind, user.map(Actor::User), Some(client.address));

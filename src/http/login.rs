@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    exchange::Exchange,
     extract::{Body, Client, JsonBody, SameSite, secret},
+    request_context::RequestContext,
     session::{LoggedInView, UserView},
     session_store,
 };
@@ -62,7 +62,7 @@ pub(super) async fn log_in(
         address: client.address,
         cross_site: client.cross_site,
         user_agent: client.user_agent,
-        session: Exchange::session_before(),
+        session: RequestContext::session_before(),
     };
     let logged_in = api.login.login(credentials, caller).await?;
     // A planted cookie that comes before the new one must not bring its session back.
@@ -103,7 +103,7 @@ pub(super) async fn log_out(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::NoContent();
-    if Exchange::session().is_some() {
+    if RequestContext::session().is_some() {
         // The session middleware ends it, and takes its cookie away.
         session.purge();
     } else {
@@ -112,6 +112,6 @@ pub(super) async fn log_out(
             response.cookie(api.cookie.removal());
         }
     }
-    Exchange::current(|exchange| exchange.logged_out.set(true));
+    RequestContext::current(|context| context.logged_out.set(true));
     Ok(response.finish())
 }

@@ -28,10 +28,10 @@ use super::{
     connection::{Answering, Connection, Refusal},
     cookie::CookieSettings,
     error::{ApiError, Panicked},
-    exchange::{CookieFate, Exchange},
-    extract::{Perimeter, over_https},
+    extract::{TrustBoundary, over_https},
     presented,
     problem::{Kind, Problem},
+    request_context::{CookieFate, RequestContext},
 };
 use crate::{
     telemetry::{
@@ -102,20 +102,20 @@ pub(super) fn make_safe(headers: &mut HeaderMap) {
 pub struct RequestLayer {
     metrics: HttpMetrics,
     traces: RequestTraces,
-    perimeter: Arc<Perimeter>,
+    trust_boundary: Arc<TrustBoundary>,
     wait_budget: Duration,
     cookie: Option<CookieSettings>,
 }
 
 impl RequestLayer {
-    /// A layer that counts into `metrics`, believes what `perimeter` allows, and lets a request wait for stores for no longer
+    /// A layer that counts into `metrics`, believes what `trust_boundary` allows, and lets a request wait for stores for no longer
     /// than `wait_budget` in total. It traces nothing.
     #[must_use]
-    pub fn new(metrics: HttpMetrics, perimeter: Perimeter, wait_budget: Duration) -> Self {
+    pub fn new(metrics: HttpMetrics, trust_boundary: TrustBoundary, wait_budget: Duration) -> Self {
         Self {
             metrics,
             traces: RequestTraces::off(),
-            perimeter: Arc::new(perimeter),
+            trust_boundary: Arc::new(trust_boundary),
             wait_budget,
             cookie: None,
         }
@@ -142,7 +142,7 @@ impl RequestLayer {
 #[must_use]
 pub fn matched(pattern: &'static str) -> impl Guard {
     move |_: &GuardContext<'_>| {
-        Exchange::current(|exchange| exchange.route.set(Some(pattern)));
+        RequestContext::current(|context| context.route.set(Some(pattern)));
         true
     }
 }
@@ -161,7 +161,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(Layered {
             service: Rc::new(service),
-            perimeter: Arc::clone(&self.perimeter),
+            trust_boundary: Arc::clone(&self.trust_boundary),
             recorder: self.metrics.recorder(),
             traces: Rc::new(self.traces.clone()),
             wait_budget: self.wait_budget,
@@ -174,7 +174,7 @@ where
 #[derive(Debug)]
 pub struct Layered<S> {
     service: Rc<S>,
-    perimeter: Arc<Perimeter>,
+    trust_boundary: Arc<TrustBoundary>,
     recorder: HttpRecorder,
     traces: Rc<RequestTraces>,
     wait_budget: Duration,
@@ -195,15 +195,15 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let (answering, refusal) = begin(&request);
-        let exchange = Exchange::new(Arc::clone(&self.perimeter));
+        let context = RequestContext::new(Arc::clone(&self.trust_boundary));
         if let Some(cookie) = &self.cookie {
             let presented = presented::sort_out(request.headers_mut(), cookie);
-            exchange.presented.replace(presented);
+            context.presented.replace(presented);
         }
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
         let wait_budget = WaitBudget::new(self.wait_budget);
-        Box::pin(exchange.during(async move {
+        Box::pin(context.during(async move {
             let labels = match refusal {
                 None => labels(&request),
                 // What was refused has no method that could be believed.
@@ -223,7 +223,7 @@ where
             // A method that a path does not have was served by no route; counted under it, made-up methods would make
             // ten series for every path.
             let served = status != StatusCode::METHOD_NOT_ALLOWED;
-            let route = Exchange::current(|exchange| exchange.route.get()).flatten();
+            let route = RequestContext::current(|context| context.route.get()).flatten();
             let route = route.filter(|_| served);
             let facts = RequestFacts {
                 method: labels.method(),
@@ -298,7 +298,7 @@ pub(super) fn close_where_it_ends<B>(
 fn labels(request: &ServiceRequest) -> RequestLabels {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let headers = request.headers();
-    let https = Exchange::current(|it| over_https(&it.perimeter, peer, headers));
+    let https = RequestContext::current(|it| over_https(&it.trust_boundary, peer, headers));
     RequestLabels::new(request.method().as_str(), https.unwrap_or(false))
 }
 
@@ -306,7 +306,7 @@ fn labels(request: &ServiceRequest) -> RequestLabels {
 fn parent(request: &ServiceRequest) -> Option<&str> {
     let header = request.headers().get("traceparent")?;
     let peer = request.peer_addr().map(|peer| peer.ip());
-    let trusted = Exchange::current(|it| it.perimeter.trusts(peer));
+    let trusted = RequestContext::current(|it| it.trust_boundary.trusts(peer));
     header.to_str().ok().filter(|_| trusted == Some(true))
 }
 
@@ -367,7 +367,7 @@ fn answer<B: MessageBody + 'static>(
 
 /// The answer to what a middleware failed with. (What handlers fail with has become a response before.)
 fn failed(error: &Error) -> HttpResponse {
-    let fault = Exchange::current(|exchange| exchange.fault.take()).flatten();
+    let fault = RequestContext::current(|context| context.fault.take()).flatten();
     if let Some(fault) = fault {
         return ApiError::Store(fault).response();
     }
@@ -400,20 +400,20 @@ fn finish(answer: &mut Answer) -> StatusCode {
         Answer::Bare(response) => (response.status(), response.headers_mut()),
     };
     make_safe(headers);
-    let seen_by_https = Exchange::current(|it| it.perimeter.is_https()).unwrap_or(false);
+    let seen_by_https = RequestContext::current(|it| it.trust_boundary.is_https()).unwrap_or(false);
     if seen_by_https {
         let (name, value) = TRANSPORT;
         headers.insert(name, value);
-        let logged_out = Exchange::current(|it| it.logged_out.get()).unwrap_or(false);
+        let logged_out = RequestContext::current(|it| it.logged_out.get()).unwrap_or(false);
         if logged_out && status.is_success() {
             let (name, value) = FORGET;
             headers.insert(name, value);
         }
     }
-    if let Some(fate) = Exchange::current(|exchange| exchange.cookie.get()).flatten() {
+    if let Some(fate) = RequestContext::current(|context| context.cookie.get()).flatten() {
         rewrite_cookie(headers, fate);
     }
-    if let Some(cookie) = Exchange::take_renewed() {
+    if let Some(cookie) = RequestContext::take_renewed() {
         headers.append(header::SET_COOKIE, cookie);
         // Whatever the handler allows: a shared cache would hand the key out to others.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

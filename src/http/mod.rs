@@ -8,7 +8,7 @@
 //! | `problem` | error answers as RFC 9457 has them |
 //! | `middleware` | what happens around every request |
 //! | `connection` | connections: how many, how long, and what is no request |
-//! | `exchange` | what the layers tell each other about one request |
+//! | `request_context` | what the layers tell each other about one request |
 //! | `session_store`, `cookie`, `presented` | THE adapter to actix-session, its cookie, and how it is found among others |
 //! | `extract` | what handlers take from a request, checked |
 //! | `login`, `session`, `sessions`, `password`, `admin_sessions`, `admin_users` | one file per resource |
@@ -29,7 +29,6 @@ mod audited;
 mod connection;
 mod cookie;
 mod error;
-mod exchange;
 mod extract;
 mod login;
 mod management;
@@ -41,6 +40,7 @@ mod presented;
 mod problem;
 mod rate_limit;
 mod rejection;
+mod request_context;
 mod service_view;
 mod services;
 mod session;
@@ -50,7 +50,7 @@ mod sessions;
 pub use connection::{ConnectionLimits, Timeouts};
 pub use cookie::CookieSettings;
 pub use error::ApiError;
-pub use extract::{BearerError, Identifying, Origin, Perimeter, Principal, ServiceIdentity};
+pub use extract::{BearerError, Identifying, Origin, Principal, ServiceIdentity, TrustBoundary};
 pub use management::{Management, serve_management};
 pub use middleware::{Layered, RequestLayer, matched};
 pub use rejection::Rejection;
@@ -268,8 +268,9 @@ impl Api {
     /// What has to be around an application that takes in [`Api::routes`] or [`Api::session_middleware`].
     #[must_use]
     pub fn layer(&self) -> RequestLayer {
-        let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
-        RequestLayer::new(self.metrics.clone(), perimeter, self.wait_budget)
+        let trust_boundary =
+            TrustBoundary::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
+        RequestLayer::new(self.metrics.clone(), trust_boundary, self.wait_budget)
             .traced(self.traces.clone())
             .with_session_cookie(self.cookie.clone())
     }

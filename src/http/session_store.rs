@@ -7,8 +7,8 @@
 //!
 //! | actix-session says | here |
 //! |---|---|
-//! | `load` | [`Sessions::check`], which also moves the idle expiry, and [`Sessions::renew`]; the record goes to the [`Exchange`]. A login goes on without. Where several cookies of ours came, the first live session counts |
-//! | `save` | hands out the key that a login or a password change left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
+//! | `load` | [`Sessions::check`], which also moves the idle expiry, and [`Sessions::renew`]; the record goes to the [`RequestContext`]. A login goes on without. Where several cookies of ours came, the first live session counts |
+//! | `save` | hands out the key that a login or a password change left in the [`RequestContext`]; without one, nothing is kept and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
 //! | `delete` | [`Sessions::end`] as a logout, of every session that was presented, unless the handler has ended the session itself |
@@ -25,7 +25,7 @@ use actix_web::cookie::{SameSite, time::Duration as CookieDuration};
 use super::{
     LOG_IN, LOG_OUT,
     cookie::CookieSettings,
-    exchange::{CookieFate, Exchange, RenewedCookie},
+    request_context::{CookieFate, RenewedCookie, RequestContext},
 };
 use crate::{
     error::StoreError,
@@ -91,10 +91,10 @@ pub(super) fn hand_out(
     cookie: &CookieSettings,
 ) {
     session.renew();
-    Exchange::take_renewed();
-    Exchange::current(|exchange| {
-        exchange.issued.replace(Some(key));
-        exchange.cookie.set(max_age.map(|max_age| CookieFate {
+    RequestContext::take_renewed();
+    RequestContext::current(|context| {
+        context.issued.replace(Some(key));
+        context.cookie.set(max_age.map(|max_age| CookieFate {
             name: cookie.name(),
             max_age: Some(max_age),
         }));
@@ -104,10 +104,10 @@ pub(super) fn hand_out(
 /// Takes the cookie of a session away that the handler has ended.
 pub(super) fn dismiss(session: &Session) {
     session.purge();
-    Exchange::take_renewed();
-    Exchange::current(|exchange| {
-        exchange.ended.set(true);
-        exchange.logged_out.set(true);
+    RequestContext::take_renewed();
+    RequestContext::current(|context| {
+        context.ended.set(true);
+        context.logged_out.set(true);
     });
 }
 
@@ -117,7 +117,10 @@ pub(super) fn dismiss(session: &Session) {
 /// been told that nobody is logged in, or take the place of the one that a login has started. Those behind [`MOST_CHECKED`] are
 /// left: a head has room for hundreds, and one request would write as often. No browser presents so many.
 pub(super) async fn end_others(sessions: &Sessions) -> Result<(), StoreError> {
-    for id in Exchange::other_sessions().into_iter().take(MOST_CHECKED) {
+    for id in RequestContext::other_sessions()
+        .into_iter()
+        .take(MOST_CHECKED)
+    {
         sessions.end(id, EndReason::Logout).await?;
     }
     Ok(())
@@ -125,11 +128,11 @@ pub(super) async fn end_others(sessions: &Sessions) -> Result<(), StoreError> {
 
 /// Where the store fails, actix-session answers 500: the layer around it finds the reason here and says 503.
 fn report(error: StoreError) -> Unanswered {
-    Exchange::current(|exchange| exchange.fault.replace(Some(error)));
+    RequestContext::current(|context| context.fault.replace(Some(error)));
     Unanswered
 }
 
-/// The store did not answer; why is in the [`Exchange`].
+/// The store did not answer; why is in the [`RequestContext`].
 #[derive(Debug, thiserror::Error)]
 #[error("the session store failed")]
 struct Unanswered;
@@ -147,11 +150,11 @@ fn logs_in() -> bool {
 /// Whether the session may be given a new key: not where it is about to end anyway, nor where nobody would put the key into the
 /// answer.
 fn may_renew() -> bool {
-    Exchange::is_under_way() && !matches!(route(), Some(LOG_IN | LOG_OUT))
+    RequestContext::is_under_way() && !matches!(route(), Some(LOG_IN | LOG_OUT))
 }
 
 fn route() -> Option<&'static str> {
-    Exchange::current(|exchange| exchange.route.get()).flatten()
+    RequestContext::current(|context| context.route.get()).flatten()
 }
 
 /// How many presented sessions one request asks the store about. Browsers present one, two where paths or domains differ.
@@ -159,7 +162,7 @@ const MOST_CHECKED: usize = 8;
 
 /// The sessions that may be the one of this request, the likeliest first.
 fn candidates(key: &CookieValue) -> Vec<SessionId> {
-    let presented = Exchange::current(|it| it.presented.borrow().clone()).unwrap_or_default();
+    let presented = RequestContext::current(|it| it.presented.borrow().clone()).unwrap_or_default();
     let mut all = if presented.is_empty() {
         Vec::from_iter(id_of(key))
     } else {
@@ -171,7 +174,7 @@ fn candidates(key: &CookieValue) -> Vec<SessionId> {
 
 /// The session that is meant by this key: the live one, where it came beside the key's.
 fn meant_by(key: &CookieValue) -> Option<SessionId> {
-    let live = Exchange::session().map(|session| session.id.clone());
+    let live = RequestContext::session().map(|session| session.id.clone());
     live.or_else(|| id_of(key))
 }
 
@@ -186,7 +189,7 @@ impl SessionAdapter {
                 Ok(Some(record)) => return Ok(Some(record)),
                 Ok(None) => {}
                 Err(_) if logs_in() => {
-                    Exchange::current(|exchange| exchange.unchecked.replace(Some(id)));
+                    RequestContext::current(|context| context.unchecked.replace(Some(id)));
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
@@ -216,17 +219,17 @@ impl SessionAdapter {
         let Some(header) = self.cookie.carrying(&key, max_age) else {
             return Ok(None);
         };
-        Exchange::current(|exchange| {
+        RequestContext::current(|context| {
             let cookie = RenewedCookie { header, unclaimed };
-            exchange.renewed.replace(Some(cookie));
+            context.renewed.replace(Some(cookie));
         });
         Ok(Some(record))
     }
 
     /// Leaves the cookie that the client has as it is.
     fn keep_cookie(&self) {
-        Exchange::current(|exchange| {
-            exchange.cookie.set(Some(CookieFate {
+        RequestContext::current(|context| {
+            context.cookie.set(Some(CookieFate {
                 name: self.cookie.name(),
                 max_age: None,
             }));
@@ -242,12 +245,12 @@ impl SessionStore for SessionAdapter {
             return Ok(None);
         };
         let state = std::mem::take(&mut record.state).into_iter().collect();
-        Exchange::current(|exchange| exchange.session.replace(Some(Rc::new(record))));
+        RequestContext::current(|context| context.session.replace(Some(Rc::new(record))));
         Ok(Some(state))
     }
 
     async fn save(&self, state: State, _: &CookieDuration) -> Result<CookieValue, SaveError> {
-        let issued = Exchange::current(|exchange| exchange.issued.take()).flatten();
+        let issued = RequestContext::current(|context| context.issued.take()).flatten();
         let value = if let Some(key) = issued {
             key.expose().to_owned()
         } else {
@@ -283,11 +286,11 @@ impl SessionStore for SessionAdapter {
     }
 
     async fn delete(&self, key: &CookieValue) -> Result<(), anyhow::Error> {
-        let done = Exchange::current(|it| it.ended.get() || it.issued.borrow().is_some());
+        let done = RequestContext::current(|it| it.ended.get() || it.issued.borrow().is_some());
         if let (Some(id), false) = (meant_by(key), done.unwrap_or(false)) {
             let ended = self.sessions.end(id, EndReason::Logout).await;
             ended.map_err(report)?;
-            Exchange::take_renewed();
+            RequestContext::take_renewed();
             end_others(&self.sessions).await.map_err(report)?;
         }
         Ok(())

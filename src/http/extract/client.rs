@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     guard::client_address,
-    http::{error::ApiError, exchange::Exchange, rejection::Rejection},
+    http::{error::ApiError, rejection::Rejection, request_context::RequestContext},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -36,12 +36,12 @@ impl From<&Url> for Origin {
 
 /// Where our own ground ends: what is the same site, and which peers are our own proxies.
 #[derive(Clone, Debug)]
-pub struct Perimeter {
+pub struct TrustBoundary {
     origin: Origin,
     trusted_proxies: Arc<[IpNet]>,
 }
 
-impl Perimeter {
+impl TrustBoundary {
     /// The service is seen under `origin`, through `trusted_proxies`.
     #[must_use]
     pub const fn new(origin: Origin, trusted_proxies: Arc<[IpNet]>) -> Self {
@@ -83,7 +83,7 @@ impl Perimeter {
 
 /// Whether the client came by https. Only our own proxies are believed; the last of them has written the last value.
 pub(in crate::http) fn over_https(
-    perimeter: &Perimeter,
+    trust_boundary: &TrustBoundary,
     peer: Option<IpAddr>,
     headers: &HeaderMap,
 ) -> bool {
@@ -92,7 +92,8 @@ pub(in crate::http) fn over_https(
     };
     // Octets: what the client wrote before need not be text.
     let last = said.as_bytes().rsplit(|it| *it == b',').next();
-    last.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"https")) && perimeter.trusts(peer)
+    last.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"https"))
+        && trust_boundary.trusts(peer)
 }
 
 /// The client of a request.
@@ -112,8 +113,8 @@ impl FromRequest for Client {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let headers = request.headers();
-        let client = Exchange::current(|exchange| {
-            let perimeter = &exchange.perimeter;
+        let client = RequestContext::current(|context| {
+            let trust_boundary = &context.trust_boundary;
             let peer = request.peer_addr().map(|peer| peer.ip());
             let forwarded: Vec<Cow<'_, str>> = headers
                 .get_all(FORWARDED_FOR)
@@ -125,9 +126,9 @@ impl FromRequest for Client {
                 address: client_address(
                     peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
                     forwarded.iter().map(AsRef::as_ref),
-                    &perimeter.trusted_proxies,
+                    &trust_boundary.trusted_proxies,
                 ),
-                cross_site: perimeter.is_cross_site(headers),
+                cross_site: trust_boundary.is_cross_site(headers),
                 user_agent: user_agent
                     .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                     .unwrap_or_default(),
@@ -147,7 +148,7 @@ impl SameSite {
         if request.method().is_safe() {
             return Ok(Self);
         }
-        match Exchange::current(|it| it.perimeter.is_cross_site(request.headers())) {
+        match RequestContext::current(|it| it.trust_boundary.is_cross_site(request.headers())) {
             Some(false) => Ok(Self),
             Some(true) => Err(Rejection::CrossSite.into()),
             None => Err(no_layer()),
@@ -175,10 +176,10 @@ mod tests {
 
     use super::*;
 
-    fn perimeter() -> Perimeter {
+    fn trust_boundary() -> TrustBoundary {
         let url: Url = "https://login.example:8443/path".parse().unwrap();
         let proxies: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
-        Perimeter::new((&url).into(), proxies.into())
+        TrustBoundary::new((&url).into(), proxies.into())
     }
 
     fn cross_site(headers: &[(&'static str, &'static str)]) -> bool {
@@ -186,7 +187,7 @@ mod tests {
         for header in headers {
             request = request.append_header(*header);
         }
-        perimeter().is_cross_site(request.to_http_request().headers())
+        trust_boundary().is_cross_site(request.to_http_request().headers())
     }
 
     #[test]
@@ -237,7 +238,7 @@ mod tests {
             request.to_http_request()
         };
         let (proxy, stranger) = ("127.0.0.1".parse().ok(), "203.0.113.9".parse().ok());
-        let https = |peer, value| over_https(&perimeter(), peer, request(value).headers());
+        let https = |peer, value| over_https(&trust_boundary(), peer, request(value).headers());
         assert!(https(proxy, "https"));
         assert!(https(proxy, "http, https"));
         assert!(!https(proxy, "https, http"));

@@ -19,7 +19,7 @@ pub(super) use body::{
     is_plain, secret, whole_or_null,
 };
 pub(super) use client::{Client, SameSite, over_https};
-pub use client::{Origin, Perimeter};
+pub use client::{Origin, TrustBoundary};
 pub use principal::Principal;
 pub(super) use principal::{AdminPrincipal, SuperPrincipal};
 pub(super) use query::{Parameters, Segment, page_size};

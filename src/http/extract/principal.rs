@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use super::SameSite;
 use crate::{
     accounts::Role,
-    http::{error::ApiError, exchange::Exchange, rejection::Rejection},
+    http::{error::ApiError, rejection::Rejection, request_context::RequestContext},
     sessions::SessionRecord,
 };
 
@@ -35,7 +35,7 @@ impl Deref for Principal {
 impl Principal {
     fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         SameSite::check(request)?;
-        let session = Exchange::session().ok_or(Rejection::NoSession)?;
+        let session = RequestContext::session().ok_or(Rejection::NoSession)?;
         Ok(Self(session))
     }
 

@@ -14,21 +14,21 @@ use std::{
 
 use actix_web::http::header::HeaderValue;
 
-use super::extract::Perimeter;
+use super::extract::TrustBoundary;
 use crate::{
     error::StoreError,
     sessions::{SessionId, SessionKey, SessionRecord, Unclaimed},
 };
 
 tokio::task_local! {
-    static CURRENT: Exchange;
+    static CURRENT: RequestContext;
 }
 
 /// What is known of the request that is being answered.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct RequestContext {
     /// Whose word is taken for where it comes from.
-    pub(super) perimeter: Arc<Perimeter>,
+    pub(super) trust_boundary: Arc<TrustBoundary>,
     /// The pattern that the router matched.
     pub(super) route: Cell<Option<&'static str>>,
     /// The live session of the cookie.
@@ -67,11 +67,11 @@ pub(super) struct CookieFate {
     pub(super) max_age: Option<Duration>,
 }
 
-impl Exchange {
-    /// An exchange that has just begun.
-    pub(super) const fn new(perimeter: Arc<Perimeter>) -> Self {
+impl RequestContext {
+    /// A context that has just begun.
+    pub(super) const fn new(trust_boundary: Arc<TrustBoundary>) -> Self {
         Self {
-            perimeter,
+            trust_boundary,
             route: Cell::new(None),
             session: RefCell::new(None),
             presented: RefCell::new(Vec::new()),
@@ -91,7 +91,7 @@ impl Exchange {
         CURRENT.scope(self, work)
     }
 
-    /// Reads the exchange under way; `None` outside a [`RequestLayer`](super::RequestLayer).
+    /// Reads the context under way; `None` outside a [`RequestLayer`](super::RequestLayer).
     pub(super) fn current<T>(read: impl FnOnce(&Self) -> T) -> Option<T> {
         CURRENT.try_with(read).ok()
     }
