@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Source,
-    desk::Desk,
+    command_context::CommandContext,
     output::{self, Row},
     span::span,
 };
@@ -142,44 +142,44 @@ impl Moment {
 }
 
 pub(super) async fn run(command: AuditCommand, source: &Source) -> anyhow::Result<()> {
-    let desk = Desk::open(source).await?;
+    let context = CommandContext::open(source).await?;
     let result = match command {
-        AuditCommand::List(args) => list(&desk, args).await,
-        AuditCommand::Top(args) => top(&desk, args).await,
+        AuditCommand::List(args) => list(&context, args).await,
+        AuditCommand::Top(args) => top(&context, args).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
 impl Conditions {
-    async fn filter(self, desk: &Desk) -> anyhow::Result<AuditFilter> {
+    async fn filter(self, context: &CommandContext) -> anyhow::Result<AuditFilter> {
         Ok(AuditFilter {
             user_id: match &self.user {
-                Some(text) => Some(user(desk, text).await?),
+                Some(text) => Some(user(context, text).await?),
                 None => None,
             },
             actor: match &self.actor {
-                Some(text) => Some(actor(desk, text).await?),
+                Some(text) => Some(actor(context, text).await?),
                 None => None,
             },
             kind: self.kind,
             outcome: self.outcome,
             address: self.address,
-            since: self.since.map(|it| it.timestamp(desk.now())),
-            until: self.until.map(|it| it.timestamp(desk.now())),
+            since: self.since.map(|it| it.timestamp(context.now())),
+            until: self.until.map(|it| it.timestamp(context.now())),
             after: None,
         })
     }
 }
 
-async fn list(desk: &Desk, args: List) -> anyhow::Result<()> {
-    let mut filter = args.conditions.filter(desk).await?;
+async fn list(context: &CommandContext, args: List) -> anyhow::Result<()> {
+    let mut filter = args.conditions.filter(context).await?;
     let mut names = Names::default();
     let mut shown = Vec::new();
     let mut left = args.limit;
     while left > 0 {
         let wanted = left.min(PAGE);
-        let rows = desk.stores.audit.search(&filter, wanted).await?;
+        let rows = context.stores.audit.search(&filter, wanted).await?;
         filter.after = rows.last().map(AuditCursor::from);
         left = if rows.len() < wanted as usize {
             0
@@ -187,20 +187,20 @@ async fn list(desk: &Desk, args: List) -> anyhow::Result<()> {
             left - wanted
         };
         for row in rows {
-            let username = names.of(desk, row.user_id).await?;
-            let actor_name = names.of(desk, user_in(row.actor.as_deref())).await?;
+            let username = names.of(context, row.user_id).await?;
+            let actor_name = names.of(context, user_in(row.actor.as_deref())).await?;
             shown.push(ShownRow::new(row, username, actor_name));
         }
     }
     output::list(&shown, args.json)
 }
 
-async fn top(desk: &Desk, args: Top) -> anyhow::Result<()> {
-    let mut filter = args.conditions.filter(desk).await?;
+async fn top(context: &CommandContext, args: Top) -> anyhow::Result<()> {
+    let mut filter = args.conditions.filter(context).await?;
     let mut names = Names::default();
     let mut sums: HashMap<Option<String>, u64> = HashMap::new();
     loop {
-        let rows = desk.stores.audit.search(&filter, PAGE).await?;
+        let rows = context.stores.audit.search(&filter, PAGE).await?;
         let Some(last) = rows.last() else {
             break;
         };
@@ -211,7 +211,7 @@ async fn top(desk: &Desk, args: Top) -> anyhow::Result<()> {
                 By::Outcome => Some(row.outcome),
                 By::Kind => Some(row.kind),
                 By::User => {
-                    let name = names.of(desk, row.user_id).await?;
+                    let name = names.of(context, row.user_id).await?;
                     name.map(|it| it.to_string())
                         .or(row.user_id.map(|it| it.to_string()))
                 }
@@ -249,18 +249,18 @@ impl Row for Sum {
 }
 
 /// The id of an account, by name or as it is.
-async fn user(desk: &Desk, text: &str) -> anyhow::Result<UserId> {
+async fn user(context: &CommandContext, text: &str) -> anyhow::Result<UserId> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
     let name: Username = text.parse().with_context(|| format!("--user {text}"))?;
-    Ok(desk.user(&name).await?.id)
+    Ok(context.user(&name).await?.id)
 }
 
-async fn actor(desk: &Desk, text: &str) -> anyhow::Result<Actor> {
+async fn actor(context: &CommandContext, text: &str) -> anyhow::Result<Actor> {
     match text.parse() {
         Ok(actor) => Ok(actor),
-        Err(_) => Ok(Actor::User(user(desk, text).await?)),
+        Err(_) => Ok(Actor::User(user(context, text).await?)),
     }
 }
 
@@ -276,14 +276,18 @@ fn user_in(actor: Option<&str>) -> Option<UserId> {
 struct Names(HashMap<UserId, Option<Username>>);
 
 impl Names {
-    async fn of(&mut self, desk: &Desk, id: Option<UserId>) -> anyhow::Result<Option<Username>> {
+    async fn of(
+        &mut self,
+        context: &CommandContext,
+        id: Option<UserId>,
+    ) -> anyhow::Result<Option<Username>> {
         let Some(id) = id else {
             return Ok(None);
         };
         if let Some(name) = self.0.get(&id) {
             return Ok(name.clone());
         }
-        let account = desk.stores.accounts.find(id).await?;
+        let account = context.stores.accounts.find(id).await?;
         let name = account.map(|account| account.user.username);
         self.0.insert(id, name.clone());
         Ok(name)

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Source,
-    desk::{Desk, Refused},
+    command_context::{CommandContext, Refused},
     output::{self, Row},
 };
 use crate::{
@@ -55,25 +55,25 @@ a verifier that keeps the published keys has to fetch them again when it meets a
 }
 
 pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<()> {
-    let desk = Desk::open(source).await?;
+    let context = CommandContext::open(source).await?;
     let result = match command {
-        KeyCommand::List { wide, json } => list(&desk, wide, json).await,
+        KeyCommand::List { wide, json } => list(&context, wide, json).await,
         KeyCommand::Rotate { soon } => {
-            let rotate = rotate(&desk, soon);
-            desk.audited(Kind::KeyRotate, |_| {}, rotate).await
+            let rotate = rotate(&context, soon);
+            context.audited(Kind::KeyRotate, |_| {}, rotate).await
         }
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
-async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
-    let keys = desk.key_rotator().keys().await?;
-    output::fitted(&rows(&keys, desk.now()), json, wide)
+async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Result<()> {
+    let keys = context.key_rotator().keys().await?;
+    output::fitted(&rows(&keys, context.now()), json, wide)
 }
 
-async fn rotate(desk: &Desk, soon: bool) -> anyhow::Result<()> {
-    let key_rotator = desk.key_rotator();
+async fn rotate(context: &CommandContext, soon: bool) -> anyhow::Result<()> {
+    let key_rotator = context.key_rotator();
     if !key_rotator.rotate(soon).await? {
         let text = "another process has just made a key; `skriptoteket key list` shows it";
         return Err(Refused {

@@ -5,7 +5,7 @@
 //! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
 //! | `alerts` | what Alertmanager sends, printed |
 //! | `demo` | the command that shows the others' worth: a service that is used |
-//! | `desk` | what commands on accounts, sessions and services work with: the stores of the server |
+//! | `command_context` | what commands on accounts, sessions and services work with: the stores of the server |
 //! | `confirm` | the question before something is deleted |
 //! | `password` | how a new password is asked for |
 //! | `signals` | which signals stop the process |
@@ -14,10 +14,10 @@
 
 mod alerts;
 mod audit;
+mod command_context;
 mod config;
 mod confirm;
 mod demo;
-mod desk;
 mod healthcheck;
 mod key;
 mod output;

@@ -8,8 +8,9 @@ use clap::{
 use serde::Serialize;
 
 use super::{
-    Source, confirm,
-    desk::{Desk, Refused},
+    Source,
+    command_context::{CommandContext, Refused},
+    confirm,
     output::{self, Row},
     password,
 };
@@ -143,15 +144,15 @@ pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result
         let question = format!("This deletes the account {name} and ends its sessions.");
         confirm::confirm(&question, *yes)?;
     }
-    let desk = match command {
-        UserCommand::Add { .. } => Desk::open_or_make(source).await?,
-        _ => Desk::open(source).await?,
+    let context = match command {
+        UserCommand::Add { .. } => CommandContext::open_or_make(source).await?,
+        _ => CommandContext::open(source).await?,
     };
     let result = match action(&command) {
-        Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
-        None => obey(command, &desk).await,
+        Some(kind) => context.audited(kind, |_| {}, obey(command, &context)).await,
+        None => obey(command, &context).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
@@ -169,40 +170,40 @@ const fn action(command: &UserCommand) -> Option<Kind> {
     }
 }
 
-async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
+async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<()> {
     match command {
         UserCommand::Add {
             name,
             role,
             password_stdin,
-        } => add(desk, &name, role, password_stdin).await,
-        UserCommand::List { wide, json } => list(desk, wide, json).await,
+        } => add(context, &name, role, password_stdin).await,
+        UserCommand::List { wide, json } => list(context, wide, json).await,
         UserCommand::SetRole { name, role } => {
             let change = AccountChange {
                 role: Some(role),
                 ..AccountChange::default()
             };
-            change_account(desk, &name, change).await?;
+            change_account(context, &name, change).await?;
             output::line(format!("{name} is {role} now"))
         }
         UserCommand::Disable { name } => {
-            set_disabled(desk, &name, true).await?;
+            set_disabled(context, &name, true).await?;
             output::line(format!(
                 "{name} is disabled; all sessions of {name} have ended"
             ))
         }
         UserCommand::Enable { name } => {
-            set_disabled(desk, &name, false).await?;
-            let user = desk.user(&name).await?;
-            unlock(desk, &user).await.context(
+            set_disabled(context, &name, false).await?;
+            let user = context.user(&name).await?;
+            unlock(context, &user).await.context(
                 "the user is enabled, and wrong passwords were not forgotten; run the command again",
             )?;
             output::line(format!("{name} is enabled"))
         }
         UserCommand::Unlock { name } => {
-            let user = desk.user(&name).await?;
+            let user = context.user(&name).await?;
             audit::announce(Kind::UserUnlock).await?;
-            let had_failures = unlock(desk, &user).await?;
+            let had_failures = unlock(context, &user).await?;
             output::line(if had_failures {
                 format!("{name} is unlocked; wrong passwords so far are forgotten")
             } else {
@@ -212,10 +213,10 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
         UserCommand::SetPassword {
             name,
             password_stdin,
-        } => set_password(desk, &name, password_stdin).await,
+        } => set_password(context, &name, password_stdin).await,
         UserCommand::Delete { name, .. } => {
-            let user = desk.user(&name).await?;
-            if !desk.sessions.delete_account(user.id).await? {
+            let user = context.user(&name).await?;
+            if !context.sessions.delete_account(user.id).await? {
                 return Err(Refused::no_such_user(&name).into());
             }
             output::line(format!(
@@ -225,13 +226,24 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
     }
 }
 
-async fn add(desk: &Desk, name: &Username, role: Role, from_stdin: bool) -> anyhow::Result<()> {
+async fn add(
+    context: &CommandContext,
+    name: &Username,
+    role: Role,
+    from_stdin: bool,
+) -> anyhow::Result<()> {
     // Asked before the password is: nobody should type one twice for nothing.
-    if desk.stores.accounts.find_by_username(name).await?.is_some() {
+    if context
+        .stores
+        .accounts
+        .find_by_username(name)
+        .await?
+        .is_some()
+    {
         return Err(taken(name));
     }
     let password = password::ask(name, from_stdin)?;
-    let registered = desk
+    let registered = context
         .registrar()?
         .register(name.as_str(), role, password)
         .await;
@@ -250,18 +262,26 @@ fn taken(name: &Username) -> anyhow::Error {
     Refused { text, reason }.into()
 }
 
-async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow::Result<()> {
-    let user = desk.user(name).await?;
+async fn set_password(
+    context: &CommandContext,
+    name: &Username,
+    from_stdin: bool,
+) -> anyhow::Result<()> {
+    let user = context.user(name).await?;
     let password = password::ask(name, from_stdin)?;
-    match desk.registrar()?.set_password(&user, password).await {
+    match context.registrar()?.set_password(&user, password).await {
         Err(RegisterError::Gone) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
     let left = "the password is set, and sessions of the user may go on: a running server ends them once their store answers, or \
         run the command again";
-    let ended = desk.sessions.end_user(user.id, None).await.context(left)?;
-    desk.sessions.settle(user.id).await.context(left)?;
-    unlock(desk, &user).await.context(
+    let ended = context
+        .sessions
+        .end_user(user.id, None)
+        .await
+        .context(left)?;
+    context.sessions.settle(user.id).await.context(left)?;
+    unlock(context, &user).await.context(
         "the password is set, and a lock of the account was not taken off; run `skriptoteket user unlock` for that",
     )?;
     output::line(format!(
@@ -270,29 +290,41 @@ async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow:
 }
 
 /// Forgets wrong passwords for an account, and its lock. Returns whether there were any.
-async fn unlock(desk: &Desk, user: &User) -> anyhow::Result<bool> {
-    Ok(desk.stores.limits.clear(Entity::Account(user.id)).await?)
+async fn unlock(context: &CommandContext, user: &User) -> anyhow::Result<bool> {
+    Ok(context
+        .stores
+        .limits
+        .clear(Entity::Account(user.id))
+        .await?)
 }
 
-async fn set_disabled(desk: &Desk, name: &Username, disabled: bool) -> anyhow::Result<()> {
+async fn set_disabled(
+    context: &CommandContext,
+    name: &Username,
+    disabled: bool,
+) -> anyhow::Result<()> {
     let change = AccountChange {
         disabled: Some(disabled),
         ..AccountChange::default()
     };
-    change_account(desk, name, change).await
+    change_account(context, name, change).await
 }
 
-async fn change_account(desk: &Desk, name: &Username, change: AccountChange) -> anyhow::Result<()> {
-    let user = desk.user(name).await?;
-    let changed = desk.sessions.change_account(user.id, change).await?;
+async fn change_account(
+    context: &CommandContext,
+    name: &Username,
+    change: AccountChange,
+) -> anyhow::Result<()> {
+    let user = context.user(name).await?;
+    let changed = context.sessions.change_account(user.id, change).await?;
     changed.ok_or_else(|| Refused::no_such_user(name))?;
     Ok(())
 }
 
-async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
+async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Result<()> {
     let (mut rows, mut after): (Vec<UserRow>, Option<UserId>) = (Vec::new(), None);
     loop {
-        let page = desk.stores.accounts.list(after, PAGE).await?;
+        let page = context.stores.accounts.list(after, PAGE).await?;
         let Some(last) = page.last() else {
             return output::fitted(&rows, json, wide);
         };

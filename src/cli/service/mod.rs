@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `mod` | the commands, and what is done |
 //! | `limits` | how much a service may ask, as arguments |
-//! | `shown` | services as they are printed |
+//! | `view` | services as they are printed |
 
 mod limits;
-mod shown;
+mod view;
 
 use std::{
     fs,
@@ -21,12 +21,12 @@ use clap::{ArgGroup, Args, Subcommand};
 
 use self::{
     limits::Limits,
-    shown::{Issuance, Shown},
+    view::{Issuance, ServiceView},
 };
 use super::{
-    Source, confirm,
-    desk::{Desk, Refused},
-    output,
+    Source,
+    command_context::{CommandContext, Refused},
+    confirm, output,
     span::span,
 };
 use crate::{
@@ -221,19 +221,19 @@ pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Res
         );
         confirm::confirm(&question, *yes)?;
     }
-    let desk = match command {
-        ServiceCommand::Register(_) => Desk::open_or_make(source).await?,
-        _ => Desk::open(source).await?,
+    let context = match command {
+        ServiceCommand::Register(_) => CommandContext::open_or_make(source).await?,
+        _ => CommandContext::open(source).await?,
     };
     let result = match action(&command) {
         Some((kind, id)) => {
             let target = format!("service:{id}");
             let about = |action: &Action| action.set_target(target);
-            desk.audited(kind, about, obey(command, &desk)).await
+            context.audited(kind, about, obey(command, &context)).await
         }
-        None => obey(command, &desk).await,
+        None => obey(command, &context).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
@@ -251,19 +251,19 @@ const fn action(command: &ServiceCommand) -> Option<(Kind, &ServiceId)> {
     }
 }
 
-async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
-    let registry = desk.registry();
+async fn obey(command: ServiceCommand, context: &CommandContext) -> anyhow::Result<()> {
+    let registry = context.registry();
     match command {
         ServiceCommand::Register(args) => register(&registry, args).await,
         ServiceCommand::List { json } => {
             let (services, _) = registry.all().await?;
-            let shown = services.iter().map(|it| Shown::of(it, desk));
+            let shown = services.iter().map(|it| ServiceView::of(it, context));
             output::list(&shown.collect::<Vec<_>>(), json)
         }
         ServiceCommand::Show { id, json } => {
             let service = registry.find(&id).await;
             let service = service.map_err(|error| explained(error, &id))?;
-            Shown::of(&service, desk).print(json)
+            ServiceView::of(&service, context).print(json)
         }
         ServiceCommand::Set(args) => set(&registry, args).await,
         ServiceCommand::Rotate {

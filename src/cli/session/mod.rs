@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use self::{audit::Audit, stats::Stats};
 use super::{
-    Source, confirm,
-    desk::{Claim, Desk, Refused},
+    Source,
+    command_context::{Claim, CommandContext, Refused},
+    confirm,
     output::{self, Row},
     user::role_parser,
 };
@@ -150,12 +151,12 @@ pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Res
         }
         _ => {}
     }
-    let desk = Desk::open(source).await?;
+    let context = CommandContext::open(source).await?;
     let result = match action(&command) {
-        Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
-        None => obey(command, &desk).await,
+        Some(kind) => context.audited(kind, |_| {}, obey(command, &context)).await,
+        None => obey(command, &context).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
@@ -176,7 +177,7 @@ async fn announce(target: Option<String>) -> anyhow::Result<()> {
     Ok(trail::announce(Kind::SessionRevoke).await?)
 }
 
-async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
+async fn obey(command: SessionCommand, context: &CommandContext) -> anyhow::Result<()> {
     match command {
         SessionCommand::List {
             user,
@@ -186,21 +187,21 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             json,
         } => {
             let user = match user {
-                Some(name) => Some(desk.user(&name).await?.id),
+                Some(name) => Some(context.user(&name).await?.id),
                 None => None,
             };
-            let newest = newest(desk, SessionFilter { role, user }, limit).await?;
+            let newest = newest(context, SessionFilter { role, user }, limit).await?;
             let rows: Vec<_> = newest.into_iter().map(SessionRow::from).collect();
             output::fitted(&rows, json, wide)
         }
         SessionCommand::Audit(args) => {
             trail::announce(Kind::SessionRepair).await?;
-            audit::run(args, &desk.stores).await
+            audit::run(args, &context.stores).await
         }
-        SessionCommand::Stats(args) => stats::run(args, &desk.stores).await,
+        SessionCommand::Stats(args) => stats::run(args, &context.stores).await,
         SessionCommand::Revoke(Revoke { id: Some(id), .. }) => {
             announce(Some(format!("session:{id}"))).await?;
-            let ended = desk.sessions.end(id.clone(), EndReason::Revoked).await?;
+            let ended = context.sessions.end(id.clone(), EndReason::Revoked).await?;
             ended.ok_or_else(|| Refused {
                 text: format!(
                     "there is no live session {id}; `skriptoteket session list --wide` shows those there are"
@@ -212,13 +213,13 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
         SessionCommand::Revoke(Revoke {
             user: Some(name), ..
         }) => {
-            let user = desk.user(&name).await?;
+            let user = context.user(&name).await?;
             announce(None).await?;
-            told(desk.sessions.end_user(user.id, None).await?)
+            told(context.sessions.end_user(user.id, None).await?)
         }
         SessionCommand::Revoke(Revoke { all: true, .. }) => {
             announce(Some(String::from("session:all"))).await?;
-            told(revoke_all(desk).await?)
+            told(revoke_all(context).await?)
         }
         // It takes the keys over before there are stores to work with; see `reset`.
         SessionCommand::Reset { .. } => bail!("`session reset` does not work on open stores"),
@@ -232,8 +233,8 @@ async fn reset(source: &Source) -> anyhow::Result<()> {
     let claim = Claim::open(source).await?;
     let take = async {
         announce(Some(String::from("session:all"))).await?;
-        let desk = claim.take().await?;
-        let ended = revoke_all(&desk).await.context(
+        let context = claim.take().await?;
+        let ended = revoke_all(&context).await.context(
             "the keys are those of this database now, and not all sessions have ended; end the others with `skriptoteket session revoke --all`",
         )?;
         // The stores are not closed here: the outcome is still to be written to the same file.
@@ -252,14 +253,14 @@ fn told(ended: usize) -> anyhow::Result<()> {
 /// The sessions that began last, the newest first. The store has them by id, so all are read; with a limit no more than
 /// that are held, and a page.
 async fn newest(
-    desk: &Desk,
+    context: &CommandContext,
     filter: SessionFilter,
     limit: Option<u32>,
 ) -> anyhow::Result<Vec<SessionRecord>> {
     let most = limit.and_then(|limit| usize::try_from(limit).ok());
     let (mut found, mut after): (Vec<SessionRecord>, Option<SessionId>) = (Vec::new(), None);
     loop {
-        let page = desk.sessions.page(filter, after.as_ref(), PAGE).await?;
+        let page = context.sessions.page(filter, after.as_ref(), PAGE).await?;
         let is_last = page.is_empty();
         after = page.last().map(|last| last.id.clone());
         found.extend(page);
@@ -278,10 +279,10 @@ async fn newest(
 }
 
 /// Ends the sessions that are live now. Those that are started meanwhile may be left.
-async fn revoke_all(desk: &Desk) -> anyhow::Result<usize> {
+async fn revoke_all(context: &CommandContext) -> anyhow::Result<usize> {
     let (mut ended, mut after): (usize, Option<SessionId>) = (0, None);
     loop {
-        let page = desk
+        let page = context
             .sessions
             .page(SessionFilter::default(), after.as_ref(), PAGE)
             .await?;
@@ -290,7 +291,7 @@ async fn revoke_all(desk: &Desk) -> anyhow::Result<usize> {
         };
         after = Some(last.id.clone());
         for session in page {
-            let end = desk.sessions.end(session.id, EndReason::Revoked).await?;
+            let end = context.sessions.end(session.id, EndReason::Revoked).await?;
             ended += usize::from(end.is_some());
         }
     }

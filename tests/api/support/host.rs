@@ -32,7 +32,8 @@ use tempfile::TempDir;
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
-    Browser, Ledger, Machine, ORIGIN, PASSWORD, PUBLIC, ServiceDesk, http, passwords, service_desk,
+    Browser, Ledger, Machine, ORIGIN, PASSWORD, PUBLIC, TokenServices, http, passwords,
+    token_services,
 };
 
 const BUDGET: Budget = Budget {
@@ -107,7 +108,7 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
     let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
     let (telemetry, metrics) = Telemetry::in_memory();
     let api = wire(&stores, clock.clone(), &telemetry, on_failure);
-    service_desk::first_key(&stores, &api.service_cache, clock.clone()).await;
+    token_services::first_key(&stores, &api.service_cache, clock.clone()).await;
     let password = SecretString::from(PASSWORD);
     api.registrar
         .register("ada", Role::User, password)
@@ -181,7 +182,7 @@ fn wire(
         runtime: Handle::current(),
     });
     let url = ORIGIN.parse().unwrap();
-    let services = ServiceDesk::new(stores, &clock, telemetry, on_failure);
+    let services = TokenServices::new(stores, &clock, telemetry, on_failure);
     Api {
         login,
         sessions,

@@ -4,7 +4,7 @@ mod browser;
 mod host;
 mod ledger;
 mod machine;
-mod service_desk;
+mod token_services;
 mod tokens;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -15,7 +15,6 @@ pub(crate) use ledger::Ledger;
 pub(crate) use machine::{Machine, with_form};
 use secrecy::SecretString;
 use serde_json::Value;
-use service_desk::ServiceDesk;
 use skriptoteket::{
     accounts::{
         Role, User,
@@ -29,6 +28,7 @@ use skriptoteket::{
     telemetry::{Telemetry, instruments::PasswordMetrics, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
+use token_services::TokenServices;
 pub(crate) use tokens::{KeyPair, basic, jwt, service_keys, unsigned};
 use tokio::{sync::oneshot, task::JoinHandle};
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        desk::Desk,
+        command_context::CommandContext,
         output::{self, Row},
     },
     clock::Timestamp,
@@ -16,7 +16,7 @@ use crate::{
 
 /// A service without its secrets, as the API shows it.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct ServiceView {
     id: ServiceId,
     description: String,
     health: &'static str,
@@ -25,9 +25,9 @@ pub(super) struct Shown {
     last_heartbeat: Option<String>,
     last_authentication: Option<String>,
     scopes: Vec<Scope>,
-    limits: ShownLimits,
+    limits: LimitsView,
     /// The newest first.
-    credentials: Vec<ShownCredential>,
+    credentials: Vec<CredentialView>,
     /// The JWK Set that its assertions are checked with.
     public_keys: Option<Value>,
     /// When it was last heard of.
@@ -37,7 +37,7 @@ pub(super) struct Shown {
 
 /// How much a service may ask.
 #[derive(Debug, Serialize)]
-struct ShownLimits {
+struct LimitsView {
     rate: String,
     burst: u32,
     daily_quota: Option<u64>,
@@ -45,7 +45,7 @@ struct ShownLimits {
 
 /// A client secret: all but itself.
 #[derive(Debug, Serialize)]
-struct ShownCredential {
+struct CredentialView {
     id: CredentialId,
     created_at: String,
     expires_at: Option<String>,
@@ -53,27 +53,27 @@ struct ShownCredential {
     state: &'static str,
 }
 
-impl Shown {
+impl ServiceView {
     /// How `service` is now.
-    pub(super) fn of(service: &Service, desk: &Desk) -> Self {
-        let now = desk.now();
+    pub(super) fn of(service: &Service, context: &CommandContext) -> Self {
+        let now = context.now();
         let credentials = service.credentials.iter();
         let last_seen = service.last_heartbeat.max(service.last_authentication);
         Self {
             id: service.id.clone(),
             description: service.description.clone(),
-            health: Health::of(service, now, &desk.health_policy()).as_str(),
+            health: Health::of(service, now, &context.health_policy()).as_str(),
             disabled: service.disabled,
             created_at: service.created_at.to_rfc3339(),
             last_heartbeat: service.last_heartbeat.map(Timestamp::to_rfc3339),
             last_authentication: service.last_authentication.map(Timestamp::to_rfc3339),
             scopes: service.scopes.clone(),
-            limits: ShownLimits {
+            limits: LimitsView {
                 rate: rate(&service.limits),
                 burst: service.limits.burst,
                 daily_quota: service.limits.daily_quota,
             },
-            credentials: credentials.map(|it| ShownCredential::of(it, now)).collect(),
+            credentials: credentials.map(|it| CredentialView::of(it, now)).collect(),
             public_keys: service.public_keys.as_deref().and_then(|json| {
                 // It was checked when it came.
                 serde_json::from_str(json).ok()
@@ -117,7 +117,7 @@ impl Shown {
     }
 }
 
-impl Row for Shown {
+impl Row for ServiceView {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "health",
@@ -142,7 +142,7 @@ impl Row for Shown {
     }
 }
 
-impl ShownCredential {
+impl CredentialView {
     fn of(credential: &Credential, now: Timestamp) -> Self {
         Self {
             id: credential.id,
@@ -158,7 +158,7 @@ impl ShownCredential {
     }
 }
 
-impl Row for ShownCredential {
+impl Row for CredentialView {
     const COLUMNS: &'static [&'static str] = &["credential", "state", "created_at", "expires_at"];
 
     fn cells(&self) -> Vec<String> {

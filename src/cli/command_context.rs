@@ -28,7 +28,7 @@ use crate::{
 
 /// The stores, opened beside a server that may be running on them.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct CommandContext {
     /// The repositories.
     pub(super) stores: Stores,
     /// What happens to sessions; what is done here the server sees in its stores.
@@ -57,7 +57,7 @@ pub(super) struct Claim {
     clock: Arc<dyn Clock>,
 }
 
-impl Desk {
+impl CommandContext {
     /// Opens the stores that the configuration names. They must be there: in a `data_dir` that was mistyped every
     /// answer would be wrong.
     pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
@@ -73,12 +73,12 @@ impl Desk {
             Err(OpenError::Missing { path }) => Some(path),
             _ => None,
         };
-        let desk = Self::over(config).await?;
+        let context = Self::over(config).await?;
         if let Some(path) = missing {
             let path = path::absolute(&path).unwrap_or(path);
             output::note(&format!("made a new store at {}", path.display()));
         }
-        Ok(desk)
+        Ok(context)
     }
 
     async fn over(config: Config) -> anyhow::Result<Self> {
@@ -215,7 +215,7 @@ impl Journal {
         }
     }
 
-    /// As [`Desk::audited`].
+    /// As [`CommandContext::audited`].
     pub(super) async fn audited<T>(
         &self,
         kind: Kind,
@@ -260,9 +260,9 @@ impl Claim {
     }
 
     /// Makes the keys in Redis those of this accounts database.
-    pub(super) async fn take(&self) -> anyhow::Result<Desk> {
+    pub(super) async fn take(&self) -> anyhow::Result<CommandContext> {
         let stores = self.keys.take().await?;
-        Ok(Desk::with(
+        Ok(CommandContext::with(
             self.config.clone(),
             stores,
             Arc::clone(&self.clock),

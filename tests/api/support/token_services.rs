@@ -16,7 +16,7 @@ use skriptoteket::{
 use super::ORIGIN;
 
 /// All of it, over the given stores.
-pub(crate) struct ServiceDesk {
+pub(crate) struct TokenServices {
     pub(crate) clients: ClientAuthenticator,
     pub(crate) service_cache: ServiceCache,
     pub(crate) registry: Registry,
@@ -61,7 +61,7 @@ fn settings(limit_failure: LimitFailure) -> ServiceSettings {
     }
 }
 
-impl ServiceDesk {
+impl TokenServices {
     pub(crate) fn new(
         stores: &Stores,
         clock: &Arc<dyn Clock>,
