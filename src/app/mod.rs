@@ -3,12 +3,12 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
-//! | `identity` | what the replicas of a service call themselves together |
+//! | `instance_id` | what the replicas of a service call themselves together |
 //! | `exports` | the first export of metrics and the last one |
 //! | `files` | the file limit of the process, and how the listeners share it |
 //! | `listeners` | how the listeners are bound and stopped |
 //! | `services` | what services need, wired |
-//! | `place` | where sessions were kept when a server last started here |
+//! | `session_location` | where sessions were kept when a server last started here |
 //! | `alerts` | a receiver of Alertmanager's webhook |
 //! | `warnings` | settings that are valid and still probably wrong |
 //! | `background` | the tasks that run beside the server, and what happens when one of them fails |
@@ -18,10 +18,10 @@ mod background;
 mod data_dir;
 mod exports;
 mod files;
-mod identity;
+mod instance_id;
 mod listeners;
-pub(crate) mod place;
 mod services;
+pub(crate) mod session_location;
 pub(crate) mod warnings;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -108,8 +108,8 @@ impl Application {
             Some(key) => key.clone(),
             None => data_dir.cookie_key()?,
         };
-        place::remember(config);
-        let service = identity::of_the_service(&key, config.redis.as_ref());
+        session_location::remember(config);
+        let service = instance_id::of_the_service(&key, config.redis.as_ref());
         let service_wide = telemetry.service_wide(service)?;
         let own_clock = Arc::clone(&clock);
         let presence = Presence::new(&meter, &observed, &service_wide.meters(), own_clock);

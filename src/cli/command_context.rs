@@ -12,7 +12,7 @@ use crate::{
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
-    app::place,
+    app::session_location,
     audit::{self, Action, Actor, AdminAudit, AuditRepository, AuditTrail, Kind, SUCCESS},
     clock::{Clock, SystemClock, Timestamp},
     config::Config,
@@ -82,7 +82,7 @@ impl CommandContext {
     }
 
     async fn over(config: Config) -> anyhow::Result<Self> {
-        if let Some(doubt) = place::compare(&config)? {
+        if let Some(doubt) = session_location::compare(&config)? {
             output::warn(&doubt);
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

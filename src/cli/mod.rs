@@ -39,7 +39,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    app::place::Elsewhere,
+    app::session_location::Elsewhere,
     config::{Config, Environment, Faults, load},
     store::OpenError,
 };

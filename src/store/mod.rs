@@ -253,7 +253,7 @@ pub async fn open_with(
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
     let file = SqliteFile::open(sqlite, Arc::clone(&clock)).await?;
-    let place = redis.map_or_else(|| EMBEDDED.to_owned(), |redis| redis.redis.place());
+    let place = redis.map_or_else(|| EMBEDDED.to_owned(), |redis| redis.redis.location());
     let ledger = Arc::new(LedgerFile::new(&sqlite.path, place, sqlite.timeout));
     let redis = match redis {
         Some(settings) => {
@@ -323,7 +323,7 @@ impl TakeOver {
     /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis
     /// does not answer.
     pub async fn take(&self) -> Result<Stores, OpenError> {
-        let place = self.redis.redis.place();
+        let place = self.redis.redis.location();
         let ledger = LedgerFile::new(&self.path, place, self.redis.timeout);
         let deployment = deployment(&self.file, &self.path).await?;
         let redis = RedisStore::open(&self.redis, None).await?;

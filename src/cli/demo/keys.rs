@@ -36,7 +36,7 @@ pub(super) struct Keys {
 impl fmt::Display for Keys {
     /// Where they are; no password is in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.settings.place())
+        f.write_str(&self.settings.location())
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn delete_abandoned(args: &DemoArgs) -> anyhow::Result<Option<u
     };
     let is_ours = |prefix: &str| prefix.strip_prefix(BEGINNING).is_some_and(is_tag);
     let erased = keys.erase(is_ours, false).await.with_context(|| {
-        let place = keys.settings.place();
+        let place = keys.settings.location();
         format!("--redis: the keys in {place} cannot be deleted")
     })?;
     anyhow::ensure!(

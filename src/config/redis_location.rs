@@ -5,7 +5,7 @@ use super::{RedisAddress, RedisSettings, RedisTopology};
 impl RedisSettings {
     /// Where the keys are. No user and no password is in it.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         let list = |servers: &[RedisAddress]| {
             let mut names: Vec<String> = servers.iter().map(ToString::to_string).collect();
             names.sort();

@@ -36,7 +36,7 @@ pub(crate) struct Elsewhere {
 ///
 /// [`Elsewhere`] if it cannot be one.
 pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
-    let here = place(config);
+    let here = describe(config);
     // Without the file no server has run here. One that cannot be read is a server's to tell of.
     let servers = fs::read_to_string(config.data_dir.join(FILE)).unwrap_or_default();
     let servers = servers.trim();
@@ -59,7 +59,7 @@ pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
 /// Remembers where `config` keeps sessions, and warns if they were kept elsewhere by the last server that started on its
 /// data directory.
 pub(super) fn remember(config: &Config) {
-    let now = place(config);
+    let now = describe(config);
     match replace(&config.data_dir.join(FILE), &now) {
         Ok(Some(before)) => tracing::warn!(
             before,
@@ -77,11 +77,11 @@ pub(super) fn remember(config: &Config) {
 }
 
 /// The place in words. No user and no password is in it.
-pub(crate) fn place(config: &Config) -> String {
+pub(crate) fn describe(config: &Config) -> String {
     config
         .redis
         .as_ref()
-        .map_or_else(|| EMBEDDED.to_owned(), RedisSettings::place)
+        .map_or_else(|| EMBEDDED.to_owned(), RedisSettings::location)
 }
 
 /// Writes `now` into a file, and returns what was in it if that was something else.
@@ -107,7 +107,7 @@ mod tests {
 
     fn kept_in(url: &str) -> String {
         let environment = Environment::default().with("SKRIPTOTEKET_REDIS_URL", url);
-        place(&load(None, &environment).unwrap())
+        describe(&load(None, &environment).unwrap())
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             kept_in("redis+sentinel://c/main")
         );
         assert_eq!(
-            place(&load(None, &Environment::default()).unwrap()),
+            describe(&load(None, &Environment::default()).unwrap()),
             EMBEDDED
         );
     }
