@@ -20,7 +20,7 @@ pub(super) struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Somebody with an account does something at one of his devices, an index into the cast's.
-    AtDevice(usize, Errand),
+    AtDevice(usize, Task),
     /// A stranger tries a password.
     Guess(Guess),
     /// A machine, an index into the cast's, does something.
@@ -31,7 +31,7 @@ pub(super) enum Act {
 
 /// What somebody with an account does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(super) enum Task {
     /// Logs in.
     Login {
         /// For the longer session.

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use super::{
-    acts::{Act, Errand, Guess, Order, Step, Target},
+    acts::{Act, Guess, Order, Step, Target, Task},
     cast::Cast,
     rhythm::Day,
 };
@@ -159,32 +159,28 @@ impl Plan {
     /// Someone comes, logs in, stays for a while, and logs out or just goes.
     fn visit(&mut self, at: Duration, device: usize) {
         let mut at = at;
-        let mut errands = Vec::new();
+        let mut tasks = Vec::new();
         if self.rng.random_bool(0.03) {
-            errands.push(Errand::Lured);
+            tasks.push(Task::Lured);
         }
         if self.rng.random_bool(0.12) {
-            errands.push(Errand::Mistype);
+            tasks.push(Task::Mistype);
         }
         let remember_me = self.rng.random_bool(0.1);
-        errands.push(Errand::Login { remember_me });
-        for errand in errands {
-            self.request(at, Act::AtDevice(device, errand));
+        tasks.push(Task::Login { remember_me });
+        for task in tasks {
+            self.request(at, Act::AtDevice(device, task));
             at = self.after(at, 0.8..2.0);
         }
         for _ in 0..self.rng.random_range(1..14) {
             at = self.after(at, 1.5..5.0);
             let rarely = self.rng.random_bool(0.1);
-            let errand = if rarely {
-                Errand::ListOwn
-            } else {
-                Errand::Look
-            };
-            self.request(at, Act::AtDevice(device, errand));
+            let task = if rarely { Task::ListOwn } else { Task::Look };
+            self.request(at, Act::AtDevice(device, task));
         }
         if self.rng.random_bool(0.5) {
             at = self.after(at, 0.5..2.0);
-            self.request(at, Act::AtDevice(device, Errand::Logout));
+            self.request(at, Act::AtDevice(device, Task::Logout));
         }
         let next = self.next_arrival(at);
         self.put(next, Entry::Visit(device));
@@ -278,7 +274,7 @@ impl Plan {
         self.request(at, Act::Operate(Order::SetDisabled(person, true)));
         let remember_me = false;
         let tried = self.after(at, 1.0..3.0);
-        self.request(tried, Act::AtDevice(device, Errand::Login { remember_me }));
+        self.request(tried, Act::AtDevice(device, Task::Login { remember_me }));
         let enabled = self.after(tried, 3.0..6.0);
         self.request(enabled, Act::Operate(Order::SetDisabled(person, false)));
         let next = self.after(at, 30.0..70.0);

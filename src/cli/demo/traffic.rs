@@ -1,6 +1,6 @@
 //! The traffic: sends the steps of a plan as real requests, each when its time has come.
 //!
-//! Every device has a task of its own that works its errands off one by one, as a person does; the machines and the
+//! Every device has a task of its own that works its tasks off one by one, as a person does; the machines and the
 //! operator too.
 //! Strangers guess side by side, within a limit.
 
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    acts::{Act, Errand, Guess, Order, Target},
+    acts::{Act, Guess, Order, Target, Task},
     api::{Answer, Api, Browser, Credentials, Request, Site},
     cast::{Cast, Device},
     journal::Journal,
@@ -167,7 +167,7 @@ pub(super) async fn play(
 /// Everybody at work.
 struct Troupe {
     stage: Arc<Stage>,
-    devices: Vec<mpsc::Sender<Errand>>,
+    devices: Vec<mpsc::Sender<Task>>,
     machines: Vec<mpsc::Sender<Job>>,
     orders: mpsc::Sender<Order>,
     operator: JoinHandle<Operator>,
@@ -181,9 +181,9 @@ impl Troupe {
         let mut others = JoinSet::new();
         let mut devices = Vec::new();
         for device in &stage.cast.devices {
-            let (errands, to_do) = mpsc::channel(QUEUE);
+            let (tasks, to_do) = mpsc::channel(QUEUE);
             others.spawn(at_device(Arc::clone(stage), *device, to_do));
-            devices.push(errands);
+            devices.push(tasks);
         }
         let mut machines = Vec::new();
         for machine in &stage.cast.machines {
@@ -226,9 +226,9 @@ impl Troupe {
     /// Returns false if those who should do it are behind already.
     fn send(&mut self, act: Act) -> bool {
         match act {
-            Act::AtDevice(device, errand) => {
-                let errands = self.devices.get(device);
-                errands.is_some_and(|it| it.try_send(errand).is_ok())
+            Act::AtDevice(device, task) => {
+                let tasks = self.devices.get(device);
+                tasks.is_some_and(|it| it.try_send(task).is_ok())
             }
             Act::Machine(machine, job) => {
                 let jobs = self.machines.get(machine);
@@ -257,7 +257,7 @@ impl Troupe {
     }
 }
 
-async fn at_device(stage: Arc<Stage>, device: Device, mut errands: mpsc::Receiver<Errand>) {
+async fn at_device(stage: Arc<Stage>, device: Device, mut tasks: mpsc::Receiver<Task>) {
     let Some(person) = stage.cast.people.get(device.person) else {
         return;
     };
@@ -266,36 +266,29 @@ async fn at_device(stage: Arc<Stage>, device: Device, mut errands: mpsc::Receive
         password: person.password.clone(),
     };
     let mut browser = Browser::new(device.user_agent, Some(device.address));
-    while let Some(errand) = errands.recv().await {
-        let _turn = match errand {
-            Errand::Login { .. } | Errand::Mistype | Errand::Lured => {
-                stage.turns.acquire().await.ok()
-            }
-            Errand::Look | Errand::ListOwn | Errand::Logout => None,
+    while let Some(task) = tasks.recv().await {
+        let _turn = match task {
+            Task::Login { .. } | Task::Mistype | Task::Lured => stage.turns.acquire().await.ok(),
+            Task::Look | Task::ListOwn | Task::Logout => None,
         };
         let _open = stage.enter(device.person).await;
         if !stage.is_closing() {
-            run_errand(&stage, &mut browser, &credentials, errand).await;
+            run_task(&stage, &mut browser, &credentials, task).await;
         }
     }
-    run_errand(&stage, &mut browser, &credentials, Errand::Look).await;
+    run_task(&stage, &mut browser, &credentials, Task::Look).await;
 }
 
-async fn run_errand(
-    stage: &Stage,
-    browser: &mut Browser,
-    credentials: &Credentials,
-    errand: Errand,
-) {
+async fn run_task(stage: &Stage, browser: &mut Browser, credentials: &Credentials, task: Task) {
     let api = &stage.api;
-    match errand {
-        Errand::Login { remember_me } => {
+    match task {
+        Task::Login { remember_me } => {
             let answer = api
                 .login(browser, credentials, remember_me, Site::Own)
                 .await;
             stage.tell_trouble(answer.as_ref());
         }
-        Errand::Mistype => {
+        Task::Mistype => {
             let mistyped = Credentials {
                 username: credentials.username.clone(),
                 password: format!("{}x", credentials.password.expose_secret()).into(),
@@ -303,23 +296,23 @@ async fn run_errand(
             let answer = api.login(browser, &mistyped, false, Site::Own).await;
             stage.tell_trouble(answer.as_ref());
         }
-        Errand::Lured => {
+        Task::Lured => {
             let answer = api.login(browser, credentials, false, Site::Other).await;
             if answer.is_some_and(|it| it.status == 403) {
                 stage.tell("another site tried to log somebody in: refused (403)");
             }
         }
         // Nobody looks at what he is not logged in to.
-        Errand::Look | Errand::ListOwn | Errand::Logout if !browser.has_cookie() => {}
-        Errand::Look => {
+        Task::Look | Task::ListOwn | Task::Logout if !browser.has_cookie() => {}
+        Task::Look => {
             api.send(browser, Request::get("api/session", &[200, 401]))
                 .await;
         }
-        Errand::ListOwn => {
+        Task::ListOwn => {
             api.send(browser, Request::get("api/sessions", &[200, 401]))
                 .await;
         }
-        Errand::Logout => {
+        Task::Logout => {
             let request = Request {
                 method: Method::POST,
                 path: "api/logout",

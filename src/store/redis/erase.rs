@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    RedisStore, RedisStoreSettings, StoreClock, answer::read, call::Call, keys::Keys,
-    link::SCAN_START,
+    RedisStore, RedisStoreSettings, StoreClock, answer::read, call::Call, connection::SCAN_START,
+    keys::Keys,
 };
 use crate::{config::RedisSettings, error::StoreError, store::OpenError};
 
@@ -66,8 +66,8 @@ impl RedisStore {
                 let calls = batch
                     .iter()
                     .map(|key| Call::command("DEL", vec![key.clone()]));
-                let deleted = self.link.call_all(calls.collect());
-                for answer in self.link.in_time(deleted).await? {
+                let deleted = self.connection.call_all(calls.collect());
+                for answer in self.connection.in_time(deleted).await? {
                     erased.keys += read::<u64>(answer)?;
                 }
             }
@@ -82,10 +82,10 @@ impl RedisStore {
     ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let pattern = self.keys.beginning();
-        for node in self.link.masters().await? {
+        for node in self.connection.masters().await? {
             let mut cursor = Some(String::from(SCAN_START));
             while let Some(at) = cursor {
-                let (keys, next) = self.link.scan(&node, &pattern, &at).await?;
+                let (keys, next) = self.connection.scan(&node, &pattern, &at).await?;
                 for key in keys {
                     // Ours are text.
                     let Ok(key) = String::from_utf8(key) else {

@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `link/` | the connection: made, checked, lost and made again; timeouts and retries |
+//! | `connection/` | the connection: made, checked, lost and made again; timeouts and retries |
 //! | `call` | a script call or a command |
 //! | `keys` | what keys are called, and what is in them |
 //! | `record` | the record of a session |
@@ -19,10 +19,10 @@
 
 mod answer;
 mod call;
+mod connection;
 mod erase;
 mod keys;
 mod limits;
-mod link;
 mod observer;
 mod quotas;
 mod record;
@@ -36,13 +36,13 @@ mod upkeep;
 
 use std::time::Duration;
 
+pub use connection::{RedisFault, StoreClock};
 pub use erase::{Erased, erase};
-pub use link::{RedisFault, StoreClock};
 
 use call::Call;
+use connection::Connection;
 use keys::Keys;
 use limits::RedisLimits;
-use link::Link;
 use observer::RedisObserver;
 use quotas::RedisQuotas;
 use sessions::RedisSessions;
@@ -64,7 +64,7 @@ pub struct RedisStoreSettings {
 /// The way to one Redis and the names of our keys in it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct RedisStore {
-    link: Link,
+    connection: Connection,
     keys: Keys,
     /// The ID in the accounts database that the keys have to belong to; empty if that is not compared.
     deployment: String,
@@ -77,10 +77,10 @@ impl RedisStore {
         deployment: Option<String>,
     ) -> Result<Self, RedisFault> {
         let (timeout, clock) = (settings.timeout, settings.clock.clone());
-        let link = Link::open(&settings.redis, timeout, clock, deployment.clone()).await?;
+        let link = Connection::open(&settings.redis, timeout, clock, deployment.clone()).await?;
         let keys = Keys::new(settings.redis.key_prefix.clone());
         Ok(Self {
-            link,
+            connection,
             keys,
             deployment: deployment.unwrap_or_default(),
         })
@@ -90,33 +90,37 @@ impl RedisStore {
     pub(super) async fn take_over(&self, deployment: &str) -> Result<bool, StoreError> {
         let keys = vec![self.keys.lease(), self.keys.deployment()];
         let take_over = Call::script(&scripts::TAKE_OVER, keys).arg(deployment);
-        let done: u8 = answer::read(self.link.in_time(self.link.call(take_over)).await?)?;
+        let done: u8 = answer::read(
+            self.connection
+                .in_time(self.connection.call(take_over))
+                .await?,
+        )?;
         Ok(done == 1)
     }
 
     pub(super) fn sessions(&self) -> RedisSessions {
-        RedisSessions::new(self.link.clone(), self.keys.clone())
+        RedisSessions::new(self.connection.clone(), self.keys.clone())
     }
 
     pub(super) fn limits(&self) -> RedisLimits {
-        RedisLimits::new(self.link.clone(), self.keys.clone())
+        RedisLimits::new(self.connection.clone(), self.keys.clone())
     }
 
     pub(super) fn quotas(&self) -> RedisQuotas {
-        RedisQuotas::new(self.link.clone(), self.keys.clone())
+        RedisQuotas::new(self.connection.clone(), self.keys.clone())
     }
 
     pub(super) fn observer(&self) -> RedisObserver {
         let deployment = self.deployment.clone();
-        RedisObserver::new(self.link.clone(), self.keys.clone(), deployment)
+        RedisObserver::new(self.connection.clone(), self.keys.clone(), deployment)
     }
 
     pub(super) fn upkeep(&self) -> RedisUpkeep {
-        RedisUpkeep::new(self.link.clone(), self.keys.clone())
+        RedisUpkeep::new(self.connection.clone(), self.keys.clone())
     }
 
     /// Lets go of the connection. What is asked afterwards is refused as unavailable.
     pub(super) fn close(&self) {
-        self.link.close();
+        self.connection.close();
     }
 }

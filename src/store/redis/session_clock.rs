@@ -16,7 +16,7 @@ impl RedisSessions {
     /// The time by which sessions live.
     pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
         let now = Call::script(&scripts::NOW, vec![self.keys.shard(0).live()]);
-        let now: i64 = answer::read(self.link.call(now.arg(self.link.now())).await?)?;
+        let now: i64 = answer::read(self.connection.call(now.arg(self.connection.now())).await?)?;
         Ok(Timestamp::from_millis(now))
     }
 
@@ -26,22 +26,25 @@ impl RedisSessions {
         let mut settled = 0;
         for shard in self.keys.shards() {
             let far = Call::script(&scripts::FAR, vec![shard.live()])
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(millis(idle));
-            let answer = self.link.in_time(self.link.call(far)).await?;
+            let answer = self.connection.in_time(self.connection.call(far)).await?;
             let far: Vec<String> = answer::read(answer)?;
             for sids in far.chunks(BATCH) {
-                settled += self.link.in_time(self.settle_batch(&shard, sids)).await?;
+                settled += self
+                    .connection
+                    .in_time(self.settle_batch(&shard, sids))
+                    .await?;
             }
         }
         Ok(settled)
     }
 
     async fn settle_batch(&self, shard: &ShardKeys, sids: &[String]) -> Result<u64, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let records: Vec<String> = sids.iter().map(|sid| shard.session(sid)).collect();
         let peek = Call::script(&scripts::PEEK, records.clone()).arg(now);
-        let owners: Vec<Value> = answer::read(self.link.call(peek).await?)?;
+        let owners: Vec<Value> = answer::read(self.connection.call(peek).await?)?;
         let owners: Vec<String> = owners
             .into_iter()
             .map(|owner| match owner {
@@ -62,6 +65,6 @@ impl RedisSessions {
             .arg(now)
             .arg(sids)
             .arg(&owners);
-        answer::read(self.link.call(settle).await?)
+        answer::read(self.connection.call(settle).await?)
     }
 }

@@ -24,8 +24,8 @@ impl RedisSessions {
     pub(super) async fn live_of_user(&self, user: UserId) -> Result<Vec<SessionId>, StoreError> {
         let shard = self.keys.shard_of_user(user);
         let keys = vec![shard.user(&uid(user)), shard.live()];
-        let live = Call::script(&scripts::LIVE_OF_USER, keys).arg(self.link.now());
-        let live: Vec<String> = answer::read(self.link.call(live).await?)?;
+        let live = Call::script(&scripts::LIVE_OF_USER, keys).arg(self.connection.now());
+        let live: Vec<String> = answer::read(self.connection.call(live).await?)?;
         Ok(ids(&shard, live).collect())
     }
 
@@ -108,7 +108,7 @@ impl RedisSessions {
             Some(role) => vec![role as u16],
             None => Role::ALL.map(|role| role as u16).to_vec(),
         };
-        let now = self.link.now();
+        let now = self.connection.now();
         let live = |shard: &ShardKeys| {
             Call::script(&scripts::LIVE_OF_SHARD, vec![shard.live()])
                 .arg(now)

@@ -77,13 +77,16 @@ impl RedisSessions {
         shards: Vec<ShardKeys>,
         most: usize,
     ) -> Result<Vec<Candidates>, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let due = |shard: &ShardKeys| {
             Call::script(&scripts::DUE, vec![shard.live()])
                 .arg(now)
                 .arg(most)
         };
-        let answers = self.link.call_all(shards.iter().map(due).collect()).await?;
+        let answers = self
+            .connection
+            .call_all(shards.iter().map(due).collect())
+            .await?;
         let candidates = |(shard, answer)| {
             Ok(Candidates {
                 shard,
@@ -95,12 +98,15 @@ impl RedisSessions {
     }
 
     async fn find_owners(&self, due: &mut [Candidates]) -> Result<(), StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let peek = |it: &Candidates| {
             let keys = it.sids.iter().map(|sid| it.shard.session(sid)).collect();
             Call::script(&scripts::PEEK, keys).arg(now)
         };
-        let answers = self.link.call_all(due.iter().map(peek).collect()).await?;
+        let answers = self
+            .connection
+            .call_all(due.iter().map(peek).collect())
+            .await?;
         for (it, answer) in due.iter_mut().zip(answers) {
             let owners: Vec<Value> = answer::read(answer)?;
             let readable = |owner| match owner {
@@ -118,7 +124,7 @@ impl RedisSessions {
         due: &[Candidates],
         ends: &mut Vec<Ended>,
     ) -> Result<Vec<usize>, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let reap = |it: &Candidates| {
             let shard = &it.shard;
             let records: Vec<String> = it.sids.iter().map(|sid| shard.session(sid)).collect();
@@ -135,7 +141,10 @@ impl RedisSessions {
                 .arg(&it.sids)
                 .arg(owners.collect::<Vec<&str>>())
         };
-        let answers = self.link.call_all(due.iter().map(reap).collect()).await?;
+        let answers = self
+            .connection
+            .call_all(due.iter().map(reap).collect())
+            .await?;
         let mut counts = Vec::with_capacity(due.len());
         for (it, answer) in due.iter().zip(answers) {
             let [count, ended] = answer::parts(answer)?;

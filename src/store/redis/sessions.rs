@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use super::{
     answer::{self, Done},
     call::{Call, LuaScript},
+    connection::Connection,
     keys::{Keys, ShardKeys, sid, uid, user_of},
-    link::Link,
     record::{self, millis},
     scripts, totals,
 };
@@ -31,7 +31,7 @@ const TRIES: usize = 64;
 /// Sessions in Redis.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisSessions {
-    pub(super) link: Link,
+    pub(super) connection: Connection,
     pub(super) keys: Keys,
     /// Those of this process who have to ask again do so one after the other, by shard: each that succeeds makes the
     /// others ask once more.
@@ -46,9 +46,13 @@ enum Wait {
 }
 
 impl RedisSessions {
-    pub(super) fn new(link: Link, keys: Keys) -> Self {
+    pub(super) fn new(connection: Connection, keys: Keys) -> Self {
         let turns = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { link, keys, turns }
+        Self {
+            connection,
+            keys,
+            turns,
+        }
     }
 
     /// Calls a script that must name the records of a user's other sessions, and again with those that it misses.
@@ -63,8 +67,8 @@ impl RedisSessions {
         for _ in 0..TRIES {
             let call = call(&known);
             let answer = match wait {
-                Wait::ForMaster => self.link.call(call).await?,
-                Wait::ForReplica => self.link.call_durably(call).await?,
+                Wait::ForMaster => self.connection.call(call).await?,
+                Wait::ForReplica => self.connection.call_durably(call).await?,
             };
             match Done::read(answer)? {
                 Done::Finished(parts) => return Ok(parts),
@@ -83,7 +87,7 @@ impl RedisSessions {
     /// All sessions that a user has in the index, also such as have expired.
     async fn indexed(&self, shard: &ShardKeys, uid: &str) -> Result<Vec<String>, StoreError> {
         let all = Call::command("ZRANGE", vec![shard.user(uid)]);
-        answer::read(self.link.call(all.arg(0).arg(-1)).await?)
+        answer::read(self.connection.call(all.arg(0).arg(-1)).await?)
     }
 
     /// Ends the sessions of a user but `keep`, or those that were started under a version of the account older than `version`
@@ -104,7 +108,7 @@ impl RedisSessions {
             ];
             keys.extend(doomed.iter().map(|sid| shard.session(sid)));
             Call::script(&scripts::END_USER, keys)
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(&uid)
                 .arg(reason as u8)
                 .arg(keep)
@@ -134,8 +138,10 @@ impl RedisSessions {
     async fn live_record(&self, id: &SessionId) -> Result<Option<Vec<u8>>, StoreError> {
         let key = self.keys.shard_of_session(id).session(sid(id));
         // Where there is nothing, or another kind of thing, the script says which.
-        if let Some((record @ Value::BulkString(_), time)) = self.link.read_together(key).await {
-            let now = match self.link.now() {
+        if let Some((record @ Value::BulkString(_), time)) =
+            self.connection.read_together(key).await
+        {
+            let now = match self.connection.now() {
                 0 => time,
                 given => given,
             };
@@ -145,7 +151,7 @@ impl RedisSessions {
         // Set aside: it would make what every request carries much larger.
         Box::pin(async {
             let load = self.on_record(&scripts::LOAD, id, |_| Vec::new());
-            answer::record(self.link.in_time(self.link.call(load)).await?)
+            answer::record(self.connection.in_time(self.connection.call(load)).await?)
         })
         .await
     }
@@ -160,7 +166,7 @@ impl RedisSessions {
         let shard = self.keys.shard_of_session(id);
         let mut keys = vec![shard.session(sid(id))];
         keys.extend(more(&shard));
-        Call::script(script, keys).arg(self.link.now())
+        Call::script(script, keys).arg(self.connection.now())
     }
 }
 
@@ -189,7 +195,7 @@ impl SessionRepository for RedisSessions {
             ];
             keys.extend(others.iter().map(|other| shard.session(other)));
             Call::script(&scripts::CREATE, keys)
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(sid)
                 .arg(&uid)
                 .arg(session.role as u8)
@@ -244,7 +250,7 @@ impl SessionRepository for RedisSessions {
             .arg(sid(id))
             .arg(millis(idle))
             .arg(millis(step));
-        let answer = self.link.in_time(self.link.call(touch)).await?;
+        let answer = self.connection.in_time(self.connection.call(touch)).await?;
         let record = answer::record(answer)?;
         record
             .map(|record| record::decode(id.clone(), &record))
@@ -255,7 +261,10 @@ impl SessionRepository for RedisSessions {
         let update = self
             .on_record(&scripts::UPDATE, id, |_| Vec::new())
             .arg(record::state_text(state)?);
-        let answer = self.link.in_time(self.link.call(update)).await?;
+        let answer = self
+            .connection
+            .in_time(self.connection.call(update))
+            .await?;
         match answer::read(answer)? {
             1 => Ok(true),
             0 => Ok(false),
@@ -290,7 +299,11 @@ impl SessionRepository for RedisSessions {
             .arg(sid(new))
             .arg(&uid);
         // The old key is revoked: a replica that takes over must not know it any more.
-        match self.link.in_time(self.link.call_durably(renew)).await? {
+        match self
+            .connection
+            .in_time(self.connection.call_durably(renew))
+            .await?
+        {
             Value::Int(0) => Err(StoreError::Conflict),
             answer => {
                 let record = answer::record(answer)?;
@@ -305,7 +318,7 @@ impl SessionRepository for RedisSessions {
             .in_time(async {
                 // The keys of its user must be declared, and who that is stands in the record only.
                 let peek = self.on_record(&scripts::PEEK, id, |_| Vec::new());
-                let [owner] = answer::parts(self.link.call(peek).await?)?;
+                let [owner] = answer::parts(self.connection.call(peek).await?)?;
                 let Some(owner) = answer::record(owner)? else {
                     return Ok(None);
                 };
@@ -324,8 +337,8 @@ impl SessionRepository for RedisSessions {
                     .arg(&owner)
                     .arg(reason as u8);
                 let answer = match reason {
-                    EndReason::Revoked => self.link.call_durably(end).await?,
-                    _ => self.link.call(end).await?,
+                    EndReason::Revoked => self.connection.call_durably(end).await?,
+                    _ => self.connection.call(end).await?,
                 };
                 match answer {
                     Value::Int(_) => Err(StoreError::Corrupt("session")),
@@ -353,7 +366,7 @@ impl SessionRepository for RedisSessions {
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
         let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
         let told = |call: Call| {
-            call.arg(self.link.now())
+            call.arg(self.connection.now())
                 .arg(&uid)
                 .arg(update.role as u8)
                 .arg(update.version)
@@ -377,7 +390,7 @@ impl SessionRepository for RedisSessions {
                     // A login that comes in between has read an older version of the account, and sees that it is one.
                     let keys = vec![shard.roles()];
                     let none = told(Call::script(&scripts::SET_ROLE_OF_NONE, keys));
-                    match Done::read(self.link.call_durably(none).await?)? {
+                    match Done::read(self.connection.call_durably(none).await?)? {
                         Done::Finished(parts) => parts,
                         Done::Taken | Done::Needs(_) => return Err(StoreError::Corrupt("answer")),
                     }
@@ -419,7 +432,10 @@ impl SessionRepository for RedisSessions {
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut ends = Vec::new();
-        let done = self.link.in_time(self.end_expired(limit, &mut ends)).await;
+        let done = self
+            .connection
+            .in_time(self.end_expired(limit, &mut ends))
+            .await;
         // Nobody else is handed those that were answered. What is wrong the next call tells.
         if ends.is_empty() {
             done?;
@@ -428,7 +444,7 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.link.in_time(self.time()).await
+        self.connection.in_time(self.time()).await
     }
 
     async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
@@ -440,17 +456,20 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn count(&self) -> Result<Count, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let count = |shard: ShardKeys| {
             let keys = vec![shard.live(), shard.users(), shard.totals()];
             Call::script(&scripts::CENSUS, keys).arg(now)
         };
         let counts = self.keys.shards().map(count).collect();
-        let shards = self.link.in_time(self.link.call_all(counts)).await?;
+        let shards = self
+            .connection
+            .in_time(self.connection.call_all(counts))
+            .await?;
         totals::count_of(shards)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.link.in_time(self.link.ping()).await
+        self.connection.in_time(self.connection.ping()).await
     }
 }

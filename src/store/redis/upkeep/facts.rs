@@ -7,8 +7,8 @@ use redis::Value;
 use super::super::{
     answer::read,
     call::{Call, LuaScript},
+    connection::Connection,
     keys::{Keys, ShardKeys},
-    link::Link,
 };
 use crate::error::StoreError;
 
@@ -21,10 +21,15 @@ const WEIGHED: usize = 100;
 type Info = BTreeMap<String, String>;
 
 /// Names and values for people.
-pub(super) async fn of(link: &Link, keys: &Keys) -> Result<Vec<(String, String)>, StoreError> {
+pub(super) async fn of(
+    connection: &Connection,
+    keys: &Keys,
+) -> Result<Vec<(String, String)>, StoreError> {
     let (mut servers, mut infos) = (Vec::new(), Vec::new());
-    for node in link.masters().await? {
-        let answer = link.in_time(link.ask(&node, redis::cmd("INFO"))).await?;
+    for node in connection.masters().await? {
+        let answer = connection
+            .in_time(connection.ask(&node, redis::cmd("INFO")))
+            .await?;
         servers.push(node.to_string());
         infos.push(info(&read::<String>(answer)?));
     }
@@ -62,14 +67,17 @@ pub(super) async fn of(link: &Link, keys: &Keys) -> Result<Vec<(String, String)>
             said("aof_enabled").replace('1', "yes").replace('0', "no"),
         ),
     ];
-    if let Some(bytes) = bytes_per_session(link, keys).await? {
+    if let Some(bytes) = bytes_per_session(connection, keys).await? {
         facts.push(("bytes_per_session", bytes.to_string()));
     }
     let holder = vec![
         Call::command("GET", vec![keys.lease()]),
         Call::command("GET", vec![keys.epoch()]),
     ];
-    let mut holder = link.in_time(link.call_all(holder)).await?.into_iter();
+    let mut holder = connection
+        .in_time(connection.call_all(holder))
+        .await?
+        .into_iter();
     let mut next = || read::<Option<String>>(holder.next().unwrap_or(Value::Nil));
     let lease = next()?.unwrap_or_else(|| "nobody".to_owned());
     // Behind the colon is the service.
@@ -99,10 +107,15 @@ fn info(text: &str) -> Info {
 
 /// What a session takes in memory: its record, and its share of the indexes. Weighed on some sessions of one shard, so it
 /// is about right where there are many.
-async fn bytes_per_session(link: &Link, keys: &Keys) -> Result<Option<u64>, StoreError> {
+async fn bytes_per_session(
+    connection: &Connection,
+    keys: &Keys,
+) -> Result<Option<u64>, StoreError> {
     let cards = keys.shards();
     let cards = cards.map(|shard| Call::command("ZCARD", vec![shard.live()]));
-    let cards = link.in_time(link.call_all(cards.collect())).await?;
+    let cards = connection
+        .in_time(connection.call_all(cards.collect()))
+        .await?;
     let cards: Vec<u64> = cards.into_iter().map(read).collect::<Result<_, _>>()?;
     let fullest = keys.shards().zip(cards).max_by_key(|(_, card)| *card);
     let Some((shard, card)) = fullest.filter(|(_, card)| *card > 0) else {
@@ -111,18 +124,18 @@ async fn bytes_per_session(link: &Link, keys: &Keys) -> Result<Option<u64>, Stor
     let sids = Call::command("ZRANGE", vec![shard.live()])
         .arg(0)
         .arg(WEIGHED - 1);
-    let sids: Vec<String> = read(link.in_time(link.call(sids)).await?)?;
+    let sids: Vec<String> = read(connection.in_time(connection.call(sids)).await?)?;
     let uids = Call::command("ZRANGE", vec![shard.users()])
         .arg(0)
         .arg(WEIGHED - 1);
-    let uids: Vec<String> = read(link.in_time(link.call(uids)).await?)?;
+    let uids: Vec<String> = read(connection.in_time(connection.call(uids)).await?)?;
     let users = Call::command("ZCARD", vec![shard.users()]);
-    let users: u64 = read(link.in_time(link.call(users)).await?)?;
+    let users: u64 = read(connection.in_time(connection.call(users)).await?)?;
 
-    let indexes = weigh(link, vec![shard.live(), shard.users()]).await?;
+    let indexes = weigh(connection, vec![shard.live(), shard.users()]).await?;
     let indexes: u64 = indexes.iter().sum();
-    let records = mean(&weigh(link, all(&sids, &shard, ShardKeys::session)).await?);
-    let owned = mean(&weigh(link, all(&uids, &shard, ShardKeys::user)).await?);
+    let records = mean(&weigh(connection, all(&sids, &shard, ShardKeys::session)).await?);
+    let owned = mean(&weigh(connection, all(&uids, &shard, ShardKeys::user)).await?);
     Ok(Some(records + (indexes + owned * users) / card))
 }
 
@@ -131,8 +144,12 @@ fn all(names: &[String], shard: &ShardKeys, key: fn(&ShardKeys, &str) -> String)
 }
 
 /// What these keys of one shard take; those that are gone are left out.
-async fn weigh(link: &Link, keys: Vec<String>) -> Result<Vec<u64>, StoreError> {
-    read(link.in_time(link.call(Call::script(&WEIGH, keys))).await?)
+async fn weigh(connection: &Connection, keys: Vec<String>) -> Result<Vec<u64>, StoreError> {
+    read(
+        connection
+            .in_time(connection.call(Call::script(&WEIGH, keys)))
+            .await?,
+    )
 }
 
 fn mean(weights: &[u64]) -> u64 {

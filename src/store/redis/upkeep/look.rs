@@ -62,7 +62,9 @@ impl Audit<'_> {
     ) -> Result<Vec<Sight>, StoreError> {
         let mut keys = vec![shard.live()];
         keys.extend(sids.iter().map(|sid| shard.session(sid)));
-        let call = Call::script(&LOOK, keys).arg(self.link.now()).arg(sids);
+        let call = Call::script(&LOOK, keys)
+            .arg(self.connection.now())
+            .arg(sids);
         let mut answer = read::<Vec<Value>>(self.call(call).await?)?.into_iter();
         let mut next = || answer.next().ok_or(StoreError::Corrupt("answer"));
         let now = read(next()?)?;
@@ -99,7 +101,7 @@ impl Audit<'_> {
         }
         let mut keys = vec![shard.live(), shard.totals()];
         keys.extend(sights.iter().map(|it| shard.session(&it.sid)));
-        let mut call = Call::script(&MEND, keys).arg(self.link.now());
+        let mut call = Call::script(&MEND, keys).arg(self.connection.now());
         for Sight { sid, record, .. } in sights {
             call = call.arg(sid);
             call = match record {

@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use self::look::Known;
 use super::{
     call::{Call, LuaScript},
+    connection::Connection,
     keys::{Keys, ShardKeys},
-    link::Link,
 };
 use crate::{
     error::StoreError,
@@ -55,13 +55,13 @@ const BATCH: usize = 200;
 /// Recounts and repairs the sessions of one prefix.
 #[derive(Debug)]
 pub(in crate::store) struct RedisUpkeep {
-    link: Link,
+    connection: Connection,
     keys: Keys,
 }
 
 impl RedisUpkeep {
-    pub(super) const fn new(link: Link, keys: Keys) -> Self {
-        Self { link, keys }
+    pub(super) const fn new(connection: Connection, keys: Keys) -> Self {
+        Self { connection, keys }
     }
 }
 
@@ -69,7 +69,7 @@ impl RedisUpkeep {
 impl SessionUpkeep for RedisUpkeep {
     async fn recount(&self, repair: bool) -> Result<Recount, StoreError> {
         let mut audit = Audit {
-            link: &self.link,
+            connection: &self.connection,
             keys: &self.keys,
             repair,
             recount: Recount::default(),
@@ -84,14 +84,14 @@ impl SessionUpkeep for RedisUpkeep {
     }
 
     async fn facts(&self) -> Result<Vec<(String, String)>, StoreError> {
-        facts::of(&self.link, &self.keys).await
+        facts::of(&self.connection, &self.keys).await
     }
 }
 
 /// A recount under way.
 #[derive(Debug)]
 struct Audit<'a> {
-    link: &'a Link,
+    connection: &'a Connection,
     keys: &'a Keys,
     repair: bool,
     recount: Recount,
@@ -113,7 +113,7 @@ impl Audit<'_> {
 
     /// One call within the store timeout.
     async fn call(&self, call: Call) -> Result<redis::Value, StoreError> {
-        self.link.in_time(self.link.call(call)).await
+        self.connection.in_time(self.connection.call(call)).await
     }
 
     /// Compares what is indexed of users with their sessions, and rebuilds it if that is wanted.
@@ -126,7 +126,7 @@ impl Audit<'_> {
             let mut keys = vec![shard.live(), shard.users()];
             keys.extend(batch.iter().map(|(uid, _)| shard.user(uid)));
             let mut call = Call::script(&USERS, keys)
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(u8::from(self.repair));
             for (uid, sessions) in batch {
                 call = call.arg(*uid).arg(sessions.len());

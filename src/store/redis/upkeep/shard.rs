@@ -137,7 +137,7 @@ impl Audit<'_> {
     async fn totals(&mut self, shard: &ShardKeys, settle: bool) -> Result<bool, StoreError> {
         let keys = vec![shard.live(), shard.users(), shard.totals()];
         let call = Call::script(&TOTALS, keys)
-            .arg(self.link.now())
+            .arg(self.connection.now())
             .arg(u8::from(settle));
         let [gap, live, users, expired, totals] = parts(self.call(call).await?)?;
         let gap: [i64; 4] = four(gap)?;

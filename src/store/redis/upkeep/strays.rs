@@ -8,8 +8,8 @@ use super::{
     super::{
         answer::read,
         call::Call,
+        connection::SCAN_START,
         keys::{Place, ShardKeys},
-        link::SCAN_START,
     },
     Audit, BATCH,
     look::{Known, Record, Sight},
@@ -29,10 +29,10 @@ impl Audit<'_> {
     /// A key that moves to another node meanwhile may be missed: the next recount finds it.
     pub(super) async fn strays(&mut self) -> Result<(), StoreError> {
         let pattern = self.keys.pattern();
-        for node in self.link.masters().await? {
+        for node in self.connection.masters().await? {
             let mut cursor = Some(String::from(SCAN_START));
             while let Some(at) = cursor {
-                let (keys, next) = self.link.scan(&node, &pattern, &at).await?;
+                let (keys, next) = self.connection.scan(&node, &pattern, &at).await?;
                 self.sort(keys).await?;
                 cursor = next;
             }
@@ -73,7 +73,10 @@ impl Audit<'_> {
             // Keys of others: a pipeline of nothing is an error.
             return Ok(());
         }
-        let answers = self.link.in_time(self.link.call_all(calls)).await?;
+        let answers = self
+            .connection
+            .in_time(self.connection.call_all(calls))
+            .await?;
         let mut answers = answers.into_iter();
         for (shard, Shown { sids, uids }) in shown {
             let sids = without_score(sids, &mut answers)?;

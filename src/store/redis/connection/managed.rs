@@ -15,9 +15,9 @@ use tokio::{
 };
 
 use super::{
+    checked::CheckedConnection,
     connect::Dialer,
-    fault::{Absence, Why},
-    session::Session,
+    fault::{ConnectError, Unavailable},
     target::Target,
 };
 use crate::{
@@ -42,7 +42,7 @@ const MOMENT: Duration = Duration::from_millis(250);
 const BRIEF: Duration = Duration::from_millis(100);
 
 /// A connection that is kept. Ends with the last that holds it.
-pub(super) struct Line {
+pub(super) struct ManagedConnection {
     shared: Arc<Shared>,
     keeper: AbortHandle,
 }
@@ -59,19 +59,19 @@ struct Shared {
 enum State {
     /// The first attempt is under way.
     Opening,
-    Up(Arc<Session>),
+    Up(Arc<CheckedConnection>),
     /// It broke, and the first attempt to make it anew is under way.
-    Reopening(Absence),
-    Down(Absence),
+    Reopening(Unavailable),
+    Down(Unavailable),
 }
 
-impl Drop for Line {
+impl Drop for ManagedConnection {
     fn drop(&mut self) {
         self.keeper.abort();
     }
 }
 
-impl Line {
+impl ManagedConnection {
     /// Starts to make a connection. `lost` is notified whenever it is lost.
     pub(super) fn open(dialer: Arc<Dialer>, target: Target, lost: Arc<Notify>) -> Self {
         let shared = Arc::new(Shared {
@@ -86,28 +86,33 @@ impl Line {
 
     /// The connection, or why there is none. Waits for the first attempt, and for the first one after the connection
     /// broke, but for that only a moment.
-    pub(super) async fn session(&self) -> Result<Arc<Session>, Absence> {
+    pub(super) async fn checked(&self) -> Result<Arc<CheckedConnection>, Unavailable> {
         let mut state = self.shared.state.subscribe();
         let is_reopening = |state: &State| matches!(state, State::Reopening(_));
         if is_reopening(&state.borrow()) {
-            // If it takes longer, the absence says why.
+            // If it takes longer, the unavailable says why.
             let _ = timeout(MOMENT, state.wait_for(|state| !is_reopening(state))).await;
         }
         let known = state
             .wait_for(|state| !matches!(state, State::Opening))
             .await;
         match known.as_deref() {
-            Ok(State::Up(session)) => Ok(Arc::clone(session)),
-            Ok(State::Down(absence) | State::Reopening(absence)) => Err(absence.clone()),
-            // The sender lives as long as this line.
-            Ok(State::Opening) | Err(_) => Err(Absence::gone(&self.shared.target, Why::Unasked)),
+            Ok(State::Up(checked)) => Ok(Arc::clone(checked)),
+            Ok(State::Down(unavailable) | State::Reopening(unavailable)) => {
+                Err(unavailable.clone())
+            }
+            // The sender lives as long as this managed.
+            Ok(State::Opening) | Err(_) => Err(Unavailable::disconnected(
+                &self.shared.target,
+                ConnectError::Unasked,
+            )),
         }
     }
 
     /// The connection if there is one at this moment.
-    pub(super) fn session_now(&self) -> Option<Arc<Session>> {
+    pub(super) fn checked_now(&self) -> Option<Arc<CheckedConnection>> {
         match &*self.shared.state.borrow() {
-            State::Up(session) => Some(Arc::clone(session)),
+            State::Up(checked) => Some(Arc::clone(checked)),
             State::Opening | State::Reopening(_) | State::Down(_) => None,
         }
     }
@@ -120,28 +125,28 @@ impl Line {
     /// Lets go of the connection for good.
     pub(super) fn close(&self) {
         self.keeper.abort();
-        let closed = Absence::gone(&self.shared.target, Why::Closed);
+        let closed = Unavailable::disconnected(&self.shared.target, ConnectError::Closed);
         self.shared.state.send_replace(State::Down(closed));
     }
 
     /// Gives a connection up. Does nothing if there is a newer one already.
-    pub(super) fn lose(&self, session: &Arc<Session>, why: Why) {
-        self.shared.lose(session, why);
+    pub(super) fn lose(&self, checked: &Arc<CheckedConnection>, cause: ConnectError) {
+        self.shared.lose(checked, cause);
     }
 }
 
 impl Shared {
-    fn lose(&self, session: &Arc<Session>, why: Why) {
+    fn lose(&self, checked: &Arc<CheckedConnection>, cause: ConnectError) {
         self.state.send_if_modified(|state| {
-            let is_this = matches!(state, State::Up(up) if Arc::ptr_eq(up, session));
+            let is_this = matches!(state, State::Up(up) if Arc::ptr_eq(up, checked));
             if is_this {
                 // Whoever is silent would keep calls waiting for nothing.
-                let is_broken = matches!(why, Why::Broken(_));
-                let absence = Absence::gone(&session.address, why);
+                let is_broken = matches!(cause, ConnectError::Broken(_));
+                let unavailable = Unavailable::disconnected(&checked.address, cause);
                 *state = if is_broken {
-                    State::Reopening(absence)
+                    State::Reopening(unavailable)
                 } else {
-                    State::Down(absence)
+                    State::Down(unavailable)
                 };
             }
             is_this
@@ -149,7 +154,7 @@ impl Shared {
     }
 
     /// Returns when the connection is lost, with the state after it.
-    async fn watch_over(&self, session: &Arc<Session>) -> State {
+    async fn watch_over(&self, checked: &Arc<CheckedConnection>) -> State {
         let mut state = self.state.subscribe();
         loop {
             let lost = state.wait_for(|state| !matches!(state, State::Up(_)));
@@ -157,13 +162,16 @@ impl Shared {
                 return match lost.as_deref() {
                     Ok(state) => state.clone(),
                     // The sender lives as long as this does.
-                    Err(_) => State::Down(Absence::gone(&session.address, Why::Closed)),
+                    Err(_) => State::Down(Unavailable::disconnected(
+                        &checked.address,
+                        ConnectError::Closed,
+                    )),
                 };
             }
             let time_limit = self.dialer.time_limit();
-            let look = timeout(time_limit, session.look()).await;
-            if let Err(why) = look.unwrap_or(Err(Why::Silent(time_limit))) {
-                self.lose(session, why);
+            let look = timeout(time_limit, checked.look()).await;
+            if let Err(cause) = look.unwrap_or(Err(ConnectError::Silent(time_limit))) {
+                self.lose(checked, cause);
             }
         }
     }
@@ -175,21 +183,21 @@ async fn keep(shared: Arc<Shared>) {
     let (mut failures, mut told) = (0, Told::default());
     loop {
         match shared.dialer.connect(&shared.target).await {
-            Ok(session) => {
-                let session = Arc::new(session);
+            Ok(checked) => {
+                let checked = Arc::new(checked);
                 if told.returned() {
-                    tracing::info!(server = %session.address, "connected to Redis again");
+                    tracing::info!(server = %checked.address, "connected to Redis again");
                 }
                 let since = clock.monotonic();
-                shared.state.send_replace(State::Up(Arc::clone(&session)));
-                let after = shared.watch_over(&session).await;
+                shared.state.send_replace(State::Up(Arc::clone(&checked)));
+                let after = shared.watch_over(&checked).await;
                 shared.lost.notify_one();
                 // An attempt has succeeded: the pauses begin anew.
                 failures = 0;
                 match after {
-                    State::Reopening(absence) => {
+                    State::Reopening(unavailable) => {
                         // Whether the server is away the next attempt tells.
-                        let cause = absence.to_string();
+                        let cause = unavailable.to_string();
                         if let Some(unlogged) = repeats::due("redis connection", &cause) {
                             tracing::info!(error = %cause, unlogged, "a connection to Redis broke; it is made again");
                         }
@@ -197,13 +205,13 @@ async fn keep(shared: Arc<Shared>) {
                             continue;
                         }
                     }
-                    State::Down(absence) => told.absent(&absence),
+                    State::Down(unavailable) => told.absent(&unavailable),
                     State::Opening | State::Up(_) => {}
                 }
             }
-            Err(absence) => {
-                told.absent(&absence);
-                shared.state.send_replace(State::Down(absence));
+            Err(unavailable) => {
+                told.absent(&unavailable);
+                shared.state.send_replace(State::Down(unavailable));
             }
         }
         sleep(pause(failures)).await;
@@ -211,7 +219,7 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// What the log has of an absence.
+/// What the log has of an unavailable.
 #[derive(Default)]
 pub(super) struct Told {
     text: Option<String>,
@@ -222,14 +230,14 @@ impl Told {
     /// Says once why there is no connection, and again only if it turns out that somebody has to do something.
     ///
     /// Of the first attempt a fault is not said: whoever opens the link gets it, says it, and does not start.
-    pub(super) fn absent(&mut self, absence: &Absence) {
+    pub(super) fn absent(&mut self, unavailable: &Unavailable) {
         let is_first = !std::mem::replace(&mut self.is_later, true);
-        let text = absence.to_string();
-        match absence {
-            Absence::Fault(_) if !is_first && self.text.as_ref() != Some(&text) => {
+        let text = unavailable.to_string();
+        match unavailable {
+            Unavailable::Fault(_) if !is_first && self.text.as_ref() != Some(&text) => {
                 tracing::error!(error = %text, "Redis cannot be used; it is tried again");
             }
-            Absence::Gone { .. } if self.text.is_none() => {
+            Unavailable::Disconnected { .. } if self.text.is_none() => {
                 tracing::warn!(error = %text, "Redis is away; it is tried again");
             }
             _ => return,
@@ -237,7 +245,7 @@ impl Told {
         self.text = Some(text);
     }
 
-    /// The absence is over. True if the log has it.
+    /// The unavailable is over. True if the log has it.
     pub(super) fn returned(&mut self) -> bool {
         self.is_later = true;
         self.text.take().is_some()

@@ -9,13 +9,13 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     connect::Dialer,
-    fault::{Absence, RedisFault, Why},
+    fault::{ConnectError, RedisFault, Unavailable},
 };
 use crate::config::RedisAddress;
 
 /// What a server does when it is spoken to plainly.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manners {
+enum Protocol {
     /// It answers as a Redis does.
     Redis,
     /// It answers something else.
@@ -28,24 +28,24 @@ enum Manners {
 
 impl Dialer {
     /// The fault that kept us from `server`, if one did; else what was seen. Takes at most twice the connect timeout.
-    pub(super) async fn diagnosed(&self, server: &RedisAddress, seen: Absence) -> Absence {
+    pub(super) async fn diagnosed(&self, server: &RedisAddress, seen: Unavailable) -> Unavailable {
         let fault = match &seen {
-            Absence::Gone {
-                why: Why::Broken(error),
+            Unavailable::Disconnected {
+                cause: ConnectError::Broken(error),
                 ..
             } if error.is_connection_refusal() => None,
-            Absence::Gone {
-                why: Why::Broken(error),
+            Unavailable::Disconnected {
+                cause: ConnectError::Broken(error),
                 ..
             } => self.fault(server, tls_error(error)).await,
             // A plain server waits for the rest of what it takes for a command. One that TLS is missed by hangs up.
-            Absence::Gone {
-                why: Why::Silent(_),
+            Unavailable::Disconnected {
+                cause: ConnectError::Silent(_),
                 ..
             } if self.speaks_tls() => self.fault(server, None).await,
             _ => None,
         };
-        fault.map_or(seen, Absence::Fault)
+        fault.map_or(seen, Unavailable::Fault)
     }
 
     async fn fault(
@@ -57,12 +57,12 @@ impl Dialer {
         if let Some(fault) = error.and_then(|error| tls_fault(&place, error)) {
             return Some(fault);
         }
-        let manners = timeout(self.time_limit(), manners(server)).await;
-        let manners = manners.unwrap_or(Manners::Absent);
-        match (manners, self.speaks_tls()) {
-            (Manners::Absent, _) | (Manners::Redis, false) => return None,
-            (Manners::Redis, true) => return Some(RedisFault::PlainPort { place }),
-            (Manners::Foreign | Manners::HangsUp, _) => {}
+        let protocol = timeout(self.time_limit(), protocol(server)).await;
+        let protocol = protocol.unwrap_or(Protocol::Absent);
+        match (protocol, self.speaks_tls()) {
+            (Protocol::Absent, _) | (Protocol::Redis, false) => return None,
+            (Protocol::Redis, true) => return Some(RedisFault::PlainPort { place }),
+            (Protocol::Foreign | Protocol::HangsUp, _) => {}
         }
         let tls = timeout(self.time_limit(), self.greet_by_tls(server)).await;
         match (tls, self.speaks_tls()) {
@@ -76,7 +76,9 @@ impl Dialer {
                 ),
                 false,
             ) => Some(RedisFault::TlsPort { place }),
-            (Ok(Err(_)), _) if manners == Manners::Foreign => Some(RedisFault::NotRedis { place }),
+            (Ok(Err(_)), _) if protocol == Protocol::Foreign => {
+                Some(RedisFault::NotRedis { place })
+            }
             _ => None,
         }
     }
@@ -88,8 +90,8 @@ impl Dialer {
         let _ = rustls::crypto::ring::default_provider().install_default();
         match self.raw(server, true, RedisConnectionInfo::default()).await {
             Ok(_) => Ok(()),
-            Err(Absence::Gone {
-                why: Why::Broken(error),
+            Err(Unavailable::Disconnected {
+                cause: ConnectError::Broken(error),
                 ..
             }) => Err(tls_error(&error).cloned()),
             Err(_) => Err(None),
@@ -111,13 +113,13 @@ fn tls_fault(place: &str, error: &rustls::Error) -> Option<RedisFault> {
     }
 }
 
-async fn manners(server: &RedisAddress) -> Manners {
+async fn protocol(server: &RedisAddress) -> Protocol {
     match first_byte(server).await {
-        Ok(Some(b'+' | b'-')) => Manners::Redis,
-        Ok(Some(_)) => Manners::Foreign,
-        Ok(None) => Manners::HangsUp,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Manners::HangsUp,
-        Err(_) => Manners::Absent,
+        Ok(Some(b'+' | b'-')) => Protocol::Redis,
+        Ok(Some(_)) => Protocol::Foreign,
+        Ok(None) => Protocol::HangsUp,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Protocol::HangsUp,
+        Err(_) => Protocol::Absent,
     }
 }
 

@@ -9,30 +9,30 @@
 //! | `connect` | how a connection is made: TLS, logging in, Sentinels |
 //! | `diagnosis` | why one came to nothing: TLS or not, no Redis at all |
 //! | `checks` | what a server has to be |
-//! | `session` | one that was made |
-//! | `line` | one connection: kept, lost, made again |
-//! | `near` | a connection of a worker's own |
+//! | `checked` | one that was made |
+//! | `managed` | one connection: kept, lost, made again |
+//! | `per_worker` | a connection of a worker's own |
 //! | `cluster` | the masters of a Cluster, and who owns what |
 //! | `slots` | which slot a key is in |
 //! | `target` | where a connection leads |
-//! | `together` | reads that are asked for at the same moment, in one command |
-//! | `calls` | how calls are sent: scripts, redirections, what is put off |
+//! | `batching` | reads that are asked for at the same moment, in one command |
+//! | `dispatch` | how calls are sent: scripts, redirections, what is put off |
 //! | `fault` | why it cannot be done, in words |
 
-mod calls;
+mod batching;
+mod checked;
 mod checks;
 mod cluster;
 mod connect;
 mod diagnosis;
+mod dispatch;
 mod fault;
-mod line;
-mod near;
-mod session;
+mod managed;
+mod per_worker;
 mod slots;
 mod target;
 #[cfg(test)]
 mod tests;
-mod together;
 
 use std::{
     fmt,
@@ -46,11 +46,11 @@ use redis::{Cmd, Value};
 use tokio::{sync::Notify, task_local, time::timeout};
 
 use self::{
-    calls::Lane,
     cluster::Cluster,
     connect::Dialer,
-    fault::{Absence, Refusal, Why},
-    line::Line,
+    dispatch::Lane,
+    fault::{ConnectError, Refusal, Unavailable},
+    managed::ManagedConnection,
     slots::slot_of,
     target::Target,
 };
@@ -91,7 +91,7 @@ task_local! {
 
 /// The way to Redis. Cheap to clone. Its tasks end with the last clone.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(super) struct Connection {
     inner: Arc<Inner>,
 }
 
@@ -107,7 +107,7 @@ struct Inner {
 }
 
 enum Way {
-    Single(Arc<Line>),
+    Single(Arc<ManagedConnection>),
     Cluster(Cluster),
 }
 
@@ -123,13 +123,13 @@ impl fmt::Display for Node {
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Link")
+        f.write_str("Connection")
     }
 }
 
-impl Link {
+impl Connection {
     /// Connects. Where nobody is there this goes on in the background, and until then calls say why they are refused.
     /// With a `deployment`, a server whose keys belong to another one is a fault.
     ///
@@ -155,8 +155,8 @@ impl Link {
             }),
         };
         match link.first_attempts().await {
-            Err(Absence::Fault(fault)) => Err(fault),
-            Ok(()) | Err(Absence::Gone { .. }) => Ok(link),
+            Err(Unavailable::Fault(fault)) => Err(fault),
+            Ok(()) | Err(Unavailable::Disconnected { .. }) => Ok(link),
         }
     }
 
@@ -184,7 +184,7 @@ impl Link {
     /// `None` where that cannot be done so, for whatever reason: a call says more.
     pub(super) async fn read_together(&self, key: String) -> Option<(Value, i64)> {
         match &self.inner.way {
-            Way::Single(line) => together::read(line, key, self.inner.timeout).await,
+            Way::Single(managed) => batching::read(managed, key, self.inner.timeout).await,
             Way::Cluster(_) => None,
         }
     }
@@ -200,7 +200,7 @@ impl Link {
         self.send(calls, Lane::Shared).await
     }
 
-    /// As [`Link::call`], and returns only when a replica of the server has it too, where there is one: for what must not
+    /// As [`Connection::call`], and returns only when a replica of the server has it too, where there is one: for what must not
     /// come back after a failover. Waits 100 ms at most, and not at all for a while after that was in vain; both with a
     /// warning.
     pub(super) async fn call_durably(&self, call: Call) -> Result<Value, StoreError> {
@@ -219,7 +219,7 @@ impl Link {
     /// The servers that have keys now.
     pub(super) async fn masters(&self) -> Result<Vec<Node>, StoreError> {
         let addresses = match &self.inner.way {
-            Way::Single(line) => vec![line.session().await?.address.clone()],
+            Way::Single(managed) => vec![managed.checked().await?.address.clone()],
             Way::Cluster(cluster) => cluster.masters()?,
         };
         let node = |address| Node { address };
@@ -249,22 +249,26 @@ impl Link {
     /// Sends a command to one server and returns its answer. It is sent once: what has moved to another server is an
     /// error.
     pub(super) async fn ask(&self, node: &Node, cmd: Cmd) -> Result<Value, StoreError> {
-        let line = match &self.inner.way {
-            Way::Single(line) => Arc::clone(line),
-            Way::Cluster(cluster) => cluster.line(&node.address)?,
+        let managed = match &self.inner.way {
+            Way::Single(managed) => Arc::clone(managed),
+            Way::Cluster(cluster) => cluster.managed(&node.address)?,
         };
         let work = async {
-            let session = line.session().await?;
-            if session.address != node.address {
-                return Err(Absence::gone(node, Why::Replaced(session.address.clone())).into());
+            let checked = managed.checked().await?;
+            if checked.address != node.address {
+                return Err(Unavailable::disconnected(
+                    node,
+                    ConnectError::Replaced(checked.address.clone()),
+                )
+                .into());
             }
-            match session.shared.clone().send_packed_command(&cmd).await {
+            match checked.shared.clone().send_packed_command(&cmd).await {
                 Ok(Value::ServerError(error)) => Err(Refusal::new(node, error).into()),
                 Ok(answer) => Ok(answer),
                 Err(error) => {
-                    let why = Why::Broken(error);
-                    line.lose(&session, why.clone());
-                    Err(Absence::gone(node, why).into())
+                    let cause = ConnectError::Broken(error);
+                    managed.lose(&checked, why.clone());
+                    Err(Unavailable::disconnected(node, why).into())
                 }
             }
         };
@@ -274,61 +278,61 @@ impl Link {
     /// Gives up the connection to whoever has this key, because the keys turned out to be another deployment's. The
     /// checks of the next connection say so.
     pub(super) fn disown(&self, key: &str) {
-        let line = match &self.inner.way {
-            Way::Single(line) => Arc::clone(line),
+        let managed = match &self.inner.way {
+            Way::Single(managed) => Arc::clone(managed),
             Way::Cluster(cluster) => match cluster.owner(slot_of(key)) {
-                Ok(line) => line,
+                Ok(managed) => managed,
                 Err(_) => return,
             },
         };
-        if let Some(session) = line.session_now() {
-            line.lose(&session, Why::Foreign);
+        if let Some(checked) = managed.checked_now() {
+            managed.lose(&checked, ConnectError::Foreign);
         }
     }
 
     /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.
     pub(super) fn close(&self) {
         match &self.inner.way {
-            Way::Single(line) => line.close(),
+            Way::Single(managed) => managed.close(),
             Way::Cluster(cluster) => cluster.close(),
         }
     }
 
     async fn send(&self, calls: Vec<Call>, lane: Lane) -> Result<Vec<Value>, StoreError> {
         if let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) {
-            return calls::send(&self.inner, &calls, lane, deadline).await;
+            return dispatch::send(&self.inner, &calls, lane, deadline).await;
         }
         let deadline = self.inner.clock.monotonic() + self.inner.timeout;
-        let work = calls::send(&self.inner, &calls, lane, deadline);
+        let work = dispatch::send(&self.inner, &calls, lane, deadline);
         self.in_time(work).await
     }
 
     /// Waits for the first attempt to connect to each server, however it ends.
-    async fn first_attempts(&self) -> Result<(), Absence> {
+    async fn first_attempts(&self) -> Result<(), Unavailable> {
         let cluster = match &self.inner.way {
-            Way::Single(line) => return line.session().await.map(drop),
+            Way::Single(managed) => return managed.checked().await.map(drop),
             Way::Cluster(cluster) => cluster,
         };
         let attempts = join_all(
             cluster
                 .masters()?
                 .into_iter()
-                .map(|node| async move { cluster.line(&node)?.session().await.map(drop) }),
+                .map(|node| async move { cluster.managed(&node)?.checked().await.map(drop) }),
         );
         let failures = attempts.await.into_iter().filter_map(Result::err);
         // A fault says more than that somebody was not there.
-        let worst = failures.max_by_key(|absence| matches!(absence, Absence::Fault(_)));
+        let worst = failures.max_by_key(|unavailable| matches!(unavailable, Unavailable::Fault(_)));
         worst.map_or(Ok(()), Err)
     }
 
     /// One write for each server: into a shard that it has.
-    fn probes(&self) -> Result<Vec<Call>, Absence> {
+    fn probes(&self) -> Result<Vec<Call>, Unavailable> {
         let mut servers = Vec::new();
         let mut probes = Vec::new();
         for shard in self.inner.keys.shards() {
             let key = shard.probe();
             let server = match &self.inner.way {
-                Way::Single(line) => Arc::as_ptr(line),
+                Way::Single(managed) => Arc::as_ptr(managed),
                 Way::Cluster(cluster) => Arc::as_ptr(&cluster.owner(slot_of(&key))?),
             };
             if !servers.contains(&server) {
@@ -381,7 +385,7 @@ impl Way {
             },
         };
         let nobody = Arc::new(Notify::new());
-        Self::Single(Arc::new(Line::open(dialer, target, nobody)))
+        Self::Single(Arc::new(ManagedConnection::open(dialer, target, nobody)))
     }
 }
 

@@ -18,8 +18,8 @@ use tokio::{
 
 use super::{
     connect::{Dialer, read_slots},
-    fault::{Absence, Why},
-    line::{Line, Told, pause},
+    fault::{ConnectError, Unavailable},
+    managed::{ManagedConnection, Told, pause},
     slots::SlotMap,
     target::Target,
 };
@@ -44,8 +44,8 @@ struct Shared {
 
 struct Nodes {
     /// Who owns what; without it nothing can be asked, and this says why.
-    slots: Result<SlotMap, Absence>,
-    lines: HashMap<RedisAddress, Arc<Line>>,
+    slots: Result<SlotMap, Unavailable>,
+    lines: HashMap<RedisAddress, Arc<ManagedConnection>>,
 }
 
 impl Drop for Cluster {
@@ -60,7 +60,10 @@ impl Cluster {
         let shared = Arc::new(Shared {
             dialer,
             nodes: Mutex::new(Nodes {
-                slots: Err(Absence::gone(&places(&seeds), Why::Unasked)),
+                slots: Err(Unavailable::disconnected(
+                    &places(&seeds),
+                    ConnectError::Unasked,
+                )),
                 lines: HashMap::new(),
             }),
             seeds,
@@ -72,27 +75,30 @@ impl Cluster {
     }
 
     /// The connection to whoever owns a slot.
-    pub(super) fn owner(&self, slot: u16) -> Result<Arc<Line>, Absence> {
+    pub(super) fn owner(&self, slot: u16) -> Result<Arc<ManagedConnection>, Unavailable> {
         let mut nodes = self.shared.nodes();
         let slots = nodes.slots.as_ref().map_err(Clone::clone)?;
         let Some(owner) = slots.owner(slot).cloned() else {
             // Reading the map again says whether somebody owns it by now.
             self.shared.stale.notify_one();
-            return Err(Absence::gone(
+            return Err(Unavailable::disconnected(
                 &places(&self.shared.seeds),
-                Why::NoOwner(slot),
+                ConnectError::NoOwner(slot),
             ));
         };
-        Ok(self.shared.line(&mut nodes, &owner))
+        Ok(self.shared.managed(&mut nodes, &owner))
     }
 
     /// The connection to a node, whatever it owns.
-    pub(super) fn line(&self, node: &RedisAddress) -> Result<Arc<Line>, Absence> {
+    pub(super) fn managed(
+        &self,
+        node: &RedisAddress,
+    ) -> Result<Arc<ManagedConnection>, Unavailable> {
         let mut nodes = self.shared.nodes();
-        if let Err(absence) = &nodes.slots {
-            return Err(absence.clone());
+        if let Err(unavailable) = &nodes.slots {
+            return Err(unavailable.clone());
         }
-        Ok(self.shared.line(&mut nodes, node))
+        Ok(self.shared.managed(&mut nodes, node))
     }
 
     /// Notes that a slot has moved.
@@ -107,14 +113,17 @@ impl Cluster {
     pub(super) fn close(&self) {
         self.keeper.abort();
         let mut nodes = self.shared.nodes();
-        nodes.slots = Err(Absence::gone(&places(&self.shared.seeds), Why::Closed));
-        for (_, line) in nodes.lines.drain() {
-            line.close();
+        nodes.slots = Err(Unavailable::disconnected(
+            &places(&self.shared.seeds),
+            ConnectError::Closed,
+        ));
+        for (_, managed) in nodes.lines.drain() {
+            managed.close();
         }
     }
 
     /// Everybody who owns slots.
-    pub(super) fn masters(&self) -> Result<Vec<RedisAddress>, Absence> {
+    pub(super) fn masters(&self) -> Result<Vec<RedisAddress>, Unavailable> {
         let nodes = self.shared.nodes();
         let slots = nodes.slots.as_ref().map_err(Clone::clone)?;
         Ok(slots.owners().into_iter().cloned().collect())
@@ -126,11 +135,15 @@ impl Shared {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn line(&self, nodes: &mut Nodes, node: &RedisAddress) -> Arc<Line> {
+    fn managed(&self, nodes: &mut Nodes, node: &RedisAddress) -> Arc<ManagedConnection> {
         let open = || {
             let target = Target::Node(node.clone());
             let stale = Arc::clone(&self.stale);
-            Arc::new(Line::open(Arc::clone(&self.dialer), target, stale))
+            Arc::new(ManagedConnection::open(
+                Arc::clone(&self.dialer),
+                target,
+                stale,
+            ))
         };
         Arc::clone(nodes.lines.entry(node.clone()).or_insert_with(open))
     }
@@ -140,9 +153,9 @@ impl Shared {
     async fn read(&self) -> bool {
         let connected: Vec<_> = self.nodes().lines.values().cloned().collect();
         let mut read = None;
-        for session in connected.iter().filter_map(|line| line.session_now()) {
-            let mut connection = session.shared.clone();
-            let asked = read_slots(&mut connection, &session.address);
+        for checked in connected.iter().filter_map(|managed| managed.checked_now()) {
+            let mut connection = checked.shared.clone();
+            let asked = read_slots(&mut connection, &checked.address);
             if let Ok(Ok(slots)) = timeout(self.dialer.time_limit(), asked).await {
                 read = Some(Ok(slots));
                 break;
@@ -162,28 +175,30 @@ impl Shared {
             let owners = slots.owners();
             nodes
                 .lines
-                .retain(|node, line| owners.contains(&node) || !line.is_down());
+                .retain(|node, managed| owners.contains(&node) || !managed.is_down());
             for owner in owners {
-                self.line(&mut nodes, owner);
+                self.managed(&mut nodes, owner);
             }
         }
         is_read
     }
 
-    async fn read_from_seeds(&self) -> Result<SlotMap, Absence> {
+    async fn read_from_seeds(&self) -> Result<SlotMap, Unavailable> {
         let mut failure = None;
         // All at once, so that one that is dead does not hold up the others.
         for answer in join_all(self.seeds.iter().map(|seed| self.dialer.slots(seed))).await {
             match answer {
                 Ok(slots) => return Ok(slots),
                 // A fault says more than that somebody was not there.
-                Err(absence) if !matches!(failure, Some(Absence::Fault(_))) => {
-                    failure = Some(absence);
+                Err(unavailable) if !matches!(failure, Some(Unavailable::Fault(_))) => {
+                    failure = Some(unavailable);
                 }
                 Err(_) => {}
             }
         }
-        Err(failure.unwrap_or_else(|| Absence::gone(&places(&self.seeds), Why::Unasked)))
+        Err(failure.unwrap_or_else(|| {
+            Unavailable::disconnected(&places(&self.seeds), ConnectError::Unasked)
+        }))
     }
 }
 
@@ -192,8 +207,8 @@ async fn keep(shared: Arc<Shared>) {
     let (mut failures, mut told) = (0, Told::default());
     loop {
         let missing = shared.nodes().slots.as_ref().err().cloned();
-        if let Some(absence) = missing {
-            told.absent(&absence);
+        if let Some(unavailable) = missing {
+            told.absent(&unavailable);
         } else {
             if told.returned() {
                 tracing::info!(nodes = %places(&shared.seeds), "connected to the Redis Cluster again");

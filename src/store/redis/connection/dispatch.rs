@@ -8,11 +8,11 @@ use tokio::time::sleep;
 
 use super::{
     Inner, Way,
+    checked::CheckedConnection,
     cluster::Cluster,
-    fault::{Absence, Refusal, Why},
-    line::Line,
+    fault::{ConnectError, Refusal, Unavailable},
+    managed::ManagedConnection,
     near,
-    session::Session,
     slots::{redirection, slot_of},
 };
 use crate::{clock::Clock, config::RedisAddress, error::StoreError, store::redis::call::Call};
@@ -36,7 +36,7 @@ pub(super) enum Lane {
 }
 
 /// A call that has no answer yet.
-struct Errand {
+struct PendingCall {
     /// Its place among the calls.
     index: usize,
     /// The server does not know the script.
@@ -47,11 +47,11 @@ struct Errand {
     repeated: bool,
 }
 
-/// What became of an errand.
+/// What became of an pending_call.
 enum Outcome {
     Answer(Value),
     /// The server did not run it, and may soon, here or elsewhere.
-    Again(Errand, Pause),
+    Again(PendingCall, Pause),
     Failure(StoreError),
 }
 
@@ -70,8 +70,8 @@ pub(super) async fn send(
 ) -> Result<Vec<Value>, StoreError> {
     let mut answers: Vec<Option<Value>> = Vec::new();
     answers.resize_with(calls.len(), || None);
-    let mut open: Vec<Errand> = (0..calls.len())
-        .map(|index| Errand {
+    let mut open: Vec<PendingCall> = (0..calls.len())
+        .map(|index| PendingCall {
             index,
             in_full: false,
             asking: None,
@@ -81,7 +81,9 @@ pub(super) async fn send(
     for attempt in 1.. {
         let mut sent: Vec<_> = batches(inner, calls, open)?
             .into_iter()
-            .map(|(line, errands)| send_batch(inner, line, calls, errands, which, deadline))
+            .map(|(managed, pending_calls)| {
+                send_batch(inner, managed, calls, pending_calls, which, deadline)
+            })
             .collect();
         let outcomes = match sent.pop() {
             Some(only) if sent.is_empty() => only.await,
@@ -95,9 +97,9 @@ pub(super) async fn send(
             match outcome {
                 Outcome::Answer(answer) => answers[index] = Some(answer),
                 Outcome::Failure(error) => failures.push((index, error)),
-                Outcome::Again(errand, pause) => {
+                Outcome::Again(pending_call, pause) => {
                     waits |= pause == Pause::Some;
-                    again.push(errand);
+                    again.push(pending_call);
                 }
             }
         }
@@ -131,25 +133,29 @@ fn pause(attempt: u32) -> Duration {
     whole.mul_f64(1.0 - rand::random::<f64>() / 2.0)
 }
 
-type Batch = (Arc<Line>, Vec<Errand>);
+type Batch = (Arc<ManagedConnection>, Vec<PendingCall>);
 
-/// Who gets which errands.
-fn batches(inner: &Inner, calls: &[Call], errands: Vec<Errand>) -> Result<Vec<Batch>, Absence> {
+/// Who gets which pending_calls.
+fn batches(
+    inner: &Inner,
+    calls: &[Call],
+    pending_calls: Vec<PendingCall>,
+) -> Result<Vec<Batch>, Unavailable> {
     let cluster = match &inner.way {
-        Way::Single(line) => return Ok(vec![(Arc::clone(line), errands)]),
+        Way::Single(managed) => return Ok(vec![(Arc::clone(managed), pending_calls)]),
         Way::Cluster(cluster) => cluster,
     };
-    let mut batches: HashMap<*const Line, Batch> = HashMap::new();
-    for errand in errands {
-        let line = match &errand.asking {
-            Some(node) => cluster.line(node)?,
-            None => cluster.owner(slot_of(calls[errand.index].first_key()))?,
+    let mut batches: HashMap<*const ManagedConnection, Batch> = HashMap::new();
+    for pending_call in pending_calls {
+        let managed = match &pending_call.asking {
+            Some(node) => cluster.managed(node)?,
+            None => cluster.owner(slot_of(calls[pending_call.index].first_key()))?,
         };
         batches
-            .entry(Arc::as_ptr(&line))
-            .or_insert_with(|| (line, Vec::new()))
+            .entry(Arc::as_ptr(&managed))
+            .or_insert_with(|| (managed, Vec::new()))
             .1
-            .push(errand);
+            .push(pending_call);
     }
     Ok(batches.into_values().collect())
 }
@@ -157,32 +163,37 @@ fn batches(inner: &Inner, calls: &[Call], errands: Vec<Errand>) -> Result<Vec<Ba
 /// Sends one server what is its own, in one go.
 async fn send_batch(
     inner: &Inner,
-    line: Arc<Line>,
+    managed: Arc<ManagedConnection>,
     calls: &[Call],
-    errands: Vec<Errand>,
+    pending_calls: Vec<PendingCall>,
     which: Lane,
     deadline: Duration,
 ) -> Vec<(usize, Outcome)> {
-    let session = match line.session().await {
-        Ok(session) => session,
-        Err(absence) => {
-            let refuse = |errand: Errand| (errand.index, Outcome::Failure(absence.clone().into()));
-            return errands.into_iter().map(refuse).collect();
+    let checked = match managed.checked().await {
+        Ok(checked) => checked,
+        Err(unavailable) => {
+            let refuse = |pending_call: PendingCall| {
+                (
+                    pending_call.index,
+                    Outcome::Failure(unavailable.clone().into()),
+                )
+            };
+            return pending_calls.into_iter().map(refuse).collect();
         }
     };
-    let has_to_wait = which == Lane::Durable && session.has_replica();
+    let has_to_wait = which == Lane::Durable && checked.has_replica();
     let turn = if has_to_wait {
-        session.turn().await
+        checked.turn().await
     } else {
         None
     };
     let mut pipe = Pipeline::new();
-    for errand in &errands {
-        if errand.asking.is_some() {
+    for pending_call in &pending_calls {
+        if pending_call.asking.is_some() {
             pipe.cmd("ASKING");
         }
-        let call = &calls[errand.index];
-        pipe.add_command(if errand.in_full {
+        let call = &calls[pending_call.index];
+        pipe.add_command(if pending_call.in_full {
             call.long()
         } else {
             call.short()
@@ -195,15 +206,15 @@ async fn send_batch(
     }
     let count = pipe.len();
     let mut connection = match &turn {
-        None => near::connection(&session),
-        Some(_) => session.durable.clone(),
+        None => per_worker::connection(&checked),
+        Some(_) => checked.durable.clone(),
     };
-    let may_repeat = |errand: &Errand| calls[errand.index].is_repeatable();
-    let out = Out::new(inner, &line, &session, deadline);
+    let may_repeat = |pending_call: &PendingCall| calls[pending_call.index].is_repeatable();
+    let out = Out::new(inner, &managed, &checked, deadline);
     // A connection that the server closed while nobody used it is found out by what can be repeated.
     let mut is_sent = false;
     let sent = async {
-        if session.is_quiet() && !errands.iter().all(may_repeat) {
+        if checked.is_quiet() && !pending_calls.iter().all(may_repeat) {
             let ping = redis::cmd("PING");
             connection.send_packed_command(&ping).await?;
         }
@@ -216,38 +227,39 @@ async fn send_batch(
         Ok(answers) => answers,
         Err(error) => {
             // Nobody knows what the server has done of what was sent.
-            let why = Why::Broken(error);
-            line.lose(&session, why.clone());
-            let absence = Absence::gone(&session.address, why);
-            let broken = |errand: Errand| {
-                let outcome = if errand.repeated || (is_sent && !may_repeat(&errand)) {
-                    Outcome::Failure(absence.clone().into())
+            let cause = ConnectError::Broken(error);
+            managed.lose(&checked, why.clone());
+            let unavailable = Unavailable::disconnected(&checked.address, cause);
+            let broken = |pending_call: PendingCall| {
+                let outcome = if pending_call.repeated || (is_sent && !may_repeat(&pending_call)) {
+                    Outcome::Failure(unavailable.clone().into())
                 } else {
-                    let again = Errand {
+                    let again = PendingCall {
                         repeated: true,
-                        ..errand
+                        ..pending_call
                     };
                     return (again.index, Outcome::Again(again, Pause::None));
                 };
-                (errand.index, outcome)
+                (pending_call.index, outcome)
             };
-            return errands.into_iter().map(broken).collect();
+            return pending_calls.into_iter().map(broken).collect();
         }
     };
-    session.answered();
+    checked.answered();
     let mut answers = answers.into_iter();
-    let outcomes: Vec<_> = errands
+    let outcomes: Vec<_> = pending_calls
         .into_iter()
-        .map(|errand| {
-            if errand.asking.is_some() {
+        .map(|pending_call| {
+            if pending_call.asking.is_some() {
                 answers.next();
             }
             let answer = answers.next().unwrap_or(Value::Nil);
-            let index = errand.index;
+            let index = pending_call.index;
             match answer {
-                Value::ServerError(error) => {
-                    (index, consider(inner, &line, &session, errand, error))
-                }
+                Value::ServerError(error) => (
+                    index,
+                    consider(inner, &managed, &checked, pending_call, error),
+                ),
                 answer => (index, Outcome::Answer(answer)),
             }
         })
@@ -257,10 +269,10 @@ async fn send_batch(
         .any(|(_, outcome)| matches!(outcome, Outcome::Answer(_)));
     if has_to_wait && !matches!(answers.next(), Some(Value::Int(1..))) {
         if turn.is_some() {
-            session.lagged();
+            checked.lagged();
         }
         if is_done {
-            inner.warn_of_lag(&session.address);
+            inner.warn_of_lag(&checked.address);
         }
     }
     outcomes
@@ -269,17 +281,17 @@ async fn send_batch(
 /// What to do about an answer that is an error. The codes below say that nothing was run.
 fn consider(
     inner: &Inner,
-    line: &Line,
-    session: &Arc<Session>,
-    errand: Errand,
+    managed: &ManagedConnection,
+    checked: &Arc<CheckedConnection>,
+    pending_call: PendingCall,
     error: ServerError,
 ) -> Outcome {
-    let asked = &session.address;
+    let asked = &checked.address;
     match error.code() {
-        "NOSCRIPT" if !errand.in_full => Outcome::Again(
-            Errand {
+        "NOSCRIPT" if !pending_call.in_full => Outcome::Again(
+            PendingCall {
                 in_full: true,
-                ..errand
+                ..pending_call
             },
             Pause::None,
         ),
@@ -290,23 +302,23 @@ fn consider(
             ) else {
                 return Outcome::Failure(Refusal::new(asked, error).into());
             };
-            redirected(cluster, &errand, code == "ASK", slot, node)
+            redirected(cluster, &pending_call, code == "ASK", slot, node)
         }
         "TRYAGAIN" | "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => Outcome::Again(
-            Errand {
+            PendingCall {
                 asking: None,
-                ..errand
+                ..pending_call
             },
             Pause::Some,
         ),
         code @ ("READONLY" | "NOAUTH") => {
             // It is no master any more, or our user is not let in any more: a new connection finds out.
-            let why = if code == "READONLY" {
-                Why::Replica
+            let cause = if code == "READONLY" {
+                ConnectError::Replica
             } else {
-                Why::Refused(error.clone())
+                ConnectError::Refused(error.clone())
             };
-            line.lose(session, why);
+            managed.lose(checked, cause);
             Outcome::Failure(Refusal::new(asked, error).into())
         }
         _ => Outcome::Failure(Refusal::new(asked, error).into()),
@@ -315,7 +327,7 @@ fn consider(
 
 fn redirected(
     cluster: &Cluster,
-    errand: &Errand,
+    pending_call: &PendingCall,
     is_asking: bool,
     slot: u16,
     node: RedisAddress,
@@ -327,20 +339,26 @@ fn redirected(
         None
     };
     // Two nodes that send us to each other do not agree yet; the attempts are bounded.
-    let pause = if errand.asking.is_some() {
+    let pause = if pending_call.asking.is_some() {
         Pause::Some
     } else {
         Pause::None
     };
-    Outcome::Again(Errand { asking, ..*errand }, pause)
+    Outcome::Again(
+        PendingCall {
+            asking,
+            ..*pending_call
+        },
+        pause,
+    )
 }
 
 /// A batch that is out. Where it is still out at the deadline its connection is given up: it leads to somebody who does
 /// not answer, and who asks next must not wait for that again.
 struct Out<'a> {
     inner: &'a Inner,
-    line: &'a Line,
-    session: &'a Arc<Session>,
+    managed: &'a ManagedConnection,
+    checked: &'a Arc<CheckedConnection>,
     since: Duration,
     deadline: Duration,
     came_back: bool,
@@ -349,14 +367,14 @@ struct Out<'a> {
 impl<'a> Out<'a> {
     fn new(
         inner: &'a Inner,
-        line: &'a Line,
-        session: &'a Arc<Session>,
+        managed: &'a ManagedConnection,
+        checked: &'a Arc<CheckedConnection>,
         deadline: Duration,
     ) -> Self {
         Self {
             inner,
-            line,
-            session,
+            managed,
+            checked,
             since: inner.clock.monotonic(),
             deadline,
             came_back: false,
@@ -374,7 +392,8 @@ impl Drop for Out<'_> {
         // Not who has only just been asked, by an operation that had spent its time elsewhere.
         let was_long = now.saturating_sub(self.since) >= timeout / 4;
         if !self.came_back && was_long && now >= self.deadline {
-            self.line.lose(self.session, Why::Silent(timeout));
+            self.managed
+                .lose(self.checked, ConnectError::Silent(timeout));
         }
     }
 }

@@ -72,7 +72,7 @@ pub enum RedisFault {
     },
     /// The keys belong to a service with another accounts database.
     #[error(
-        "Redis at {place} keeps the sessions of another accounts database under redis_key_prefix {prefix} (deployment {}, ours is {}): servers with different accounts must not share them. If this server belongs to the others, give it their data_dir or database_url; if it is a service of its own, give it another `redis_key_prefix`; if the other database is gone for good, stop all its servers and run `skriptoteket session reset`, which ends all sessions there and makes the keys those of this database", short(.theirs), short(.ours)
+        "Redis at {place} keeps the sessions of another accounts database under redis_key_prefix {prefix} (deployment {}, ours is {}): servers with different accounts must not share them. If this server belongs to the others, give it their data_dir or database_url; if it is a service of its own, give it another `redis_key_prefix`; if the other database is gone for good, stop all its servers and run `skriptoteket checked reset`, which ends all sessions there and makes the keys those of this database", short(.theirs), short(.ours)
     )]
     OtherDeployment {
         /// HOST:PORT.
@@ -216,18 +216,18 @@ pub enum RedisFault {
 
 /// Why there is no connection now.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Absence {
+pub(super) enum Unavailable {
     /// It has to be put right by somebody.
     #[error(transparent)]
     Fault(RedisFault),
     /// It may come back by itself.
-    #[error("not connected to Redis at {place}: {why}")]
-    Gone { place: String, why: Why },
+    #[error("not connected to Redis at {place}: {cause}")]
+    Disconnected { place: String, cause: ConnectError },
 }
 
 /// What is in the way of a connection.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Why {
+pub(super) enum ConnectError {
     #[error("{0}")]
     Broken(RedisError),
     #[error("no answer within {} ms", .0.as_millis())]
@@ -252,24 +252,24 @@ pub(super) enum Why {
     Foreign,
 }
 
-impl Absence {
-    pub(super) fn gone(place: &impl ToString, why: Why) -> Self {
-        Self::Gone {
+impl Unavailable {
+    pub(super) fn disconnected(place: &impl ToString, cause: ConnectError) -> Self {
+        Self::Disconnected {
             place: place.to_string(),
-            why,
+            cause,
         }
     }
 }
 
-impl From<RedisFault> for Absence {
+impl From<RedisFault> for Unavailable {
     fn from(fault: RedisFault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl From<Absence> for StoreError {
-    fn from(absence: Absence) -> Self {
-        Self::Unavailable(absence.into())
+impl From<Unavailable> for StoreError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable.into())
     }
 }
 

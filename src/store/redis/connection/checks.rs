@@ -8,7 +8,7 @@ use std::{
 use redis::{Pipeline, ServerError, Value, aio::MultiplexedConnection};
 use uuid::Uuid;
 
-use super::fault::{Absence, RedisFault, Why};
+use super::fault::{ConnectError, RedisFault, Unavailable};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::RedisAddress,
@@ -96,7 +96,7 @@ pub(super) async fn server(
     connection: &mut MultiplexedConnection,
     server: &RedisAddress,
     wanted: Wanted<'_>,
-) -> Result<Replication, Absence> {
+) -> Result<Replication, Unavailable> {
     let mut pipe = Pipeline::new();
     // One section each: several at once are an error for what is too old, and its version would stay unknown.
     for section in ["server", "memory", "replication", "cluster", "persistence"] {
@@ -115,7 +115,7 @@ pub(super) async fn server(
     let answers = connection
         .send_packed_commands(&pipe, 0, 7)
         .await
-        .map_err(|error| Absence::gone(server, Why::Broken(error)))?;
+        .map_err(|error| Unavailable::disconnected(server, ConnectError::Broken(error)))?;
     let Ok(
         [
             about,
@@ -128,7 +128,7 @@ pub(super) async fn server(
         ],
     ) = <[Value; 7]>::try_from(answers)
     else {
-        return Err(Absence::gone(server, Why::Garbled));
+        return Err(Unavailable::disconnected(server, ConnectError::Garbled));
     };
     for info in [&about, &memory, &replication, &cluster, &persistence] {
         answered(info, server, "INFO")?;
@@ -148,7 +148,7 @@ pub(super) async fn server(
     if replication.is_replica {
         return Err(if wanted.in_cluster {
             // The slots have moved to another node; nobody has to do anything.
-            Absence::gone(&place, Why::Replica)
+            Unavailable::disconnected(&place, ConnectError::Replica)
         } else {
             RedisFault::Replica { place }.into()
         });
@@ -188,7 +188,7 @@ async fn claim(
     server: &RedisAddress,
     keys: &Keys,
     deployment: &str,
-) -> Result<(), Absence> {
+) -> Result<(), Unavailable> {
     let mut claim = redis::cmd("EVAL");
     claim
         .arg(CLAIM)
@@ -196,12 +196,19 @@ async fn claim(
         .arg(keys.deployment())
         .arg(deployment);
     let answer = connection.send_packed_command(&claim).await;
-    let theirs = match answer.map_err(|error| Absence::gone(server, Why::Broken(error)))? {
+    let theirs = match answer
+        .map_err(|error| Unavailable::disconnected(server, ConnectError::Broken(error)))?
+    {
         // A node of a Cluster that has other slots: the one that has this key is asked as well.
         Value::ServerError(error) if matches!(error.code(), "MOVED" | "ASK" | "CLUSTERDOWN") => {
             return Ok(());
         }
-        Value::ServerError(error) => return Err(Absence::gone(server, Why::Refused(error))),
+        Value::ServerError(error) => {
+            return Err(Unavailable::disconnected(
+                server,
+                ConnectError::Refused(error),
+            ));
+        }
         answer => text(&answer),
     };
     if theirs == deployment {
@@ -229,17 +236,17 @@ fn persists(persistence: &str, place: &str, told: &AtomicBool) {
 }
 
 /// Makes an error of an answer that is one.
-fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result<(), Absence> {
+fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result<(), Unavailable> {
     let Value::ServerError(error) = answer else {
         return Ok(());
     };
     let place = server.to_string();
     Err(match error.code() {
-        "LOADING" => Absence::gone(&place, Why::Loading),
+        "LOADING" => Unavailable::disconnected(&place, ConnectError::Loading),
         "NOPERM" => RedisFault::NotPermitted { place, what }.into(),
         // A server that has no such command: it was renamed, or it is something else that speaks the protocol.
         "ERR" if is_unknown_command(error) => RedisFault::NotPermitted { place, what }.into(),
-        _ => Absence::gone(&place, Why::Refused(error.clone())),
+        _ => Unavailable::disconnected(&place, ConnectError::Refused(error.clone())),
     })
 }
 
@@ -324,6 +331,6 @@ fn text(value: &Value) -> String {
 /// A field of `INFO`.
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .find_map(|managed| managed.strip_prefix(name)?.strip_prefix(':'))
         .map(str::trim_end)
 }

@@ -19,9 +19,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::{
+    checked::{CheckedConnection, Origin},
     checks,
-    fault::{Absence, RedisFault, Why},
-    session::{Origin, Session},
+    fault::{ConnectError, RedisFault, Unavailable},
     slots::SlotMap,
     target::Target,
 };
@@ -107,10 +107,13 @@ impl Dialer {
 
     /// Makes a connection and checks what is at its other end. Takes at most a few times the connect timeout, and more
     /// than one only where that finds out what is wrong.
-    pub(super) async fn connect(self: &Arc<Self>, target: &Target) -> Result<Session, Absence> {
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        target: &Target,
+    ) -> Result<CheckedConnection, Unavailable> {
         match target {
-            Target::Server { server, database } => self.session(server, *database, false).await,
-            Target::Node(server) => self.session(server, 0, true).await,
+            Target::Server { server, database } => self.checked(server, *database, false).await,
+            Target::Node(server) => self.checked(server, 0, true).await,
             Target::Master {
                 sentinels,
                 name,
@@ -119,12 +122,12 @@ impl Dialer {
         }
     }
 
-    async fn session(
+    async fn checked(
         self: &Arc<Self>,
         server: &RedisAddress,
         database: u32,
         in_cluster: bool,
-    ) -> Result<Session, Absence> {
+    ) -> Result<CheckedConnection, Unavailable> {
         let time_limit = self.time_limit();
         let attempt = async {
             let mut shared = self.log_in(server, database).await?;
@@ -144,14 +147,20 @@ impl Dialer {
                 database,
             });
             let server = server.clone();
-            Ok(Session::new(server, origin, shared, durable, replication))
+            Ok(CheckedConnection::new(
+                server,
+                origin,
+                shared,
+                durable,
+                replication,
+            ))
         };
-        let absence = match timeout(time_limit, attempt).await {
-            Ok(Ok(session)) => return Ok(session),
-            Ok(Err(absence)) => absence,
-            Err(_) => Absence::gone(server, Why::Silent(time_limit)),
+        let unavailable = match timeout(time_limit, attempt).await {
+            Ok(Ok(checked)) => return Ok(checked),
+            Ok(Err(unavailable)) => unavailable,
+            Err(_) => Unavailable::disconnected(server, ConnectError::Silent(time_limit)),
         };
-        Err(self.diagnosed(server, absence).await)
+        Err(self.diagnosed(server, unavailable).await)
     }
 
     /// Whoever the Sentinels name, and is a master. All are asked at once: one may be dead, and one may not know yet.
@@ -160,48 +169,51 @@ impl Dialer {
         sentinels: &[RedisAddress],
         name: &str,
         database: u32,
-    ) -> Result<Session, Absence> {
+    ) -> Result<CheckedConnection, Unavailable> {
         let mut answers: FuturesUnordered<_> = sentinels
             .iter()
             .map(|sentinel| self.named(sentinel, name))
             .collect();
         let (mut tried, mut failure) = (Vec::new(), None);
         while let Some(answer) = answers.next().await {
-            let absence = match answer {
+            let unavailable = match answer {
                 Ok(address) if tried.contains(&address) => continue,
                 Ok(address) => {
-                    let session = self.session(&address, database, false).await;
+                    let checked = self.checked(&address, database, false).await;
                     tried.push(address);
-                    match session {
-                        Ok(session) => return Ok(session),
+                    match checked {
+                        Ok(checked) => return Ok(checked),
                         // What the Sentinels name may have been demoted a moment ago.
-                        Err(Absence::Fault(RedisFault::Replica { place })) => {
-                            Absence::gone(&place, Why::Replica)
+                        Err(Unavailable::Fault(RedisFault::Replica { place })) => {
+                            Unavailable::disconnected(&place, ConnectError::Replica)
                         }
-                        Err(absence) => absence,
+                        Err(unavailable) => unavailable,
                     }
                 }
-                Err(absence) => absence,
+                Err(unavailable) => unavailable,
             };
             // A fault says more than that somebody was not there.
-            if !matches!(failure, Some(Absence::Fault(_))) {
-                failure = Some(absence);
+            if !matches!(failure, Some(Unavailable::Fault(_))) {
+                failure = Some(unavailable);
             }
         }
-        Err(failure.unwrap_or_else(|| Absence::gone(&name, Why::Garbled)))
+        Err(failure.unwrap_or_else(|| Unavailable::disconnected(&name, ConnectError::Garbled)))
     }
 
     /// What one Sentinel says where the master is.
-    async fn named(&self, sentinel: &RedisAddress, name: &str) -> Result<RedisAddress, Absence> {
+    async fn named(
+        &self,
+        sentinel: &RedisAddress,
+        name: &str,
+    ) -> Result<RedisAddress, Unavailable> {
         let mut ask = redis::cmd("SENTINEL");
         ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let password = self.settings.sentinel_password.as_ref();
         let attempt = async {
             let mut connection = self.silently(sentinel).await?;
             match said(&mut connection, sentinel, auth(None, password), ask).await? {
-                Value::Array(parts) => {
-                    address(&parts).ok_or_else(|| Absence::gone(sentinel, Why::Garbled))
-                }
+                Value::Array(parts) => address(&parts)
+                    .ok_or_else(|| Unavailable::disconnected(sentinel, ConnectError::Garbled)),
                 Value::Nil => Err(RedisFault::UnknownMaster {
                     place: sentinel.to_string(),
                     master: name.to_owned(),
@@ -216,31 +228,31 @@ impl Dialer {
                         place: sentinel.to_string(),
                     }
                     .into(),
-                    _ => Absence::gone(sentinel, Why::Refused(error)),
+                    _ => Unavailable::disconnected(sentinel, ConnectError::Refused(error)),
                 }),
-                _ => Err(Absence::gone(sentinel, Why::Garbled)),
+                _ => Err(Unavailable::disconnected(sentinel, ConnectError::Garbled)),
             }
         };
-        let absence = match timeout(self.time_limit(), attempt).await {
+        let unavailable = match timeout(self.time_limit(), attempt).await {
             Ok(Ok(address)) => return Ok(address),
-            Ok(Err(absence)) => absence,
-            Err(_) => Absence::gone(sentinel, Why::Silent(self.time_limit())),
+            Ok(Err(unavailable)) => unavailable,
+            Err(_) => Unavailable::disconnected(sentinel, ConnectError::Silent(self.time_limit())),
         };
-        Err(self.diagnosed(sentinel, absence).await)
+        Err(self.diagnosed(sentinel, unavailable).await)
     }
 
     /// What a node of a Cluster says who owns which slots.
-    pub(super) async fn slots(&self, node: &RedisAddress) -> Result<SlotMap, Absence> {
+    pub(super) async fn slots(&self, node: &RedisAddress) -> Result<SlotMap, Unavailable> {
         let attempt = async {
             let mut connection = self.log_in(node, 0).await?;
             read_slots(&mut connection, node).await
         };
-        let absence = match timeout(self.time_limit(), attempt).await {
+        let unavailable = match timeout(self.time_limit(), attempt).await {
             Ok(Ok(slots)) => return Ok(slots),
-            Ok(Err(absence)) => absence,
-            Err(_) => Absence::gone(node, Why::Silent(self.time_limit())),
+            Ok(Err(unavailable)) => unavailable,
+            Err(_) => Unavailable::disconnected(node, ConnectError::Silent(self.time_limit())),
         };
-        Err(self.diagnosed(node, absence).await)
+        Err(self.diagnosed(node, unavailable).await)
     }
 
     /// A connection on which the server has answered, as our user, on our database.
@@ -248,7 +260,7 @@ impl Dialer {
         &self,
         server: &RedisAddress,
         database: u32,
-    ) -> Result<MultiplexedConnection, Absence> {
+    ) -> Result<MultiplexedConnection, Unavailable> {
         let mut connection = self.silently(server).await?;
         let user = self.settings.username.as_deref();
         let auth = auth(user, self.settings.password.as_ref());
@@ -265,7 +277,7 @@ impl Dialer {
     }
 
     /// A connection on which nothing was said yet.
-    async fn silently(&self, server: &RedisAddress) -> Result<MultiplexedConnection, Absence> {
+    async fn silently(&self, server: &RedisAddress) -> Result<MultiplexedConnection, Unavailable> {
         let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
         self.raw(server, self.settings.tls, silent).await
     }
@@ -276,8 +288,8 @@ impl Dialer {
         server: &RedisAddress,
         tls: bool,
         greeting: RedisConnectionInfo,
-    ) -> Result<MultiplexedConnection, Absence> {
-        let broken = |error| Absence::gone(server, Why::Broken(error));
+    ) -> Result<MultiplexedConnection, Unavailable> {
+        let broken = |error| Unavailable::disconnected(server, ConnectError::Broken(error));
         let (host, port) = (server.host.clone(), server.port);
         let address = if tls {
             ConnectionAddr::TcpTls {
@@ -320,7 +332,7 @@ impl Dialer {
 pub(super) async fn read_slots(
     connection: &mut MultiplexedConnection,
     node: &RedisAddress,
-) -> Result<SlotMap, Absence> {
+) -> Result<SlotMap, Unavailable> {
     let mut ask = redis::cmd("CLUSTER");
     ask.arg("SLOTS");
     match connection.send_packed_command(&ask).await {
@@ -334,10 +346,11 @@ pub(super) async fn read_slots(
                 place: node.to_string(),
             }
             .into(),
-            _ => Absence::gone(node, Why::Refused(error)),
+            _ => Unavailable::disconnected(node, ConnectError::Refused(error)),
         }),
-        Ok(answer) => SlotMap::read(&answer, node).ok_or_else(|| Absence::gone(node, Why::Garbled)),
-        Err(error) => Err(Absence::gone(node, Why::Broken(error))),
+        Ok(answer) => SlotMap::read(&answer, node)
+            .ok_or_else(|| Unavailable::disconnected(node, ConnectError::Garbled)),
+        Err(error) => Err(Unavailable::disconnected(node, ConnectError::Broken(error))),
     }
 }
 
@@ -356,7 +369,7 @@ async fn said(
     server: &RedisAddress,
     auth: Option<Cmd>,
     command: Cmd,
-) -> Result<Value, Absence> {
+) -> Result<Value, Unavailable> {
     let mut pipe = Pipeline::new();
     let logs_in = auth.is_some();
     if let Some(auth) = auth {
@@ -367,7 +380,7 @@ async fn said(
     let mut answers = connection
         .send_packed_commands(&pipe, 0, count)
         .await
-        .map_err(|error| Absence::gone(server, Why::Broken(error)))?
+        .map_err(|error| Unavailable::disconnected(server, ConnectError::Broken(error)))?
         .into_iter();
     if logs_in && let Some(refusal @ Value::ServerError(_)) = answers.next() {
         return Ok(refusal);
@@ -376,7 +389,7 @@ async fn said(
 }
 
 /// Why a server did not let us in.
-fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Absence {
+fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Unavailable {
     let place = server.to_string();
     let details = error.details().unwrap_or_default();
     let fault = match error.code() {
@@ -387,13 +400,13 @@ fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Absence 
             place,
             what: if database > 0 { "SELECT" } else { "PING" },
         },
-        "LOADING" => return Absence::gone(&place, Why::Loading),
+        "LOADING" => return Unavailable::disconnected(&place, ConnectError::Loading),
         "ERR" if details.starts_with("AUTH ") => RedisFault::PasswordUnknown { place },
         "ERR" if details.contains("cluster mode") => RedisFault::ClusterNode { place },
         "ERR" if details.contains("index") || details.contains("out of range") => {
             RedisFault::Database { place, database }
         }
-        _ => return Absence::gone(&place, Why::Refused(error)),
+        _ => return Unavailable::disconnected(&place, ConnectError::Refused(error)),
     };
     fault.into()
 }

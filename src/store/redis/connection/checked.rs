@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{checks::Replication, fault::Why};
+use super::{checks::Replication, fault::ConnectError};
 use crate::{
     clock::{Clock, SystemClock},
     config::RedisAddress,
@@ -39,7 +39,7 @@ const RESPITE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(10);
 
 /// A checked connection to one server.
-pub(super) struct Session {
+pub(super) struct CheckedConnection {
     pub(super) address: RedisAddress,
     /// What all calls share.
     pub(super) shared: MultiplexedConnection,
@@ -56,7 +56,7 @@ pub(super) struct Session {
     clock: SystemClock,
 }
 
-impl Session {
+impl CheckedConnection {
     pub(super) fn new(
         address: RedisAddress,
         origin: Box<dyn Origin>,
@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// Asks both connections for a sign of life, and whether the server is still a master.
-    pub(super) async fn look(&self) -> Result<(), Why> {
+    pub(super) async fn look(&self) -> Result<(), ConnectError> {
         let (mut shared, mut durable) = (self.shared.clone(), self.durable.clone());
         let mut info = redis::cmd("INFO");
         info.arg("replication");
@@ -134,10 +134,10 @@ impl Session {
             shared.send_packed_command(&info),
             durable.send_packed_command(&ping)
         );
-        alive.map_err(Why::Broken)?;
-        let replication = Replication::read(&replication.map_err(Why::Broken)?);
+        alive.map_err(ConnectError::Broken)?;
+        let replication = Replication::read(&replication.map_err(ConnectError::Broken)?);
         if replication.is_replica {
-            return Err(Why::Replica);
+            return Err(ConnectError::Replica);
         }
         self.has_replica
             .store(replication.has_replica, Ordering::Relaxed);

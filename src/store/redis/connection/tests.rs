@@ -8,7 +8,7 @@ use super::{
         call::{Call, LuaScript},
         keys::Keys,
     },
-    Link, StoreClock,
+    Connection, StoreClock,
 };
 use crate::config::{RedisAddress, RedisSettings, RedisTopology};
 
@@ -47,8 +47,8 @@ fn standalone(server: &RedisServer) -> RedisSettings {
     })
 }
 
-async fn open(settings: &RedisSettings) -> Link {
-    Link::open(settings, Duration::from_secs(30), StoreClock::Server, None)
+async fn open(settings: &RedisSettings) -> Connection {
+    Connection::open(settings, Duration::from_secs(30), StoreClock::Server, None)
         .await
         .unwrap()
 }
@@ -71,7 +71,7 @@ async fn all_shards_answer_at_once_also_after_a_script_flush() {
     assert_eq!(link.masters().await.unwrap().len(), 1);
 }
 
-async fn assert_all_answer(link: &Link, expected: i64) {
+async fn assert_all_answer(link: &Connection, expected: i64) {
     let answers = link
         .in_time(link.call_all(add_to_all_shards()))
         .await

@@ -1,7 +1,7 @@
 //! A connection of a worker's own.
 //!
 //! An HTTP worker is one thread with a runtime of its own. Over a connection that another thread drives, each call wakes that
-//! thread, and the answer wakes this one: that costs more than all the rest of a session check. So each such runtime gets one
+//! thread, and the answer wakes this one: that costs more than all the rest of a checked check. So each such runtime gets one
 //! connection more, which it drives itself. Until that is there, and while it cannot be had, calls go the common way.
 
 use std::{
@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::session::Session;
+use super::checked::CheckedConnection;
 
 /// How often it is asked for a sign of life, and the pause before it is made anew.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,23 +27,23 @@ thread_local! {
 
 struct Own {
     runtime: Id,
-    session: Weak<Session>,
+    checked: Weak<CheckedConnection>,
     /// `None` while there is none.
     connection: Option<MultiplexedConnection>,
 }
 
 impl Own {
-    fn is_of(&self, runtime: Id, session: *const Session) -> bool {
-        self.runtime == runtime && std::ptr::eq(self.session.as_ptr(), session)
+    fn is_of(&self, runtime: Id, checked: *const CheckedConnection) -> bool {
+        self.runtime == runtime && std::ptr::eq(self.checked.as_ptr(), checked)
     }
 }
 
 /// The connection by which a call gets to the server fastest from here.
-pub(super) fn connection(session: &Arc<Session>) -> MultiplexedConnection {
-    own(session).unwrap_or_else(|| session.shared.clone())
+pub(super) fn connection(checked: &Arc<CheckedConnection>) -> MultiplexedConnection {
+    own(checked).unwrap_or_else(|| checked.shared.clone())
 }
 
-fn own(session: &Arc<Session>) -> Option<MultiplexedConnection> {
+fn own(checked: &Arc<CheckedConnection>) -> Option<MultiplexedConnection> {
     let handle = Handle::try_current().ok()?;
     if handle.runtime_flavor() == RuntimeFlavor::MultiThread {
         return None;
@@ -52,48 +52,48 @@ fn own(session: &Arc<Session>) -> Option<MultiplexedConnection> {
     OWN.with_borrow_mut(|all| {
         if let Some(own) = all
             .iter()
-            .find(|own| own.is_of(runtime, Arc::as_ptr(session)))
+            .find(|own| own.is_of(runtime, Arc::as_ptr(checked)))
         {
             return own.connection.clone();
         }
         // The server was lost and found since, or the runtime of a connection has ended.
-        all.retain(|own| own.session.strong_count() > 0);
-        let session = Arc::downgrade(session);
+        all.retain(|own| own.checked.strong_count() > 0);
+        let checked = Arc::downgrade(checked);
         all.push(Own {
             runtime,
-            session: Weak::clone(&session),
+            checked: Weak::clone(&checked),
             connection: None,
         });
-        handle.spawn(keep(runtime, session));
+        handle.spawn(keep(runtime, checked));
         None
     })
 }
 
 /// Makes the connection, and makes it anew when it is gone, for as long as the server is the same. A call that it breaks
 /// under gives up the server as every other call does.
-async fn keep(runtime: Id, session: Weak<Session>) {
-    while let Some(server) = session.upgrade() {
+async fn keep(runtime: Id, checked: Weak<CheckedConnection>) {
+    while let Some(server) = checked.upgrade() {
         let (made, time_limit) = (server.origin.another().await, server.origin.time_limit());
         drop(server);
-        set(runtime, &session, made.clone());
+        set(runtime, &checked, made.clone());
         if let Some(connection) = made {
             loop {
                 sleep(LOOK).await;
-                if session.strong_count() == 0 || !is_alive(&connection, time_limit).await {
+                if checked.strong_count() == 0 || !is_alive(&connection, time_limit).await {
                     break;
                 }
             }
         }
-        set(runtime, &session, None);
+        set(runtime, &checked, None);
         sleep(LOOK).await;
     }
 }
 
-fn set(runtime: Id, session: &Weak<Session>, connection: Option<MultiplexedConnection>) {
+fn set(runtime: Id, checked: &Weak<CheckedConnection>, connection: Option<MultiplexedConnection>) {
     OWN.with_borrow_mut(|all| {
         if let Some(own) = all
             .iter_mut()
-            .find(|own| own.is_of(runtime, session.as_ptr()))
+            .find(|own| own.is_of(runtime, checked.as_ptr()))
         {
             own.connection = connection;
         }
