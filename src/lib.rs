@@ -26,13 +26,13 @@
 //!
 //! `POST /api/login` → `http::middleware` (metrics, span, panics become problems) → actix-session with
 //! `http::session_store` → `http::login` (JSON, client address, same site) → `login::LoginService` (counts the attempt,
-//! whatever happens) → `guard` budgets through a [`guard::LimitRepository`] → `accounts::password` on its own threads →
+//! whatever happens) → `guard` budgets through a [`guard::LoginThrottleRepository`] → `accounts::password` on its own threads →
 //! `sessions::Sessions` → a [`sessions::SessionRepository`]: `store::Cached<store::Observed<…>>` → back up, through
 //! `http::error` if it failed.
 //!
 //! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the
 //! attempt, whatever happens) → [`services::ClientAuthenticator`] and [`services::ServiceCache`] (services in memory) →
-//! [`services::Limiter`] through a [`services::QuotaRepository`] → the signing keys. A request with the token →
+//! [`services::Limiter`] through a [`services::RateLimitRepository`] → the signing keys. A request with the token →
 //! [`http::ServiceIdentity`] → [`services::BearerAuthenticator`], which counts it.
 //!
 //! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever

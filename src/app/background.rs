@@ -7,7 +7,7 @@ use crate::{
     audit::AuditRepository,
     clock::{Clock, ClockWatch},
     error::StoreError,
-    guard::LimitRepository,
+    guard::LoginThrottleRepository,
     http::Management,
     services::{ServiceCensus, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
@@ -108,7 +108,7 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub(super) struct Housekeeping {
     pub(super) audit: Arc<dyn AuditRepository>,
-    pub(super) limits: Arc<dyn LimitRepository>,
+    pub(super) limits: Arc<dyn LoginThrottleRepository>,
     /// How far away the expiry of a budget's state can be.
     pub(super) limits_horizon: Duration,
     pub(super) tokens: Arc<dyn TokenRepository>,

@@ -390,9 +390,9 @@ async fn bootstrap(
 
 fn guard_policy(config: &Config) -> GuardPolicy {
     let guard = &config.guard;
-    let budget = |attempts, regain| Budget {
+    let budget = |attempts, refill| Budget {
         attempts,
-        regain,
+        refill,
         lock: guard.lock,
         longest_lock: guard.longest_lock,
         forget: guard.forget,

@@ -223,7 +223,7 @@ fn services(
     let credential_overlap = reader.get(&s::SERVICE_CREDENTIAL_OVERLAP);
     let rate = reader.get(&s::SERVICE_RATE);
     let burst = reader.get(&s::SERVICE_BURST);
-    regained_in_time(reader, &rate, &burst);
+    refills_in_time(reader, &rate, &burst);
     let daily_quota = reader.get(&s::SERVICE_DAILY_QUOTA);
     let limit_failure = reader.get(&s::SERVICE_LIMIT_FAILURE);
     let stale_after = reader.get(&s::SERVICE_STALE_AFTER);
@@ -300,8 +300,8 @@ fn listeners_differ(
     }
 }
 
-/// Refuses a burst that the rate regains too slowly.
-fn regained_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setting<u32>) {
+/// Refuses a burst that the rate refills too slowly.
+fn refills_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setting<u32>) {
     let (Ok(rate), Ok(size)) = (rate, burst) else {
         return;
     };
@@ -310,7 +310,7 @@ fn regained_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setti
         let (name, shown) = (s::SERVICE_RATE.name, rate.value);
         reader.refuse(
             size,
-            format!("at most {most}, which {name} = {shown} regains in 3650 days"),
+            format!("at most {most}, which {name} = {shown} refills in 3650 days"),
         );
     }
 }

@@ -302,13 +302,13 @@ impl ServiceSettings {
     pub const MAX_BURST: u32 = 1_000_000;
     /// The greatest daily quota of any service. It is also told in a header, where a number has 15 digits at most (RFC 9651).
     pub const MAX_DAILY_QUOTA: u64 = 1_000_000_000_000;
-    /// The longest time in which a whole burst is regained. In microseconds it stays far below 2^53 also when it is added to
+    /// The longest time in which a whole burst is refilled. In microseconds it stays far below 2^53 also when it is added to
     /// the time: scripts in Redis count in doubles.
     pub const LONGEST_WINDOW: Duration = Duration::from_hours(3_650 * 24);
     /// The longest time for which the secret before is accepted after a rotation.
     pub const LONGEST_OVERLAP: Duration = Duration::from_hours(365 * 24);
 
-    /// The greatest burst where one request is regained in this time.
+    /// The greatest burst where one request is refilled in this time.
     #[must_use]
     pub fn most_at_once(interval: Duration) -> u32 {
         let most = Self::LONGEST_WINDOW.as_micros() / interval.as_micros().max(1);

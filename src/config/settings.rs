@@ -247,7 +247,7 @@ table! {
         SERVICE_RATE: RateForm, "service_rate", RateForm, Fixed("100/s"),
             "The rate of requests of a service for which no other one is set.";
         SERVICE_BURST: Number<u32>, "service_burst", number(1, ServiceSettings::MAX_BURST), Fixed("200"),
-            "How many requests of such a service pass at once after a rest. At service_rate they are regained within 3650 days.";
+            "How many requests of such a service pass at once after a rest. At service_rate they are refilled within 3650 days.";
         SERVICE_DAILY_QUOTA: Number<u64>, "service_daily_quota", number(0, ServiceSettings::MAX_DAILY_QUOTA), Fixed("0"),
             "Requests of such a service in a day (UTC). 0 sets no quota.";
         SERVICE_LIMIT_FAILURE: Choice<LimitFailure>, "service_limit_failure",

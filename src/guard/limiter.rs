@@ -3,7 +3,7 @@
 //! A budget is two things. **Failures** are counted; when `attempts` of them are reached the entity is locked, for `lock`
 //! at first and for twice as long each time it is locked again, up to `longest_lock`. When a lock has passed the count
 //! starts **afresh**: a lock that left its count behind would lock again at the next mistake. Between locks the count falls
-//! by one every `regain`, so that the mistakes of a week do not add up. How often it was locked is forgotten after `forget`
+//! by one every `refill`, so that the mistakes of a week do not add up. How often it was locked is forgotten after `forget`
 //! without a failure.
 //!
 //! An attempt whose outcome is not known yet **holds** a place: failures and holds together never exceed `attempts`, so
@@ -31,7 +31,7 @@ pub struct Budget {
     /// Failures until the lock; at least 1.
     pub attempts: u32,
     /// In which time one failure is forgotten.
-    pub regain: Duration,
+    pub refill: Duration,
     /// How long the first lock lasts.
     pub lock: Duration,
     /// How long a lock lasts at most.
@@ -81,8 +81,8 @@ impl LimitState {
         if self.locks > 0 || self.locked_until > Timestamp::default() {
             return self.as_of.max(self.locked_until).plus(budget.forget);
         }
-        let regained = regain(budget).saturating_mul(self.spent);
-        self.as_of.plus(regained.min(budget.forget))
+        let refilled = refill(budget).saturating_mul(self.spent);
+        self.as_of.plus(refilled.min(budget.forget))
     }
 
     /// True where this says the same as no state at all.
@@ -231,7 +231,7 @@ fn fail(state: &mut LimitState, failures: u32, now: Timestamp, budget: &Budget) 
     }
 }
 
-/// The state brought up to `now`: afresh after a lock, less what was regained, nothing after `forget`; holds that are too
+/// The state brought up to `now`: afresh after a lock, less what was refilled, nothing after `forget`; holds that are too
 /// old are failures.
 fn current(state: LimitState, now: Timestamp, budget: &Budget) -> LimitState {
     let mut state = state;
@@ -246,12 +246,12 @@ fn current(state: LimitState, now: Timestamp, budget: &Budget) -> LimitState {
             state.as_of = state.locked_until;
             state.locked_until = Timestamp::default();
         }
-        let regain = regain(budget).as_millis();
-        let steps = now.since(state.as_of).as_millis() / regain;
+        let refill = refill(budget).as_millis();
+        let steps = now.since(state.as_of).as_millis() / refill;
         if steps > 0 {
             let forgotten = u32::try_from(steps).unwrap_or(u32::MAX);
             state.spent = state.spent.saturating_sub(forgotten);
-            let moved = u64::try_from(steps * regain).unwrap_or(u64::MAX);
+            let moved = u64::try_from(steps * refill).unwrap_or(u64::MAX);
             state.as_of = state.as_of.plus(Duration::from_millis(moved));
         }
     }
@@ -295,8 +295,8 @@ fn window_at(now: Timestamp) -> u32 {
 }
 
 /// A budget whose failures are forgotten at once would divide by nothing.
-fn regain(budget: &Budget) -> Duration {
-    budget.regain.max(Duration::from_millis(1))
+fn refill(budget: &Budget) -> Duration {
+    budget.refill.max(Duration::from_millis(1))
 }
 
 #[cfg(test)]

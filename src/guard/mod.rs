@@ -106,7 +106,7 @@ impl fmt::Display for AttemptId {
 /// What the guard says to one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The password may be checked; a place is held in all budgets until [`LimitRepository::settle`].
+    /// The password may be checked; a place is held in all budgets until [`LoginThrottleRepository::settle`].
     Go,
     /// Failures and attempts in flight together have used up this entity's budget. Nothing was changed: ask again when one of
     /// those in flight is settled.
@@ -126,7 +126,7 @@ pub enum Decision {
 /// Each method is one atomic step and fails with [`StoreError::Unavailable`] if the store does not answer within its
 /// timeout. The store's own clock decides. A state that says nothing is not kept.
 #[async_trait]
-pub trait LimitRepository: fmt::Debug + Send + Sync {
+pub trait LoginThrottleRepository: fmt::Debug + Send + Sync {
     /// Takes a place for one attempt in each of these budgets, or in none; they are asked in this order. Each call has an id
     /// of its own.
     ///
@@ -135,7 +135,7 @@ pub trait LimitRepository: fmt::Debug + Send + Sync {
     async fn reserve(&self, attempt: AttemptId, charges: &[Charge])
     -> Result<Decision, StoreError>;
 
-    /// Ends the hold that [`LimitRepository::reserve`] took on the same budgets, and counts what the attempt was: once,
+    /// Ends the hold that [`LoginThrottleRepository::reserve`] took on the same budgets, and counts what the attempt was: once,
     /// however often it is called. Of an attempt that holds nothing nothing is given back.
     async fn settle(
         &self,

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository};
+use super::{AttemptId, Charge, Checked, Decision, Entity, LoginThrottleRepository};
 use crate::{
     error::{Cause, StoreError},
     wait_budget,
@@ -82,7 +82,7 @@ pub struct LoginThrottle {
 }
 
 struct Inner {
-    limits: Arc<dyn LimitRepository>,
+    limits: Arc<dyn LoginThrottleRepository>,
     lines: Mutex<HashMap<Entity, Arc<Line>>>,
     unsettled: Semaphore,
     runtime: Handle,
@@ -106,7 +106,7 @@ impl fmt::Debug for LoginThrottle {
 impl LoginThrottle {
     /// A throttle with these budgets. Holds that are dropped are given back on `runtime`.
     #[must_use]
-    pub fn new(limits: Arc<dyn LimitRepository>, runtime: Handle) -> Self {
+    pub fn new(limits: Arc<dyn LoginThrottleRepository>, runtime: Handle) -> Self {
         let inner = Inner {
             limits,
             lines: Mutex::default(),

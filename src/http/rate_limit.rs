@@ -1,8 +1,8 @@
 //! `RateLimit` and `RateLimit-Policy`: what is left of a service's limits, for the service
 //! (draft-ietf-httpapi-ratelimit-headers-11).
 //!
-//! `r` requests can pass now, and no more within `t` seconds (section 4.1.2). The limit regains one request after the other, so
-//! `t` is the time until the next one is regained. Where nothing is left that is `Retry-After` (section 6).
+//! `r` requests can pass now, and no more within `t` seconds (section 4.1.2). The limit refills one request after the other, so
+//! `t` is the time until the next one is refilled. Where nothing is left that is `Retry-After` (section 6).
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn texts(allowance: &Allowance) -> (String, String) {
     let mut limits = vec![format!(
         r#""requests";r={};t={}"#,
         allowance.remaining,
-        seconds(regained_in(allowance)),
+        seconds(refilled_in(allowance)),
     )];
     if let Some(daily) = &allowance.daily {
         let (quota, left) = (daily.quota, daily.remaining);
@@ -49,7 +49,7 @@ fn texts(allowance: &Allowance) -> (String, String) {
 }
 
 /// Until one more request may pass than now; zero where nothing is used.
-fn regained_in(allowance: &Allowance) -> Duration {
+fn refilled_in(allowance: &Allowance) -> Duration {
     let interval = allowance.window / allowance.burst.max(1);
     let used = allowance.burst.saturating_sub(allowance.remaining);
     let later = interval * used.saturating_sub(1);

@@ -29,7 +29,8 @@ use crate::{
     clock::Clock,
     error::{Cause, StoreError},
     guard::{
-        Charge, Entities, Entity, GuardPolicy, LimitRepository, LoginThrottle, Refusal, Reservation,
+        Charge, Entities, Entity, GuardPolicy, LoginThrottle, LoginThrottleRepository, Refusal,
+        Reservation,
     },
     sessions::{SessionId, Sessions, Started},
     telemetry::instruments::{LoginMetrics, Outcome},
@@ -154,7 +155,7 @@ pub struct LoginParts {
     /// The accounts.
     pub accounts: Arc<dyn AccountRepository>,
     /// The budgets of guesses.
-    pub limits: Arc<dyn LimitRepository>,
+    pub limits: Arc<dyn LoginThrottleRepository>,
     /// How large they are.
     pub policy: GuardPolicy,
     /// What names them.

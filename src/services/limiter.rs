@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Allowance, AuthFailure, QuotaRepository, Service};
+use super::{Allowance, AuthFailure, RateLimitRepository, Service};
 use crate::{
     clock::Clock,
     config::LimitFailure,
@@ -65,7 +65,7 @@ impl Said {
 /// Charges requests to the limits of services. Cheap to clone.
 #[derive(Clone)]
 pub struct Limiter {
-    quotas: Arc<dyn QuotaRepository>,
+    quotas: Arc<dyn RateLimitRepository>,
     on_failure: LimitFailure,
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
@@ -82,7 +82,7 @@ impl Limiter {
     /// A limiter on what `quotas` keeps.
     #[must_use]
     pub fn new(
-        quotas: Arc<dyn QuotaRepository>,
+        quotas: Arc<dyn RateLimitRepository>,
         on_failure: LimitFailure,
         metrics: AuthMetrics,
         clock: Arc<dyn Clock>,

@@ -54,8 +54,8 @@ pub use identity::{
 pub use key_rotator::{KeyRotationError, KeyRotator};
 pub use limiter::{Charged, Limiter};
 pub use quota::{
-    Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision,
-    QuotaRepository, QuotaState, charge,
+    Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision, QuotaState,
+    RateLimitRepository, charge,
 };
 pub use registry::{Issued, Registration, Registry, RegistryError};
 pub use repository::{

@@ -23,10 +23,10 @@ const DAY_MS: i64 = 86_400_000;
 /// How much a service may ask. What is registered was [`checked`](LimitPolicy::checked).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitPolicy {
-    /// In which time one request is regained: 10 ms is a rate of 100 requests a second. From 1 µs to a day, in whole
+    /// In which time one request is refilled: 10 ms is a rate of 100 requests a second. From 1 µs to a day, in whole
     /// microseconds.
     pub interval: Duration,
-    /// How many requests pass at once after a rest; from 1 to [`ServiceSettings::MAX_BURST`], and regained within
+    /// How many requests pass at once after a rest; from 1 to [`ServiceSettings::MAX_BURST`], and refilled within
     /// [`ServiceSettings::LONGEST_WINDOW`].
     pub burst: u32,
     /// How many pass in a day (UTC), where that is limited; from 1 to [`ServiceSettings::MAX_DAILY_QUOTA`].
@@ -42,9 +42,9 @@ pub enum InvalidLimits {
     /// The burst is none, or too large.
     #[error("burst: from 1 to {}", ServiceSettings::MAX_BURST)]
     Burst,
-    /// The burst is regained too slowly.
+    /// The burst is refilled too slowly.
     #[error(
-        "burst: at most {most} at this rate: all of it has to be regained within {} days",
+        "burst: at most {most} at this rate: all of it has to be refilled within {} days",
         ServiceSettings::LONGEST_WINDOW.as_secs() / 86_400
     )]
     Window {
@@ -59,7 +59,7 @@ pub enum InvalidLimits {
 /// What to change of limits; `None` leaves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitChange {
-    /// In which time one request is regained.
+    /// In which time one request is refilled.
     pub interval: Option<Duration>,
     /// How many requests pass at once after a rest.
     pub burst: Option<u32>,
@@ -106,7 +106,7 @@ pub struct Allowance {
     pub burst: u32,
     /// How many of it would pass now.
     pub remaining: u32,
-    /// In which time all of it is regained.
+    /// In which time all of it is refilled.
     pub window: Duration,
     /// When all of it would pass again.
     pub recovers_in: Duration,
@@ -261,7 +261,7 @@ fn micros(us: i64) -> Duration {
 /// Both methods are one atomic step, in Redis one round trip, and fail with [`StoreError::Unavailable`] if the store does not
 /// answer within its timeout. The store's own clock decides.
 #[async_trait]
-pub trait QuotaRepository: std::fmt::Debug + Send + Sync {
+pub trait RateLimitRepository: std::fmt::Debug + Send + Sync {
     /// Charges one request, as [`charge`] does.
     async fn charge(
         &self,

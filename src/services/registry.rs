@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     ClientSecret, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy, NewService,
-    PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service, ServiceCache,
+    PublicKeys, RateLimitRepository, RegisterError, Rotation, Scope, Service, ServiceCache,
     ServiceChange, ServiceId, ServiceRepository, Totals,
 };
 use crate::{
@@ -112,7 +112,7 @@ impl From<RegisterError> for RegistryError {
 #[derive(Clone, Debug)]
 pub struct Registry {
     services: Arc<dyn ServiceRepository>,
-    quotas: Arc<dyn QuotaRepository>,
+    quotas: Arc<dyn RateLimitRepository>,
     service_cache: ServiceCache,
     metrics: AuthMetrics,
     settings: Arc<ServiceSettings>,
@@ -124,7 +124,7 @@ impl Registry {
     #[must_use]
     pub fn new(
         services: Arc<dyn ServiceRepository>,
-        quotas: Arc<dyn QuotaRepository>,
+        quotas: Arc<dyn RateLimitRepository>,
         service_cache: ServiceCache,
         metrics: AuthMetrics,
         settings: Arc<ServiceSettings>,

@@ -40,8 +40,8 @@ use crate::{
     clock::Clock,
     config::{Config, Database},
     error::StoreError,
-    guard::LimitRepository,
-    services::{QuotaRepository, ServiceRepository, TokenRepository},
+    guard::LoginThrottleRepository,
+    services::{RateLimitRepository, ServiceRepository, TokenRepository},
     sessions::{LedgerRepository, ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
     telemetry::instruments::StoreMetrics,
 };
@@ -158,7 +158,7 @@ pub struct Stores {
     /// The sessions.
     pub sessions: Arc<dyn SessionRepository>,
     /// The budgets of guesses.
-    pub limits: Arc<dyn LimitRepository>,
+    pub limits: Arc<dyn LoginThrottleRepository>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepository>,
     /// The register of services.
@@ -166,7 +166,7 @@ pub struct Stores {
     /// What tokens need: keys, revocations, used assertions.
     pub tokens: Arc<dyn TokenRepository>,
     /// What services have used.
-    pub quotas: Arc<dyn QuotaRepository>,
+    pub quotas: Arc<dyn RateLimitRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
     /// The totals of sessions that were exported.

@@ -20,7 +20,7 @@ async fn a_request_passes_until_the_burst_is_spent() {
         let answer = orders.check(&token).await;
         let body = answer.expect_status(200).json();
         assert_eq!(body, json!({"allowed": true, "remaining": left}));
-        // One more is regained in a minute, whatever is left.
+        // One more is refilled in a minute, whatever is left.
         let limit = format!(r#""requests";r={left};t=60"#);
         assert_eq!(answer.header("ratelimit"), Some(limit.as_str()));
         assert_eq!(

@@ -299,7 +299,7 @@ async fn lock(house: &House, name: &str) -> bool {
         entity: Entity::Account(user(&stores, name).await.id),
         budget: Budget {
             attempts: 1,
-            regain: Duration::from_mins(5),
+            refill: Duration::from_mins(5),
             lock: Duration::from_hours(1),
             longest_lock: Duration::from_hours(1),
             forget: Duration::from_hours(1),

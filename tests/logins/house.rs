@@ -48,7 +48,7 @@ pub(crate) const DISABLED: AccountChange = AccountChange {
 /// A budget small enough to be used up.
 const BUDGET: Budget = Budget {
     attempts: 5,
-    regain: Duration::from_mins(5),
+    refill: Duration::from_mins(5),
     lock: Duration::from_mins(1),
     longest_lock: Duration::from_mins(15),
     forget: Duration::from_hours(24),

@@ -125,7 +125,7 @@ async fn a_charge_given_up_was_taken_from_both_or_from_neither(world: World) {
     let limits = &world.stores.limits;
     let budget = Budget {
         attempts: 2,
-        regain: seconds(600),
+        refill: seconds(600),
         lock: seconds(30),
         longest_lock: seconds(30),
         forget: seconds(7200),

@@ -1,4 +1,4 @@
-//! The contract of `LimitRepository`. The arithmetic itself is tested in `guard`.
+//! The contract of `LoginThrottleRepository`. The arithmetic itself is tested in `guard`.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ const ACCOUNT: Entity = Entity::UnknownName(9);
 const fn budget(attempts: u32) -> Budget {
     Budget {
         attempts,
-        regain: seconds(600),
+        refill: seconds(600),
         lock: seconds(30),
         longest_lock: seconds(3600),
         forget: seconds(7200),
@@ -424,7 +424,7 @@ async fn only_what_says_nothing_any_more_is_forgotten(world: World) {
     for n in 0..5 {
         guess_of(&world.stores, ADDRESS, Entity::UnknownName(n), policy).await;
     }
-    // Five accounts are locked for 30 s and remembered for two hours more; the address has regained its five in 50 minutes.
+    // Five accounts are locked for 30 s and remembered for two hours more; the address has refilled its five in 50 minutes.
     assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);
     world.advance(seconds(2999));
     assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);

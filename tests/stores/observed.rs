@@ -201,7 +201,7 @@ async fn each_of_sessions(Stores { sessions, .. }: &Stores) {
 async fn each_of_limits_and_audit(Stores { limits, audit, .. }: &Stores) {
     let budget = Budget {
         attempts: 1,
-        regain: seconds(1),
+        refill: seconds(1),
         lock: seconds(1),
         longest_lock: seconds(1),
         forget: seconds(1),

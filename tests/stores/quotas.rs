@@ -1,4 +1,4 @@
-//! The contract of `QuotaRepository`. The arithmetic itself is tested in `services`.
+//! The contract of `RateLimitRepository`. The arithmetic itself is tested in `services`.
 
 use std::{collections::HashMap, time::Duration};
 

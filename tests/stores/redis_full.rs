@@ -32,7 +32,7 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let budget = Budget {
         attempts: 1,
-        regain: seconds(600),
+        refill: seconds(600),
         lock: seconds(30),
         longest_lock: seconds(30),
         forget: seconds(7200),

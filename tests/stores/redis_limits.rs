@@ -81,11 +81,11 @@ fn charges(address: Entity, account: Entity, budgets: [Budget; 2]) -> [Charge; 2
 
 fn budget(random: &mut StdRng) -> Budget {
     let mut millis = |from, to| Duration::from_millis(random.random_range(from..to));
-    let (regain, lock) = (millis(0, 90_000), millis(1, 60_000));
+    let (refill, lock) = (millis(0, 90_000), millis(1, 60_000));
     let (longest, forget) = (millis(1, 600_000), millis(1, 900_000));
     Budget {
         attempts: random.random_range(1..6),
-        regain,
+        refill,
         lock,
         longest_lock: lock.max(longest),
         forget,
@@ -157,7 +157,7 @@ async fn every_decision_is_that_of_the_guards_arithmetic() {
 const fn fixed(attempts: u32) -> Budget {
     Budget {
         attempts,
-        regain: seconds(60),
+        refill: seconds(60),
         lock: seconds(30),
         longest_lock: seconds(30),
         forget: seconds(7200),

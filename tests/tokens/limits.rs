@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use skriptoteket::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository},
+    services::{LimitPolicy, QuotaDecision, RateLimitRepository},
 };
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::house::House;
 struct Away;
 
 #[async_trait]
-impl QuotaRepository for Away {
+impl RateLimitRepository for Away {
     async fn charge(&self, _: Uuid, _: &LimitPolicy) -> Result<QuotaDecision, StoreError> {
         Err(StoreError::Unavailable("away".into()))
     }

@@ -129,7 +129,7 @@ fn settings_are_checked_against_each_other() {
     assert_eq!(
         lines([rate, ("SKRIPTOTEKET_SERVICE_BURST", "3651")]),
         [
-            "SKRIPTOTEKET_SERVICE_BURST = \"3651\": expected at most 3650, which service_rate = 1/d regains in 3650 days"
+            "SKRIPTOTEKET_SERVICE_BURST = \"3651\": expected at most 3650, which service_rate = 1/d refills in 3650 days"
         ]
     );
     assert!(from_env([rate, ("SKRIPTOTEKET_SERVICE_BURST", "3650")]).is_ok());

@@ -4,7 +4,7 @@ use super::*;
 
 const BUDGET: Budget = Budget {
     attempts: 3,
-    regain: Duration::from_mins(1),
+    refill: Duration::from_mins(1),
     lock: Duration::from_secs(30),
     longest_lock: Duration::from_secs(100),
     forget: Duration::from_hours(1),
@@ -217,7 +217,7 @@ proptest! {
                 }
                 Reserved::Busy(_) => prop_assert!(false, "nothing is in flight"),
             }
-            // Within 30 s (the shortest lock, half of `regain`) at most the budget passes.
+            // Within 30 s (the shortest lock, half of `refill`) at most the budget passes.
             let recent = passed.iter().filter(|then| now - **then < 30).count();
             prop_assert!(recent <= BUDGET.attempts as usize);
         }

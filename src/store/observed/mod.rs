@@ -16,7 +16,7 @@ use crate::{
     audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow},
     clock::Timestamp,
     error::StoreError,
-    guard::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository},
+    guard::{AttemptId, Charge, Checked, Decision, Entity, LoginThrottleRepository},
     sessions::{
         Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
         SessionId, SessionRecord, SessionRepository, SessionState,
@@ -288,7 +288,7 @@ impl<R: SessionRepository + ?Sized> SessionRepository for Observed<R> {
 }
 
 #[async_trait]
-impl<R: LimitRepository + ?Sized> LimitRepository for Observed<R> {
+impl<R: LoginThrottleRepository + ?Sized> LoginThrottleRepository for Observed<R> {
     async fn reserve(
         &self,
         attempt: AttemptId,

@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     services::{
-        LimitPolicy, NewService, NewSigningKey, QuotaDecision, QuotaRepository, Register,
+        LimitPolicy, NewService, NewSigningKey, QuotaDecision, RateLimitRepository, Register,
         RegisterError, Revision, Revocation, Rotation, SecretDigest, Service, ServiceChange,
         ServiceId, ServiceRepository, SignOfLife, SigningKey, TokenId, TokenRepository,
     },
@@ -116,7 +116,7 @@ impl<R: TokenRepository + ?Sized> TokenRepository for Observed<R> {
 }
 
 #[async_trait]
-impl<R: QuotaRepository + ?Sized> QuotaRepository for Observed<R> {
+impl<R: RateLimitRepository + ?Sized> RateLimitRepository for Observed<R> {
     async fn charge(
         &self,
         registration: Uuid,

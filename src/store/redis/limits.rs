@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    guard::{AttemptId, Charge, Checked, Decision, Entity, LimitRepository},
+    guard::{AttemptId, Charge, Checked, Decision, Entity, LoginThrottleRepository},
 };
 
 /// States that one script forgets.
@@ -43,7 +43,7 @@ impl RedisLimits {
             let Charge { entity, budget } = charge;
             call.arg(entity.to_string())
                 .arg(budget.attempts)
-                .arg(millis(budget.regain).max(1))
+                .arg(millis(budget.refill).max(1))
                 .arg(millis(budget.lock))
                 .arg(millis(budget.longest_lock))
                 .arg(millis(budget.forget))
@@ -58,7 +58,7 @@ impl RedisLimits {
 }
 
 #[async_trait]
-impl LimitRepository for RedisLimits {
+impl LoginThrottleRepository for RedisLimits {
     async fn reserve(
         &self,
         attempt: AttemptId,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{answer, call::Call, connection::Connection, keys::Keys, scripts};
 use crate::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository},
+    services::{LimitPolicy, QuotaDecision, RateLimitRepository},
     telemetry::instruments::LimitType,
 };
 
@@ -27,7 +27,7 @@ impl RedisQuotas {
 }
 
 #[async_trait]
-impl QuotaRepository for RedisQuotas {
+impl RateLimitRepository for RedisQuotas {
     async fn charge(
         &self,
         registration: Uuid,

@@ -13,8 +13,8 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     guard::{
-        AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitRepository, LimitState,
-        Reserved, reserve, settle,
+        AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState,
+        LoginThrottleRepository, Reserved, reserve, settle,
     },
 };
 
@@ -47,7 +47,7 @@ impl SqliteLimits {
 }
 
 #[async_trait]
-impl LimitRepository for SqliteLimits {
+impl LoginThrottleRepository for SqliteLimits {
     async fn reserve(
         &self,
         attempt: AttemptId,

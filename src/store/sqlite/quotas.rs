@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::SqliteFile;
 use crate::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, charge},
+    services::{LimitPolicy, QuotaDecision, QuotaState, RateLimitRepository, charge},
 };
 
 const FIND: &str = "SELECT arrival_us, day, used FROM quotas WHERE registration = ?1";
@@ -30,7 +30,7 @@ impl SqliteQuotas {
 }
 
 #[async_trait]
-impl QuotaRepository for SqliteQuotas {
+impl RateLimitRepository for SqliteQuotas {
     async fn charge(
         &self,
         registration: Uuid,

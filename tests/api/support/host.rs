@@ -38,7 +38,7 @@ use super::{
 
 const BUDGET: Budget = Budget {
     attempts: 1000,
-    regain: Duration::from_mins(5),
+    refill: Duration::from_mins(5),
     lock: Duration::from_mins(1),
     longest_lock: Duration::from_mins(15),
     forget: Duration::from_hours(24),

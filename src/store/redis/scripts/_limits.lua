@@ -7,11 +7,11 @@ local GRACE = 3600000
 local WINDOW = 15000
 local window = math.floor(now / WINDOW)
 
--- The budget of the i-th entity: attempts, regain, lock, longest lock, forget, and whether it is one person's.
+-- The budget of the i-th entity: attempts, refill, lock, longest lock, forget, and whether it is one person's.
 local function budget(i)
   local from = 3 + (i - 1) * 7
   return {
-    attempts = tonumber(ARGV[from]), regain = tonumber(ARGV[from + 1]), lock = tonumber(ARGV[from + 2]),
+    attempts = tonumber(ARGV[from]), refill = tonumber(ARGV[from + 1]), lock = tonumber(ARGV[from + 2]),
     longest = tonumber(ARGV[from + 3]), forget = tonumber(ARGV[from + 4]), is_person = ARGV[from + 5] == '1',
   }
 end
@@ -37,7 +37,7 @@ end
 
 local function failures_expire_at(it, b)
   if it.locks > 0 or it.locked_until > 0 then return math.max(it.as_of, it.locked_until) + b.forget end
-  return it.as_of + math.min(b.regain * it.spent, b.forget)
+  return it.as_of + math.min(b.refill * it.spent, b.forget)
 end
 
 local function expires_at(it, b)
@@ -100,7 +100,7 @@ local function turn(it)
   return lapsed
 end
 
--- The state brought up to now: afresh after a lock, less what was regained, nothing after `forget`; holds that are too old are
+-- The state brought up to now: afresh after a lock, less what was refilled, nothing after `forget`; holds that are too old are
 -- failures. A time further ahead than it could have been set is from a clock that was wrong.
 local function current(it, b)
   it.as_of = math.min(it.as_of, now)
@@ -110,9 +110,9 @@ local function current(it, b)
     if it.locked_until > 0 then
       it.spent, it.as_of, it.locked_until = 0, it.locked_until, 0
     end
-    local steps = math.floor(math.max(now - it.as_of, 0) / b.regain)
+    local steps = math.floor(math.max(now - it.as_of, 0) / b.refill)
     it.spent = math.max(it.spent - steps, 0)
-    it.as_of = it.as_of + steps * b.regain
+    it.as_of = it.as_of + steps * b.refill
   end
   local lapsed = turn(it)
   if lapsed > 0 then fail(it, lapsed, b) end
