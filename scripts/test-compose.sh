@@ -86,7 +86,7 @@ flooded() {
   done
   return 1
 }
-commands() { $compose exec -T app skriptoteket session audit && $compose exec -T app skriptoteket session stats; }
+commands() { $compose exec -T app skriptoteket session verify && $compose exec -T app skriptoteket session stats; }
 links() { get "$alertmanager/api/v2/alerts" | jq -e --arg url "http://localhost:$PROMETHEUS_PORT/" 'any(.generatorURL | startswith($url))'; }
 # The layer of the program is not larger than 40 MB, without what it is based on.
 small() {

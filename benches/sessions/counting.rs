@@ -156,7 +156,7 @@ async fn count(
     })
 }
 
-/// What one census sends. The odd command of a connection's own upkeep is not part of it.
+/// What one census sends. The odd command of a connection's own housekeeping is not part of it.
 fn per_census(commands: &BTreeMap<String, (u64, u64)>) -> BTreeMap<String, u64> {
     let each = commands
         .iter()

@@ -185,7 +185,7 @@ The service makes a new key in time by itself (signing_key_rotation). Verifiers 
 Examples:
   skriptoteket session list --role superuser
   skriptoteket session revoke --user ada
-  skriptoteket session audit
+  skriptoteket session verify
 
 All of it works while the service runs."
     )]

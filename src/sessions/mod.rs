@@ -12,10 +12,11 @@
 //! | `ledger` | the totals that are exported, whatever the store forgets |
 //! | `reaper` | ends what has expired, settles what was left half done |
 //! | `observer` | which of many replicas exports the counts |
-//! | `upkeep` | what an operator asks of a session store: recounts and repairs |
+//! | `integrity` | what an operator asks of a session store: recounts and repairs |
 
 mod bookkeeping;
 pub mod census;
+mod integrity;
 mod key;
 mod ledger;
 mod observer;
@@ -24,8 +25,8 @@ pub mod reaper;
 mod renewal;
 mod repository;
 mod service;
-mod upkeep;
 
+pub use integrity::{Difference, Finding, Recount, SessionIntegrity};
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
 pub use ledger::{
     Change, Ledger, LedgerRepository, MemoryLedger, PartTotals, Reconciled, SavedLedger,
@@ -38,4 +39,3 @@ pub use repository::{
     SessionRecord, SessionRepository, SessionState, Totals,
 };
 pub use service::{Sessions, StartSession, Started};
-pub use upkeep::{Difference, Finding, Recount, SessionUpkeep};

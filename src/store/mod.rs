@@ -30,8 +30,8 @@ pub use sqlite::SqliteSettings;
 use ledger::LedgerFile;
 use redis::RedisStore;
 use sqlite::{
-    SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteQuotas, SqliteServices,
-    SqliteSessions, SqliteTokens, SqliteUpkeep,
+    SqliteAccounts, SqliteAudit, SqliteFile, SqliteIntegrity, SqliteLimits, SqliteQuotas,
+    SqliteServices, SqliteSessions, SqliteTokens,
 };
 
 use crate::{
@@ -42,7 +42,9 @@ use crate::{
     error::StoreError,
     guard::LoginThrottleRepository,
     services::{RateLimitRepository, ServiceRepository, TokenRepository},
-    sessions::{LedgerRepository, ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
+    sessions::{
+        LedgerRepository, ObserverLease, SessionIntegrity, SessionRepository, SoleObserver,
+    },
     telemetry::instruments::StoreMetrics,
 };
 
@@ -172,7 +174,7 @@ pub struct Stores {
     /// The totals of sessions that were exported.
     pub ledger: Arc<dyn LedgerRepository>,
     /// What operators ask of the sessions: recounts and repairs.
-    pub upkeep: Arc<dyn SessionUpkeep>,
+    pub integrity: Arc<dyn SessionIntegrity>,
     file: SqliteFile,
     redis: Option<RedisStore>,
 }
@@ -359,7 +361,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) ->
             quotas: Arc::new(SqliteQuotas::new(file.clone())),
             observer: Arc::new(SoleObserver),
             ledger,
-            upkeep: Arc::new(SqliteUpkeep::new(file.clone())),
+            integrity: Arc::new(SqliteIntegrity::new(file.clone())),
             file,
             redis: None,
         },
@@ -373,7 +375,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) ->
             quotas: Arc::new(redis.quotas()),
             observer: Arc::new(redis.observer()),
             ledger,
-            upkeep: Arc::new(redis.upkeep()),
+            integrity: Arc::new(redis.integrity()),
             file,
             redis: Some(redis),
         },
@@ -400,7 +402,7 @@ fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Sto
         quotas: Arc::new(Observed::new(bare.quotas, metrics.clone())),
         observer: bare.observer,
         ledger: bare.ledger,
-        upkeep: bare.upkeep,
+        integrity: bare.integrity,
         file: bare.file,
         redis: bare.redis,
     }

@@ -196,9 +196,9 @@ async fn one_checkpoint(
 
 /// Everything stops in time, and the audit finds nothing.
 async fn end(victims: &mut Victims) -> Result<(), String> {
-    let (code, text) = victims.replicas.command(&["session", "audit"]);
+    let (code, text) = victims.replicas.command(&["session", "verify"]);
     if code != Some(0) {
-        return Err(format!("session audit ended with {code:?}:\n{text}"));
+        return Err(format!("session verify ended with {code:?}:\n{text}"));
     }
     let faults = victims.replicas.stop().await;
     if !faults.is_empty() {

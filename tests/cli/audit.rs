@@ -38,7 +38,7 @@ async fn every_command_that_changes_something_is_recorded_refused_or_not() {
     house.refused(&["session", "revoke", session.id.as_str()], 1);
     house.done(&["session", "revoke", "--user", "ada"]);
     house.done(&["session", "revoke", "--all"]);
-    house.done(&["session", "audit", "--repair"]);
+    house.done(&["session", "verify", "--repair"]);
     house.done(&["service", "register", "orders"]);
     house.refused(&["service", "register", "orders"], 1);
     house.done(&[

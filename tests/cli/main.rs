@@ -8,10 +8,10 @@ mod audit;
 mod configuration;
 mod help;
 mod house;
+mod integrity;
 mod ports;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod service;
 mod services;
 mod sessions;
-mod upkeep;

@@ -111,8 +111,8 @@ async fn the_documented_rule_is_enough_for_everything() {
     command(&["service", "delete", "inventory"]);
 
     command(&["session", "list"]);
-    command(&["session", "audit"]);
-    command(&["session", "audit", "--repair"]);
+    command(&["session", "verify"]);
+    command(&["session", "verify", "--repair"]);
     command(&["session", "stats"]);
     command(&["session", "revoke", "--all"]);
     let ready = plain()

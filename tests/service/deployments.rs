@@ -54,7 +54,7 @@ async fn a_second_accounts_database_is_refused_until_the_keys_are_its_own() {
         &["session", "list"],
         &["session", "revoke", "--all"],
         &["user", "list"],
-        &["session", "audit", "--repair"],
+        &["session", "verify", "--repair"],
     ] {
         assert_refused(&run(other.path(), &url, arguments));
     }

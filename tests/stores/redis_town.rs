@@ -128,7 +128,7 @@ impl Town {
 }
 
 pub(crate) async fn recount(stores: &Stores, repair: bool) -> Recount {
-    stores.upkeep.recount(repair).await.unwrap()
+    stores.integrity.recount(repair).await.unwrap()
 }
 
 /// Which differences were found, and how many of each.

@@ -3,19 +3,19 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `mod` | sessions one by one: listed, ended |
-//! | `audit` | all of them recounted, and the index mended |
+//! | `verify` | all of them recounted, and the index mended |
 //! | `stats` | all of them counted, and what the store says of itself |
 //! | `by_role` | the table that both print |
 
-mod audit;
 mod by_role;
 mod stats;
+mod verify;
 
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
-use self::{audit::Audit, stats::Stats};
+use self::{stats::Stats, verify::Verify};
 use super::{
     Source,
     command_context::{Claim, CommandContext, Refused},
@@ -91,17 +91,20 @@ Examples:
     ///
     /// Reads every record, while the service goes on, and compares what it counts with the index that the gauges show,
     /// with the index of users, and with the totals of started and ended sessions. Changes nothing without --repair.
-    #[command(after_help = "\
+    #[command(
+        alias = "audit",
+        after_help = "\
 Examples:
-  skriptoteket session audit
-  skriptoteket session audit --repair
-  skriptoteket session audit --json | jq '.findings[].kind'
+  skriptoteket session verify
+  skriptoteket session verify --repair
+  skriptoteket session verify --json | jq '.findings[].kind'
 
 Exit codes:
   0  no difference; with --repair: none in a second look
   1  a difference, or the store does not answer
-  2  the command line or the configuration is wrong")]
-    Audit(Audit),
+  2  the command line or the configuration is wrong"
+    )]
+    Verify(Verify),
 
     /// Count sessions and users by role, and say what the store says of itself
     ///
@@ -164,7 +167,7 @@ pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Res
 const fn action(command: &SessionCommand) -> Option<Kind> {
     match command {
         SessionCommand::Revoke(_) => Some(Kind::SessionRevoke),
-        SessionCommand::Audit(args) if args.repair => Some(Kind::SessionRepair),
+        SessionCommand::Verify(args) if args.repair => Some(Kind::SessionRepair),
         _ => None,
     }
 }
@@ -194,9 +197,9 @@ async fn obey(command: SessionCommand, context: &CommandContext) -> anyhow::Resu
             let rows: Vec<_> = newest.into_iter().map(SessionRow::from).collect();
             output::fitted(&rows, json, wide)
         }
-        SessionCommand::Audit(args) => {
+        SessionCommand::Verify(args) => {
             trail::announce(Kind::SessionRepair).await?;
-            audit::run(args, &context.stores).await
+            verify::run(args, &context.stores).await
         }
         SessionCommand::Stats(args) => stats::run(args, &context.stores).await,
         SessionCommand::Revoke(Revoke { id: Some(id), .. }) => {

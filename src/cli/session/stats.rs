@@ -26,7 +26,7 @@ pub(in crate::cli) struct Stats {
 pub(super) async fn run(Stats { json }: Stats, stores: &Stores) -> anyhow::Result<()> {
     let saved = stores.ledger.load().await?;
     let census = stores.sessions.count().await?.as_exported(&saved.ledger);
-    let facts = stores.upkeep.facts().await?;
+    let facts = stores.integrity.facts().await?;
     if json {
         return output::json(&Report {
             roles: roles(&census),

@@ -15,12 +15,13 @@
 //! | `quotas` | what services have used |
 //! | `observer` | the lease of who observes |
 //! | `erase` | the end of all keys of a prefix |
-//! | `upkeep/` | recounts and repairs of the sessions |
+//! | `integrity/` | recounts and repairs of the sessions |
 
 mod answer;
 mod call;
 mod connection;
 mod erase;
+mod integrity;
 mod keys;
 mod limits;
 mod observer;
@@ -32,7 +33,6 @@ mod session_lists;
 mod session_reaper;
 mod sessions;
 mod totals;
-mod upkeep;
 
 use std::time::Duration;
 
@@ -41,12 +41,12 @@ pub use erase::{Erased, erase};
 
 use call::Call;
 use connection::Connection;
+use integrity::RedisIntegrity;
 use keys::Keys;
 use limits::RedisLimits;
 use observer::RedisObserver;
 use quotas::RedisQuotas;
 use sessions::RedisSessions;
-use upkeep::RedisUpkeep;
 
 use crate::{config::RedisSettings, error::StoreError};
 
@@ -115,8 +115,8 @@ impl RedisStore {
         RedisObserver::new(self.connection.clone(), self.keys.clone(), deployment)
     }
 
-    pub(super) fn upkeep(&self) -> RedisUpkeep {
-        RedisUpkeep::new(self.connection.clone(), self.keys.clone())
+    pub(super) fn integrity(&self) -> RedisIntegrity {
+        RedisIntegrity::new(self.connection.clone(), self.keys.clone())
     }
 
     /// Lets go of the connection. What is asked afterwards is refused as unavailable.

@@ -9,7 +9,7 @@
 //! | `sessions` | the repository of sessions |
 //! | `session_sql`, `session_rows` | its statements; rows to records, and the totals |
 //! | `session_roles` | which version of an account has set the role of its sessions last |
-//! | `upkeep`, `upkeep_sql` | recounts and repairs of the sessions, and their statements |
+//! | `integrity`, `integrity_sql` | recounts and repairs of the sessions, and their statements |
 //! | `migrations/` | the tables, and the triggers that count sessions |
 //!
 //! The file is in WAL mode. Readers see the last commit and wait for nobody; writers of this process queue for one
@@ -18,6 +18,8 @@
 mod accounts;
 mod audit;
 mod error;
+mod integrity;
+mod integrity_sql;
 mod limits;
 #[cfg(test)]
 mod plans;
@@ -29,8 +31,6 @@ mod session_rows;
 mod session_sql;
 mod sessions;
 mod tokens;
-mod upkeep;
-mod upkeep_sql;
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -51,12 +51,12 @@ use sqlx::{
 
 pub(super) use accounts::SqliteAccounts;
 pub(super) use audit::SqliteAudit;
+pub(super) use integrity::SqliteIntegrity;
 pub(super) use limits::SqliteLimits;
 pub(super) use quotas::SqliteQuotas;
 pub(super) use services::SqliteServices;
 pub(super) use sessions::SqliteSessions;
 pub(super) use tokens::SqliteTokens;
-pub(super) use upkeep::SqliteUpkeep;
 
 use super::OpenError;
 use crate::{

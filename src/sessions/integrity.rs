@@ -117,7 +117,7 @@ impl Recount {
 
 /// What only operators ask of a session store.
 #[async_trait]
-pub trait SessionUpkeep: fmt::Debug + Send + Sync {
+pub trait SessionIntegrity: fmt::Debug + Send + Sync {
     /// Counts the records one by one and compares them with the index, the index of users and the totals.
     ///
     /// The store goes on meanwhile: each comparison is of one moment, so that a session that started or ended during the

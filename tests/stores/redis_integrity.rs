@@ -379,7 +379,13 @@ async fn the_server_says_what_it_is() {
     let (stores, lease) = (&town.world.stores, Duration::from_secs(20));
     let held = stores.observer.hold(uuid::Uuid::nil(), lease).await;
     assert!(held.unwrap().mine);
-    let facts: BTreeMap<_, _> = stores.upkeep.facts().await.unwrap().into_iter().collect();
+    let facts: BTreeMap<_, _> = stores
+        .integrity
+        .facts()
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
     assert_eq!(facts["store"], "redis");
     assert!(facts["version"].starts_with("redis 7."), "{facts:?}");
     assert_eq!(facts["mode"], "standalone");
@@ -396,7 +402,7 @@ async fn the_server_says_what_it_is() {
     assert!((200..3000).contains(&weight), "{weight}");
 
     let cluster = Town::new(Backend::RedisCluster).await;
-    let facts = cluster.world.stores.upkeep.facts().await.unwrap();
+    let facts = cluster.world.stores.integrity.facts().await.unwrap();
     let facts: BTreeMap<_, _> = facts.into_iter().collect();
     assert_eq!(facts["mode"], "cluster");
     assert_eq!(facts["servers"].split(", ").count(), 3);

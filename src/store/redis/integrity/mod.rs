@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    sessions::{Difference, Recount, SessionUpkeep},
+    sessions::{Difference, Recount, SessionIntegrity},
 };
 
 macro_rules! script {
@@ -54,19 +54,19 @@ const BATCH: usize = 200;
 
 /// Recounts and repairs the sessions of one prefix.
 #[derive(Debug)]
-pub(in crate::store) struct RedisUpkeep {
+pub(in crate::store) struct RedisIntegrity {
     connection: Connection,
     keys: Keys,
 }
 
-impl RedisUpkeep {
+impl RedisIntegrity {
     pub(super) const fn new(connection: Connection, keys: Keys) -> Self {
         Self { connection, keys }
     }
 }
 
 #[async_trait]
-impl SessionUpkeep for RedisUpkeep {
+impl SessionIntegrity for RedisIntegrity {
     async fn recount(&self, repair: bool) -> Result<Recount, StoreError> {
         let mut audit = Audit {
             connection: &self.connection,

@@ -37,7 +37,7 @@ async fn plant(world: &World, statement: &str) {
 }
 
 async fn recount(stores: &Stores, repair: bool) -> Recount {
-    stores.upkeep.recount(repair).await.unwrap()
+    stores.integrity.recount(repair).await.unwrap()
 }
 
 fn found(recount: &Recount) -> Vec<(Difference, u64)> {
@@ -214,7 +214,7 @@ async fn a_store_in_use_shows_no_difference() {
 #[tokio::test]
 async fn the_file_says_what_it_is() {
     let (world, _) = peopled().await;
-    let facts = world.stores.upkeep.facts().await.unwrap();
+    let facts = world.stores.integrity.facts().await.unwrap();
     let fact = |name: &str| {
         let fact = facts.iter().find(|(it, _)| it == name);
         fact.unwrap().1.clone()

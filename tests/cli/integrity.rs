@@ -1,4 +1,4 @@
-//! `session audit` and `session stats`, on both kinds of stores.
+//! `session verify` and `session stats`, on both kinds of stores.
 
 use std::{sync::Arc, time::Duration};
 
@@ -90,7 +90,7 @@ fn row<'a>(table: &'a str, title: &str) -> Vec<&'a str> {
 async fn an_audit_without_a_difference_is_done() {
     let house = House::new();
     people(&house).await;
-    let told = house.done(&["session", "audit"]);
+    let told = house.done(&["session", "verify"]);
     assert_eq!(row(&told, "sessions, index"), ["1", "0", "0", "2", "3"]);
     assert_eq!(row(&told, "sessions, records"), ["1", "0", "0", "2", "3"]);
     assert_eq!(row(&told, "users, index"), ["1", "0", "0", "1", "2"]);
@@ -98,7 +98,7 @@ async fn an_audit_without_a_difference_is_done() {
     assert_eq!(row(&told, "started - ended"), ["1", "0", "0", "2", "3"]);
     assert!(told.contains("\nNo difference"), "{told}");
 
-    let report = report(&house.done(&["session", "audit", "--json"]));
+    let report = report(&house.done(&["session", "verify", "--json"]));
     let counts = json!({"sessions": 2, "users": 1, "expired": 0});
     assert_eq!(
         report["roles"]["superuser"],
@@ -115,7 +115,7 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
     people(&house).await;
     plant(&house, "UPDATE sessions SET state = '' WHERE role = 3").await;
     for _ in 0..2 {
-        let found = house.run(&["session", "audit"]);
+        let found = house.run(&["session", "verify"]);
         assert_eq!(found.code, 1, "{found:?}");
         assert!(
             found
@@ -128,13 +128,13 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
         assert!(
             found
                 .stderr
-                .contains("`skriptoteket session audit --repair`"),
+                .contains("`skriptoteket session verify --repair`"),
             "{}",
             found.stderr
         );
         assert_eq!(found.stderr.lines().count(), 1);
     }
-    let json = house.run(&["session", "audit", "--json"]);
+    let json = house.run(&["session", "verify", "--json"]);
     assert_eq!(json.code, 1);
     assert_eq!(
         report(&json.stdout)["findings"],
@@ -142,14 +142,14 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
                 "examples": ["sessions.seq 1", "sessions.seq 2"]}])
     );
 
-    let told = house.done(&["session", "audit", "--repair"]);
+    let told = house.done(&["session", "verify", "--repair"]);
     assert!(told.contains("\n2 × counted"), "{told}");
     assert!(told.contains("\nRepaired. Entries mended: 2."), "{told}");
     assert!(told.ends_with("\nNo difference is left.\n"), "{told}");
-    house.done(&["session", "audit"]);
+    house.done(&["session", "verify"]);
 
     plant(&house, "UPDATE session_tallies SET sessions = 9").await;
-    let report = report(&house.done(&["session", "audit", "--repair", "--json"]));
+    let report = report(&house.done(&["session", "verify", "--repair", "--json"]));
     assert_eq!(report["clean"], true);
     assert_eq!(report["findings"], json!([]));
     assert_eq!(
@@ -191,23 +191,26 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
     assert_eq!(stats["roles"]["superuser"]["live"], 2);
     assert_eq!(stats["store"]["store"], "redis");
     assert_eq!(stats["store"]["observer"], "nobody");
-    house.done(&["session", "audit"]);
+    house.done(&["session", "verify"]);
 
     let mut wire = server.wire();
     for index in wire.scan("*}:z") {
         wire.ask(&["DEL", &index]);
     }
-    let found = house.run(&["session", "audit", "--json"]);
+    let found = house.run(&["session", "verify", "--json"]);
     assert_eq!(found.code, 1, "{found:?}");
     let found = report(&found.stdout);
     assert_eq!(found["findings"][0]["kind"], "record_not_indexed");
     assert_eq!(found["findings"][0]["count"], 3);
-    house.done(&["session", "audit", "--repair"]);
-    house.done(&["session", "audit"]);
+    house.done(&["session", "verify", "--repair"]);
+    house.done(&["session", "verify"]);
 
     // What is not ours to delete stays, and is told each time.
     wire.ask(&["SET", "{skriptoteket:07}:s:x", "y"]);
-    for arguments in [&["session", "audit", "--repair"][..], &["session", "audit"]] {
+    for arguments in [
+        &["session", "verify", "--repair"][..],
+        &["session", "verify"],
+    ] {
         let left = house.run(arguments);
         assert_eq!(left.code, 1, "{left:?}");
         // A repair that mends nothing is not recommended.
@@ -216,7 +219,7 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
     assert_eq!(wire.ask(&["GET", "{skriptoteket:07}:s:x"]).text(), "y");
 
     drop(server);
-    for command in [&["session", "audit"][..], &["session", "stats"]] {
+    for command in [&["session", "verify"][..], &["session", "stats"]] {
         house.refused(command, 1);
     }
 }

@@ -7,16 +7,15 @@ use futures_util::TryStreamExt;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
-    SqliteFile,
+    SqliteFile, integrity_sql as sql,
     session_rows::{Tally, record_of, role_of},
     session_sql::EVICT,
-    upkeep_sql as sql,
 };
 use crate::{
     accounts::Role,
     clock::Timestamp,
     error::StoreError,
-    sessions::{Census, Difference, EndReason, Recount, SessionUpkeep},
+    sessions::{Census, Difference, EndReason, Recount, SessionIntegrity},
 };
 
 /// Entries that are mended in one transaction: what a login may have to wait for.
@@ -27,7 +26,7 @@ const BATCH: usize = 200;
 /// A row is the record and the index in one; what can go wrong is what the triggers keep beside it (`session_users`,
 /// `session_tallies`), the totals, and the text inside a row.
 #[derive(Debug)]
-pub(in crate::store) struct SqliteUpkeep {
+pub(in crate::store) struct SqliteIntegrity {
     file: SqliteFile,
 }
 
@@ -52,7 +51,7 @@ struct Owner {
     indexed: Option<(Option<Role>, i64)>,
 }
 
-impl SqliteUpkeep {
+impl SqliteIntegrity {
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
@@ -161,7 +160,7 @@ impl SqliteUpkeep {
 }
 
 #[async_trait]
-impl SessionUpkeep for SqliteUpkeep {
+impl SessionIntegrity for SqliteIntegrity {
     async fn recount(&self, repair: bool) -> Result<Recount, StoreError> {
         let (mut recount, suspects) = self.walk().await?;
         if repair && !recount.findings.is_empty() {

@@ -1,4 +1,4 @@
-//! `session audit`: all sessions recounted, and the index mended.
+//! `session verify`: all sessions recounted, and the index mended.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::{
 
 /// How to recount.
 #[derive(Clone, Copy, Debug, Args)]
-pub(in crate::cli) struct Audit {
+pub(in crate::cli) struct Verify {
     /// Rebuild the index from the records, in small steps while the service goes on; then look again
     #[arg(long)]
     pub(super) repair: bool,
@@ -27,10 +27,10 @@ pub(in crate::cli) struct Audit {
     json: bool,
 }
 
-pub(super) async fn run(Audit { repair, json }: Audit, stores: &Stores) -> anyhow::Result<()> {
-    let first = stores.upkeep.recount(repair).await?;
+pub(super) async fn run(Verify { repair, json }: Verify, stores: &Stores) -> anyhow::Result<()> {
+    let first = stores.integrity.recount(repair).await?;
     let second = if repair && !first.findings.is_empty() {
-        Some(stores.upkeep.recount(false).await?)
+        Some(stores.integrity.recount(false).await?)
     } else {
         None
     };
@@ -60,7 +60,7 @@ pub(super) async fn run(Audit { repair, json }: Audit, stores: &Stores) -> anyho
         bail!("differences are left after the repair");
     }
     bail!(
-        "index and records differ; `skriptoteket session audit --repair` mends what can be mended"
+        "index and records differ; `skriptoteket session verify --repair` mends what can be mended"
     );
 }
 
