@@ -12,12 +12,11 @@
 //! | `sampling` | which requests are traced |
 //! | `tracing` | log lines, spans and log records; the parent that a caller sends |
 //! | `lines` | log lines as JSON |
-//! | `complaints` | what other crates say, and failing exports, kept short |
+//! | `sdk_log_filter` | what other crates say, and failing exports, kept short |
 //! | `testing` | metrics read in memory |
 //!
 //! No call in here waits for the network, apart from those to flush and to shut down, which have a limit.
 
-mod complaints;
 mod export;
 pub mod exposition;
 pub mod instruments;
@@ -27,6 +26,7 @@ mod otlp;
 mod page;
 mod resource;
 mod sampling;
+mod sdk_log_filter;
 pub mod testing;
 pub mod tracing;
 

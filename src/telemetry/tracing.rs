@@ -26,7 +26,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::{Telemetry, TelemetryError, complaints::Complaints, export, lines::JsonLines};
+use super::{Telemetry, TelemetryError, export, lines::JsonLines, sdk_log_filter::SdkLogFilter};
 use crate::{
     clock::{Clock, SystemClock},
     config::{LogFormat, LogSettings},
@@ -86,7 +86,7 @@ where
             .boxed(),
     };
     let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
-    let lines = lines.with_filter(wanted.and(Complaints::new(clock)));
+    let lines = lines.with_filter(wanted.and(SdkLogFilter::new(clock)));
 
     let records = match &telemetry.logs {
         Some(provider) => {

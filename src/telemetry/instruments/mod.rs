@@ -5,10 +5,10 @@
 //!
 //! | file | what it records |
 //! |---|---|
-//! | `auth` | logins, password checks, the audit trail |
+//! | `login` | logins, password checks, the audit trail |
 //! | `presence` | sessions and users, from a snapshot in memory |
-//! | `services` | authentications, tokens and limits of services |
-//! | `admitted`, `series` | which services have series of their own, and what these are |
+//! | `service_auth` | authentications, tokens and limits of services |
+//! | `service_series`, `series` | which services have series of their own, and what these are |
 //! | `usage` | how much of its limits a service uses, as time goes on |
 //! | `service_gauges` | the registered services, from a snapshot in memory |
 //! | `io` | HTTP requests and store operations |
@@ -17,26 +17,26 @@
 //! cloned from there. Observed ones are registered once for every reader, each on a provider of its own (see
 //! [`Telemetry`](super::Telemetry)).
 
-mod admitted;
-mod auth;
 mod catalogue;
 mod io;
+mod login;
 mod presence;
 mod series;
+mod service_auth;
 mod service_gauges;
-mod services;
+mod service_series;
 #[cfg(test)]
 mod tests;
 mod usage;
 
-pub use auth::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
 pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, SERVICE_LABELS, Scope, Values};
 pub use io::{
     HttpMetrics, HttpRecorder, RequestLabels, RequestTimer, StoreMetrics, StoreOperation,
 };
+pub use login::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
 pub use presence::{Presence, Snapshot};
+pub use service_auth::{AuthAttempt, AuthMetrics, AuthOperation, Started};
 pub use service_gauges::{ServiceGauges, ServiceSample, ServiceSnapshot};
-pub use services::{AuthAttempt, AuthMetrics, AuthOperation, Started};
 pub use usage::{DailyUsage, LimitType, RateLimitUsage};
 
 use opentelemetry::{KeyValue, metrics::Counter};

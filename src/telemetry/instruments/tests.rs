@@ -1,8 +1,8 @@
 //! The instruments against the catalogue and against the page that they end up on.
 
 mod panics;
+mod service_auth;
 mod service_gauges;
-mod services;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

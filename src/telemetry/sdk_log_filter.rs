@@ -36,12 +36,12 @@ const MOST_KINDS: usize = 1_000;
 ///   longer: the caller that waited for it reports it.
 ///
 /// Events of level `debug` and below pass: they are written for those who ask for them.
-pub(super) struct Complaints {
+pub(super) struct SdkLogFilter {
     clock: Arc<dyn Clock>,
     last: Mutex<BTreeMap<String, Duration>>,
 }
 
-impl Complaints {
+impl SdkLogFilter {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -109,13 +109,13 @@ impl Visit for Endpoint {
     }
 }
 
-impl fmt::Debug for Complaints {
+impl fmt::Debug for SdkLogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Complaints")
+        f.write_str("SdkLogFilter")
     }
 }
 
-impl<S: Subscriber> Filter<S> for Complaints {
+impl<S: Subscriber> Filter<S> for SdkLogFilter {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
     }

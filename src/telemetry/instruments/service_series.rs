@@ -23,7 +23,7 @@ const LONGEST_ID: usize = 64;
 ///
 /// It only grows, and a slot never changes once it is set: whoever records takes no lock, and so waits neither for an
 /// admission nor for a collection.
-pub(super) struct Admitted {
+pub(super) struct ServiceSeries {
     slots: Box<[OnceLock<Box<Series>>]>,
     hasher: RandomState,
     /// How many there are; held while one is added.
@@ -32,7 +32,7 @@ pub(super) struct Admitted {
     instruments: ServiceInstruments,
 }
 
-impl Admitted {
+impl ServiceSeries {
     /// Nobody yet. The series of `_other` are at 0.
     pub(super) fn new(instruments: ServiceInstruments) -> Self {
         Self {

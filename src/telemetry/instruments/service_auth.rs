@@ -10,9 +10,9 @@ use opentelemetry::metrics::Meter;
 use super::{
     AUTH_FAILURES, AUTH_OPERATIONS, LIMIT_POLICIES, LabelledCounter, LimitType, OTHER_SERVICE,
     RateLimitUsage, TOKEN_STATUSES,
-    admitted::Admitted,
     presence::guarded,
     series::{Series, ServiceInstruments},
+    service_series::ServiceSeries,
     usage::{Counted, HEARD_FOR},
 };
 use crate::clock::Clock;
@@ -54,7 +54,7 @@ pub struct Started(Duration);
 pub struct AuthMetrics(Arc<Inner>);
 
 struct Inner {
-    services: Admitted,
+    services: ServiceSeries,
     limit_failures: LabelledCounter<2>,
     clock: Arc<dyn Clock>,
 }
@@ -78,7 +78,7 @@ impl AuthMetrics {
             )
             .build();
         let metrics = Self(Arc::new(Inner {
-            services: Admitted::new(ServiceInstruments::new(meter)),
+            services: ServiceSeries::new(ServiceInstruments::new(meter)),
             limit_failures: LabelledCounter::new(limit_failures, "policy", LIMIT_POLICIES),
             clock,
         }));
