@@ -28,10 +28,10 @@ pub enum RegisterError {
     Weak(#[from] WeakPassword),
     /// There is an account of this name.
     #[error("the user name is taken")]
-    Taken,
+    AlreadyExists,
     /// There is no such account any more, or it has another password.
     #[error("there is no such account")]
-    Gone,
+    NotFound,
     /// All threads that hash passwords are busy and the queue is full.
     #[error("too many passwords are being hashed at once")]
     Overloaded,
@@ -50,8 +50,8 @@ impl RegisterError {
         match self {
             Self::Name(_) => "invalid_request",
             Self::Weak(_) => "weak_password",
-            Self::Taken => "conflict",
-            Self::Gone => "not_found",
+            Self::AlreadyExists => "conflict",
+            Self::NotFound => "not_found",
             Self::Store(error) => error.reason(),
             Self::Overloaded | Self::Hash(_) => "internal_error",
         }
@@ -61,7 +61,7 @@ impl RegisterError {
 impl From<StoreError> for RegisterError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict => Self::Taken,
+            StoreError::Conflict => Self::AlreadyExists,
             other => Self::Store(other),
         }
     }
@@ -131,7 +131,7 @@ impl Registrar {
         if self.accounts.set_password(user.id, &hash).await? {
             Ok(())
         } else {
-            Err(RegisterError::Gone)
+            Err(RegisterError::NotFound)
         }
     }
 
@@ -140,7 +140,7 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// [`RegisterError`]; the old password stays. [`RegisterError::Gone`] if it is no longer that one.
+    /// [`RegisterError`]; the old password stays. [`RegisterError::NotFound`] if it is no longer that one.
     pub async fn replace_password(
         &self,
         account: &Account,
@@ -158,7 +158,7 @@ impl Registrar {
         if replaced {
             Ok(())
         } else {
-            Err(RegisterError::Gone)
+            Err(RegisterError::NotFound)
         }
     }
 

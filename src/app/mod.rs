@@ -379,7 +379,7 @@ async fn bootstrap(
     recording.finish(made.as_ref().err().map_or(SUCCESS, RegisterError::reason));
     match made {
         // Another replica that started at the same moment made it.
-        Err(RegisterError::Taken) => {}
+        Err(RegisterError::AlreadyExists) => {}
         made => {
             made.context("bootstrap_password: the first superuser was not made")?;
             tracing::info!("the first superuser was made from bootstrap_password");

@@ -248,7 +248,7 @@ async fn add(
         .register(name.as_str(), role, password)
         .await;
     let user = match registered {
-        Err(RegisterError::Taken) => return Err(taken(name)),
+        Err(RegisterError::AlreadyExists) => return Err(taken(name)),
         other => other?,
     };
     output::line(format!("added {} as {}", user.username, user.role))
@@ -258,7 +258,7 @@ fn taken(name: &Username) -> anyhow::Error {
     let text = format!(
         "there is a user {name} already; choose another name, or `skriptoteket user set-password {name}`"
     );
-    let reason = RegisterError::Taken.reason();
+    let reason = RegisterError::AlreadyExists.reason();
     Refused { text, reason }.into()
 }
 
@@ -270,7 +270,7 @@ async fn set_password(
     let user = context.user(name).await?;
     let password = password::ask(name, from_stdin)?;
     match context.registrar()?.set_password(&user, password).await {
-        Err(RegisterError::Gone) => return Err(Refused::no_such_user(name).into()),
+        Err(RegisterError::NotFound) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
     let left = "the password is set, and sessions of the user may go on: a running server ends them once their store answers, or \

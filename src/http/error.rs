@@ -200,8 +200,8 @@ impl ApiError {
                     Problem::from(INVALID_VALUE).with_detail(why.to_string())
                 }
                 RegisterError::Weak(why) => weak(why),
-                RegisterError::Taken => NAME_TAKEN.into(),
-                RegisterError::Gone => Kind::blank(StatusCode::NOT_FOUND).into(),
+                RegisterError::AlreadyExists => NAME_TAKEN.into(),
+                RegisterError::NotFound => Kind::blank(StatusCode::NOT_FOUND).into(),
                 RegisterError::Overloaded => unavailable(),
                 RegisterError::Store(error) => store(error),
                 RegisterError::Hash(_) => internal(),
@@ -376,9 +376,9 @@ fn service(failure: &AuthFailure) -> Problem {
 fn registry(error: &RegistryError) -> Problem {
     let told = |kind: Kind| Problem::from(kind).with_detail(error.to_string());
     match error {
-        RegistryError::Taken => SERVICE_TAKEN.into(),
+        RegistryError::AlreadyExists => SERVICE_TAKEN.into(),
         RegistryError::Full(_) => told(TOO_MANY_SERVICES),
-        RegistryError::Gone => Kind::blank(StatusCode::NOT_FOUND).into(),
+        RegistryError::NotFound => Kind::blank(StatusCode::NOT_FOUND).into(),
         RegistryError::StillOverlapping { .. } => told(STILL_OVERLAPPING),
         RegistryError::Description
         | RegistryError::Scopes

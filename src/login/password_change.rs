@@ -86,10 +86,10 @@ impl From<RegisterError> for PasswordChangeError {
             RegisterError::Weak(weak) => Self::Weak(weak),
             RegisterError::Overloaded => Self::Overloaded,
             RegisterError::Store(error) => Self::Store(error),
-            RegisterError::Gone => Self::WrongPassword,
-            other @ (RegisterError::Name(_) | RegisterError::Taken | RegisterError::Hash(_)) => {
-                Self::Internal(other.into())
-            }
+            RegisterError::NotFound => Self::WrongPassword,
+            other @ (RegisterError::Name(_)
+            | RegisterError::AlreadyExists
+            | RegisterError::Hash(_)) => Self::Internal(other.into()),
         }
     }
 }

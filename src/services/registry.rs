@@ -47,13 +47,13 @@ pub struct Issued {
 pub enum RegistryError {
     /// There is a service with this id.
     #[error("the service id is taken")]
-    Taken,
+    AlreadyExists,
     /// There are as many as there may be.
     #[error("there are {0} services already; max_services allows no more")]
     Full(u32),
     /// There is no such service.
     #[error("there is no such service")]
-    Gone,
+    NotFound,
     /// The credential that was replaced last is still accepted.
     #[error(
         "the credential that was replaced last is still accepted, until {}; a rotation now would end it before its time",
@@ -88,8 +88,8 @@ impl RegistryError {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Taken | Self::Full(_) | Self::StillOverlapping { .. } => "conflict",
-            Self::Gone => "not_found",
+            Self::AlreadyExists | Self::Full(_) | Self::StillOverlapping { .. } => "conflict",
+            Self::NotFound => "not_found",
             Self::Description | Self::Scopes | Self::Limits(_) | Self::PublicKeys(_) => {
                 "invalid_request"
             }
@@ -101,7 +101,7 @@ impl RegistryError {
 impl From<RegisterError> for RegistryError {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::Taken => Self::Taken,
+            RegisterError::AlreadyExists => Self::AlreadyExists,
             RegisterError::Full(most) => Self::Full(most),
             RegisterError::Store(error) => Self::Store(error),
         }
@@ -204,7 +204,7 @@ impl Registry {
             .rotate(id, secret.digest(), secret_expires_at, overlap, force)
             .await?;
         match rotation {
-            None => Err(RegistryError::Gone),
+            None => Err(RegistryError::NotFound),
             Some(Rotation::StillOverlapping { until }) => {
                 Err(RegistryError::StillOverlapping { until })
             }
@@ -240,7 +240,7 @@ impl Registry {
         let limits = change.limits;
         let changed = self.services.change(id, change).await?;
         self.service_cache.changed();
-        let service = changed.ok_or(RegistryError::Gone)?;
+        let service = changed.ok_or(RegistryError::NotFound)?;
         let wished = limits.over(service.limits);
         if wished != service.limits {
             wished.checked()?;
@@ -258,7 +258,7 @@ impl Registry {
         let deleted = self.services.delete(id).await?;
         self.service_cache.changed();
         if !deleted {
-            return Err(RegistryError::Gone);
+            return Err(RegistryError::NotFound);
         }
         tracing::info!(service.id = %id, "a service was deleted");
         self.metrics.withdraw_rate_limit_usage(id.as_str());
@@ -276,9 +276,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Gone`] if there is none; [`RegistryError::Store`].
+    /// [`RegistryError::NotFound`] if there is none; [`RegistryError::Store`].
     pub async fn find(&self, id: &ServiceId) -> Result<Service, RegistryError> {
-        self.services.find(id).await?.ok_or(RegistryError::Gone)
+        self.services.find(id).await?.ok_or(RegistryError::NotFound)
     }
 
     /// All services in the order of their ids, and what ever happened.

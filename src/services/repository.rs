@@ -43,7 +43,7 @@ pub struct Totals {
 pub enum RegisterError {
     /// There is a service with this id.
     #[error("the service id is taken")]
-    Taken,
+    AlreadyExists,
     /// There are as many as there may be.
     #[error("there are {0} services already, as many as there may be")]
     Full(u32),

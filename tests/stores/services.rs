@@ -104,7 +104,7 @@ async fn an_id_that_is_taken_is_not_registered_again(world: World) {
     // Also where there are as many as there may be: that it is taken says more.
     for most in [100, 1] {
         let taken = world.stores.services.register(new_service("orders"), most);
-        assert!(matches!(taken.await, Err(RegisterError::Taken)));
+        assert!(matches!(taken.await, Err(RegisterError::AlreadyExists)));
     }
     assert_eq!(read(&world, "orders").await, first);
     assert_eq!(revision(&world).await, before);

@@ -358,13 +358,13 @@ fn public_keys_in(file: &Path) -> anyhow::Result<String> {
 fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
     let reason = error.reason();
     let text = match error {
-        RegistryError::Taken => format!(
+        RegistryError::AlreadyExists => format!(
             "there is a service {id} already; choose another id, or `skriptoteket service rotate {id}` for a new secret"
         ),
         RegistryError::Full(most) => format!(
             "there are {most} services already, and max_services allows no more; delete one, or set it higher"
         ),
-        RegistryError::Gone => {
+        RegistryError::NotFound => {
             format!("there is no service {id}; `skriptoteket service list` shows those there are")
         }
         RegistryError::StillOverlapping { until } => format!(

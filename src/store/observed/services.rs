@@ -23,7 +23,7 @@ const QUOTAS: &str = "quotas";
 impl Failure for RegisterError {
     fn error_type(&self) -> Option<&'static str> {
         match self {
-            Self::Taken | Self::Full(_) => None,
+            Self::AlreadyExists | Self::Full(_) => None,
             Self::Store(error) => Some(error.error_type()),
         }
     }

@@ -88,7 +88,7 @@ impl ServiceRepository for SqliteServices {
                 let mut transaction = self.file.begin().await?;
                 let is_taken = sqlx::query_scalar(IS_TAKEN).bind(service.id.as_str().to_owned());
                 if is_taken.fetch_one(&mut *transaction).await? {
-                    return Err(RegisterError::Taken);
+                    return Err(RegisterError::AlreadyExists);
                 }
                 let count: i64 = sqlx::query_scalar(COUNT)
                     .fetch_one(&mut *transaction)
