@@ -20,7 +20,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(2);
 const SLOWEST: Duration = Duration::from_secs(10);
 
 /// Two replicas on this Redis, and a session for each user.
-async fn house(url: &str) -> (Replicas, Vec<String>) {
+async fn harness(url: &str) -> (Replicas, Vec<String>) {
     let settings = [
         ("redis_url", url),
         ("store_timeout", "2s"),
@@ -112,7 +112,7 @@ async fn a_node_of_a_cluster_is_killed_and_comes_back_and_nobody_is_logged_out()
     let _alone = ONE_AT_A_TIME.lock().await;
     let durable = ["--appendonly", "yes", "--appendfsync", "always"];
     let mut cluster = RedisCluster::start_with(3, &durable);
-    let (replicas, cookies) = house(&cluster.url()).await;
+    let (replicas, cookies) = harness(&cluster.url()).await;
     wait_until_all_are_in(&replicas, &cookies).await;
     wait_until_counted(&replicas, &cluster.nodes.iter().collect::<Vec<_>>()).await;
     cluster.nodes[1].kill();
@@ -132,7 +132,7 @@ async fn a_node_of_a_cluster_is_killed_and_comes_back_and_nobody_is_logged_out()
 async fn sentinels_change_the_master_and_nobody_is_logged_out_or_in_again() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let mut pair = SentinelPair::start(1);
-    let (replicas, mut cookies) = house(&pair.url()).await;
+    let (replicas, mut cookies) = harness(&pair.url()).await;
     wait_until_all_are_in(&replicas, &cookies).await;
     // Whose end was answered stays out: the answer came when the other server knew of it.
     let gone = cookies.split_off(USERS / 2);

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    house::House,
+    harness::Harness,
     redis_servers::{free_port, spawn_for_life},
 };
 
@@ -24,8 +24,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn start(house: &House) -> Self {
-        let mut process = house.start(&["alerts", "--listen", "127.0.0.1:0"]);
+    fn start(harness: &Harness) -> Self {
+        let mut process = harness.start(&["alerts", "--listen", "127.0.0.1:0"]);
         let mut printed = BufReader::new(process.stdout.take().unwrap());
         let mut first = String::new();
         printed.read_line(&mut first).unwrap();
@@ -82,8 +82,8 @@ fn lost() -> Value {
 
 #[test]
 fn what_arrives_is_printed_without_what_a_terminal_would_obey_and_the_rest_is_refused() {
-    let house = House::new();
-    let mut sink = Sink::start(&house);
+    let harness = Harness::new();
+    let mut sink = Sink::start(&harness);
     for junk in ["", "{}", "[]", "{\"receiver\": 1, \"alerts\": []}"] {
         assert_eq!(post(sink.address, "/", junk).unwrap(), 400, "{junk}");
     }
@@ -123,11 +123,11 @@ fn configuration(webhook: SocketAddr) -> String {
 
 #[test]
 fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() {
-    let house = House::new();
-    let mut sink = Sink::start(&house);
-    house.write("alertmanager.yml", &configuration(sink.address));
+    let harness = Harness::new();
+    let mut sink = Sink::start(&harness);
+    harness.write("alertmanager.yml", &configuration(sink.address));
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let log = File::create(house.path("log")).unwrap();
+    let log = File::create(harness.path("log")).unwrap();
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "prometheus-alertmanager"])
@@ -135,7 +135,7 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
         .arg("--storage.path=data")
         .arg(format!("--web.listen-address={address}"))
         .arg("--cluster.listen-address=")
-        .current_dir(house.path(""))
+        .current_dir(harness.path(""))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log);
@@ -160,7 +160,7 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
             std::thread::sleep(Duration::from_millis(100));
             status = post(address, "/api/v2/alerts", &body);
         }
-        let said = fs::read_to_string(house.path("log")).unwrap();
+        let said = fs::read_to_string(harness.path("log")).unwrap();
         assert_eq!(status.unwrap(), 200, "{said}");
         let line = sink.line();
         let expected = match alerts[0]["labels"]["severity"].as_str().unwrap() {
@@ -215,8 +215,8 @@ fn runbook_commands() -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn every_command_of_the_runbooks_is_one_that_the_program_takes() {
-    let house = House::new();
-    house.add("ada", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
     let commands = runbook_commands();
     assert!(commands.len() > 15, "{commands:?}");
     for (runbook, words) in commands {
@@ -224,9 +224,9 @@ fn every_command_of_the_runbooks_is_one_that_the_program_takes() {
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         if !arguments.starts_with(&["service", "register"]) {
             // There already, where no command before has deleted it.
-            house.run(&register);
+            harness.run(&register);
         }
-        let answer = house.run(&arguments);
+        let answer = harness.run(&arguments);
         let refused = answer.code != 0 && !arguments.starts_with(&["service", "register"]);
         assert!(
             answer.code != 2 && !refused,

@@ -1,13 +1,13 @@
 //! `--help` of every command, in a terminal of 80 columns.
 
-use crate::house::House;
+use crate::harness::Harness;
 
 /// The help of one command, as wide as that.
 fn help(command: &[String], long: bool, columns: u16) -> String {
-    let house = House::new().with("COLUMNS", &columns.to_string());
+    let harness = Harness::new().with("COLUMNS", &columns.to_string());
     let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
     arguments.push(if long { "--help" } else { "-h" });
-    house.done(&arguments)
+    harness.done(&arguments)
 }
 
 /// A command and all below it.

@@ -11,15 +11,15 @@ use skriptoteket::{
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    house::{House, log_in},
+    harness::{Harness, log_in},
     redis_servers::RedisServer,
 };
 
 /// Ada with two sessions, Bob with one, in the embedded store.
-async fn people(house: &House) {
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    log_all_in(house.stores().await).await;
+async fn people(harness: &Harness) {
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    log_all_in(harness.stores().await).await;
 }
 
 async fn log_all_in(stores: Stores) {
@@ -29,11 +29,11 @@ async fn log_all_in(stores: Stores) {
     stores.close().await;
 }
 
-/// The house's stores with sessions in this server.
-async fn stores_with(house: &House, server: &RedisServer) -> Stores {
+/// The harness's stores with sessions in this server.
+async fn stores_with(harness: &Harness, server: &RedisServer) -> Stores {
     let timeout = Duration::from_secs(10);
     let sqlite = SqliteSettings {
-        path: house.path("skriptoteket-data/skriptoteket.db"),
+        path: harness.path("skriptoteket-data/skriptoteket.db"),
         timeout,
     };
     let server = RedisAddress {
@@ -62,8 +62,8 @@ async fn stores_with(house: &House, server: &RedisServer) -> Stores {
     open_with(&sqlite, Some(&redis), clock, None).await.unwrap()
 }
 
-async fn plant(house: &House, statement: &'static str) {
-    let file = house.path("skriptoteket-data/skriptoteket.db");
+async fn plant(harness: &Harness, statement: &'static str) {
+    let file = harness.path("skriptoteket-data/skriptoteket.db");
     let options = SqliteConnectOptions::new().filename(file);
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql(statement)
@@ -88,9 +88,9 @@ fn row<'a>(table: &'a str, title: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn an_audit_without_a_difference_is_done() {
-    let house = House::new();
-    people(&house).await;
-    let told = house.done(&["session", "verify"]);
+    let harness = Harness::new();
+    people(&harness).await;
+    let told = harness.done(&["session", "verify"]);
     assert_eq!(row(&told, "sessions, index"), ["1", "0", "0", "2", "3"]);
     assert_eq!(row(&told, "sessions, records"), ["1", "0", "0", "2", "3"]);
     assert_eq!(row(&told, "users, index"), ["1", "0", "0", "1", "2"]);
@@ -98,7 +98,7 @@ async fn an_audit_without_a_difference_is_done() {
     assert_eq!(row(&told, "started - ended"), ["1", "0", "0", "2", "3"]);
     assert!(told.contains("\nNo difference"), "{told}");
 
-    let report = report(&house.done(&["session", "verify", "--json"]));
+    let report = report(&harness.done(&["session", "verify", "--json"]));
     let counts = json!({"sessions": 2, "users": 1, "expired": 0});
     assert_eq!(
         report["roles"]["superuser"],
@@ -111,11 +111,11 @@ async fn an_audit_without_a_difference_is_done() {
 
 #[tokio::test]
 async fn a_difference_is_told_and_fails_until_it_is_mended() {
-    let house = House::new();
-    people(&house).await;
-    plant(&house, "UPDATE sessions SET state = '' WHERE role = 3").await;
+    let harness = Harness::new();
+    people(&harness).await;
+    plant(&harness, "UPDATE sessions SET state = '' WHERE role = 3").await;
     for _ in 0..2 {
-        let found = house.run(&["session", "verify"]);
+        let found = harness.run(&["session", "verify"]);
         assert_eq!(found.code, 1, "{found:?}");
         assert!(
             found
@@ -134,7 +134,7 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
         );
         assert_eq!(found.stderr.lines().count(), 1);
     }
-    let json = house.run(&["session", "verify", "--json"]);
+    let json = harness.run(&["session", "verify", "--json"]);
     assert_eq!(json.code, 1);
     assert_eq!(
         report(&json.stdout)["findings"],
@@ -142,14 +142,14 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
                 "examples": ["sessions.seq 1", "sessions.seq 2"]}])
     );
 
-    let told = house.done(&["session", "verify", "--repair"]);
+    let told = harness.done(&["session", "verify", "--repair"]);
     assert!(told.contains("\n2 × counted"), "{told}");
     assert!(told.contains("\nRepaired. Entries mended: 2."), "{told}");
     assert!(told.ends_with("\nNo difference is left.\n"), "{told}");
-    house.done(&["session", "verify"]);
+    harness.done(&["session", "verify"]);
 
-    plant(&house, "UPDATE session_tallies SET sessions = 9").await;
-    let report = report(&house.done(&["session", "verify", "--repair", "--json"]));
+    plant(&harness, "UPDATE session_tallies SET sessions = 9").await;
+    let report = report(&harness.done(&["session", "verify", "--repair", "--json"]));
     assert_eq!(report["clean"], true);
     assert_eq!(report["findings"], json!([]));
     assert_eq!(
@@ -160,17 +160,17 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
 
 #[tokio::test]
 async fn the_numbers_are_told_beside_what_the_store_says_of_itself() {
-    let house = House::new();
-    people(&house).await;
-    house.done(&["session", "revoke", "--user", "bob"]);
-    let told = house.done(&["session", "stats"]);
+    let harness = Harness::new();
+    people(&harness).await;
+    harness.done(&["session", "revoke", "--user", "bob"]);
+    let told = harness.done(&["session", "stats"]);
     assert_eq!(row(&told, "live sessions"), ["0", "0", "0", "2", "2"]);
     assert_eq!(row(&told, "users"), ["0", "0", "0", "1", "1"]);
     assert_eq!(row(&told, "started"), ["1", "0", "0", "2", "3"]);
     assert_eq!(row(&told, "ended"), ["1", "0", "0", "0", "1"]);
     assert_eq!(row(&told, "revoked"), ["1", "0", "0", "0", "1"]);
     assert_eq!(row(&told, "store"), ["sqlite"]);
-    let report = report(&house.done(&["session", "stats", "--json"]));
+    let report = report(&harness.done(&["session", "stats", "--json"]));
     let bob = &report["roles"]["user"];
     assert_eq!((&bob["live"], &bob["started"]), (&json!(0), &json!(1)));
     assert_eq!(bob["ended"]["revoked"], 1);
@@ -181,29 +181,29 @@ async fn the_numbers_are_told_beside_what_the_store_says_of_itself() {
 async fn sessions_in_redis_are_recounted_mended_and_told_of() {
     let server = RedisServer::start(&[]);
     let key = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    let house = House::new()
+    let harness = Harness::new()
         .with("SKRIPTOTEKET_REDIS_URL", &server.url())
         .with("SKRIPTOTEKET_COOKIE_KEY", key);
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    log_all_in(stores_with(&house, &server).await).await;
-    let stats = report(&house.done(&["session", "stats", "--json"]));
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    log_all_in(stores_with(&harness, &server).await).await;
+    let stats = report(&harness.done(&["session", "stats", "--json"]));
     assert_eq!(stats["roles"]["superuser"]["live"], 2);
     assert_eq!(stats["store"]["store"], "redis");
     assert_eq!(stats["store"]["observer"], "nobody");
-    house.done(&["session", "verify"]);
+    harness.done(&["session", "verify"]);
 
     let mut wire = server.wire();
     for index in wire.scan("*}:z") {
         wire.ask(&["DEL", &index]);
     }
-    let found = house.run(&["session", "verify", "--json"]);
+    let found = harness.run(&["session", "verify", "--json"]);
     assert_eq!(found.code, 1, "{found:?}");
     let found = report(&found.stdout);
     assert_eq!(found["findings"][0]["kind"], "record_not_indexed");
     assert_eq!(found["findings"][0]["count"], 3);
-    house.done(&["session", "verify", "--repair"]);
-    house.done(&["session", "verify"]);
+    harness.done(&["session", "verify", "--repair"]);
+    harness.done(&["session", "verify"]);
 
     // What is not ours to delete stays, and is told each time.
     wire.ask(&["SET", "{skriptoteket:07}:s:x", "y"]);
@@ -211,7 +211,7 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
         &["session", "verify", "--repair"][..],
         &["session", "verify"],
     ] {
-        let left = house.run(arguments);
+        let left = harness.run(arguments);
         assert_eq!(left.code, 1, "{left:?}");
         // A repair that mends nothing is not recommended.
         assert!(left.stderr.contains("a repair leaves them"), "{left:?}");
@@ -220,6 +220,6 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
 
     drop(server);
     for command in [&["session", "verify"][..], &["session", "stats"]] {
-        house.refused(command, 1);
+        harness.refused(command, 1);
     }
 }

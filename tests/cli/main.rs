@@ -6,8 +6,8 @@ mod accounts;
 mod alerts;
 mod audit;
 mod configuration;
+mod harness;
 mod help;
-mod house;
 mod integrity;
 mod ports;
 #[path = "../redis_servers/mod.rs"]

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     demo,
-    house::{House, target},
+    harness::{Harness, target},
     own,
     redis_servers::send_signal,
     text, until_said,
@@ -100,11 +100,11 @@ fn what_a_killed_demo_left_is_cleaned_away_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_of_a_running_service_that_is_told_to_stop_deletes_what_it_made() {
-    let house = House::open().await;
-    let file = house.password_file();
+    let harness = Harness::open().await;
+    let file = harness.password_file();
     // Twice: without a summary.
     for signals in [&["TERM"][..], &["INT", "INT"]] {
-        let mut command = demo(&target(&house.api, &file));
+        let mut command = demo(&target(&harness.api, &file));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let ended = tokio::task::spawn_blocking(move || {
             let mut rest = until_said(&mut child, "logins");
@@ -115,7 +115,7 @@ async fn a_demo_of_a_running_service_that_is_told_to_stop_deletes_what_it_made()
             child.wait().unwrap();
         });
         ended.await.unwrap();
-        assert_eq!(house.names().await, ["ada"], "{signals:?}");
+        assert_eq!(harness.names().await, ["ada"], "{signals:?}");
     }
-    house.close().await;
+    harness.close().await;
 }

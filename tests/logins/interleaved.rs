@@ -12,7 +12,7 @@ use skriptoteket::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::house::{CHEAP, House};
+use crate::harness::{CHEAP, Harness};
 
 /// Right after what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,15 +134,15 @@ impl AccountRepository for Interleaved {
     }
 }
 
-/// A house in which, at one moment, everything waits until the test goes on.
-pub(crate) async fn house_that_waits(at: Moment) -> (House, Arc<Interleaved>) {
+/// A harness in which, at one moment, everything waits until the test goes on.
+pub(crate) async fn harness_that_waits(at: Moment) -> (Harness, Arc<Interleaved>) {
     let mut barrier = None;
-    let house = House::with(CHEAP, |mut parts| {
+    let harness = Harness::with(CHEAP, |mut parts| {
         let accounts = Interleaved::new(parts.accounts, at);
         parts.accounts = accounts.clone();
         barrier = Some(accounts);
         parts
     })
     .await;
-    (house, barrier.unwrap())
+    (harness, barrier.unwrap())
 }

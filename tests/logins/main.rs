@@ -5,7 +5,7 @@
 mod clocks;
 mod exits;
 mod faulty;
-mod house;
+mod harness;
 mod in_flight;
 mod interleaved;
 mod observer;

@@ -26,7 +26,7 @@ use skriptoteket::{
 };
 use uuid::Uuid;
 
-use crate::house::{House, PASSWORD};
+use crate::harness::{Harness, PASSWORD};
 
 const PACE: CensusPace = CensusPace {
     interval: Duration::from_secs(5),
@@ -97,8 +97,8 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(name: u32, house: &House, kept: &Arc<Mutex<Kept>>) -> Self {
-        let clock: Arc<dyn Clock> = house.clock.clone();
+    fn new(name: u32, harness: &Harness, kept: &Arc<Mutex<Kept>>) -> Self {
+        let clock: Arc<dyn Clock> = harness.clock.clone();
         let (telemetry, metrics) = Telemetry::in_memory();
         let presence = Presence::new(
             &telemetry.meter(),
@@ -109,12 +109,12 @@ impl Replica {
         let lease = Arc::new(InMemory {
             name,
             kept: Arc::clone(kept),
-            clock: house.clock.clone(),
+            clock: harness.clock.clone(),
             away: AtomicBool::new(false),
         });
         let Stores {
             sessions, ledger, ..
-        } = house.stores.clone();
+        } = harness.stores.clone();
         let observer: Arc<dyn ObserverLease> = lease.clone();
         let census = CensusTaker::new(
             sessions,
@@ -158,17 +158,17 @@ impl Replica {
     }
 }
 
-/// A house with somebody in it, and two replicas of which the first observes.
-async fn two() -> (House, Replica, Replica) {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    house.try_login("ada", PASSWORD).await.unwrap();
+/// A harness with somebody in it, and two replicas of which the first observes.
+async fn two() -> (Harness, Replica, Replica) {
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    harness.try_login("ada", PASSWORD).await.unwrap();
     let kept = Arc::default();
-    let one = Replica::new(1, &house, &kept);
-    let other = Replica::new(2, &house, &kept);
+    let one = Replica::new(1, &harness, &kept);
+    let other = Replica::new(2, &harness, &kept);
     one.census.take().await.unwrap();
     other.census.take().await.unwrap();
-    (house, one, other)
+    (harness, one, other)
 }
 
 const SERVICE_WIDE: [&str; 5] = [
@@ -181,7 +181,7 @@ const SERVICE_WIDE: [&str; 5] = [
 
 #[tokio::test]
 async fn of_two_replicas_one_exports_what_is_service_wide() {
-    let (_house, one, other) = two().await;
+    let (_harness, one, other) = two().await;
     assert_eq!(one.shown(), [Some(1.0), Some(1.0), Some(1.0), Some(1.0)]);
     assert_eq!(other.shown(), [None, Some(1.0), Some(0.0), Some(1.0)]);
     for name in SERVICE_WIDE {
@@ -192,17 +192,17 @@ async fn of_two_replicas_one_exports_what_is_service_wide() {
 
 #[tokio::test]
 async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     let moment = Duration::from_millis(1);
-    house.clock.advance(PACE.lease().saturating_sub(moment));
+    harness.clock.advance(PACE.lease().saturating_sub(moment));
     assert_eq!(one.gauge("active_sessions"), Some(1.0));
     assert_eq!(one.started(), Some(1));
     // As if it had been stopped, and went on now: nothing has told it that its time is over.
-    house.clock.advance(moment);
+    harness.clock.advance(moment);
     assert_eq!(one.shown(), [None, None, Some(0.0), Some(1.0)]);
     assert_eq!(one.started(), None);
 
-    house.try_login("ada", PASSWORD).await.unwrap();
+    harness.try_login("ada", PASSWORD).await.unwrap();
     other.census.take().await.unwrap();
     assert_eq!(other.shown(), [Some(2.0), Some(1.0), Some(1.0), Some(2.0)]);
     assert_eq!(other.started(), Some(2));
@@ -212,8 +212,8 @@ async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() 
 
 #[tokio::test]
 async fn a_replica_that_comes_back_shows_nothing_until_it_has_counted_anew() {
-    let (house, one, _other) = two().await;
-    house.clock.advance(PACE.lease());
+    let (harness, one, _other) = two().await;
+    harness.clock.advance(PACE.lease());
     one.census.hold().await.unwrap();
     assert_eq!(one.shown(), [None, Some(1.0), Some(1.0), Some(1.0)]);
     assert_eq!(one.started(), None, "it has not counted yet");
@@ -223,9 +223,9 @@ async fn a_replica_that_comes_back_shows_nothing_until_it_has_counted_anew() {
 
 #[tokio::test]
 async fn a_lease_that_is_renewed_in_time_shows_no_gap() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     for _ in 0..20 {
-        house.clock.advance(PACE.lease() / 3);
+        harness.clock.advance(PACE.lease() / 3);
         one.census.hold().await.unwrap();
         other.census.hold().await.unwrap();
         assert_eq!(one.gauge("active_sessions"), Some(1.0));
@@ -236,7 +236,7 @@ async fn a_lease_that_is_renewed_in_time_shows_no_gap() {
 
 #[tokio::test]
 async fn a_replica_that_resigns_is_followed_at_once() {
-    let (_house, one, other) = two().await;
+    let (_harness, one, other) = two().await;
     one.census.resign().await.unwrap();
     // Its last export says nothing of the store that is not so.
     assert_eq!(one.shown()[..3], [None, Some(1.0), Some(0.0)]);
@@ -248,14 +248,14 @@ async fn a_replica_that_resigns_is_followed_at_once() {
 
 #[tokio::test]
 async fn without_the_store_no_replica_is_up() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     for replica in [&one, &other] {
         replica.lease.away.store(true, Ordering::SeqCst);
         assert!(replica.census.hold().await.is_err());
     }
     assert_eq!(other.gauge("session_census_up"), Some(0.0));
     assert_eq!(one.gauge("session_census_up"), Some(1.0), "still its time");
-    house.clock.advance(PACE.lease());
+    harness.clock.advance(PACE.lease());
     assert_eq!(one.gauge("session_census_up"), Some(0.0));
     one.lease.away.store(false, Ordering::SeqCst);
     one.census.take().await.unwrap();
@@ -264,12 +264,12 @@ async fn without_the_store_no_replica_is_up() {
 
 #[tokio::test]
 async fn an_answer_of_the_lease_is_not_believed_for_ever() {
-    let (house, _one, other) = two().await;
+    let (harness, _one, other) = two().await;
     assert_eq!(other.gauge("session_census_up"), Some(1.0));
-    house.clock.advance(PACE.lease());
+    harness.clock.advance(PACE.lease());
     // Seen once it may mean that the process stood still: then it is not the store that is to blame.
     assert_eq!(other.gauge("session_census_up"), None);
-    house.clock.advance(Duration::from_secs(1));
+    harness.clock.advance(Duration::from_secs(1));
     assert_eq!(other.gauge("session_census_up"), Some(0.0));
     other.census.hold().await.unwrap();
     assert_eq!(other.gauge("session_census_up"), Some(1.0));
@@ -277,12 +277,12 @@ async fn an_answer_of_the_lease_is_not_believed_for_ever() {
 
 #[tokio::test]
 async fn the_age_of_the_last_answer_grows_as_long_as_the_store_is_away() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     for replica in [&one, &other] {
         replica.lease.away.store(true, Ordering::SeqCst);
     }
     for minutes in 1..=5_u32 {
-        house.clock.advance(Duration::from_mins(1));
+        harness.clock.advance(Duration::from_mins(1));
         for replica in [&one, &other] {
             assert!(replica.census.hold().await.is_err());
             let age = replica.gauge("session_census_age");
@@ -298,26 +298,26 @@ async fn the_age_of_the_last_answer_grows_as_long_as_the_store_is_away() {
 
 #[tokio::test]
 async fn where_another_replica_observes_the_bell_counts_nothing() {
-    let house = House::new().await;
+    let harness = Harness::new().await;
     let kept = Arc::default();
-    let one = Replica::new(1, &house, &kept);
+    let one = Replica::new(1, &harness, &kept);
     one.census.take().await.unwrap();
     let (telemetry, collected) = Telemetry::in_memory();
-    let counted = StoreMetrics::new(&telemetry.meter(), house.clock.clone());
+    let counted = StoreMetrics::new(&telemetry.meter(), harness.clock.clone());
     let settings = skriptoteket::store::SqliteSettings {
-        path: house.dir.path().join("house.db"),
+        path: harness.dir.path().join("harness.db"),
         timeout: PACE.timeout,
     };
     let observed =
-        skriptoteket::store::open_sqlite(&settings, house.clock.clone(), Some(counted)).await;
-    let presence = Presence::new(&telemetry.meter(), &[], &[], house.clock.clone());
+        skriptoteket::store::open_sqlite(&settings, harness.clock.clone(), Some(counted)).await;
+    let presence = Presence::new(&telemetry.meter(), &[], &[], harness.clock.clone());
     let lease = Arc::new(InMemory {
         name: 2,
         kept: Arc::clone(&kept),
-        clock: house.clock.clone(),
+        clock: harness.clock.clone(),
         away: AtomicBool::new(false),
     });
-    let clock: Arc<dyn Clock> = house.clock.clone();
+    let clock: Arc<dyn Clock> = harness.clock.clone();
     let Stores {
         sessions, ledger, ..
     } = observed.unwrap();
@@ -335,7 +335,7 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
     }
     assert_eq!(counts(), 0);
     // The holder is gone: the next to ask counts.
-    house.clock.advance(PACE.lease());
+    harness.clock.advance(PACE.lease());
     while counts() == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

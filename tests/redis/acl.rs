@@ -3,7 +3,7 @@
 use skriptoteket::{config::RedisSettings, store::RedisFault};
 
 use crate::{
-    house::{PREFIX, fault, on_port},
+    harness::{PREFIX, fault, on_port},
     redis_servers::{RedisServer, Wire},
 };
 

@@ -15,7 +15,7 @@ use skriptoteket::{
 };
 
 use crate::{
-    house::{PREFIX, Replica, at, new_session, settings},
+    harness::{PREFIX, Replica, at, new_session, settings},
     redis_servers::{RedisCluster, RedisServer, Reply, wait_until},
 };
 

@@ -6,7 +6,7 @@ use skriptoteket::store::{OpenError, RedisFault};
 use uuid::Uuid;
 
 use crate::{
-    house::{PREFIX, Replica, new_accounts, on_port, settings},
+    harness::{PREFIX, Replica, new_accounts, on_port, settings},
     redis_servers::{RedisCluster, RedisServer, Wire, wait_until},
 };
 use skriptoteket::config::{RedisSettings, RedisTopology};
@@ -72,7 +72,7 @@ async fn of_two_that_start_at_once_one_is_refused() {
 async fn in_a_cluster_the_node_that_has_the_key_decides() {
     let cluster = RedisCluster::start(3);
     let topology = || RedisTopology::Cluster {
-        nodes: vec![crate::house::at(cluster.nodes[0].port())],
+        nodes: vec![crate::harness::at(cluster.nodes[0].port())],
     };
     let first = Replica::open(settings(topology())).await;
     first.start().await.unwrap();

@@ -12,7 +12,7 @@ use skriptoteket::{accounts::UserId, sessions::SessionState};
 use tokio::time::sleep;
 
 use crate::{
-    house::{Replica, new_session},
+    harness::{Replica, new_session},
     redis_servers::{RedisServer, Wire},
 };
 

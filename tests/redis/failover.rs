@@ -6,7 +6,7 @@ use skriptoteket::{accounts::UserId, config::RedisTopology, sessions::EndReason}
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    house::{Replica, at, settings},
+    harness::{Replica, at, settings},
     redis_servers::{MASTER, RedisServer, SentinelPair, Wire, wait_until},
 };
 

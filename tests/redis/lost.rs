@@ -25,7 +25,7 @@ use skriptoteket::{
 use uuid::Uuid;
 
 use crate::{
-    house::{TIMEOUT, new_session, on_port},
+    harness::{TIMEOUT, new_session, on_port},
     redis_servers::{Proxy, RedisServer, wait_until},
 };
 

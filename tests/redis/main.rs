@@ -14,7 +14,7 @@ mod cluster;
 mod deployments;
 mod dropped;
 mod failover;
-mod house;
+mod harness;
 mod lost;
 mod outages;
 mod overload;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skriptoteket::accounts::UserId;
 
 use crate::{
-    house::{Replica, SLACK, SOON, TIMEOUT, new_session, on_port, timed},
+    harness::{Replica, SLACK, SOON, TIMEOUT, new_session, on_port, timed},
     redis_servers::{Proxy, RedisServer, Weather, wait_until},
 };
 

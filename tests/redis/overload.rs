@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    house::{Replica, on_port},
+    harness::{Replica, on_port},
     redis_servers::{Proxy, RedisServer, Weather},
 };
 

@@ -3,7 +3,7 @@
 use skriptoteket::{config::RedisTopology, store::RedisFault};
 
 use crate::{
-    house::{Replica, at, fault, on_port, settings},
+    harness::{Replica, at, fault, on_port, settings},
     redis_servers::{RedisCluster, RedisServer, SentinelPair, free_port},
 };
 

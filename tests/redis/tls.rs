@@ -6,7 +6,7 @@ use skriptoteket::{
 };
 
 use crate::{
-    house::{Replica, fault, on_port},
+    harness::{Replica, fault, on_port},
     redis_servers::{Certificates, RedisServer, free_port},
 };
 

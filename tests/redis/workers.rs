@@ -5,7 +5,7 @@ use std::time::Duration;
 use skriptoteket::error::StoreError;
 
 use crate::{
-    house::{PREFIX, Replica},
+    harness::{PREFIX, Replica},
     redis_servers::{RedisServer, Wire},
 };
 

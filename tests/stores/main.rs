@@ -21,6 +21,7 @@ mod limits;
 mod model;
 mod observed;
 mod quotas;
+mod redis_fixtures;
 mod redis_full;
 mod redis_integrity;
 mod redis_limits;
@@ -29,7 +30,6 @@ mod redis_rows;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod redis_several;
-mod redis_town;
 mod renewals;
 mod service_changes;
 mod service_rotations;

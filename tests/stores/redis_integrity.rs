@@ -11,17 +11,17 @@ use skriptoteket::{
 use tokio::task::JoinSet;
 
 use crate::{
-    redis_town::{Town, found, recount, resident},
+    redis_fixtures::{Fixtures, found, recount, resident},
     world::{Backend, IDLE, World, new_session, redis_server},
 };
 
 async fn a_store_that_is_right_has_no_difference(backend: Backend) {
-    let mut town = Town::new(backend).await;
-    let before = town.contents();
-    let recount = recount(&town.world.stores, true).await;
+    let mut fixtures = Fixtures::new(backend).await;
+    let before = fixtures.contents();
+    let recount = recount(&fixtures.world.stores, true).await;
     assert_eq!(found(&recount), []);
     assert_eq!(recount.repaired, 0);
-    assert_eq!(recount.index, town.world.census().await);
+    assert_eq!(recount.index, fixtures.world.census().await);
     assert_eq!(recount.index.sessions, [1, 0, 2, 0]);
     assert_eq!(recount.index.users, [1, 0, 1, 0]);
     assert_eq!(recount.index.expired, [0, 1, 0, 0]);
@@ -29,7 +29,7 @@ async fn a_store_that_is_right_has_no_difference(backend: Backend) {
     assert_eq!(records.sessions, recount.index.sessions);
     assert_eq!(records.users, recount.index.users);
     assert_eq!(records.expired, recount.index.expired);
-    assert_eq!(town.contents(), before, "there was nothing to mend");
+    assert_eq!(fixtures.contents(), before, "there was nothing to mend");
 }
 
 use Difference::{
@@ -141,27 +141,27 @@ const PLANTS: [Plant; 26] = [
 
 async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
     for (commands, expected, left) in PLANTS {
-        let mut town = Town::new(backend).await;
-        town.plant(commands);
-        let before = town.contents();
-        let looked = recount(&town.world.stores, false).await;
+        let mut fixtures = Fixtures::new(backend).await;
+        fixtures.plant(commands);
+        let before = fixtures.contents();
+        let looked = recount(&fixtures.world.stores, false).await;
         assert_eq!(found(&looked), expected, "{commands}: {looked:?}");
         assert_eq!(looked.repaired, 0, "{commands}");
-        assert_eq!(town.contents(), before, "looking changes nothing");
+        assert_eq!(fixtures.contents(), before, "looking changes nothing");
 
-        let repaired = recount(&town.world.stores, true).await;
+        let repaired = recount(&fixtures.world.stores, true).await;
         let mendable = expected != left;
         assert_eq!(repaired.repaired > 0, mendable, "{commands}: {repaired:?}");
-        let again = recount(&town.world.stores, true).await;
+        let again = recount(&fixtures.world.stores, true).await;
         assert_eq!(found(&again), left, "{commands}: {again:?}");
         assert_eq!(again.repaired, 0, "{commands}");
-        assert_eq!(again.index, town.world.census().await, "{commands}");
+        assert_eq!(again.index, fixtures.world.census().await, "{commands}");
         assert_eq!(again.records.sessions, again.index.sessions, "{commands}");
         assert_eq!(again.records.users, again.index.users, "{commands}");
-        town.assert_conserved().await;
+        fixtures.assert_conserved().await;
 
         // It goes on as before: Ada logs in once more, and all of hers can be ended.
-        let Town { world, ada, .. } = &town;
+        let Fixtures { world, ada, .. } = &fixtures;
         let user = ada[0].user_id;
         if !commands.contains("A:u:z") {
             world.start(user, Role::Admin).await;
@@ -177,8 +177,8 @@ async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
                 .await
                 .unwrap();
         }
-        town.assert_conserved().await;
-        let end = recount(&town.world.stores, false).await;
+        fixtures.assert_conserved().await;
+        let end = recount(&fixtures.world.stores, false).await;
         assert!(
             end.findings.iter().all(|it| it.kind == UnreadableRecord),
             "{commands}: {end:?}"
@@ -189,31 +189,36 @@ async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
 async fn what_is_mended_is_counted(backend: Backend) {
     let lost = EndReason::Lost.index();
     // Two that were counted and are nowhere are lost.
-    let mut town = Town::new(backend).await;
-    town.plant("DEL A:s:S1 A:s:S2");
-    recount(&town.world.stores, true).await;
-    let census = town.world.census().await;
+    let mut fixtures = Fixtures::new(backend).await;
+    fixtures.plant("DEL A:s:S1 A:s:S2");
+    recount(&fixtures.world.stores, true).await;
+    let census = fixtures.world.census().await;
     assert_eq!(census.sessions, [1, 0, 0, 0]);
     assert_eq!(census.users, [1, 0, 0, 0]);
     assert_eq!(census.totals.started[2], 2);
     assert_eq!(census.totals.ended[2][lost], 2);
-    assert_eq!(town.ask(&["HGET", &town.meant("A:n"), "lost"]).number(), 2);
+    assert_eq!(
+        fixtures
+            .ask(&["HGET", &fixtures.meant("A:n"), "lost"])
+            .number(),
+        2
+    );
 
     // Two whose index was lost with its totals are counted as started anew; with the totals alone they are not.
-    let mut town = Town::new(backend).await;
-    let before = town.world.census().await;
-    town.plant("DEL A:z A:a A:u:U");
-    recount(&town.world.stores, true).await;
-    assert_eq!(town.world.census().await, before);
-    town.plant("DEL A:z A:a A:u:U A:n");
-    recount(&town.world.stores, true).await;
-    assert_eq!(town.world.census().await, before);
+    let mut fixtures = Fixtures::new(backend).await;
+    let before = fixtures.world.census().await;
+    fixtures.plant("DEL A:z A:a A:u:U");
+    recount(&fixtures.world.stores, true).await;
+    assert_eq!(fixtures.world.census().await, before);
+    fixtures.plant("DEL A:z A:a A:u:U A:n");
+    recount(&fixtures.world.stores, true).await;
+    assert_eq!(fixtures.world.census().await, before);
 
     // One whose record has another role has changed its role.
-    let mut town = Town::new(backend).await;
-    town.plant("SETRANGE A:s:S2 78 3");
-    recount(&town.world.stores, true).await;
-    let census = town.world.census().await;
+    let mut fixtures = Fixtures::new(backend).await;
+    fixtures.plant("SETRANGE A:s:S2 78 3");
+    recount(&fixtures.world.stores, true).await;
+    let census = fixtures.world.census().await;
     assert_eq!(census.sessions, [1, 0, 1, 1]);
     let changed = EndReason::RoleChanged.index();
     assert_eq!(census.totals.ended[2][changed], 1);
@@ -221,11 +226,11 @@ async fn what_is_mended_is_counted(backend: Backend) {
 }
 
 async fn a_store_in_use_shows_no_difference(backend: Backend) {
-    let town = Town::new(backend).await;
-    let clock = Arc::clone(&town.world.clock);
+    let fixtures = Fixtures::new(backend).await;
+    let clock = Arc::clone(&fixtures.world.clock);
     let mut busy = JoinSet::new();
     for n in 0..6 {
-        let stores = town.world.stores.clone();
+        let stores = fixtures.world.stores.clone();
         let clock = Arc::clone(&clock);
         busy.spawn(async move {
             // Few users with many sessions each: much happens to each of them.
@@ -264,16 +269,25 @@ async fn a_store_in_use_shows_no_difference(backend: Backend) {
             }
         });
     }
-    let started = || async { town.world.census().await.totals.started.iter().sum::<u64>() };
+    let started = || async {
+        fixtures
+            .world
+            .census()
+            .await
+            .totals
+            .started
+            .iter()
+            .sum::<u64>()
+    };
     let before = started().await;
     for n in 0..20 {
-        let recount = recount(&town.world.stores, n % 2 == 0).await;
+        let recount = recount(&fixtures.world.stores, n % 2 == 0).await;
         assert_eq!(found(&recount), [], "{recount:?}");
         assert_eq!(recount.repaired, 0);
     }
     assert!(started().await > before + 20, "it was in use");
     busy.shutdown().await;
-    let recount = recount(&town.world.stores, false).await;
+    let recount = recount(&fixtures.world.stores, false).await;
     assert_eq!(found(&recount), []);
     assert_eq!(recount.records.sessions, recount.index.sessions);
     assert_eq!(recount.records.users, recount.index.users);
@@ -341,25 +355,25 @@ async fn twenty_thousand_sessions_are_recounted_and_indexed_anew() {
 
 #[tokio::test]
 async fn keys_of_others_are_passed_over() {
-    let mut town = Town::new(Backend::Redis).await;
+    let mut fixtures = Fixtures::new(Backend::Redis).await;
     // More than one SCAN goes through, so that some find nothing of ours.
     let others = "for i = 1, 5000 do redis.call('SET', ARGV[1] .. i, 'x', 'PX', 600000) end";
-    let prefix = format!("{}-other:", town.world.prefix());
-    town.ask(&["EVAL", others, "0", &prefix]);
-    let recounted = recount(&town.world.stores, true).await;
+    let prefix = format!("{}-other:", fixtures.world.prefix());
+    fixtures.ask(&["EVAL", others, "0", &prefix]);
+    let recounted = recount(&fixtures.world.stores, true).await;
     assert_eq!(found(&recounted), []);
     assert_eq!(recounted.index.sessions, [1, 0, 2, 0]);
 }
 
 #[tokio::test]
 async fn an_expired_session_whose_record_is_gone_is_left_to_the_reaper() {
-    let mut town = Town::new(Backend::Redis).await;
-    town.world.advance(IDLE);
-    town.plant("DEL A:s:S1 A:s:S2");
-    let recounted = recount(&town.world.stores, true).await;
+    let mut fixtures = Fixtures::new(Backend::Redis).await;
+    fixtures.world.advance(IDLE);
+    fixtures.plant("DEL A:s:S1 A:s:S2");
+    let recounted = recount(&fixtures.world.stores, true).await;
     assert_eq!(found(&recounted), []);
     assert_eq!(recounted.repaired, 0);
-    while !town
+    while !fixtures
         .world
         .stores
         .sessions
@@ -368,15 +382,15 @@ async fn an_expired_session_whose_record_is_gone_is_left_to_the_reaper() {
         .unwrap()
         .is_empty()
     {}
-    let census = town.world.census().await;
+    let census = fixtures.world.census().await;
     assert_eq!(census.expired, [0; 4]);
     assert_eq!(census.totals.ended[2][EndReason::Idle.index()], 2);
 }
 
 #[tokio::test]
 async fn the_server_says_what_it_is() {
-    let town = Town::new(Backend::Redis).await;
-    let (stores, lease) = (&town.world.stores, Duration::from_secs(20));
+    let fixtures = Fixtures::new(Backend::Redis).await;
+    let (stores, lease) = (&fixtures.world.stores, Duration::from_secs(20));
     let held = stores.observer.hold(uuid::Uuid::nil(), lease).await;
     assert!(held.unwrap().mine);
     let facts: BTreeMap<_, _> = stores
@@ -401,7 +415,7 @@ async fn the_server_says_what_it_is() {
     let weight: u64 = facts["bytes_per_session"].parse().unwrap();
     assert!((200..3000).contains(&weight), "{weight}");
 
-    let cluster = Town::new(Backend::RedisCluster).await;
+    let cluster = Fixtures::new(Backend::RedisCluster).await;
     let facts = cluster.world.stores.integrity.facts().await.unwrap();
     let facts: BTreeMap<_, _> = facts.into_iter().collect();
     assert_eq!(facts["mode"], "cluster");

@@ -9,7 +9,7 @@ use skriptoteket::{
 
 use crate::{
     dropped::{ENOUGH, give_up_after, settled},
-    redis_town::{found, recount},
+    redis_fixtures::{found, recount},
     world::{Backend, IDLE, World, ended, new_session, redis_server, seconds},
 };
 

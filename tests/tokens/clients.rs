@@ -10,15 +10,15 @@ use skriptoteket::{
     services::{ClientCredentials, Registration, RegistryError, TokenRequest},
 };
 
-use crate::house::{House, ISSUER, grant, named, reason, with_secret};
+use crate::harness::{Harness, ISSUER, grant, named, reason, with_secret};
 
 #[tokio::test]
 async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let first = replica.register("orders").await;
     let id = &first.service.id;
-    let overlap = house.settings.credential_overlap;
+    let overlap = harness.settings.credential_overlap;
     let second = replica.registry.rotate(id, None, false).await.unwrap();
 
     assert!(replica.token(&second).await.is_ok());
@@ -33,9 +33,9 @@ async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
     assert_eq!(retired(), Some(1));
 
     let third = replica.registry.rotate(id, None, false).await;
-    let until = house.clock.now().plus(overlap);
+    let until = harness.clock.now().plus(overlap);
     assert!(matches!(third, Err(RegistryError::StillOverlapping { until: it }) if it == until));
-    house.pass(overlap);
+    harness.pass(overlap);
     assert_eq!(
         reason(&replica.token(&first).await),
         Some("expired_credential")
@@ -52,8 +52,8 @@ async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
 
 #[tokio::test]
 async fn a_secret_expires_and_another_services_secret_is_none() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let (one, other) = (
         replica.register("one").await,
         replica.register("other").await,
@@ -65,7 +65,7 @@ async fn a_secret_expires_and_another_services_secret_is_none() {
     let asked = replica.issue(crossed, &grant()).await;
     assert_eq!(reason(&asked), Some("bad_secret"));
     assert_eq!(replica.failed("one", "bad_secret"), 1);
-    house.pass(house.settings.credential_lifetime);
+    harness.pass(harness.settings.credential_lifetime);
     assert_eq!(
         reason(&replica.token(&one).await),
         Some("expired_credential")
@@ -74,8 +74,8 @@ async fn a_secret_expires_and_another_services_secret_is_none() {
 
 #[tokio::test]
 async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
     let asks = async |token_request: TokenRequest| {
         let asked = replica.issue(with_secret(&issued), &token_request).await;
@@ -134,8 +134,8 @@ fn assertion(key: &SigningKey, claims: &Value) -> ClientCredentials {
 
 #[tokio::test]
 async fn an_assertion_lets_in_once_on_all_replicas() {
-    let house = House::new();
-    let (one, other) = (house.replica().await, house.replica().await);
+    let harness = Harness::new();
+    let (one, other) = (harness.replica().await, harness.replica().await);
     let (key, stranger) = (
         SigningKey::from_bytes(&[7; 32]),
         SigningKey::from_bytes(&[8; 32]),
@@ -144,10 +144,10 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
         .register(signing("orders", &key))
         .await
         .unwrap();
-    let now = house.clock.now().as_millis() / 1_000;
+    let now = harness.clock.now().as_millis() / 1_000;
     let claims = |jti: &str, aud: &str| json!({"iss": "orders", "sub": "orders", "aud": aud, "jti": jti, "exp": now + 300});
     let endpoint = format!("{ISSUER}/oauth2/token");
-    let asks = async |replica: &crate::house::Replica, credentials| {
+    let asks = async |replica: &crate::harness::Replica, credentials| {
         let asked = replica.issue(credentials, &grant()).await;
         reason(&asked).unwrap_or("let in")
     };
@@ -172,7 +172,7 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
         asks(&one, assertion(&stranger, &claims("d", ISSUER))).await,
         "bad_signature"
     );
-    house.pass(Duration::from_secs(300 + 61));
+    harness.pass(Duration::from_secs(300 + 61));
     assert_eq!(
         asks(&one, assertion(&key, &claims("e", ISSUER))).await,
         "expired_token"
@@ -181,20 +181,20 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
 
 #[tokio::test]
 async fn a_sign_of_life_is_noted_once_in_a_while() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
     let id = &issued.service.id;
     replica.noted(id, None).await;
-    let first = house.clock.now();
+    let first = harness.clock.now();
     replica.token(&issued).await.unwrap();
     replica.noted(id, Some(first)).await;
-    house.pass(Duration::from_secs(5));
+    harness.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
     replica.noted(id, Some(first)).await;
-    house.pass(Duration::from_secs(5));
+    harness.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
-    replica.noted(id, Some(house.clock.now())).await;
+    replica.noted(id, Some(harness.clock.now())).await;
     assert_eq!(
         replica.registry.find(id).await.unwrap().last_heartbeat,
         None

@@ -9,18 +9,18 @@ use skriptoteket::{
 };
 use uuid::Uuid;
 
-use crate::house::{House, Replica};
+use crate::harness::{Harness, Replica};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-fn called(house: &House, replica: &Replica) -> (ServiceCensus, Presence) {
+fn called(harness: &Harness, replica: &Replica) -> (ServiceCensus, Presence) {
     let meters = replica
         .telemetry
         .service_wide(Uuid::nil())
         .unwrap()
         .meters();
-    let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, house.clock());
-    let gauges = ServiceGauges::new(&meters, presence.clone(), house.clock(), 2 * INTERVAL);
+    let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, harness.clock());
+    let gauges = ServiceGauges::new(&meters, presence.clone(), harness.clock(), 2 * INTERVAL);
     let policy = HealthPolicy {
         degraded_after: Duration::from_mins(1),
         stale_after: Duration::from_mins(10),
@@ -32,7 +32,7 @@ fn called(house: &House, replica: &Replica) -> (ServiceCensus, Presence) {
         gauges,
         replica.service_cache.clone(),
         policy,
-        house.clock(),
+        harness.clock(),
         INTERVAL,
     );
     (call, presence)
@@ -49,9 +49,9 @@ fn health(replica: &Replica) -> [Option<f64>; 4] {
 
 #[tokio::test]
 async fn health_follows_the_last_sign_of_life() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, presence) = called(&harness, &replica);
     let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
     let (lively, silent) = (
         replica.register("lively").await,
@@ -67,14 +67,14 @@ async fn health_follows_the_last_sign_of_life() {
 
     call.take().await.unwrap();
     assert_eq!(health(&replica), [2.0, 0.0, 0.0, 1.0].map(Some));
-    house.pass(Duration::from_secs(61));
+    harness.pass(Duration::from_secs(61));
     replica.token(&lively).await.unwrap();
-    let now = house.clock.now();
+    let now = harness.clock.now();
     replica.noted(&lively.service.id, Some(now)).await;
     call.take().await.unwrap();
     assert_eq!(health(&replica), [1.0, 1.0, 0.0, 1.0].map(Some));
     assert_eq!(active(), Some(2.0));
-    house.pass(Duration::from_mins(9));
+    harness.pass(Duration::from_mins(9));
     call.take().await.unwrap();
     assert_eq!(health(&replica), [0.0, 1.0, 1.0, 1.0].map(Some));
     let stale = [
@@ -93,16 +93,16 @@ async fn health_follows_the_last_sign_of_life() {
 
 #[tokio::test]
 async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, presence) = called(&harness, &replica);
     let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
     let service = replica.register("orders").await.service.id;
-    let right = house.clock.now();
-    house.clock.set(right.plus(Duration::from_hours(9_600)));
+    let right = harness.clock.now();
+    harness.clock.set(right.plus(Duration::from_hours(9_600)));
     replica.clients.heartbeat(&service).await.unwrap();
-    house.clock.set(right);
-    house.pass(Duration::from_mins(11));
+    harness.clock.set(right);
+    harness.pass(Duration::from_mins(11));
     call.take().await.unwrap();
     assert_eq!(health(&replica), [0.0, 0.0, 1.0, 0.0].map(Some));
     replica.clients.heartbeat(&service).await.unwrap();
@@ -112,9 +112,9 @@ async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
 
 #[tokio::test]
 async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_calls() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, presence) = called(&harness, &replica);
     let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
     let issued = replica.register("orders").await;
     call.take().await.unwrap();
@@ -125,11 +125,11 @@ async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_call
             .gauge("skriptoteket.credential_expiry", &label)
     };
     let age = || replica.metrics.gauge("skriptoteket.signing_key_age", &[]);
-    let whole = house.settings.credential_lifetime.as_secs_f64();
+    let whole = harness.settings.credential_lifetime.as_secs_f64();
     assert_eq!((left(), age()), (Some(whole), Some(0.0)));
-    house.pass(INTERVAL);
+    harness.pass(INTERVAL);
     assert_eq!((left(), age()), (Some(whole - 5.0), Some(5.0)));
-    house.pass(house.settings.credential_lifetime);
+    harness.pass(harness.settings.credential_lifetime);
     assert_eq!(left(), None, "too old to be believed");
     call.take().await.unwrap();
     assert_eq!(left(), Some(-5.0));
@@ -147,9 +147,9 @@ const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":
 
 #[tokio::test]
 async fn a_service_that_signs_its_assertions_has_no_expiry_of_a_secret_to_show() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, presence) = called(&harness, &replica);
     let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
     let id = replica.register("nightly").await.service.id;
     let label = [("service_id", "nightly")];
@@ -171,10 +171,10 @@ async fn a_service_that_signs_its_assertions_has_no_expiry_of_a_secret_to_show()
 
 #[tokio::test]
 async fn one_replica_shows_the_totals_that_all_have_made() {
-    let house = House::new();
-    let (one, other) = (house.replica().await, house.replica().await);
-    let (_, idle) = called(&house, &one);
-    let (call, presence) = called(&house, &other);
+    let harness = Harness::new();
+    let (one, other) = (harness.replica().await, harness.replica().await);
+    let (_, idle) = called(&harness, &one);
+    let (call, presence) = called(&harness, &other);
     idle.stand_by(1, Duration::ZERO, Duration::MAX);
     let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
     let id = one.register("orders").await.service.id;

@@ -9,7 +9,7 @@ use skriptoteket::{
 };
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::harness::Harness;
 
 /// Quotas that are away.
 #[derive(Debug)]
@@ -28,11 +28,11 @@ impl RateLimitRepository for Away {
 
 #[tokio::test]
 async fn a_service_is_deleted_though_what_it_used_cannot_be_forgotten() {
-    let house = House::new();
-    let mut stores = house.stores().await;
+    let harness = Harness::new();
+    let mut stores = harness.stores().await;
     stores.quotas = Arc::new(Away);
     let services = Arc::clone(&stores.services);
-    let replica = house.replica_on(stores, services);
+    let replica = harness.replica_on(stores, services);
     let before = replica.register("orders").await.service;
     replica.registry.delete(&before.id).await.unwrap();
     let after = replica.register("orders").await.service;
@@ -41,8 +41,8 @@ async fn a_service_is_deleted_though_what_it_used_cannot_be_forgotten() {
 
 #[tokio::test]
 async fn who_is_registered_under_the_id_of_another_has_used_nothing() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let quotas = Arc::clone(&replica.stores.quotas);
     let limits = LimitPolicy {
         burst: 1,

@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `house` | replicas on one file, with a clock that tests set |
+//! | `harness` | replicas on one file, with a clock that tests set |
 //! | `sight` | how soon a replica sees what another one did, and how often it asks the store |
 //! | `keys` | signing keys that change while tokens are in use |
 //! | `clients` | client secrets and assertions |
@@ -15,7 +15,7 @@
 mod clients;
 mod counted;
 mod gauges;
-mod house;
+mod harness;
 mod keys;
 mod limits;
 mod sight;

@@ -63,7 +63,7 @@ pub(crate) const CHEAP: HashingPolicy = HashingPolicy {
     queue: 600,
 };
 
-pub(crate) struct House {
+pub(crate) struct Harness {
     pub(crate) parts: LoginParts,
     pub(crate) login: LoginService,
     pub(crate) sessions: Sessions,
@@ -78,12 +78,12 @@ pub(crate) struct House {
     _telemetry: Telemetry,
 }
 
-impl House {
+impl Harness {
     pub(crate) async fn new() -> Self {
         Self::with(CHEAP, |parts| parts).await
     }
 
-    /// A house whose login works with other parts than the real ones.
+    /// A harness whose login works with other parts than the real ones.
     pub(crate) async fn with(
         hashing: HashingPolicy,
         change: impl FnOnce(LoginParts) -> LoginParts,
@@ -92,7 +92,7 @@ impl House {
         let clock = Arc::new(ManualClock::default());
         let time: Arc<dyn Clock> = clock.clone();
         let settings = SqliteSettings {
-            path: dir.path().join("house.db"),
+            path: dir.path().join("harness.db"),
             // Long enough for hundreds of attempts at once on a busy machine.
             timeout: Duration::from_secs(30),
         };
@@ -148,7 +148,7 @@ impl House {
                     ..BUDGET
                 },
             },
-            entities: Entities::keyed(b"house"),
+            entities: Entities::keyed(b"harness"),
             passwords: passwords.clone(),
             sessions: sessions.clone(),
             audit: trail,
@@ -232,7 +232,7 @@ impl House {
 
     /// The store's file, opened by somebody else.
     pub(crate) async fn file(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(self.dir.path().join("house.db"));
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("harness.db"));
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 

@@ -23,7 +23,7 @@ use crate::{demo, path};
 const PASSWORD: &str = "tundra-lantern-quarry-41";
 
 /// A service that nobody else uses, in this process.
-pub(crate) struct House {
+pub(crate) struct Harness {
     pub(crate) api: String,
     pub(crate) management: String,
     pub(crate) dir: TempDir,
@@ -32,7 +32,7 @@ pub(crate) struct House {
     _telemetry: Telemetry,
 }
 
-impl House {
+impl Harness {
     pub(crate) async fn open() -> Self {
         Self::open_in(tempfile::tempdir().unwrap(), "127.0.0.1:0").await
     }
@@ -145,10 +145,10 @@ pub(crate) fn target<'a>(api: &'a str, password_file: &'a Path) -> [&'a str; 6] 
 }
 
 /// Runs the demo against a service; its metrics are looked for at `management`.
-pub(crate) async fn run_at(house: &House, management: &str, more: &[&str]) -> Output {
-    let file = house.password_file();
+pub(crate) async fn run_at(harness: &Harness, management: &str, more: &[&str]) -> Output {
+    let file = harness.password_file();
     let measured = ["--management-target", management];
-    let mut command = demo(&[&target(&house.api, &file)[..], &measured, more].concat());
+    let mut command = demo(&[&target(&harness.api, &file)[..], &measured, more].concat());
     let ran = tokio::task::spawn_blocking(move || command.output());
     ran.await.unwrap().unwrap()
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Ada with two sessions as an administrator and Bob with one as a user, a session that has expired, and one that was
 /// ended: four shards, so that what is done to one is not done to another.
-pub(crate) struct Town {
+pub(crate) struct Fixtures {
     pub(crate) world: World,
     pub(crate) ada: [SessionRecord; 2],
     wires: Vec<Wire>,
@@ -32,7 +32,7 @@ pub(crate) fn resident(shard: u8) -> UserId {
     }
 }
 
-impl Town {
+impl Fixtures {
     pub(crate) async fn new(backend: Backend) -> Self {
         let world = World::new(backend).await;
         world.start(resident(1), Role::Contributor).await;
@@ -70,7 +70,7 @@ impl Town {
         }
     }
 
-    /// A word of [`Town::plant`] as the server knows it.
+    /// A word of [`Fixtures::plant`] as the server knows it.
     pub(crate) fn meant(&self, word: &str) -> String {
         let [first, second] = self.ada.each_ref().map(|it| it.id.as_str()[2..].to_owned());
         let uid = BASE64_URL_SAFE_NO_PAD.encode(self.ada[0].user_id.as_uuid().as_bytes());

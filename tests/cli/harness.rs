@@ -24,7 +24,7 @@ pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
 
 const BINARY: &str = env!("CARGO_BIN_EXE_skriptoteket");
 
-pub(crate) struct House {
+pub(crate) struct Harness {
     directory: TempDir,
     variables: BTreeMap<String, String>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Answer {
     pub(crate) stderr: String,
 }
 
-impl House {
+impl Harness {
     pub(crate) fn new() -> Self {
         let mut variables = BTreeMap::new();
         for (setting, value) in [
@@ -56,7 +56,7 @@ impl House {
         }
     }
 
-    /// A house whose environment has one variable more.
+    /// A harness whose environment has one variable more.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self

@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 pub(crate) const ISSUER: &str = "https://login.example.org";
 
 /// One file, and a time that all replicas on it have.
-pub(crate) struct House {
+pub(crate) struct Harness {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) settings: ServiceSettings,
     dir: TempDir,
@@ -44,7 +44,7 @@ pub(crate) struct Replica {
     pub(crate) stores: Stores,
 }
 
-impl House {
+impl Harness {
     pub(crate) fn new() -> Self {
         let settings = config::load(None, &Environment::default())
             .unwrap()
