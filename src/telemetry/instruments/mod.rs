@@ -11,32 +11,33 @@
 //! | `service_series`, `series` | which services have series of their own, and what these are |
 //! | `usage` | how much of its limits a service uses, as time goes on |
 //! | `service_gauges` | the registered services, from a snapshot in memory |
-//! | `io` | HTTP requests and store operations |
+//! | `http` | HTTP requests |
+//! | `store` | operations of stores |
 //!
 //! Instruments that are recorded as things happen are built once from one [`Meter`](opentelemetry::metrics::Meter) and
 //! cloned from there. Observed ones are registered once for every reader, each on a provider of its own (see
 //! [`Telemetry`](super::Telemetry)).
 
 mod catalogue;
-mod io;
+mod http;
 mod login;
 mod presence;
 mod series;
 mod service_auth;
 mod service_gauges;
 mod service_series;
+mod store;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, SERVICE_LABELS, Scope, Values};
-pub use io::{
-    HttpMetrics, HttpRecorder, RequestLabels, RequestTimer, StoreMetrics, StoreOperation,
-};
+pub use http::{HttpMetrics, HttpRecorder, RequestLabels, RequestTimer};
 pub use login::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
 pub use presence::{Presence, Snapshot};
 pub use service_auth::{AuthAttempt, AuthMetrics, AuthOperation, Started};
 pub use service_gauges::{ServiceGauges, ServiceSample, ServiceSnapshot};
+pub use store::{StoreMetrics, StoreOperation};
 pub use usage::{DailyUsage, LimitType, RateLimitUsage};
 
 use opentelemetry::{KeyValue, metrics::Counter};

@@ -1,4 +1,4 @@
-//! HTTP requests and store operations.
+//! HTTP requests.
 
 use std::{
     cell::RefCell,
@@ -6,7 +6,7 @@ use std::{
     fmt,
     rc::Rc,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -26,10 +26,6 @@ use crate::clock::Clock;
 /// Bounds in seconds: from a look-up in memory to the longest that a client waits.
 const REQUEST_BOUNDS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-/// Bounds in seconds: from an indexed read of an embedded file to a store that times out.
-const STORE_BOUNDS: [f64; 12] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
 ];
 
 /// What is known of a request before it is answered, all of it from closed sets.
@@ -233,90 +229,5 @@ impl Drop for RequestTimer {
     fn drop(&mut self) {
         let in_flight = &self.recorder.0.metrics.0.in_flight;
         in_flight[self.labels.method][self.labels.scheme].fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Records how long a store takes to answer.
-#[derive(Clone)]
-pub struct StoreMetrics {
-    duration: Histogram<f64>,
-    /// The series of answers without an error that were met; see [`HttpRecorder`] for why.
-    bound: Arc<RwLock<HashMap<StoreOperation, BoundHistogram<f64>>>>,
-    clock: Arc<dyn Clock>,
-}
-
-impl fmt::Debug for StoreMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreMetrics")
-    }
-}
-
-/// Which operation of which store: `store` is one of the catalogue's, `operation` the name of a repository's method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct StoreOperation {
-    /// `accounts`, `sessions`, `limits` or `audit`.
-    pub store: &'static str,
-    /// The method's name.
-    pub operation: &'static str,
-}
-
-impl StoreMetrics {
-    /// Builds the histogram.
-    #[must_use]
-    pub fn new(meter: &Meter, clock: Arc<dyn Clock>) -> Self {
-        let duration = meter
-            .f64_histogram("skriptoteket.store_operation_duration")
-            .with_unit("s")
-            .with_description("How long the store took to answer")
-            .with_boundaries(STORE_BOUNDS.to_vec())
-            .build();
-        Self {
-            duration,
-            bound: Arc::default(),
-            clock,
-        }
-    }
-
-    /// The time to measure from.
-    #[must_use]
-    pub fn start(&self) -> Duration {
-        self.clock.monotonic()
-    }
-
-    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns how long it
-    /// took.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "it is called for what it records"
-    )]
-    pub fn finish(
-        &self,
-        operation: StoreOperation,
-        started: Duration,
-        error_type: Option<&'static str>,
-    ) -> Duration {
-        let took = self.clock.monotonic().saturating_sub(started);
-        self.record(operation, took.as_secs_f64(), error_type);
-        took
-    }
-
-    fn record(&self, operation: StoreOperation, seconds: f64, error_type: Option<&'static str>) {
-        if error_type.is_none() {
-            let bound = self.bound.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(histogram) = bound.get(&operation) {
-                return histogram.record(seconds);
-            }
-        }
-        let store = KeyValue::new("store", operation.store);
-        let name = KeyValue::new("operation", operation.operation);
-        if let Some(error_type) = error_type {
-            let error = KeyValue::new("error.type", error_type);
-            return self.duration.record(seconds, &[store, name, error]);
-        }
-        let mut bound = self.bound.write().unwrap_or_else(PoisonError::into_inner);
-        bound
-            .entry(operation)
-            .or_insert_with(|| self.duration.bind(&[store, name]))
-            .record(seconds);
     }
 }

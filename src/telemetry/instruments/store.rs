@@ -1,0 +1,105 @@
+//! Operations of stores.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{BoundHistogram, Histogram, Meter},
+};
+
+use crate::clock::Clock;
+
+/// Bounds in seconds: from an indexed read of an embedded file to a store that times out.
+const STORE_BOUNDS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+];
+
+/// Records how long a store takes to answer.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    duration: Histogram<f64>,
+    /// The series of answers without an error that were met; see [`HttpRecorder`](super::HttpRecorder) for why.
+    bound: Arc<RwLock<HashMap<StoreOperation, BoundHistogram<f64>>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for StoreMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreMetrics")
+    }
+}
+
+/// Which operation of which store: `store` is one of the catalogue's, `operation` the name of a repository's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoreOperation {
+    /// `accounts`, `sessions`, `limits` or `audit`.
+    pub store: &'static str,
+    /// The method's name.
+    pub operation: &'static str,
+}
+
+impl StoreMetrics {
+    /// Builds the histogram.
+    #[must_use]
+    pub fn new(meter: &Meter, clock: Arc<dyn Clock>) -> Self {
+        let duration = meter
+            .f64_histogram("skriptoteket.store_operation_duration")
+            .with_unit("s")
+            .with_description("How long the store took to answer")
+            .with_boundaries(STORE_BOUNDS.to_vec())
+            .build();
+        Self {
+            duration,
+            bound: Arc::default(),
+            clock,
+        }
+    }
+
+    /// The time to measure from.
+    #[must_use]
+    pub fn start(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns how long it
+    /// took.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "it is called for what it records"
+    )]
+    pub fn finish(
+        &self,
+        operation: StoreOperation,
+        started: Duration,
+        error_type: Option<&'static str>,
+    ) -> Duration {
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.record(operation, took.as_secs_f64(), error_type);
+        took
+    }
+
+    fn record(&self, operation: StoreOperation, seconds: f64, error_type: Option<&'static str>) {
+        if error_type.is_none() {
+            let bound = self.bound.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(histogram) = bound.get(&operation) {
+                return histogram.record(seconds);
+            }
+        }
+        let store = KeyValue::new("store", operation.store);
+        let name = KeyValue::new("operation", operation.operation);
+        if let Some(error_type) = error_type {
+            let error = KeyValue::new("error.type", error_type);
+            return self.duration.record(seconds, &[store, name, error]);
+        }
+        let mut bound = self.bound.write().unwrap_or_else(PoisonError::into_inner);
+        bound
+            .entry(operation)
+            .or_insert_with(|| self.duration.bind(&[store, name]))
+            .record(seconds);
+    }
+}
