@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! floor 0  clock, error, network, wait_budget
-//! floor 1  config, repeats
+//! floor 1  config, observer_state, repeats
 //! floor 2  telemetry        instruments, providers, logs
 //! floor 3  accounts         names, roles, passwords, the account repository's contract
 //!          audit, guard     login trail; budgets of guesses, client addresses   (they know accounts)
@@ -35,8 +35,8 @@
 //! [`services::Limiter`] through a [`services::RateLimitRepository`] → the signing keys. A request with the token →
 //! [`http::ServiceIdentity`] → [`services::BearerAuthenticator`], which counts it.
 //!
-//! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever
-//! collects the metrics reads it there.
+//! Meanwhile `sessions::census` counts, `telemetry::instruments::session_gauges` holds the count in memory, and the
+//! exporters read it there.
 //!
 //! # 30-second finder
 //!
@@ -65,6 +65,7 @@ pub mod guard;
 pub mod http;
 pub mod login;
 pub mod network;
+pub mod observer_state;
 pub mod repeats;
 pub mod resource_server;
 pub mod services;

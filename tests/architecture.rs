@@ -15,7 +15,7 @@ use std::{
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
     &["clock", "error", "network", "wait_budget"],
-    &["config", "repeats"],
+    &["config", "observer_state", "repeats"],
     &["telemetry"],
     &["accounts"],
     &["audit", "guard", "services"],

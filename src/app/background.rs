@@ -9,9 +9,9 @@ use crate::{
     error::StoreError,
     guard::LoginThrottleRepository,
     http::Management,
+    observer_state::ObserverState,
     services::{ServiceCensus, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
-    telemetry::instruments::Presence,
 };
 
 /// How often old audit events and spent budgets are looked for, and how many are removed in one step.
@@ -28,7 +28,7 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
-    pub(super) presence: Presence,
+    pub(super) observer: ObserverState,
     pub(super) reaper: Arc<Reaper>,
     pub(super) service_census: Arc<ServiceCensus>,
     pub(super) housekeeping: Arc<Housekeeping>,
@@ -39,7 +39,7 @@ impl Background {
     pub(super) fn start(self) -> Tasks {
         let Self {
             census,
-            presence,
+            observer,
             reaper,
             service_census,
             housekeeping,
@@ -62,7 +62,7 @@ impl Background {
         };
         vec![
             // Without the census nobody would take a frozen gauge away.
-            keep_running("census", count, move || presence.withdraw()),
+            keep_running("census", count, move || observer.count_unanswered()),
             keep_running("reaper", reap, || {}),
             keep_running("service census", call, || {}),
             keep_running("housekeeping", tidy, || {}),

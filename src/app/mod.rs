@@ -50,6 +50,7 @@ use crate::{
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
+    observer_state::ObserverState,
     sessions::{
         Sessions,
         census::{CensusPace, CensusTaker},
@@ -59,7 +60,8 @@ use crate::{
     telemetry::{
         ServiceWide, Telemetry,
         instruments::{
-            AuthMetrics, HttpMetrics, LoginMetrics, PasswordMetrics, Presence, StoreMetrics,
+            AuthMetrics, HttpMetrics, LoginMetrics, PasswordMetrics, SessionGauges, SessionMetrics,
+            StoreMetrics,
         },
     },
 };
@@ -111,8 +113,9 @@ impl Application {
         session_location::remember(config);
         let service = instance_id::of_the_service(&key, config.redis.as_ref());
         let service_wide = telemetry.service_wide(service)?;
-        let own_clock = Arc::clone(&clock);
-        let presence = Presence::new(&meter, &observed, &service_wide.meters(), own_clock);
+        let observer = ObserverState::new(Arc::clone(&clock));
+        let gauges = SessionGauges::new(&observed, &service_wide.meters(), observer.clone());
+        let session_metrics = SessionMetrics::new(&meter);
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
         let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
@@ -121,8 +124,15 @@ impl Application {
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
         bootstrap(config, &stores, &registrar, &admin_audit).await?;
 
-        let census = census(config, &stores, service, &presence, &clock);
-        let (sessions, reaper) = sessions(config, &stores, &presence, &census, &clock);
+        let census = census(config, &stores, service, gauges, &clock);
+        let (sessions, reaper) = sessions(
+            config,
+            &stores,
+            &session_metrics,
+            &observer,
+            &census,
+            &clock,
+        );
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
             limits: Arc::clone(&stores.limits),
@@ -139,7 +149,7 @@ impl Application {
         let services = services::open(config, &stores, &public_url, &auth_metrics, &clock);
         let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
-        let service_census = services.service_census(config, &stores, &meters, &presence, &clock);
+        let service_census = services.service_census(config, &stores, &meters, &observer, &clock);
         // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
         // service from starting; the gauges are absent until it answers.
         let _ = census.take().await;
@@ -186,7 +196,7 @@ impl Application {
             management,
             background: Background {
                 census: Arc::new(census),
-                presence,
+                observer,
                 reaper: Arc::new(reaper),
                 service_census: Arc::new(service_census),
                 housekeeping: Arc::new(housekeeping),
@@ -274,7 +284,7 @@ fn census(
     config: &Config,
     stores: &Stores,
     service: uuid::Uuid,
-    presence: &Presence,
+    gauges: SessionGauges,
     clock: &Arc<dyn Clock>,
 ) -> CensusTaker {
     let pace = CensusPace {
@@ -286,7 +296,7 @@ fn census(
         Arc::clone(&stores.ledger),
         Arc::clone(&stores.observer),
         service,
-        presence.clone(),
+        gauges,
         Arc::clone(clock),
         pace,
     )
@@ -296,14 +306,15 @@ fn census(
 fn sessions(
     config: &Config,
     stores: &Stores,
-    presence: &Presence,
+    metrics: &SessionMetrics,
+    observer: &ObserverState,
     census: &CensusTaker,
     clock: &Arc<dyn Clock>,
 ) -> (Sessions, Reaper) {
     let sessions = Sessions::new(
         Arc::clone(&stores.sessions),
         Arc::clone(&stores.accounts),
-        presence.clone(),
+        metrics.clone(),
         Arc::clone(clock),
         config.into(),
         census.bell(),
@@ -313,7 +324,8 @@ fn sessions(
         Arc::clone(&stores.sessions),
         Arc::clone(&stores.accounts),
         sessions.clone(),
-        presence.clone(),
+        metrics.clone(),
+        observer.clone(),
         census.bell(),
     );
     (sessions, reaper)

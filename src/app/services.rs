@@ -8,6 +8,7 @@ use crate::{
     audit::{AdminAudit, Kind, SUCCESS},
     clock::Clock,
     config::Config,
+    observer_state::ObserverState,
     services::{
         BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError, KeyRotator,
         Limiter, Registry, ServiceCache, ServiceCensus, TokenParts, TokenPolicy, Tokens,
@@ -15,7 +16,7 @@ use crate::{
     store::Stores,
     telemetry::{
         Meter,
-        instruments::{AuthMetrics, Presence, ServiceGauges},
+        instruments::{AuthMetrics, ServiceGauges},
     },
 };
 
@@ -155,12 +156,12 @@ impl Services {
         config: &Config,
         stores: &Stores,
         meters: &[Meter],
-        presence: &Presence,
+        observer: &ObserverState,
         clock: &Arc<dyn Clock>,
     ) -> ServiceCensus {
         // Two counts may fail.
         let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
-        let gauges = ServiceGauges::new(meters, presence.clone(), Arc::clone(clock), believed_for);
+        let gauges = ServiceGauges::new(meters, observer.clone(), Arc::clone(clock), believed_for);
         let policy = HealthPolicy {
             degraded_after: config.services.degraded_after,
             stale_after: config.services.stale_after,

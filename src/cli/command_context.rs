@@ -22,7 +22,7 @@ use crate::{
     store::{self, OpenError, Stores, TakeOver},
     telemetry::{
         Telemetry,
-        instruments::{AuthMetrics, LoginMetrics, PasswordMetrics, Presence},
+        instruments::{AuthMetrics, LoginMetrics, PasswordMetrics, SessionMetrics},
     },
 };
 
@@ -93,11 +93,11 @@ impl CommandContext {
     fn with(config: Config, stores: Stores, clock: Arc<dyn Clock>) -> Self {
         // The server counts what happens to its sessions from its stores; a command has nobody to tell.
         let telemetry = Telemetry::disabled();
-        let presence = Presence::new(&telemetry.meter(), &[], &[], Arc::clone(&clock));
+        let metrics = SessionMetrics::new(&telemetry.meter());
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
             Arc::clone(&stores.accounts),
-            presence,
+            metrics,
             Arc::clone(&clock),
             (&config).into(),
             CensusBell::default(),

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     clock::Clock,
     error::StoreError,
-    telemetry::instruments::{Presence, Snapshot},
+    observer_state::ObserverState,
+    telemetry::instruments::{SessionGauges, Snapshot},
 };
 
 /// However much happens, the store is counted at most once in this time.
@@ -57,7 +58,8 @@ pub struct CensusTaker {
     books: Bookkeeper,
     observer: Arc<dyn ObserverLease>,
     service: Uuid,
-    presence: Presence,
+    gauges: SessionGauges,
+    state: ObserverState,
     clock: Arc<dyn Clock>,
     pace: CensusPace,
     bell: CensusBell,
@@ -74,7 +76,7 @@ impl fmt::Debug for CensusTaker {
 }
 
 impl CensusTaker {
-    /// Counts `sessions` into `presence`, with the totals that `ledger` exports, while `observer` says that it is this replica of
+    /// Counts `sessions` into `gauges`, with the totals that `ledger` exports, while `observer` says that it is this replica of
     /// `service` that does.
     #[must_use]
     pub fn new(
@@ -82,7 +84,7 @@ impl CensusTaker {
         ledger: Arc<dyn LedgerRepository>,
         observer: Arc<dyn ObserverLease>,
         service: Uuid,
-        presence: Presence,
+        gauges: SessionGauges,
         clock: Arc<dyn Clock>,
         pace: CensusPace,
     ) -> Self {
@@ -90,7 +92,8 @@ impl CensusTaker {
             books: Bookkeeper::new(sessions, ledger, pace.timeout),
             observer,
             service,
-            presence,
+            state: gauges.observer().clone(),
+            gauges,
             clock,
             pace,
             bell: CensusBell::default(),
@@ -118,15 +121,17 @@ impl CensusTaker {
             Ok(Lease {
                 mine: true, epoch, ..
             }) => {
-                if self.presence.observe(*epoch, asked_at, asked_at + ttl) {
+                if self.state.lease_acquired(*epoch, asked_at, asked_at + ttl) {
                     self.begun.notify_one();
                 }
             }
             Ok(Lease {
                 mine: false, epoch, ..
-            }) => self.presence.stand_by(*epoch, asked_at, asked_at + ttl),
+            }) => self
+                .state
+                .lease_held_elsewhere(*epoch, asked_at, asked_at + ttl),
             // The one that observes says by its counts whether the store answers, as long as it does.
-            Err(_) => self.presence.hear_nothing(),
+            Err(_) => self.state.lease_unanswered(),
         }
         answer
     }
@@ -138,14 +143,14 @@ impl CensusTaker {
     ///
     /// [`StoreError`] of the store, or [`StoreError::Unavailable`] if it was too slow.
     pub async fn count(&self) -> Result<Option<Census>, StoreError> {
-        if !self.presence.observes() {
+        if !self.state.observes() {
             return Ok(None);
         }
         let asked_at = self.clock.monotonic();
         let census = self.books.count().await;
         match &census {
-            Ok(census) => self.presence.publish(snapshot(census), asked_at),
-            Err(_) => self.presence.withdraw(),
+            Ok(census) => self.gauges.publish(snapshot(census), asked_at),
+            Err(_) => self.state.count_unanswered(),
         }
         census.map(Some)
     }
@@ -156,7 +161,7 @@ impl CensusTaker {
     ///
     /// As [`CensusTaker::hold`] and [`CensusTaker::count`].
     pub async fn take(&self) -> Result<Option<Census>, StoreError> {
-        if !self.presence.observes() {
+        if !self.state.observes() {
             self.hold().await?;
         }
         self.count().await
@@ -168,7 +173,7 @@ impl CensusTaker {
     ///
     /// [`StoreError`] of the store: the lease ends by itself then.
     pub async fn resign(&self) -> Result<(), StoreError> {
-        self.presence.resign();
+        self.state.lease_released();
         self.in_time(self.observer.release()).await
     }
 
@@ -176,8 +181,8 @@ impl CensusTaker {
     pub async fn run(&self) {
         // One count may be late and the next one slow; with both past, nobody is counting.
         let CensusPace { interval, timeout } = self.pace;
-        self.presence
-            .believe_for(2 * interval + 2 * timeout + LEAST_PAUSE);
+        self.state
+            .limit_count_age(2 * interval + 2 * timeout + LEAST_PAUSE);
         tokio::join!(self.keep_lease(), self.keep_count());
     }
 
@@ -214,7 +219,7 @@ impl CensusTaker {
     async fn keep_count(&self) {
         let mut answered = true;
         loop {
-            if !self.presence.observes() {
+            if !self.state.observes() {
                 self.begun.notified().await;
                 continue;
             }

@@ -8,7 +8,7 @@ use std::{
 use super::{SessionRepository, Sessions, census::CensusBell};
 use crate::{
     accounts::AccountRepository, clock::Timestamp, error::StoreError,
-    telemetry::instruments::Presence,
+    observer_state::ObserverState, telemetry::instruments::SessionMetrics,
 };
 
 /// Sessions ended in one step: small, so that no step holds the store for long.
@@ -29,7 +29,8 @@ pub struct Reaper {
     repository: Arc<dyn SessionRepository>,
     accounts: Arc<dyn AccountRepository>,
     sessions: Sessions,
-    presence: Presence,
+    metrics: SessionMetrics,
+    observer: ObserverState,
     bell: CensusBell,
     /// The monotonic time of the last look at the store's clock, and what that showed.
     last_look: Mutex<Option<(Duration, Timestamp)>>,
@@ -42,14 +43,16 @@ impl Reaper {
         repository: Arc<dyn SessionRepository>,
         accounts: Arc<dyn AccountRepository>,
         sessions: Sessions,
-        presence: Presence,
+        metrics: SessionMetrics,
+        observer: ObserverState,
         bell: CensusBell,
     ) -> Self {
         Self {
             repository,
             accounts,
             sessions,
-            presence,
+            metrics,
+            observer,
             bell,
             last_look: Mutex::default(),
         }
@@ -71,7 +74,7 @@ impl Reaper {
                 return Ok(reaped);
             }
             for end in &ended {
-                self.presence.session_ended(end.reason.as_str(), end.lasted);
+                self.metrics.session_ended(end.reason.as_str(), end.lasted);
             }
             reaped += ended.len() as u64;
             self.bell.ring();
@@ -153,7 +156,7 @@ impl Reaper {
         let mut answered = true;
         loop {
             ticks.tick().await;
-            let result = if self.presence.observes() {
+            let result = if self.observer.observes() {
                 self.tick().await
             } else {
                 self.settle().await.map(drop)

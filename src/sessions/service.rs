@@ -15,7 +15,7 @@ use crate::{
     audit,
     clock::Clock,
     error::StoreError,
-    telemetry::instruments::Presence,
+    telemetry::instruments::SessionMetrics,
     wait_budget,
 };
 
@@ -55,7 +55,7 @@ pub struct Sessions {
 struct Inner {
     repository: Arc<dyn SessionRepository>,
     accounts: Arc<dyn AccountRepository>,
-    presence: Presence,
+    metrics: SessionMetrics,
     clock: Arc<dyn Clock>,
     policy: SessionPolicy,
     bell: CensusBell,
@@ -76,7 +76,7 @@ impl Sessions {
     pub fn new(
         repository: Arc<dyn SessionRepository>,
         accounts: Arc<dyn AccountRepository>,
-        presence: Presence,
+        metrics: SessionMetrics,
         clock: Arc<dyn Clock>,
         policy: SessionPolicy,
         bell: CensusBell,
@@ -85,7 +85,7 @@ impl Sessions {
         let inner = Inner {
             repository,
             accounts,
-            presence,
+            metrics,
             clock,
             policy,
             bell,
@@ -388,7 +388,7 @@ impl Sessions {
     fn record(&self, ended: &[Ended]) {
         for end in ended {
             self.inner
-                .presence
+                .metrics
                 .session_ended(end.reason.as_str(), end.lasted);
         }
     }

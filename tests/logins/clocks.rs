@@ -6,7 +6,7 @@ use skriptoteket::{
     accounts::Role,
     clock::{Clock, ManualClock, Timestamp},
     sessions::{SessionPolicy, Sessions, census::CensusBell},
-    telemetry::{Telemetry, instruments::Presence},
+    telemetry::{Telemetry, instruments::SessionMetrics},
 };
 use tokio::runtime::Handle;
 
@@ -24,7 +24,7 @@ fn seen_by(harness: &Harness, clock: &Arc<ManualClock>) -> Sessions {
     Sessions::new(
         harness.stores.sessions.clone(),
         harness.stores.accounts.clone(),
-        Presence::new(&Telemetry::disabled().meter(), &[], &[], clock.clone()),
+        SessionMetrics::new(&Telemetry::disabled().meter()),
         clock,
         policy,
         CensusBell::default(),

@@ -16,6 +16,7 @@ use skriptoteket::{
         Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService, PasswordChange,
         PasswordChangeError,
     },
+    observer_state::ObserverState,
     sessions::{
         SessionPolicy, SessionRecord, Sessions, Started,
         census::{CensusPace, CensusTaker},
@@ -24,7 +25,7 @@ use skriptoteket::{
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{
         Telemetry,
-        instruments::{LoginMetrics, PasswordMetrics, Presence},
+        instruments::{LoginMetrics, PasswordMetrics, SessionGauges, SessionMetrics},
         testing::CollectedMetrics,
     },
 };
@@ -100,7 +101,9 @@ impl Harness {
         let (telemetry, metrics) = Telemetry::in_memory();
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
-        let presence = Presence::new(&meter, &observed, &service_wide, time.clone());
+        let observer = ObserverState::new(time.clone());
+        let gauges = SessionGauges::new(&observed, &service_wide, observer.clone());
+        let session_metrics = SessionMetrics::new(&meter);
         let login_metrics = LoginMetrics::new(&meter, time.clone());
         let passwords = Passwords::new(&hashing, PasswordMetrics::new(&meter)).unwrap();
         let census = CensusTaker::new(
@@ -108,7 +111,7 @@ impl Harness {
             stores.ledger.clone(),
             stores.observer.clone(),
             Uuid::nil(),
-            presence.clone(),
+            gauges,
             time.clone(),
             CensusPace {
                 interval: Duration::from_secs(5),
@@ -124,7 +127,7 @@ impl Harness {
         let sessions = Sessions::new(
             stores.sessions.clone(),
             stores.accounts.clone(),
-            presence.clone(),
+            session_metrics.clone(),
             time.clone(),
             policy,
             census.bell(),
@@ -134,7 +137,8 @@ impl Harness {
             stores.sessions.clone(),
             stores.accounts.clone(),
             sessions.clone(),
-            presence,
+            session_metrics,
+            observer,
             census.bell(),
         );
         let (trail, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());

@@ -13,6 +13,7 @@ use skriptoteket::{
     accounts::Role,
     clock::{Clock, ManualClock},
     error::StoreError,
+    observer_state::ObserverState,
     sessions::{
         Lease, ObserverLease,
         census::{CensusPace, CensusTaker},
@@ -20,7 +21,7 @@ use skriptoteket::{
     store::Stores,
     telemetry::{
         Telemetry,
-        instruments::{Presence, StoreMetrics},
+        instruments::{SessionGauges, StoreMetrics},
         testing::CollectedMetrics,
     },
 };
@@ -100,11 +101,10 @@ impl Replica {
     fn new(name: u32, harness: &Harness, kept: &Arc<Mutex<Kept>>) -> Self {
         let clock: Arc<dyn Clock> = harness.clock.clone();
         let (telemetry, metrics) = Telemetry::in_memory();
-        let presence = Presence::new(
-            &telemetry.meter(),
+        let gauges = SessionGauges::new(
             &telemetry.observed_meters(),
             &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
-            clock.clone(),
+            ObserverState::new(clock.clone()),
         );
         let lease = Arc::new(InMemory {
             name,
@@ -116,15 +116,7 @@ impl Replica {
             sessions, ledger, ..
         } = harness.stores.clone();
         let observer: Arc<dyn ObserverLease> = lease.clone();
-        let census = CensusTaker::new(
-            sessions,
-            ledger,
-            observer,
-            Uuid::nil(),
-            presence,
-            clock,
-            PACE,
-        );
+        let census = CensusTaker::new(sessions, ledger, observer, Uuid::nil(), gauges, clock, PACE);
         Self {
             census: Arc::new(census),
             lease,
@@ -310,7 +302,7 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
     };
     let observed =
         skriptoteket::store::open_sqlite(&settings, harness.clock.clone(), Some(counted)).await;
-    let presence = Presence::new(&telemetry.meter(), &[], &[], harness.clock.clone());
+    let gauges = SessionGauges::new(&[], &[], ObserverState::new(harness.clock.clone()));
     let lease = Arc::new(InMemory {
         name: 2,
         kept: Arc::clone(&kept),
@@ -321,7 +313,7 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
     let Stores {
         sessions, ledger, ..
     } = observed.unwrap();
-    let other = CensusTaker::new(sessions, ledger, lease, Uuid::nil(), presence, clock, PACE);
+    let other = CensusTaker::new(sessions, ledger, lease, Uuid::nil(), gauges, clock, PACE);
     let bell = other.bell();
     let running = tokio::spawn(async move { other.run().await });
     let counts = || {

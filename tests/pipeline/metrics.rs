@@ -9,14 +9,15 @@ use std::{
 use skriptoteket::{
     clock::{Clock, ManualClock, SystemClock},
     config::OtlpProtocol,
+    observer_state::ObserverState,
     telemetry::{
         Telemetry, TelemetryError,
         exposition::Exposition,
         instruments::{
             AUTH_FAILURES, AuthMetrics, AuthOperation, CATALOGUE, DailyUsage, END_REASONS,
-            HttpMetrics, LimitType, LoginMetrics, PasswordMetrics, Presence, RateLimitUsage,
-            RequestLabels, ServiceGauges, ServiceSample, ServiceSnapshot, Snapshot, StoreMetrics,
-            StoreOperation, TOKEN_STATUSES,
+            HttpMetrics, LimitType, LoginMetrics, PasswordMetrics, RateLimitUsage, RequestLabels,
+            ServiceGauges, ServiceSample, ServiceSnapshot, SessionGauges, SessionMetrics, Snapshot,
+            StoreMetrics, StoreOperation, TOKEN_STATUSES,
         },
     },
 };
@@ -33,7 +34,9 @@ const FOR_EVER: Duration = Duration::MAX;
 struct Everything {
     login: LoginMetrics,
     passwords: PasswordMetrics,
-    presence: Presence,
+    observer: ObserverState,
+    session_gauges: SessionGauges,
+    session_metrics: SessionMetrics,
     http: HttpMetrics,
     store: StoreMetrics,
     services: AuthMetrics,
@@ -48,7 +51,7 @@ impl Everything {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(SERVICE).unwrap().meters();
-        let presence = Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock));
+        let observer = ObserverState::new(Arc::clone(&clock));
         let services = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
         assert!(services.admit(MAILROOM));
         Self {
@@ -56,11 +59,13 @@ impl Everything {
             passwords: PasswordMetrics::new(&meter),
             service_gauges: ServiceGauges::new(
                 &service_wide,
-                presence.clone(),
+                observer.clone(),
                 Arc::clone(&clock),
                 FOR_EVER,
             ),
-            presence,
+            session_gauges: SessionGauges::new(&observed, &service_wide, observer.clone()),
+            session_metrics: SessionMetrics::new(&meter),
+            observer,
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
             services,
@@ -71,11 +76,11 @@ impl Everything {
         self.login.login_started().finish(Ok(()));
         self.login.login_started().finish(Err("banned"));
         self.passwords.checked(true);
-        let _ = self.presence.observe(1, Duration::ZERO, FOR_EVER);
-        self.presence.publish(census(), Duration::ZERO);
+        let _ = self.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
+        self.session_gauges.publish(census(), Duration::ZERO);
         for reason in END_REASONS {
             let lasted = Duration::from_secs(90);
-            self.presence.session_ended(reason, lasted);
+            self.session_metrics.session_ended(reason, lasted);
         }
         for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
             let request = self
@@ -221,7 +226,7 @@ fn withdrawn_gauges_are_gone_from_the_collector_once_they_expire() {
     let sessions = |page: &Exposition| page.value("skriptoteket_active_sessions", &[]);
     assert_eq!(sessions(&page_of(&collector)), Some(8.0));
 
-    everything.presence.withdraw();
+    everything.observer.count_unanswered();
     let clock = SystemClock::default();
     let page = eventually("the gauges expire", || {
         telemetry.flush(LIMIT).unwrap();
@@ -308,12 +313,14 @@ fn where_another_replica_takes_over_the_series_go_on() {
                 ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
             };
             replicas[1 - who]
-                .presence
-                .stand_by(epoch, Duration::ZERO, FOR_EVER);
+                .observer
+                .lease_held_elsewhere(epoch, Duration::ZERO, FOR_EVER);
             let _ = replicas[who]
-                .presence
-                .observe(epoch, Duration::ZERO, FOR_EVER);
-            replicas[who].presence.publish(counted, Duration::ZERO);
+                .observer
+                .lease_acquired(epoch, Duration::ZERO, FOR_EVER);
+            replicas[who]
+                .session_gauges
+                .publish(counted, Duration::ZERO);
             for telemetry in [&one, &other] {
                 telemetry.flush(LIMIT).unwrap();
             }

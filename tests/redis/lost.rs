@@ -11,6 +11,7 @@ use std::{
 use skriptoteket::{
     accounts::{Role, UserId},
     clock::SystemClock,
+    observer_state::ObserverState,
     sessions::{
         EndReason, SessionRecord,
         census::{CensusPace, CensusTaker},
@@ -18,7 +19,7 @@ use skriptoteket::{
     store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
     telemetry::{
         Telemetry,
-        instruments::{END_REASONS, Presence, ROLES},
+        instruments::{END_REASONS, ROLES, SessionGauges},
         testing::CollectedMetrics,
     },
 };
@@ -56,18 +57,17 @@ impl Observer {
         let stores = open_with(&sqlite, redis.as_ref(), clock.clone(), None);
         let stores = stores.await.unwrap();
         let (telemetry, metrics) = Telemetry::in_memory();
-        let presence = Presence::new(
-            &telemetry.meter(),
+        let gauges = SessionGauges::new(
             &telemetry.observed_meters(),
             &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
-            clock.clone(),
+            ObserverState::new(clock.clone()),
         );
         let census = CensusTaker::new(
             stores.sessions.clone(),
             stores.ledger.clone(),
             stores.observer.clone(),
             Uuid::nil(),
-            presence,
+            gauges,
             clock,
             CensusPace {
                 interval: Duration::from_mins(1),

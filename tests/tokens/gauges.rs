@@ -1,11 +1,12 @@
-//! what the gauges of services show.
+//! What the gauges of services show.
 
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::Clock,
+    observer_state::ObserverState,
     services::{HealthPolicy, ServiceCensus, ServiceChange},
-    telemetry::instruments::{HEALTHS, Presence, ServiceGauges},
+    telemetry::instruments::{HEALTHS, ServiceGauges},
 };
 use uuid::Uuid;
 
@@ -13,14 +14,14 @@ use crate::harness::{Harness, Replica};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-fn called(harness: &Harness, replica: &Replica) -> (ServiceCensus, Presence) {
+fn called(harness: &Harness, replica: &Replica) -> (ServiceCensus, ObserverState) {
     let meters = replica
         .telemetry
         .service_wide(Uuid::nil())
         .unwrap()
         .meters();
-    let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, harness.clock());
-    let gauges = ServiceGauges::new(&meters, presence.clone(), harness.clock(), 2 * INTERVAL);
+    let observer = ObserverState::new(harness.clock());
+    let gauges = ServiceGauges::new(&meters, observer.clone(), harness.clock(), 2 * INTERVAL);
     let policy = HealthPolicy {
         degraded_after: Duration::from_mins(1),
         stale_after: Duration::from_mins(10),
@@ -35,7 +36,7 @@ fn called(harness: &Harness, replica: &Replica) -> (ServiceCensus, Presence) {
         harness.clock(),
         INTERVAL,
     );
-    (call, presence)
+    (call, observer)
 }
 
 fn health(replica: &Replica) -> [Option<f64>; 4] {
@@ -51,8 +52,8 @@ fn health(replica: &Replica) -> [Option<f64>; 4] {
 async fn health_follows_the_last_sign_of_life() {
     let harness = Harness::new();
     let replica = harness.replica().await;
-    let (call, presence) = called(&harness, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let (lively, silent) = (
         replica.register("lively").await,
         replica.register("silent").await,
@@ -95,8 +96,8 @@ async fn health_follows_the_last_sign_of_life() {
 async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
     let harness = Harness::new();
     let replica = harness.replica().await;
-    let (call, presence) = called(&harness, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let service = replica.register("orders").await.service.id;
     let right = harness.clock.now();
     harness.clock.set(right.plus(Duration::from_hours(9_600)));
@@ -114,8 +115,8 @@ async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
 async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_calls() {
     let harness = Harness::new();
     let replica = harness.replica().await;
-    let (call, presence) = called(&harness, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let issued = replica.register("orders").await;
     call.take().await.unwrap();
     let label = [("service_id", "orders")];
@@ -149,8 +150,8 @@ const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":
 async fn a_service_that_signs_its_assertions_has_no_expiry_of_a_secret_to_show() {
     let harness = Harness::new();
     let replica = harness.replica().await;
-    let (call, presence) = called(&harness, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let id = replica.register("nightly").await.service.id;
     let label = [("service_id", "nightly")];
     let left = || {
@@ -174,9 +175,9 @@ async fn one_replica_shows_the_totals_that_all_have_made() {
     let harness = Harness::new();
     let (one, other) = (harness.replica().await, harness.replica().await);
     let (_, idle) = called(&harness, &one);
-    let (call, presence) = called(&harness, &other);
-    idle.stand_by(1, Duration::ZERO, Duration::MAX);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let (call, observer) = called(&harness, &other);
+    idle.lease_held_elsewhere(1, Duration::ZERO, Duration::MAX);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let id = one.register("orders").await.service.id;
     other.register("billing").await;
     one.registry.rotate(&id, None, false).await.unwrap();

@@ -19,7 +19,7 @@ use opentelemetry::{
 
 use super::{
     catalogue::{METHODS, SCHEMES},
-    presence::guarded,
+    guarded::guarded,
 };
 use crate::clock::Clock;
 

@@ -6,7 +6,8 @@
 //! | file | what it records |
 //! |---|---|
 //! | `login` | logins, password checks, the audit trail |
-//! | `presence` | sessions and users, from a snapshot in memory |
+//! | `session_gauges` | sessions and users, from the last count; how long sessions last |
+//! | `guarded` | callbacks that survive a panic |
 //! | `service_auth` | authentications, tokens and limits of services |
 //! | `service_series`, `series` | which services have series of their own, and what these are |
 //! | `usage` | how much of its limits a service uses, as time goes on |
@@ -19,13 +20,14 @@
 //! [`Telemetry`](super::Telemetry)).
 
 mod catalogue;
+mod guarded;
 mod http;
 mod login;
-mod presence;
 mod series;
 mod service_auth;
 mod service_gauges;
 mod service_series;
+mod session_gauges;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -34,9 +36,9 @@ mod usage;
 pub use catalogue::{Attribute, CATALOGUE, Instrument, Kind, SERVICE_LABELS, Scope, Values};
 pub use http::{HttpMetrics, HttpRecorder, RequestLabels, RequestTimer};
 pub use login::{LoginAttempt, LoginMetrics, Outcome, PasswordMetrics};
-pub use presence::{Presence, Snapshot};
 pub use service_auth::{AuthAttempt, AuthMetrics, AuthOperation, Started};
 pub use service_gauges::{ServiceGauges, ServiceSample, ServiceSnapshot};
+pub use session_gauges::{SessionGauges, SessionMetrics, Snapshot};
 pub use store::{StoreMetrics, StoreOperation};
 pub use usage::{DailyUsage, LimitType, RateLimitUsage};
 

@@ -10,7 +10,7 @@ use opentelemetry::metrics::Meter;
 use super::{
     AUTH_FAILURES, AUTH_OPERATIONS, LIMIT_POLICIES, LabelledCounter, LimitType, OTHER_SERVICE,
     RateLimitUsage, TOKEN_STATUSES,
-    presence::guarded,
+    guarded::guarded,
     series::{Series, ServiceInstruments},
     service_series::ServiceSeries,
     usage::{Counted, HEARD_FOR},

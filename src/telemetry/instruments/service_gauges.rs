@@ -8,8 +8,8 @@ use std::{
 
 use opentelemetry::{KeyValue, metrics::Meter};
 
-use super::{CREDENTIAL_ROTATIONS, HEALTHS, Presence, REGISTRATION_EVENTS, presence::guarded};
-use crate::clock::Clock;
+use super::{CREDENTIAL_ROTATIONS, HEALTHS, REGISTRATION_EVENTS, guarded::guarded};
+use crate::{clock::Clock, observer_state::ObserverState};
 
 /// What the store said of all services at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,7 +49,7 @@ const ACTIVE: usize = 2;
 #[derive(Clone)]
 pub struct ServiceGauges {
     last: Arc<RwLock<Last>>,
-    presence: Presence,
+    observer: ObserverState,
     clock: Arc<dyn Clock>,
     believed_for: Duration,
 }
@@ -61,18 +61,18 @@ impl fmt::Debug for ServiceGauges {
 }
 
 impl ServiceGauges {
-    /// Registers the instruments on each of `service_wide`. A snapshot is believed for `believed_for`; `presence` says
+    /// Registers the instruments on each of `service_wide`. A snapshot is believed for `believed_for`; `observer` says
     /// whether it is this replica that shows it.
     #[must_use]
     pub fn new(
         service_wide: &[Meter],
-        presence: Presence,
+        observer: ObserverState,
         clock: Arc<dyn Clock>,
         believed_for: Duration,
     ) -> Self {
         let gauges = Self {
             last: Arc::default(),
-            presence,
+            observer,
             clock,
             believed_for,
         };
@@ -97,12 +97,12 @@ impl ServiceGauges {
     /// True if it is this replica that exports these gauges now.
     #[must_use]
     pub fn observes(&self) -> bool {
-        self.presence.observes()
+        self.observer.observes()
     }
 
     /// Reads the snapshot and its age, if it is this replica that shows it.
     fn read(&self, read: impl FnOnce(&ServiceSnapshot, Duration)) {
-        let Some(since) = self.presence.observes_since() else {
+        let Some(since) = self.observer.observes_since() else {
             return;
         };
         let last = self.last.read();

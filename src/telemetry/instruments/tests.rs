@@ -8,9 +8,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{presence::guarded, *};
+use super::{guarded::guarded, *};
 use crate::{
     clock::{Clock, ManualClock},
+    observer_state::ObserverState,
     telemetry::{Telemetry, exposition::Exposition},
 };
 
@@ -24,7 +25,9 @@ const SERVICES: [&str; 2] = [MAILROOM, OTHER_SERVICE];
 struct Everything {
     login: LoginMetrics,
     passwords: PasswordMetrics,
-    presence: Presence,
+    observer: ObserverState,
+    session_gauges: SessionGauges,
+    session_metrics: SessionMetrics,
     http: HttpMetrics,
     store: StoreMetrics,
     services: AuthMetrics,
@@ -36,7 +39,7 @@ impl Everything {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
-        let presence = Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock));
+        let observer = ObserverState::new(Arc::clone(&clock));
         let services = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
         assert!(services.admit(MAILROOM));
         Self {
@@ -44,11 +47,13 @@ impl Everything {
             passwords: PasswordMetrics::new(&meter),
             service_gauges: ServiceGauges::new(
                 &service_wide,
-                presence.clone(),
+                observer.clone(),
                 Arc::clone(&clock),
                 FOR_EVER,
             ),
-            presence,
+            session_gauges: SessionGauges::new(&observed, &service_wide, observer.clone()),
+            session_metrics: SessionMetrics::new(&meter),
+            observer,
             http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
             services,
@@ -62,10 +67,12 @@ impl Everything {
         self.login.audit_events_dropped(1);
         self.login.password_change_started().finish(Ok(()));
         self.passwords.checked(true);
-        let _ = self.presence.observe(1, Duration::ZERO, FOR_EVER);
-        self.presence.publish(Snapshot::default(), Duration::ZERO);
+        let _ = self.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
+        self.session_gauges
+            .publish(Snapshot::default(), Duration::ZERO);
         for reason in END_REASONS {
-            self.presence.session_ended(reason, Duration::from_secs(1));
+            self.session_metrics
+                .session_ended(reason, Duration::from_secs(1));
         }
         for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
             let request = self
@@ -198,8 +205,12 @@ fn three_users() -> Snapshot {
 #[test]
 fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
     let (telemetry, collected) = Telemetry::in_memory();
-    let presence = Everything::on(&telemetry).presence;
-    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
+    let Everything {
+        observer,
+        session_gauges: gauges,
+        ..
+    } = Everything::on(&telemetry);
+    let _ = observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
     let shown = || {
         let series = collected.series();
         GAUGES.map(|gauge| series.iter().filter(|(name, _)| name == gauge).count())
@@ -211,11 +222,11 @@ fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
         ([0, 0, 0], Some(1.0)),
         "it has said who observes"
     );
-    presence.publish(three_users(), Duration::ZERO);
+    gauges.publish(three_users(), Duration::ZERO);
     assert_eq!((shown(), up()), ([1, 4, 4], Some(1.0)));
-    presence.withdraw();
+    observer.count_unanswered();
     assert_eq!((shown(), up()), ([0, 0, 0], Some(0.0)));
-    presence.publish(three_users(), Duration::ZERO);
+    gauges.publish(three_users(), Duration::ZERO);
     assert_eq!((shown(), up()), ([1, 4, 4], Some(1.0)));
     assert_eq!(
         collected.gauge("skriptoteket.users_by_role", &[("role", "user")]),
@@ -230,8 +241,12 @@ fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
 #[test]
 fn totals_stay_while_the_store_does_not_answer() {
     let (telemetry, collected) = Telemetry::in_memory();
-    let presence = Everything::on(&telemetry).presence;
-    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
+    let Everything {
+        observer,
+        session_gauges: gauges,
+        ..
+    } = Everything::on(&telemetry);
+    let _ = observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
     let started = || collected.counter("skriptoteket.sessions_started", &[("role", "user")]);
 
     assert_eq!(started(), None);
@@ -239,8 +254,8 @@ fn totals_stay_while_the_store_does_not_answer() {
         started: [7, 0, 0, 0],
         ..Snapshot::default()
     };
-    presence.publish(snapshot, Duration::ZERO);
-    presence.withdraw();
+    gauges.publish(snapshot, Duration::ZERO);
+    observer.count_unanswered();
     assert_eq!(started(), Some(7));
 }
 
@@ -248,16 +263,16 @@ fn totals_stay_while_the_store_does_not_answer() {
 fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
     let (telemetry, collected) = Telemetry::in_memory();
     let clock = Arc::new(ManualClock::default());
-    let presence = Presence::new(
-        &telemetry.meter(),
+    let observer = ObserverState::new(Arc::<ManualClock>::clone(&clock));
+    let gauges = SessionGauges::new(
         &telemetry.observed_meters(),
         &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
-        Arc::<ManualClock>::clone(&clock),
+        observer.clone(),
     );
     let seconds = Duration::from_secs;
-    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
-    presence.believe_for(seconds(10));
-    presence.publish(three_users(), Duration::ZERO);
+    let _ = observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
+    observer.limit_count_age(seconds(10));
+    gauges.publish(three_users(), Duration::ZERO);
     let shown = || {
         (
             collected.gauge("skriptoteket.active_sessions", &[]),
@@ -272,27 +287,31 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
     assert_eq!(shown(), (None, None));
     clock.advance(seconds(1));
     assert_eq!(shown(), (None, Some(0.0)));
-    presence.publish(three_users(), seconds(12));
+    gauges.publish(three_users(), seconds(12));
     assert_eq!(shown().1, Some(1.0));
 }
 
 #[test]
 fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
     let (telemetry, collected) = Telemetry::in_memory();
-    let presence = Everything::on(&telemetry).presence;
-    let _ = presence.observe(1, Duration::ZERO, FOR_EVER);
+    let Everything {
+        observer,
+        session_gauges: gauges,
+        ..
+    } = Everything::on(&telemetry);
+    let _ = observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
     let on_page = || page_of(&telemetry).value("skriptoteket_active_sessions", &[]);
     let in_memory = || collected.gauge("skriptoteket.active_sessions", &[]);
 
     for page_first in [true, false] {
-        presence.publish(three_users(), Duration::ZERO);
+        gauges.publish(three_users(), Duration::ZERO);
         // One reader alone runs its callbacks: they must leave nothing behind in the other.
         if page_first {
             assert_eq!(on_page(), Some(4.0));
         } else {
             assert_eq!(in_memory(), Some(4.0));
         }
-        presence.withdraw();
+        observer.count_unanswered();
         let seen = if page_first {
             [in_memory(), on_page()]
         } else {
@@ -315,8 +334,12 @@ fn a_panic_in_a_callback_silences_only_its_own_series() {
             }))
             .build();
     }
-    let _ = everything.presence.observe(1, Duration::ZERO, FOR_EVER);
-    everything.presence.publish(three_users(), Duration::ZERO);
+    let _ = everything
+        .observer
+        .lease_acquired(1, Duration::ZERO, FOR_EVER);
+    everything
+        .session_gauges
+        .publish(three_users(), Duration::ZERO);
     for logins in 1..=2 {
         everything.login.login_started().finish(Ok(()));
         let label = ("status", "success");

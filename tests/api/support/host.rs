@@ -24,7 +24,7 @@ use skriptoteket::{
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{
         Telemetry,
-        instruments::{HttpMetrics, LoginMetrics, Presence},
+        instruments::{HttpMetrics, LoginMetrics, SessionMetrics},
         testing::CollectedMetrics,
     },
 };
@@ -156,7 +156,7 @@ fn wire(
     let sessions = Sessions::new(
         stores.sessions.clone(),
         stores.accounts.clone(),
-        Presence::new(&meter, &observed, &[], clock.clone()),
+        SessionMetrics::new(&meter),
         clock.clone(),
         policy,
         CensusBell::default(),

@@ -9,7 +9,7 @@ struct Replica {
     _telemetry: Telemetry,
     collected: CollectedMetrics,
     clock: Arc<ManualClock>,
-    presence: Presence,
+    observer: ObserverState,
     service_gauges: ServiceGauges,
 }
 
@@ -18,15 +18,10 @@ impl Replica {
         let (telemetry, collected) = Telemetry::in_memory();
         let clock = Arc::new(ManualClock::default());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
-        let presence = Presence::new(
-            &telemetry.meter(),
-            &telemetry.observed_meters(),
-            &service_wide,
-            Arc::<ManualClock>::clone(&clock),
-        );
+        let observer = ObserverState::new(Arc::<ManualClock>::clone(&clock));
         let gauges = ServiceGauges::new(
             &service_wide,
-            presence.clone(),
+            observer.clone(),
             Arc::<ManualClock>::clone(&clock),
             BELIEVED,
         );
@@ -34,7 +29,7 @@ impl Replica {
             _telemetry: telemetry,
             collected,
             clock,
-            presence,
+            observer,
             service_gauges: gauges,
         }
     }
@@ -42,7 +37,7 @@ impl Replica {
     /// One that observes since 0.
     fn observing() -> Self {
         let replica = Self::new();
-        let _ = replica.presence.observe(1, Duration::ZERO, FOR_EVER);
+        let _ = replica.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
         replica
     }
 
@@ -178,7 +173,7 @@ fn an_old_roll_takes_its_gauges_away_and_leaves_its_totals() {
 }
 
 #[test]
-fn only_the_replica_that_observes_shows_the_roll() {
+fn only_the_replica_that_observes_shows_the_services() {
     let replica = Replica::new();
     replica
         .service_gauges
@@ -186,8 +181,8 @@ fn only_the_replica_that_observes_shows_the_roll() {
     assert_eq!(replica.shown(), (0, 0));
     assert!(!replica.service_gauges.observes());
     let _ = replica
-        .presence
-        .observe(1, Duration::ZERO, Duration::from_secs(10));
+        .observer
+        .lease_acquired(1, Duration::ZERO, Duration::from_secs(10));
     assert_eq!(replica.shown(), ALL);
     assert!(replica.service_gauges.observes());
     replica.clock.advance(Duration::from_secs(10));
@@ -201,9 +196,11 @@ fn totals_do_not_go_back_when_a_replica_observes_again() {
     replica.service_gauges.publish(snapshot(3), Duration::ZERO);
     assert_eq!(replica.registered(), Some(3));
     // Meanwhile another one shows later totals.
-    replica.presence.stand_by(2, Duration::ZERO, FOR_EVER);
+    replica
+        .observer
+        .lease_held_elsewhere(2, Duration::ZERO, FOR_EVER);
     replica.clock.advance(seconds(5));
-    let _ = replica.presence.observe(3, seconds(5), FOR_EVER);
+    let _ = replica.observer.lease_acquired(3, seconds(5), FOR_EVER);
     assert_eq!(replica.shown(), (0, 0));
     // Asked for before it began.
     replica.service_gauges.publish(snapshot(3), seconds(4));

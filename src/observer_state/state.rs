@@ -1,14 +1,14 @@
-//! What is known of the store, and for how long.
+//! The rules: what is known of the store, and for how long.
 
 use std::time::Duration;
-
-use super::Snapshot;
 
 /// All times are monotonic.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The last count of this watch, and when it was asked for.
-    pub(super) last: Option<(Snapshot, Duration)>,
+    /// Rises whenever this replica begins or ceases to observe.
+    pub(super) term: u64,
+    /// When the last count of this term was asked for.
+    pub(super) counted_at: Option<Duration>,
     /// The store did not answer the last count.
     pub(super) is_count_missing: bool,
     /// The store did not say who observes when it was asked last.
@@ -29,7 +29,7 @@ impl State {
     pub(super) fn heard(&mut self, asked_at: Duration) {
         self.is_lease_missing = false;
         // While counts are missing, that somebody holds the lease is not what is waited for.
-        if self.last.is_none() {
+        if self.counted_at.is_none() {
             self.answered_at = Some(asked_at);
         }
     }
@@ -38,13 +38,13 @@ impl State {
         now < self.watch.1
     }
 
-    pub(super) fn current(&self, now: Duration) -> Option<Snapshot> {
-        let counted = self.last.filter(|_| !self.is_count_missing);
-        let (snapshot, taken_at) = counted.filter(|_| self.observes(now))?;
-        self.is_believed(taken_at, now).then_some(snapshot)
+    /// What was counted before is no longer exported.
+    pub(super) const fn end_term(&mut self) {
+        self.term += 1;
+        self.counted_at = None;
     }
 
-    fn is_believed(&self, asked_at: Duration, now: Duration) -> bool {
+    pub(super) fn is_believed(&self, asked_at: Duration, now: Duration) -> bool {
         let age = now.saturating_sub(asked_at);
         self.believed_for.is_none_or(|limit| age <= limit)
     }
@@ -58,8 +58,8 @@ impl State {
             return Answers::No;
         };
         let is_believed = if observes {
-            // Before the first count of a watch there is the answer that it has begun.
-            let asked_at = self.last.map_or(answered_at, |(_, taken_at)| taken_at);
+            // Before the first count of a term there is the answer that it has begun.
+            let asked_at = self.counted_at.unwrap_or(answered_at);
             self.is_believed(asked_at, now)
         } else {
             now < self.stands_by
