@@ -5,7 +5,7 @@
 //! A module imports from floors below its own, never from its own floor or above. `tests/architecture.rs` holds it.
 //!
 //! ```text
-//! floor 0  clock, error, network, wait_budget
+//! floor 0  clock, error, network, user, wait_budget
 //! floor 1  config, observer_state, repeats
 //! floor 2  telemetry        instruments, providers, logs
 //! floor 3  accounts         names, roles, passwords, the account repository's contract
@@ -72,4 +72,5 @@ pub mod services;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;
+pub mod user;
 pub mod wait_budget;

@@ -14,7 +14,7 @@ use std::{
 
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "error", "network", "wait_budget"],
+    &["clock", "error", "network", "user", "wait_budget"],
     &["config", "observer_state", "repeats"],
     &["telemetry"],
     &["accounts"],

@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::accounts::UserId;
+use crate::user::UserId;
 
 /// How many shards the sessions of all users are spread over.
 ///

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{PartTotals, SessionId};
 use crate::{
-    accounts::{Role, UserId, Username},
     clock::Timestamp,
     error::StoreError,
     telemetry::instruments::END_REASONS,
+    user::{Role, UserId, Username},
 };
 
 /// What an application keeps in a session beside the login: actix-session's state, JSON by name.

@@ -44,8 +44,10 @@ pub use usage::{DailyUsage, LimitType, RateLimitUsage};
 
 use opentelemetry::{KeyValue, metrics::Counter};
 
-/// Values of `role`, lowest first: `accounts::Role` takes its names from here.
-pub const ROLES: [&str; 4] = ["user", "contributor", "admin", "superuser"];
+use crate::user::Role;
+
+/// Values of `role`, lowest first.
+pub const ROLES: [&str; 4] = Role::NAMES;
 
 /// Values of `reason` of an ended session: `sessions::EndReason` takes its names from here.
 pub const END_REASONS: [&str; 7] = [
