@@ -54,12 +54,14 @@
 //! | a command | `cli/` |
 //! | another application that takes our tokens | `resource_server/mod.rs`, `examples/embedded.rs` |
 
+pub mod account_lifecycle;
 pub mod accounts;
 pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod detached;
 pub mod error;
 pub mod guard;
 pub mod http;

@@ -1,9 +1,10 @@
-//! What runs beside the server: the census, the service census, the reaper, and housekeeping.
+//! What runs beside the server: the census, the service census, the reaper, the settlement of accounts, and housekeeping.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{Tasks, services::Keys};
 use crate::{
+    account_lifecycle::AccountLifecycle,
     audit::AuditRepository,
     clock::{Clock, ClockWatch},
     error::StoreError,
@@ -30,6 +31,7 @@ pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
     pub(super) observer: ObserverState,
     pub(super) reaper: Arc<Reaper>,
+    pub(super) lifecycle: AccountLifecycle,
     pub(super) service_census: Arc<ServiceCensus>,
     pub(super) housekeeping: Arc<Housekeeping>,
 }
@@ -41,6 +43,7 @@ impl Background {
             census,
             observer,
             reaper,
+            lifecycle,
             service_census,
             housekeeping,
         } = self;
@@ -51,6 +54,10 @@ impl Background {
         let reap = move || {
             let reaper = Arc::clone(&reaper);
             async move { reaper.run().await }
+        };
+        let settle = move || {
+            let lifecycle = lifecycle.clone();
+            async move { lifecycle.run().await }
         };
         let call = move || {
             let service_census = Arc::clone(&service_census);
@@ -64,6 +71,7 @@ impl Background {
             // Without the census nobody would take a frozen gauge away.
             keep_running("census", count, move || observer.count_unanswered()),
             keep_running("reaper", reap, || {}),
+            keep_running("account settlement", settle, || {}),
             keep_running("service census", call, || {}),
             keep_running("housekeeping", tidy, || {}),
         ]

@@ -39,6 +39,7 @@ use self::{
     services::Keys,
 };
 use crate::{
+    account_lifecycle::AccountLifecycle,
     accounts::{
         Role,
         password::Passwords,
@@ -133,6 +134,11 @@ impl Application {
             &census,
             &clock,
         );
+        let lifecycle = AccountLifecycle::new(
+            Arc::clone(&stores.accounts),
+            sessions.clone(),
+            Handle::current(),
+        );
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
             limits: Arc::clone(&stores.limits),
@@ -140,6 +146,7 @@ impl Application {
             entities: Entities::keyed(key.expose_secret().as_bytes()),
             passwords,
             sessions: sessions.clone(),
+            lifecycle: lifecycle.clone(),
             audit: trail,
             metrics: login_metrics,
             clock: Arc::clone(&clock),
@@ -160,6 +167,7 @@ impl Application {
         let api = Api {
             login,
             sessions,
+            lifecycle: lifecycle.clone(),
             accounts: Arc::clone(&stores.accounts),
             registrar,
             trail: Arc::clone(&stores.audit),
@@ -198,6 +206,7 @@ impl Application {
                 census: Arc::new(census),
                 observer,
                 reaper: Arc::new(reaper),
+                lifecycle,
                 service_census: Arc::new(service_census),
                 housekeeping: Arc::new(housekeeping),
             },
@@ -313,7 +322,6 @@ fn sessions(
 ) -> (Sessions, Reaper) {
     let sessions = Sessions::new(
         Arc::clone(&stores.sessions),
-        Arc::clone(&stores.accounts),
         metrics.clone(),
         Arc::clone(clock),
         config.into(),
@@ -322,7 +330,6 @@ fn sessions(
     );
     let reaper = Reaper::new(
         Arc::clone(&stores.sessions),
-        Arc::clone(&stores.accounts),
         sessions.clone(),
         metrics.clone(),
         observer.clone(),

@@ -7,6 +7,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{Source, output};
 use crate::{
+    account_lifecycle::AccountLifecycle,
     accounts::{
         AccountError, User, Username,
         password::Passwords,
@@ -33,6 +34,8 @@ pub(super) struct CommandContext {
     pub(super) stores: Stores,
     /// What happens to sessions; what is done here the server sees in its stores.
     pub(super) sessions: Sessions,
+    /// Changes and deletes accounts, with the consequences for their sessions.
+    pub(super) lifecycle: AccountLifecycle,
     config: Config,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
@@ -96,17 +99,22 @@ impl CommandContext {
         let metrics = SessionMetrics::new(&telemetry.meter());
         let sessions = Sessions::new(
             Arc::clone(&stores.sessions),
-            Arc::clone(&stores.accounts),
             metrics,
             Arc::clone(&clock),
             (&config).into(),
             CensusBell::default(),
             Handle::current(),
         );
+        let lifecycle = AccountLifecycle::new(
+            Arc::clone(&stores.accounts),
+            sessions.clone(),
+            Handle::current(),
+        );
         let journal = Journal::open(&stores.audit, &clock, config.store_timeout);
         Self {
             stores,
             sessions,
+            lifecycle,
             config,
             telemetry,
             clock,

@@ -216,7 +216,7 @@ async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<
         } => set_password(context, &name, password_stdin).await,
         UserCommand::Delete { name, .. } => {
             let user = context.user(&name).await?;
-            if !context.sessions.delete_account(user.id).await? {
+            if !context.lifecycle.delete(user.id).await? {
                 return Err(Refused::no_such_user(&name).into());
             }
             output::line(format!(
@@ -280,7 +280,7 @@ async fn set_password(
         .end_user(user.id, None)
         .await
         .context(left)?;
-    context.sessions.settle(user.id).await.context(left)?;
+    context.lifecycle.settle(user.id).await.context(left)?;
     unlock(context, &user).await.context(
         "the password is set, and a lock of the account was not taken off; run `skriptoteket user unlock` for that",
     )?;
@@ -316,7 +316,7 @@ async fn change_account(
     change: AccountChange,
 ) -> anyhow::Result<()> {
     let user = context.user(name).await?;
-    let changed = context.sessions.change_account(user.id, change).await?;
+    let changed = context.lifecycle.change(user.id, change).await?;
     changed.ok_or_else(|| Refused::no_such_user(name))?;
     Ok(())
 }

@@ -183,7 +183,7 @@ pub(super) async fn change(
         }
         .into());
     }
-    let user = api.sessions.change_account(id, change).await?;
+    let user = api.lifecycle.change(id, change).await?;
     let user = user.ok_or(Rejection::NotFound)?;
     if change.disabled == Some(false) {
         // The account is changed, and that is written down: what a lock adds is over in time.
@@ -216,7 +216,7 @@ pub(super) async fn delete(
     _: SuperPrincipal,
     Segment(id): Segment<UserId>,
 ) -> Result<HttpResponse, ApiError> {
-    if api.sessions.delete_account(id).await? {
+    if api.lifecycle.delete(id).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Rejection::NotFound.into())

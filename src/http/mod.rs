@@ -71,6 +71,7 @@ use ipnet::IpNet;
 use session_store::session_middleware;
 
 use crate::{
+    account_lifecycle::AccountLifecycle,
     accounts::{AccountRepository, registration::Registrar},
     audit::{AdminAudit, AuditRepository, Kind},
     login::LoginService,
@@ -226,6 +227,8 @@ pub struct Api {
     pub login: LoginService,
     /// Who is in.
     pub sessions: Sessions,
+    /// Changes and deletes accounts.
+    pub lifecycle: AccountLifecycle,
     /// Who may be let in.
     pub accounts: Arc<dyn AccountRepository>,
     /// Makes accounts.

@@ -133,7 +133,10 @@ impl LoginService {
         } = admission;
         loop {
             let start = StartSession {
-                user: account.user.clone(),
+                user_id: account.user.id,
+                username: account.user.username.clone(),
+                role: account.user.role,
+                account_version: account.user.version,
                 remember_me,
                 user_agent: user_agent.clone(),
                 replaces: replaces.take(),
@@ -174,7 +177,7 @@ impl LoginService {
             .as_ref()
             .is_some_and(|now| now.user.version == read.user.version);
         if !unchanged || started.record.role != read.user.role {
-            parts.sessions.settle(id).await?;
+            parts.lifecycle.settle(id).await?;
         }
         let Some(now) = now.filter(|now| !now.user.disabled) else {
             return Err(LoginError::AccountDisabled);

@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
 
 use crate::{
+    account_lifecycle::AccountLifecycle,
     accounts::{
         Account, AccountRepository, User, UserId, Username,
         password::{HashingError, Passwords},
@@ -164,6 +165,8 @@ pub struct LoginParts {
     pub passwords: Passwords,
     /// The sessions.
     pub sessions: Sessions,
+    /// Applies changes of accounts to them.
+    pub lifecycle: AccountLifecycle,
     /// The audit trail.
     pub audit: AuditTrail,
     /// The counters.

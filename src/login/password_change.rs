@@ -192,14 +192,17 @@ impl LoginService {
         registrar.replace_password(&account, change.new).await?;
         let user_id = account.user.id;
         // Ends the sessions of before. Where a store fails here, the reaper does it once the stores answer.
-        parts.sessions.settle(user_id).await?;
+        parts.lifecycle.settle(user_id).await?;
         let account = parts.accounts.find(user_id).await?;
         let account = account.filter(|it| !it.user.disabled);
         let account = account.ok_or(PasswordChangeError::WrongPassword)?;
         let started = parts
             .sessions
             .start(StartSession {
-                user: account.user,
+                user_id,
+                username: account.user.username,
+                role: account.user.role,
+                account_version: account.user.version,
                 remember_me: change.session.is_remembered(),
                 user_agent: change.session.user_agent,
                 replaces: None,
@@ -209,7 +212,7 @@ impl LoginService {
         let id = started.record.id.clone();
         let unclaimed = Unclaimed::new(parts.sessions.clone(), id);
         // The account may have changed since it was read, and the change have reached only the sessions of before.
-        parts.sessions.settle(user_id).await?;
+        parts.lifecycle.settle(user_id).await?;
         if let Err(error) = self.unlock(user_id).await {
             // The password is changed; a lock passes by itself.
             tracing::warn!(error.type = error.error_type(), "failed guesses at an account were not forgotten");

@@ -5,12 +5,12 @@
 //! | `key` | the secret key of a session and its public id |
 //! | `policy` | how long they live, how many a user may have |
 //! | `repository` | the record, and the contract every session store keeps |
-//! | `service` | what happens to sessions: start, check, end, change of role |
+//! | `service` | starts, checks, changes and ends sessions |
 //! | `renewal` | a new key for a session that has outgrown its own |
 //! | `census` | the snapshot that the gauges read |
 //! | `bookkeeping` | counts the store into the ledger |
 //! | `ledger` | the totals that are exported, whatever the store forgets |
-//! | `reaper` | ends what has expired, settles what was left half done |
+//! | `reaper` | ends what has expired |
 //! | `observer` | which of many replicas exports the counts |
 //! | `integrity` | what an operator asks of a session store: recounts and repairs |
 

@@ -1,4 +1,4 @@
-//! The reaper: ends sessions that have expired, and brings account changes to sessions where that was left undone.
+//! The reaper: ends sessions that have expired.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,15 +7,12 @@ use std::{
 
 use super::{SessionRepository, Sessions, census::CensusBell};
 use crate::{
-    accounts::AccountRepository, clock::Timestamp, error::StoreError,
-    observer_state::ObserverState, telemetry::instruments::SessionMetrics,
+    clock::Timestamp, error::StoreError, observer_state::ObserverState,
+    telemetry::instruments::SessionMetrics,
 };
 
 /// Sessions ended in one step: small, so that no step holds the store for long.
 const BATCH: u32 = 100;
-
-/// Accounts brought up to date in one tick.
-const ACCOUNTS: u32 = 500;
 
 /// A clock that falls behind the monotonic one by this was set back. Less is a time server at its work.
 const SET_BACK: Duration = Duration::from_secs(1);
@@ -23,11 +20,10 @@ const SET_BACK: Duration = Duration::from_secs(1);
 /// How often the reaper looks.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Ends what has expired and settles what is unsettled.
+/// Ends sessions that have expired.
 #[derive(Debug)]
 pub struct Reaper {
     repository: Arc<dyn SessionRepository>,
-    accounts: Arc<dyn AccountRepository>,
     sessions: Sessions,
     metrics: SessionMetrics,
     observer: ObserverState,
@@ -37,11 +33,10 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// A reaper for these stores.
+    /// A reaper of the sessions in `repository`.
     #[must_use]
     pub fn new(
         repository: Arc<dyn SessionRepository>,
-        accounts: Arc<dyn AccountRepository>,
         sessions: Sessions,
         metrics: SessionMetrics,
         observer: ObserverState,
@@ -49,7 +44,6 @@ impl Reaper {
     ) -> Self {
         Self {
             repository,
-            accounts,
             sessions,
             metrics,
             observer,
@@ -83,33 +77,15 @@ impl Reaper {
         }
     }
 
-    /// Brings changes of role and of `disabled` to the sessions where whoever made the change did not get to it: a
-    /// process that died in between, or one that has no access to the session store. Returns how many accounts.
+    /// Does all of it: that one fails does not keep the other from its work.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of either store.
-    pub async fn settle(&self) -> Result<usize, StoreError> {
-        let unsettled = self.accounts.unsettled(ACCOUNTS).await?;
-        let mut outcome = Ok(unsettled.len());
-        for user in &unsettled {
-            if let Err(error) = self.sessions.settle(user.id).await {
-                outcome = Err(error);
-            }
-        }
-        outcome
-    }
-
-    /// Does all of it: that one fails does not keep the others from their work.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] of any.
+    /// [`StoreError`] of either.
     pub async fn tick(&self) -> Result<(), StoreError> {
-        let settled = self.settle().await;
         let clock = self.settle_clock().await;
         self.reap().await?;
-        clock.and(settled.map(drop))
+        clock
     }
 
     /// Looks whether the clock by which sessions live was set back since the last look, and ends what that would mean to
@@ -148,23 +124,21 @@ impl Reaper {
         Ok(())
     }
 
-    /// Settles accounts every [`INTERVAL`], for ever. Sessions are ended by the replica that observes, so that many replicas
-    /// are no more load for the store than one.
+    /// Reaps every [`INTERVAL`], without end, while this replica observes: many replicas are no more load for the store than one.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = true;
         loop {
             ticks.tick().await;
-            let result = if self.observer.observes() {
-                self.tick().await
-            } else {
-                self.settle().await.map(drop)
-            };
+            if !self.observer.observes() {
+                continue;
+            }
+            let result = self.tick().await;
             if let (Err(error), true) = (&result, answered) {
                 tracing::warn!(
                     error.type = error.error_type(), error = error.in_full(),
-                    "not all expired sessions were ended, or not all account changes brought to sessions; trying again"
+                    "not all expired sessions were ended; trying again"
                 );
             }
             answered = result.is_ok();

@@ -1,4 +1,4 @@
-//! What happens to sessions: they start, are checked, change role and end; each start and end is recorded once. New keys are
+//! Starts, checks, changes and ends sessions; each end is recorded once. New keys are
 //! in `renewal`.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -11,19 +11,24 @@ use super::{
     SessionPolicy, SessionRecord, SessionRepository, SessionState, census::CensusBell,
 };
 use crate::{
-    accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
-    audit,
     clock::Clock,
+    detached,
     error::StoreError,
     telemetry::instruments::SessionMetrics,
-    wait_budget,
+    user::{Role, UserId, Username},
 };
 
 /// A session to be started.
 #[derive(Clone, Debug)]
 pub struct StartSession {
-    /// Whose it is; the role is taken from here.
-    pub user: User,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The login name.
+    pub username: Username,
+    /// The role of the account.
+    pub role: Role,
+    /// The version of the account that these were read from.
+    pub account_version: i64,
     /// True for the longer life.
     pub remember_me: bool,
     /// What the client says it is; cut to [`NewSession::USER_AGENT_MAX_CHARS`].
@@ -54,7 +59,6 @@ pub struct Sessions {
 
 struct Inner {
     repository: Arc<dyn SessionRepository>,
-    accounts: Arc<dyn AccountRepository>,
     metrics: SessionMetrics,
     clock: Arc<dyn Clock>,
     policy: SessionPolicy,
@@ -71,11 +75,10 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Sessions in `repository` of the users in `accounts`. Detached work runs on `runtime`.
+    /// Sessions in `repository`. Detached work runs on `runtime`.
     #[must_use]
     pub fn new(
         repository: Arc<dyn SessionRepository>,
-        accounts: Arc<dyn AccountRepository>,
         metrics: SessionMetrics,
         clock: Arc<dyn Clock>,
         policy: SessionPolicy,
@@ -84,7 +87,6 @@ impl Sessions {
     ) -> Self {
         let inner = Inner {
             repository,
-            accounts,
             metrics,
             clock,
             policy,
@@ -113,7 +115,7 @@ impl Sessions {
         if let Some(old) = &request.replaces {
             self.end_now(old, EndReason::Logout).await?;
         }
-        let key = SessionKey::generate(request.user.id);
+        let key = SessionKey::generate(request.user_id);
         let lifetime = if request.remember_me {
             policy.remembered
         } else {
@@ -122,10 +124,10 @@ impl Sessions {
         let user_agent = request.user_agent.chars();
         let session = NewSession {
             id: key.id(),
-            user_id: request.user.id,
-            username: request.user.username,
-            role: request.user.role,
-            account_version: request.user.version,
+            user_id: request.user_id,
+            username: request.username,
+            role: request.role,
+            account_version: request.account_version,
             // Remembered means remembered: such a session does not end because nobody used it for half an hour.
             idle: if request.remember_me {
                 lifetime
@@ -287,102 +289,33 @@ impl Sessions {
         self.inner.repository.page(filter, after, limit).await
     }
 
-    /// Changes an account and brings the change to its live sessions: a new role moves them, disabling ends them.
+    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`). Returns how
+    /// many.
     ///
     /// # Errors
     ///
-    /// [`AccountError`]. After [`AccountError::Store`] the change may have been made; it then reaches the sessions
-    /// within the reaper's interval once the stores answer.
-    pub async fn change_account(
+    /// [`StoreError`] of the store.
+    pub async fn end_older(&self, user: UserId, version: i64) -> Result<usize, StoreError> {
+        self.detached(|this| async move {
+            let ended = this.inner.repository.end_older(user, version).await?;
+            this.record(&ended);
+            Ok(ended.len())
+        })
+        .await
+    }
+
+    /// Gives all live sessions of a user a role; see [`SessionRepository::set_role`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn set_role(
         &self,
-        id: UserId,
-        change: AccountChange,
-    ) -> Result<Option<User>, AccountError> {
-        self.detached(|this| async move {
-            let user = this.inner.accounts.change(id, change).await?;
-            if user.is_some() {
-                this.settle_now(id).await?;
-            }
-            Ok(user)
-        })
-        .await
-    }
-
-    /// Disables an account, ends its sessions and deletes it. Returns whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// [`AccountError`]. After [`AccountError::Store`] the account may be left disabled; delete it again.
-    pub async fn delete_account(&self, id: UserId) -> Result<bool, AccountError> {
-        self.detached(|this| async move {
-            let disabled = AccountChange {
-                disabled: Some(true),
-                ..AccountChange::default()
-            };
-            // Disabled first: no login can start a session between the end of the last one and the deletion.
-            if this.inner.accounts.change(id, disabled).await?.is_none() {
-                return Ok(false);
-            }
-            this.settle_now(id).await?;
-            let deleted = this.inner.accounts.delete(id).await?;
-            // A login that had read the account before it was disabled may have started one since.
-            this.end_user_now(id, None).await?;
-            Ok(deleted)
-        })
-        .await
-    }
-
-    /// Makes the live sessions of a user what the account says: under its role, or ended if it is disabled or gone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] of either store; the account stays unsettled and the reaper tries again.
-    pub async fn settle(&self, id: UserId) -> Result<(), StoreError> {
-        self.detached(|this| async move { this.settle_now(id).await })
+        user: UserId,
+        update: RoleUpdate,
+    ) -> Result<RoleUpdated, StoreError> {
+        self.detached(|this| async move { this.inner.repository.set_role(user, update).await })
             .await
-    }
-
-    async fn settle_now(&self, id: UserId) -> Result<(), StoreError> {
-        let Inner {
-            repository,
-            accounts,
-            bell,
-            ..
-        } = &*self.inner;
-        let mut newest = i64::MIN;
-        loop {
-            let Some(account) = accounts.find(id).await? else {
-                self.end_user_now(id, None).await?;
-                return Ok(());
-            };
-            // Not simply all: whoever has logged in after that must not be logged out by this, if it is late.
-            let since = if account.user.disabled {
-                account.user.version + 1
-            } else {
-                account.user.sessions_since
-            };
-            if since > 0 {
-                self.record(&repository.end_older(id, since).await?);
-            }
-            if !account.user.disabled {
-                let mut update = RoleUpdate::new(account.user.role, account.user.version);
-                // The account was read after that newer version had been seen, and is older all the same: the accounts went
-                // back to an earlier state, and what they say now holds.
-                update.replaces = update.replaces.max(newest);
-                match repository.set_role(id, update).await? {
-                    RoleUpdated::Moved(0) => {}
-                    RoleUpdated::Moved(_) => bell.ring(),
-                    RoleUpdated::Outdated { newest: seen } => {
-                        newest = seen;
-                        continue;
-                    }
-                }
-            }
-            // Someone may have changed the account meanwhile, and brought that to the sessions before this did.
-            if accounts.settle(id, account.user.version).await? {
-                return Ok(());
-            }
-        }
     }
 
     fn record(&self, ended: &[Ended]) {
@@ -406,10 +339,6 @@ impl Sessions {
             bell.ring();
             result
         };
-        let task = audit::carried(wait_budget::carried(task)).in_current_span();
-        match self.inner.runtime.spawn(task).await {
-            Ok(result) => result,
-            Err(error) => Err(StoreError::Unavailable(error.into()).into()),
-        }
+        detached::run(&self.inner.runtime, task).await
     }
 }

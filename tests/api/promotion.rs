@@ -300,7 +300,7 @@ async fn promote(host: &Host, role: Role) {
         ..AccountChange::default()
     };
     let id = account.unwrap().user.id;
-    let changed = host.api.sessions.change_account(id, change).await;
+    let changed = host.api.lifecycle.change(id, change).await;
     assert!(changed.unwrap().is_some());
 }
 

@@ -23,7 +23,6 @@ fn seen_by(harness: &Harness, clock: &Arc<ManualClock>) -> Sessions {
     };
     Sessions::new(
         harness.stores.sessions.clone(),
-        harness.stores.accounts.clone(),
         SessionMetrics::new(&Telemetry::disabled().meter()),
         clock,
         policy,

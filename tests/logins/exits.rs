@@ -69,11 +69,7 @@ async fn unknown_user_and_wrong_password_are_one_reason_and_one_error() {
 async fn a_disabled_account_is_counted_as_such_only_with_the_right_password() {
     let harness = Harness::new().await;
     let user = harness.user("ada", Role::User).await;
-    harness
-        .sessions
-        .change_account(user.id, DISABLED)
-        .await
-        .unwrap();
+    harness.lifecycle.change(user.id, DISABLED).await.unwrap();
     let wrong = harness.try_login("ada", "wrong").await.unwrap_err();
     assert!(matches!(wrong, LoginError::InvalidCredentials));
     let right = harness.try_login("ada", PASSWORD).await.unwrap_err();
@@ -363,8 +359,8 @@ async fn metrics_and_audit_trail_agree_on_every_outcome() {
     let user = harness.user("ada", Role::User).await;
     let disabled = harness.user("eve", Role::User).await;
     harness
-        .sessions
-        .change_account(disabled.id, DISABLED)
+        .lifecycle
+        .change(disabled.id, DISABLED)
         .await
         .unwrap();
     harness.try_login("ada", PASSWORD).await.unwrap();

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use skriptoteket::{
+    account_lifecycle::AccountLifecycle,
     accounts::{
         AccountChange, AccountRepository, Role, User,
         password::{HashingPolicy, Passwords},
@@ -11,6 +12,7 @@ use skriptoteket::{
     },
     audit::{AuditFilter, AuditRow, AuditTrail},
     clock::{Clock, ManualClock},
+    error::StoreError,
     guard::{Budget, Entities, GuardPolicy},
     login::{
         Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService, PasswordChange,
@@ -70,6 +72,7 @@ pub(crate) struct Harness {
     pub(crate) sessions: Sessions,
     pub(crate) census: CensusTaker,
     pub(crate) reaper: Reaper,
+    pub(crate) lifecycle: AccountLifecycle,
     pub(crate) registrar: Registrar,
     pub(crate) stores: Stores,
     pub(crate) clock: Arc<ManualClock>,
@@ -126,7 +129,6 @@ impl Harness {
         };
         let sessions = Sessions::new(
             stores.sessions.clone(),
-            stores.accounts.clone(),
             session_metrics.clone(),
             time.clone(),
             policy,
@@ -135,12 +137,13 @@ impl Harness {
         );
         let reaper = Reaper::new(
             stores.sessions.clone(),
-            stores.accounts.clone(),
             sessions.clone(),
             session_metrics,
             observer,
             census.bell(),
         );
+        let lifecycle =
+            AccountLifecycle::new(stores.accounts.clone(), sessions.clone(), Handle::current());
         let (trail, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
         let parts = change(LoginParts {
             accounts: stores.accounts.clone(),
@@ -155,6 +158,7 @@ impl Harness {
             entities: Entities::keyed(b"harness"),
             passwords: passwords.clone(),
             sessions: sessions.clone(),
+            lifecycle: lifecycle.clone(),
             audit: trail,
             metrics: login_metrics,
             clock: time,
@@ -166,6 +170,7 @@ impl Harness {
             sessions,
             census,
             reaper,
+            lifecycle,
             registrar: Registrar::new(stores.accounts.clone(), passwords),
             stores,
             clock,
@@ -179,6 +184,13 @@ impl Harness {
     /// A login service of another process on the same stores.
     pub(crate) fn another_replica(&self) -> LoginService {
         LoginService::new(self.parts.clone())
+    }
+
+    /// What the background tasks of a server do in one interval.
+    pub(crate) async fn tick(&self) -> Result<(), StoreError> {
+        let settled = self.lifecycle.settle_pending().await;
+        self.reaper.tick().await?;
+        settled.map(drop)
     }
 
     pub(crate) async fn user(&self, name: &str, role: Role) -> User {

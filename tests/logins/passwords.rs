@@ -173,7 +173,7 @@ async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and
     let set = harness.registrar.set_password(&user, NEW.into());
     set.await.unwrap();
     let after = harness.try_login("ada", NEW).await.unwrap().session;
-    harness.reaper.tick().await.unwrap();
+    harness.tick().await.unwrap();
     let live = harness.sessions.list_user(user.id).await.unwrap();
     assert_eq!(live, [after.record]);
     assert_ne!(live, [before.record]);
@@ -195,7 +195,7 @@ async fn a_password_change_that_meets_the_end_of_the_account_leaves_no_session()
     let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
     let (late, ()) = tokio::join!(harness.change_password(&here.record, PASSWORD), async {
         barrier.reached().await;
-        let disabled = harness.sessions.change_account(user.id, DISABLED).await;
+        let disabled = harness.lifecycle.change(user.id, DISABLED).await;
         assert!(disabled.unwrap().unwrap().disabled);
         barrier.go_on();
     });
@@ -210,7 +210,7 @@ async fn a_password_change_that_meets_the_end_of_the_account_leaves_no_session()
 async fn an_account_disabled_before_its_password_was_changed_has_no_session() {
     let harness = Harness::new().await;
     let user = harness.user("ada", Role::User).await;
-    let disabled = harness.sessions.change_account(user.id, DISABLED).await;
+    let disabled = harness.lifecycle.change(user.id, DISABLED).await;
     assert!(disabled.unwrap().unwrap().disabled);
     harness
         .registrar
@@ -226,14 +226,17 @@ async fn an_account_disabled_before_its_password_was_changed_has_no_session() {
         .unwrap();
     // As of a request that read the account before it was disabled.
     let start = StartSession {
-        user: account.user,
+        user_id: user.id,
+        username: account.user.username,
+        role: account.user.role,
+        account_version: account.user.version,
         remember_me: false,
         user_agent: String::new(),
         replaces: None,
         state: SessionState::new(),
     };
     harness.sessions.start(start).await.unwrap();
-    harness.sessions.settle(user.id).await.unwrap();
+    harness.lifecycle.settle(user.id).await.unwrap();
     assert_eq!(harness.sessions.list_user(user.id).await.unwrap(), []);
 }
 
@@ -242,20 +245,12 @@ async fn sessions_of_before_a_restored_backup_end_with_the_next_password() {
     let harness = Harness::new().await;
     let user = harness.user("ada", Role::User).await;
     harness.clock.advance(Duration::from_secs(1));
-    harness
-        .sessions
-        .change_account(user.id, DISABLED)
-        .await
-        .unwrap();
+    harness.lifecycle.change(user.id, DISABLED).await.unwrap();
     let enabled = AccountChange {
         disabled: Some(false),
         ..DISABLED
     };
-    harness
-        .sessions
-        .change_account(user.id, enabled)
-        .await
-        .unwrap();
+    harness.lifecycle.change(user.id, enabled).await.unwrap();
     let stolen = harness.try_login("ada", PASSWORD).await.unwrap().session;
     // The backup is of before; the sessions are elsewhere and were not restored.
     let restore = sqlx::query("UPDATE accounts SET version = ?1, sessions_since = 0");
@@ -267,7 +262,7 @@ async fn sessions_of_before_a_restored_backup_end_with_the_next_password() {
         .set_password(&user, NEW.into())
         .await
         .unwrap();
-    harness.sessions.settle(user.id).await.unwrap();
+    harness.lifecycle.settle(user.id).await.unwrap();
     assert!(
         harness
             .sessions
@@ -291,7 +286,7 @@ async fn a_login_after_an_account_was_enabled_again_outlives_the_end_of_the_sess
     };
     accounts.change(user.id, enabled).await.unwrap();
     let after = harness.try_login("ada", PASSWORD).await.unwrap().session;
-    harness.reaper.tick().await.unwrap();
+    harness.tick().await.unwrap();
     let live = harness.sessions.list_user(user.id).await.unwrap();
     assert_eq!(live, [after.record]);
 }

@@ -86,11 +86,7 @@ async fn a_change_of_role_moves_live_sessions_and_the_gauges() {
         role: Some(Role::Admin),
         ..AccountChange::default()
     };
-    harness
-        .sessions
-        .change_account(user.id, change)
-        .await
-        .unwrap();
+    harness.lifecycle.change(user.id, change).await.unwrap();
     let record = harness
         .sessions
         .check(&logged_in.session.record.id)
@@ -111,7 +107,7 @@ async fn a_change_of_role_moves_live_sessions_and_the_gauges() {
 }
 
 #[tokio::test]
-async fn a_change_that_nobody_brought_to_the_sessions_is_brought_by_the_reaper() {
+async fn a_change_that_nobody_brought_to_the_sessions_is_brought_by_any_server() {
     let harness = Harness::new().await;
     let user = harness.user("ada", Role::User).await;
     let logged_in = harness.try_login("ada", PASSWORD).await.unwrap();
@@ -124,9 +120,9 @@ async fn a_change_that_nobody_brought_to_the_sessions_is_brought_by_the_reaper()
         .unwrap();
     let id = logged_in.session.record.id;
     assert!(harness.sessions.check(&id).await.unwrap().is_some());
-    assert_eq!(harness.reaper.settle().await.unwrap(), 1);
+    assert_eq!(harness.lifecycle.settle_pending().await.unwrap(), 1);
     assert!(harness.sessions.check(&id).await.unwrap().is_none());
-    assert_eq!(harness.reaper.settle().await.unwrap(), 0);
+    assert_eq!(harness.lifecycle.settle_pending().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -228,7 +224,7 @@ async fn an_account_that_cannot_be_read_does_not_keep_sessions_from_ending() {
         .await;
     assert_eq!(damaged.unwrap().rows_affected(), 1);
     harness.clock.advance(Duration::from_mins(31));
-    assert!(harness.reaper.tick().await.is_err(), "the damage is told");
+    assert!(harness.tick().await.is_err(), "the damage is told");
     assert_eq!(
         harness.census.take().await.unwrap().unwrap().expired,
         [0; 4],

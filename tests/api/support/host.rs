@@ -12,6 +12,7 @@ use actix_web::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use skriptoteket::{
+    account_lifecycle::AccountLifecycle,
     accounts::{Role, registration::Registrar},
     audit::{AdminAudit, AuditTrail},
     clock::{Clock, ManualClock},
@@ -155,7 +156,6 @@ fn wire(
     let passwords = passwords(telemetry);
     let sessions = Sessions::new(
         stores.sessions.clone(),
-        stores.accounts.clone(),
         SessionMetrics::new(&meter),
         clock.clone(),
         policy,
@@ -166,6 +166,8 @@ fn wire(
     let (audit, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
     tokio::spawn(writer.run());
     let admin_audit = AdminAudit::new(audit.clone(), stores.audit.clone(), clock.clone());
+    let lifecycle =
+        AccountLifecycle::new(stores.accounts.clone(), sessions.clone(), Handle::current());
     let login = LoginService::new(LoginParts {
         accounts: stores.accounts.clone(),
         limits: stores.limits.clone(),
@@ -176,6 +178,7 @@ fn wire(
         entities: Entities::keyed(b"host"),
         passwords: passwords.clone(),
         sessions: sessions.clone(),
+        lifecycle: lifecycle.clone(),
         audit,
         metrics: login_metrics,
         clock: clock.clone(),
@@ -186,6 +189,7 @@ fn wire(
     Api {
         login,
         sessions,
+        lifecycle,
         accounts: stores.accounts.clone(),
         registrar: Registrar::new(stores.accounts.clone(), passwords),
         trail: stores.audit.clone(),
