@@ -27,7 +27,7 @@
 //! `POST /api/login` → `http::middleware` (metrics, span, panics become problems) → actix-session with
 //! `http::session_store` → `http::login` (JSON, client address, same site) → `login::LoginService` (counts the attempt,
 //! whatever happens) → `guard` budgets through a [`guard::LoginThrottleRepository`] → `accounts::password` on its own threads →
-//! `sessions::Sessions` → a [`sessions::SessionRepository`]: `store::Cached<store::Observed<…>>` → back up, through
+//! `sessions::Sessions` → a [`sessions::SessionRepository`]: `store::Cached<store::Decorated<…>>` → back up, through
 //! `http::error` if it failed.
 //!
 //! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the

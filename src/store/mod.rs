@@ -4,15 +4,15 @@
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
 //! | `redis/` | sessions, budgets of guesses and quotas in Redis, the scripts beside the code |
-//! | `observed/` | records how long a repository takes to answer |
+//! | `decorated/` | bounds calls by the wait budget, and records them |
 //! | `ledger` | the totals of sessions that were exported, in a file of their own |
 //! | `cached` | answers session checks from memory |
 //!
 //! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
 
 mod cached;
+mod decorated;
 mod ledger;
-mod observed;
 mod redis;
 mod sqlite;
 
@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use cached::Cached;
-pub use observed::Observed;
+pub use decorated::Decorated;
 pub use redis::{Erased, RedisFault, RedisStoreSettings, StoreClock, erase};
 pub use sqlite::SqliteSettings;
 
@@ -180,6 +180,13 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// True if sessions, login throttling and rate limits are in a store that other servers can use, too. Then several servers
+    /// may run, each sees the changes of the others at once, and one of them exports what is service-wide.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
     /// Writes back what is in flight, closes the files and lets go of Redis. What is asked of the repositories afterwards
     /// is refused as unavailable. Takes at most the store timeout.
     pub async fn close(&self) {
@@ -205,8 +212,8 @@ pub fn find(config: &Config) -> Result<(), OpenError> {
 
 /// Opens the store that `config` names; makes it where there is none.
 ///
-/// With `metrics` the repositories are observed, and sessions of the embedded store are cached, as a service wants it.
-/// Without, as a single command wants it, they are bare.
+/// With `metrics`, as in a server, calls are recorded and sessions of the embedded store are cached. Without, as in a single
+/// command, they are not.
 ///
 /// # Errors
 ///
@@ -265,10 +272,7 @@ pub async fn open_with(
         None => None,
     };
     let bare = bare(file, redis, ledger);
-    Ok(match metrics {
-        None => bare,
-        Some(metrics) => decorated(bare, &metrics, clock),
-    })
+    Ok(decorated(bare, metrics.as_ref(), &clock))
 }
 
 async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError> {
@@ -382,28 +386,41 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) ->
     }
 }
 
-/// The same stores, observed, with the cache outermost: what it answers is no operation of the store. Nothing of Redis
-/// is cached: what one replica changes the others see at their next check.
-fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Stores {
-    let observed: Arc<dyn SessionRepository> =
-        Arc::new(Observed::new(bare.sessions, metrics.clone()));
-    let sessions = if bare.redis.is_some() {
-        observed
+/// The same stores, decorated. Those of a server, which has metrics, have a cache in front of the embedded sessions: what it
+/// answers is no operation of the store. Sessions in a shared store are not cached: what one replica changes the others see at
+/// their next check.
+fn decorated(bare: Stores, metrics: Option<&StoreMetrics>, clock: &Arc<dyn Clock>) -> Stores {
+    let is_shared = bare.is_shared();
+    let sessions = decorate(bare.sessions, metrics, clock);
+    let sessions: Arc<dyn SessionRepository> = if is_shared || metrics.is_none() {
+        sessions
     } else {
-        Arc::new(Cached::new(observed, clock))
+        Arc::new(Cached::new(sessions, Arc::clone(clock)))
     };
     Stores {
-        accounts: Arc::new(Observed::new(bare.accounts, metrics.clone())),
+        accounts: decorate(bare.accounts, metrics, clock),
         sessions,
-        limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
-        audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
-        services: Arc::new(Observed::new(bare.services, metrics.clone())),
-        tokens: Arc::new(Observed::new(bare.tokens, metrics.clone())),
-        quotas: Arc::new(Observed::new(bare.quotas, metrics.clone())),
+        limits: decorate(bare.limits, metrics, clock),
+        audit: decorate(bare.audit, metrics, clock),
+        services: decorate(bare.services, metrics, clock),
+        tokens: decorate(bare.tokens, metrics, clock),
+        quotas: decorate(bare.quotas, metrics, clock),
         observer: bare.observer,
         ledger: bare.ledger,
         integrity: bare.integrity,
         file: bare.file,
         redis: bare.redis,
     }
+}
+
+fn decorate<R: ?Sized>(
+    repository: Arc<R>,
+    metrics: Option<&StoreMetrics>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Decorated<R>> {
+    Arc::new(Decorated::new(
+        repository,
+        Arc::clone(clock),
+        metrics.cloned(),
+    ))
 }

@@ -1,11 +1,11 @@
-//! The repositories of services, observed.
+//! The repositories of services, tokens and rate limits.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Failure, Observed};
+use super::{Decorated, Failure};
 use crate::{
     clock::Timestamp,
     error::StoreError,
@@ -30,23 +30,22 @@ impl Failure for RegisterError {
 }
 
 #[async_trait]
-impl<R: ServiceRepository + ?Sized> ServiceRepository for Observed<R> {
+impl<R: ServiceRepository + ?Sized> ServiceRepository for Decorated<R> {
     async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError> {
         let answer = self.inner.register(service, most);
-        self.timed(SERVICES, "register", answer).await
+        self.call(SERVICES, "register", answer).await
     }
 
     async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError> {
-        self.timed(SERVICES, "find", self.inner.find(id)).await
+        self.call(SERVICES, "find", self.inner.find(id)).await
     }
 
     async fn all(&self) -> Result<Register, StoreError> {
-        self.timed(SERVICES, "all", self.inner.all()).await
+        self.call(SERVICES, "all", self.inner.all()).await
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
-        self.timed(SERVICES, "revision", self.inner.revision())
-            .await
+        self.call(SERVICES, "revision", self.inner.revision()).await
     }
 
     async fn change(
@@ -55,11 +54,11 @@ impl<R: ServiceRepository + ?Sized> ServiceRepository for Observed<R> {
         change: ServiceChange,
     ) -> Result<Option<Service>, StoreError> {
         let answer = self.inner.change(id, change);
-        self.timed(SERVICES, "change", answer).await
+        self.call(SERVICES, "change", answer).await
     }
 
     async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError> {
-        self.timed(SERVICES, "delete", self.inner.delete(id)).await
+        self.call(SERVICES, "delete", self.inner.delete(id)).await
     }
 
     async fn rotate(
@@ -71,34 +70,33 @@ impl<R: ServiceRepository + ?Sized> ServiceRepository for Observed<R> {
         force: bool,
     ) -> Result<Option<Rotation>, StoreError> {
         let answer = self.inner.rotate(id, secret, expires_at, overlap, force);
-        self.timed(SERVICES, "rotate", answer).await
+        self.call(SERVICES, "rotate", answer).await
     }
 
     async fn seen(&self, id: &ServiceId, sign: SignOfLife) -> Result<bool, StoreError> {
-        self.timed(SERVICES, "seen", self.inner.seen(id, sign))
-            .await
+        self.call(SERVICES, "seen", self.inner.seen(id, sign)).await
     }
 }
 
 #[async_trait]
-impl<R: TokenRepository + ?Sized> TokenRepository for Observed<R> {
+impl<R: TokenRepository + ?Sized> TokenRepository for Decorated<R> {
     async fn keys(&self) -> Result<Vec<SigningKey>, StoreError> {
-        self.timed(TOKENS, "keys", self.inner.keys()).await
+        self.call(TOKENS, "keys", self.inner.keys()).await
     }
 
     async fn add_key(&self, key: NewSigningKey, newest: Option<&str>) -> Result<bool, StoreError> {
         let answer = self.inner.add_key(key, newest);
-        self.timed(TOKENS, "add_key", answer).await
+        self.call(TOKENS, "add_key", answer).await
     }
 
     async fn revoke(&self, token: TokenId, expires_at: Timestamp) -> Result<(), StoreError> {
         let answer = self.inner.revoke(token, expires_at);
-        self.timed(TOKENS, "revoke", answer).await
+        self.call(TOKENS, "revoke", answer).await
     }
 
     async fn revocations(&self, after: i64) -> Result<Vec<Revocation>, StoreError> {
         let answer = self.inner.revocations(after);
-        self.timed(TOKENS, "revocations", answer).await
+        self.call(TOKENS, "revocations", answer).await
     }
 
     async fn use_assertion(
@@ -107,27 +105,27 @@ impl<R: TokenRepository + ?Sized> TokenRepository for Observed<R> {
         expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let answer = self.inner.use_assertion(digest, expires_at);
-        self.timed(TOKENS, "use_assertion", answer).await
+        self.call(TOKENS, "use_assertion", answer).await
     }
 
     async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
-        self.timed(TOKENS, "prune", self.inner.prune(limit)).await
+        self.call(TOKENS, "prune", self.inner.prune(limit)).await
     }
 }
 
 #[async_trait]
-impl<R: RateLimitRepository + ?Sized> RateLimitRepository for Observed<R> {
+impl<R: RateLimitRepository + ?Sized> RateLimitRepository for Decorated<R> {
     async fn charge(
         &self,
         registration: Uuid,
         policy: &LimitPolicy,
     ) -> Result<QuotaDecision, StoreError> {
         let answer = self.inner.charge(registration, policy);
-        self.timed(QUOTAS, "charge", answer).await
+        self.call(QUOTAS, "charge", answer).await
     }
 
     async fn forget(&self, registration: Uuid) -> Result<(), StoreError> {
-        self.timed(QUOTAS, "forget", self.inner.forget(registration))
+        self.call(QUOTAS, "forget", self.inner.forget(registration))
             .await
     }
 }
