@@ -199,6 +199,7 @@ impl Application {
             address: management_address,
         };
         let housekeeping = housekeeping(config, &stores, readiness, keys, clock);
+        let hand_over = stores.is_shared().then_some(service_wide);
         Ok(Self {
             public,
             management,
@@ -212,7 +213,7 @@ impl Application {
             },
             audit,
             stores,
-            hand_over: config.redis.is_some().then_some(service_wide),
+            hand_over,
             public_url,
             _data_dir: data_dir,
         })
@@ -369,9 +370,10 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
 }
 
 const fn tenancy(config: &Config) -> Tenancy {
-    match config.redis {
-        Some(_) => Tenancy::Shared,
-        None => Tenancy::Alone,
+    if store::is_shared(config) {
+        Tenancy::Shared
+    } else {
+        Tenancy::Alone
     }
 }
 

@@ -11,12 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{Config, RedisSettings};
+use crate::{
+    config::Config,
+    store::{EMBEDDED, session_location},
+};
 
 /// Where sessions are remembered to be, within the data directory.
 const FILE: &str = "sessions.place";
-
-const EMBEDDED: &str = "the embedded store";
 
 /// A command's configuration keeps sessions in another store than the servers on its data directory.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ pub(crate) struct Elsewhere {
 ///
 /// [`Elsewhere`] if it cannot be one.
 pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
-    let here = describe(config);
+    let here = session_location(config);
     // Without the file no server has run here. One that cannot be read is a server's to tell of.
     let servers = fs::read_to_string(config.data_dir.join(FILE)).unwrap_or_default();
     let servers = servers.trim();
@@ -59,7 +60,7 @@ pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
 /// Remembers where `config` keeps sessions, and warns if they were kept elsewhere by the last server that started on its
 /// data directory.
 pub(super) fn remember(config: &Config) {
-    let now = describe(config);
+    let now = session_location(config);
     match replace(&config.data_dir.join(FILE), &now) {
         Ok(Some(before)) => tracing::warn!(
             before,
@@ -74,14 +75,6 @@ pub(super) fn remember(config: &Config) {
             "where sessions are kept cannot be remembered in data_dir"
         ),
     }
-}
-
-/// The place in words. No user and no password is in it.
-pub(crate) fn describe(config: &Config) -> String {
-    config
-        .redis
-        .as_ref()
-        .map_or_else(|| EMBEDDED.to_owned(), RedisSettings::location)
 }
 
 /// Writes `now` into a file, and returns what was in it if that was something else.
@@ -107,7 +100,7 @@ mod tests {
 
     fn kept_in(url: &str) -> String {
         let environment = Environment::default().with("SKRIPTOTEKET_REDIS_URL", url);
-        describe(&load(None, &environment).unwrap())
+        session_location(&load(None, &environment).unwrap())
     }
 
     #[test]
@@ -135,7 +128,7 @@ mod tests {
             kept_in("redis+sentinel://c/main")
         );
         assert_eq!(
-            describe(&load(None, &Environment::default()).unwrap()),
+            session_location(&load(None, &Environment::default()).unwrap()),
             EMBEDDED
         );
     }

@@ -61,7 +61,7 @@ fn started(config: &Config, application: &Application) {
         listen = %application.address(),
         management = %application.management_address(),
         accounts = absolute(path),
-        sessions = session_location::describe(config),
+        sessions = store::session_location(config),
         config = file,
         telemetry = telemetry(&config.otel),
         "the service is listening"

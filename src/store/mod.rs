@@ -38,7 +38,7 @@ use crate::{
     accounts::AccountRepository,
     audit::AuditRepository,
     clock::Clock,
-    config::{Config, Database},
+    config::{Config, Database, RedisSettings},
     error::StoreError,
     guard::LoginThrottleRepository,
     services::{RateLimitRepository, ServiceRepository, TokenRepository},
@@ -48,8 +48,8 @@ use crate::{
     telemetry::instruments::StoreMetrics,
 };
 
-/// The name of the place of sessions that are kept in no other one.
-const EMBEDDED: &str = "the embedded store";
+/// The location of sessions that are in the accounts database.
+pub const EMBEDDED: &str = "the embedded store";
 
 /// Why a store could not be opened. The text says what is wrong, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +197,22 @@ impl Stores {
     }
 }
 
+/// True if `config` names a store that other servers can use, too; see [`Stores::is_shared`].
+#[must_use]
+pub const fn is_shared(config: &Config) -> bool {
+    config.redis.is_some()
+}
+
+/// Where `config` keeps sessions, in words. No user name and no password is in it.
+#[must_use]
+pub fn session_location(config: &Config) -> String {
+    location(config.redis.as_ref())
+}
+
+fn location(redis: Option<&RedisSettings>) -> String {
+    redis.map_or_else(|| EMBEDDED.to_owned(), RedisSettings::location)
+}
+
 /// Says whether the store that `config` names is there already. [`open`] would make it.
 ///
 /// # Errors
@@ -262,8 +278,8 @@ pub async fn open_with(
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
     let file = SqliteFile::open(sqlite, Arc::clone(&clock)).await?;
-    let place = redis.map_or_else(|| EMBEDDED.to_owned(), |redis| redis.redis.location());
-    let ledger = Arc::new(LedgerFile::new(&sqlite.path, place, sqlite.timeout));
+    let location = location(redis.map(|redis| &redis.redis));
+    let ledger = Arc::new(LedgerFile::new(&sqlite.path, location, sqlite.timeout));
     let redis = match redis {
         Some(settings) => {
             let deployment = deployment(&file, &sqlite.path).await?;
@@ -329,8 +345,8 @@ impl TakeOver {
     /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis
     /// does not answer.
     pub async fn take(&self) -> Result<Stores, OpenError> {
-        let place = self.redis.redis.location();
-        let ledger = LedgerFile::new(&self.path, place, self.redis.timeout);
+        let location = self.redis.redis.location();
+        let ledger = LedgerFile::new(&self.path, location, self.redis.timeout);
         let deployment = deployment(&self.file, &self.path).await?;
         let redis = RedisStore::open(&self.redis, None).await?;
         if redis
