@@ -16,12 +16,14 @@ use std::{
 use criterion::Criterion;
 use opentelemetry::KeyValue;
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::{Clock, SystemClock},
     config::{OtelSettings, SampledShare, TraceSampler},
-    telemetry::{
-        Telemetry,
-        instruments::{AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, SERVICE_LABELS},
+    metric::SERVICE_LABELS,
+    services::{
+        AuthFailureReason, AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, TokenStatus,
     },
+    telemetry::Telemetry,
 };
 
 /// What one recording may cost.
@@ -62,7 +64,7 @@ const ONLY_THE_PAGE: OtelSettings = OtelSettings {
 fn main() -> ExitCode {
     let clock = Arc::new(SystemClock::default());
     // The page is the one reader, as in a service without a Collector.
-    let telemetry = match Telemetry::start(&ONLY_THE_PAGE) {
+    let telemetry = match Telemetry::start(&ONLY_THE_PAGE, CATALOGUE) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             eprintln!("{error}");
@@ -99,10 +101,11 @@ fn main() -> ExitCode {
             metrics.record_successful_auth(black_box(id));
         });
         bench.time(&format!("record_failed_auth {which}"), || {
-            metrics.record_failed_auth(black_box(id), black_box("internal_error"));
+            metrics.record_failed_auth(black_box(id), black_box(AuthFailureReason::InternalError));
         });
         bench.time(&format!("record_token_verification {which}"), || {
-            metrics.record_token_verification(black_box(id), black_box("store_unavailable"));
+            metrics
+                .record_token_verification(black_box(id), black_box(TokenStatus::StoreUnavailable));
         });
         let start = metrics.start();
         bench.time(&format!("record_auth_latency {which}"), || {

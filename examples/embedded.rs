@@ -18,12 +18,13 @@ use actix_web::{
 };
 use anyhow::Context;
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::SystemClock,
     config::{self, Environment},
     http::ServiceIdentity,
     resource_server::ResourceServer,
-    services::BearerAuthenticator,
-    telemetry::{MetricsPage, Telemetry, instruments::AuthMetrics},
+    services::{AuthMetrics, BearerAuthenticator},
+    telemetry::{MetricsPage, Telemetry},
 };
 
 /// A page for services: whoever gets here has shown a valid token, and is counted.
@@ -56,7 +57,7 @@ pub(crate) fn serve(
 ) -> anyhow::Result<Application> {
     // glue: begin
     let otel = config::load(None, &Environment::from_process().standard_only())?.otel;
-    let telemetry = Telemetry::start(&otel)?;
+    let telemetry = Telemetry::start(&otel, CATALOGUE)?;
     let clock = Arc::new(SystemClock::default());
     let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
     let server = ResourceServer::of(issuer, metrics.clone()).audience(issuer);

@@ -1,7 +1,6 @@
 //! What a store may answer instead of a result.
 
-use std::error::Error;
-use std::fmt::Write;
+use std::{error::Error, fmt::Write};
 
 /// The cause inside a [`StoreError`], kept whole for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;

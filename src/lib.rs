@@ -5,7 +5,7 @@
 //! A module imports from floors below its own, never from its own floor or above. `tests/architecture.rs` holds it.
 //!
 //! ```text
-//! floor 0  clock, error, network, user, wait_budget
+//! floor 0  clock, error, metric, network, user, wait_budget
 //! floor 1  config, observer_state, repeats
 //! floor 2  telemetry        instruments, providers, logs
 //! floor 3  accounts         names, roles, passwords, the account repository's contract
@@ -35,7 +35,7 @@
 //! [`services::Limiter`] through a [`services::RateLimitRepository`] → the signing keys. A request with the token →
 //! [`http::ServiceIdentity`] → [`services::BearerAuthenticator`], which counts it.
 //!
-//! Meanwhile `sessions::census` counts, `telemetry::instruments::session_gauges` holds the count in memory, and the
+//! Meanwhile `sessions::census` counts, `sessions::SessionGauges` holds the count in memory, and the
 //! exporters read it there.
 //!
 //! # 30-second finder
@@ -44,7 +44,7 @@
 //! |---|---|
 //! | a URL | `http/mod.rs` |
 //! | a status code | `http/error.rs`; of OAuth `http/oauth/error.rs` |
-//! | a metric's name | `telemetry/instruments/catalogue.rs` |
+//! | a metric's name | `metrics` of the domain; all in `catalogue` |
 //! | a setting | `config/settings.rs` |
 //! | an `OTEL_…` variable | `config/otel/variables.rs` |
 //! | a table or a query | `store/<backend>/<entity>.rs` |
@@ -58,6 +58,7 @@ pub mod account_lifecycle;
 pub mod accounts;
 pub mod app;
 pub mod audit;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -66,6 +67,7 @@ pub mod error;
 pub mod guard;
 pub mod http;
 pub mod login;
+pub mod metric;
 pub mod network;
 pub mod observer_state;
 pub mod repeats;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
+use crate::metric::Label;
+
 /// Identifies an account for ever: a `UUIDv7`, made by the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -83,6 +85,16 @@ impl Role {
     #[must_use]
     pub fn from_index(index: usize) -> Option<Self> {
         Self::ALL.get(index).copied()
+    }
+}
+
+impl Label for Role {
+    const KEY: &'static str = "role";
+    const ALL: &'static [Self] = &Self::ALL;
+    const VALUES: &'static [&'static str] = &Self::NAMES;
+
+    fn index(self) -> usize {
+        self as usize
     }
 }
 

@@ -14,7 +14,8 @@ use std::{
 
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "error", "network", "user", "wait_budget"],
+    &["clock", "error", "metric", "network", "wait_budget"],
+    &["user"],
     &["config", "observer_state", "repeats"],
     &["telemetry"],
     &["accounts"],
@@ -24,13 +25,27 @@ const FLOORS: &[&[&str]] = &[
     &["account_lifecycle"],
     &["login"],
     &["store", "http"],
+    &["catalogue"],
     &["app"],
     &["cli"],
 ];
 
 /// Outside crates, by the start of their name, and the modules that may name them.
 const HOMES: &[(&str, &[&str])] = &[
-    ("opentelemetry", &["telemetry"]),
+    (
+        "opentelemetry",
+        &[
+            "telemetry",
+            "metric",
+            "sessions",
+            "login",
+            "accounts",
+            "audit",
+            "services",
+            "store",
+            "http",
+        ],
+    ),
     ("prometheus", &["telemetry"]),
     ("sqlx", &["store"]),
     ("redis", &["store"]),

@@ -6,11 +6,12 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use skriptoteket::{
-    config,
-    telemetry::instruments::{CATALOGUE, Instrument, Scope, Values},
+    catalogue, config,
+    metric::{Metric, Scope, Values},
 };
 
 fn readme() -> String {
@@ -35,13 +36,13 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-fn described(instrument: &Instrument) -> Vec<String> {
+fn described(instrument: &Metric) -> Vec<String> {
     let labels = instrument.attributes.iter();
     let labels = labels.map(|it| format!("`{}`", it.key.replace('.', "_")));
     vec![
-        format!("`{}`", instrument.prometheus),
+        format!("`{}`", instrument.prometheus()),
         labels.collect::<Vec<_>>().join(", "),
-        instrument.meaning.to_owned(),
+        instrument.description.to_owned(),
         match instrument.scope {
             Scope::ServiceWide => String::from("service-wide"),
             Scope::PerInstance => String::from("per instance"),
@@ -55,7 +56,7 @@ fn the_table_of_metrics_is_the_catalogue() {
         .into_iter()
         .filter(|row| row.len() == 4 && row[0].starts_with('`'))
         .collect();
-    let real: Vec<_> = CATALOGUE.iter().map(described).collect();
+    let real: Vec<_> = catalogue::all().map(described).collect();
     assert_eq!(told, real);
 }
 
@@ -83,8 +84,7 @@ fn the_values_of_labels_are_those_of_the_catalogue() {
         .filter(|row| row.len() == 2)
         .map(|row| quoted(&row[1]).into_iter().map(str::to_owned).collect())
         .collect();
-    let closed: Vec<Vec<String>> = CATALOGUE
-        .iter()
+    let closed: Vec<Vec<String>> = catalogue::all()
         .flat_map(|instrument| instrument.attributes)
         .filter(|attribute| ["role", "status", "reason"].contains(&attribute.key))
         .filter_map(|attribute| match attribute.values {
@@ -164,6 +164,14 @@ fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
+/// The names of all metrics.
+static LISTED: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| catalogue::all().map(Metric::prometheus).collect());
+
+fn listed() -> BTreeSet<&'static str> {
+    LISTED.iter().map(String::as_str).collect()
+}
+
 /// The names of metrics in a text, without what a histogram's series add to them.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -172,7 +180,7 @@ fn metrics(text: &str) -> BTreeSet<&str> {
         // A beginning of names, as in a pattern.
         ours && !word.ends_with('_')
     });
-    let whole = |name: &&str| CATALOGUE.iter().any(|it| it.prometheus == *name);
+    let whole = |name: &&str| LISTED.contains(*name);
     let of_histogram = |name| {
         let suffixes = ["_bucket", "_count", "_sum"];
         let ends = suffixes.iter().find_map(|it| str::strip_suffix(name, it));
@@ -183,7 +191,7 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_metric_of_rules_boards_and_documents_is_in_the_catalogue() {
-    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let listed = listed();
     let mut asked = 0;
     for (path, text) in texts(&["prometheus", "grafana/dashboards", "docs"]) {
         let names = metrics(&text);
@@ -218,7 +226,7 @@ fn every_metric_of_the_catalogue_is_on_a_board() {
             shown.extend(metrics(expression));
         }
     }
-    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let listed = listed();
     let missing: Vec<_> = listed.difference(&shown).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -237,10 +245,11 @@ fn asks_over_a_range(text: &str, name: &str) -> bool {
 
 #[test]
 fn the_increase_of_a_total_of_the_whole_service_is_that_of_the_recorded_maximum() {
-    let totals = CATALOGUE
-        .iter()
-        .filter(|it| it.scope == Scope::ServiceWide && it.prometheus.ends_with("_total"));
-    let totals: Vec<&str> = totals.map(|it| it.prometheus).collect();
+    let service_wide = catalogue::all().filter(|it| it.scope == Scope::ServiceWide);
+    let totals: Vec<String> = service_wide
+        .map(Metric::prometheus)
+        .filter(|name| name.ends_with("_total"))
+        .collect();
     assert!(totals.len() >= 4, "{totals:?}");
     let rules = texts(&["prometheus/rules"]);
     for name in &totals {

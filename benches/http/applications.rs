@@ -9,16 +9,17 @@ use actix_web::{
 };
 use anyhow::{Context, bail};
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::{Clock, SystemClock},
     config::{self, Config, Environment},
     http::ServiceIdentity,
     resource_server::ResourceServer,
     services::{
-        BearerAuthenticator, ClientAuthenticator, Limiter, ServiceCache, TokenParts, TokenPolicy,
-        TokenVerifier, Tokens,
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, Limiter, ServiceCache, TokenParts,
+        TokenPolicy, TokenVerifier, Tokens,
     },
     store,
-    telemetry::{Telemetry, instruments::AuthMetrics},
+    telemetry::Telemetry,
 };
 
 use super::{
@@ -117,7 +118,7 @@ async fn serve_bare(port: u16) -> anyhow::Result<()> {
 
 async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result<()> {
     let config = config::load(None, &Environment::from_process())?;
-    let telemetry = Telemetry::start(&config.otel)?;
+    let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let metrics = AuthMetrics::new(
         &telemetry.meter(),

@@ -4,6 +4,7 @@
 //! [`user`](crate::user).
 
 mod hashing;
+pub mod metrics;
 pub mod password;
 pub mod registration;
 mod strength;

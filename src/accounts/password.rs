@@ -16,9 +16,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use zeroize::Zeroizing;
 
-use super::hashing::Argon2id;
 pub use super::strength::{MAX_CHARS, MIN_CHARS, WeakPassword, check_new, guesses_log10};
-use crate::{config::Argon2Settings, telemetry::instruments::PasswordMetrics};
+use super::{
+    hashing::Argon2id,
+    metrics::{PasswordCheck, PasswordMetrics},
+};
+use crate::config::Argon2Settings;
 
 /// The cost of a hash and how many may be made at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +186,11 @@ impl Passwords {
             let known = hash.is_some();
             let verified = verify_with(&hasher, &password, hash.as_ref().unwrap_or(&dummy))?;
             let matches = verified.matches && known;
-            metrics.checked(matches);
+            metrics.checked(if matches {
+                PasswordCheck::Match
+            } else {
+                PasswordCheck::Mismatch
+            });
             Ok(Verified {
                 matches,
                 ..verified
@@ -210,7 +217,7 @@ impl Passwords {
         Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_full| {
-                self.metrics.overloaded();
+                self.metrics.checked(PasswordCheck::Overloaded);
                 HashingError::Overloaded
             })
     }

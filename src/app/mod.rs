@@ -42,29 +42,25 @@ use crate::{
     account_lifecycle::AccountLifecycle,
     accounts::{
         Role,
+        metrics::PasswordMetrics,
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
-    audit::{Actor, AdminAudit, AuditTrail, AuditWriter, Kind, SUCCESS},
+    audit::{Actor, AdminAudit, AuditMetrics, AuditTrail, AuditWriter, Kind, SUCCESS},
     clock::{Clock, ClockWatch},
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
-    http::{Api, CookieSettings, Management, serve_management, serve_public},
-    login::{LoginParts, LoginService},
+    http::{Api, CookieSettings, Management, metrics::HttpMetrics, serve_management, serve_public},
+    login::{LoginParts, LoginService, metrics::LoginMetrics},
     observer_state::ObserverState,
+    services::AuthMetrics,
     sessions::{
-        Sessions,
+        SessionGauges, SessionMetrics, Sessions,
         census::{CensusPace, CensusTaker},
         reaper::Reaper,
     },
-    store::{self, Stores},
-    telemetry::{
-        ServiceWide, Telemetry,
-        instruments::{
-            AuthMetrics, HttpMetrics, LoginMetrics, PasswordMetrics, SessionGauges, SessionMetrics,
-            StoreMetrics,
-        },
-    },
+    store::{self, StoreMetrics, Stores},
+    telemetry::{ServiceWide, Telemetry},
 };
 
 /// How long the store may take, after the listeners were closed, with the end of the audit trail and the last count, and
@@ -120,7 +116,7 @@ impl Application {
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
         let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
-        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), login_metrics.clone());
+        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), AuditMetrics::new(&meter));
         let admin_audit =
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
         bootstrap(config, &stores, &registrar, &admin_audit).await?;

@@ -10,14 +10,12 @@ use crate::{
     config::Config,
     observer_state::ObserverState,
     services::{
-        BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError, KeyRotator,
-        Limiter, Registry, ServiceCache, ServiceCensus, TokenParts, TokenPolicy, Tokens,
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError,
+        KeyRotator, Limiter, Registry, ServiceCache, ServiceCensus, ServiceGauges, TokenParts,
+        TokenPolicy, Tokens,
     },
     store::Stores,
-    telemetry::{
-        Meter,
-        instruments::{AuthMetrics, ServiceGauges},
-    },
+    telemetry::Meter,
 };
 
 /// All that has to do with services.

@@ -12,6 +12,7 @@
 
 mod action;
 mod event;
+pub mod metrics;
 mod trail;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use event::{
     Actor, AuditCursor, AuditEvent, AuditFilter, AuditRow, Kind, PENDING, SUCCESS, UnknownActor,
     UnknownCursor, UnknownKind,
 };
+pub use metrics::AuditMetrics;
 pub use trail::{AuditTrail, AuditWriter};
 
 /// A place that keeps the audit trail.

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{AuditEvent, AuditRepository};
-use crate::{error::StoreError, telemetry::instruments::LoginMetrics};
+use super::{AuditEvent, AuditMetrics, AuditRepository};
+use crate::error::StoreError;
 
 /// How many events may wait to be written. At 1,000 logins a second this is ten seconds of a store that is away.
 const QUEUE: usize = 10_000;
@@ -21,7 +21,7 @@ const BATCH: usize = 256;
 #[derive(Clone, Debug)]
 pub struct AuditTrail {
     queue: mpsc::Sender<AuditEvent>,
-    metrics: LoginMetrics,
+    metrics: AuditMetrics,
 }
 
 /// The task that writes the trail. Dropped before it has come to its end, it counts what it has not written as dropped.
@@ -31,13 +31,13 @@ pub struct AuditWriter {
     /// What was taken from the queue and is not written yet.
     batch: Vec<AuditEvent>,
     repository: Arc<dyn AuditRepository>,
-    metrics: LoginMetrics,
+    metrics: AuditMetrics,
 }
 
 impl AuditTrail {
     /// A trail and the writer that must run for it.
     #[must_use]
-    pub fn new(repository: Arc<dyn AuditRepository>, metrics: LoginMetrics) -> (Self, AuditWriter) {
+    pub fn new(repository: Arc<dyn AuditRepository>, metrics: AuditMetrics) -> (Self, AuditWriter) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let trail = Self {
             queue: sender,
@@ -57,7 +57,7 @@ impl AuditTrail {
         let is_anybodys = event.is_aggregated() && event.actor.is_none();
         let has_place = !is_anybodys || self.queue.capacity() > RESERVED;
         if !has_place || self.queue.try_send(event).is_err() {
-            self.metrics.audit_events_dropped(1);
+            self.metrics.events_dropped(1);
         }
     }
 }
@@ -82,7 +82,7 @@ impl AuditWriter {
                     error.type = error.error_type(), error = error.explanation(), events = batch.len(),
                     "audit events are lost: the store does not take them"
                 );
-                self.metrics.audit_events_dropped(batch.len() as u64);
+                self.metrics.events_dropped(batch.len() as u64);
                 return;
             }
             if pause == FIRST_PAUSE {
@@ -113,7 +113,7 @@ impl Drop for AuditWriter {
                 events = lost,
                 "audit events are lost: the audit trail was not written to its end"
             );
-            self.metrics.audit_events_dropped(lost);
+            self.metrics.events_dropped(lost);
         }
     }
 }

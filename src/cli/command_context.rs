@@ -10,21 +10,21 @@ use crate::{
     account_lifecycle::AccountLifecycle,
     accounts::{
         AccountError, User, Username,
+        metrics::PasswordMetrics,
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
     app::session_location,
-    audit::{self, Action, Actor, AdminAudit, AuditRepository, AuditTrail, Kind, SUCCESS},
+    audit::{
+        self, Action, Actor, AdminAudit, AuditMetrics, AuditRepository, AuditTrail, Kind, SUCCESS,
+    },
     clock::{Clock, SystemClock, Timestamp},
     config::Config,
     error::StoreError,
-    services::{HealthPolicy, KeyRotator, Registry, RegistryError, ServiceCache},
-    sessions::{Sessions, census::CensusBell},
+    services::{AuthMetrics, HealthPolicy, KeyRotator, Registry, RegistryError, ServiceCache},
+    sessions::{SessionMetrics, Sessions, census::CensusBell},
     store::{self, OpenError, Stores, TakeOver},
-    telemetry::{
-        Telemetry,
-        instruments::{AuthMetrics, LoginMetrics, PasswordMetrics, SessionMetrics},
-    },
+    telemetry::Telemetry,
 };
 
 /// The stores, opened beside a server that may be running on them.
@@ -214,7 +214,7 @@ impl Journal {
         clock: &Arc<dyn Clock>,
         time_limit: Duration,
     ) -> Self {
-        let metrics = LoginMetrics::new(&Telemetry::disabled().meter(), Arc::clone(clock));
+        let metrics = AuditMetrics::new(&Telemetry::disabled().meter());
         let (queue, writer) = AuditTrail::new(Arc::clone(trail), metrics);
         Self {
             audit: AdminAudit::new(queue, Arc::clone(trail), Arc::clone(clock)),

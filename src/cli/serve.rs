@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::{Source, signals};
 use crate::{
     app::{Application, place, warnings},
+    catalogue::CATALOGUE,
     clock::SystemClock,
     config::{Config, Database, OtelSettings},
     telemetry::{Telemetry, tracing::install},
@@ -17,7 +18,7 @@ const TELEMETRY_FLUSH: Duration = Duration::from_millis(400);
 
 pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
     let config = source.load()?;
-    let telemetry = Telemetry::start(&config.otel)?;
+    let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
     install(&config.log, &telemetry)?;
     for warning in config.warnings.iter().cloned().chain(warnings::of(&config)) {
         tracing::warn!("{warning}");

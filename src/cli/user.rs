@@ -18,7 +18,6 @@ use crate::{
     accounts::{AccountChange, Role, User, UserId, Username, registration::RegisterError},
     audit::{self, Kind},
     guard::Entity,
-    telemetry::instruments::ROLES,
 };
 
 /// Accounts read from the store in one step.
@@ -135,7 +134,7 @@ On a terminal it asks for confirmation. What the audit trail knows of the accoun
 
 /// Takes the names of roles, and knows them for help and completion.
 pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
-    PossibleValuesParser::new(ROLES).try_map(|name| name.parse::<Role>())
+    PossibleValuesParser::new(Role::NAMES).try_map(|name| name.parse::<Role>())
 }
 
 pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {

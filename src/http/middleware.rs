@@ -34,11 +34,8 @@ use super::{
     request_context::{CookieFate, RequestContext},
 };
 use crate::{
-    telemetry::{
-        RequestFacts, RequestTrace, RequestTraces,
-        instruments::{HttpMetrics, HttpRecorder, RequestLabels},
-        tracing::rename,
-    },
+    http::metrics::{HttpMetrics, HttpRecorder, RequestLabels},
+    telemetry::{RequestFacts, RequestTrace, RequestTraces, tracing::rename},
     wait_budget::WaitBudget,
 };
 

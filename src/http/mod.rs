@@ -74,13 +74,14 @@ use crate::{
     account_lifecycle::AccountLifecycle,
     accounts::{AccountRepository, registration::Registrar},
     audit::{AdminAudit, AuditRepository, Kind},
+    http::metrics::HttpMetrics,
     login::LoginService,
-    services::{BearerAuthenticator, ClientAuthenticator, Limiter, Registry, ServiceCache, Tokens},
-    sessions::Sessions,
-    telemetry::{
-        RequestTraces,
-        instruments::{AuthMetrics, HttpMetrics},
+    services::{
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, Limiter, Registry, ServiceCache,
+        Tokens,
     },
+    sessions::Sessions,
+    telemetry::RequestTraces,
 };
 
 /// The pattern of the login.

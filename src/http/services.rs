@@ -10,10 +10,7 @@ use super::{
     extract::{Segment, ServiceIdentity},
     rate_limit,
 };
-use crate::{
-    services::{AuthFailure, Charged, Claims},
-    telemetry::instruments::AuthOperation,
-};
+use crate::services::{AuthFailure, AuthOperation, Charged, Claims};
 
 /// A request that passes.
 #[derive(Debug, Serialize, ToSchema)]

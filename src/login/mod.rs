@@ -8,9 +8,11 @@
 //! | `mod` | the attempt, up to the guard |
 //! | `admission` | the password check, and what follows a right password |
 //! | `password_change` | changing one's own password |
+//! | `metrics` | the metrics of logins and password changes |
 //! | `record` | counts an attempt, whatever happens |
 
 mod admission;
+pub mod metrics;
 mod password_change;
 mod record;
 
@@ -34,12 +36,12 @@ use crate::{
         Reservation,
     },
     sessions::{SessionId, Sessions, Started},
-    telemetry::instruments::{LoginMetrics, Outcome},
 };
 
 pub use password_change::{PasswordChange, PasswordChangeError};
 
 use admission::Attempt;
+use metrics::{LoginFailure, LoginMetrics, LoginStatus, Outcome};
 use record::Record;
 
 /// What a person presents.
@@ -111,17 +113,17 @@ pub enum LoginError {
 }
 
 impl LoginError {
-    /// The `reason` of `skriptoteket.login_failures`: THE map from errors to what is counted.
+    /// The reason under which it is counted, and recorded in the audit trail.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn failure(&self) -> LoginFailure {
         match self {
-            Self::CrossSite => "cross_site",
-            Self::InvalidCredentials => "invalid_credentials",
-            Self::AccountDisabled => "account_disabled",
-            Self::AccountLocked { .. } => "account_locked",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Store(error) => error.reason(),
-            Self::Overloaded | Self::Internal(_) => "internal_error",
+            Self::CrossSite => LoginFailure::CrossSite,
+            Self::InvalidCredentials => LoginFailure::InvalidCredentials,
+            Self::AccountDisabled => LoginFailure::AccountDisabled,
+            Self::AccountLocked { .. } => LoginFailure::AccountLocked,
+            Self::RateLimited { .. } => LoginFailure::RateLimited,
+            Self::Store(StoreError::Unavailable(_)) => LoginFailure::StoreUnavailable,
+            Self::Store(_) | Self::Overloaded | Self::Internal(_) => LoginFailure::InternalError,
         }
     }
 }
@@ -208,7 +210,7 @@ impl LoginService {
     ///
     /// # Errors
     ///
-    /// [`LoginError`]; [`LoginError::reason`] says how each was counted.
+    /// [`LoginError`]; [`LoginError::failure`] says how each was counted.
     ///
     /// # Cancellation
     ///
@@ -223,7 +225,10 @@ impl LoginService {
         let attempt = self.attempt(credentials, from, &mut record);
         let result = attempt.instrument(span.clone()).await;
         let outcome = outcome_of(&result);
-        span.record("outcome", outcome.err().unwrap_or("success"));
+        span.record(
+            "outcome",
+            outcome.map_or_else(LoginFailure::as_str, |()| LoginStatus::Success.as_str()),
+        );
         record.finish(outcome);
         result
     }
@@ -297,6 +302,6 @@ fn budgeted<'a>(name: Option<&'a Username>, typed: &'a str) -> &'a str {
 const fn outcome_of(result: &Result<LoggedIn, LoginError>) -> Outcome {
     match result {
         Ok(_) => Ok(()),
-        Err(error) => Err(error.reason()),
+        Err(error) => Err(error.failure()),
     }
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{LoginError, LoginService};
+use super::{LoginError, LoginService, metrics::PasswordChangeResult};
 use crate::{
     accounts::{
         Account,
@@ -51,15 +51,17 @@ pub enum PasswordChangeError {
 }
 
 impl PasswordChangeError {
-    /// The outcome in the audit trail, and the `result` of `skriptoteket.password_changes`.
+    /// The result under which it is counted.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn result(&self) -> PasswordChangeResult {
         match self {
-            Self::WrongPassword => "invalid_credentials",
-            Self::Weak(_) => "weak_password",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Store(error) => error.reason(),
-            Self::Overloaded | Self::Internal(_) => "internal_error",
+            Self::WrongPassword => PasswordChangeResult::InvalidCredentials,
+            Self::Weak(_) => PasswordChangeResult::WeakPassword,
+            Self::RateLimited { .. } => PasswordChangeResult::RateLimited,
+            Self::Store(StoreError::Unavailable(_)) => PasswordChangeResult::StoreUnavailable,
+            Self::Store(_) | Self::Overloaded | Self::Internal(_) => {
+                PasswordChangeResult::InternalError
+            }
         }
     }
 }
@@ -135,8 +137,8 @@ impl LoginService {
         let attempt = self.parts.metrics.password_change_started();
         let result = self.attempt_change(change).await;
         attempt.finish(match &result {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.reason()),
+            Ok(_) => PasswordChangeResult::Success,
+            Err(error) => error.result(),
         });
         result
     }

@@ -7,8 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{IntrospectionVerifier, JwksVerifier, issuer::Issuer};
 use crate::{
     clock::{Clock, SystemClock},
-    services::{Claims, Expected, InvalidServiceId, ServiceId, TokenRejected, VerificationKeys},
-    telemetry::instruments::AuthMetrics,
+    services::{
+        AuthMetrics, Claims, Expected, InvalidServiceId, ServiceId, TokenRejected, VerificationKeys,
+    },
 };
 
 /// How long an issuer has for an answer if nothing else is set.

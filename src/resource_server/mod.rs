@@ -17,7 +17,10 @@
 //! ```
 //! use std::sync::Arc;
 //! use skriptoteket::{
-//!     clock::SystemClock, resource_server::ResourceServer, services::BearerAuthenticator, telemetry::{Telemetry, instruments::AuthMetrics},
+//!     clock::SystemClock,
+//!     resource_server::ResourceServer,
+//!     services::{AuthMetrics, BearerAuthenticator},
+//!     telemetry::Telemetry,
 //! };
 //!
 //! # fn main() -> Result<(), skriptoteket::resource_server::ResourceServerError> {
@@ -50,7 +53,8 @@
 //! use std::{sync::Arc, time::Duration};
 //! use skriptoteket::{
 //!     clock::SystemClock,
-//!     telemetry::{Telemetry, instruments::{AuthMetrics, AuthOperation, RateLimitUsage}},
+//!     services::{AuthFailureReason, AuthMetrics, AuthOperation, RateLimitUsage, TokenStatus},
+//!     telemetry::Telemetry,
 //! };
 //!
 //! # let telemetry = Telemetry::disabled();
@@ -61,13 +65,13 @@
 //!
 //! let start = metrics.start();
 //! // … your authentication …
-//! metrics.record_token_verification("orders", "valid");
+//! metrics.record_token_verification("orders", TokenStatus::Valid);
 //! metrics.record_successful_auth("orders");
 //! metrics.record_auth_latency("orders", AuthOperation::TokenVerification, start);
 //!
-//! // Or, if it failed, with one of the reasons of `AUTH_FAILURES`:
-//! metrics.record_token_verification("orders", "expired_token");
-//! metrics.record_failed_auth("orders", "expired_token");
+//! // Or, if it failed:
+//! metrics.record_token_verification("orders", TokenStatus::ExpiredToken);
+//! metrics.record_failed_auth("orders", AuthFailureReason::ExpiredToken);
 //!
 //! metrics.update_rate_limit_usage("orders", RateLimitUsage {
 //!     requests: 40,

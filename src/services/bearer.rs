@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{AuthFailure, Claims, ServiceId, TokenRejected, Tokens};
-use crate::{
-    error::StoreError,
-    telemetry::instruments::{AuthAttempt, AuthMetrics, AuthOperation, OTHER_SERVICE},
+use super::{
+    AuthAttempt, AuthFailure, AuthMetrics, AuthOperation, Claims, OTHER_SERVICE, ServiceId,
+    TokenRejected, TokenStatus, Tokens,
 };
+use crate::error::StoreError;
 
 /// Why a token is not believed, and whose it is where that is certain.
 #[derive(Debug, thiserror::Error)]
@@ -207,8 +207,8 @@ pub(super) fn record_verification(
     verified: &Result<Arc<Claims>, VerificationError>,
 ) {
     let (service, status) = match verified {
-        Ok(claims) => (Some(&claims.service), "valid"),
-        Err(VerificationError { service, failure }) => (service.as_ref(), failure.reason()),
+        Ok(claims) => (Some(&claims.service), TokenStatus::Valid),
+        Err(VerificationError { service, failure }) => (service.as_ref(), failure.reason().into()),
     };
     let service = service.map_or(OTHER_SERVICE, ServiceId::as_str);
     metrics.record_token_verification(service, status);

@@ -6,10 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{runtime::Handle, sync::Mutex, task::AbortHandle};
 
 use super::{
-    Assertion, AuthFailure, ExpectedAssertion, PublicKeys, SecretDigest, Service, ServiceCache,
-    ServiceId, ServiceRepository, SignOfLife, Snapshot, TokenRepository, claimed_client,
+    Assertion, AuthFailure, AuthMetrics, ExpectedAssertion, PublicKeys, SecretDigest, Service,
+    ServiceCache, ServiceId, ServiceRepository, SignOfLife, Snapshot, TokenRepository,
+    claimed_client,
 };
-use crate::{clock::Clock, telemetry::instruments::AuthMetrics};
+use crate::clock::Clock;
 
 /// What a client shows of itself. What is not in a right form is an [`AuthFailure`] in its place, so that it is counted
 /// where all others are.

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Allowance, Charged};
-use crate::{
-    error::{Cause, StoreError},
-    telemetry::instruments::LimitType,
-};
+use super::{Allowance, AuthFailureReason, Charged, LimitType};
+use crate::error::{Cause, StoreError};
 
 /// Why a service is not let in. The text quotes nothing from the request.
 #[derive(Debug, thiserror::Error)]
@@ -80,23 +77,22 @@ impl Charged {
 }
 
 impl AuthFailure {
-    /// The value of `reason`, one of [`AUTH_FAILURES`](crate::telemetry::instruments::AUTH_FAILURES). For all that a token
-    /// can be found to be it is the value of `status` too.
+    /// The reason under which it is counted.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> AuthFailureReason {
         match self {
-            Self::UnknownService => "unknown_service",
-            Self::BadSecret => "bad_secret",
-            Self::ExpiredCredential => "expired_credential",
-            Self::Disabled => "disabled",
-            Self::BadSignature => "bad_signature",
-            Self::ExpiredToken => "expired_token",
-            Self::RevokedToken => "revoked_token",
-            Self::WrongAudience => "wrong_audience",
-            Self::Malformed(_) => "malformed",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Store(StoreError::Unavailable(_)) => "store_unavailable",
-            Self::Store(_) | Self::Internal(_) => "internal_error",
+            Self::UnknownService => AuthFailureReason::UnknownService,
+            Self::BadSecret => AuthFailureReason::BadSecret,
+            Self::ExpiredCredential => AuthFailureReason::ExpiredCredential,
+            Self::Disabled => AuthFailureReason::Disabled,
+            Self::BadSignature => AuthFailureReason::BadSignature,
+            Self::ExpiredToken => AuthFailureReason::ExpiredToken,
+            Self::RevokedToken => AuthFailureReason::RevokedToken,
+            Self::WrongAudience => AuthFailureReason::WrongAudience,
+            Self::Malformed(_) => AuthFailureReason::Malformed,
+            Self::RateLimited { .. } => AuthFailureReason::RateLimited,
+            Self::Store(StoreError::Unavailable(_)) => AuthFailureReason::StoreUnavailable,
+            Self::Store(_) | Self::Internal(_) => AuthFailureReason::InternalError,
         }
     }
 }

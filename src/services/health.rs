@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use super::{SKEW, Service};
-use crate::{clock::Timestamp, telemetry::instruments::HEALTHS};
+use crate::{clock::Timestamp, label};
 
-/// How a service is, as far as its last sign of life tells: a heartbeat or an authentication, whichever is later, or its
-/// registration if there was neither. A time that is still to come is from a clock that was ahead, and no sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(usize)]
-pub enum Health {
-    /// It showed itself lately.
-    Healthy = 0,
-    /// Not for some time.
-    Degraded = 1,
-    /// Not for so long that it may be gone.
-    Stale = 2,
-    /// It may not authenticate.
-    Disabled = 3,
+label! {
+    /// How a service is, as far as its last sign of life tells: a heartbeat or an authentication, whichever is later, or its
+    /// registration if there was neither. A time that is still to come is from a clock that was ahead, and no sign.
+    pub enum Health: "health" {
+        /// It showed itself lately.
+        Healthy = "healthy",
+        /// Not for some time.
+        Degraded = "degraded",
+        /// Not for so long that it may be gone.
+        Stale = "stale",
+        /// It may not authenticate.
+        Disabled = "disabled",
+    }
 }
 
 /// After which silence a service is what.
@@ -54,9 +54,9 @@ impl Health {
         }
     }
 
-    /// Its name, as in the API and in the `health` label.
+    /// True for a service that is in use.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        HEALTHS[self as usize]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Healthy | Self::Degraded)
     }
 }

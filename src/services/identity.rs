@@ -5,8 +5,8 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
-use super::{Credential, LimitChange, LimitPolicy, credential::SecretDigest};
-use crate::{clock::Timestamp, telemetry::instruments::OTHER_SERVICE};
+use super::{Credential, LimitChange, LimitPolicy, OTHER_SERVICE, credential::SecretDigest};
+use crate::clock::Timestamp;
 
 /// Names a service: 1 to 64 lower-case letters, digits or `. _ -`, from a letter to a letter or digit. It is the service's
 /// `client_id` and the value of the `service_id` label. Cheap to clone.

@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Allowance, AuthFailure, RateLimitRepository, Service};
-use crate::{
-    clock::Clock,
-    config::LimitFailure,
-    error::StoreError,
-    telemetry::instruments::{AuthMetrics, LimitType},
+use super::{
+    Allowance, AuthFailure, AuthMetrics, FailurePolicy, LimitType, RateLimitRepository, Service,
 };
+use crate::{clock::Clock, config::LimitFailure, error::StoreError};
 
 /// What became of a request that was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +133,15 @@ impl Limiter {
     }
 
     fn unchecked(&self, error: StoreError) -> Result<Charged, AuthFailure> {
-        let open = self.on_failure == LimitFailure::Open;
-        self.metrics.limit_store_failed(open);
+        let policy = match self.on_failure {
+            LimitFailure::Open => FailurePolicy::Open,
+            LimitFailure::Closed => FailurePolicy::Closed,
+        };
+        let open = policy == FailurePolicy::Open;
+        self.metrics.limit_store_failed(policy);
         if self.has_news(true) {
-            let policy = if open { "open" } else { "closed" };
             tracing::error!(
-                error.type = error.error_type(), error = error.in_full(), policy,
+                error.type = error.error_type(), error = error.in_full(), policy = policy.as_str(),
                 "the limits of services cannot be checked; requests pass (open) or are refused (closed) until they can"
             );
         }

@@ -29,6 +29,7 @@ mod health;
 mod identity;
 mod key_rotator;
 mod limiter;
+pub mod metrics;
 mod quota;
 mod registry;
 mod repository;
@@ -53,6 +54,11 @@ pub use identity::{
 };
 pub use key_rotator::{KeyRotationError, KeyRotator};
 pub use limiter::{Charged, Limiter};
+pub use metrics::{
+    AuthAttempt, AuthFailureReason, AuthMetrics, AuthOperation, CredentialRotation, DailyUsage,
+    FailurePolicy, LimitType, OTHER_SERVICE, RateLimitUsage, RegistrationEvent, ServiceGauges,
+    ServiceSample, ServiceSnapshot, Started, TokenStatus,
+};
 pub use quota::{
     Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision, QuotaState,
     RateLimitRepository, charge,

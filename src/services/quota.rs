@@ -10,11 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::{DailyUsage, LimitType, RateLimitUsage};
 use crate::{
     clock::Timestamp,
     config::{Rate, ServiceSettings},
     error::StoreError,
-    telemetry::instruments::{DailyUsage, LimitType, RateLimitUsage},
 };
 
 /// A day, in milliseconds.

@@ -5,15 +5,14 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    ClientSecret, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy, NewService,
-    PublicKeys, RateLimitRepository, RegisterError, Rotation, Scope, Service, ServiceCache,
-    ServiceChange, ServiceId, ServiceRepository, Totals,
+    AuthMetrics, ClientSecret, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy,
+    NewService, PublicKeys, RateLimitRepository, RegisterError, Rotation, Scope, Service,
+    ServiceCache, ServiceChange, ServiceId, ServiceRepository, Totals,
 };
 use crate::{
     clock::{Clock, Timestamp},
     config::ServiceSettings,
     error::StoreError,
-    telemetry::instruments::AuthMetrics,
 };
 
 /// What a service is registered with; what is `None` follows the configuration.

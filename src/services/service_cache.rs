@@ -17,13 +17,12 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{
-    AuthFailure, LimitPolicy, Register, Revision, Service, ServiceId, ServiceRepository,
-    SigningKeys, TokenId, TokenRepository,
+    AuthFailure, AuthMetrics, LimitPolicy, Register, Revision, Service, ServiceId,
+    ServiceRepository, SigningKeys, TokenId, TokenRepository,
 };
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
-    telemetry::instruments::AuthMetrics,
     wait_budget,
 };
 

@@ -3,13 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Health, HealthPolicy, Register, Service, ServiceCache, ServiceRepository, TokenRepository,
-    signs_at,
+    Health, HealthPolicy, Register, Service, ServiceCache, ServiceGauges, ServiceRepository,
+    ServiceSample, ServiceSnapshot, TokenRepository, signs_at,
 };
 use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
-    telemetry::instruments::{ServiceGauges, ServiceSample, ServiceSnapshot},
 };
 
 /// Refreshes the snapshot that the gauges of services read, as long as it is this replica that shows them.
@@ -101,7 +100,7 @@ impl ServiceCensus {
         let expires_at = newest.and_then(|credential| credential.expires_at);
         ServiceSample {
             service: service.id.to_arc(),
-            health: Health::of(service, now, &self.policy) as usize,
+            health: Health::of(service, now, &self.policy),
             credential_expires_in: expires_at.map(|at| {
                 let left = at.since(now).as_secs_f64();
                 left - now.since(at).as_secs_f64()

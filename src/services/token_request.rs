@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Allowance, AuthFailure, KeyError, Scope, Service, same_resource};
+use super::{Allowance, AuthFailure, AuthFailureReason, KeyError, Scope, Service, same_resource};
 use crate::error::StoreError;
 
 /// What the tokens of this service say.
@@ -84,7 +84,7 @@ impl From<KeyError> for TokenError {
 
 impl TokenError {
     /// How the authentication of the client came out: it may well have been let in.
-    pub(super) fn authentication(&self) -> Result<(), &'static str> {
+    pub(super) fn authentication(&self) -> Result<(), AuthFailureReason> {
         match self {
             Self::Client(failure) => Err(failure.reason()),
             Self::InvalidRequest(_)

@@ -6,15 +6,12 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::{
-    Allowance, AuthFailure, Claims, ClientAuthenticator, ClientCredentials, Expected, IssuedToken,
-    Limiter, SKEW, Service, ServiceCache, ServiceId, Snapshot, TokenError, TokenPolicy,
-    TokenRejected, TokenRepository, TokenRequest, VerificationError, bearer::record_verification,
-    client_authenticator::depends_on_snapshot,
+    Allowance, AuthAttempt, AuthFailure, AuthMetrics, AuthOperation, Claims, ClientAuthenticator,
+    ClientCredentials, Expected, IssuedToken, Limiter, SKEW, Service, ServiceCache, ServiceId,
+    Snapshot, TokenError, TokenPolicy, TokenRejected, TokenRepository, TokenRequest,
+    VerificationError, bearer::record_verification, client_authenticator::depends_on_snapshot,
 };
-use crate::{
-    clock::{Clock, Timestamp},
-    telemetry::instruments::{AuthAttempt, AuthMetrics, AuthOperation},
-};
+use crate::clock::{Clock, Timestamp};
 
 /// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;

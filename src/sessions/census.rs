@@ -6,14 +6,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
-    Census, Lease, LedgerRepository, ObserverLease, SessionRepository, bookkeeping::Bookkeeper,
+    Census, Lease, LedgerRepository, ObserverLease, SessionGauges, SessionRepository,
+    bookkeeping::Bookkeeper,
 };
-use crate::{
-    clock::Clock,
-    error::StoreError,
-    observer_state::ObserverState,
-    telemetry::instruments::{SessionGauges, Snapshot},
-};
+use crate::{clock::Clock, error::StoreError, observer_state::ObserverState};
 
 /// However much happens, the store is counted at most once in this time.
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
@@ -149,7 +145,7 @@ impl CensusTaker {
         let asked_at = self.clock.monotonic();
         let census = self.books.count().await;
         match &census {
-            Ok(census) => self.gauges.publish(snapshot(census), asked_at),
+            Ok(census) => self.gauges.publish(*census, asked_at),
             Err(_) => self.state.count_unanswered(),
         }
         census.map(Some)
@@ -258,14 +254,5 @@ impl CensusTaker {
     ) -> Result<T, StoreError> {
         let answer = tokio::time::timeout(self.pace.timeout, answer).await;
         answer.unwrap_or_else(|_| Err(StoreError::timed_out()))
-    }
-}
-
-fn snapshot(census: &Census) -> Snapshot {
-    Snapshot {
-        sessions: census.sessions,
-        users: census.users,
-        started: census.totals.started,
-        ended: census.totals.ended,
     }
 }

@@ -7,7 +7,8 @@
 //! | `repository` | the record, and the contract every session store keeps |
 //! | `service` | starts, checks, changes and ends sessions |
 //! | `renewal` | a new key for a session that has outgrown its own |
-//! | `census` | the snapshot that the gauges read |
+//! | `census` | counts sessions periodically |
+//! | `gauges`, `metrics` | the last count as gauges; all metrics of sessions |
 //! | `bookkeeping` | counts the store into the ledger |
 //! | `ledger` | the totals that are exported, whatever the store forgets |
 //! | `reaper` | ends what has expired |
@@ -19,6 +20,7 @@ pub mod census;
 mod integrity;
 mod key;
 mod ledger;
+pub mod metrics;
 mod observer;
 mod policy;
 pub mod reaper;
@@ -26,11 +28,13 @@ mod renewal;
 mod repository;
 mod service;
 
+pub use gauges::SessionGauges;
 pub use integrity::{Difference, Finding, Recount, SessionIntegrity};
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
 pub use ledger::{
     Change, Ledger, LedgerRepository, MemoryLedger, PartTotals, Reconciled, SavedLedger,
 };
+pub use metrics::SessionMetrics;
 pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
 pub use renewal::{Renewed, Unclaimed};

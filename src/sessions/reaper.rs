@@ -5,11 +5,8 @@ use std::{
     time::Duration,
 };
 
-use super::{SessionRepository, Sessions, census::CensusBell};
-use crate::{
-    clock::Timestamp, error::StoreError, observer_state::ObserverState,
-    telemetry::instruments::SessionMetrics,
-};
+use super::{SessionMetrics, SessionRepository, Sessions, census::CensusBell};
+use crate::{clock::Timestamp, error::StoreError, observer_state::ObserverState};
 
 /// Sessions ended in one step: small, so that no step holds the store for long.
 const BATCH: u32 = 100;
@@ -67,9 +64,7 @@ impl Reaper {
             if ended.is_empty() {
                 return Ok(reaped);
             }
-            for end in &ended {
-                self.metrics.session_ended(end.reason.as_str(), end.lasted);
-            }
+            self.metrics.sessions_ended(&ended);
             reaped += ended.len() as u64;
             self.bell.ring();
             let took = self.sessions.clock().monotonic().saturating_sub(begun);

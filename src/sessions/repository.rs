@@ -9,7 +9,7 @@ use super::{PartTotals, SessionId};
 use crate::{
     clock::Timestamp,
     error::StoreError,
-    telemetry::instruments::END_REASONS,
+    label,
     user::{Role, UserId, Username},
 };
 
@@ -135,49 +135,24 @@ impl RoleUpdated {
     }
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum EndReason {
-    /// Its owner logged out, or logged in again from the same browser.
-    Logout = 0,
-    /// Nobody used it for the idle timeout.
-    Idle = 1,
-    /// It reached its greatest age.
-    Absolute = 2,
-    /// Its owner, an administrator, a password change or a disabled account ended it.
-    Revoked = 3,
-    /// The user had too many, and it was the oldest.
-    Evicted = 4,
-    /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
-    /// started − ended = active holds for every role.
-    RoleChanged = 5,
-    /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
-    Lost = 6,
-}
-
-impl EndReason {
-    /// Every reason; `ALL[reason.index()] == reason`.
-    pub const ALL: [Self; 7] = [
-        Self::Logout,
-        Self::Idle,
-        Self::Absolute,
-        Self::Revoked,
-        Self::Evicted,
-        Self::RoleChanged,
-        Self::Lost,
-    ];
-
-    /// The place of this reason in [`EndReason::ALL`] and in [`Totals::ended`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The value of the `reason` label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        END_REASONS[self.index()]
+label! {
+    /// Why a session ended.
+    pub enum EndReason: "reason" {
+        /// Its owner logged out, or logged in again from the same browser.
+        Logout = "logout",
+        /// Nobody used it for the idle timeout.
+        Idle = "idle",
+        /// It reached its greatest age.
+        Absolute = "absolute",
+        /// Its owner, an administrator, a password change or a disabled account ended it.
+        Revoked = "revoked",
+        /// The user had too many, and it was the oldest.
+        Evicted = "evicted",
+        /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
+        /// started − ended = active holds for every role.
+        RoleChanged = "role_changed",
+        /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
+        Lost = "lost",
     }
 }
 
@@ -373,18 +348,4 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
 
     /// Answers if the store does.
     async fn ping(&self) -> Result<(), StoreError>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_reason_is_its_index() {
-        for (index, reason) in EndReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason.index(), index);
-        }
-        assert_eq!(EndReason::RoleChanged.as_str(), "role_changed");
-        assert_eq!(EndReason::ALL.len(), END_REASONS.len());
-    }
 }

@@ -8,13 +8,13 @@ use tracing::Instrument;
 
 use super::{
     EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionId, SessionKey,
-    SessionPolicy, SessionRecord, SessionRepository, SessionState, census::CensusBell,
+    SessionMetrics, SessionPolicy, SessionRecord, SessionRepository, SessionState,
+    census::CensusBell,
 };
 use crate::{
     clock::Clock,
     detached,
     error::StoreError,
-    telemetry::instruments::SessionMetrics,
     user::{Role, UserId, Username},
 };
 
@@ -319,11 +319,7 @@ impl Sessions {
     }
 
     fn record(&self, ended: &[Ended]) {
-        for end in ended {
-            self.inner
-                .metrics
-                .session_ended(end.reason.as_str(), end.lasted);
-        }
+        self.inner.metrics.sessions_ended(ended);
     }
 
     pub(super) async fn detached<T, E, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, E>

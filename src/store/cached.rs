@@ -271,8 +271,8 @@ impl SessionRepository for Cached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::Role;
     use crate::{
+        accounts::Role,
         clock::{ManualClock, Timestamp},
         sessions::SessionKey,
         store::{SqliteSettings, open_sqlite},

@@ -6,6 +6,7 @@
 //! | `redis/` | sessions, budgets of guesses and quotas in Redis, the scripts beside the code |
 //! | `decorated/` | bounds calls by the wait budget, and records them |
 //! | `ledger` | the totals of sessions that were exported, in a file of their own |
+//! | `metrics` | the metrics of store operations |
 //! | `cached` | answers session checks from memory |
 //!
 //! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
@@ -13,6 +14,7 @@
 mod cached;
 mod decorated;
 mod ledger;
+pub mod metrics;
 mod redis;
 mod sqlite;
 
@@ -24,6 +26,7 @@ use std::{
 
 pub use cached::Cached;
 pub use decorated::Decorated;
+pub use metrics::{StoreMetrics, StoreOperation};
 pub use redis::{Erased, RedisFault, RedisStoreSettings, StoreClock, erase};
 pub use sqlite::SqliteSettings;
 
@@ -45,7 +48,6 @@ use crate::{
     sessions::{
         LedgerRepository, ObserverLease, SessionIntegrity, SessionRepository, SoleObserver,
     },
-    telemetry::instruments::StoreMetrics,
 };
 
 /// The location of sessions that are in the accounts database.

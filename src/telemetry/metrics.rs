@@ -14,18 +14,11 @@ use opentelemetry_sdk::{
 use prometheus::Registry;
 use uuid::Uuid;
 
-use super::{
-    Job, MetricsPage, TelemetryError,
-    instruments::{CATALOGUE, Instrument, SERVICE_LABELS, Values},
-    resource, run_all,
-};
+use super::{Job, MetricsPage, TelemetryError, resource, run_all};
+use crate::metric::Catalogue;
 
 /// The name of every meter.
 const METER: &str = "skriptoteket";
-
-/// Attribute sets of an instrument that has an attribute from the program: routes and statuses, operations of stores.
-/// Three times what the whole API can produce.
-const BOUNDED_SETS: usize = 1_000;
 
 /// Makes the provider of one reader for what is service-wide, once it is known what the service calls itself.
 type Source =
@@ -34,6 +27,7 @@ type Source =
 /// Collects readers.
 pub(super) struct Builder {
     resource: Resource,
+    catalogue: Catalogue,
     recorded: MeterProviderBuilder,
     observed: Vec<SdkMeterProvider>,
     service_wide: Vec<Source>,
@@ -41,10 +35,11 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(resource: Resource) -> Self {
+    pub(super) fn new(resource: Resource, catalogue: Catalogue) -> Self {
         Self {
-            recorded: provider(&resource),
+            recorded: provider(&resource, catalogue),
             resource,
+            catalogue,
             observed: Vec::new(),
             service_wide: Vec::new(),
             registries: Vec::new(),
@@ -60,7 +55,9 @@ impl Builder {
         service_wide: impl Fn() -> Result<R, TelemetryError> + Send + Sync + 'static,
     ) -> Self {
         self.recorded = self.recorded.with_reader(recorded);
-        let observed = provider(&self.resource).with_reader(observed).build();
+        let observed = provider(&self.resource, self.catalogue)
+            .with_reader(observed)
+            .build();
         self.observed.push(observed);
         self.service_wide.push(Box::new(move |provider| {
             Ok(provider.with_reader(service_wide()?).build())
@@ -92,6 +89,7 @@ impl Builder {
             observed: self.observed,
             service_wide: Arc::new(ServiceWideProviders {
                 resource: self.resource,
+                catalogue: self.catalogue,
                 sources: self.service_wide,
                 built: OnceLock::new(),
             }),
@@ -111,6 +109,7 @@ pub(super) struct Providers {
 
 struct ServiceWideProviders {
     resource: Resource,
+    catalogue: Catalogue,
     sources: Vec<Source>,
     built: OnceLock<Vec<SdkMeterProvider>>,
 }
@@ -130,7 +129,7 @@ impl ServiceWideProviders {
             let made = self
                 .sources
                 .iter()
-                .map(|source| source(provider(&resource)));
+                .map(|source| source(provider(&resource, self.catalogue)));
             // Whoever is second finds the first one's.
             let _ = self.built.set(made.collect::<Result<_, _>>()?);
         }
@@ -225,121 +224,19 @@ fn meters(providers: &[SdkMeterProvider]) -> Vec<Meter> {
     providers.iter().map(|it| it.meter(METER)).collect()
 }
 
-fn provider(resource: &Resource) -> MeterProviderBuilder {
+fn provider(resource: &Resource, catalogue: Catalogue) -> MeterProviderBuilder {
     SdkMeterProvider::builder()
         .with_resource(resource.clone())
-        .with_view(limited)
+        .with_view(move |instrument| limited(instrument, catalogue))
 }
 
-/// Bounds the attribute sets of every instrument of the catalogue by what the catalogue says. Beyond it the SDK counts
-/// into one series, `otel_metric_overflow="true"`. A low limit also saves memory: the SDK reserves room for all of it.
-fn limited(instrument: &sdk::Instrument) -> Option<Stream> {
-    let known = CATALOGUE.iter().find(|it| it.name == instrument.name())?;
+/// Bounds the attribute sets of every instrument of the catalogue by what the catalogue says. Beyond it the SDK counts into one
+/// series, `otel_metric_overflow="true"`. A low limit also saves memory: the SDK reserves room for all of it.
+fn limited(instrument: &sdk::Instrument, catalogue: Catalogue) -> Option<Stream> {
+    let mut all = catalogue.iter().copied().flatten();
+    let known = all.find(|it| it.name == instrument.name())?;
     Stream::builder()
-        .with_cardinality_limit(attribute_sets(known))
+        .with_cardinality_limit(known.attribute_sets())
         .build()
         .ok()
-}
-
-fn attribute_sets(instrument: &Instrument) -> usize {
-    let mut sets = 1;
-    for attribute in instrument.attributes {
-        match attribute.values {
-            Values::Closed(values) => sets *= values.len(),
-            Values::Bounded(_) => return BOUNDED_SETS,
-            Values::Service => sets *= SERVICE_LABELS,
-        }
-    }
-    sets
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        clock::ManualClock,
-        telemetry::{
-            Telemetry,
-            exposition::Exposition,
-            instruments::{HttpMetrics, LoginMetrics, RequestLabels, StoreMetrics, StoreOperation},
-        },
-    };
-
-    fn page(telemetry: &Telemetry) -> Exposition {
-        Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn past_its_limit_an_instrument_counts_into_one_series() {
-        let (telemetry, collected) = Telemetry::in_memory();
-        let store = StoreMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
-        let recorded = 3 * BOUNDED_SETS;
-        for n in 0..recorded {
-            let operation = StoreOperation {
-                store: "accounts",
-                operation: String::leak(format!("operation-{n}")),
-            };
-            store.finish(operation, store.start(), None);
-        }
-
-        let name = "skriptoteket.store_operation_duration";
-        assert_eq!(collected.series().len(), BOUNDED_SETS + 1);
-        let overflow = collected.histogram_count(name, &[("otel.metric.overflow", "true")]);
-        assert_eq!(overflow, u64::try_from(recorded - BOUNDED_SETS).ok());
-        let known = [("store", "accounts"), ("operation", "operation-0")];
-        assert_eq!(collected.histogram_count(name, &known), Some(1));
-    }
-
-    #[test]
-    fn the_limit_of_closed_sets_is_the_number_of_their_combinations() {
-        let limit = |name| {
-            CATALOGUE
-                .iter()
-                .find(|it| it.name == name)
-                .map(attribute_sets)
-        };
-        assert_eq!(limit("skriptoteket.sessions_ended"), Some(4 * 7));
-        assert_eq!(limit("skriptoteket.active_sessions"), Some(1));
-        let of_services = limit("skriptoteket.failed_auths");
-        assert_eq!(of_services, Some(13 * SERVICE_LABELS));
-    }
-
-    #[test]
-    fn limits_leave_the_bounds_of_histograms_alone() {
-        let (telemetry, _collected) = Telemetry::in_memory();
-        let clock = Arc::new(ManualClock::default());
-        let http = HttpMetrics::new(&telemetry.meter(), &[], clock);
-        http.recorder()
-            .request_started(RequestLabels::new("GET", false))
-            .finish(None, 404);
-        let page = page(&telemetry);
-        let bounds: Vec<&str> = page
-            .samples
-            .iter()
-            .filter_map(|it| it.labels.get("le").map(String::as_str))
-            .collect();
-        assert_eq!(bounds.first(), Some(&"0.0005"));
-        assert_eq!(bounds.last(), Some(&"+Inf"));
-        assert_eq!(bounds.len(), 16);
-    }
-
-    #[test]
-    fn disabled_telemetry_takes_everything_and_shows_nothing() {
-        let telemetry = Telemetry::disabled();
-        let login = LoginMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
-        login.login_started().finish(Ok(()));
-        assert!(telemetry.observed_meters().is_empty());
-        assert_eq!(telemetry.page().render().unwrap(), "");
-    }
-
-    #[test]
-    fn a_page_that_has_gone_silent_is_an_error() {
-        let (telemetry, _collected) = Telemetry::in_memory();
-        let login = LoginMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
-        let page = telemetry.page();
-        assert!(page.render().unwrap().contains("skriptoteket_logins_total"));
-        telemetry.shutdown(Duration::from_secs(5)).unwrap();
-        login.login_started().finish(Ok(()));
-        assert!(page.render().is_err());
-    }
 }

@@ -2,7 +2,6 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `instruments` | every metric: name, unit, labels |
 //! | `metrics` | the providers behind the instruments |
 //! | `page` | `/metrics` |
 //! | `exposition` | such a page read back |
@@ -19,7 +18,6 @@
 
 mod export;
 pub mod exposition;
-pub mod instruments;
 mod lines;
 mod metrics;
 mod otlp;
@@ -55,6 +53,7 @@ use uuid::Uuid;
 use crate::{
     clock::{Clock, SystemClock},
     config::{OtelSettings, TraceSampler},
+    metric::Catalogue,
 };
 
 /// Why telemetry could not be set up, or not be delivered.
@@ -100,18 +99,18 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Builds the providers. Nothing is sent yet, so an absent Collector does not matter.
+    /// Builds the providers of the metrics in `catalogue`. Nothing is sent yet, so an absent Collector does not matter.
     ///
     /// # Errors
     ///
     /// [`TelemetryError::NoRuntime`] if a target speaks gRPC and there is no tokio runtime;
     /// [`TelemetryError::Exporter`] if a standard variable that the exporter reads itself is wrong.
-    pub fn start(settings: &OtelSettings) -> Result<Self, TelemetryError> {
+    pub fn start(settings: &OtelSettings, catalogue: Catalogue) -> Result<Self, TelemetryError> {
         if settings.disabled {
             return Ok(Self::disabled());
         }
         let resource = resource::of_this_process(&settings.resource);
-        let mut metrics = metrics::Builder::new(resource.clone());
+        let mut metrics = metrics::Builder::new(resource.clone(), catalogue);
         if settings.prometheus {
             metrics = metrics.page()?;
         }
@@ -148,7 +147,7 @@ impl Telemetry {
     #[must_use]
     pub fn disabled() -> Self {
         Self {
-            metrics: metrics::Builder::new(resource::of_this_process(&[])).build(),
+            metrics: metrics::Builder::new(resource::of_this_process(&[]), &[]).build(),
             spans: None,
             logs: None,
             sampler: TraceSampler::default(),

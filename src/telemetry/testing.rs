@@ -1,11 +1,15 @@
 //! Metrics read in memory, for tests.
 //!
 //! ```
-//! use skriptoteket::telemetry::{Telemetry, instruments::PasswordMetrics};
+//! use skriptoteket::{
+//!     accounts::metrics::{PasswordCheck, PasswordMetrics},
+//!     catalogue::CATALOGUE,
+//!     telemetry::Telemetry,
+//! };
 //!
-//! let (telemetry, collected) = Telemetry::in_memory();
+//! let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
 //! let passwords = PasswordMetrics::new(&telemetry.meter());
-//! passwords.checked(true);
+//! passwords.checked(PasswordCheck::Match);
 //!
 //! let checks = |result| collected.counter("skriptoteket.password_checks", &[("result", result)]);
 //! assert_eq!(checks("match"), Some(1));
@@ -28,7 +32,7 @@ use opentelemetry_sdk::{
 };
 
 use super::{Telemetry, metrics, resource};
-use crate::config::TraceSampler;
+use crate::{config::TraceSampler, metric::Catalogue};
 
 /// The labels of a series, sorted by key.
 pub type Labels = Vec<(String, String)>;
@@ -51,18 +55,18 @@ enum Point {
 }
 
 impl Telemetry {
-    /// Telemetry with a `/metrics` page and a second reader beside it, which tests read. Nothing leaves the process
+    /// Telemetry of the metrics in `catalogue`, with a `/metrics` page and a second reader beside it, which tests read. Nothing leaves the process
     /// and no thread is started.
     ///
     /// # Panics
     ///
     /// Never: a new registry takes what it is given.
     #[must_use]
-    pub fn in_memory() -> (Self, CollectedMetrics) {
+    pub fn in_memory(catalogue: Catalogue) -> (Self, CollectedMetrics) {
         let readers: [SharedReader; 3] = std::array::from_fn(|_| SharedReader::default());
         let [recorded, observed, service_wide] = readers.clone();
         #[expect(clippy::expect_used, reason = "a new registry takes what it is given")]
-        let providers = metrics::Builder::new(resource::of_this_process(&[]))
+        let providers = metrics::Builder::new(resource::of_this_process(&[]), catalogue)
             .reader(recorded, observed, move || Ok(service_wide.clone()))
             .page()
             .expect("a new registry")

@@ -4,11 +4,15 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use url::Url;
 
-use super::{Telemetry, TelemetryError, instruments::LoginMetrics};
+use super::{Telemetry, TelemetryError};
 use crate::{
     clock::{Clock, SystemClock},
     config::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
 };
+
+crate::metrics! {
+    VISITS = Counter("skriptoteket.visits", "{visit}", PerInstance, [], "Visits");
+}
 
 const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
 
@@ -31,12 +35,11 @@ fn all_signals_to(protocol: OtlpProtocol, endpoint: &str) -> OtelSettings {
 async fn live_through(settings: OtelSettings) -> (Duration, Duration, Result<(), TelemetryError>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let before = clock.monotonic();
-    let telemetry = Telemetry::start(&settings).unwrap();
+    let telemetry = Telemetry::start(&settings, &[METRICS]).unwrap();
     let start = clock.monotonic().saturating_sub(before);
-    let login = LoginMetrics::new(&telemetry.meter(), Arc::clone(&clock));
-    login.login_started().finish(Ok(()));
+    VISITS.counter(&telemetry.meter()).add(1, &[]);
     let page = telemetry.page().render().unwrap();
-    assert!(page.contains("skriptoteket_logins_total{status=\"success\"} 1\n"));
+    assert!(page.contains("skriptoteket_visits_total 1\n"));
 
     let before = clock.monotonic();
     let result = tokio::task::spawn_blocking(move || telemetry.shutdown(LIMIT)).await;
@@ -93,7 +96,7 @@ async fn a_target_behind_tls_can_be_set() {
 #[test]
 fn grpc_without_a_runtime_is_an_error_and_not_a_panic() {
     let settings = all_signals_to(OtlpProtocol::Grpc, "http://127.0.0.1:4317/");
-    let result = Telemetry::start(&settings);
+    let result = Telemetry::start(&settings, &[METRICS]);
     assert!(matches!(result, Err(TelemetryError::NoRuntime(_))));
 }
 
@@ -103,7 +106,7 @@ async fn disabled_telemetry_has_no_exporter() {
         disabled: true,
         ..all_signals_to(OtlpProtocol::Grpc, "http://127.0.0.1:4317/")
     };
-    let telemetry = Telemetry::start(&settings).unwrap();
+    let telemetry = Telemetry::start(&settings, &[METRICS]).unwrap();
     assert!(telemetry.observed_meters().is_empty());
     assert_eq!(telemetry.page().render().unwrap(), "");
     telemetry.shutdown(LIMIT).unwrap();

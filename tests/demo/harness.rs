@@ -11,6 +11,7 @@ use reqwest::header::{COOKIE, SET_COOKIE};
 use serde_json::{Value, json};
 use skriptoteket::{
     app::Application,
+    catalogue::CATALOGUE,
     clock::SystemClock,
     config::{Environment, load},
     telemetry::Telemetry,
@@ -49,7 +50,7 @@ impl Harness {
             .with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD);
         fs::write(dir.path().join("password"), PASSWORD).unwrap();
         let config = load(None, &environment).unwrap();
-        let telemetry = Telemetry::start(&config.otel).unwrap();
+        let telemetry = Telemetry::start(&config.otel, CATALOGUE).unwrap();
         let clock = Arc::new(SystemClock::default());
         let application = Application::build(&config, &telemetry, clock)
             .await

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use skriptoteket::{
     accounts::Role,
     clock::{Clock, ManualClock, Timestamp},
-    sessions::{SessionPolicy, Sessions, census::CensusBell},
-    telemetry::{Telemetry, instruments::SessionMetrics},
+    sessions::{SessionMetrics, SessionPolicy, Sessions, census::CensusBell},
+    telemetry::Telemetry,
 };
 use tokio::runtime::Handle;
 

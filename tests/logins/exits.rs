@@ -7,9 +7,8 @@ use skriptoteket::{
     audit::{AuditEvent, AuditTrail, Kind},
     clock::Clock,
     error::StoreError,
-    login::{Caller, LoginError},
+    login::{Caller, LoginError, metrics::LoginFailure},
     sessions::EndReason,
-    telemetry::instruments::FAILURE_REASONS,
 };
 use sqlx::Connection;
 
@@ -25,7 +24,7 @@ async fn every_series_is_there_at_zero_before_the_first_attempt() {
         (harness.logins("success"), harness.logins("failure")),
         (0, 0)
     );
-    for reason in FAILURE_REASONS {
+    for reason in LoginFailure::NAMES {
         assert_eq!(harness.failures(reason), 0, "{reason}");
     }
 }
@@ -209,7 +208,7 @@ async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
     let harness = Harness::new().await;
     harness.user("ada", Role::User).await;
     let (trail, writer) =
-        AuditTrail::new(harness.stores.audit.clone(), harness.parts.metrics.clone());
+        AuditTrail::new(harness.stores.audit.clone(), harness.audit_metrics.clone());
     let lock = harness.write_lock().await;
     let writer = tokio::spawn(writer.run());
     let event = || AuditEvent::new(Kind::Login, harness.clock.now(), "cancelled");
@@ -237,7 +236,7 @@ async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
 async fn a_flood_of_refused_attempts_leaves_places_in_the_queue_of_the_audit_trail() {
     let harness = Harness::new().await;
     let (trail, writer) =
-        AuditTrail::new(harness.stores.audit.clone(), harness.parts.metrics.clone());
+        AuditTrail::new(harness.stores.audit.clone(), harness.audit_metrics.clone());
     let record = |outcome, n| {
         for _ in 0..n {
             trail.record(AuditEvent::new(Kind::Login, harness.clock.now(), outcome));
@@ -390,14 +389,17 @@ async fn metrics_and_audit_trail_agree_on_every_outcome() {
     );
     let _ = futures_util::FutureExt::now_or_never(harness.try_login("ada", PASSWORD));
 
-    let mut counted: Vec<(String, u64)> = FAILURE_REASONS
+    let mut counted: Vec<(String, u64)> = LoginFailure::NAMES
         .iter()
         .map(|reason| ((*reason).to_owned(), harness.failures(reason)))
         .collect();
     counted.push(("success".into(), harness.logins("success")));
     counted.retain(|(_, n)| *n > 0);
     counted.sort();
-    let failures: u64 = FAILURE_REASONS.iter().map(|it| harness.failures(it)).sum();
+    let failures: u64 = LoginFailure::NAMES
+        .iter()
+        .map(|it| harness.failures(it))
+        .sum();
     assert_eq!(failures, harness.logins("failure"));
     let attempts = failures + harness.logins("success");
     assert_eq!(

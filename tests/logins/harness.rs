@@ -7,29 +7,27 @@ use skriptoteket::{
     account_lifecycle::AccountLifecycle,
     accounts::{
         AccountChange, AccountRepository, Role, User,
+        metrics::PasswordMetrics,
         password::{HashingPolicy, Passwords},
         registration::Registrar,
     },
-    audit::{AuditFilter, AuditRow, AuditTrail},
+    audit::{AuditFilter, AuditMetrics, AuditRow, AuditTrail},
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
     error::StoreError,
     guard::{Budget, Entities, GuardPolicy},
     login::{
         Caller, Credentials, LoggedIn, LoginError, LoginParts, LoginService, PasswordChange,
-        PasswordChangeError,
+        PasswordChangeError, metrics::LoginMetrics,
     },
     observer_state::ObserverState,
     sessions::{
-        SessionPolicy, SessionRecord, Sessions, Started,
+        SessionGauges, SessionMetrics, SessionPolicy, SessionRecord, Sessions, Started,
         census::{CensusPace, CensusTaker},
         reaper::Reaper,
     },
     store::{SqliteSettings, Stores, open_sqlite},
-    telemetry::{
-        Telemetry,
-        instruments::{LoginMetrics, PasswordMetrics, SessionGauges, SessionMetrics},
-        testing::CollectedMetrics,
-    },
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -73,6 +71,7 @@ pub(crate) struct Harness {
     pub(crate) census: CensusTaker,
     pub(crate) reaper: Reaper,
     pub(crate) lifecycle: AccountLifecycle,
+    pub(crate) audit_metrics: AuditMetrics,
     pub(crate) registrar: Registrar,
     pub(crate) stores: Stores,
     pub(crate) clock: Arc<ManualClock>,
@@ -101,7 +100,7 @@ impl Harness {
             timeout: Duration::from_secs(30),
         };
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
-        let (telemetry, metrics) = Telemetry::in_memory();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
         let observer = ObserverState::new(time.clone());
@@ -144,7 +143,8 @@ impl Harness {
         );
         let lifecycle =
             AccountLifecycle::new(stores.accounts.clone(), sessions.clone(), Handle::current());
-        let (trail, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
+        let audit_metrics = AuditMetrics::new(&meter);
+        let (trail, writer) = AuditTrail::new(stores.audit.clone(), audit_metrics.clone());
         let parts = change(LoginParts {
             accounts: stores.accounts.clone(),
             limits: stores.limits.clone(),
@@ -171,6 +171,7 @@ impl Harness {
             census,
             reaper,
             lifecycle,
+            audit_metrics,
             registrar: Registrar::new(stores.accounts.clone(), passwords),
             stores,
             clock,

@@ -11,19 +11,16 @@ use std::{
 use async_trait::async_trait;
 use skriptoteket::{
     accounts::Role,
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
     error::StoreError,
     observer_state::ObserverState,
     sessions::{
-        Lease, ObserverLease,
+        Lease, ObserverLease, SessionGauges,
         census::{CensusPace, CensusTaker},
     },
-    store::Stores,
-    telemetry::{
-        Telemetry,
-        instruments::{SessionGauges, StoreMetrics},
-        testing::CollectedMetrics,
-    },
+    store::{StoreMetrics, Stores},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use uuid::Uuid;
 
@@ -100,7 +97,7 @@ struct Replica {
 impl Replica {
     fn new(name: u32, harness: &Harness, kept: &Arc<Mutex<Kept>>) -> Self {
         let clock: Arc<dyn Clock> = harness.clock.clone();
-        let (telemetry, metrics) = Telemetry::in_memory();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
         let gauges = SessionGauges::new(
             &telemetry.observed_meters(),
             &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
@@ -294,7 +291,7 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
     let kept = Arc::default();
     let one = Replica::new(1, &harness, &kept);
     one.census.take().await.unwrap();
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
     let counted = StoreMetrics::new(&telemetry.meter(), harness.clock.clone());
     let settings = skriptoteket::store::SqliteSettings {
         path: harness.dir.path().join("harness.db"),

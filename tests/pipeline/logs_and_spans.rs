@@ -10,13 +10,14 @@ use std::{
 use async_trait::async_trait;
 use skriptoteket::{
     accounts::UserId,
-    audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow, AuditTrail, Kind},
+    audit::{AuditEvent, AuditFilter, AuditMetrics, AuditRepository, AuditRow, AuditTrail, Kind},
     clock::{Clock, ManualClock, SystemClock, Timestamp},
     config::{LogFormat, LogSettings, OtlpProtocol},
     error::StoreError,
+    http::metrics::{HttpMetrics, RequestLabels},
+    login::metrics::{LoginFailure, LoginMetrics},
     telemetry::{
         Telemetry, TelemetryError,
-        instruments::{HttpMetrics, LoginMetrics, RequestLabels},
         tracing::{Output, install, subscriber},
     },
 };
@@ -82,9 +83,11 @@ fn one_request(runtime: &Runtime, telemetry: &Telemetry, user: UserId) {
     let request = http
         .recorder()
         .request_started(RequestLabels::new(NAME, false));
-    login.login_started().finish(Err(PASSWORD));
+    login
+        .login_started()
+        .finish(Err(LoginFailure::InvalidCredentials));
 
-    let (trail, writer) = AuditTrail::new(Arc::new(Away), login);
+    let (trail, writer) = AuditTrail::new(Arc::new(Away), AuditMetrics::new(&telemetry.meter()));
     trail.record(AuditEvent {
         user_id: Some(user),
         address: Some(ADDRESS),

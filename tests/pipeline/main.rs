@@ -17,7 +17,7 @@ mod tls;
 
 use std::time::Duration;
 
-use skriptoteket::{config::OtlpProtocol, telemetry::Telemetry};
+use skriptoteket::{catalogue::CATALOGUE, config::OtlpProtocol, telemetry::Telemetry};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ fn telemetry_to(collector: &Collector, protocol: OtlpProtocol) -> (Runtime, Tele
     let runtime = Runtime::new().unwrap();
     let telemetry = {
         let _entered = runtime.enter();
-        let telemetry = Telemetry::start(&collector.settings(protocol)).unwrap();
+        let telemetry = Telemetry::start(&collector.settings(protocol), CATALOGUE).unwrap();
         // The same for all of them, as for the replicas of one service; made here, where the runtime is.
         telemetry.service_wide(SERVICE).unwrap();
         telemetry

@@ -7,19 +7,22 @@ use std::{
 };
 
 use skriptoteket::{
+    accounts::metrics::{PasswordCheck, PasswordMetrics},
+    audit::AuditMetrics,
+    catalogue,
     clock::{Clock, ManualClock, SystemClock},
     config::OtlpProtocol,
+    http::metrics::{HttpMetrics, RequestLabels},
+    login::metrics::{LoginFailure, LoginMetrics},
+    metric::Metric,
     observer_state::ObserverState,
-    telemetry::{
-        Telemetry, TelemetryError,
-        exposition::Exposition,
-        instruments::{
-            AUTH_FAILURES, AuthMetrics, AuthOperation, CATALOGUE, DailyUsage, END_REASONS,
-            HttpMetrics, LimitType, LoginMetrics, PasswordMetrics, RateLimitUsage, RequestLabels,
-            ServiceGauges, ServiceSample, ServiceSnapshot, SessionGauges, SessionMetrics, Snapshot,
-            StoreMetrics, StoreOperation, TOKEN_STATUSES,
-        },
+    services::{
+        AuthFailureReason, AuthMetrics, AuthOperation, DailyUsage, FailurePolicy, Health,
+        LimitType, RateLimitUsage, ServiceGauges, ServiceSample, ServiceSnapshot, TokenStatus,
     },
+    sessions::{Census, EndReason, SessionGauges, SessionMetrics, Totals},
+    store::{StoreMetrics, StoreOperation},
+    telemetry::{Telemetry, TelemetryError, exposition::Exposition},
 };
 use uuid::Uuid;
 
@@ -33,6 +36,7 @@ const FOR_EVER: Duration = Duration::MAX;
 
 struct Everything {
     login: LoginMetrics,
+    _audit: AuditMetrics,
     passwords: PasswordMetrics,
     observer: ObserverState,
     session_gauges: SessionGauges,
@@ -56,6 +60,7 @@ impl Everything {
         assert!(services.admit(MAILROOM));
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
+            _audit: AuditMetrics::new(&meter),
             passwords: PasswordMetrics::new(&meter),
             service_gauges: ServiceGauges::new(
                 &service_wide,
@@ -74,11 +79,11 @@ impl Everything {
 
     fn record(&self) {
         self.login.login_started().finish(Ok(()));
-        self.login.login_started().finish(Err("banned"));
-        self.passwords.checked(true);
+        self.login.login_started().finish(Err(LoginFailure::Banned));
+        self.passwords.checked(PasswordCheck::Match);
         let _ = self.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
         self.session_gauges.publish(census(), Duration::ZERO);
-        for reason in END_REASONS {
+        for reason in EndReason::ALL {
             let lasted = Duration::from_secs(90);
             self.session_metrics.session_ended(reason, lasted);
         }
@@ -106,10 +111,10 @@ impl Everything {
     fn record_service(&self, service: &str) {
         let services = &self.services;
         services.record_successful_auth(service);
-        for reason in AUTH_FAILURES {
+        for reason in AuthFailureReason::ALL {
             services.record_failed_auth(service, reason);
         }
-        for status in TOKEN_STATUSES {
+        for status in TokenStatus::ALL {
             services.record_token_verification(service, status);
         }
         let operation = AuthOperation::TokenVerification;
@@ -132,7 +137,7 @@ impl Everything {
         );
         services.rate_limit_exceeded(service, LimitType::DailyQuota);
         services.retired_credential_used(service);
-        services.limit_store_failed(false);
+        services.limit_store_failed(FailurePolicy::Closed);
     }
 }
 
@@ -153,8 +158,8 @@ fn service_snapshot() -> ServiceSnapshot {
     }
 }
 
-fn census() -> Snapshot {
-    Snapshot {
+fn census() -> Census {
+    Census {
         sessions: [5, 0, 2, 1],
         users: [3, 0, 2, 1],
         started: [9, 0, 2, 1],
@@ -210,7 +215,8 @@ fn the_collector_shows_the_catalogue_as_the_metrics_page_does() {
         assert_eq!(series(&collected), series(&own), "{protocol:?}");
         assert_eq!(collected.types, own.types, "{protocol:?}");
         let shown: BTreeSet<_> = collected.types.keys().map(String::as_str).collect();
-        let listed: BTreeSet<_> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+        let listed: Vec<_> = catalogue::all().map(Metric::prometheus).collect();
+        let listed: BTreeSet<_> = listed.iter().map(String::as_str).collect();
         assert_eq!(shown, listed, "{protocol:?}");
         telemetry.shutdown(LIMIT).unwrap();
     }
@@ -306,11 +312,14 @@ fn where_another_replica_takes_over_the_series_go_on() {
         let mut epoch = 0;
         let mut shown = |who: usize, sessions: u64| {
             epoch += 1;
-            let counted = Snapshot {
+            let counted = Census {
                 sessions: [sessions, 0, 0, 0],
                 users: [sessions, 0, 0, 0],
-                started: [10 * sessions, 0, 0, 0],
-                ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+                totals: Totals {
+                    started: [10 * sessions, 0, 0, 0],
+                    ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+                },
+                ..Census::default()
             };
             replicas[1 - who]
                 .observer

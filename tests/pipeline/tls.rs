@@ -15,6 +15,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use skriptoteket::{
+    catalogue::CATALOGUE,
     config::{Environment, OtelSettings, OtlpProtocol, load},
     telemetry::Telemetry,
 };
@@ -49,7 +50,7 @@ fn settings(
 fn export(settings: &OtelSettings) -> Option<String> {
     let runtime = Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let telemetry = Telemetry::start(settings).unwrap();
+    let telemetry = Telemetry::start(settings, CATALOGUE).unwrap();
     telemetry.meter().u64_counter("test").build().add(1, &[]);
     let sent = telemetry.flush(LIMIT);
     // There is nothing left to tell.

@@ -10,18 +10,15 @@ use std::{
 
 use skriptoteket::{
     accounts::{Role, UserId},
+    catalogue::CATALOGUE,
     clock::SystemClock,
     observer_state::ObserverState,
     sessions::{
-        EndReason, SessionRecord,
+        EndReason, SessionGauges, SessionRecord,
         census::{CensusPace, CensusTaker},
     },
     store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
-    telemetry::{
-        Telemetry,
-        instruments::{END_REASONS, ROLES, SessionGauges},
-        testing::CollectedMetrics,
-    },
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use uuid::Uuid;
 
@@ -56,7 +53,7 @@ impl Observer {
         let clock = Arc::new(SystemClock::default());
         let stores = open_with(&sqlite, redis.as_ref(), clock.clone(), None);
         let stores = stores.await.unwrap();
-        let (telemetry, metrics) = Telemetry::in_memory();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
         let gauges = SessionGauges::new(
             &telemetry.observed_meters(),
             &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
@@ -110,18 +107,18 @@ impl Observer {
         }
         let census = self.stores.sessions.census().await.unwrap();
         let mut exported = Exported::new();
-        for (at, role) in ROLES.into_iter().enumerate() {
+        for (at, role) in Role::NAMES.into_iter().enumerate() {
             let of_role = [("role", role)];
             let started = self
                 .metrics
                 .counter("skriptoteket.sessions_started", &of_role);
             exported.insert(("started", role), started.unwrap());
             let mut ended = 0;
-            for reason in END_REASONS {
+            for reason in EndReason::NAMES {
                 let labels = [("role", role), ("reason", reason)];
                 let count = self.metrics.counter("skriptoteket.sessions_ended", &labels);
                 ended += count.unwrap();
-                if role == ROLES[0] {
+                if role == Role::NAMES[0] {
                     exported.insert(("ended", reason), count.unwrap());
                 }
             }

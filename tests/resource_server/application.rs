@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
     resource_server::ResourceServer,
-    services::{AuthFailure, BearerAuthenticator, TokenVerifier},
-    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+    services::{AuthFailure, AuthMetrics, BearerAuthenticator, TokenVerifier},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 
 use crate::issuer::{ITSELF, Issuer};
@@ -25,7 +26,7 @@ impl Application {
         clock: Arc<dyn Clock>,
         choose: impl FnOnce(ResourceServer) -> V,
     ) -> Self {
-        let (telemetry, metrics) = Telemetry::in_memory();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
         let auth = AuthMetrics::new(&telemetry.meter(), &[], clock.clone());
         let server = ResourceServer::of(issuer, auth.clone())
             .clock(clock)

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::ManualClock,
     resource_server::{ResourceServer, ResourceServerError},
-    telemetry::{Telemetry, instruments::AuthMetrics},
+    services::AuthMetrics,
+    telemetry::Telemetry,
 };
 
 fn server(issuer: &str) -> ResourceServer {
-    let (telemetry, _) = Telemetry::in_memory();
+    let (telemetry, _) = Telemetry::in_memory(CATALOGUE);
     let clock = Arc::new(ManualClock::default());
     ResourceServer::of(issuer, AuthMetrics::new(&telemetry.meter(), &[], clock))
 }

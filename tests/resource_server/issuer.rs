@@ -7,11 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use skriptoteket::{
     app::Application,
+    catalogue::CATALOGUE,
     clock::Clock,
     config::{self, Config, Environment},
-    services::{KeyRotator, Registration, Registry, ServiceCache, ServiceChange, ServiceId},
+    services::{
+        AuthMetrics, KeyRotator, Registration, Registry, ServiceCache, ServiceChange, ServiceId,
+    },
     store,
-    telemetry::{Telemetry, instruments::AuthMetrics, testing::CollectedMetrics},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -68,7 +71,7 @@ impl Issuer {
         let config = config_in(&dir);
         // As another process of an operator would have it.
         let stores = store::open(&config, clock.clone(), None).await.unwrap();
-        let (aside, _) = Telemetry::in_memory();
+        let (aside, _) = Telemetry::in_memory(CATALOGUE);
         let auth = AuthMetrics::new(&aside.meter(), &[], clock.clone());
         let service_cache = ServiceCache::new(
             stores.services.clone(),
@@ -97,7 +100,7 @@ impl Issuer {
             let issued = registry.register(registration).await.unwrap();
             secrets.push((id.to_owned(), issued.secret));
         }
-        let (telemetry, metrics) = Telemetry::in_memory();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
         let application = Application::build(&config, &telemetry, clock.clone()).await;
         let application = application.unwrap();
         let url = format!("http://{}", application.address());

@@ -4,7 +4,7 @@ use skriptoteket::{
     accounts::UserId,
     audit::{Actor, AuditEvent, AuditRow, Kind, SUCCESS},
     clock::Timestamp,
-    telemetry::instruments::FAILURE_REASONS,
+    login::metrics::LoginFailure,
 };
 
 use crate::{
@@ -246,7 +246,7 @@ async fn a_flood_from_one_network_grows_the_file_by_less_than_a_mebibyte_an_hour
         for user in &known {
             events.push(from_network(Kind::Login, "account_locked", *user));
         }
-        for outcome in FAILURE_REASONS {
+        for outcome in LoginFailure::NAMES {
             events.push(from_network(Kind::Login, outcome, known[0]));
         }
         for kind in kinds.into_iter().cycle().take(100) {

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     audit::{AuditEvent, AuditFilter, Kind, PENDING},
+    catalogue::CATALOGUE,
     clock::{ManualClock, Timestamp},
     guard::{AttemptId, Budget, Charge, Checked, Decision, Entity},
     services::{RegisterError, ServiceChange, SignOfLife},
     sessions::{EndReason, RoleUpdate, SessionFilter, SessionState},
-    store::{SqliteSettings, Stores, open_sqlite},
-    telemetry::{Telemetry, instruments::StoreMetrics, testing::CollectedMetrics},
+    store::{SqliteSettings, StoreMetrics, Stores, open_sqlite},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 
 use uuid::Uuid;
@@ -33,7 +34,7 @@ struct Watched {
 
 impl Watched {
     async fn new() -> Self {
-        let (telemetry, collected) = Telemetry::in_memory();
+        let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
         let clock = Arc::new(ManualClock::default());
         let metrics = StoreMetrics::new(&telemetry.meter(), clock.clone());
         let directory = tempfile::tempdir().unwrap();

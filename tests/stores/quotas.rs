@@ -5,8 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::{
     error::StoreError,
-    services::{InvalidLimits, LimitPolicy, QuotaDecision, QuotaState, charge as model},
-    telemetry::instruments::LimitType,
+    services::{InvalidLimits, LimitPolicy, LimitType, QuotaDecision, QuotaState, charge as model},
 };
 use tokio::task::JoinSet;
 

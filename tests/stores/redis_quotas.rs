@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use skriptoteket::{error::StoreError, telemetry::instruments::LimitType};
+use skriptoteket::{error::StoreError, services::LimitType};
 
 use crate::{
     quotas::{charge, forget, policy},

@@ -14,8 +14,7 @@ use skriptoteket::{
     config::{RedisAddress, RedisSettings, RedisTopology},
     services::{ClientSecret, LimitPolicy, NewService, ServiceId},
     sessions::{Census, EndReason, Ended, NewSession, SessionKey, SessionRecord, SessionState},
-    store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
-    telemetry::instruments::StoreMetrics,
+    store::{RedisStoreSettings, SqliteSettings, StoreClock, StoreMetrics, Stores, open_with},
 };
 use tempfile::TempDir;
 use uuid::Uuid;

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use skriptoteket::{
     clock::Clock,
     observer_state::ObserverState,
-    services::{HealthPolicy, ServiceCensus, ServiceChange},
-    telemetry::instruments::{HEALTHS, ServiceGauges},
+    services::{Health, HealthPolicy, ServiceCensus, ServiceChange, ServiceGauges},
 };
 use uuid::Uuid;
 
@@ -40,7 +39,7 @@ fn called(harness: &Harness, replica: &Replica) -> (ServiceCensus, ObserverState
 }
 
 fn health(replica: &Replica) -> [Option<f64>; 4] {
-    HEALTHS.map(|it| {
+    Health::NAMES.map(|it| {
         let labels = [("health", it)];
         replica
             .metrics

@@ -4,19 +4,17 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock, Timestamp},
     config::{self, Environment, LimitFailure, ServiceSettings},
     services::{
-        AuthFailure, BearerAuthenticator, Claims, ClientAuthenticator, ClientCredentials, Issued,
-        IssuedToken, KeyRotator, Limiter, Registration, Registry, ServiceCache, ServiceId,
-        ServiceRepository, TokenError, TokenParts, TokenPolicy, TokenRequest, Tokens,
+        AuthFailure, AuthMetrics, AuthOperation, BearerAuthenticator, Claims, ClientAuthenticator,
+        ClientCredentials, Issued, IssuedToken, KeyRotator, Limiter, Registration, Registry,
+        ServiceCache, ServiceId, ServiceRepository, TokenError, TokenParts, TokenPolicy,
+        TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
-    telemetry::{
-        Telemetry,
-        instruments::{AuthMetrics, AuthOperation},
-        testing::CollectedMetrics,
-    },
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -100,7 +98,7 @@ impl Harness {
         stores: Stores,
         services: Arc<dyn ServiceRepository>,
     ) -> Replica {
-        let (telemetry, metrics) = Telemetry::in_memory();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
         let meter = telemetry.meter();
         let auth = AuthMetrics::new(&meter, &telemetry.observed_meters(), self.clock());
         let tokens = Arc::clone(&stores.tokens);
@@ -222,7 +220,7 @@ impl Replica {
         token: &SecretString,
     ) -> Result<Arc<Claims>, &'static str> {
         let came = self.bearer.identify(Ok(token.expose_secret())).await;
-        came.map_err(|failure: AuthFailure| failure.reason())
+        came.map_err(|failure: AuthFailure| failure.reason().as_str())
     }
 
     /// Waits until the last authentication of a service is the one that was `at`: that is noted in the background.
@@ -256,7 +254,7 @@ impl Replica {
 /// The reason for which a client is not let in.
 pub(crate) fn reason<T>(result: &Result<T, TokenError>) -> Option<&'static str> {
     match result {
-        Err(TokenError::Client(failure)) => Some(failure.reason()),
+        Err(TokenError::Client(failure)) => Some(failure.reason().as_str()),
         _ => None,
     }
 }

@@ -1,30 +1,32 @@
 //! A reading: what one `/metrics` page says about logins, sessions and the demo's services.
 
 use super::{ledger::LoginAnswer, machines::Figures};
-use crate::telemetry::{
-    exposition::Exposition,
-    instruments::{END_REASONS, FAILURE_REASONS, LOGIN_STATUSES, ROLES},
+use crate::{
+    accounts::Role,
+    login::metrics::{LoginFailure, LoginStatus},
+    sessions::EndReason,
+    telemetry::exposition::Exposition,
 };
 
 /// What the metrics say at one moment. `None` is a series that is absent: that is how "the store does not answer"
 /// looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// Login attempts, like [`LOGIN_STATUSES`].
+    /// Login attempts, like [`LoginStatus::NAMES`].
     pub(super) logins: [Option<u64>; 2],
-    /// Failed ones, like [`FAILURE_REASONS`].
+    /// Failed ones, like [`LoginFailure::NAMES`].
     pub(super) failures: [Option<u64>; 9],
     /// Answers to `POST /api/login` as the HTTP instruments counted them, like [`LoginAnswer::ALL`].
     pub(super) answers: [u64; 5],
     /// Sessions started, ever.
     pub(super) started: Option<u64>,
-    /// Sessions ended, ever, like [`END_REASONS`].
+    /// Sessions ended, ever, like [`EndReason::NAMES`].
     pub(super) ended: [Option<u64>; 7],
     /// Live sessions.
     pub(super) active: Option<u64>,
-    /// Live sessions, like [`ROLES`].
+    /// Live sessions, like [`Role::NAMES`].
     pub(super) sessions: [Option<u64>; 4],
-    /// Distinct users with a live session, like [`ROLES`].
+    /// Distinct users with a live session, like [`Role::NAMES`].
     pub(super) users: [Option<u64>; 4],
     /// Services that are healthy or degraded, whosever they are.
     pub(super) active_services: Option<u64>,
@@ -39,14 +41,14 @@ impl Reading {
             move |value: &'static str| sum(page, name, &[(key, value)])
         };
         Self {
-            logins: LOGIN_STATUSES.map(by("skriptoteket_logins_total", "status")),
-            failures: FAILURE_REASONS.map(by("skriptoteket_login_failures_total", "reason")),
+            logins: LoginStatus::NAMES.map(by("skriptoteket_logins_total", "status")),
+            failures: LoginFailure::NAMES.map(by("skriptoteket_login_failures_total", "reason")),
             answers: LoginAnswer::ALL.map(|answer| answered(page, answer)),
             started: sum(page, "skriptoteket_sessions_started_total", &[]),
-            ended: END_REASONS.map(by("skriptoteket_sessions_ended_total", "reason")),
+            ended: EndReason::NAMES.map(by("skriptoteket_sessions_ended_total", "reason")),
             active: sum(page, "skriptoteket_active_sessions", &[]),
-            sessions: ROLES.map(by("skriptoteket_sessions_by_role", "role")),
-            users: ROLES.map(by("skriptoteket_users_by_role", "role")),
+            sessions: Role::NAMES.map(by("skriptoteket_sessions_by_role", "role")),
+            users: Role::NAMES.map(by("skriptoteket_users_by_role", "role")),
             active_services: sum(page, "skriptoteket_active_services", &[]),
             machines: machines.each_ref().map(|id| Figures::of(page, id)),
         }
@@ -54,12 +56,12 @@ impl Reading {
 
     /// Failed logins with one of these reasons; `None` where one of the series is absent.
     pub(super) fn failed(&self, reasons: &[&str]) -> Option<u64> {
-        picked(&FAILURE_REASONS, &self.failures, reasons)
+        picked(&LoginFailure::NAMES, &self.failures, reasons)
     }
 
     /// Ended sessions with one of these reasons; `None` where one of the series is absent.
     pub(super) fn ended(&self, reasons: &[&str]) -> Option<u64> {
-        picked(&END_REASONS, &self.ended, reasons)
+        picked(&EndReason::NAMES, &self.ended, reasons)
     }
 }
 

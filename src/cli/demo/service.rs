@@ -17,6 +17,7 @@ use url::Url;
 use super::{DemoArgs, api::Credentials, cast::new_password, keys::Keys, leftovers::Home};
 use crate::{
     app::Application,
+    catalogue::CATALOGUE,
     cli::output::line,
     clock::Clock,
     config::{self, Config, Environment},
@@ -99,7 +100,7 @@ impl Service {
         if let Some(keys) = &keys {
             keys.try_out().await?;
         }
-        let telemetry = Telemetry::start(&config.otel)?;
+        let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
         telemetry::tracing::install(&config.log, &telemetry)?;
         let application = match Application::build(&config, &telemetry, clock).await {
             Ok(application) => application,

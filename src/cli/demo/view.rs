@@ -1,5 +1,6 @@
 //! The view: what the screen shows, as text. Everything about sessions and logins in it comes from `/metrics`.
 
+use crate::{accounts::Role, login::metrics::LoginFailure, sessions::EndReason};
 use std::{collections::VecDeque, fmt::Write as _, time::Duration};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
@@ -10,7 +11,6 @@ use super::{
     reading::Reading,
     rhythm::WallTime,
 };
-use crate::telemetry::instruments::{END_REASONS, FAILURE_REASONS, ROLES};
 
 /// Over which time a rate is taken.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -74,9 +74,9 @@ impl View<'_> {
                 let table = by_role(reading, width).to_string();
                 lines.extend(table.lines().map(str::to_owned));
                 lines.push(self.rate_line());
-                let failed = named(&FAILURE_REASONS, &reading.failures);
+                let failed = named(&LoginFailure::NAMES, &reading.failures);
                 lines.extend(wrapped("failures by reason", &failed, width));
-                let ended = named(&END_REASONS, &reading.ended);
+                let ended = named(&EndReason::NAMES, &reading.ended);
                 lines.extend(wrapped("sessions ended by", &ended, width));
                 lines.push(String::new());
                 lines.extend(machines::panel(&reading.machines));
@@ -100,7 +100,7 @@ impl View<'_> {
         if let Some(reading) = self.reading {
             let _ = write!(line, "  active_sessions {}", shown(reading.active));
             line.push_str("  users_by_role");
-            for (role, users) in ROLES.iter().zip(reading.users) {
+            for (role, users) in Role::NAMES.iter().zip(reading.users) {
                 let _ = write!(line, " {role}={}", shown(users));
             }
         }
@@ -152,7 +152,7 @@ fn by_role(reading: &Reading, width: u16) -> Table {
         .load_style(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width);
-    let head = ["logged in now", "total"].into_iter().chain(ROLES);
+    let head = ["logged in now", "total"].into_iter().chain(Role::NAMES);
     table.set_header(head);
     let users: Option<u64> = reading.users.iter().copied().sum();
     for (what, total, values) in [

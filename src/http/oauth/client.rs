@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     http::Api,
-    services::{ClientCredentials, TokenError},
-    telemetry::instruments::{AuthAttempt, AuthOperation},
+    services::{AuthAttempt, AuthOperation, ClientCredentials, TokenError},
 };
 
 /// The only kind of assertion (RFC 7523, section 2.2).

@@ -13,8 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     http::Api,
-    services::{AuthFailure, Claims, Scope},
-    telemetry::instruments::AuthOperation,
+    services::{AuthFailure, AuthOperation, Claims, Scope},
 };
 
 /// `/oauth2/introspect`, for a [`Call`].

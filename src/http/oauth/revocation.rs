@@ -8,7 +8,10 @@ use super::{
     error::OAuthError,
     introspection::TokenQuestion,
 };
-use crate::{http::Api, services::AuthFailure, telemetry::instruments::AuthOperation};
+use crate::{
+    http::Api,
+    services::{AuthFailure, AuthOperation},
+};
 
 /// `/oauth2/revoke`, for a [`Call`].
 pub(in crate::http) enum RevocationEndpoint {}

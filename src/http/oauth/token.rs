@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     http::{Api, rate_limit},
-    services::{AuthFailure, IssuedToken, Scope, TokenRequest},
-    telemetry::instruments::AuthOperation,
+    services::{AuthFailure, AuthOperation, IssuedToken, Scope, TokenRequest},
 };
 
 /// `/oauth2/token`, for a [`Call`].

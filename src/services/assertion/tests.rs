@@ -80,7 +80,7 @@ fn opened(keys: &PublicKeys, assertion: &str) -> Result<Assertion, &'static str>
         audiences: AUDIENCES,
     };
     let opened = keys.open(assertion, NOW, &expected);
-    opened.map_err(|failure| failure.reason())
+    opened.map_err(|failure| failure.reason().as_str())
 }
 
 /// The answer to the claims, changed so, in an assertion that the client signed.

@@ -15,7 +15,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use self::{budget::Budget, recording::Recording};
 use crate::{
-    accounts::AccountError, clock::Clock, error::StoreError, telemetry::instruments::StoreMetrics,
+    accounts::AccountError, clock::Clock, error::StoreError, store::metrics::StoreMetrics,
 };
 
 /// A repository whose calls are bounded by the [`wait_budget`](crate::wait_budget) of the caller and, with metrics, recorded in

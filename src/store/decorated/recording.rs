@@ -5,7 +5,7 @@ use std::future::Future;
 use tracing::{Instrument, Span, field::Empty};
 
 use super::Failure;
-use crate::telemetry::instruments::{StoreMetrics, StoreOperation};
+use crate::store::metrics::{StoreMetrics, StoreOperation};
 
 /// Records the duration and the result of each call. One whose future is dropped got no answer and leaves no duration.
 #[derive(Debug)]

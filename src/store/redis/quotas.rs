@@ -9,8 +9,7 @@ use uuid::Uuid;
 use super::{answer, call::Call, connection::Connection, keys::Keys, scripts};
 use crate::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, RateLimitRepository},
-    telemetry::instruments::LimitType,
+    services::{LimitPolicy, LimitType, QuotaDecision, RateLimitRepository},
 };
 
 /// What services have used, in Redis.

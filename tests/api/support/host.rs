@@ -14,20 +14,17 @@ use serde_json::{Value, json};
 use skriptoteket::{
     account_lifecycle::AccountLifecycle,
     accounts::{Role, registration::Registrar},
-    audit::{AdminAudit, AuditTrail},
+    audit::{AdminAudit, AuditMetrics, AuditTrail},
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
     config::LimitFailure,
     guard::{Budget, Entities, GuardPolicy},
-    http::{Api, CookieSettings, Principal, matched},
-    login::{LoginParts, LoginService},
+    http::{Api, CookieSettings, Principal, matched, metrics::HttpMetrics},
+    login::{LoginParts, LoginService, metrics::LoginMetrics},
     services::Registration,
-    sessions::{SessionPolicy, Sessions, census::CensusBell},
+    sessions::{SessionMetrics, SessionPolicy, Sessions, census::CensusBell},
     store::{SqliteSettings, Stores, open_sqlite},
-    telemetry::{
-        Telemetry,
-        instruments::{HttpMetrics, LoginMetrics, SessionMetrics},
-        testing::CollectedMetrics,
-    },
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -107,7 +104,7 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
         timeout: Duration::from_secs(30),
     };
     let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
-    let (telemetry, metrics) = Telemetry::in_memory();
+    let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
     let api = wire(&stores, clock.clone(), &telemetry, on_failure);
     token_services::first_key(&stores, &api.service_cache, clock.clone()).await;
     let password = SecretString::from(PASSWORD);
@@ -163,7 +160,7 @@ fn wire(
         Handle::current(),
     );
     let login_metrics = LoginMetrics::new(&meter, clock.clone());
-    let (audit, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
+    let (audit, writer) = AuditTrail::new(stores.audit.clone(), AuditMetrics::new(&meter));
     tokio::spawn(writer.run());
     let admin_audit = AdminAudit::new(audit.clone(), stores.audit.clone(), clock.clone());
     let lifecycle =

@@ -18,14 +18,16 @@ use serde_json::Value;
 use skriptoteket::{
     accounts::{
         Role, User,
+        metrics::PasswordMetrics,
         password::{HashingPolicy, Passwords},
         registration::Registrar,
     },
     app::Application,
+    catalogue::CATALOGUE,
     clock::ManualClock,
     config::{self, Config, Database, Environment},
     store::{self, Stores},
-    telemetry::{Telemetry, instruments::PasswordMetrics, testing::CollectedMetrics},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
 use token_services::TokenServices;
@@ -99,11 +101,11 @@ pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
     change(&mut config);
     let clock = Arc::new(ManualClock::default());
     let Database::Sqlite { path: database } = config.database.clone();
-    let (telemetry, metrics) = Telemetry::in_memory();
+    let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
     let application = Application::build(&config, &telemetry, clock.clone()).await;
     let application = application.unwrap();
     let stores = store::open(&config, clock.clone(), None).await.unwrap();
-    let (aside, _) = Telemetry::in_memory();
+    let (aside, _) = Telemetry::in_memory(CATALOGUE);
     let public = format!("http://{}", application.address());
     let management = format!("http://{}", application.management_address());
     let (stop, stopped) = oneshot::channel::<()>();

@@ -6,11 +6,11 @@ use skriptoteket::{
     clock::Clock,
     config::{LimitFailure, ServiceSettings, TokenAlgorithm},
     services::{
-        BearerAuthenticator, ClientAuthenticator, KeyRotator, Limiter, Registry, ServiceCache,
-        TokenParts, TokenPolicy, Tokens,
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, KeyRotator, Limiter, Registry,
+        ServiceCache, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
-    telemetry::{Telemetry, instruments::AuthMetrics},
+    telemetry::Telemetry,
 };
 
 use super::ORIGIN;

@@ -1,8 +1,8 @@
 //! What one `/metrics` page says of a machine.
 
-use crate::telemetry::{
-    exposition::Exposition,
-    instruments::{AUTH_FAILURES, HEALTHS, LIMIT_TYPES},
+use crate::{
+    services::{AuthFailureReason, Health, LimitType},
+    telemetry::exposition::Exposition,
 };
 
 use crate::cli::demo::reading::{picked, sum};
@@ -12,16 +12,16 @@ use crate::cli::demo::reading::{picked, sum};
 pub(in crate::cli::demo) struct Figures {
     /// Authentications that succeeded.
     pub(in crate::cli::demo) authenticated: Option<u64>,
-    /// Those that failed, like [`AUTH_FAILURES`].
-    pub(in crate::cli::demo) refused: [Option<u64>; AUTH_FAILURES.len()],
+    /// Those that failed, like [`AuthFailureReason::NAMES`].
+    pub(in crate::cli::demo) refused: [Option<u64>; AuthFailureReason::NAMES.len()],
     /// Tokens that were looked at and found valid.
     pub(in crate::cli::demo) valid_tokens: Option<u64>,
     /// Requests that a limit has refused.
     pub(in crate::cli::demo) over_limit: Option<u64>,
     /// Authentications with a secret that was replaced.
     pub(in crate::cli::demo) retired: Option<u64>,
-    /// What it uses of its limits and what it may, like [`LIMIT_TYPES`].
-    pub(in crate::cli::demo) limits: [(Option<u64>, Option<u64>); LIMIT_TYPES.len()],
+    /// What it uses of its limits and what it may, like [`LimitType::NAMES`].
+    pub(in crate::cli::demo) limits: [(Option<u64>, Option<u64>); LimitType::NAMES.len()],
     /// Its health.
     pub(in crate::cli::demo) health: Option<&'static str>,
 }
@@ -36,24 +36,25 @@ impl Figures {
             |health: &&&'static str| by("skriptoteket_service_health", "health", health) == Some(1);
         Self {
             authenticated: total("skriptoteket_successful_auths_total"),
-            refused: AUTH_FAILURES.map(|it| by("skriptoteket_failed_auths_total", "reason", it)),
+            refused: AuthFailureReason::NAMES
+                .map(|it| by("skriptoteket_failed_auths_total", "reason", it)),
             valid_tokens: by("skriptoteket_token_verifications_total", "status", "valid"),
             over_limit: total("skriptoteket_rate_limit_exceeded_total"),
             retired: total("skriptoteket_retired_credential_uses_total"),
-            limits: LIMIT_TYPES.map(|limit| {
+            limits: LimitType::NAMES.map(|limit| {
                 let of = |name| by(name, "limit_type", limit);
                 (
                     of("skriptoteket_rate_limit_current"),
                     of("skriptoteket_rate_limit_allowed"),
                 )
             }),
-            health: HEALTHS.iter().find(is).copied(),
+            health: Health::NAMES.iter().find(is).copied(),
         }
     }
 
     /// Failed authentications with one of these reasons; `None` where one of the series is absent.
     pub(in crate::cli::demo) fn failed(&self, reasons: &[&str]) -> Option<u64> {
-        picked(&AUTH_FAILURES, &self.refused, reasons)
+        picked(&AuthFailureReason::NAMES, &self.refused, reasons)
     }
 }
 

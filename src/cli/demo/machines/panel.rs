@@ -1,7 +1,7 @@
 //! How the machines are shown meanwhile: a line each.
 
 use super::{Calls, Figures, NAMES};
-use crate::telemetry::instruments::LIMIT_TYPES;
+use crate::services::LimitType;
 
 /// What the metrics say of each.
 pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
@@ -36,7 +36,7 @@ pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
 
 /// The limits of which something is known, as `3 of 5, day 24 of 24`.
 fn in_use(figures: &Figures) -> String {
-    let known = LIMIT_TYPES.iter().zip(figures.limits);
+    let known = LimitType::NAMES.iter().zip(figures.limits);
     let known = known.filter_map(|(limit, (used, allowed))| {
         let of = format!("{} of {}", used?, allowed?);
         Some(match *limit {

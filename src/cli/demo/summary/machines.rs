@@ -8,7 +8,7 @@ use crate::{
         machines::{Calls, Figures, Refusal},
         reading::Reading,
     },
-    telemetry::instruments::AUTH_FAILURES,
+    services::AuthFailureReason,
 };
 
 /// The counters of services against the ledger, and the gauge against the enumeration.
@@ -27,7 +27,7 @@ pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
         row(
             "services not let in",
             calls.not_let_in(),
-            failed(&AUTH_FAILURES),
+            failed(&AuthFailureReason::NAMES),
         ),
         reason(
             "  wrong secret (401)",

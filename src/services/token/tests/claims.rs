@@ -82,7 +82,7 @@ fn a_token_lasts_from_a_minute_before_until_a_minute_after_its_time() {
             Ok(_) => assert!(accepted, "{at}"),
             Err(refused) => {
                 assert!(!accepted, "{at}");
-                assert_eq!(refused.why.reason(), "expired_token");
+                assert_eq!(refused.why.reason().as_str(), "expired_token");
                 // The signature is right, so it is known whose it was.
                 assert_eq!(refused.claims_service, Some(claims().service));
             }
@@ -157,7 +157,7 @@ fn a_token_of_another_issuer_or_for_somebody_else_is_refused_by_name() {
         .verification_keys()
         .open(&token, NOW, &nobody)
         .unwrap_err();
-    assert_eq!(refused.why.reason(), "wrong_audience");
+    assert_eq!(refused.why.reason().as_str(), "wrong_audience");
     assert_eq!(refused.claims_service, Some(claims().service));
 }
 

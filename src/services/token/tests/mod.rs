@@ -106,6 +106,6 @@ fn claims_json() -> Value {
 fn outcome(keys: &VerificationKeys, token: &str) -> &'static str {
     match keys.open(token, NOW, &EXPECTED) {
         Ok(_) => "accepted",
-        Err(refused) => refused.why.reason(),
+        Err(refused) => refused.why.reason().as_str(),
     }
 }

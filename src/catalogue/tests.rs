@@ -1,17 +1,26 @@
-//! The instruments against the catalogue and against the page that they end up on.
+//! The instruments against the catalogue and against the page that they are exported on.
 
-mod panics;
-mod service_auth;
-mod service_gauges;
+mod limits;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{guarded::guarded, *};
+use super::*;
 use crate::{
+    accounts::metrics::{PasswordCheck, PasswordMetrics},
+    audit::AuditMetrics,
     clock::{Clock, ManualClock},
+    http::metrics::{HttpMetrics, RequestLabels},
+    login::metrics::{LoginFailure, LoginMetrics, PasswordChangeResult},
+    metric::{Kind, Values},
     observer_state::ObserverState,
+    services::{
+        AuthMetrics, Health, OTHER_SERVICE, ServiceGauges, ServiceSample, ServiceSnapshot,
+        metrics::record_all,
+    },
+    sessions::{Census, EndReason, SessionGauges, SessionMetrics, Totals},
+    store::{StoreMetrics, StoreOperation},
     telemetry::{Telemetry, exposition::Exposition},
 };
 
@@ -24,6 +33,7 @@ const SERVICES: [&str; 2] = [MAILROOM, OTHER_SERVICE];
 /// Every struct of instruments that the crate has, on one telemetry.
 struct Everything {
     login: LoginMetrics,
+    audit: AuditMetrics,
     passwords: PasswordMetrics,
     observer: ObserverState,
     session_gauges: SessionGauges,
@@ -44,6 +54,7 @@ impl Everything {
         assert!(services.admit(MAILROOM));
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
+            audit: AuditMetrics::new(&meter),
             passwords: PasswordMetrics::new(&meter),
             service_gauges: ServiceGauges::new(
                 &service_wide,
@@ -63,14 +74,16 @@ impl Everything {
     /// Records something with every label that there is.
     fn record(&self) {
         self.login.login_started().finish(Ok(()));
-        self.login.login_started().finish(Err("banned"));
-        self.login.audit_events_dropped(1);
-        self.login.password_change_started().finish(Ok(()));
-        self.passwords.checked(true);
+        self.login.login_started().finish(Err(LoginFailure::Banned));
+        self.audit.events_dropped(1);
+        self.login
+            .password_change_started()
+            .finish(PasswordChangeResult::Success);
+        self.passwords.checked(PasswordCheck::Match);
         let _ = self.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
         self.session_gauges
-            .publish(Snapshot::default(), Duration::ZERO);
-        for reason in END_REASONS {
+            .publish(Census::default(), Duration::ZERO);
+        for reason in EndReason::ALL {
             self.session_metrics
                 .session_ended(reason, Duration::from_secs(1));
         }
@@ -89,8 +102,8 @@ impl Everything {
             self.store.finish(operation, self.store.start(), error_type);
         }
         self.service_gauges.publish(one_service(), Duration::ZERO);
-        services::record_all(&self.services, MAILROOM);
-        services::record_all(&self.services, "nobody-knows-it");
+        record_all(&self.services, MAILROOM);
+        record_all(&self.services, "nobody-knows-it");
     }
 }
 
@@ -98,7 +111,7 @@ fn one_service() -> ServiceSnapshot {
     ServiceSnapshot {
         services: vec![ServiceSample {
             service: MAILROOM.into(),
-            health: 1,
+            health: Health::Degraded,
             credential_expires_in: Some(90.0),
         }],
         registrations: [3, 2],
@@ -113,40 +126,45 @@ fn page_of(telemetry: &Telemetry) -> Exposition {
 
 #[test]
 fn the_page_shows_the_catalogue_and_nothing_else() {
-    let (telemetry, _collected) = Telemetry::in_memory();
+    let (telemetry, _collected) = Telemetry::in_memory(CATALOGUE);
     Everything::on(&telemetry).record();
     let text = telemetry.page().render().unwrap();
     let page = Exposition::parse(&text).unwrap();
 
     let shown: BTreeSet<&str> = page.types.keys().map(String::as_str).collect();
-    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let listed: Vec<String> = all().map(Metric::prometheus).collect();
+    let listed: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
     assert_eq!(shown, listed);
-    for instrument in CATALOGUE {
-        let name = instrument.prometheus;
+    for instrument in all() {
+        let name = &instrument.prometheus();
         let kind = match instrument.kind {
             Kind::Counter | Kind::ObservableCounter => "counter",
             Kind::ObservableGauge | Kind::ObservableUpDownCounter => "gauge",
             Kind::Histogram => "histogram",
         };
-        assert_eq!(page.types[name], kind, "{name}");
-        let help = format!("# HELP {name} {}\n", instrument.meaning);
+        assert_eq!(page.types[name.as_str()], kind, "{name}");
+        let help = format!("# HELP {name} {}\n", instrument.description);
         assert!(text.contains(&help), "{help}");
     }
 }
 
 #[test]
 fn every_series_has_the_labels_of_the_catalogue_and_no_others() {
-    let (telemetry, _collected) = Telemetry::in_memory();
+    let (telemetry, _collected) = Telemetry::in_memory(CATALOGUE);
     Everything::on(&telemetry).record();
     let page = page_of(&telemetry);
 
-    for instrument in CATALOGUE {
-        let name = instrument.prometheus;
+    for instrument in all() {
+        let name = &instrument.prometheus();
         let mut missing: BTreeSet<String> = BTreeSet::new();
         for attribute in instrument.attributes {
             missing.insert(attribute.key.replace('.', "_"));
         }
-        for sample in page.samples.iter().filter(|it| page.metric_of(it) == name) {
+        for sample in page
+            .samples
+            .iter()
+            .filter(|it| page.metric_of(it) == name.as_str())
+        {
             for (key, value) in sample.labels.iter().filter(|(key, _)| *key != "le") {
                 let attribute = instrument
                     .attributes
@@ -168,12 +186,12 @@ fn every_series_has_the_labels_of_the_catalogue_and_no_others() {
 
 #[test]
 fn every_counter_has_all_its_series_at_zero_from_the_start() {
-    let (telemetry, _collected) = Telemetry::in_memory();
+    let (telemetry, _collected) = Telemetry::in_memory(CATALOGUE);
     let _everything = Everything::on(&telemetry);
     let page = page_of(&telemetry);
 
-    for instrument in CATALOGUE.iter().filter(|it| it.kind == Kind::Counter) {
-        let name = instrument.prometheus;
+    for instrument in all().filter(|it| it.kind == Kind::Counter) {
+        let name = &instrument.prometheus();
         let mut expected = 1;
         for attribute in instrument.attributes {
             expected *= match attribute.values {
@@ -182,7 +200,7 @@ fn every_counter_has_all_its_series_at_zero_from_the_start() {
                 Values::Bounded(_) => panic!("{name} cannot be 0 for values that are not known"),
             };
         }
-        let series: Vec<_> = page.samples.iter().filter(|it| it.name == name).collect();
+        let series: Vec<_> = page.samples.iter().filter(|it| it.name == *name).collect();
         assert_eq!(series.len(), expected, "{name}");
         assert!(series.iter().all(|it| it.value == 0.0), "{name}");
     }
@@ -194,17 +212,17 @@ const GAUGES: [&str; 3] = [
     "skriptoteket.users_by_role",
 ];
 
-fn three_users() -> Snapshot {
-    Snapshot {
+fn three_users() -> Census {
+    Census {
         sessions: [3, 0, 0, 1],
         users: [2, 0, 0, 1],
-        ..Snapshot::default()
+        ..Census::default()
     }
 }
 
 #[test]
 fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
     let Everything {
         observer,
         session_gauges: gauges,
@@ -240,7 +258,7 @@ fn gauges_are_absent_until_the_first_census_and_after_a_withdrawal() {
 
 #[test]
 fn totals_stay_while_the_store_does_not_answer() {
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
     let Everything {
         observer,
         session_gauges: gauges,
@@ -250,18 +268,21 @@ fn totals_stay_while_the_store_does_not_answer() {
     let started = || collected.counter("skriptoteket.sessions_started", &[("role", "user")]);
 
     assert_eq!(started(), None);
-    let snapshot = Snapshot {
-        started: [7, 0, 0, 0],
-        ..Snapshot::default()
+    let census = Census {
+        totals: Totals {
+            started: [7, 0, 0, 0],
+            ..Totals::default()
+        },
+        ..Census::default()
     };
-    gauges.publish(snapshot, Duration::ZERO);
+    gauges.publish(census, Duration::ZERO);
     observer.count_unanswered();
     assert_eq!(started(), Some(7));
 }
 
 #[test]
 fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
     let clock = Arc::new(ManualClock::default());
     let observer = ObserverState::new(Arc::<ManualClock>::clone(&clock));
     let gauges = SessionGauges::new(
@@ -293,7 +314,7 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
 
 #[test]
 fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
     let Everything {
         observer,
         session_gauges: gauges,
@@ -321,18 +342,19 @@ fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
     }
 }
 
+crate::metrics! {
+    BROKEN = ObservableGauge("broken", "{item}", PerInstance, [], "A gauge whose callback panics");
+}
+
 #[test]
 fn a_panic_in_a_callback_silences_only_its_own_series() {
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
     let everything = Everything::on(&telemetry);
     for meter in telemetry.observed_meters() {
-        meter
-            .u64_observable_gauge("broken")
-            .with_callback(guarded(|observer| {
-                observer.observe(1, &[]);
-                panic!("a bug in a callback");
-            }))
-            .build();
+        BROKEN.observable_gauge(&meter, |observer| {
+            observer.observe(1, &[]);
+            panic!("a bug in a callback");
+        });
     }
     let _ = everything
         .observer

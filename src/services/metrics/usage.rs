@@ -2,32 +2,11 @@
 
 use std::time::Duration;
 
-use super::LIMIT_TYPES;
-
-/// Which limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum LimitType {
-    /// The rate, with its burst.
-    Requests = 0,
-    /// The quota of a day (UTC).
-    DailyQuota = 1,
-}
+use super::LimitType;
 
 /// How long what a replica heard of a service is shown. Others may have charged it since, or the store may have been
 /// emptied.
 pub(super) const HEARD_FOR: Duration = Duration::from_mins(5);
-
-impl LimitType {
-    /// Both.
-    pub(super) const ALL: [Self; LIMIT_TYPES.len()] = [Self::Requests, Self::DailyQuota];
-
-    /// The value of `limit_type`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        LIMIT_TYPES[self as usize]
-    }
-}
 
 /// How much of its limits a service uses, at the moment at which that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +41,7 @@ pub(super) struct Counted {
 
 impl RateLimitUsage {
     /// What the limits allowed when it was recorded.
-    pub(super) fn allowed(&self) -> [Option<u64>; LIMIT_TYPES.len()] {
+    pub(super) fn allowed(&self) -> [Option<u64>; LimitType::ALL.len()] {
         [Some(self.allowed), self.daily.map(|it| it.allowed)]
     }
 

@@ -1,7 +1,9 @@
 //! The gauges of services: what they show, by whom and for how long.
 
+use uuid::Uuid;
+
 use super::*;
-use crate::telemetry::testing::CollectedMetrics;
+use crate::observer_state::ObserverState;
 
 const BELIEVED: Duration = Duration::from_secs(30);
 
@@ -15,7 +17,7 @@ struct Replica {
 
 impl Replica {
     fn new() -> Self {
-        let (telemetry, collected) = Telemetry::in_memory();
+        let (telemetry, collected) = Telemetry::in_memory(&[METRICS]);
         let clock = Arc::new(ManualClock::default());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
         let observer = ObserverState::new(Arc::<ManualClock>::clone(&clock));
@@ -97,24 +99,24 @@ fn what_the_snapshot_says_is_shown() {
     replica.service_gauges.publish(
         ServiceSnapshot {
             services: vec![
-                entry("archive", 0, None),
-                entry(MAILROOM, 1, Some(90.0)),
-                entry("porter", 2, Some(-5.0)),
-                entry("scribe", 3, None),
-                entry("warden", 3, None),
+                entry("archive", Health::Healthy, None),
+                entry(MAILROOM, Health::Degraded, Some(90.0)),
+                entry("porter", Health::Stale, Some(-5.0)),
+                entry("scribe", Health::Disabled, None),
+                entry("warden", Health::Disabled, None),
             ],
             ..one_service()
         },
         Duration::ZERO,
     );
     assert_eq!(replica.gauge("active_services", &[]), Some(2.0));
-    let by_health = HEALTHS.map(|it| {
+    let by_health = Health::NAMES.map(|it| {
         replica
             .gauge("services_by_health", &[("health", it)])
             .unwrap()
     });
     assert_eq!(by_health.map(|it| it.to_string()), ["1", "1", "1", "2"]);
-    let of_porter = HEALTHS.map(|it| {
+    let of_porter = Health::NAMES.map(|it| {
         let labels = [("service_id", "porter"), ("health", it)];
         replica.gauge("service_health", &labels).unwrap()
     });
@@ -142,7 +144,7 @@ fn ages_go_on_between_snapshots() {
 }
 
 #[test]
-fn an_empty_roll_is_shown_as_zero_and_a_missing_key_not_at_all() {
+fn an_empty_snapshot_is_shown_as_zero_and_a_missing_key_not_at_all() {
     let replica = Replica::observing();
     replica
         .service_gauges
@@ -160,7 +162,7 @@ fn nothing_is_shown_before_the_first_answer() {
 }
 
 #[test]
-fn an_old_roll_takes_its_gauges_away_and_leaves_its_totals() {
+fn an_old_snapshot_takes_its_gauges_away_and_leaves_its_totals() {
     let replica = Replica::observing();
     replica.service_gauges.publish(snapshot(3), Duration::ZERO);
     replica.clock.advance(BELIEVED);
@@ -230,7 +232,7 @@ fn services_that_come_and_go_have_every_series_of_their_own() {
     for generation in 0..4 {
         let entries = (0..REGISTERED).map(|n| ServiceSample {
             service: format!("service-{generation}-{n}").into(),
-            health: n % HEALTHS.len(),
+            health: Health::ALL[n % Health::ALL.len()],
             credential_expires_in: Some(1.0),
         });
         let snapshot = ServiceSnapshot {

@@ -12,10 +12,13 @@ use opentelemetry::{
 };
 
 use super::{
-    AUTH_FAILURES, AUTH_OPERATIONS, AuthOperation, LIMIT_TYPES, LimitType, RateLimitUsage,
-    TOKEN_STATUSES,
+    AUTH_LATENCY, AuthFailureReason, AuthOperation, FAILED_AUTHS, LimitType, RATE_LIMIT_EXCEEDED,
+    RETIRED_CREDENTIAL_USES, RateLimitUsage, SUCCESSFUL_AUTHS, TOKEN_VERIFICATIONS, TokenStatus,
 };
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    metric::{Attribute, Label},
+};
 
 /// Bounds in seconds: from a token that is remembered to a store that times out.
 const LATENCY_BOUNDS: [f64; 14] = [
@@ -35,42 +38,13 @@ pub(super) struct ServiceInstruments {
 
 impl ServiceInstruments {
     pub(super) fn new(meter: &Meter) -> Self {
-        let counter = |name, unit, description| {
-            let counter = meter.u64_counter(name).with_unit(unit);
-            counter.with_description(description).build()
-        };
         Self {
-            successes: counter(
-                "skriptoteket.successful_auths",
-                "{auth}",
-                "Authentications of services that succeeded",
-            ),
-            failures: counter(
-                "skriptoteket.failed_auths",
-                "{auth}",
-                "Authentications of services that failed, by reason",
-            ),
-            verifications: counter(
-                "skriptoteket.token_verifications",
-                "{verification}",
-                "Access tokens looked at, by what they were found to be",
-            ),
-            latency: meter
-                .f64_histogram("skriptoteket.auth_latency")
-                .with_unit("s")
-                .with_description("How long authentications of services took, by what for")
-                .with_boundaries(LATENCY_BOUNDS.to_vec())
-                .build(),
-            exceeded: counter(
-                "skriptoteket.rate_limit_exceeded",
-                "{rejection}",
-                "Requests of services refused because a limit was reached",
-            ),
-            retired: counter(
-                "skriptoteket.retired_credential_uses",
-                "{use}",
-                "Authentications with a credential that a rotation has replaced",
-            ),
+            successes: SUCCESSFUL_AUTHS.counter(meter),
+            failures: FAILED_AUTHS.counter(meter),
+            verifications: TOKEN_VERIFICATIONS.counter(meter),
+            latency: AUTH_LATENCY.histogram(meter, &LATENCY_BOUNDS),
+            exceeded: RATE_LIMIT_EXCEEDED.counter(meter),
+            retired: RETIRED_CREDENTIAL_USES.counter(meter),
         }
     }
 
@@ -83,14 +57,14 @@ impl ServiceInstruments {
             bound
         };
         let own = [service_label(&service)];
-        let each = |counter, key, value| born(counter, &labels(&service, key, value));
         Series {
             successes: born(&self.successes, &own),
-            failures: AUTH_FAILURES.map(|it| each(&self.failures, "reason", it)),
-            verifications: TOKEN_STATUSES.map(|it| each(&self.verifications, "status", it)),
+            failures: AuthFailureReason::ALL.map(|it| born(&self.failures, &labels(&service, it))),
+            verifications: TokenStatus::ALL
+                .map(|it| born(&self.verifications, &labels(&service, it))),
             latency: array::from_fn(|_| OnceLock::new()),
             latencies: self.latency.clone(),
-            exceeded: LIMIT_TYPES.map(|it| each(&self.exceeded, "limit_type", it)),
+            exceeded: LimitType::ALL.map(|it| born(&self.exceeded, &labels(&service, it))),
             retired: born(&self.retired, &own),
             usage: Mutex::default(),
             limits: Mutex::default(),
@@ -100,12 +74,12 @@ impl ServiceInstruments {
 }
 
 fn service_label(service: &Arc<str>) -> KeyValue {
-    KeyValue::new("service_id", Arc::clone(service))
+    KeyValue::new(Attribute::SERVICE_ID.key, Arc::clone(service))
 }
 
 /// In the order of their keys: else the SDK keeps each series under two keys, and sorts them anew when it observes.
-fn labels(service: &Arc<str>, key: &'static str, value: &'static str) -> [KeyValue; 2] {
-    let mut labels = [service_label(service), KeyValue::new(key, value)];
+fn labels(service: &Arc<str>, value: impl Label) -> [KeyValue; 2] {
+    let mut labels = [service_label(service), value.key_value()];
     labels.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     labels
 }
@@ -114,12 +88,12 @@ fn labels(service: &Arc<str>, key: &'static str, value: &'static str) -> [KeyVal
 pub(super) struct Series {
     service: Arc<str>,
     pub(super) successes: BoundCounter<u64>,
-    pub(super) failures: [BoundCounter<u64>; AUTH_FAILURES.len()],
-    pub(super) verifications: [BoundCounter<u64>; TOKEN_STATUSES.len()],
+    pub(super) failures: [BoundCounter<u64>; AuthFailureReason::ALL.len()],
+    pub(super) verifications: [BoundCounter<u64>; TokenStatus::ALL.len()],
     latencies: Histogram<f64>,
     /// Bound by the first latency: a histogram is 17 lines of the page, and few services use all operations.
-    latency: [OnceLock<BoundHistogram<f64>>; AUTH_OPERATIONS.len()],
-    pub(super) exceeded: [BoundCounter<u64>; LIMIT_TYPES.len()],
+    latency: [OnceLock<BoundHistogram<f64>>; AuthOperation::ALL.len()],
+    pub(super) exceeded: [BoundCounter<u64>; LimitType::ALL.len()],
     pub(super) retired: BoundCounter<u64>,
     /// Held for a copy.
     usage: Mutex<Shown>,
@@ -128,7 +102,7 @@ pub(super) struct Series {
 }
 
 /// What the limits of a service allow, by [`LimitType`]; none where there is no such limit.
-type Limits = [Option<u64>; LIMIT_TYPES.len()];
+type Limits = [Option<u64>; LimitType::ALL.len()];
 
 /// What is shown of the limits of a service.
 #[derive(Clone, Copy, Default)]
@@ -148,15 +122,15 @@ impl Series {
 
     /// The series of an operation's latency.
     pub(super) fn latency(&self, operation: AuthOperation) -> &BoundHistogram<f64> {
-        self.latency[operation as usize].get_or_init(|| {
-            let labels = labels(&self.service, "operation", operation.as_str());
+        self.latency[operation.index()].get_or_init(|| {
+            let labels = labels(&self.service, operation);
             self.latencies.bind(&labels)
         })
     }
 
     /// The labels of one of its limits.
     pub(super) fn limit(&self, limit: LimitType) -> [KeyValue; 2] {
-        labels(&self.service, "limit_type", limit.as_str())
+        labels(&self.service, limit)
     }
 
     /// What was recorded last of its limits, and when.
@@ -190,7 +164,7 @@ impl Series {
             return limits;
         }
         self.usage()
-            .map_or([None; LIMIT_TYPES.len()], |(usage, _)| usage.allowed())
+            .map_or([None; LimitType::ALL.len()], |(usage, _)| usage.allowed())
     }
 
     /// The service is registered, perhaps anew.

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::{services::USAGE, *};
+use super::*;
 use crate::clock::Timestamp;
 
 /// Panics while it is told to.
@@ -25,7 +25,7 @@ impl Clock for BrokenClock {
 
 #[test]
 fn a_panic_while_limits_are_shown_or_recorded_is_over_when_it_is_over() {
-    let (telemetry, collected) = Telemetry::in_memory();
+    let (telemetry, collected) = Telemetry::in_memory(&[METRICS]);
     let clock = Arc::new(BrokenClock::default());
     let metrics = AuthMetrics::new(
         &telemetry.meter(),

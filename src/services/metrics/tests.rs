@@ -1,23 +1,31 @@
 //! Authentications, tokens and limits of services: what each recorder moves, and that nothing else does.
 
+mod gauges;
+mod panics;
+
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use super::*;
-use crate::telemetry::testing::CollectedMetrics;
+use crate::{
+    clock::{Clock, ManualClock},
+    metric::SERVICE_LABELS,
+    telemetry::{Telemetry, exposition::Exposition, testing::CollectedMetrics},
+};
 
-const OPERATIONS: [AuthOperation; 5] = [
-    AuthOperation::TokenIssue,
-    AuthOperation::TokenVerification,
-    AuthOperation::Introspection,
-    AuthOperation::Revocation,
-    AuthOperation::LimitCheck,
-];
-const LIMITS: [LimitType; 2] = [LimitType::Requests, LimitType::DailyQuota];
+const FOR_EVER: Duration = Duration::MAX;
+
+/// The one registered service; all others are `_other`.
+const MAILROOM: &str = "mailroom";
+const SERVICES: [&str; 2] = [MAILROOM, OTHER_SERVICE];
 
 /// Ten of ten requests, gone in ten seconds; 40 of the 100 of a day that has an hour left.
 pub(super) const USAGE: RateLimitUsage = RateLimitUsage {
@@ -31,27 +39,6 @@ pub(super) const USAGE: RateLimitUsage = RateLimitUsage {
     }),
 };
 
-/// Records with every label that there is, for one service.
-pub(super) fn record_all(metrics: &AuthMetrics, service: &str) {
-    metrics.record_successful_auth(service);
-    for reason in AUTH_FAILURES {
-        metrics.record_failed_auth(service, reason);
-    }
-    for status in TOKEN_STATUSES {
-        metrics.record_token_verification(service, status);
-    }
-    for operation in OPERATIONS {
-        metrics.record_auth_latency(service, operation, metrics.start());
-    }
-    for limit in LIMITS {
-        metrics.rate_limit_exceeded(service, limit);
-    }
-    metrics.update_rate_limit_usage(service, USAGE);
-    metrics.retired_credential_used(service);
-    metrics.limit_store_failed(true);
-    metrics.limit_store_failed(false);
-}
-
 struct Fixture {
     telemetry: Telemetry,
     collected: CollectedMetrics,
@@ -62,7 +49,7 @@ struct Fixture {
 impl Fixture {
     /// With the one service admitted.
     fn new() -> Self {
-        let (telemetry, collected) = Telemetry::in_memory();
+        let (telemetry, collected) = Telemetry::in_memory(&[METRICS]);
         let clock = Arc::new(ManualClock::default());
         let metrics = AuthMetrics::new(
             &telemetry.meter(),
@@ -140,25 +127,25 @@ fn each_recorder_moves_one_series_by_one() {
         it.moves("successful_auths_total", &[own], |it| {
             it.record_successful_auth(service);
         });
-        for reason in AUTH_FAILURES {
-            let labels = [("reason", reason), own];
+        for reason in AuthFailureReason::ALL {
+            let labels = [("reason", reason.as_str()), own];
             it.moves("failed_auths_total", &labels, |it| {
                 it.record_failed_auth(service, reason);
             });
         }
-        for status in TOKEN_STATUSES {
-            let labels = [own, ("status", status)];
+        for status in TokenStatus::ALL {
+            let labels = [own, ("status", status.as_str())];
             it.moves("token_verifications_total", &labels, |it| {
                 it.record_token_verification(service, status);
             });
         }
-        for operation in OPERATIONS {
+        for operation in AuthOperation::ALL {
             let labels = [("operation", operation.as_str()), own];
             it.moves("auth_latency_seconds_count", &labels, |it| {
                 it.record_auth_latency(service, operation, it.start());
             });
         }
-        for limit in LIMITS {
+        for limit in LimitType::ALL {
             let labels = [("limit_type", limit.as_str()), own];
             it.moves("rate_limit_exceeded_total", &labels, |it| {
                 it.rate_limit_exceeded(service, limit);
@@ -168,25 +155,10 @@ fn each_recorder_moves_one_series_by_one() {
             it.retired_credential_used(service);
         });
     }
-    for (open, policy) in [(false, "closed"), (true, "open")] {
-        it.moves("rate_limit_failures_total", &[("policy", policy)], |it| {
-            it.limit_store_failed(open);
-        });
-    }
-}
-
-#[test]
-fn what_is_no_reason_or_status_counts_as_an_internal_error() {
-    let it = Fixture::new();
-    let own = ("service_id", MAILROOM);
-    for word in ["", "Bad_Secret", "a word that somebody made up"] {
-        let labels = [("reason", "internal_error"), own];
-        it.moves("failed_auths_total", &labels, |it| {
-            it.record_failed_auth(MAILROOM, word);
-        });
-        let labels = [own, ("status", "internal_error")];
-        it.moves("token_verifications_total", &labels, |it| {
-            it.record_token_verification(MAILROOM, word);
+    for policy in FailurePolicy::ALL {
+        let labels = [("policy", policy.as_str())];
+        it.moves("rate_limit_failures_total", &labels, |it| {
+            it.limit_store_failed(policy);
         });
     }
 }
@@ -276,12 +248,12 @@ fn eight_threads_lose_nothing_while_services_are_admitted_and_metrics_collected(
                     for (n, id) in (0..EACH).zip(ids.iter().cycle()) {
                         match n % 8 {
                             0..4 => metrics.record_successful_auth(id),
-                            4..6 => metrics.record_failed_auth(id, "bad_secret"),
+                            4..6 => metrics.record_failed_auth(id, AuthFailureReason::BadSecret),
                             6 => {
                                 let operation = AuthOperation::TokenIssue;
                                 metrics.record_auth_latency(id, operation, metrics.start());
                             }
-                            _ => metrics.record_token_verification(id, "valid"),
+                            _ => metrics.record_token_verification(id, TokenStatus::Valid),
                         }
                     }
                 })
@@ -372,8 +344,8 @@ fn an_attempt_is_counted_once_however_it_ends() {
     };
 
     begin().finish(Some(MAILROOM), Ok(()));
-    begin().finish(Some(MAILROOM), Err("expired_token"));
-    begin().finish(None, Err("malformed"));
+    begin().finish(Some(MAILROOM), Err(AuthFailureReason::ExpiredToken));
+    begin().finish(None, Err(AuthFailureReason::Malformed));
     drop(begin());
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _attempt = begin();
@@ -446,4 +418,35 @@ async fn an_attempt_whose_client_goes_away_is_cancelled() {
         (before, it.counter("failed_auths", &labels)),
         (Some(0), Some(1))
     );
+}
+
+#[test]
+fn the_status_of_a_refused_token_is_the_reason_of_its_refusal_where_it_is_one_of_tokens() {
+    for reason in AuthFailureReason::ALL {
+        let status = TokenStatus::from(reason).as_str();
+        let is_one = TokenStatus::NAMES.contains(&reason.as_str());
+        let expected = if is_one {
+            reason.as_str()
+        } else {
+            "internal_error"
+        };
+        assert_eq!(status, expected);
+    }
+}
+
+fn one_service() -> ServiceSnapshot {
+    ServiceSnapshot {
+        services: vec![ServiceSample {
+            service: MAILROOM.into(),
+            health: Health::Degraded,
+            credential_expires_in: Some(90.0),
+        }],
+        registrations: [3, 2],
+        rotations: [5, 1],
+        signing_key_age: Some(Duration::from_mins(1)),
+    }
+}
+
+fn page_of(telemetry: &Telemetry) -> Exposition {
+    Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
 }

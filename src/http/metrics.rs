@@ -1,4 +1,4 @@
-//! HTTP requests.
+//! The metrics of HTTP requests, by the semantic conventions for HTTP servers.
 
 use std::{
     cell::RefCell,
@@ -17,11 +17,31 @@ use opentelemetry::{
     metrics::{BoundHistogram, Histogram, Meter},
 };
 
-use super::{
-    catalogue::{METHODS, SCHEMES},
-    guarded::guarded,
-};
-use crate::clock::Clock;
+use crate::{clock::Clock, metric::Attribute, metrics};
+
+/// HTTP methods that are a label value; all others are `_OTHER`, as the semantic conventions have it.
+const METHODS: [&str; 10] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "_OTHER",
+];
+
+/// Values of `url.scheme`.
+const SCHEMES: [&str; 2] = ["http", "https"];
+
+const METHOD: Attribute = Attribute::closed("http.request.method", &METHODS);
+const SCHEME: Attribute = Attribute::closed("url.scheme", &SCHEMES);
+const ROUTE: Attribute = Attribute::bounded(
+    "http.route",
+    "the matched patterns of the route table; absent where none matched",
+);
+const STATUS_CODE: Attribute =
+    Attribute::bounded("http.response.status_code", "the statuses of the API");
+
+metrics! {
+    REQUEST_DURATION = Histogram("http.server.request.duration", "s", PerInstance, [METHOD, ROUTE, STATUS_CODE, SCHEME],
+        "How long HTTP requests took");
+    ACTIVE_REQUESTS = ObservableUpDownCounter("http.server.active_requests", "{request}", PerInstance, [METHOD, SCHEME],
+        "HTTP requests being answered");
+}
 
 /// Bounds in seconds: from a look-up in memory to the longest that a client waits.
 const REQUEST_BOUNDS: [f64; 15] = [
@@ -80,12 +100,7 @@ impl HttpMetrics {
         for meter in observed {
             register_in_flight(meter, &in_flight);
         }
-        let duration = meter
-            .f64_histogram("http.server.request.duration")
-            .with_unit("s")
-            .with_description("How long HTTP requests took")
-            .with_boundaries(REQUEST_BOUNDS.to_vec())
-            .build();
+        let duration = REQUEST_DURATION.histogram(meter, &REQUEST_BOUNDS);
         Self(Arc::new(HttpInstruments {
             duration,
             in_flight,
@@ -154,12 +169,12 @@ impl Recorder {
 
     fn bind(&self, series: Series) -> BoundHistogram<f64> {
         let duration = &self.metrics.0.duration;
-        let method = KeyValue::new("http.request.method", METHODS[series.method]);
-        let scheme = KeyValue::new("url.scheme", SCHEMES[series.scheme]);
-        let status = KeyValue::new("http.response.status_code", i64::from(series.status));
+        let method = KeyValue::new(METHOD.key, METHODS[series.method]);
+        let scheme = KeyValue::new(SCHEME.key, SCHEMES[series.scheme]);
+        let status = KeyValue::new(STATUS_CODE.key, i64::from(series.status));
         match series.route {
             Some(route) => {
-                let route = KeyValue::new("http.route", route);
+                let route = KeyValue::new(ROUTE.key, route);
                 duration.bind(&[method, route, status, scheme])
             }
             None => duration.bind(&[method, status, scheme]),
@@ -169,22 +184,17 @@ impl Recorder {
 
 fn register_in_flight(meter: &Meter, in_flight: &Arc<InFlight>) {
     let in_flight = Arc::clone(in_flight);
-    meter
-        .i64_observable_up_down_counter("http.server.active_requests")
-        .with_unit("{request}")
-        .with_description("HTTP requests being answered")
-        .with_callback(guarded(move |observer| {
-            for (method, by_scheme) in METHODS.iter().zip(in_flight.iter()) {
-                for (scheme, n) in SCHEMES.iter().zip(by_scheme) {
-                    let labels = [
-                        KeyValue::new("http.request.method", *method),
-                        KeyValue::new("url.scheme", *scheme),
-                    ];
-                    observer.observe(n.load(Ordering::Relaxed), &labels);
-                }
+    ACTIVE_REQUESTS.observable_up_down_counter(meter, move |observer| {
+        for (method, by_scheme) in METHODS.iter().zip(in_flight.iter()) {
+            for (scheme, n) in SCHEMES.iter().zip(by_scheme) {
+                let labels = [
+                    KeyValue::new(METHOD.key, *method),
+                    KeyValue::new(SCHEME.key, *scheme),
+                ];
+                observer.observe(n.load(Ordering::Relaxed), &labels);
             }
-        }))
-        .build();
+        }
+    });
 }
 
 /// One request in flight. Dropped without [`RequestTimer::finish`] (the client went away) it leaves no duration.

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    OTHER_SERVICE, SERVICE_LABELS,
+    OTHER_SERVICE,
     series::{Series, ServiceInstruments},
 };
+use crate::metric::SERVICE_LABELS;
 
 /// How many services a process admits in its life: one label value is `_other`.
 const MOST: usize = SERVICE_LABELS - 1;

@@ -8,38 +8,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use opentelemetry::metrics::Meter;
 
 use super::{
-    AUTH_FAILURES, AUTH_OPERATIONS, LIMIT_POLICIES, LabelledCounter, LimitType, OTHER_SERVICE,
-    RateLimitUsage, TOKEN_STATUSES,
-    guarded::guarded,
+    AuthFailureReason, AuthOperation, FailurePolicy, LimitType, OTHER_SERVICE, RATE_LIMIT_ALLOWED,
+    RATE_LIMIT_CURRENT, RATE_LIMIT_FAILURES, RateLimitUsage, TokenStatus,
     series::{Series, ServiceInstruments},
     service_series::ServiceSeries,
     usage::{Counted, HEARD_FOR},
 };
-use crate::clock::Clock;
-
-/// What an authentication is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum AuthOperation {
-    /// An access token is asked for.
-    TokenIssue = 0,
-    /// A request comes with an access token.
-    TokenVerification = 1,
-    /// It is asked what a token is.
-    Introspection = 2,
-    /// A token is to be revoked.
-    Revocation = 3,
-    /// A request is charged to the limits of a service.
-    LimitCheck = 4,
-}
-
-impl AuthOperation {
-    /// The value of `operation`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        AUTH_OPERATIONS[self as usize]
-    }
-}
+use crate::{clock::Clock, metric::LabelledCounter};
 
 /// The moment from which a latency is measured.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +30,7 @@ pub struct AuthMetrics(Arc<Inner>);
 
 struct Inner {
     services: ServiceSeries,
-    limit_failures: LabelledCounter<2>,
+    limit_failures: LabelledCounter<FailurePolicy>,
     clock: Arc<dyn Clock>,
 }
 
@@ -70,16 +45,9 @@ impl AuthMetrics {
     /// `observed`.
     #[must_use]
     pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
-        let limit_failures = meter
-            .u64_counter("skriptoteket.rate_limit_failures")
-            .with_unit("{request}")
-            .with_description(
-                "Requests whose limit the store could not check: closed = refused, open = let through",
-            )
-            .build();
         let metrics = Self(Arc::new(Inner {
             services: ServiceSeries::new(ServiceInstruments::new(meter)),
-            limit_failures: LabelledCounter::new(limit_failures, "policy", LIMIT_POLICIES),
+            limit_failures: LabelledCounter::new(&RATE_LIMIT_FAILURES, meter),
             clock,
         }));
         for meter in observed {
@@ -89,7 +57,7 @@ impl AuthMetrics {
     }
 
     /// Lets a service have series of its own, its counters at 0. Returns whether it has them now: a process gives them to
-    /// [`SERVICE_LABELS`](super::SERVICE_LABELS) − 1 services in its life, those deleted meanwhile included, and to none
+    /// [`SERVICE_LABELS`](crate::metric::SERVICE_LABELS) − 1 services in its life, those deleted meanwhile included, and to none
     /// whose id is longer than 64 bytes.
     ///
     /// Admit only what is registered. Costs a look-up where it is admitted already; else it makes some thirty series, and
@@ -107,17 +75,14 @@ impl AuthMetrics {
         self.of(service_id).successes.add(1);
     }
 
-    /// Counts a service that has not; `reason` is one of [`AUTH_FAILURES`], anything else counts as `internal_error`.
-    pub fn record_failed_auth(&self, service_id: &str, reason: &str) {
-        let index = place(&AUTH_FAILURES, reason);
-        self.of(service_id).failures[index].add(1);
+    /// Counts a service that has not.
+    pub fn record_failed_auth(&self, service_id: &str, reason: AuthFailureReason) {
+        self.of(service_id).failures[reason.index()].add(1);
     }
 
-    /// Counts a token that was looked at; `status` is one of [`TOKEN_STATUSES`], anything else counts as
-    /// `internal_error`.
-    pub fn record_token_verification(&self, service_id: &str, status: &str) {
-        let index = place(&TOKEN_STATUSES, status);
-        self.of(service_id).verifications[index].add(1);
+    /// Counts an access token that was checked.
+    pub fn record_token_verification(&self, service_id: &str, status: TokenStatus) {
+        self.of(service_id).verifications[status.index()].add(1);
     }
 
     /// The moment that it is now, for [`AuthMetrics::record_auth_latency`].
@@ -158,12 +123,12 @@ impl AuthMetrics {
 
     /// Counts a request that a limit has refused.
     pub fn rate_limit_exceeded(&self, service_id: &str, limit: LimitType) {
-        self.of(service_id).exceeded[limit as usize].add(1);
+        self.of(service_id).exceeded[limit.index()].add(1);
     }
 
-    /// Counts a request whose limit could not be checked; `open` says that it was let through.
-    pub fn limit_store_failed(&self, open: bool) {
-        self.0.limit_failures.add(usize::from(open), 1);
+    /// Counts a request whose limit could not be checked, by what was done with it.
+    pub fn limit_store_failed(&self, policy: FailurePolicy) {
+        self.0.limit_failures.add(policy, 1);
     }
 
     /// Counts an authentication with a credential that has been replaced.
@@ -187,50 +152,31 @@ impl AuthMetrics {
 
     fn register_usage(&self, meter: &Meter) {
         let this = self.clone();
-        meter
-            .u64_observable_gauge("skriptoteket.rate_limit_current")
-            .with_unit("{request}")
-            .with_description(
-                "Requests that count against a limit, as this replica heard in the last five minutes; take max over replicas",
-            )
-            .with_callback(guarded(move |observer| {
-                for series in this.0.services.iter() {
-                    let Some((usage, at)) = series.usage() else {
-                        continue;
-                    };
-                    let later = this.0.clock.monotonic().saturating_sub(at);
-                    let allowed = series.allowed();
-                    for Counted { limit, current } in usage.after(later) {
-                        if later < HEARD_FOR && allowed[limit as usize].is_some() {
-                            observer.observe(current, &series.limit(limit));
-                        }
+        RATE_LIMIT_CURRENT.observable_gauge(meter, move |observer| {
+            for series in this.0.services.iter() {
+                let Some((usage, at)) = series.usage() else {
+                    continue;
+                };
+                let later = this.0.clock.monotonic().saturating_sub(at);
+                let allowed = series.allowed();
+                for Counted { limit, current } in usage.after(later) {
+                    if later < HEARD_FOR && allowed[limit.index()].is_some() {
+                        observer.observe(current, &series.limit(limit));
                     }
                 }
-            }))
-            .build();
+            }
+        });
         let this = self.clone();
-        meter
-            .u64_observable_gauge("skriptoteket.rate_limit_allowed")
-            .with_unit("{request}")
-            .with_description("Requests that the limit allows, as configured now")
-            .with_callback(guarded(move |observer| {
-                for series in this.0.services.iter() {
-                    for (limit, allowed) in LimitType::ALL.into_iter().zip(series.allowed()) {
-                        if let Some(allowed) = allowed {
-                            observer.observe(allowed, &series.limit(limit));
-                        }
+        RATE_LIMIT_ALLOWED.observable_gauge(meter, move |observer| {
+            for series in this.0.services.iter() {
+                for (limit, allowed) in LimitType::ALL.into_iter().zip(series.allowed()) {
+                    if let Some(allowed) = allowed {
+                        observer.observe(allowed, &series.limit(limit));
                     }
                 }
-            }))
-            .build();
+            }
+        });
     }
-}
-
-/// Where a value stands among those that there are; that of `internal_error` if it is none.
-fn place(values: &[&str], value: &str) -> usize {
-    let internal = || values.iter().position(|it| *it == "internal_error");
-    let found = values.iter().position(|it| *it == value);
-    found.or_else(internal).unwrap_or_default()
 }
 
 /// One authentication that is under way.
@@ -248,8 +194,8 @@ pub struct AuthAttempt {
 
 impl AuthAttempt {
     /// Counts the attempt, with its latency, for the service that it was of, if that is known: as a success, or under
-    /// `reason`, one of [`AUTH_FAILURES`].
-    pub fn finish(mut self, service_id: Option<&str>, outcome: Result<(), &'static str>) {
+    /// the reason of its failure.
+    pub fn finish(mut self, service_id: Option<&str>, outcome: Result<(), AuthFailureReason>) {
         self.end(service_id, outcome);
     }
 
@@ -258,7 +204,7 @@ impl AuthAttempt {
         self.started = self.metrics.start();
     }
 
-    fn end(&mut self, service_id: Option<&str>, outcome: Result<(), &'static str>) {
+    fn end(&mut self, service_id: Option<&str>, outcome: Result<(), AuthFailureReason>) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
@@ -275,9 +221,9 @@ impl AuthAttempt {
 impl Drop for AuthAttempt {
     fn drop(&mut self) {
         let reason = if std::thread::panicking() {
-            "internal_error"
+            AuthFailureReason::InternalError
         } else {
-            "cancelled"
+            AuthFailureReason::Cancelled
         };
         self.end(None, Err(reason));
     }

@@ -1,0 +1,232 @@
+//! The metrics of logins and password changes.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use opentelemetry::metrics::{Histogram, Meter};
+
+use crate::{
+    clock::Clock,
+    label,
+    metric::{Label, LabelledCounter},
+    metrics,
+};
+
+label! {
+    /// The status of a login attempt.
+    pub enum LoginStatus: "status" {
+        /// A session was started.
+        Success = "success",
+        /// None was started.
+        Failure = "failure",
+    }
+}
+
+label! {
+    /// Why a login attempt failed. Unknown user and wrong password are one reason on purpose.
+    pub enum LoginFailure: "reason" {
+        /// There is no such user, or the password is wrong.
+        InvalidCredentials = "invalid_credentials",
+        /// The account is locked after wrong passwords.
+        AccountLocked = "account_locked",
+        /// The password is right and the account is disabled.
+        AccountDisabled = "account_disabled",
+        /// Too many wrong passwords came from the address.
+        RateLimited = "rate_limited",
+        /// The address is banned.
+        Banned = "banned",
+        /// Another site sent the request.
+        CrossSite = "cross_site",
+        /// A store did not answer.
+        StoreUnavailable = "store_unavailable",
+        /// The service failed.
+        InternalError = "internal_error",
+        /// The client went away before it was answered.
+        Cancelled = "cancelled",
+    }
+}
+
+label! {
+    /// The result of a user's attempt to change their password.
+    pub enum PasswordChangeResult: "result" {
+        /// It was changed.
+        Success = "success",
+        /// The current password is wrong.
+        InvalidCredentials = "invalid_credentials",
+        /// The new password is too weak.
+        WeakPassword = "weak_password",
+        /// There were too many wrong passwords in the session.
+        RateLimited = "rate_limited",
+        /// A store did not answer.
+        StoreUnavailable = "store_unavailable",
+        /// The service failed.
+        InternalError = "internal_error",
+        /// The client went away before it was answered.
+        Cancelled = "cancelled",
+    }
+}
+
+metrics! {
+    LOGINS = Counter("skriptoteket.logins", "{login}", PerInstance, [LoginStatus::ATTRIBUTE],
+        "Login attempts by outcome");
+    LOGIN_FAILURES = Counter("skriptoteket.login_failures", "{login}", PerInstance, [LoginFailure::ATTRIBUTE],
+        "Failed login attempts by reason");
+    LOGIN_DURATION = Histogram("skriptoteket.login_duration", "s", PerInstance, [LoginStatus::ATTRIBUTE],
+        "How long a login attempt took");
+    PASSWORD_CHANGES = Counter("skriptoteket.password_changes", "{change}", PerInstance, [PasswordChangeResult::ATTRIBUTE],
+        "Attempts of users to change their password, by result");
+}
+
+/// Bounds in seconds: from a refused attempt to a password check that waits for others.
+const DURATION_BOUNDS: [f64; 13] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The outcome of a login attempt.
+pub type Outcome = Result<(), LoginFailure>;
+
+/// Counts login attempts and password changes. Cheap to clone.
+#[derive(Clone)]
+pub struct LoginMetrics(Arc<LoginInstruments>);
+
+struct LoginInstruments {
+    logins: LabelledCounter<LoginStatus>,
+    failures: LabelledCounter<LoginFailure>,
+    duration: Histogram<f64>,
+    password_changes: LabelledCounter<PasswordChangeResult>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for LoginMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginMetrics")
+    }
+}
+
+impl LoginMetrics {
+    /// Builds the instruments and sets every series to 0.
+    #[must_use]
+    pub fn new(meter: &Meter, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(LoginInstruments {
+            logins: LabelledCounter::new(&LOGINS, meter),
+            failures: LabelledCounter::new(&LOGIN_FAILURES, meter),
+            duration: LOGIN_DURATION.histogram(meter, &DURATION_BOUNDS),
+            password_changes: LabelledCounter::new(&PASSWORD_CHANGES, meter),
+            clock,
+        }))
+    }
+
+    /// Begins an attempt. It is counted once: by [`LoginAttempt::finish`], or when it is dropped without.
+    pub fn login_started(&self) -> LoginAttempt {
+        LoginAttempt {
+            metrics: self.clone(),
+            started: self.0.clock.monotonic(),
+            finished: false,
+        }
+    }
+
+    /// Begins an attempt to change a password. It is counted once: when it is finished, or when it is dropped without.
+    pub fn password_change_started(&self) -> PasswordChangeAttempt {
+        PasswordChangeAttempt {
+            metrics: self.clone(),
+            unfinished: Some(()),
+        }
+    }
+
+    fn record(&self, outcome: Outcome, took: Duration) {
+        let status = match outcome {
+            Ok(()) => LoginStatus::Success,
+            Err(failure) => {
+                self.0.failures.add(failure, 1);
+                LoginStatus::Failure
+            }
+        };
+        self.0.logins.add(status, 1);
+        self.0
+            .duration
+            .record(took.as_secs_f64(), &[status.key_value()]);
+    }
+}
+
+/// One login attempt that is under way.
+///
+/// Dropped without [`LoginAttempt::finish`] it is counted as `cancelled`, or as `internal_error` if the thread is
+/// panicking: the client going away and a bug are exits like any other.
+#[derive(Debug)]
+#[must_use = "dropping it counts the attempt as cancelled"]
+pub struct LoginAttempt {
+    metrics: LoginMetrics,
+    started: Duration,
+    finished: bool,
+}
+
+impl LoginAttempt {
+    /// Counts the attempt under this outcome.
+    pub fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    /// What an attempt that is dropped here and now counts as.
+    #[must_use]
+    pub fn failure_if_dropped() -> LoginFailure {
+        if std::thread::panicking() {
+            LoginFailure::InternalError
+        } else {
+            LoginFailure::Cancelled
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let took = self
+                .metrics
+                .0
+                .clock
+                .monotonic()
+                .saturating_sub(self.started);
+            self.metrics.record(outcome, took);
+        }
+    }
+}
+
+impl Drop for LoginAttempt {
+    fn drop(&mut self) {
+        self.end(Err(Self::failure_if_dropped()));
+    }
+}
+
+/// An attempt to change a password that is under way; dropped, it is counted like a [`LoginAttempt`].
+#[must_use = "dropping it counts the attempt as cancelled"]
+pub struct PasswordChangeAttempt {
+    metrics: LoginMetrics,
+    /// None once it was counted.
+    unfinished: Option<()>,
+}
+
+impl fmt::Debug for PasswordChangeAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordChangeAttempt")
+    }
+}
+
+impl PasswordChangeAttempt {
+    /// Counts the attempt under this result.
+    pub fn finish(mut self, result: PasswordChangeResult) {
+        self.end(result);
+    }
+
+    fn end(&mut self, result: PasswordChangeResult) {
+        if self.unfinished.take().is_some() {
+            self.metrics.0.password_changes.add(result, 1);
+        }
+    }
+}
+
+impl Drop for PasswordChangeAttempt {
+    fn drop(&mut self) {
+        self.end(if std::thread::panicking() {
+            PasswordChangeResult::InternalError
+        } else {
+            PasswordChangeResult::Cancelled
+        });
+    }
+}

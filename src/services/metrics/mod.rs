@@ -1,0 +1,231 @@
+//! The metrics of services: authentications, tokens, limits, and the registered services.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `recorder` | records authentications, tokens and limits |
+//! | `service_series`, `series` | which services have series of their own, and what these are |
+//! | `usage` | how much of its limits a service uses, as time goes on |
+//! | `gauges` | the registered services, read from a snapshot in memory |
+
+mod gauges;
+mod recorder;
+mod series;
+mod service_series;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+pub use gauges::{ServiceGauges, ServiceSample, ServiceSnapshot};
+pub use recorder::{AuthAttempt, AuthMetrics, Started};
+pub use usage::{DailyUsage, RateLimitUsage};
+
+use super::Health;
+use crate::{
+    label,
+    metric::{Attribute, Label},
+    metrics,
+};
+
+/// The value of `service_id` for services that are not registered: names that clients make up create no series.
+pub const OTHER_SERVICE: &str = "_other";
+
+label! {
+    /// What an authentication is for.
+    pub enum AuthOperation: "operation" {
+        /// An access token is requested.
+        TokenIssue = "token_issue",
+        /// A request carries an access token.
+        TokenVerification = "token_verification",
+        /// A token is introspected.
+        Introspection = "introspection",
+        /// A token is to be revoked.
+        Revocation = "revocation",
+        /// A request is charged to the limits of a service.
+        LimitCheck = "limit_check",
+    }
+}
+
+label! {
+    /// Why an authentication of a service failed.
+    pub enum AuthFailureReason: "reason" {
+        /// There is no such service.
+        UnknownService = "unknown_service",
+        /// The secret is wrong.
+        BadSecret = "bad_secret",
+        /// The secret has expired.
+        ExpiredCredential = "expired_credential",
+        /// The service may not authenticate.
+        Disabled = "disabled",
+        /// The signature of the token or assertion is wrong, or missing.
+        BadSignature = "bad_signature",
+        /// The token or assertion has expired, or is not valid yet.
+        ExpiredToken = "expired_token",
+        /// The token was revoked, or the assertion used before.
+        RevokedToken = "revoked_token",
+        /// The token or assertion is for another audience, or of another issuer.
+        WrongAudience = "wrong_audience",
+        /// There is no credential in the expected form, or more than one.
+        Malformed = "malformed",
+        /// A limit of the service is reached.
+        RateLimited = "rate_limited",
+        /// A store did not answer.
+        StoreUnavailable = "store_unavailable",
+        /// The service failed.
+        InternalError = "internal_error",
+        /// The client went away before it was answered.
+        Cancelled = "cancelled",
+    }
+}
+
+label! {
+    /// The result of checking an access token.
+    pub enum TokenStatus: "status" {
+        /// It is valid.
+        Valid = "valid",
+        /// The service that it was issued to is not registered.
+        UnknownService = "unknown_service",
+        /// That service is disabled.
+        Disabled = "disabled",
+        /// Its signature is wrong.
+        BadSignature = "bad_signature",
+        /// It has expired, or is not valid yet.
+        ExpiredToken = "expired_token",
+        /// It was revoked.
+        RevokedToken = "revoked_token",
+        /// It is for another audience, or of another issuer.
+        WrongAudience = "wrong_audience",
+        /// It is not an access token.
+        Malformed = "malformed",
+        /// A store did not answer.
+        StoreUnavailable = "store_unavailable",
+        /// The service failed.
+        InternalError = "internal_error",
+    }
+}
+
+impl From<AuthFailureReason> for TokenStatus {
+    /// The status of a token that was refused for this reason. A reason that is not one of a token is an internal error.
+    fn from(reason: AuthFailureReason) -> Self {
+        match reason {
+            AuthFailureReason::UnknownService => Self::UnknownService,
+            AuthFailureReason::Disabled => Self::Disabled,
+            AuthFailureReason::BadSignature => Self::BadSignature,
+            AuthFailureReason::ExpiredToken => Self::ExpiredToken,
+            AuthFailureReason::RevokedToken => Self::RevokedToken,
+            AuthFailureReason::WrongAudience => Self::WrongAudience,
+            AuthFailureReason::Malformed => Self::Malformed,
+            AuthFailureReason::StoreUnavailable => Self::StoreUnavailable,
+            AuthFailureReason::InternalError
+            | AuthFailureReason::BadSecret
+            | AuthFailureReason::ExpiredCredential
+            | AuthFailureReason::RateLimited
+            | AuthFailureReason::Cancelled => Self::InternalError,
+        }
+    }
+}
+
+label! {
+    /// A limit of a service.
+    pub enum LimitType: "limit_type" {
+        /// The rate, with its burst.
+        Requests = "requests",
+        /// The quota of a day (UTC).
+        DailyQuota = "daily_quota",
+    }
+}
+
+label! {
+    /// What is done with a request whose limit cannot be checked.
+    pub enum FailurePolicy: "policy" {
+        /// It is refused.
+        Closed = "closed",
+        /// It passes.
+        Open = "open",
+    }
+}
+
+label! {
+    /// A change of the register of services.
+    pub enum RegistrationEvent: "event" {
+        /// A service was registered.
+        Registered = "registered",
+        /// A service was deleted.
+        Deleted = "deleted",
+    }
+}
+
+label! {
+    /// The result of a rotation of credentials.
+    pub enum CredentialRotation: "result" {
+        /// There is a new credential.
+        Success = "success",
+        /// The previous rotation was still overlapping.
+        Refused = "refused",
+    }
+}
+
+metrics! {
+    SUCCESSFUL_AUTHS = Counter("skriptoteket.successful_auths", "{auth}", PerInstance, [Attribute::SERVICE_ID],
+        "Authentications of services that succeeded");
+    FAILED_AUTHS = Counter("skriptoteket.failed_auths", "{auth}", PerInstance,
+        [Attribute::SERVICE_ID, AuthFailureReason::ATTRIBUTE],
+        "Authentications of services that failed, by reason");
+    TOKEN_VERIFICATIONS = Counter("skriptoteket.token_verifications", "{verification}", PerInstance,
+        [Attribute::SERVICE_ID, TokenStatus::ATTRIBUTE],
+        "Access tokens looked at, by what they were found to be");
+    AUTH_LATENCY = Histogram("skriptoteket.auth_latency", "s", PerInstance, [Attribute::SERVICE_ID, AuthOperation::ATTRIBUTE],
+        "How long authentications of services took, by what for");
+    RATE_LIMIT_EXCEEDED = Counter("skriptoteket.rate_limit_exceeded", "{rejection}", PerInstance,
+        [Attribute::SERVICE_ID, LimitType::ATTRIBUTE],
+        "Requests of services refused because a limit was reached");
+    RATE_LIMIT_CURRENT = ObservableGauge("skriptoteket.rate_limit_current", "{request}", PerInstance,
+        [Attribute::SERVICE_ID, LimitType::ATTRIBUTE],
+        "Requests that count against a limit, as this replica heard in the last five minutes; take max over replicas");
+    RATE_LIMIT_ALLOWED = ObservableGauge("skriptoteket.rate_limit_allowed", "{request}", PerInstance,
+        [Attribute::SERVICE_ID, LimitType::ATTRIBUTE],
+        "Requests that the limit allows, as configured now");
+    RATE_LIMIT_FAILURES = Counter("skriptoteket.rate_limit_failures", "{request}", PerInstance, [FailurePolicy::ATTRIBUTE],
+        "Requests whose limit the store could not check: closed = refused, open = let through");
+    RETIRED_CREDENTIAL_USES = Counter("skriptoteket.retired_credential_uses", "{use}", PerInstance, [Attribute::SERVICE_ID],
+        "Authentications with a credential that a rotation has replaced");
+    ACTIVE_SERVICES = ObservableGauge("skriptoteket.active_services", "{service}", ServiceWide, [],
+        "Services that are healthy or degraded");
+    SERVICES_BY_HEALTH = ObservableGauge("skriptoteket.services_by_health", "{service}", ServiceWide, [Health::ATTRIBUTE],
+        "Registered services by health");
+    SERVICE_HEALTH = ObservableGauge("skriptoteket.service_health", "{service}", ServiceWide,
+        [Attribute::SERVICE_ID, Health::ATTRIBUTE],
+        "1 for the health that the service has, 0 for the others");
+    SERVICE_REGISTRATIONS = ObservableCounter("skriptoteket.service_registrations", "{registration}", ServiceWide,
+        [RegistrationEvent::ATTRIBUTE],
+        "Services registered and deleted, from the store's own totals");
+    CREDENTIAL_ROTATIONS = ObservableCounter("skriptoteket.credential_rotations", "{rotation}", ServiceWide,
+        [CredentialRotation::ATTRIBUTE],
+        "Rotations of credentials; refused = the one before was still overlapping");
+    CREDENTIAL_EXPIRY = ObservableGauge("skriptoteket.credential_expiry", "s", ServiceWide, [Attribute::SERVICE_ID],
+        "Time until the last credential of an enabled service expires; below 0 it has");
+    SIGNING_KEY_AGE = ObservableGauge("skriptoteket.signing_key_age", "s", ServiceWide, [],
+        "How long the key that signs tokens has been in use");
+}
+
+/// Records with every label that there is, for one service.
+#[cfg(test)]
+pub(crate) fn record_all(metrics: &AuthMetrics, service: &str) {
+    metrics.record_successful_auth(service);
+    for reason in AuthFailureReason::ALL {
+        metrics.record_failed_auth(service, reason);
+    }
+    for status in TokenStatus::ALL {
+        metrics.record_token_verification(service, status);
+    }
+    for operation in AuthOperation::ALL {
+        metrics.record_auth_latency(service, operation, metrics.start());
+    }
+    for limit in LimitType::ALL {
+        metrics.rate_limit_exceeded(service, limit);
+    }
+    metrics.update_rate_limit_usage(service, tests::USAGE);
+    metrics.retired_credential_used(service);
+    for policy in FailurePolicy::ALL {
+        metrics.limit_store_failed(policy);
+    }
+}
