@@ -6,7 +6,7 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not while somebody is typing.
 DENY := -D warnings
 
-.PHONY: help test tools interop-clients contract-tester deny fmt-check clippy doc unit test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients contract-tester deny fmt-check clippy doc unit reference test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,6 +60,9 @@ doc:
 
 unit:
 	cargo test --locked
+
+reference: ## writes the reference pages and files that are generated from the program, after a change of a metric or a setting
+	UPDATE_REFERENCE=1 cargo test --locked --test docs
 
 test-repeat: tools interop-clients collector ## all tests, again and again: idle, pinned to one core, beside busy loops; REPEAT_IDLE=… and others
 	@scripts/test-repeat.sh

@@ -28,6 +28,20 @@ pub enum Kind {
     Histogram,
 }
 
+impl Kind {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::ObservableCounter => "observable counter",
+            Self::ObservableGauge => "observable gauge",
+            Self::ObservableUpDownCounter => "observable up-down counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
 /// How values of several instances are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -35,6 +49,17 @@ pub enum Scope {
     ServiceWide,
     /// The value of one process: take `sum` over instances.
     PerInstance,
+}
+
+impl Scope {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceWide => "service-wide",
+            Self::PerInstance => "per instance",
+        }
+    }
 }
 
 /// The values that an attribute can have.
@@ -66,6 +91,12 @@ pub struct Attribute {
 }
 
 impl Attribute {
+    /// The name of the label in Prometheus.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.key.replace('.', "_")
+    }
+
     /// An attribute with these values.
     #[must_use]
     pub const fn closed(key: &'static str, values: &'static [&'static str]) -> Self {

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -11,7 +12,7 @@ use std::{
 
 use skriptoteket::{
     catalogue, config,
-    metric::{Metric, Scope, Values},
+    metric::{Attribute, Kind, Metric, SERVICE_LABELS, Scope, Values},
 };
 
 fn readme() -> String {
@@ -36,29 +37,106 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-fn described(instrument: &Metric) -> Vec<String> {
-    let labels = instrument.attributes.iter();
-    let labels = labels.map(|it| format!("`{}`", it.key.replace('.', "_")));
-    vec![
-        format!("`{}`", instrument.prometheus()),
-        labels.collect::<Vec<_>>().join(", "),
-        instrument.description.to_owned(),
-        match instrument.scope {
-            Scope::ServiceWide => String::from("service-wide"),
-            Scope::PerInstance => String::from("per instance"),
-        },
-    ]
+/// Compares a file of the repository that is written from the program with what it should be. With `UPDATE_REFERENCE=1` in the
+/// environment (`make reference`), writes it.
+fn assert_generated(file: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        fs::write(path, expected).unwrap();
+        return;
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "{file} is not what the program says: `make reference` writes it"
+    );
 }
 
 #[test]
-fn the_table_of_metrics_is_the_catalogue() {
-    let told: Vec<_> = rows("Metrics")
-        .into_iter()
-        .filter(|row| row.len() == 4 && row[0].starts_with('`'))
-        .collect();
-    let real: Vec<_> = catalogue::all().map(described).collect();
-    assert_eq!(told, real);
+fn the_catalogue_as_json_is_that_of_the_program() {
+    let json = serde_json::to_string_pretty(&catalogue::views()).unwrap();
+    assert_generated("docs/metrics.json", &format!("{json}\n"));
 }
+
+#[test]
+fn the_reference_of_metrics_is_the_catalogue() {
+    assert_generated("docs/metrics.md", &metrics_reference());
+}
+
+fn metrics_reference() -> String {
+    let mut text = String::from(
+        "<!-- Written by `make reference`. Edit the declarations in the `metrics` modules instead. -->\n\n# Metrics\n\n",
+    );
+    text.push_str(METRICS_INTRODUCTION);
+    text.push_str("\n| metric | type | labels | scope | description |\n|---|---|---|---|---|\n");
+    for metric in catalogue::all() {
+        let labels: Vec<String> = metric.attributes.iter().map(Attribute::label).collect();
+        let labels: Vec<String> = labels.iter().map(|it| format!("`{it}`")).collect();
+        let kind = match metric.kind {
+            Kind::Counter | Kind::ObservableCounter => "counter",
+            Kind::ObservableGauge | Kind::ObservableUpDownCounter => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        writeln!(
+            text,
+            "| `{}` | {kind} | {} | {} | {} |",
+            metric.prometheus(),
+            labels.join(", "),
+            metric.scope.as_str(),
+            metric.description
+        )
+        .unwrap();
+    }
+    text.push_str("\n## Label values\n\n| label | of | values |\n|---|---|---|\n");
+    let mut seen: Vec<(Attribute, Vec<String>)> = Vec::new();
+    for metric in catalogue::all() {
+        for attribute in metric.attributes {
+            let name = format!("`{}`", metric.prometheus());
+            match seen.iter_mut().find(|(it, _)| it == attribute) {
+                Some((_, metrics)) => metrics.push(name),
+                None => seen.push((*attribute, vec![name])),
+            }
+        }
+    }
+    for (attribute, metrics) in seen {
+        let values = match attribute.values {
+            Values::Closed(values) => {
+                let values = values.iter().map(|it| match *it {
+                    "" => String::from("absent"),
+                    value => format!("`{value}`"),
+                });
+                values.collect::<Vec<_>>().join(", ")
+            }
+            Values::Bounded(words) => words.to_owned(),
+            Values::Service => {
+                format!(
+                    "the IDs of registered services, or `_other`; at most {SERVICE_LABELS} values in a process"
+                )
+            }
+        };
+        writeln!(
+            text,
+            "| `{}` | {} | {values} |",
+            attribute.label(),
+            metrics.join(", ")
+        )
+        .unwrap();
+    }
+    text
+}
+
+const METRICS_INTRODUCTION: &str = "\
+The names are the same on `/metrics` and in the Prometheus exporter of the OpenTelemetry Collector. `skriptoteket metrics` prints this
+list; with `--json`, in a form for programs ([metrics.json](metrics.json)).
+
+*Per instance* values belong to one process: aggregate them with `sum`. *Service-wide* values come from the shared store and are exported
+by one replica at a time: aggregate them with `max`. [Replicas](replicas.md) has the queries.
+
+Every counter exists at 0 before its first event. Counters of services exist for `_other` from the start, and for each service from the
+time at which the process first reads it from the register. Service-wide metrics exist from the first count on and are absent while the
+store does not answer. `skriptoteket_rate_limit_current` and `…_allowed` exist from the first charged request on. For every role,
+sessions started minus sessions ended equals live sessions, also across restarts.
+";
 
 #[test]
 fn the_variables_of_opentelemetry_are_told() {
@@ -75,29 +153,6 @@ fn the_variables_of_opentelemetry_are_told() {
     let others = config::OTEL_WITHOUT_EFFECT.iter();
     let others = others.map(|(name, instead)| format!("| `{name}` | {instead} |"));
     assert_eq!(told, read.chain(others).collect::<Vec<_>>());
-}
-
-#[test]
-fn the_values_of_labels_are_those_of_the_catalogue() {
-    let told: Vec<Vec<String>> = rows("Metrics")
-        .into_iter()
-        .filter(|row| row.len() == 2)
-        .map(|row| quoted(&row[1]).into_iter().map(str::to_owned).collect())
-        .collect();
-    let closed: Vec<Vec<String>> = catalogue::all()
-        .flat_map(|instrument| instrument.attributes)
-        .filter(|attribute| ["role", "status", "reason"].contains(&attribute.key))
-        .filter_map(|attribute| match attribute.values {
-            Values::Closed(values) => Some(values.iter().map(|it| (*it).to_owned()).collect()),
-            Values::Bounded(_) | Values::Service => None,
-        })
-        .collect();
-    for values in &closed {
-        assert!(told.contains(values), "{values:?}");
-    }
-    for values in told.iter().filter(|values| !values.is_empty()) {
-        assert!(closed.contains(values), "{values:?}");
-    }
 }
 
 #[test]

@@ -5,6 +5,9 @@
 
 #[cfg(test)]
 mod tests;
+mod view;
+
+pub use view::{LabelView, MetricView, views};
 
 use crate::{
     accounts, audit, http, login,

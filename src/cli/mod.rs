@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
+//! | `metrics` | the catalogue of metrics |
 //! | `alerts` | what Alertmanager sends, printed |
 //! | `demo` | the command that shows the others' worth: a service that is used |
 //! | `command_context` | what commands on accounts, sessions and services work with: the stores of the server |
@@ -20,6 +21,7 @@ mod confirm;
 mod demo;
 mod healthcheck;
 mod key;
+mod metrics;
 mod output;
 mod password;
 mod serve;
@@ -235,6 +237,16 @@ Examples:
   skriptoteket alerts --listen 0.0.0.0:9095")]
     Alerts(alerts::AlertsArgs),
 
+    /// List the metrics that the service exports
+    ///
+    /// Prints each metric with its labels, its scope and its description. The scope says how to combine the values of several
+    /// servers: `max` for service-wide metrics, `sum` for the others. Needs no configuration and no running service.
+    #[command(after_help = "\
+Examples:
+  skriptoteket metrics
+  skriptoteket metrics --json | jq -r '.[].prometheus'")]
+    Metrics(metrics::MetricsArgs),
+
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -303,6 +315,7 @@ async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
         Command::Config(command) => config::run(&command, source),
         Command::Healthcheck => healthcheck::run(source).await,
         Command::Alerts(args) => alerts::run(args).await,
+        Command::Metrics(args) => metrics::run(&args),
         Command::Completions { shell } => completions(shell),
     }
 }

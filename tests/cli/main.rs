@@ -9,6 +9,7 @@ mod configuration;
 mod harness;
 mod help;
 mod integrity;
+mod metrics;
 mod ports;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;

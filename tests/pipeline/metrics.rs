@@ -149,8 +149,8 @@ fn service_snapshot() -> ServiceSnapshot {
     };
     ServiceSnapshot {
         services: vec![
-            entry(MAILROOM, 0, Some(86_400.5)),
-            entry("archive", 3, None),
+            entry(MAILROOM, Health::Healthy, Some(86_400.5)),
+            entry("archive", Health::Disabled, None),
         ],
         registrations: [5, 3],
         rotations: [2, 1],
@@ -162,8 +162,11 @@ fn census() -> Census {
     Census {
         sessions: [5, 0, 2, 1],
         users: [3, 0, 2, 1],
-        started: [9, 0, 2, 1],
-        ended: [[4, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+        totals: Totals {
+            started: [9, 0, 2, 1],
+            ended: [[4, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+        },
+        ..Census::default()
     }
 }
 
