@@ -63,6 +63,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod detached;
+pub mod duration_text;
 pub mod error;
 pub mod guard;
 pub mod http;

@@ -14,7 +14,14 @@ use std::{
 
 /// Ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "error", "metric", "network", "wait_budget"],
+    &[
+        "clock",
+        "duration_text",
+        "error",
+        "metric",
+        "network",
+        "wait_budget",
+    ],
     &["user"],
     &["config", "observer_state", "repeats"],
     &["telemetry"],

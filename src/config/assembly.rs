@@ -16,11 +16,12 @@ use super::{
     Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, Rate, ServiceSettings,
     connections,
     faults::{Origin, Problem, Reported},
-    forms::{Form, Span, duration_text},
+    forms::{Form, Span},
     otel,
     reader::{Given, Reader},
     settings as s, sharing,
 };
+use crate::duration_text;
 
 /// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
 pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
@@ -326,7 +327,7 @@ fn beside(
         && let Ok(default) = setting.form.read(text)
         && give_way(default, other.value) != default
     {
-        return reader.get_or(setting, &duration_text(other.value));
+        return reader.get_or(setting, &duration_text::write(other.value));
     }
     reader.get(setting)
 }

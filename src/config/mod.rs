@@ -8,11 +8,11 @@
 //! | `settings` | the table of all settings: name, range, default, help |
 //! | `forms` | how values are written: durations, networks, … |
 //! | `environment` | the process environment as a value |
-//! | `names` | what settings are called, and which name may have been meant |
+//! | `names`, `nearest` | what settings are called, and which name may have been meant |
 //! | `reader` | the two sources, read into typed values |
 //! | `assembly` | the whole configuration, and the checks of settings against each other |
 //! | `sharing` | the Redis settings, put together from the URL and those beside it |
-//! | `place` | where sessions are kept, in words |
+//! | `redis_location` | where sessions are kept, in words |
 //! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
 //! | `faults` | what is wrong, where, and what would be right |
@@ -23,6 +23,7 @@ mod environment;
 mod faults;
 mod forms;
 mod names;
+mod nearest;
 mod otel;
 mod reader;
 mod redis_location;

@@ -13,9 +13,8 @@ use super::{
     environment::Environment,
     faults::{Faults, Origin, Problem, Reported},
     forms::{Form, Secret, quoted},
-    names::{
-        CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, nearest, variable,
-    },
+    names::{CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, variable},
+    nearest::nearest,
     settings::{Preset, Setting},
 };
 

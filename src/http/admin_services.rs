@@ -15,8 +15,8 @@ use super::{
         Body, JsonBody, OptionalJsonBody, Segment, SuperPrincipal, Whole, given, given_whole,
         whole_or_null,
     },
-    openapi::{RateText, ScopeText, ServiceIdText},
     rejection::Rejection,
+    schemas::{RateText, ScopeText, ServiceIdText},
     service_view::{IssuedView, ServiceListView, ServiceView},
 };
 use crate::{

@@ -9,8 +9,8 @@ use super::{
     Api,
     error::ApiError,
     extract::{Body, JsonBody, Parameters, Segment, SuperPrincipal, given, page_size, secret},
-    openapi::UsernameText,
     rejection::Rejection,
+    schemas::UsernameText,
     session::RoleName,
 };
 use crate::accounts::{AccountChange, Role, User, UserId};

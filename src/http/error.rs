@@ -8,7 +8,7 @@ use actix_web::{
 };
 
 use super::{
-    extract::BearerError,
+    bearer_error::BearerError,
     problem::{Kind, Problem},
     rejection::Rejection,
 };

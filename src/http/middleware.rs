@@ -28,10 +28,10 @@ use super::{
     connection::{Answering, Connection, Refusal},
     cookie::CookieSettings,
     error::{ApiError, Panicked},
-    extract::{TrustBoundary, over_https},
     presented,
     problem::{Kind, Problem},
     request_context::{CookieFate, RequestContext},
+    trust_boundary::{TrustBoundary, over_https},
 };
 use crate::{
     http::metrics::{HttpMetrics, HttpRecorder, RequestLabels},

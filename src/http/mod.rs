@@ -3,7 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `mod` | THE route table, the public listener |
-//! | `error` | THE match from errors to statuses |
+//! | `error`, `bearer_error` | the match from errors to statuses |
+//! | `trust_boundary` | which peers are our proxies, and which origin is ours |
 //! | `rejection` | why a request does not reach a use case |
 //! | `problem` | error answers as RFC 9457 has them |
 //! | `middleware` | what happens around every request |
@@ -17,8 +18,9 @@
 //! | `admin_services`, `service_view` | the register of services |
 //! | `audited` | which requests are administrative actions, and their rows in the audit trail |
 //! | `admin_audit` | the audit trail |
+//! | `metrics` | the metrics of HTTP requests |
 //! | `rate_limit` | what is left of a service's limits, in headers |
-//! | `openapi` | the contract as a document |
+//! | `openapi`, `schemas` | the contract as a document |
 //! | `management` | the other listener: metrics and probes |
 
 mod admin_audit;
@@ -26,12 +28,14 @@ mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod audited;
+mod bearer_error;
 mod connection;
 mod cookie;
 mod error;
 mod extract;
 mod login;
 mod management;
+pub mod metrics;
 mod middleware;
 mod oauth;
 mod openapi;
@@ -41,20 +45,24 @@ mod problem;
 mod rate_limit;
 mod rejection;
 mod request_context;
+mod schemas;
 mod service_view;
 mod services;
 mod session;
 mod session_store;
 mod sessions;
+mod trust_boundary;
 
+pub use bearer_error::BearerError;
 pub use connection::{ConnectionLimits, Timeouts};
 pub use cookie::CookieSettings;
 pub use error::ApiError;
-pub use extract::{BearerError, Identifying, Origin, Principal, ServiceIdentity, TrustBoundary};
+pub use extract::{Identifying, Principal, ServiceIdentity};
 pub use management::{Management, serve_management};
 pub use middleware::{Layered, RequestLayer, matched};
 pub use rejection::Rejection;
 pub use session_store::SessionAdapter;
+pub use trust_boundary::{Origin, TrustBoundary};
 
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 

@@ -14,7 +14,7 @@ use std::{
 
 use actix_web::http::header::HeaderValue;
 
-use super::extract::TrustBoundary;
+use super::trust_boundary::TrustBoundary;
 use crate::{
     error::StoreError,
     sessions::{SessionId, SessionKey, SessionRecord, Unclaimed},

@@ -1,15 +1,15 @@
-//! Who relies on whom: the issuer, for whom its tokens have to be, and the two ways to look at them.
+//! Configures the issuer and the audiences, and creates the verifiers.
 
 use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{IntrospectionVerifier, JwksVerifier, issuer::Issuer};
+use super::{
+    IntrospectionVerifier, JwksVerifier, ResourceServerError, issuer::Issuer, settings::Settings,
+};
 use crate::{
     clock::{Clock, SystemClock},
-    services::{
-        AuthMetrics, Claims, Expected, InvalidServiceId, ServiceId, TokenRejected, VerificationKeys,
-    },
+    services::{AuthMetrics, ServiceId},
 };
 
 /// How long an issuer has for an answer if nothing else is set.
@@ -18,38 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Bounds of that time: a request does not wait for longer than a minute.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_mins(1);
-
-/// Why no verifier was made. The text says what would be right, and shows no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ResourceServerError {
-    /// The issuer is no URL that can be one.
-    #[error(
-        "the issuer has to be the URL of a Skriptoteket, https://HOST[:PORT], without user name, query or fragment"
-    )]
-    Issuer,
-    /// The issuer would be asked in the clear.
-    #[error(
-        "the issuer has to be an https:// URL, because anyone on the way could put other keys in; http:// is for localhost, 127.0.0.0/8 and [::1] only"
-    )]
-    Clear,
-    /// There is no audience.
-    #[error(
-        "name the audience of this application: tokens for other ones must not be accepted here"
-    )]
-    NoAudience,
-    /// The timeout is out of bounds.
-    #[error("the timeout has to be from 10 ms to 1 min")]
-    Timeout,
-    /// The client id is none.
-    #[error("the client id for introspection")]
-    ClientId(#[from] InvalidServiceId),
-    /// The client secret cannot be one.
-    #[error("the client secret for introspection has to be visible ASCII text")]
-    ClientSecret,
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] reqwest::Error),
-}
 
 /// A resource server (RFC 6749, section 1.1) that accepts the access tokens of a Skriptoteket. Creates the verifiers for its [`BearerAuthenticator`](crate::services::BearerAuthenticator).
 ///
@@ -142,44 +110,5 @@ impl ResourceServer {
                 .clock
                 .unwrap_or_else(|| Arc::new(SystemClock::default())),
         })
-    }
-}
-
-/// What both verifiers have.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) issuer: Issuer,
-    pub(super) audiences: Vec<String>,
-    metrics: AuthMetrics,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl Settings {
-    /// Opens a token that is to be for us, now.
-    pub(super) fn open(
-        &self,
-        keys: &VerificationKeys,
-        token: &str,
-    ) -> Result<Claims, TokenRejected> {
-        let audiences: Vec<&str> = self.audiences.iter().map(String::as_str).collect();
-        let expected = Expected {
-            issuer: self.issuer.name(),
-            audiences: &audiences,
-        };
-        keys.open(token, self.clock.now(), &expected)
-    }
-
-    /// Refuses what has not the form of a token, so that nobody is asked about it.
-    pub(super) fn check_form(&self, token: &str) -> Result<(), TokenRejected> {
-        // Where there are no keys nothing fits but the form: a token that has it names an unknown key, or none.
-        match self.open(&VerificationKeys::default(), token) {
-            Err(rejected) if !rejected.unknown_key => Err(rejected),
-            _ => Ok(()),
-        }
-    }
-
-    /// Gives a service that the issuer knows series of its own. How many there can be is bounded.
-    pub(super) fn admit(&self, service: &ServiceId) {
-        self.metrics.admit(service.as_str());
     }
 }

@@ -16,9 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
 use super::{
-    builder::Settings,
     introspection_response::IntrospectionResponse,
     issuer::{Unanswered, answer, text},
+    settings::Settings,
     single_flight::{Completed, SingleFlight},
 };
 use crate::services::{

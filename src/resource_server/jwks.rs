@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use quick_cache::sync::Cache;
 
 use super::{
-    builder::Settings,
     issuer::Unanswered,
     keys::{KeySet, Keys},
+    settings::Settings,
 };
 use crate::{
     error::StoreError,

@@ -82,13 +82,16 @@
 //! ```
 
 mod builder;
+mod error;
 mod introspection;
 mod introspection_response;
 mod issuer;
 mod jwks;
 mod keys;
+mod settings;
 mod single_flight;
 
-pub use builder::{ResourceServer, ResourceServerError};
+pub use builder::ResourceServer;
+pub use error::ResourceServerError;
 pub use introspection::IntrospectionVerifier;
 pub use jwks::JwksVerifier;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Allowance, AuthFailureReason, Charged, LimitType};
+use super::{Allowance, AuthFailureReason, LimitType};
 use crate::error::{Cause, StoreError};
 
 /// Why a service is not let in. The text quotes nothing from the request.
@@ -51,29 +51,6 @@ pub enum AuthFailure {
     /// The service failed.
     #[error("the authentication failed for a reason of our own")]
     Internal(#[source] Cause),
-}
-
-impl Charged {
-    /// What is left, where that is known.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::RateLimited`] where the request does not pass.
-    pub const fn passed(self) -> Result<Option<Allowance>, AuthFailure> {
-        match self {
-            Self::Passed(allowance) => Ok(Some(allowance)),
-            Self::Unchecked => Ok(None),
-            Self::Refused {
-                limit,
-                retry_after,
-                allowance,
-            } => Err(AuthFailure::RateLimited {
-                limit,
-                retry_after,
-                allowance,
-            }),
-        }
-    }
 }
 
 impl AuthFailure {

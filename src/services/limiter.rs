@@ -29,6 +29,29 @@ pub enum Charged {
     Unchecked,
 }
 
+impl Charged {
+    /// What is left, where that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::RateLimited`] where the request does not pass.
+    pub const fn passed(self) -> Result<Option<Allowance>, AuthFailure> {
+        match self {
+            Self::Passed(allowance) => Ok(Some(allowance)),
+            Self::Unchecked => Ok(None),
+            Self::Refused {
+                limit,
+                retry_after,
+                allowance,
+            } => Err(AuthFailure::RateLimited {
+                limit,
+                retry_after,
+                allowance,
+            }),
+        }
+    }
+}
+
 /// How often it is said at most that limits cannot be checked, and that they can be again: a store that answers every other
 /// request would fill the log.
 const SAID_EVERY: Duration = Duration::from_secs(10);

@@ -40,11 +40,12 @@ mod signing_keys;
 mod token;
 mod token_request;
 mod tokens;
+mod verification;
 
 pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
 };
-pub use bearer::{BearerAuthenticator, Pending, TokenVerifier, Verification, VerificationError};
+pub use bearer::{BearerAuthenticator, Pending, Verification};
 pub use client_authenticator::{ClientAuthenticator, ClientCredentials};
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use failure::AuthFailure;
@@ -75,3 +76,4 @@ pub use signing_keys::{KeyError, LoadedKey, NewKey, SigningKeys, signs_at};
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerificationKeys};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};
+pub use verification::{TokenVerifier, VerificationError};

@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::{
     Allowance, AuthAttempt, AuthFailure, AuthMetrics, AuthOperation, Claims, ClientAuthenticator,
     ClientCredentials, Expected, IssuedToken, Limiter, SKEW, Service, ServiceCache, ServiceId,
-    Snapshot, TokenError, TokenPolicy, TokenRejected, TokenRepository, TokenRequest,
-    VerificationError, bearer::record_verification, client_authenticator::depends_on_snapshot,
+    Snapshot, TokenError, TokenPolicy, TokenRejected, TokenRepository, TokenRequest, TokenVerifier,
+    VerificationError, client_authenticator::depends_on_snapshot,
+    verification::record_verification,
 };
 use crate::clock::{Clock, Timestamp};
+use async_trait::async_trait;
 
 /// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
@@ -344,5 +346,20 @@ fn after_entry(failure: AuthFailure) -> TokenError {
     match failure {
         AuthFailure::Store(error) => TokenError::Store(error),
         other => TokenError::Internal(other.into()),
+    }
+}
+
+#[async_trait]
+impl TokenVerifier for Tokens {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
+        Self::verify_cached(self, token)
+    }
+
+    async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
+        Self::verify(self, token).await
+    }
+
+    fn on_authenticated(&self, claims: &Claims) {
+        self.note(claims);
     }
 }

@@ -14,35 +14,8 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Census, Count, EndReason, Totals};
+use super::{Census, Change, Count, EndReason, PartTotals, Totals};
 use crate::{accounts::Role, error::StoreError};
-
-/// Starts and ends that were added to the totals in one step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// When, in microseconds by the clock of the store. Tells the change from all others.
-    pub at: u64,
-    /// What was added.
-    pub added: Totals,
-    /// The sessions that started (`+`) and ended (`-`) with it, each by what it keeps from its start to its end. Empty where the
-    /// store does not say.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sessions: Vec<String>,
-}
-
-/// What one part of a store has counted since it began. A part loses its data as a whole: a shard, or a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartTotals {
-    /// What it has counted.
-    pub totals: Totals,
-    /// The time of the first change, which tells apart two histories that both began at 0. None where there was no change,
-    /// or the store does not know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<u64>,
-    /// The last changes, newest first; as many as the store remembers, perhaps none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recent: Vec<Change>,
-}
 
 impl Count {
     /// The census with the totals that are exported, if this count is entered in `ledger`.

@@ -7,6 +7,7 @@
 //! | `repository` | the record, and the contract every session store keeps |
 //! | `service` | starts, checks, changes and ends sessions |
 //! | `renewal` | a new key for a session that has outgrown its own |
+//! | `counts` | numbers of sessions, and why they end |
 //! | `census` | counts sessions periodically |
 //! | `gauges`, `metrics` | the last count as gauges; all metrics of sessions |
 //! | `bookkeeping` | counts the store into the ledger |
@@ -17,6 +18,8 @@
 
 mod bookkeeping;
 pub mod census;
+mod counts;
+mod gauges;
 mod integrity;
 mod key;
 mod ledger;
@@ -28,18 +31,17 @@ mod renewal;
 mod repository;
 mod service;
 
+pub use counts::{Census, Change, Count, EndReason, PartTotals, Totals};
 pub use gauges::SessionGauges;
 pub use integrity::{Difference, Finding, Recount, SessionIntegrity};
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
-pub use ledger::{
-    Change, Ledger, LedgerRepository, MemoryLedger, PartTotals, Reconciled, SavedLedger,
-};
+pub use ledger::{Ledger, LedgerRepository, MemoryLedger, Reconciled, SavedLedger};
 pub use metrics::SessionMetrics;
 pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
 pub use renewal::{Renewed, Unclaimed};
 pub use repository::{
-    Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
-    SessionRecord, SessionRepository, SessionState, Totals,
+    Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionRecord, SessionRepository,
+    SessionState,
 };
 pub use service::{Sessions, StartSession, Started};

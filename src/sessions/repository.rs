@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{PartTotals, SessionId};
+use super::{Census, Count, EndReason, SessionId};
 use crate::{
     clock::Timestamp,
     error::StoreError,
-    label,
     user::{Role, UserId, Username},
 };
 
@@ -135,27 +134,6 @@ impl RoleUpdated {
     }
 }
 
-label! {
-    /// Why a session ended.
-    pub enum EndReason: "reason" {
-        /// Its owner logged out, or logged in again from the same browser.
-        Logout = "logout",
-        /// Nobody used it for the idle timeout.
-        Idle = "idle",
-        /// It reached its greatest age.
-        Absolute = "absolute",
-        /// Its owner, an administrator, a password change or a disabled account ended it.
-        Revoked = "revoked",
-        /// The user had too many, and it was the oldest.
-        Evicted = "evicted",
-        /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
-        /// started − ended = active holds for every role.
-        RoleChanged = "role_changed",
-        /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
-        Lost = "lost",
-    }
-}
-
 /// One end of one session. Each is handed to exactly one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -169,52 +147,6 @@ pub struct Ended {
     pub reason: EndReason,
     /// From its start to its end; an expired one ended at its expiry, not when it was found.
     pub lasted: Duration,
-}
-
-/// All sessions that were ever started and ended in this store. Indexed by [`Role::index`] and [`EndReason::index`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct Totals {
-    /// Started, by role.
-    pub started: [u64; 4],
-    /// Ended, by role and reason.
-    pub ended: [[u64; 7]; 4],
-}
-
-/// How many are logged in at one moment, and the totals at the same moment. Indexed by [`Role::index`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Live sessions by role.
-    pub sessions: [u64; 4],
-    /// Distinct users with a live session, by role.
-    pub users: [u64; 4],
-    /// Sessions that have expired, by role, and were not ended yet: started − ended = live + expired, always.
-    pub expired: [u64; 4],
-    /// What was ever started and ended.
-    pub totals: Totals,
-}
-
-/// A census, and the totals of each part of the store from which its totals are added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// The sum.
-    pub census: Census,
-    /// By the name of the part, which never changes.
-    pub parts: Vec<(String, PartTotals)>,
-}
-
-impl From<Census> for Count {
-    /// A store that has one part.
-    fn from(census: Census) -> Self {
-        let part = PartTotals {
-            totals: census.totals,
-            ..PartTotals::default()
-        };
-        Self {
-            census,
-            parts: vec![("all".to_owned(), part)],
-        }
-    }
 }
 
 /// Which sessions to list.
@@ -234,7 +166,7 @@ pub struct SessionFilter {
 ///   future is dropped.
 /// * The store's own clock decides. A session is live while `expires_at > now`; one that has expired is found by
 ///   nothing but what ends sessions ([`SessionRepository::reap`], `end`, `end_user`), even before the reaper ran.
-/// * Every start and every end is added to [`Totals`] in the same step, so `started − ended = live + expired` for
+/// * Every start and every end is added to [`Totals`](super::Totals) in the same step, so `started − ended = live + expired` for
 ///   every role at every moment, across restarts. Each end is returned to exactly one caller.
 /// * All live sessions of a user have one role: that of the newest `create` or `set_role`. One that moves is counted
 ///   as ended (`role_changed`) under the old role and as started under the new one.

@@ -15,7 +15,7 @@ use tracing::{
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::layer::{Context, Filter};
 
-use super::{export, tracing::is_own};
+use super::export;
 use crate::clock::Clock;
 
 /// How long a complaint is not repeated.
@@ -128,4 +128,10 @@ impl<S: Subscriber> Filter<S> for SdkLogFilter {
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::TRACE)
     }
+}
+
+/// True for targets of this crate.
+pub(super) fn is_own(target: &str) -> bool {
+    let rest = target.strip_prefix(env!("CARGO_CRATE_NAME"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }

@@ -26,7 +26,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::{Telemetry, TelemetryError, export, lines::JsonLines, sdk_log_filter::SdkLogFilter};
+use super::{
+    Telemetry, TelemetryError, export,
+    lines::JsonLines,
+    sdk_log_filter::{SdkLogFilter, is_own},
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::{LogFormat, LogSettings},
@@ -158,12 +162,6 @@ fn at_any_level(passes: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>)
 fn may_leave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     is_own(target) && target != export::TARGET
-}
-
-/// True for targets of this crate.
-pub(super) fn is_own(target: &str) -> bool {
-    let rest = target.strip_prefix(env!("CARGO_CRATE_NAME"));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// False for what the server's crates say of each malformed request and each junk cookie: with that, whoever sends them

@@ -33,6 +33,7 @@ mod reading;
 mod rhythm;
 mod run;
 mod screen;
+mod series;
 mod service;
 mod stop;
 mod summary;
@@ -65,14 +66,11 @@ use self::{
     service::Service,
     stop::Stop,
 };
-use super::{
-    Misuse,
-    output::line,
-    span::{in_words, some_span},
-};
+use super::{Misuse, output::line, span::some_span};
 use crate::{
     clock::{Clock, SystemClock},
     config::Environment,
+    duration_text,
 };
 
 /// What `skriptoteket demo` takes.
@@ -194,7 +192,7 @@ async fn use_own(
     line(service.introduction(io::stdout().is_terminal()))?;
     line(format_args!(
         "40 people and 3 services use it from now on; a day takes {} (--seed {seed}).\n",
-        in_words(args.day)
+        duration_text::write(args.day)
     ))?;
     let run = Run {
         api: service.api.clone(),

@@ -1,6 +1,10 @@
 //! A reading: what one `/metrics` page says about logins, sessions and the demo's services.
 
-use super::{ledger::LoginAnswer, machines::Figures};
+use super::{
+    ledger::LoginAnswer,
+    machines::Figures,
+    series::{picked, sum},
+};
 use crate::{
     accounts::Role,
     login::metrics::{LoginFailure, LoginStatus},
@@ -63,39 +67,6 @@ impl Reading {
     pub(super) fn ended(&self, reasons: &[&str]) -> Option<u64> {
         picked(&EndReason::NAMES, &self.ended, reasons)
     }
-}
-
-/// The sum of all series with this name and, among others, these labels; `None` where there is none.
-pub(super) fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
-    let matching = page.samples.iter().filter(|sample| {
-        let mut labels = labels.iter();
-        let has =
-            |(key, value): &(&str, &str)| sample.labels.get(*key).is_some_and(|it| it == value);
-        sample.name == name && labels.all(has)
-    });
-    let mut values = matching.map(|sample| sample.value).peekable();
-    values.peek()?;
-    Some(whole(values.sum()))
-}
-
-/// Counts travel as floating-point numbers; below 2^53 they are exact.
-fn whole(value: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates: what is below 0 or no number becomes 0"
-    )]
-    let whole = value.round() as u64;
-    whole
-}
-
-/// The sum of those values whose names are wanted; `None` where one of them is absent.
-pub(super) fn picked(names: &[&str], values: &[Option<u64>], wanted: &[&str]) -> Option<u64> {
-    let series = names.iter().zip(values);
-    series
-        .filter(|(name, _)| wanted.contains(name))
-        .map(|(_, value)| *value)
-        .sum()
 }
 
 /// The HTTP series appear with their first answer, so an absent one is a zero.

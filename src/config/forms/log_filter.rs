@@ -3,7 +3,7 @@
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
-    super::{faults::Problem, names::nearest},
+    super::{faults::Problem, nearest::nearest},
     Form,
 };
 

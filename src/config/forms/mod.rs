@@ -22,6 +22,7 @@ pub(in crate::config) use service::{Audiences, RateForm};
 pub use service::{InvalidRate, Rate};
 
 use super::faults::Problem;
+use crate::duration_text;
 
 /// One way of writing a value.
 pub(in crate::config) trait Form: Sync {
@@ -157,44 +158,17 @@ impl Form for Span {
     fn expected(&self) -> String {
         format!(
             "a whole number and a unit (500ms, 5s, 30m, 12h, 30d), from {} to {}",
-            duration_text(self.least),
-            duration_text(self.most)
+            duration_text::write(self.least),
+            duration_text::write(self.most)
         )
     }
 
     fn read(&self, text: &str) -> Result<Duration, Problem> {
         let within = |it: &Duration| (self.least..=self.most).contains(it);
-        duration(text)
+        duration_text::parse(text)
             .filter(within)
             .ok_or_else(|| self.unexpected())
     }
-}
-
-/// The units of a duration and their milliseconds, longest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    let number: u64 = number.parse().ok()?;
-    number.checked_mul(millis).map(Duration::from_millis)
-}
-
-/// The duration as it is written in settings, in the longest unit that takes it whole.
-pub(in crate::config) fn duration_text(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let fits = |(_, unit): &(&str, u64)| millis > 0 && millis.is_multiple_of(u128::from(*unit));
-    UNITS.into_iter().find(fits).map_or_else(
-        || "0s".into(),
-        |(name, unit)| format!("{}{name}", millis / u128::from(unit)),
-    )
 }
 
 /// A whole number within bounds.
@@ -304,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_duration_is_a_whole_number_and_a_unit() {
-        let millis = |text: &str| duration(text).map(|it| it.as_millis());
+        let millis = |text: &str| duration_text::parse(text).map(|it| it.as_millis());
         assert_eq!(millis("500ms"), Some(500));
         assert_eq!(millis("5s"), Some(5_000));
         assert_eq!(millis("30m"), Some(1_800_000));
@@ -324,7 +298,7 @@ mod tests {
         #[test]
         fn a_duration_is_read_as_it_was_written(millis in 0_u64..100_000_000_000) {
             let written = Duration::from_millis(millis);
-            prop_assert_eq!(duration(&duration_text(written)), Some(written));
+            prop_assert_eq!(duration_text::parse(&duration_text::write(written)), Some(written));
         }
 
         #[test]

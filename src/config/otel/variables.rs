@@ -4,7 +4,7 @@ use std::iter::once;
 
 use crate::config::{
     faults::{Fault, Origin, Problem},
-    names::nearest,
+    nearest::nearest,
     reader::Reader,
 };
 

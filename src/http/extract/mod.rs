@@ -18,9 +18,8 @@ pub(super) use body::{
     Body, JsonBody, OptionalJsonBody, Whole, announced, body_timeout, collect, given, given_whole,
     is_plain, secret, whole_or_null,
 };
-pub(super) use client::{Client, SameSite, over_https};
-pub use client::{Origin, TrustBoundary};
+pub(super) use client::{Client, SameSite};
 pub use principal::Principal;
 pub(super) use principal::{AdminPrincipal, SuperPrincipal};
 pub(super) use query::{Parameters, Segment, page_size};
-pub use service::{BearerError, Identifying, ServiceIdentity};
+pub use service::{Identifying, ServiceIdentity};

@@ -20,8 +20,7 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    error::Cause,
-    http::error,
+    http::{bearer_error::BearerError, error},
     services::{AuthFailure, BearerAuthenticator, Claims, Scope, Verification},
 };
 
@@ -70,54 +69,6 @@ impl ServiceIdentity {
             Ok(())
         } else {
             Err(BearerError::NotOwn)
-        }
-    }
-}
-
-/// Why a request has no [`ServiceIdentity`], or not a sufficient one. The text quotes nothing from the request.
-#[derive(Debug, thiserror::Error)]
-pub enum BearerError {
-    /// There is no access token.
-    #[error("send an access token: Authorization: Bearer")]
-    Missing,
-    /// The header is not as RFC 6750 has it, or there are several.
-    #[error("send one header Authorization: Bearer, followed by the token")]
-    Malformed,
-    /// The token is not accepted.
-    #[error("the access token is not valid")]
-    Invalid(#[source] AuthFailure),
-    /// The token does not allow this.
-    #[error("the access token lacks a scope")]
-    InsufficientScope(Scope),
-    /// The token is another service's.
-    #[error("a service may do that for itself only")]
-    NotOwn,
-    /// Whether the token is valid cannot be told now.
-    #[error("access tokens cannot be checked now")]
-    Unavailable(#[source] Cause),
-    /// The application failed.
-    #[error("the access token was not checked for a reason of our own")]
-    Internal(#[source] Cause),
-}
-
-impl From<AuthFailure> for BearerError {
-    fn from(failure: AuthFailure) -> Self {
-        match failure {
-            AuthFailure::Store(error) if error.error_type() == "unavailable" => {
-                Self::Unavailable(error.into())
-            }
-            AuthFailure::Store(error) => Self::Internal(error.into()),
-            AuthFailure::Internal(cause) => Self::Internal(cause),
-            AuthFailure::UnknownService
-            | AuthFailure::BadSecret
-            | AuthFailure::ExpiredCredential
-            | AuthFailure::Disabled
-            | AuthFailure::BadSignature
-            | AuthFailure::ExpiredToken
-            | AuthFailure::RevokedToken
-            | AuthFailure::WrongAudience
-            | AuthFailure::Malformed(_)
-            | AuthFailure::RateLimited { .. } => Self::Invalid(failure),
         }
     }
 }

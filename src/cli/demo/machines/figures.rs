@@ -5,7 +5,7 @@ use crate::{
     telemetry::exposition::Exposition,
 };
 
-use crate::cli::demo::reading::{picked, sum};
+use crate::cli::demo::series::{picked, sum};
 
 /// What the metrics say of one machine at one moment. `None` is a series that is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

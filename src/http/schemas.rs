@@ -1,0 +1,51 @@
+//! Texts with a pattern, as the API document describes them.
+
+use std::borrow::Cow;
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Object, RefOr, Schema, Type},
+};
+
+use crate::{
+    accounts::Username,
+    services::{Scope, ServiceId},
+};
+
+/// A text with a pattern, which the document has under a name.
+macro_rules! text {
+    ($(#[doc = $doc:literal] $type:ident, $name:literal: $length:expr, $pattern:expr, $example:literal;)*) => {$(
+        #[doc = $doc]
+        pub(super) struct $type;
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                Object::builder()
+                    .schema_type(Type::String)
+                    .description(Some($doc.trim()))
+                    .min_length(Some(1))
+                    .max_length(Some($length))
+                    .pattern(Some($pattern))
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
+        }
+    )*};
+}
+
+text! {
+    /// The id of a service: small letters, digits and `. _ -`, beginning with a letter and ending with a letter or digit.
+    ServiceIdText, "ServiceId": ServiceId::MAX_BYTES, "^[a-z]([a-z0-9._-]*[a-z0-9])?$", "orders";
+    /// A scope (RFC 6749, section 3.3).
+    ScopeText, "Scope": Scope::MAX_BYTES, r"^[!#-\[\]-~]+$", "read";
+    /// A number of requests and a unit of time: from 1/d to 10000/s.
+    RateText, "Rate": 32, r"^[0-9]+(\.[0-9]+)?/[smhd]$", "100/s";
+    /// A login name: letters, digits and `. _ - @ +`, beginning with a letter or digit. Case makes no difference.
+    UsernameText, "Username": Username::MAX_CHARS, r"^[\p{L}\p{N}][\p{L}\p{N}._@+-]*$", "ada";
+}
