@@ -18,12 +18,11 @@ use opentelemetry::KeyValue;
 use skriptoteket::{
     catalogue::CATALOGUE,
     clock::{Clock, SystemClock},
-    config::{OtelSettings, SampledShare, TraceSampler},
     metric::SERVICE_LABELS,
     services::{
         AuthFailureReason, AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, TokenStatus,
     },
-    telemetry::Telemetry,
+    telemetry::{OtelSettings, SampledShare, Telemetry, TraceSampler},
 };
 
 /// What one recording may cost.

@@ -1,6 +1,8 @@
-//! The network of a client address.
+//! Network addresses: the network of a client, and URLs of this machine.
 
 use std::net::{IpAddr, Ipv6Addr};
+
+use url::{Host, Url};
 
 /// What one client has: an IPv4 address, or the /64 of an IPv6 address, which one host may own whole. IPv4 in IPv6 is IPv4.
 #[must_use]
@@ -11,6 +13,17 @@ pub fn network(address: IpAddr) -> IpAddr {
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
         v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// True where the URL leads to this machine: an address of loopback, or `localhost`.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

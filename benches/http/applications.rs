@@ -150,8 +150,8 @@ async fn tokens(
     metrics: &AuthMetrics,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Tokens> {
-    store::find(config).context("the issuer's store")?;
-    let stores = store::open(config, Arc::clone(&clock), None).await?;
+    config.store().find().context("the issuer's store")?;
+    let stores = store::open(&config.store(), Arc::clone(&clock), None).await?;
     let service_cache = ServiceCache::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),

@@ -64,7 +64,7 @@ pub(crate) async fn open(directory: &Path, redis_url: &str) -> anyhow::Result<St
         .with("SKRIPTOTEKET_REDIS_URL", redis_url)
         .with("SKRIPTOTEKET_STORE_TIMEOUT", "30s");
     let config = config::load(None, &environment)?;
-    let stores = store::open(&config, Arc::new(SystemClock::default()), None).await;
+    let stores = store::open(&config.store(), Arc::new(SystemClock::default()), None).await;
     stores.context("the stores")
 }
 

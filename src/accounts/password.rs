@@ -21,7 +21,6 @@ use super::{
     hashing::Argon2id,
     metrics::{PasswordCheck, PasswordMetrics},
 };
-use crate::config::Argon2Settings;
 
 /// The cost of a hash and how many may be made at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +35,6 @@ pub struct HashingPolicy {
     pub threads: usize,
     /// Checks that may wait for a thread.
     pub queue: usize,
-}
-
-impl From<&Argon2Settings> for HashingPolicy {
-    fn from(settings: &Argon2Settings) -> Self {
-        Self {
-            memory_kib: settings.memory_kib,
-            iterations: settings.iterations,
-            parallelism: settings.parallelism,
-            threads: settings.threads,
-            queue: settings.queue,
-        }
-    }
 }
 
 /// Why a password was not hashed or checked.

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::config::RedisSettings;
+use crate::store::RedisSettings;
 
 /// The `service.instance.id` of what is the same truth on every replica: the same for all that share `key` and the
 /// prefix of their keys in Redis, and across restarts. So the series go on when another replica takes over, and begin

@@ -102,7 +102,7 @@ impl Application {
         let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
         let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
         let data_dir = DataDir::lock(&config.data_dir, tenancy(config))?;
-        let stores = store::open(config, Arc::clone(&clock), Some(store_metrics)).await?;
+        let stores = store::open(&config.store(), Arc::clone(&clock), Some(store_metrics)).await?;
         let key = match &config.cookie_key {
             Some(key) => key.clone(),
             None => data_dir.cookie_key()?,
@@ -114,7 +114,7 @@ impl Application {
         let gauges = SessionGauges::new(&observed, &service_wide.meters(), observer.clone());
         let session_metrics = SessionMetrics::new(&meter);
         let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
-        let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
+        let passwords = Passwords::new(&config.argon2, PasswordMetrics::new(&meter))?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
         let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), AuditMetrics::new(&meter));
         let admin_audit =
@@ -365,8 +365,8 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
     }
 }
 
-const fn tenancy(config: &Config) -> Tenancy {
-    if store::is_shared(config) {
+fn tenancy(config: &Config) -> Tenancy {
+    if config.store().is_shared() {
         Tenancy::Shared
     } else {
         Tenancy::Alone

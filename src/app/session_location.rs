@@ -11,10 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    config::Config,
-    store::{EMBEDDED, session_location},
-};
+use crate::{config::Config, store::EMBEDDED};
 
 /// Where sessions are remembered to be, within the data directory.
 const FILE: &str = "sessions.place";
@@ -37,7 +34,7 @@ pub(crate) struct Elsewhere {
 ///
 /// [`Elsewhere`] if it cannot be one.
 pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
-    let here = session_location(config);
+    let here = config.store().session_location();
     // Without the file no server has run here. One that cannot be read is a server's to tell of.
     let servers = fs::read_to_string(config.data_dir.join(FILE)).unwrap_or_default();
     let servers = servers.trim();
@@ -60,7 +57,7 @@ pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
 /// Remembers where `config` keeps sessions, and warns if they were kept elsewhere by the last server that started on its
 /// data directory.
 pub(super) fn remember(config: &Config) {
-    let now = session_location(config);
+    let now = config.store().session_location();
     match replace(&config.data_dir.join(FILE), &now) {
         Ok(Some(before)) => tracing::warn!(
             before,
@@ -100,7 +97,7 @@ mod tests {
 
     fn kept_in(url: &str) -> String {
         let environment = Environment::default().with("SKRIPTOTEKET_REDIS_URL", url);
-        session_location(&load(None, &environment).unwrap())
+        load(None, &environment).unwrap().store().session_location()
     }
 
     #[test]
@@ -128,7 +125,10 @@ mod tests {
             kept_in("redis+sentinel://c/main")
         );
         assert_eq!(
-            session_location(&load(None, &Environment::default()).unwrap()),
+            load(None, &Environment::default())
+                .unwrap()
+                .store()
+                .session_location(),
             EMBEDDED
         );
     }

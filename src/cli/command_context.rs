@@ -65,14 +65,14 @@ impl CommandContext {
     /// answer would be wrong.
     pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
-        store::find(&config)?;
+        config.store().find()?;
         Self::over(config).await
     }
 
     /// The same, and makes them where there are none, which is said: in a wrong directory nobody wanted that.
     pub(super) async fn open_or_make(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
-        let missing = match store::find(&config) {
+        let missing = match config.store().find() {
             Err(OpenError::Missing { path }) => Some(path),
             _ => None,
         };
@@ -89,7 +89,7 @@ impl CommandContext {
             output::warn(&doubt);
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let stores = store::open(&config, Arc::clone(&clock), None).await?;
+        let stores = store::open(&config.store(), Arc::clone(&clock), None).await?;
         Ok(Self::with(config, stores, clock))
     }
 
@@ -142,7 +142,7 @@ impl CommandContext {
     /// What makes accounts and sets passwords. Takes one password hash's time.
     pub(super) fn registrar(&self) -> anyhow::Result<Registrar> {
         let metrics = PasswordMetrics::new(&self.telemetry.meter());
-        let passwords = Passwords::new(&(&self.config.argon2).into(), metrics)?;
+        let passwords = Passwords::new(&self.config.argon2, metrics)?;
         Ok(Registrar::new(Arc::clone(&self.stores.accounts), passwords))
     }
 
@@ -253,9 +253,9 @@ impl Claim {
     /// Opens the accounts database that the configuration names. It must be there. Nothing in Redis is touched.
     pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
-        store::find(&config)?;
+        config.store().find()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let keys = TakeOver::open(&config, Arc::clone(&clock)).await?;
+        let keys = TakeOver::open(&config.store(), Arc::clone(&clock)).await?;
         let keys = keys.context(
             "there is no redis_url, so sessions are in the accounts database and belong to it; `skriptoteket session revoke --all` ends them",
         )?;

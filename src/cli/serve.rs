@@ -9,8 +9,8 @@ use crate::{
     app::{Application, place, warnings},
     catalogue::CATALOGUE,
     clock::SystemClock,
-    config::{Config, Database, OtelSettings},
-    telemetry::{Telemetry, tracing::install},
+    config::{Config, Database},
+    telemetry::{OtelSettings, Telemetry, tracing::install},
 };
 
 /// What telemetry gets of the two seconds in which a stop has to be done; the application takes one and a half.
@@ -62,7 +62,7 @@ fn started(config: &Config, application: &Application) {
         listen = %application.address(),
         management = %application.management_address(),
         accounts = absolute(path),
-        sessions = store::session_location(config),
+        sessions = config.store().session_location(),
         config = file,
         telemetry = telemetry(&config.otel),
         "the service is listening"

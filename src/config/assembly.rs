@@ -13,15 +13,19 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, Rate, ServiceSettings,
-    connections,
+    Bootstrap, Config, Database, GuardSettings, connections,
     faults::{Origin, Problem, Reported},
     forms::{Form, Span},
     otel,
     reader::{Given, Reader},
     settings as s, sharing,
 };
-use crate::duration_text;
+use crate::{
+    accounts::password::HashingPolicy,
+    duration_text,
+    services::{Rate, ServiceSettings},
+    telemetry::LogSettings,
+};
 
 /// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
 pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
@@ -161,7 +165,7 @@ fn sqlite_path(url: &str) -> Option<PathBuf> {
     is_file.then(|| Path::new(path).to_path_buf())
 }
 
-fn argon2(reader: &mut Reader<'_>) -> Result<Argon2Settings, Reported> {
+fn argon2(reader: &mut Reader<'_>) -> Result<HashingPolicy, Reported> {
     let memory_kib = reader.get(&s::ARGON2_MEMORY_KIB);
     let iterations = reader.get(&s::ARGON2_ITERATIONS);
     let parallelism = reader.get(&s::ARGON2_PARALLELISM);
@@ -174,7 +178,7 @@ fn argon2(reader: &mut Reader<'_>) -> Result<Argon2Settings, Reported> {
         let expected = format!("at least 8 times argon2_parallelism, which is {least}");
         reader.refuse(memory, expected);
     }
-    Ok(Argon2Settings {
+    Ok(HashingPolicy {
         memory_kib: memory_kib?.value,
         iterations: iterations?.value,
         parallelism: parallelism?.value,

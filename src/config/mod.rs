@@ -12,13 +12,14 @@
 //! | `reader` | the two sources, read into typed values |
 //! | `assembly` | the whole configuration, and the checks of settings against each other |
 //! | `sharing` | the Redis settings, put together from the URL and those beside it |
-//! | `redis_location` | where sessions are kept, in words |
+//! | `domains` | the settings of each domain, from the configuration |
 //! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
 //! | `faults` | what is wrong, where, and what would be right |
 
 mod assembly;
 mod connections;
+mod domains;
 mod environment;
 mod faults;
 mod forms;
@@ -26,7 +27,6 @@ mod names;
 mod nearest;
 mod otel;
 mod reader;
-mod redis_location;
 mod render;
 mod settings;
 mod sharing;
@@ -34,7 +34,6 @@ mod sharing;
 mod tests;
 
 use std::{
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -47,12 +46,15 @@ use url::Url;
 pub use connections::ConnectionSettings;
 pub use environment::Environment;
 pub use faults::{Fault, Faults};
-pub use forms::{InvalidRate, Rate, is_loopback};
-pub use otel::{
-    ClientIdentity, OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelSettings, OtelVariable, OtlpProtocol,
-    OtlpTarget, OtlpTls, SampledShare, TraceSampler,
-};
+pub use otel::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
 pub use render::template;
+
+use crate::{
+    accounts::password::HashingPolicy,
+    services::ServiceSettings,
+    store::RedisSettings,
+    telemetry::{LogSettings, OtelSettings},
+};
 
 use reader::Reader;
 
@@ -138,7 +140,7 @@ pub struct Config {
     /// How long audit events are kept.
     pub audit_retention: Duration,
     /// Password hashing.
-    pub argon2: Argon2Settings,
+    pub argon2: HashingPolicy,
     /// The login guard.
     pub guard: GuardSettings,
     /// Services, their tokens and limits.
@@ -163,89 +165,6 @@ pub enum Database {
     },
 }
 
-/// A Redis (or Valkey) that keeps sessions and budgets of guesses, and how it is reached.
-#[derive(Clone, Debug)]
-pub struct RedisSettings {
-    /// Where it is.
-    pub topology: RedisTopology,
-    /// Speak TLS to it, and to its Sentinels.
-    pub tls: bool,
-    /// A PEM file of the authorities that may sign its certificate; without one those of the system.
-    pub tls_ca: Option<PathBuf>,
-    /// The user (ACL) to log in as; none is the default user.
-    pub username: Option<String>,
-    /// The user's password; none sends no `AUTH`.
-    pub password: Option<SecretString>,
-    /// The password of the Sentinels, where they ask for one.
-    pub sentinel_password: Option<SecretString>,
-    /// What every key begins with, behind the brace of its hash tag: letters, digits, `_`, `-`, `.`.
-    pub key_prefix: String,
-    /// How long making a connection may take.
-    pub connect_timeout: Duration,
-    /// Accept a server that may evict keys. It loses sessions that are counted.
-    pub allow_eviction: bool,
-}
-
-/// How many Redis servers there are, and who finds them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisTopology {
-    /// One server.
-    Standalone {
-        /// The server.
-        server: RedisAddress,
-        /// The number of its database.
-        database: u32,
-    },
-    /// A master that Sentinels watch.
-    Sentinel {
-        /// The Sentinels; one that answers is enough.
-        sentinels: Vec<RedisAddress>,
-        /// What they call the master.
-        master: String,
-        /// The number of its database.
-        database: u32,
-    },
-    /// A Cluster.
-    Cluster {
-        /// Some of its nodes; one that answers is enough.
-        nodes: Vec<RedisAddress>,
-    },
-}
-
-/// Host and port of a server. An IPv6 address is without brackets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RedisAddress {
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-impl fmt::Display for RedisAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// Argon2id's cost and the threads it may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Argon2Settings {
-    /// Memory of one hash, in KiB.
-    pub memory_kib: u32,
-    /// Passes over that memory.
-    pub iterations: u32,
-    /// Lanes.
-    pub parallelism: u32,
-    /// Hashes made at the same time.
-    pub threads: usize,
-    /// Checks that may wait.
-    pub queue: usize,
-}
-
 /// Budgets of guesses. See `guard::Budget` for what the numbers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardSettings {
@@ -265,76 +184,6 @@ pub struct GuardSettings {
     pub forget: Duration,
 }
 
-/// Services: how many, how their tokens are made, what is given to those for which nothing else is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceSettings {
-    /// Services that may be registered at a time.
-    pub most: u32,
-    /// For whom tokens may be asked for; never empty, the first for those who do not say.
-    pub audiences: Vec<String>,
-    /// How tokens are signed.
-    pub algorithm: TokenAlgorithm,
-    /// How long a token is valid.
-    pub token_lifetime: Duration,
-    /// How long a key signs.
-    pub key_rotation: Duration,
-    /// How long a new key is published before it signs.
-    pub key_lead: Duration,
-    /// How long a client secret is accepted.
-    pub credential_lifetime: Duration,
-    /// How long the one before is accepted after a rotation.
-    pub credential_overlap: Duration,
-    /// The rate of a service for which no other is set.
-    pub rate: Rate,
-    /// Its burst.
-    pub burst: u32,
-    /// Its daily quota; `None` sets none.
-    pub daily_quota: Option<u64>,
-    /// What is done with a request whose limits cannot be checked.
-    pub limit_failure: LimitFailure,
-    /// After which silence a service is degraded.
-    pub degraded_after: Duration,
-    /// After which silence a service is stale.
-    pub stale_after: Duration,
-}
-
-impl ServiceSettings {
-    /// The greatest burst of any service.
-    pub const MAX_BURST: u32 = 1_000_000;
-    /// The greatest daily quota of any service. It is also told in a header, where a number has 15 digits at most (RFC 9651).
-    pub const MAX_DAILY_QUOTA: u64 = 1_000_000_000_000;
-    /// The longest time in which a whole burst is refilled. In microseconds it stays far below 2^53 also when it is added to
-    /// the time: scripts in Redis count in doubles.
-    pub const LONGEST_WINDOW: Duration = Duration::from_hours(3_650 * 24);
-    /// The longest time for which the secret before is accepted after a rotation.
-    pub const LONGEST_OVERLAP: Duration = Duration::from_hours(365 * 24);
-
-    /// The greatest burst where one request is refilled in this time.
-    #[must_use]
-    pub fn most_at_once(interval: Duration) -> u32 {
-        let most = Self::LONGEST_WINDOW.as_micros() / interval.as_micros().max(1);
-        u32::try_from(most).map_or(Self::MAX_BURST, |it| it.min(Self::MAX_BURST))
-    }
-}
-
-/// How access tokens are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenAlgorithm {
-    /// Ed25519.
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-}
-
-/// What is done with a request whose limits cannot be checked because the store does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitFailure {
-    /// It is refused.
-    Closed,
-    /// It passes, is counted and logged.
-    Open,
-}
-
 /// The first superuser.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
@@ -342,24 +191,4 @@ pub struct Bootstrap {
     pub username: String,
     /// Password.
     pub password: SecretString,
-}
-
-/// How logs are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// A filter as `tracing_subscriber::EnvFilter` reads it, for example `info` or `skriptoteket=debug,info`.
-    pub filter: String,
-    /// The form.
-    pub format: LogFormat,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::telemetry::{OtelSettings, OtlpTarget};
+
 use super::{
-    OtelSettings, OtlpTarget,
     faults::{Origin, one_line},
     names::{file_key, variable},
     reader::Effective,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{
-    LimitFailure, LogFormat, ServiceSettings, TokenAlgorithm,
-    forms::{
-        Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number,
-        Optional, REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text,
-        WebOrigin,
-    },
+use super::forms::{
+    Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number, Optional,
+    REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text, WebOrigin,
+};
+use crate::{
+    services::{FailurePolicy, ServiceSettings, TokenAlgorithm},
+    telemetry::LogFormat,
 };
 
 /// A setting whose values have the form `F`.
@@ -250,8 +250,8 @@ table! {
             "How many requests of such a service pass at once after a rest. At service_rate they are refilled within 3650 days.";
         SERVICE_DAILY_QUOTA: Number<u64>, "service_daily_quota", number(0, ServiceSettings::MAX_DAILY_QUOTA), Fixed("0"),
             "Requests of such a service in a day (UTC). 0 sets no quota.";
-        SERVICE_LIMIT_FAILURE: Choice<LimitFailure>, "service_limit_failure",
-            Choice(&[("closed", LimitFailure::Closed), ("open", LimitFailure::Open)]), Fixed("closed"),
+        SERVICE_LIMIT_FAILURE: Choice<FailurePolicy>, "service_limit_failure",
+            Choice(&[("closed", FailurePolicy::Closed), ("open", FailurePolicy::Open)]), Fixed("closed"),
             "What is done with a request whose limits cannot be checked because the store does not answer. closed: 503.\nopen: it passes, is counted and logged.";
         SERVICE_DEGRADED_AFTER: Span, "service_degraded_after", span(SECOND, DAY.saturating_mul(365)), Fixed("15m"),
             "After which silence a service is called degraded. At most service_stale_after, to which the default gives way.";

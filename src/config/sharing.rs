@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::store::RedisSettings;
+
 use super::{
-    RedisSettings,
     faults::{Problem, Reported},
     forms::RedisUrl,
     reader::{Given, Reader},

@@ -19,9 +19,8 @@ use super::{
     schemas::{RateText, ScopeText, ServiceIdText},
     service_view::{IssuedView, ServiceListView, ServiceView},
 };
-use crate::{
-    config::{Rate, ServiceSettings},
-    services::{LimitChange, Registration, Scope, ServiceChange, ServiceId},
+use crate::services::{
+    LimitChange, Rate, Registration, Scope, ServiceChange, ServiceId, ServiceSettings,
 };
 
 /// A service to be registered.

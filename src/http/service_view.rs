@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    config::Rate,
-    services::{Credential, Issued, Registry, Scope, Service},
+    services::{Credential, Issued, Rate, Registry, Scope, Service},
 };
 
 /// All services.

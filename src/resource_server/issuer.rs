@@ -6,7 +6,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect::Policy};
 use url::Url;
 
 use super::ResourceServerError;
-use crate::{config::is_loopback, error::StoreError, services::AuthFailure};
+use crate::{error::StoreError, network::is_loopback, services::AuthFailure};
 
 /// The largest answer that is read, in bytes. Answers of an issuer have some hundred.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{ServiceSettings, TokenAlgorithm},
     error::StoreError,
+    services::{ServiceSettings, TokenAlgorithm},
 };
 
 /// The shortest time in which a new key begins to sign: every replica has read of it by then.

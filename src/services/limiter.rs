@@ -9,7 +9,7 @@ use std::{
 use super::{
     Allowance, AuthFailure, AuthMetrics, FailurePolicy, LimitType, RateLimitRepository, Service,
 };
-use crate::{clock::Clock, config::LimitFailure, error::StoreError};
+use crate::{clock::Clock, error::StoreError};
 
 /// What became of a request that was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Said {
 #[derive(Clone)]
 pub struct Limiter {
     quotas: Arc<dyn RateLimitRepository>,
-    on_failure: LimitFailure,
+    on_failure: FailurePolicy,
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
     said: Arc<Mutex<Said>>,
@@ -103,7 +103,7 @@ impl Limiter {
     #[must_use]
     pub fn new(
         quotas: Arc<dyn RateLimitRepository>,
-        on_failure: LimitFailure,
+        on_failure: FailurePolicy,
         metrics: AuthMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -156,10 +156,7 @@ impl Limiter {
     }
 
     fn unchecked(&self, error: StoreError) -> Result<Charged, AuthFailure> {
-        let policy = match self.on_failure {
-            LimitFailure::Open => FailurePolicy::Open,
-            LimitFailure::Closed => FailurePolicy::Closed,
-        };
+        let policy = self.on_failure;
         let open = policy == FailurePolicy::Open;
         self.metrics.limit_store_failed(policy);
         if self.has_news(true) {

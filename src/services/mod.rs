@@ -31,11 +31,13 @@ mod key_rotator;
 mod limiter;
 pub mod metrics;
 mod quota;
+mod rate;
 mod registry;
 mod repository;
 mod resource;
 mod service_cache;
 mod service_census;
+mod settings;
 mod signing_keys;
 mod token;
 mod token_request;
@@ -64,6 +66,7 @@ pub use quota::{
     Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision, QuotaState,
     RateLimitRepository, charge,
 };
+pub use rate::{InvalidRate, Rate};
 pub use registry::{Issued, Registration, Registry, RegistryError};
 pub use repository::{
     KeyAlgorithm, NewSigningKey, Register, RegisterError, Revision, Revocation, Rotation,
@@ -72,6 +75,7 @@ pub use repository::{
 pub use resource::same_resource;
 pub use service_cache::{FRESH, ServiceCache, Snapshot};
 pub use service_census::ServiceCensus;
+pub use settings::{ServiceSettings, TokenAlgorithm};
 pub use signing_keys::{KeyError, LoadedKey, NewKey, SigningKeys, signs_at};
 pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerificationKeys};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};

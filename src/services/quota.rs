@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::{DailyUsage, LimitType, RateLimitUsage};
 use crate::{
     clock::Timestamp,
-    config::{Rate, ServiceSettings},
     error::StoreError,
+    services::{Rate, ServiceSettings},
 };
 
 /// A day, in milliseconds.

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    config::ServiceSettings,
     error::StoreError,
+    services::ServiceSettings,
 };
 
 /// What a service is registered with; what is `None` follows the configuration.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
-
 /// How long sessions live and how many a user may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionPolicy {
@@ -15,17 +13,6 @@ pub struct SessionPolicy {
     pub remembered: Duration,
     /// Live sessions of one user.
     pub max_per_user: u32,
-}
-
-impl From<&Config> for SessionPolicy {
-    fn from(config: &Config) -> Self {
-        Self {
-            idle: config.session_idle_timeout,
-            absolute: config.session_absolute_timeout,
-            remembered: config.session_remember_timeout,
-            max_per_user: config.max_sessions_per_user,
-        }
-    }
 }
 
 /// A refresh is written at most this often, or every twentieth of the idle timeout where that is shorter.

@@ -27,7 +27,10 @@ use std::{
 pub use cached::Cached;
 pub use decorated::Decorated;
 pub use metrics::{StoreMetrics, StoreOperation};
-pub use redis::{Erased, RedisFault, RedisStoreSettings, StoreClock, erase};
+pub use redis::{
+    Erased, RedisAddress, RedisFault, RedisSettings, RedisStoreSettings, RedisTopology, StoreClock,
+    erase,
+};
 pub use sqlite::SqliteSettings;
 
 use ledger::LedgerFile;
@@ -41,7 +44,6 @@ use crate::{
     accounts::AccountRepository,
     audit::AuditRepository,
     clock::Clock,
-    config::{Config, Database, RedisSettings},
     error::StoreError,
     guard::LoginThrottleRepository,
     services::{RateLimitRepository, ServiceRepository, TokenRepository},
@@ -199,59 +201,60 @@ impl Stores {
     }
 }
 
-/// True if `config` names a store that other servers can use, too; see [`Stores::is_shared`].
-#[must_use]
-pub const fn is_shared(config: &Config) -> bool {
-    config.redis.is_some()
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The accounts database; it also holds what is not in Redis.
+    pub sqlite: SqliteSettings,
+    /// Where sessions, login throttling and rate limits are kept, if not in the database.
+    pub redis: Option<RedisStoreSettings>,
 }
 
-/// Where `config` keeps sessions, in words. No user name and no password is in it.
-#[must_use]
-pub fn session_location(config: &Config) -> String {
-    location(config.redis.as_ref())
-}
-
-fn location(redis: Option<&RedisSettings>) -> String {
-    redis.map_or_else(|| EMBEDDED.to_owned(), RedisSettings::location)
-}
-
-/// Says whether the store that `config` names is there already. [`open`] would make it.
-///
-/// # Errors
-///
-/// [`OpenError::Missing`] if it is not.
-pub fn find(config: &Config) -> Result<(), OpenError> {
-    let Database::Sqlite { path } = &config.database;
-    if path.exists() {
-        return Ok(());
+impl StoreSettings {
+    /// True if the store is one that other servers can use, too; see [`Stores::is_shared`].
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.redis.is_some()
     }
-    Err(OpenError::Missing { path: path.clone() })
+
+    /// Where sessions are kept, in words. No user name and no password is in it.
+    #[must_use]
+    pub fn session_location(&self) -> String {
+        location(self.redis.as_ref())
+    }
+
+    /// Says whether the store is there already. [`open`] would create it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] if it is not.
+    pub fn find(&self) -> Result<(), OpenError> {
+        let path = &self.sqlite.path;
+        if path.exists() {
+            return Ok(());
+        }
+        Err(OpenError::Missing { path: path.clone() })
+    }
 }
 
-/// Opens the store that `config` names; makes it where there is none.
+fn location(redis: Option<&RedisStoreSettings>) -> String {
+    redis.map_or_else(|| EMBEDDED.to_owned(), |it| it.redis.location())
+}
+
+/// Opens the store that `settings` name; creates it if there is none.
 ///
 /// With `metrics`, as in a server, calls are recorded and sessions of the embedded store are cached. Without, as in a single
 /// command, they are not.
 ///
 /// # Errors
 ///
-/// [`OpenError`]; the store was left as it was, but for a directory or an empty file that were made.
+/// [`OpenError`]; the store was left as it was, but for a directory or an empty file that were created.
 pub async fn open(
-    config: &Config,
+    settings: &StoreSettings,
     clock: Arc<dyn Clock>,
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
-    let Database::Sqlite { path } = &config.database;
-    let sqlite = SqliteSettings {
-        path: path.clone(),
-        timeout: config.store_timeout,
-    };
-    let redis = config.redis.clone().map(|redis| RedisStoreSettings {
-        redis,
-        timeout: config.store_timeout,
-        clock: StoreClock::Server,
-    });
-    open_with(&sqlite, redis.as_ref(), clock, metrics).await
+    open_with(&settings.sqlite, settings.redis.as_ref(), clock, metrics).await
 }
 
 /// Opens an embedded store; see [`open`].
@@ -280,7 +283,7 @@ pub async fn open_with(
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
     let file = SqliteFile::open(sqlite, Arc::clone(&clock)).await?;
-    let location = location(redis.map(|redis| &redis.redis));
+    let location = location(redis);
     let ledger = Arc::new(LedgerFile::new(&sqlite.path, location, sqlite.timeout));
     let redis = match redis {
         Some(settings) => {
@@ -312,30 +315,24 @@ pub struct TakeOver {
 }
 
 impl TakeOver {
-    /// Opens the accounts database that `config` names, and touches nothing in Redis. `None` where there is no Redis.
+    /// Opens the accounts database that `settings` name, and touches nothing in Redis. `None` if there is no Redis.
     ///
     /// # Errors
     ///
     /// [`OpenError`], as of [`open`].
-    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Self>, OpenError> {
-        let Database::Sqlite { path } = &config.database;
-        let Some(redis) = config.redis.clone() else {
+    pub async fn open(
+        settings: &StoreSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<Self>, OpenError> {
+        let Some(redis) = settings.redis.clone() else {
             return Ok(None);
         };
-        let sqlite = SqliteSettings {
-            path: path.clone(),
-            timeout: config.store_timeout,
-        };
-        let file = SqliteFile::open(&sqlite, clock).await?;
+        let file = SqliteFile::open(&settings.sqlite, clock).await?;
         Ok(Some(Self {
             audit: Arc::new(SqliteAudit::new(file.clone())),
             file,
-            path: sqlite.path,
-            redis: RedisStoreSettings {
-                redis,
-                timeout: config.store_timeout,
-                clock: StoreClock::Server,
-            },
+            path: settings.sqlite.path.clone(),
+            redis,
         }))
     }
 

@@ -8,6 +8,7 @@
 //! | `otlp` | exporters, for all three signals |
 //! | `export` | exports that fail: why, and to which endpoint |
 //! | `resource` | what this process calls itself |
+//! | `settings` | what is exported, and where to |
 //! | `sampling` | which requests are traced |
 //! | `tracing` | log lines, spans and log records; the parent that a caller sends |
 //! | `lines` | log lines as JSON |
@@ -25,6 +26,7 @@ mod page;
 mod resource;
 mod sampling;
 mod sdk_log_filter;
+mod settings;
 pub mod testing;
 pub mod tracing;
 
@@ -34,6 +36,10 @@ mod tests;
 pub use metrics::{AllMetrics, ServiceWide};
 pub use page::{MetricsPage, PageError};
 pub use sampling::{RequestFacts, RequestTrace, RequestTraces};
+pub use settings::{
+    ClientIdentity, LogFormat, LogSettings, OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls,
+    SampledShare, TraceSampler,
+};
 
 use std::{
     sync::{Arc, mpsc},
@@ -52,8 +58,8 @@ use uuid::Uuid;
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, TraceSampler},
     metric::Catalogue,
+    telemetry::{OtelSettings, TraceSampler},
 };
 
 /// Why telemetry could not be set up, or not be delivered.

@@ -3,6 +3,7 @@
 //! Headers and compression come from the standard `OTEL_EXPORTER_OTLP_*` variables, which the exporters read themselves;
 //! the configuration has checked them. Everything else is given to them here.
 
+use crate::telemetry::{OtlpProtocol, OtlpTarget, OtlpTls, TraceSampler};
 use std::{thread, time::Duration};
 
 use opentelemetry_otlp::{
@@ -24,7 +25,6 @@ use super::{
     export::{Destination, HttpSender, Reported, chain},
     sampling::Decided,
 };
-use crate::config::{OtlpProtocol, OtlpTarget, OtlpTls, TraceSampler};
 
 /// A reader that sends metrics every `interval`, on a thread of its own. Without a `temporality` it is what the standard
 /// variable says.

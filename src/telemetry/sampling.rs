@@ -28,7 +28,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     clock::Clock,
-    config::{SampledShare, TraceSampler},
+    telemetry::{SampledShare, TraceSampler},
 };
 
 /// From when on a request is slow: longer than a login that waits for its turn at the password check.

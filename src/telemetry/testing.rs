@@ -32,7 +32,7 @@ use opentelemetry_sdk::{
 };
 
 use super::{Telemetry, metrics, resource};
-use crate::{config::TraceSampler, metric::Catalogue};
+use crate::{metric::Catalogue, telemetry::TraceSampler};
 
 /// The labels of a series, sorted by key.
 pub type Labels = Vec<(String, String)>;

@@ -7,7 +7,7 @@ use url::Url;
 use super::{Telemetry, TelemetryError};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
+    telemetry::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
 };
 
 crate::metrics! {

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    config::{LogFormat, LogSettings},
+    telemetry::{LogFormat, LogSettings},
 };
 
 /// Sets up logs and spans for the whole process, once.

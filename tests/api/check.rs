@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use skriptoteket::config::LimitFailure;
+use skriptoteket::services::FailurePolicy;
 
 use crate::support::{Browser, host_that, spawn_app};
 
@@ -112,8 +112,8 @@ async fn a_daily_quota_ends_at_midnight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_that_cannot_be_checked_follow_the_policy_and_are_counted() {
     for (policy, status, counted) in [
-        (LimitFailure::Closed, 503, "rate_limit_failures closed"),
-        (LimitFailure::Open, 200, "rate_limit_failures open"),
+        (FailurePolicy::Closed, 503, "rate_limit_failures closed"),
+        (FailurePolicy::Open, 200, "rate_limit_failures open"),
     ] {
         let host = host_that(policy).await;
         let orders = host.register("orders").await;

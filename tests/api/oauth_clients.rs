@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skriptoteket::{
-    config::LimitFailure,
-    services::{KeyAlgorithm, NewSigningKey},
-};
+use skriptoteket::services::{FailurePolicy, KeyAlgorithm, NewSigningKey};
 
 use crate::support::{App, Machine, basic, host, host_that, spawn_app};
 
@@ -281,7 +278,7 @@ async fn what_belonged_to_a_deleted_service_is_none_of_its_successors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_is_503_and_no_stale_yes() {
-    for policy in [LimitFailure::Closed, LimitFailure::Open] {
+    for policy in [FailurePolicy::Closed, FailurePolicy::Open] {
         let host = host_that(policy).await;
         let orders = host.register("orders").await;
         let token = orders.token().await;

@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "wait_budget",
     ],
     &["user"],
-    &["config", "observer_state", "repeats"],
+    &["observer_state", "repeats"],
     &["telemetry"],
     &["accounts"],
     &["audit", "guard", "services"],
@@ -33,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
     &["account_lifecycle"],
     &["login"],
     &["store", "http"],
-    &["catalogue"],
+    &["catalogue", "config"],
     &["app"],
     &["cli"],
 ];

@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::SystemClock,
-    config::{RedisAddress, RedisSettings, RedisTopology},
-    store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
+    store::{
+        RedisAddress, RedisSettings, RedisStoreSettings, RedisTopology, SqliteSettings, StoreClock,
+        Stores, open_with,
+    },
 };
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 

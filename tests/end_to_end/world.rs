@@ -12,7 +12,7 @@ use std::{
 
 use reqwest::{Client, Response};
 use serde_json::json;
-use skriptoteket::config::OtlpProtocol;
+use skriptoteket::telemetry::OtlpProtocol;
 use tempfile::TempDir;
 
 use crate::{

@@ -7,7 +7,7 @@ use crate::{
     operator::{KeyPair, Operator, access_token, assert_to, part, post_form},
     process::{Service, plain},
 };
-use skriptoteket::config::OtlpProtocol;
+use skriptoteket::telemetry::OtlpProtocol;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {

@@ -11,8 +11,7 @@ use std::{
 
 use skriptoteket::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
-    telemetry::exposition::Exposition,
+    telemetry::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler, exposition::Exposition},
 };
 use tempfile::TempDir;
 use url::Url;

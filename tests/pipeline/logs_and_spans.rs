@@ -12,12 +12,11 @@ use skriptoteket::{
     accounts::UserId,
     audit::{AuditEvent, AuditFilter, AuditMetrics, AuditRepository, AuditRow, AuditTrail, Kind},
     clock::{Clock, ManualClock, SystemClock, Timestamp},
-    config::{LogFormat, LogSettings, OtlpProtocol},
     error::StoreError,
     http::metrics::{HttpMetrics, RequestLabels},
     login::metrics::{LoginFailure, LoginMetrics},
     telemetry::{
-        Telemetry, TelemetryError,
+        LogFormat, LogSettings, OtlpProtocol, Telemetry, TelemetryError,
         tracing::{Output, install, subscriber},
     },
 };

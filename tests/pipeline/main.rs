@@ -17,7 +17,10 @@ mod tls;
 
 use std::time::Duration;
 
-use skriptoteket::{catalogue::CATALOGUE, config::OtlpProtocol, telemetry::Telemetry};
+use skriptoteket::{
+    catalogue::CATALOGUE,
+    telemetry::{OtlpProtocol, Telemetry},
+};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 

@@ -11,7 +11,6 @@ use skriptoteket::{
     audit::AuditMetrics,
     catalogue,
     clock::{Clock, ManualClock, SystemClock},
-    config::OtlpProtocol,
     http::metrics::{HttpMetrics, RequestLabels},
     login::metrics::{LoginFailure, LoginMetrics},
     metric::Metric,
@@ -22,7 +21,7 @@ use skriptoteket::{
     },
     sessions::{Census, EndReason, SessionGauges, SessionMetrics, Totals},
     store::{StoreMetrics, StoreOperation},
-    telemetry::{Telemetry, TelemetryError, exposition::Exposition},
+    telemetry::{OtlpProtocol, Telemetry, TelemetryError, exposition::Exposition},
 };
 use uuid::Uuid;
 

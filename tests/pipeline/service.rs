@@ -12,8 +12,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::{Clock, SystemClock},
-    config::OtlpProtocol,
-    telemetry::exposition::Exposition,
+    telemetry::{OtlpProtocol, exposition::Exposition},
 };
 use tempfile::TempDir;
 

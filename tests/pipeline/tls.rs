@@ -16,8 +16,8 @@ use rustls::{
 };
 use skriptoteket::{
     catalogue::CATALOGUE,
-    config::{Environment, OtelSettings, OtlpProtocol, load},
-    telemetry::Telemetry,
+    config::{Environment, load},
+    telemetry::{OtelSettings, OtlpProtocol, Telemetry},
 };
 use tokio::runtime::Runtime;
 

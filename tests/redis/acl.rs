@@ -1,6 +1,6 @@
 //! What an ACL that is not enough is told.
 
-use skriptoteket::{config::RedisSettings, store::RedisFault};
+use skriptoteket::store::{RedisFault, RedisSettings};
 
 use crate::{
     harness::{PREFIX, fault, on_port},

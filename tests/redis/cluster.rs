@@ -10,8 +10,8 @@ use std::{
 
 use skriptoteket::{
     accounts::{Role, UserId},
-    config::RedisTopology,
     sessions::{EndReason, RoleUpdate, RoleUpdated},
+    store::RedisTopology,
 };
 
 use crate::{

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use skriptoteket::store::{OpenError, RedisFault};
+use skriptoteket::store::{OpenError, RedisFault, RedisSettings, RedisTopology};
 use uuid::Uuid;
 
 use crate::{
     harness::{PREFIX, Replica, new_accounts, on_port, settings},
     redis_servers::{RedisCluster, RedisServer, Wire, wait_until},
 };
-use skriptoteket::config::{RedisSettings, RedisTopology};
 
 const TTL: Duration = Duration::from_secs(10);
 

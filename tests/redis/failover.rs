@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skriptoteket::{accounts::UserId, config::RedisTopology, sessions::EndReason};
+use skriptoteket::{accounts::UserId, sessions::EndReason, store::RedisTopology};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{

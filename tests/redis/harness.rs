@@ -9,12 +9,11 @@ use std::{
 use skriptoteket::{
     accounts::{Role, UserId},
     clock::SystemClock,
-    config::{RedisAddress, RedisSettings, RedisTopology},
     error::StoreError,
     sessions::{EndReason, NewSession, SessionKey, SessionRecord, SessionState},
     store::{
-        OpenError, RedisFault, RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_sqlite,
-        open_with,
+        OpenError, RedisAddress, RedisFault, RedisSettings, RedisStoreSettings, RedisTopology,
+        SqliteSettings, StoreClock, Stores, open_sqlite, open_with,
     },
 };
 use tempfile::TempDir;

@@ -1,6 +1,6 @@
 //! What a service is told at its start that has to be put right first.
 
-use skriptoteket::{config::RedisTopology, store::RedisFault};
+use skriptoteket::store::{RedisFault, RedisTopology};
 
 use crate::{
     harness::{Replica, at, fault, on_port, settings},
@@ -217,7 +217,7 @@ async fn who_is_not_there_yet_is_waited_for() {
 async fn a_name_that_nobody_knows_may_be_known_later() {
     let mut settings = on_port(free_port());
     settings.topology = RedisTopology::Standalone {
-        server: skriptoteket::config::RedisAddress {
+        server: skriptoteket::store::RedisAddress {
             host: "redis.invalid".into(),
             port: 6379,
         },

@@ -1,9 +1,6 @@
 //! TLS, and what it is mistaken for.
 
-use skriptoteket::{
-    config::{RedisAddress, RedisSettings, RedisTopology},
-    store::RedisFault,
-};
+use skriptoteket::store::{RedisAddress, RedisFault, RedisSettings, RedisTopology};
 
 use crate::{
     harness::{Replica, fault, on_port},

@@ -70,7 +70,9 @@ impl Issuer {
         let dir = tempfile::tempdir().unwrap();
         let config = config_in(&dir);
         // As another process of an operator would have it.
-        let stores = store::open(&config, clock.clone(), None).await.unwrap();
+        let stores = store::open(&config.store(), clock.clone(), None)
+            .await
+            .unwrap();
         let (aside, _) = Telemetry::in_memory(CATALOGUE);
         let auth = AuthMetrics::new(&aside.meter(), &[], clock.clone());
         let service_cache = ServiceCache::new(

@@ -44,7 +44,9 @@ async fn the_configuration_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data").join("named.db");
     let clock = Arc::new(ManualClock::default());
-    let stores = store::open(&config_of(&path), clock, None).await.unwrap();
+    let stores = store::open(&config_of(&path).store(), clock, None)
+        .await
+        .unwrap();
     assert!(stores.accounts.is_empty().await.unwrap());
     assert!(path.exists());
 }

@@ -11,10 +11,12 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use skriptoteket::{
     accounts::{NewAccount, Role, User, UserId, Username},
     clock::{Clock, ManualClock, Timestamp},
-    config::{RedisAddress, RedisSettings, RedisTopology},
     services::{ClientSecret, LimitPolicy, NewService, ServiceId},
     sessions::{Census, EndReason, Ended, NewSession, SessionKey, SessionRecord, SessionState},
-    store::{RedisStoreSettings, SqliteSettings, StoreClock, StoreMetrics, Stores, open_with},
+    store::{
+        RedisAddress, RedisSettings, RedisStoreSettings, RedisTopology, SqliteSettings, StoreClock,
+        StoreMetrics, Stores, open_with,
+    },
 };
 use tempfile::TempDir;
 use uuid::Uuid;

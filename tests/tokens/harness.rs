@@ -6,12 +6,12 @@ use secrecy::{ExposeSecret, SecretString};
 use skriptoteket::{
     catalogue::CATALOGUE,
     clock::{Clock, ManualClock, Timestamp},
-    config::{self, Environment, LimitFailure, ServiceSettings},
+    config::{self, Environment},
     services::{
         AuthFailure, AuthMetrics, AuthOperation, BearerAuthenticator, Claims, ClientAuthenticator,
-        ClientCredentials, Issued, IssuedToken, KeyRotator, Limiter, Registration, Registry,
-        ServiceCache, ServiceId, ServiceRepository, TokenError, TokenParts, TokenPolicy,
-        TokenRequest, Tokens,
+        ClientCredentials, FailurePolicy, Issued, IssuedToken, KeyRotator, Limiter, Registration,
+        Registry, ServiceCache, ServiceId, ServiceRepository, ServiceSettings, TokenError,
+        TokenParts, TokenPolicy, TokenRequest, Tokens,
     },
     store::{self, SqliteSettings, Stores},
     telemetry::{Telemetry, testing::CollectedMetrics},
@@ -125,7 +125,7 @@ impl Harness {
             tokens: Arc::clone(&tokens),
             limiter: Limiter::new(
                 Arc::clone(&quotas),
-                LimitFailure::Closed,
+                FailurePolicy::Closed,
                 auth.clone(),
                 self.clock(),
             ),

@@ -8,8 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::Clock,
-    config::TokenAlgorithm,
-    services::{FRESH, Issued, SKEW, SigningKey},
+    services::{FRESH, Issued, SKEW, SigningKey, TokenAlgorithm},
 };
 
 use crate::harness::{Harness, ISSUER};

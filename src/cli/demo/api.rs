@@ -15,7 +15,7 @@ use super::{
     ledger::Ledger,
     reach::{self, Reach},
 };
-use crate::config::is_loopback;
+use crate::network::is_loopback;
 
 /// Longer than a service may take: its store timeout and a queue of password checks.
 const TIME_LIMIT: Duration = Duration::from_secs(10);

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     cli::Misuse,
-    config::{self, Environment, RedisSettings},
-    store::{self, Erased},
+    config::{self, Environment},
+    store::{self, Erased, RedisSettings},
 };
 
 /// What the prefix begins with; the tag of the run follows.

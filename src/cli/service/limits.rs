@@ -2,10 +2,7 @@
 
 use clap::Args;
 
-use crate::{
-    config::{Rate, ServiceSettings},
-    services::LimitChange,
-};
+use crate::services::{LimitChange, Rate, ServiceSettings};
 
 /// The limits that are named; the others stay.
 #[derive(Debug, Args)]

@@ -31,9 +31,9 @@ use super::{
 };
 use crate::{
     audit::{Action, Kind},
-    config::ServiceSettings,
     services::{
         PublicKeys, Registration, Registry, RegistryError, Scope, ServiceChange, ServiceId,
+        ServiceSettings,
     },
 };
 

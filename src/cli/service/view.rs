@@ -10,8 +10,9 @@ use crate::{
         output::{self, Row},
     },
     clock::Timestamp,
-    config::Rate,
-    services::{Credential, CredentialId, Health, Issued, LimitPolicy, Scope, Service, ServiceId},
+    services::{
+        Credential, CredentialId, Health, Issued, LimitPolicy, Rate, Scope, Service, ServiceId,
+    },
 };
 
 /// A service without its secrets, as the API shows it.

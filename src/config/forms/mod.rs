@@ -15,11 +15,9 @@ use std::{
 use secrecy::SecretString;
 
 pub(in crate::config) use log_filter::LogFilter;
-pub use network::is_loopback;
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
 pub(in crate::config) use server_url::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
 pub(in crate::config) use service::{Audiences, RateForm};
-pub use service::{InvalidRate, Rate};
 
 use super::faults::Problem;
 use crate::duration_text;

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
+
+use crate::network::is_loopback;
 
 use super::{super::faults::Problem, Form, quoted};
 
@@ -120,15 +122,4 @@ impl Form for WebOrigin {
 /// True where the URL carries a user name or a password, which must not be shown.
 pub(in crate::config) fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
-}
-
-/// True where the URL leads to this machine: an address of loopback, or `localhost`.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

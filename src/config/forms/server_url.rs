@@ -7,10 +7,8 @@ use std::net::Ipv6Addr;
 
 use secrecy::SecretString;
 
-use super::{
-    super::{RedisAddress, RedisTopology, faults::Problem},
-    Form,
-};
+use super::{super::faults::Problem, Form};
+use crate::store::{RedisAddress, RedisTopology};
 
 /// What a right URL looks like.
 pub(in crate::config) const REDIS_URL: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], \

@@ -4,8 +4,9 @@ use std::{fmt, str::from_utf8};
 
 use url::Url;
 
+use crate::telemetry::OtlpProtocol;
+
 use crate::config::{
-    OtlpProtocol,
     faults::Problem,
     forms::{Choice, Form, has_credentials},
 };

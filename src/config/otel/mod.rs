@@ -9,16 +9,18 @@
 //! | `variables` | the table, and what is said of variables that are not in it |
 //! | `forms` | how the values are written |
 //! | `tls` | certificates and keys |
-//! | `settings` | what all of them come to |
 
 mod forms;
-mod settings;
 mod tls;
 mod variables;
 
 use std::time::Duration;
 
 use url::Url;
+
+use crate::telemetry::{
+    OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls, SampledShare, TraceSampler,
+};
 
 use super::{
     faults::{Origin, Reported},
@@ -32,9 +34,6 @@ use forms::{
 use tls::TlsFiles;
 use variables::{of_signal, warn, warn_of_the_others};
 
-pub use settings::{
-    ClientIdentity, OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls, SampledShare, TraceSampler,
-};
 pub use variables::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
 
 /// How often metrics are exported if `OTEL_METRIC_EXPORT_INTERVAL` is unset, in milliseconds.

@@ -15,8 +15,9 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
+use crate::telemetry::{ClientIdentity, OtlpTls};
+
 use crate::config::{
-    ClientIdentity, OtlpTls,
     faults::{Origin, Problem, Reported},
     forms::{FilePath, Form},
     reader::{Found, Reader},

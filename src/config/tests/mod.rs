@@ -14,6 +14,11 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
+use crate::{
+    services::{FailurePolicy, Rate, TokenAlgorithm},
+    store::{RedisAddress, RedisTopology},
+    telemetry::{LogFormat, OtlpProtocol, OtlpTarget, SampledShare, TraceSampler},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,7 +83,7 @@ fn nothing_given_is_a_whole_configuration() {
         .collect();
     assert_eq!(proxies, ["127.0.0.0/8", "::1/128"]);
     assert!((1..=256).contains(&config.workers));
-    let Argon2Settings {
+    let HashingPolicy {
         memory_kib,
         iterations,
         parallelism,

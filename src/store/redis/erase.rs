@@ -9,7 +9,10 @@ use super::{
     RedisStore, RedisStoreSettings, StoreClock, answer::read, call::Call, connection::SCAN_START,
     keys::Keys,
 };
-use crate::{config::RedisSettings, error::StoreError, store::OpenError};
+use crate::{
+    error::StoreError,
+    store::{OpenError, RedisSettings},
+};
 
 /// Keys that are deleted at the same time.
 const BATCH: usize = 200;

@@ -6,6 +6,7 @@
 //! | `call` | a script call or a command |
 //! | `keys` | what keys are called, and what is in them |
 //! | `record` | the record of a session |
+//! | `settings` | where Redis is and how it is reached |
 //! | `scripts`, `scripts/` | what happens in one step, in Lua |
 //! | `answer` | what scripts answer |
 //! | `sessions` | the repository of sessions |
@@ -32,12 +33,14 @@ mod session_clock;
 mod session_lists;
 mod session_reaper;
 mod sessions;
+mod settings;
 mod totals;
 
 use std::time::Duration;
 
 pub use connection::{RedisFault, StoreClock};
 pub use erase::{Erased, erase};
+pub use settings::{RedisAddress, RedisSettings, RedisTopology};
 
 use call::Call;
 use connection::Connection;
@@ -48,7 +51,7 @@ use observer::RedisObserver;
 use quotas::RedisQuotas;
 use sessions::RedisSessions;
 
-use crate::{config::RedisSettings, error::StoreError};
+use crate::error::StoreError;
 
 /// Where Redis is and how long it may take to answer.
 #[derive(Clone, Debug)]
@@ -77,7 +80,8 @@ impl RedisStore {
         deployment: Option<String>,
     ) -> Result<Self, RedisFault> {
         let (timeout, clock) = (settings.timeout, settings.clock.clone());
-        let link = Connection::open(&settings.redis, timeout, clock, deployment.clone()).await?;
+        let connection =
+            Connection::open(&settings.redis, timeout, clock, deployment.clone()).await?;
         let keys = Keys::new(settings.redis.key_prefix.clone());
         Ok(Self {
             connection,

@@ -5,8 +5,10 @@ use tracing::field::Empty;
 use super::*;
 use crate::{
     clock::ManualClock,
-    config::LogFormat,
-    telemetry::tracing::tests::{Heard, hear_sampled, logs},
+    telemetry::{
+        LogFormat,
+        tracing::tests::{Heard, hear_sampled, logs},
+    },
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -16,8 +16,7 @@ use tracing::subscriber::with_default;
 use super::*;
 use crate::{
     clock::ManualClock,
-    config::{SampledShare, TraceSampler},
-    telemetry::{RequestTraces, sampling::Decided},
+    telemetry::{RequestTraces, SampledShare, TraceSampler, sampling::Decided},
 };
 
 /// Keeps what it is given. Cheap to clone; all clones share one list.

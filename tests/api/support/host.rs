@@ -17,11 +17,10 @@ use skriptoteket::{
     audit::{AdminAudit, AuditMetrics, AuditTrail},
     catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
-    config::LimitFailure,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Principal, matched, metrics::HttpMetrics},
     login::{LoginParts, LoginService, metrics::LoginMetrics},
-    services::Registration,
+    services::{FailurePolicy, Registration},
     sessions::{SessionMetrics, SessionPolicy, Sessions, census::CensusBell},
     store::{SqliteSettings, Stores, open_sqlite},
     telemetry::{Telemetry, testing::CollectedMetrics},
@@ -92,11 +91,11 @@ impl Slow {
 
 /// Starts one, with the account `ada`.
 pub(crate) async fn host() -> Host {
-    host_that(LimitFailure::Closed).await
+    host_that(FailurePolicy::Closed).await
 }
 
 /// Starts one that does this with requests of services whose limits cannot be checked.
-pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
+pub(crate) async fn host_that(on_failure: FailurePolicy) -> Host {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let settings = SqliteSettings {
@@ -141,7 +140,7 @@ fn wire(
     stores: &Stores,
     clock: Arc<dyn Clock>,
     telemetry: &Telemetry,
-    on_failure: LimitFailure,
+    on_failure: FailurePolicy,
 ) -> Api {
     let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
     let policy = SessionPolicy {

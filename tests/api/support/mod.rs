@@ -104,7 +104,9 @@ pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
     let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
     let application = Application::build(&config, &telemetry, clock.clone()).await;
     let application = application.unwrap();
-    let stores = store::open(&config, clock.clone(), None).await.unwrap();
+    let stores = store::open(&config.store(), clock.clone(), None)
+        .await
+        .unwrap();
     let (aside, _) = Telemetry::in_memory(CATALOGUE);
     let public = format!("http://{}", application.address());
     let management = format!("http://{}", application.management_address());

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::Clock,
-    config::{LimitFailure, ServiceSettings, TokenAlgorithm},
     services::{
-        AuthMetrics, BearerAuthenticator, ClientAuthenticator, KeyRotator, Limiter, Registry,
-        ServiceCache, TokenParts, TokenPolicy, Tokens,
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, FailurePolicy, KeyRotator, Limiter,
+        Registry, ServiceCache, ServiceSettings, TokenAlgorithm, TokenParts, TokenPolicy, Tokens,
     },
     store::Stores,
     telemetry::Telemetry,
@@ -32,7 +31,7 @@ pub(crate) async fn first_key(
     service_cache: &ServiceCache,
     clock: Arc<dyn Clock>,
 ) {
-    let settings = Arc::new(settings(LimitFailure::Closed));
+    let settings = Arc::new(settings(FailurePolicy::Closed));
     let key_rotator = KeyRotator::new(
         stores.tokens.clone(),
         service_cache.clone(),
@@ -42,7 +41,7 @@ pub(crate) async fn first_key(
     assert!(key_rotator.rotate_if_due(true).await.unwrap());
 }
 
-fn settings(limit_failure: LimitFailure) -> ServiceSettings {
+fn settings(limit_failure: FailurePolicy) -> ServiceSettings {
     ServiceSettings {
         most: 10,
         audiences: vec![ORIGIN.into()],
@@ -66,7 +65,7 @@ impl TokenServices {
         stores: &Stores,
         clock: &Arc<dyn Clock>,
         telemetry: &Telemetry,
-        on_failure: LimitFailure,
+        on_failure: FailurePolicy,
     ) -> Self {
         let settings = Arc::new(settings(on_failure));
         let metrics = AuthMetrics::new(

@@ -140,7 +140,7 @@ pub(super) fn is_one(name: &str, description: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Rate, services::ServiceId};
+    use crate::services::{Rate, ServiceId};
 
     #[test]
     fn three_machines_pass_the_rules_of_services() {

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{checks::Replication, fault::ConnectError};
 use crate::{
     clock::{Clock, SystemClock},
-    config::RedisAddress,
+    store::RedisAddress,
 };
 
 /// Who makes another connection to the same server.

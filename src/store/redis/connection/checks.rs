@@ -11,8 +11,7 @@ use uuid::Uuid;
 use super::fault::{ConnectError, RedisFault, Unavailable};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
-    config::RedisAddress,
-    store::redis::keys::Keys,
+    store::{RedisAddress, redis::keys::Keys},
 };
 
 /// The oldest server that has what the scripts use.

@@ -23,7 +23,7 @@ use super::{
     slots::SlotMap,
     target::Target,
 };
-use crate::config::RedisAddress;
+use crate::store::RedisAddress;
 
 /// How often the nodes are asked who owns what if nothing gives reason to.
 const READ_AGAIN: Duration = Duration::from_secs(10);

@@ -25,10 +25,7 @@ use super::{
     slots::SlotMap,
     target::Target,
 };
-use crate::{
-    config::{RedisAddress, RedisSettings},
-    store::redis::keys::Keys,
-};
+use crate::store::{RedisAddress, RedisSettings, redis::keys::Keys};
 
 /// By whom, and to where, a connection was made.
 struct Dialed {

@@ -11,7 +11,7 @@ use super::{
     connect::Dialer,
     fault::{ConnectError, RedisFault, Unavailable},
 };
-use crate::config::RedisAddress;
+use crate::store::RedisAddress;
 
 /// What a server does when it is spoken to plainly.
 #[derive(Clone, Copy, PartialEq, Eq)]

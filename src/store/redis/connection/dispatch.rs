@@ -15,7 +15,11 @@ use super::{
     near,
     slots::{redirection, slot_of},
 };
-use crate::{clock::Clock, config::RedisAddress, error::StoreError, store::redis::call::Call};
+use crate::{
+    clock::Clock,
+    error::StoreError,
+    store::{RedisAddress, redis::call::Call},
+};
 
 /// How often what was refused for the moment is sent at most. With the pauses below that is about half a second.
 const ATTEMPTS: u32 = 8;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use redis::{RedisError, ServerError};
 
-use crate::{config::RedisAddress, error::StoreError};
+use crate::{error::StoreError, store::RedisAddress};
 
 /// What is wrong with a Redis or with the settings that name it. The text says what, where, and what would be right.
 ///

@@ -57,8 +57,8 @@ use self::{
 use super::{answer, call::Call, keys::Keys};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{RedisAddress, RedisSettings, RedisTopology},
     error::StoreError,
+    store::{RedisAddress, RedisSettings, RedisTopology},
 };
 
 pub use fault::RedisFault;

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use crate::config::RedisAddress;
+use crate::store::RedisAddress;
 
 /// How many slots there are in every Cluster.
 const SLOTS: u16 = 16_384;

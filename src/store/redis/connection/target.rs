@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::RedisAddress;
+use crate::store::RedisAddress;
 
 /// Where a connection leads.
 #[derive(Clone, Debug)]

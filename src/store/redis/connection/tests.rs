@@ -1,3 +1,4 @@
+use crate::store::{RedisAddress, RedisSettings, RedisTopology};
 use std::time::Duration;
 
 use redis::Value;
@@ -10,7 +11,6 @@ use super::{
     },
     Connection, StoreClock,
 };
-use crate::config::{RedisAddress, RedisSettings, RedisTopology};
 
 #[path = "../../../../tests/redis_servers/mod.rs"]
 mod redis_servers;

@@ -1,4 +1,4 @@
-//! What the variables come to.
+//! The settings of telemetry.
 
 use std::{fmt, time::Duration};
 
@@ -180,4 +180,24 @@ pub enum OtlpProtocol {
     Grpc,
     /// Protobuf over HTTP.
     HttpProtobuf,
+}
+
+/// How logs are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A filter as `tracing_subscriber::EnvFilter` reads it, for example `info` or `skriptoteket=debug,info`.
+    pub filter: String,
+    /// The form.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
 }
