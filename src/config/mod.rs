@@ -47,7 +47,7 @@ pub use connections::ConnectionSettings;
 pub use environment::Environment;
 pub use faults::{Fault, Faults};
 pub use otel::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
-pub use render::template;
+pub use render::{SettingDefault, SettingView, settings as all_settings, template};
 
 use crate::{
     accounts::password::HashingPolicy,

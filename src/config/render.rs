@@ -57,6 +57,52 @@ fn source(origin: &Origin) -> String {
     }
 }
 
+/// A setting, for the reference.
+#[derive(Clone, Debug)]
+pub struct SettingView {
+    /// The heading that it stands under.
+    pub section: &'static str,
+    /// The name in the file; in the environment it is `SKRIPTOTEKET_` and this in upper case.
+    pub name: &'static str,
+    /// True if it is a secret, which can also be read from a file.
+    pub is_secret: bool,
+    /// The value if it is not set, as it is written, or in words.
+    pub default: SettingDefault,
+    /// What a value looks like.
+    pub expected: String,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// The value of a setting that is not set.
+#[derive(Clone, Copy, Debug)]
+pub enum SettingDefault {
+    /// This value.
+    Value(&'static str),
+    /// What is used instead, in words.
+    Words(&'static str),
+}
+
+/// Every setting, in the order of the table.
+#[must_use]
+pub fn settings() -> Vec<SettingView> {
+    let view = |section: &'static str, entry: &'static dyn Entry| SettingView {
+        section,
+        name: entry.name(),
+        is_secret: entry.is_secret(),
+        default: match entry.preset() {
+            Preset::Fixed(value) => SettingDefault::Value(value),
+            Preset::Otherwise { what, .. } => SettingDefault::Words(what),
+        },
+        expected: entry.expected(),
+        help: entry.help(),
+    };
+    SECTIONS
+        .iter()
+        .flat_map(|(section, entries)| entries.iter().map(move |entry| view(section, *entry)))
+        .collect()
+}
+
 /// A configuration file to start from: every setting with its meaning, commented out at its default.
 #[must_use]
 pub fn template() -> String {
