@@ -22,7 +22,7 @@ label! {
 
 metrics! {
     PASSWORD_CHECKS = Counter("skriptoteket.password_checks", "{check}", PerInstance, [PasswordCheck::ATTRIBUTE],
-        "Password checks by result; overloaded = refused because the queue was full");
+        "Password checks, by result; overloaded: rejected because the queue was full");
 }
 
 /// Counts password checks.

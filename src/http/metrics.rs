@@ -38,9 +38,9 @@ const STATUS_CODE: Attribute =
 
 metrics! {
     REQUEST_DURATION = Histogram("http.server.request.duration", "s", PerInstance, [METHOD, ROUTE, STATUS_CODE, SCHEME],
-        "How long HTTP requests took");
+        "Duration of HTTP server requests");
     ACTIVE_REQUESTS = ObservableUpDownCounter("http.server.active_requests", "{request}", PerInstance, [METHOD, SCHEME],
-        "HTTP requests being answered");
+        "Number of active HTTP server requests");
 }
 
 /// Bounds in seconds: from a look-up in memory to the longest that a client waits.

@@ -67,11 +67,11 @@ label! {
 
 metrics! {
     LOGINS = Counter("skriptoteket.logins", "{login}", PerInstance, [LoginStatus::ATTRIBUTE],
-        "Login attempts by outcome");
+        "Login attempts, by status");
     LOGIN_FAILURES = Counter("skriptoteket.login_failures", "{login}", PerInstance, [LoginFailure::ATTRIBUTE],
-        "Failed login attempts by reason");
+        "Failed login attempts, by reason");
     LOGIN_DURATION = Histogram("skriptoteket.login_duration", "s", PerInstance, [LoginStatus::ATTRIBUTE],
-        "How long a login attempt took");
+        "Duration of login attempts, by status");
     PASSWORD_CHANGES = Counter("skriptoteket.password_changes", "{change}", PerInstance, [PasswordChangeResult::ATTRIBUTE],
         "Attempts of users to change their password, by result");
 }

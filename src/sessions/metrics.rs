@@ -15,20 +15,20 @@ metrics! {
     pub(super) USERS_BY_ROLE = ObservableGauge("skriptoteket.users_by_role", "{user}", ServiceWide, [Role::ATTRIBUTE],
         "Distinct users with a live session, by role");
     pub(super) SESSIONS_STARTED = ObservableCounter("skriptoteket.sessions_started", "{session}", ServiceWide, [Role::ATTRIBUTE],
-        "Sessions started, from the store's own totals");
+        "Sessions started, by role");
     pub(super) SESSIONS_ENDED = ObservableCounter("skriptoteket.sessions_ended", "{session}", ServiceWide,
         [Role::ATTRIBUTE, EndReason::ATTRIBUTE],
-        "Sessions ended, by reason, from the store's own totals");
+        "Sessions ended, by role and reason");
     SESSION_DURATION = Histogram("skriptoteket.session_duration", "s", PerInstance, [EndReason::ATTRIBUTE],
-        "How long a session lasted, from its start to its end");
+        "Duration of ended sessions, by reason");
     pub(super) SESSION_CENSUS_UP = ObservableGauge("skriptoteket.session_census_up", "{census}", PerInstance, [],
-        "1 while the session store answers this replica, so that the session gauges can be believed; else 0");
+        "1 if the session store answers this replica and the session gauges are current, otherwise 0");
     pub(super) SESSION_CENSUS_AGE = ObservableGauge("skriptoteket.session_census_age", "s", PerInstance, [],
-        "Time since the store last answered this replica: a count if it observes, else who does");
+        "Time since the session store last answered this replica");
     pub(super) SESSION_OBSERVER = ObservableGauge("skriptoteket.session_observer", "{observer}", PerInstance, [],
-        "1 on the replica that exports what is service-wide, 0 on the others");
+        "1 on the replica that exports the service-wide metrics, 0 on the others");
     pub(super) SESSION_OBSERVER_EPOCH = ObservableGauge("skriptoteket.session_observer_epoch", "{epoch}", PerInstance, [],
-        "How often another replica has taken over, as this one last heard");
+        "Number of times that another replica has taken over the service-wide metrics, as last known to this one");
 }
 
 const MINUTE: f64 = 60.0;

@@ -29,7 +29,7 @@ const ERROR_TYPE: Attribute = Attribute::closed("error.type", &STORE_ERRORS);
 metrics! {
     STORE_OPERATION_DURATION = Histogram("skriptoteket.store_operation_duration", "s", PerInstance,
         [STORE, OPERATION, ERROR_TYPE],
-        "How long the store took to answer");
+        "Duration of store operations, by store, operation and error type");
 }
 
 /// Bounds in seconds: from an indexed read of an embedded file to a store that times out.

@@ -166,26 +166,26 @@ label! {
 
 metrics! {
     SUCCESSFUL_AUTHS = Counter("skriptoteket.successful_auths", "{auth}", PerInstance, [Attribute::SERVICE_ID],
-        "Authentications of services that succeeded");
+        "Successful authentications of services");
     FAILED_AUTHS = Counter("skriptoteket.failed_auths", "{auth}", PerInstance,
         [Attribute::SERVICE_ID, AuthFailureReason::ATTRIBUTE],
-        "Authentications of services that failed, by reason");
+        "Failed authentications of services, by reason");
     TOKEN_VERIFICATIONS = Counter("skriptoteket.token_verifications", "{verification}", PerInstance,
         [Attribute::SERVICE_ID, TokenStatus::ATTRIBUTE],
-        "Access tokens looked at, by what they were found to be");
+        "Access tokens checked, by result");
     AUTH_LATENCY = Histogram("skriptoteket.auth_latency", "s", PerInstance, [Attribute::SERVICE_ID, AuthOperation::ATTRIBUTE],
-        "How long authentications of services took, by what for");
+        "Duration of service authentications, by operation");
     RATE_LIMIT_EXCEEDED = Counter("skriptoteket.rate_limit_exceeded", "{rejection}", PerInstance,
         [Attribute::SERVICE_ID, LimitType::ATTRIBUTE],
-        "Requests of services refused because a limit was reached");
+        "Requests of services rejected by a limit, by type of limit");
     RATE_LIMIT_CURRENT = ObservableGauge("skriptoteket.rate_limit_current", "{request}", PerInstance,
         [Attribute::SERVICE_ID, LimitType::ATTRIBUTE],
-        "Requests that count against a limit, as this replica heard in the last five minutes; take max over replicas");
+        "Requests counted against a limit, as last known to this replica in the past five minutes; aggregate with max");
     RATE_LIMIT_ALLOWED = ObservableGauge("skriptoteket.rate_limit_allowed", "{request}", PerInstance,
         [Attribute::SERVICE_ID, LimitType::ATTRIBUTE],
-        "Requests that the limit allows, as configured now");
+        "Requests that the limit allows, as configured");
     RATE_LIMIT_FAILURES = Counter("skriptoteket.rate_limit_failures", "{request}", PerInstance, [FailurePolicy::ATTRIBUTE],
-        "Requests whose limit the store could not check: closed = refused, open = let through");
+        "Requests whose limit could not be checked, by policy; closed: rejected, open: allowed");
     RETIRED_CREDENTIAL_USES = Counter("skriptoteket.retired_credential_uses", "{use}", PerInstance, [Attribute::SERVICE_ID],
         "Authentications with a credential that a rotation has replaced");
     ACTIVE_SERVICES = ObservableGauge("skriptoteket.active_services", "{service}", ServiceWide, [],
@@ -194,17 +194,17 @@ metrics! {
         "Registered services by health");
     SERVICE_HEALTH = ObservableGauge("skriptoteket.service_health", "{service}", ServiceWide,
         [Attribute::SERVICE_ID, Health::ATTRIBUTE],
-        "1 for the health that the service has, 0 for the others");
+        "1 for the current health of the service, 0 for the others");
     SERVICE_REGISTRATIONS = ObservableCounter("skriptoteket.service_registrations", "{registration}", ServiceWide,
         [RegistrationEvent::ATTRIBUTE],
-        "Services registered and deleted, from the store's own totals");
+        "Services registered and deleted, by event");
     CREDENTIAL_ROTATIONS = ObservableCounter("skriptoteket.credential_rotations", "{rotation}", ServiceWide,
         [CredentialRotation::ATTRIBUTE],
-        "Rotations of credentials; refused = the one before was still overlapping");
+        "Rotations of client secrets, by result; refused: the previous rotation still overlaps");
     CREDENTIAL_EXPIRY = ObservableGauge("skriptoteket.credential_expiry", "s", ServiceWide, [Attribute::SERVICE_ID],
-        "Time until the last credential of an enabled service expires; below 0 it has");
+        "Time until the last credential of an enabled service expires; negative once expired");
     SIGNING_KEY_AGE = ObservableGauge("skriptoteket.signing_key_age", "s", ServiceWide, [],
-        "How long the key that signs tokens has been in use");
+        "Time for which the current signing key has been in use");
 }
 
 /// Records with every label that there is, for one service.
