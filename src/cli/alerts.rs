@@ -13,7 +13,7 @@ use crate::{
 /// What `skriptoteket alerts` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct AlertsArgs {
-    /// Where the webhook listens
+    /// Address of the webhook
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9095")]
     listen: SocketAddr,
 }

@@ -24,7 +24,7 @@ const PAGE: u32 = 500;
 /// What can be done with the trail: it is read only.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// List login attempts, password changes and administrative actions, the newest first
+    /// List login attempts, password changes and administrative actions, newest first
     #[command(after_help = "\
 Examples:
   skriptoteket audit list --limit 20
@@ -39,7 +39,7 @@ The outcome `pending` is an action whose end was not recorded, because the proce
 An attempt under a name that belongs to no account has no user: people type passwords into that field.")]
     List(List),
 
-    /// Count attempts by address, user, outcome or kind, the most frequent first
+    /// Count attempts by address, user, outcome or kind, most frequent first
     #[command(after_help = "\
 Examples:
   skriptoteket audit top address --since 1h --kind login
@@ -52,7 +52,7 @@ Examples:
 pub(super) struct List {
     #[command(flatten)]
     conditions: Conditions,
-    /// How many, at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Print JSON
@@ -63,11 +63,11 @@ pub(super) struct List {
 /// What is counted.
 #[derive(Debug, Args)]
 pub(super) struct Top {
-    /// By what
+    /// Group by
     by: By,
     #[command(flatten)]
     conditions: Conditions,
-    /// How many lines, at most
+    /// Maximum number of lines
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Print JSON
@@ -87,10 +87,10 @@ enum By {
 /// Which rows are wanted.
 #[derive(Debug, Args)]
 pub(super) struct Conditions {
-    /// Only rows that concern this user; a name, or the id of a deleted one
+    /// Only rows about this user: a name, or the ID of a deleted user
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Only rows of this actor: the name or id of a user, `cli`, or `system`
+    /// Only rows of this actor: the name or ID of a user, `cli`, or `system`
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
     /// Only rows of this kind, for example `login` or `user_change`
@@ -102,10 +102,10 @@ pub(super) struct Conditions {
     /// Only rows of this client address
     #[arg(long, value_name = "ADDRESS")]
     address: Option<IpAddr>,
-    /// Only rows from this time on: RFC 3339, or how long ago (`30m`, `2h`, `7d`)
+    /// Only rows since this time: RFC 3339, or a duration before now (`30m`, `2h`, `7d`)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
-    /// Only rows from before this time
+    /// Only rows before this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
 }

@@ -19,10 +19,10 @@ use crate::{
 /// What can be done with the configuration. None of it needs a running server.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Say whether the configuration is valid, or everything that is wrong with it
+    /// Check the configuration and report all errors
     ///
-    /// Settings that are valid and still probably wrong are warnings on standard error: a proxy network that is everybody's,
-    /// secrets that are easy to guess or in files that everybody reads. `serve` logs the same.
+    /// Settings that are valid and probably wrong are warnings on standard error: a proxy network that includes all addresses,
+    /// secrets that are easy to guess or in files that all users can read. `serve` logs the same warnings.
     #[command(after_help = "\
 Examples:
   skriptoteket config check
@@ -33,13 +33,13 @@ Exit codes:
   2  it is not; each fault is a line on standard error")]
     Check,
 
-    /// Print every setting in force and where it comes from; secrets stay hidden
+    /// Print the settings in effect and where each comes from, without secrets
     #[command(after_help = "\
 Example:
   skriptoteket config show | grep environment")]
     Show,
 
-    /// Write or print a file with every setting, described and commented out at its default
+    /// Create or print a file with every setting, described and commented out at its default
     #[command(after_help = "\
 Examples:
   skriptoteket config init skriptoteket.toml
@@ -50,7 +50,7 @@ Exit codes:
   1  it cannot be written
   2  the command line is wrong, or FILE exists already and is left as it is")]
     Init {
-        /// The file to write, for this user only (mode 0600); without it the text is printed
+        /// File to create, for this user only (mode 0600); without it the text is printed
         file: Option<PathBuf>,
     },
 }

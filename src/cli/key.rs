@@ -18,18 +18,18 @@ use crate::{
 /// What can be done with signing keys. All of it works while the server runs, and reaches it within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// List the keys that have not expired, the oldest first
+    /// List the keys that have not expired, oldest first
     ///
-    /// A key is published first, so that verifiers know it; then it signs; then it is retired, and stays published until
-    /// what it has signed has expired. Private parts are never shown. On a terminal the table fits its width, with times (UTC)
-    /// to the minute; --wide shows key ids and times in full.
+    /// A key is published first, so that verifiers know it; then it signs; then it is retired, and stays published until the
+    /// tokens that it signed have expired. Private keys are never shown. On a terminal, the table is fitted to its width, with
+    /// times (UTC) to the minute; --wide shows key IDs and times in full.
     #[command(after_help = "\
 Examples:
   skriptoteket key list
   skriptoteket key list --json \\
     | jq -r '.[] | select(.state == \"signing\") | .kid'")]
     List {
-        /// Show ids and times in full, also where they do not fit
+        /// Show IDs and times in full, even if they do not fit
         #[arg(long)]
         wide: bool,
         /// Print JSON
@@ -37,9 +37,9 @@ Examples:
         json: bool,
     },
 
-    /// Make a new key now, and not only when the time of the old one is over
+    /// Create a new key now, before the current one is due for rotation
     ///
-    /// It is published at once and signs after `signing_key_lead`, when every verifier has had the time to fetch it.
+    /// It is published at once and signs after `signing_key_lead`, when every verifier has had time to fetch it.
     #[command(after_help = "\
 Examples:
   skriptoteket key rotate
@@ -48,7 +48,7 @@ Examples:
 What the key before has signed stays valid until it expires. No token is refused because of a rotation; with --soon \
 a verifier that keeps the published keys has to fetch them again when it meets a key that it does not know.")]
     Rotate {
-        /// Sign with it as soon as every replica knows it, within seconds
+        /// Sign with it as soon as all replicas have read it, within seconds
         #[arg(long)]
         soon: bool,
     },

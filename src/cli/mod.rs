@@ -57,32 +57,32 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  done
   1  failed
-  2  the command line or the configuration is wrong";
+  2  the command line or the configuration is invalid";
 
 const AFTER_LONG_HELP: &str = "\
 Examples:
   skriptoteket config init skriptoteket.toml   a file with every setting
-  skriptoteket demo                            a service in use, to look at
+  skriptoteket demo                            a demo with simulated users
   skriptoteket user add ada --role superuser   the first account
   skriptoteket serve                           the service, until Ctrl-C
-  skriptoteket service register inventory      a machine that asks for tokens
+  skriptoteket service register inventory      a program that gets access tokens
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
   Settings come from the file and from the environment, which wins: `listen` in
   the file is SKRIPTOTEKET_LISTEN there. `config init` describes them all,
-  `config show` tells what is in force. OpenTelemetry is configured by its
+  `config show` prints those in effect. OpenTelemetry is configured by its
   standard OTEL_… variables.
 
 Exit codes:
   0  done
   1  failed
-  2  the command line or the configuration is wrong";
+  2  the command line or the configuration is invalid";
 
-/// A login-and-session service you can see into.
+/// A login and session service with built-in metrics.
 ///
-/// People log in, and metrics, traces and logs tell who is there, by role, and who is trying to get in. Accounts and
-/// sessions are kept in an embedded SQLite file; nothing else has to be installed.
+/// Users log in over HTTP. Metrics, traces and logs show live sessions by role, login outcomes and attacks. Accounts and
+/// sessions are stored in an embedded SQLite file; no other software is needed.
 #[derive(Debug, Parser)]
 #[command(
     name = "skriptoteket",
@@ -92,7 +92,7 @@ Exit codes:
     max_term_width = 100
 )]
 struct Arguments {
-    /// The configuration file [default: that of `SKRIPTOTEKET_CONFIG`, or skriptoteket.toml if it is there]
+    /// Configuration file [default: the one in `SKRIPTOTEKET_CONFIG`, or skriptoteket.toml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -105,8 +105,8 @@ enum Command {
     /// Run the service
     ///
     /// Serves the API and, on the management listener, /metrics, /livez and /readyz, until Ctrl-C, SIGTERM, SIGHUP or
-    /// SIGQUIT. A stop answers what is in flight, sends the last telemetry, and takes two seconds at most. SIGUSR1 and
-    /// SIGUSR2 do nothing. Settings are read once: after a change, start it again.
+    /// SIGQUIT. On stop it finishes requests in flight and exports the last telemetry, in two seconds at most. SIGUSR1 and
+    /// SIGUSR2 have no effect. Settings are read once; restart the service after a change.
     #[command(after_help = "\
 Examples:
   skriptoteket serve
@@ -115,18 +115,18 @@ Examples:
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 skriptoteket serve
 
 Exit codes:
-  0  it was told to stop, and did
+  0  stopped by a signal
   1  it could not start, or failed
-  2  the command line or the configuration is wrong")]
+  2  the command line or the configuration is invalid")]
     Serve,
 
-    /// Run a service that is used, to look at
+    /// Run a demo with simulated users
     ///
-    /// Starts the service in a temporary directory, makes 40 accounts, and uses it as people do: they log in, mistype,
-    /// leave without logging out; now and then somebody guesses passwords. Three services ask for tokens, use them,
-    /// exceed their limits and get new secrets. A day takes minutes. At the end it compares what it did with what
-    /// /metrics says, and nothing of it stays behind. With --redis its sessions are in a Redis; with --target it uses a
-    /// service that is there already, and deletes what it made there.
+    /// Starts the service in a temporary directory, creates 40 accounts, and simulates their users: they log in, mistype
+    /// passwords and leave without logging out, and an attacker guesses passwords from time to time. Three services request
+    /// access tokens, use them, exceed their limits and rotate their secrets. A simulated day takes minutes. At the end it
+    /// compares its own counts with /metrics and deletes everything. With --redis, its sessions are in Redis. With --target,
+    /// it uses a running service and deletes what it created there.
     #[command(after_help = "\
 Examples:
   skriptoteket demo
@@ -137,9 +137,9 @@ Examples:
   skriptoteket demo --clean
 
 Exit codes:
-  0  the metrics say what was done (or there was nothing to compare with)
-  1  they do not, or the service failed or did not answer
-  2  the command line is wrong, or what is in Redis does not fit")]
+  0  the metrics agree with the demo's counts, or could not be read
+  1  they do not agree, or the service failed or did not answer
+  2  the command line is invalid, or Redis cannot be used")]
     Demo(Box<demo::DemoArgs>),
 
     /// Manage accounts
@@ -151,11 +151,11 @@ Examples:
   skriptoteket user set-role ada admin
   skriptoteket user list
 
-All of it works while the service runs; live sessions follow within a second."
+The commands work while the service runs; live sessions follow within a second."
     )]
     User(user::UserCommand),
 
-    /// Manage services: machines that call
+    /// Manage services: programs that authenticate with access tokens
     #[command(
         subcommand,
         after_help = "\
@@ -164,11 +164,11 @@ Examples:
   skriptoteket service list
   skriptoteket service rotate inventory
 
-All of it works while the service runs, and reaches it within a second."
+The commands work while the service runs and take effect within a second."
     )]
     Service(service::ServiceCommand),
 
-    /// See and rotate the keys that sign access tokens
+    /// List and rotate the keys that sign access tokens
     #[command(
         subcommand,
         after_help = "\
@@ -176,11 +176,11 @@ Examples:
   skriptoteket key list
   skriptoteket key rotate
 
-The service makes a new key in time by itself (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
+The service rotates the key by itself (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
     )]
     Key(key::KeyCommand),
 
-    /// See, count, recount and end sessions
+    /// List, count, verify and end sessions
     #[command(
         subcommand,
         after_help = "\
@@ -189,11 +189,11 @@ Examples:
   skriptoteket session revoke --user ada
   skriptoteket session verify
 
-All of it works while the service runs."
+The commands work while the service runs."
     )]
     Session(session::SessionCommand),
 
-    /// Read the trail of login attempts, password changes and administrative actions
+    /// Read the audit trail: login attempts, password changes and administrative actions
     #[command(
         subcommand,
         after_help = "\
@@ -202,7 +202,7 @@ Example:
     )]
     Audit(audit::AuditCommand),
 
-    /// Check, show or start a configuration
+    /// Check, print or create a configuration
     #[command(
         subcommand,
         after_help = "\
@@ -213,24 +213,23 @@ Examples:
     )]
     Config(config::ConfigCommand),
 
-    /// Ask the running service whether it is ready
+    /// Check whether the running service is ready
     ///
-    /// Asks /readyz of the management listener, and waits two seconds at most. Made for HEALTHCHECK in a Dockerfile and
-    /// for service managers.
+    /// Requests /readyz from the management listener and waits two seconds at most. For HEALTHCHECK in a Dockerfile and for
+    /// service managers.
     #[command(after_help = "\
 Example:
   HEALTHCHECK CMD [\"skriptoteket\", \"healthcheck\"]
 
 Exit codes:
   0  the service is ready
-  1  it is not, or it does not answer
-  2  the command line or the configuration is wrong")]
+  1  it is not ready, or does not answer
+  2  the command line or the configuration is invalid")]
     Healthcheck,
 
     /// Print the alerts that Alertmanager sends
     ///
-    /// A receiver for webhooks of Alertmanager: to try routes with, and to see what arrives. It prints each alert
-    /// with its labels, texts and links, until Ctrl-C.
+    /// A webhook receiver for testing routes. It prints each alert with its labels, annotations and links, until Ctrl-C.
     #[command(after_help = "\
 Examples:
   skriptoteket alerts

@@ -26,7 +26,7 @@ const PAGE: u32 = 500;
 /// What can be done to accounts. All of it works while the server runs; sessions follow within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
-    /// Add an account; the password is asked for
+    /// Add an account; prompts for the password
     #[command(after_help = "\
 Examples:
   skriptoteket user add ada --role superuser
@@ -34,25 +34,25 @@ Examples:
 
 A password has 8 to 128 characters and must not be easy to guess; several uncommon words are good.")]
     Add {
-        /// The login name: 1 to 64 letters, digits or . _ - @ +; upper and lower case are the same
+        /// Login name: 1 to 64 letters, digits or . _ - @ +; case-insensitive
         name: Username,
-        /// What the account may do
+        /// Role of the account
         #[arg(long, default_value = "user", value_parser = role_parser())]
         role: Role,
-        /// Read the password from standard input (one line) instead of asking for it
+        /// Read the password from standard input (one line) instead of prompting
         #[arg(long)]
         password_stdin: bool,
     },
 
-    /// List all accounts, the oldest first
+    /// List all accounts, oldest first
     ///
-    /// On a terminal the table fits its width, without ids and with times (UTC) to the minute; --wide shows all.
+    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows all columns.
     #[command(after_help = "\
 Examples:
   skriptoteket user list
   skriptoteket user list --json | jq '.[] | select(.disabled) | .username'")]
     List {
-        /// Show all columns, also where they do not fit
+        /// Show all columns, even if they do not fit
         #[arg(long)]
         wide: bool,
         /// Print JSON
@@ -60,39 +60,39 @@ Examples:
         json: bool,
     },
 
-    /// Give an account another role; its live sessions follow
+    /// Change the role of an account; its live sessions follow
     #[command(after_help = "\
 Example:
   skriptoteket user set-role ada admin
 
 The last superuser who can log in keeps the role.")]
     SetRole {
-        /// The login name
+        /// Login name
         name: Username,
-        /// What the account may do from now on
+        /// New role of the account
         #[arg(value_parser = role_parser())]
         role: Role,
     },
 
-    /// Keep an account from logging in, and end its sessions
+    /// Disable an account and end its sessions
     #[command(after_help = "\
 Example:
   skriptoteket user disable ada")]
     Disable {
-        /// The login name
+        /// Login name
         name: Username,
     },
 
-    /// Let a disabled account log in again, and forget wrong passwords
+    /// Enable a disabled account and reset its failed logins
     #[command(after_help = "\
 Example:
   skriptoteket user enable ada")]
     Enable {
-        /// The login name
+        /// Login name
         name: Username,
     },
 
-    /// Let an account log in again that too many wrong passwords have locked
+    /// Unlock an account that was locked after failed logins
     #[command(after_help = "\
 Example:
   skriptoteket user unlock ada
@@ -100,31 +100,31 @@ Example:
 A lock also ends by itself, after guard_longest_lock at the latest. `user set-password` and `user enable` unlock too. \
 An address that is locked stays locked.")]
     Unlock {
-        /// The login name
+        /// Login name
         name: Username,
     },
 
-    /// Set a new password, end the account's sessions, and unlock it
+    /// Set a new password, end the sessions of the account, and unlock it
     #[command(after_help = "\
 Examples:
   skriptoteket user set-password ada
   skriptoteket user set-password ada --password-stdin < ada.password")]
     SetPassword {
-        /// The login name
+        /// Login name
         name: Username,
-        /// Read the password from standard input (one line) instead of asking for it
+        /// Read the password from standard input (one line) instead of prompting
         #[arg(long)]
         password_stdin: bool,
     },
 
-    /// Delete an account, and end its sessions
+    /// Delete an account and end its sessions
     #[command(after_help = "\
 Example:
   skriptoteket user delete ada
 
 On a terminal it asks for confirmation. What the audit trail knows of the account stays until it is too old.")]
     Delete {
-        /// The login name
+        /// Login name
         name: Username,
         /// Do not ask for confirmation
         #[arg(long)]

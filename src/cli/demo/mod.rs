@@ -80,19 +80,19 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "TIME", value_parser = some_span)]
     duration: Option<Duration>,
 
-    /// How long a day takes: people come in the morning and go at night
+    /// Length of a simulated day
     #[arg(long, value_name = "TIME", value_parser = some_span, default_value = "4m")]
     day: Duration,
 
-    /// Draw the traffic from this number: the same number sends the same traffic
+    /// Seed of the traffic: the same seed sends the same traffic
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
-    /// Where the demo's service listens [default: 127.0.0.1:8080, or a free port if that is taken]
+    /// Address of the demo's service [default: 127.0.0.1:8080, or a free port if that is taken]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
     listen: Option<SocketAddr>,
 
-    /// Where its /metrics is [default: 127.0.0.1:9464, or a free port if that is taken]
+    /// Address of its /metrics [default: 127.0.0.1:9464, or a free port if that is taken]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
     management_listen: Option<SocketAddr>,
 
@@ -107,7 +107,7 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "FILE", requires = "redis")]
     redis_password_file: Option<PathBuf>,
 
-    /// Run nothing: delete what demos left that were killed
+    /// Delete what killed demos left behind, and exit
     ///
     /// On this machine: the temporary directories of this user's demos that no process uses. With --redis: the keys of demos
     /// that no server uses. With --target: the accounts and services of demos, also of one that is still running there.
@@ -115,11 +115,11 @@ pub(super) struct DemoArgs {
     #[arg(long, conflicts_with_all = ["duration", "day", "seed", "listen", "management_listen", "management_target"])]
     clean: bool,
 
-    /// End with an error when the service has not answered anything for so long
+    /// Fail if the service has not answered for this long
     #[arg(long, value_name = "TIME", value_parser = some_span, default_value = "30s")]
     give_up_after: Duration,
 
-    /// Start no service: send the traffic to the one at this URL
+    /// Send the traffic to the service at this URL instead of starting one
     ///
     /// The demo makes 40 accounts and 3 services there, named demo-…, and deletes them at the end; so it needs a superuser. It
     /// pretends to be many clients by X-Forwarded-For: a service that does not trust this machine as a proxy sees one
@@ -128,21 +128,21 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "URL", value_parser = Origin, requires_all = ["superuser", "superuser_password_file"])]
     target: Option<Url>,
 
-    /// Where the target's /metrics is, for example `http://127.0.0.1:9464`: shown live, and compared at the end
+    /// URL of the target's /metrics, for example `http://127.0.0.1:9464`: shown live, and compared at the end
     ///
     /// It has to be one process that answers all the traffic, and nobody else should use it meanwhile.
     #[arg(long, value_name = "URL", value_parser = Origin, requires = "target")]
     management_target: Option<Url>,
 
-    /// A file with the bearer token that the target's /metrics asks for
+    /// File with the bearer token of the target's /metrics
     #[arg(long, value_name = "FILE", requires = "management_target")]
     metrics_token_file: Option<PathBuf>,
 
-    /// The name of a superuser of the target
+    /// Name of a superuser of the target
     #[arg(long, value_name = "NAME", requires = "target")]
     superuser: Option<String>,
 
-    /// A file with that superuser's password
+    /// File with the password of that superuser
     #[arg(long, value_name = "FILE", requires = "target")]
     superuser_password_file: Option<PathBuf>,
 }

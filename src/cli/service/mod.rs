@@ -40,7 +40,7 @@ use crate::{
 /// What can be done to services. All of it works while the server runs, and reaches it within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceCommand {
-    /// Register a service; its client secret is shown once
+    /// Register a service; prints its client secret once
     #[command(after_help = "\
 Examples:
   skriptoteket service register inventory --scope stock:read \\
@@ -54,7 +54,7 @@ Examples:
 The secret is for POST /oauth2/token. A service with public keys may sign assertions instead.")]
     Register(Register),
 
-    /// List all services in the order of their ids
+    /// List all services, by ID
     #[command(after_help = "\
 Examples:
   skriptoteket service list
@@ -66,20 +66,20 @@ Examples:
         json: bool,
     },
 
-    /// Show all there is to know of a service but its secrets
+    /// Show a service, without its secrets
     #[command(after_help = "\
 Examples:
   skriptoteket service show inventory
   skriptoteket service show inventory --json | jq .credentials")]
     Show {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
 
-    /// Change what a service is, and what it may do
+    /// Change the description, scopes, limits or keys of a service
     #[command(
         override_usage = "skriptoteket service set <ID> <OPTIONS>",
         after_help = "\
@@ -92,7 +92,7 @@ What is not named stays as it is. Tokens keep the scopes that they were issued w
     )]
     Set(Set),
 
-    /// Give a service a new client secret; the one before is accepted for a while
+    /// Create a new client secret; the previous one is accepted for a while
     #[command(after_help = "\
 Examples:
   skriptoteket service rotate inventory
@@ -103,12 +103,12 @@ Examples:
 A service has two secrets at most. While the one that was replaced last is still accepted, only --force makes a \
 third, and ends that one. The metric skriptoteket_retired_credential_uses_total tells who has not moved yet.")]
     Rotate {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
-        /// How long the secret before is still accepted [default: `service_credential_overlap`]
+        /// Time for which the previous secret is still accepted [default: `service_credential_overlap`]
         #[arg(long, value_name = "TIME", value_parser = overlap)]
         overlap: Option<Duration>,
-        /// End a secret that was replaced earlier and is still accepted
+        /// Revoke a secret that was replaced earlier and is still accepted
         #[arg(long)]
         force: bool,
         /// Print JSON
@@ -116,27 +116,27 @@ third, and ends that one. The metric skriptoteket_retired_credential_uses_total 
         json: bool,
     },
 
-    /// Keep a service from authenticating; its tokens are refused
+    /// Disable a service; its tokens are rejected
     #[command(after_help = "\
 Example:
   skriptoteket service disable inventory")]
     Disable {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
     },
 
-    /// Let a disabled service authenticate again
+    /// Enable a disabled service
     #[command(after_help = "\
 Example:
   skriptoteket service enable inventory
 
 Its tokens that have not expired are accepted again, too.")]
     Enable {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
     },
 
-    /// Delete a service; its secrets and tokens are refused
+    /// Delete a service; its secrets and tokens are rejected
     #[command(after_help = "\
 Example:
   skriptoteket service delete inventory
@@ -144,7 +144,7 @@ Example:
 On a terminal it asks for confirmation. A service that is registered under the same id later is another one: tokens \
 of this one are none of its own.")]
     Delete {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
         /// Do not ask for confirmation
         #[arg(long)]
@@ -155,9 +155,9 @@ of this one are none of its own.")]
 /// A service to be registered.
 #[derive(Debug, Args)]
 pub(super) struct Register {
-    /// Its id, which is its client id: 1 to 64 lower-case letters, digits or . _ -; it begins with a letter, and ends with a letter or a digit
+    /// Client ID: 1 to 64 lower-case letters, digits or . _ -, from a letter to a letter or digit
     id: ServiceId,
-    /// What it is, for people
+    /// Description
     #[arg(
         long,
         value_name = "TEXT",
@@ -165,12 +165,12 @@ pub(super) struct Register {
         hide_default_value = true
     )]
     description: String,
-    /// What it may ask tokens for; can be given several times
+    /// Scope that it may request; can be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
     #[command(flatten)]
     limits: Limits,
-    /// A file with a JWK Set: the public keys of the assertions that it signs (`private_key_jwt`)
+    /// File with a JWK Set: the public keys of its signed assertions (`private_key_jwt`)
     #[arg(long, value_name = "FILE")]
     public_keys: Option<PathBuf>,
     /// Print JSON
@@ -184,23 +184,23 @@ pub(super) struct Register {
     "description", "scopes", "no_scopes", "rate", "burst", "daily_quota", "public_keys", "no_public_keys",
 ]))]
 pub(super) struct Set {
-    /// The id of the service
+    /// ID of the service
     id: ServiceId,
-    /// What it is, for people
+    /// Description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// What it may ask tokens for, from now on only this; can be given several times
+    /// Scope that it may request; replaces all scopes; can be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
-    /// Let it ask for no scope any more
+    /// Remove all scopes
     #[arg(long, conflicts_with = "scopes")]
     no_scopes: bool,
     #[command(flatten)]
     limits: Limits,
-    /// A file with a JWK Set that takes the place of its public keys
+    /// File with a JWK Set that replaces its public keys
     #[arg(long, value_name = "FILE")]
     public_keys: Option<PathBuf>,
-    /// Take its public keys away: it has to use its secret
+    /// Remove its public keys: it must use its secret
     #[arg(long, conflicts_with = "public_keys")]
     no_public_keys: bool,
 }

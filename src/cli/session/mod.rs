@@ -35,9 +35,9 @@ const PAGE: u32 = 500;
 /// What can be done to sessions. All of it works while the server runs, and reaches it within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionCommand {
-    /// List live sessions, the newest first
+    /// List live sessions, newest first
     ///
-    /// On a terminal the table fits its width, without ids and with times (UTC) to the minute; --wide shows all.
+    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows all columns.
     #[command(after_help = "\
 Examples:
   skriptoteket session list --role superuser
@@ -46,16 +46,16 @@ Examples:
 
 The id of a session is public: no cookie can be made from it.")]
     List {
-        /// Only those of this user
+        /// Only sessions of this user
         #[arg(long, value_name = "NAME")]
         user: Option<Username>,
-        /// Only those with this role
+        /// Only sessions with this role
         #[arg(long, value_parser = role_parser())]
         role: Option<Role>,
-        /// Only so many, the newest
+        /// Maximum number, newest first
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
-        /// Show all columns, also where they do not fit
+        /// Show all columns, even if they do not fit
         #[arg(long)]
         wide: bool,
         /// Print JSON
@@ -63,7 +63,7 @@ The id of a session is public: no cookie can be made from it.")]
         json: bool,
     },
 
-    /// End one session, those of a user, or all
+    /// End one session, all sessions of a user, or all sessions
     #[command(after_help = "\
 Examples:
   skriptoteket session revoke 07kQ3vXw8nY2aBcD4eFgHiJk
@@ -71,12 +71,12 @@ Examples:
   skriptoteket session revoke --all")]
     Revoke(Revoke),
 
-    /// Make the keys in Redis those of this accounts database, and end all sessions there
+    /// Assign the keys in Redis to this accounts database, and end all sessions there
     ///
     /// Each accounts database has a random ID, and the keys in Redis (under `redis_key_prefix`) belong to one of them: servers
-    /// and commands with another database are refused. This is for a Redis whose database is gone for good: it ends every
-    /// session, because they belong to accounts that do not exist here. It is refused while a server is using the keys.
-    /// A database that was moved or restored from a backup has kept its ID and does not need this.
+    /// and commands with another database are refused. Use this if that database is lost: it ends every session, because the
+    /// sessions belong to accounts that do not exist here. It is refused while a server is using the keys. A database that was
+    /// moved or restored from a backup keeps its ID and does not need this.
     #[command(after_help = "\
 Examples:
   skriptoteket session reset
@@ -87,10 +87,10 @@ Examples:
         yes: bool,
     },
 
-    /// Recount all sessions from their records, and compare
+    /// Verify the session index against the session records
     ///
-    /// Reads every record, while the service goes on, and compares what it counts with the index that the gauges show,
-    /// with the index of users, and with the totals of started and ended sessions. Changes nothing without --repair.
+    /// Reads every record while the service runs, and compares the counts with the index that the gauges read, with the index
+    /// of users, and with the totals of started and ended sessions. Changes nothing without --repair.
     #[command(
         alias = "audit",
         after_help = "\
@@ -100,16 +100,16 @@ Examples:
   skriptoteket session verify --json | jq '.findings[].kind'
 
 Exit codes:
-  0  no difference; with --repair: none in a second look
+  0  no difference; with --repair: none after the repair
   1  a difference, or the store does not answer
-  2  the command line or the configuration is wrong"
+  2  the command line or the configuration is invalid"
     )]
     Verify(Verify),
 
-    /// Count sessions and users by role, and say what the store says of itself
+    /// Count sessions and users by role, and print statistics of the store
     ///
-    /// Live sessions, distinct users, what was ever started and ended, by role; server and version, memory, and which
-    /// replica exports the counts. Costs the same for ten sessions and for a million.
+    /// Live sessions, distinct users, and sessions ever started and ended, by role; server, version and memory of the store, and
+    /// which replica exports the counts. The cost does not depend on the number of sessions.
     #[command(after_help = "\
 Examples:
   skriptoteket session stats
@@ -121,13 +121,13 @@ Examples:
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).args(["id", "user", "all"]))]
 pub(super) struct Revoke {
-    /// The session with this id
+    /// ID of the session
     #[arg(value_parser = session_id)]
     id: Option<SessionId>,
     /// All sessions of this user
     #[arg(long, value_name = "NAME")]
     user: Option<Username>,
-    /// Every session there is; asks for confirmation on a terminal
+    /// All sessions; asks for confirmation on a terminal
     #[arg(long)]
     all: bool,
     /// Do not ask for confirmation

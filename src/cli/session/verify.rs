@@ -19,7 +19,7 @@ use crate::{
 /// How to recount.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::cli) struct Verify {
-    /// Rebuild the index from the records, in small steps while the service goes on; then look again
+    /// Rebuild the index from the records, in small steps while the service runs, then verify again
     #[arg(long)]
     pub(super) repair: bool,
     /// Print JSON
