@@ -1,8 +1,9 @@
 //! Changes and deletes accounts, and applies the changes to the sessions of their users.
 //!
-//! Accounts and sessions may be in different stores, so no transaction spans both. A change is written to the account together
-//! with a mark ([`AccountRepository::unsettled`]); then it is applied to the sessions, and the mark is removed. If the process
-//! ends in between, any server finds the mark within [`SETTLE_INTERVAL`] and applies the change.
+//! Accounts and sessions may be in different stores, so no transaction spans both. A change is written to the account
+//! together with a mark ([`AccountRepository::unsettled`]); then it is applied to the sessions, and the mark is
+//! removed. If the process ends in between, any server finds the mark within [`SETTLE_INTERVAL`] and applies the
+//! change.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -15,15 +16,15 @@ use crate::{
     sessions::{RoleUpdate, RoleUpdated, Sessions},
 };
 
-/// How often unsettled accounts are looked for.
+/// Interval between two searches for unsettled accounts.
 pub const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Accounts settled in one step.
 const BATCH: u32 = 500;
 
-/// Changes and deletes accounts, with the consequences for their sessions. Cheap to clone.
+/// Changes and deletes accounts, and updates or ends their sessions. Cheap to clone.
 ///
-/// Every change runs on a task of its own; see [`detached::run`].
+/// Every change runs on its own task; see [`detached::run`].
 #[derive(Clone)]
 pub struct AccountLifecycle {
     accounts: Arc<dyn AccountRepository>,
@@ -38,7 +39,7 @@ impl fmt::Debug for AccountLifecycle {
 }
 
 impl AccountLifecycle {
-    /// The life cycle of `accounts` whose users have `sessions`. Changes run on `runtime`.
+    /// Creates the service for `accounts` whose users have `sessions`. Changes run on `runtime`.
     #[must_use]
     pub const fn new(
         accounts: Arc<dyn AccountRepository>,
@@ -52,12 +53,13 @@ impl AccountLifecycle {
         }
     }
 
-    /// Changes an account and brings the change to its live sessions: a new role moves them, disabling ends them.
+    /// Changes an account and applies the change to its live sessions: they get a new role, or end if the account is
+    /// disabled.
     ///
     /// # Errors
     ///
-    /// [`AccountError`]. After [`AccountError::Store`] the change may have been made; it then reaches the sessions
-    /// within [`SETTLE_INTERVAL`] once the stores answer.
+    /// [`AccountError`]. After [`AccountError::Store`] the change may have been written; it then reaches the sessions
+    /// within [`SETTLE_INTERVAL`] once the stores respond.
     pub async fn change(
         &self,
         id: UserId,
@@ -73,35 +75,36 @@ impl AccountLifecycle {
         .await
     }
 
-    /// Disables an account, ends its sessions and deletes it. Returns whether there was one.
+    /// Disables an account, ends its sessions and deletes it. Returns false if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`AccountError`]. After [`AccountError::Store`] the account may be left disabled; delete it again.
+    /// [`AccountError`]. After [`AccountError::Store`] the account may remain disabled; delete it again.
     pub async fn delete(&self, id: UserId) -> Result<bool, AccountError> {
         self.detached(|this| async move {
             let disabled = AccountChange {
                 disabled: Some(true),
                 ..AccountChange::default()
             };
-            // Disabled first: no login can start a session between the end of the last one and the deletion.
+            // Disabled first, so that no login can start a session between the end of the last one and the deletion.
             if this.accounts.change(id, disabled).await?.is_none() {
                 return Ok(false);
             }
             this.settle_now(id).await?;
             let deleted = this.accounts.delete(id).await?;
-            // A login that had read the account before it was disabled may have started one since.
+            // A login that read the account before it was disabled may have started a session since.
             this.sessions.end_user(id, None).await?;
             Ok(deleted)
         })
         .await
     }
 
-    /// Makes the live sessions of a user what the account says: under its role, or ended if it is disabled or gone.
+    /// Applies the state of an account to the live sessions of its user: they get its role, or end if it is disabled
+    /// or deleted.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of either store; the account stays unsettled, and [`AccountLifecycle::run`] tries again.
+    /// [`StoreError`] of either store; the account stays unsettled, and [`AccountLifecycle::run`] retries.
     pub async fn settle(&self, id: UserId) -> Result<(), StoreError> {
         self.detached(|this| async move { this.settle_now(id).await })
             .await
@@ -117,7 +120,7 @@ impl AccountLifecycle {
                 sessions.end_user(id, None).await?;
                 return Ok(());
             };
-            // Not simply all: whoever has logged in after that must not be logged out by this, if it is late.
+            // Not simply all: if this runs late, it must not log out a user who has logged in after the change.
             let since = if account.user.disabled {
                 account.user.version + 1
             } else {
@@ -128,8 +131,8 @@ impl AccountLifecycle {
             }
             if !account.user.disabled {
                 let mut update = RoleUpdate::new(account.user.role, account.user.version);
-                // The account was read after that newer version had been seen, and is older all the same: the accounts went
-                // back to an earlier state, and what they say now holds.
+                // The account was read after that newer version was seen, but is older: the account store was
+                // restored to an earlier state, and its current content is authoritative.
                 update.replaces = update.replaces.max(newest);
                 if let RoleUpdated::Outdated { newest: seen } =
                     sessions.set_role(id, update).await?
@@ -138,19 +141,19 @@ impl AccountLifecycle {
                     continue;
                 }
             }
-            // Someone may have changed the account meanwhile, and brought that to the sessions before this did.
+            // Another process may have changed the account meanwhile and already applied that change to the sessions.
             if accounts.settle(id, account.user.version).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Settles the accounts whose change was not applied: the process that made it ended in between, or has no access to the session
-    /// store. Returns how many there were.
+    /// Settles the accounts whose change was not applied because the process that wrote it ended in between, or has
+    /// no access to the session store. Returns the number of these accounts.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of either store; the others are settled all the same.
+    /// [`StoreError`] of either store; the other accounts are settled anyway.
     pub async fn settle_pending(&self) -> Result<usize, StoreError> {
         let unsettled = self.accounts.unsettled(BATCH).await?;
         let mut outcome = Ok(unsettled.len());
@@ -162,7 +165,7 @@ impl AccountLifecycle {
         outcome
     }
 
-    /// Settles accounts every [`SETTLE_INTERVAL`], without end.
+    /// Settles accounts every [`SETTLE_INTERVAL`], forever.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(SETTLE_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! Work that must not stop half-way.
+//! Runs work that must not stop half-way.
 
 use std::future::Future;
 
@@ -7,8 +7,9 @@ use tracing::Instrument;
 
 use crate::{audit, error::StoreError, wait_budget};
 
-/// Runs `work` on a task of its own and waits for it. If the caller goes away, the work goes on: no write is separated from
-/// what has to follow it. The task spends from the wait budget of the caller, in its span and under its administrative action.
+/// Runs `work` on its own task and waits for it. If the caller is dropped, the work continues, so a write is never
+/// separated from the steps that have to follow it. The task spends from the wait budget of the caller, in its span
+/// and under its administrative action.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Durations as text: a whole number and a unit, in settings, arguments and messages.
+//! Durations as text: a whole number and a unit. Used in settings, arguments and messages.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// Reads a duration such as `500ms`, `20s`, `5m`, `1h` or `30d`. `None` if the text is not one.
+/// Parses a duration, for example `500ms`, `20s`, `5m`, `1h` or `30d`. Returns `None` if the text is not a duration.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// Writes a duration in the longest unit of which it is a whole number. Less than a millisecond is left out.
+/// Formats a duration in the longest unit of which it is a whole number. Fractions of a millisecond are dropped.
 #[must_use]
 pub fn write(duration: Duration) -> String {
     let millis = duration.as_millis();

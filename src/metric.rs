@@ -1,6 +1,6 @@
 //! Declarations of metrics and of their labels.
 //!
-//! A module that has metrics declares each once, with [`metrics!`](crate::metrics), and builds its instruments from the
+//! A module declares each of its metrics once, with [`metrics!`](crate::metrics), and builds its instruments from the
 //! declarations. The catalogue, the documentation and the checks of the dashboards read the same declarations.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,20 +16,20 @@ pub type Catalogue = &'static [&'static [Metric]];
 /// The kind of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises; recorded as things happen.
+    /// Only increases; recorded when events happen.
     Counter,
-    /// Only rises; read from a snapshot when collected.
+    /// Only increases; read from a snapshot on collection.
     ObservableCounter,
-    /// Goes up and down; read from a snapshot when collected.
+    /// Goes up and down; read from a snapshot on collection.
     ObservableGauge,
-    /// Goes up and down and adds up over instances; read when collected.
+    /// Goes up and down, and is additive across instances; read on collection.
     ObservableUpDownCounter,
     /// A distribution.
     Histogram,
 }
 
 impl Kind {
-    /// Its name.
+    /// Returns the name of the kind.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,17 +42,17 @@ impl Kind {
     }
 }
 
-/// How values of several instances are combined.
+/// How values of several instances are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The same value whichever replica exports it, and one of them does: take `max` over instances.
+    /// The same value whichever replica exports it, and only one of them does: aggregate with `max` over instances.
     ServiceWide,
-    /// The value of one process: take `sum` over instances.
+    /// The value of one process: aggregate with `sum` over instances.
     PerInstance,
 }
 
 impl Scope {
-    /// Its name.
+    /// Returns the name of the scope.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,42 +62,42 @@ impl Scope {
     }
 }
 
-/// The values that an attribute can have.
+/// The possible values of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
     /// One of these.
     Closed(&'static [&'static str]),
-    /// One of a small set that the program defines elsewhere; in words.
+    /// One of a small set that the program defines elsewhere; described in words.
     Bounded(&'static str),
-    /// The id of a registered service, or `_other`: at most [`SERVICE_LABELS`] in the life of a process.
+    /// The ID of a registered service, or `_other`: at most [`SERVICE_LABELS`] during the life of a process.
     Service,
 }
 
-/// How many values `service_id` takes at most, `_other` included: more than may be registered at a time, so that some can be
-/// deleted and others be registered while a process runs.
+/// Maximum number of values of `service_id`, `_other` included. It exceeds the number of services that can be
+/// registered at a time, so that services can be deleted and registered while a process runs.
 pub const SERVICE_LABELS: usize = 1_025;
 
-/// Attribute sets of an instrument that has an attribute from the program: routes and statuses, operations of stores. Three times
-/// what the whole API can produce.
+/// Maximum number of attribute sets of an instrument with an attribute that the program defines, for example routes
+/// and statuses or operations of stores. Three times what the whole API can produce.
 pub const BOUNDED_SETS: usize = 1_000;
 
-/// An attribute of an instrument; in Prometheus a label.
+/// An attribute of an instrument; a label in Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// The OpenTelemetry name; in Prometheus dots become underscores.
     pub key: &'static str,
-    /// Its values.
+    /// Its possible values.
     pub values: Values,
 }
 
 impl Attribute {
-    /// The name of the label in Prometheus.
+    /// Returns the name of the label in Prometheus.
     #[must_use]
     pub fn label(&self) -> String {
         self.key.replace('.', "_")
     }
 
-    /// An attribute with these values.
+    /// Creates an attribute with these values.
     #[must_use]
     pub const fn closed(key: &'static str, values: &'static [&'static str]) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Attribute {
         }
     }
 
-    /// An attribute whose values are defined elsewhere; `values` says where.
+    /// Creates an attribute whose values are defined elsewhere; `values` says where.
     #[must_use]
     pub const fn bounded(key: &'static str, values: &'static str) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Attribute {
         }
     }
 
-    /// The id of a registered service, or `_other`.
+    /// The ID of a registered service, or `_other`.
     pub const SERVICE_ID: Self = Self {
         key: "service_id",
         values: Values::Service,
@@ -135,13 +135,13 @@ pub struct Metric {
     pub attributes: &'static [Attribute],
     /// What it measures, in one line: the `HELP` text in Prometheus.
     pub description: &'static str,
-    /// How values of several instances are combined.
+    /// How values of several instances are aggregated.
     pub scope: Scope,
 }
 
 impl Metric {
-    /// The Prometheus name, of the `/metrics` page and of the Collector alike: dots become underscores, seconds add `_seconds`,
-    /// counters `_total`.
+    /// Returns the Prometheus name, which is the same on the `/metrics` page and from the Collector: dots become
+    /// underscores, seconds add `_seconds`, counters `_total`.
     #[must_use]
     pub fn prometheus(&self) -> String {
         let base = self.name.replace('.', "_");
@@ -151,8 +151,8 @@ impl Metric {
         format!("{base}{unit}{total}")
     }
 
-    /// How many attribute sets there can be: the combinations of closed values, or [`BOUNDED_SETS`] with an attribute that is not
-    /// closed.
+    /// Returns the maximum number of attribute sets: the combinations of closed values, or [`BOUNDED_SETS`] if an
+    /// attribute is not closed.
     #[must_use]
     pub fn attribute_sets(&self) -> usize {
         let mut sets = 1;
@@ -177,7 +177,7 @@ impl Metric {
             .build()
     }
 
-    /// Builds the histogram, with these upper bounds.
+    /// Builds the histogram with these upper bounds.
     #[must_use]
     pub fn histogram(&self, meter: &Meter, bounds: &[f64]) -> Histogram<f64> {
         debug_assert_eq!(self.kind, Kind::Histogram, "{}", self.name);
@@ -189,7 +189,7 @@ impl Metric {
             .build()
     }
 
-    /// Registers the observable counter. `callback` runs on an exporter's thread and must not wait.
+    /// Registers the observable counter. `callback` runs on an exporter's thread and must not block.
     pub fn observable_counter(
         &self,
         meter: &Meter,
@@ -204,7 +204,7 @@ impl Metric {
             .build();
     }
 
-    /// Registers the observable gauge. `callback` runs on an exporter's thread and must not wait.
+    /// Registers the observable gauge. `callback` runs on an exporter's thread and must not block.
     pub fn observable_gauge(
         &self,
         meter: &Meter,
@@ -219,7 +219,7 @@ impl Metric {
             .build();
     }
 
-    /// As [`Metric::observable_gauge`], for values with fractions.
+    /// Like [`Metric::observable_gauge`], for values with fractions.
     pub fn observable_gauge_f64(
         &self,
         meter: &Meter,
@@ -234,7 +234,7 @@ impl Metric {
             .build();
     }
 
-    /// Registers the observable up-down counter. `callback` runs on an exporter's thread and must not wait.
+    /// Registers the observable up-down counter. `callback` runs on an exporter's thread and must not block.
     pub fn observable_up_down_counter(
         &self,
         meter: &Meter,
@@ -250,7 +250,8 @@ impl Metric {
     }
 }
 
-/// Keeps a panic inside a callback: in SDK 0.33 it would end the export thread and empty `/metrics` for good.
+/// Contains a panic inside a callback: in SDK 0.33 it would end the export thread and leave `/metrics` empty
+/// permanently.
 fn guarded<T>(
     callback: impl Fn(&dyn AsyncInstrument<T>) + Send + Sync + 'static,
 ) -> impl Fn(&dyn AsyncInstrument<T>) + Send + Sync + 'static {
@@ -261,7 +262,7 @@ fn guarded<T>(
     }
 }
 
-/// Declares the metrics of a module: a constant each, and all of them as `METRICS`.
+/// Declares the metrics of a module: one constant for each, and all of them as `METRICS`.
 ///
 /// A row is `NAME = Kind("opentelemetry.name", "unit", Scope, [attributes], "description");`.
 #[macro_export]
@@ -290,26 +291,26 @@ pub trait Label: Copy + Eq + 'static {
     const KEY: &'static str;
     /// All values, in the order of [`Label::index`].
     const ALL: &'static [Self];
-    /// Their texts, in the same order.
+    /// The texts of the values, in the same order.
     const VALUES: &'static [&'static str];
     /// The attribute, for the declaration of a metric.
     const ATTRIBUTE: Attribute = Attribute::closed(Self::KEY, Self::VALUES);
 
-    /// The position of this value in [`Label::ALL`].
+    /// Returns the position of this value in [`Label::ALL`].
     fn index(self) -> usize;
 
-    /// The text of this value.
+    /// Returns the text of this value.
     fn as_str(self) -> &'static str {
         Self::VALUES[self.index()]
     }
 
-    /// The attribute with this value.
+    /// Returns the attribute with this value.
     fn key_value(self) -> KeyValue {
         KeyValue::new(Self::KEY, self.as_str())
     }
 }
 
-/// Declares an enum whose values are those of a label: `enum Name: "key" { Variant = "value", … }`.
+/// Declares an enum whose variants are the values of a label: `enum Name: "key" { Variant = "value", … }`.
 #[macro_export]
 macro_rules! label {
     (
@@ -330,13 +331,13 @@ macro_rules! label {
             /// The values of the label, in the same order.
             pub const NAMES: [&'static str; [$($value),+].len()] = [$($value),+];
 
-            /// The position of this value in [`Self::ALL`].
+            /// Returns the position of this value in [`Self::ALL`].
             #[must_use]
             pub const fn index(self) -> usize {
                 self as usize
             }
 
-            /// The value of the label.
+            /// Returns the text of the value.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 Self::NAMES[self as usize]
@@ -355,7 +356,7 @@ macro_rules! label {
     };
 }
 
-/// A counter with a label. Every series exists from the start, at 0, and counting builds no label set.
+/// A counter with one label. Every series exists from the start, at 0, and counting does not build a label set.
 #[derive(Clone, Debug)]
 pub struct LabelledCounter<L> {
     counter: Counter<u64>,

@@ -1,10 +1,11 @@
-//! Network addresses: the network of a client, and URLs of this machine.
+//! Network addresses: the network of a client, and URLs that lead to the local machine.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// What one client has: an IPv4 address, or the /64 of an IPv6 address, which one host may own whole. IPv4 in IPv6 is IPv4.
+/// Returns the network of one client: an IPv4 address, or the /64 of an IPv6 address, because one host may own a
+/// whole /64. IPv4-mapped IPv6 addresses count as IPv4.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -16,7 +17,7 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// True where the URL leads to this machine: an address of loopback, or `localhost`.
+/// Returns true if the URL leads to the local machine: a loopback address or `localhost`.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

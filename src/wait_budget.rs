@@ -1,7 +1,8 @@
-//! How long one request waits for stores, all waits together.
+//! Limits the total time that one request waits for stores.
 //!
-//! Each call of a store has a timeout. A request that makes several calls could still wait several timeouts if a store is slow
-//! but not down. The request layer therefore runs each request with a wait budget, and every call of a store spends from it.
+//! Each call to a store has a timeout. A request that makes several calls could still wait for several timeouts if a
+//! store is slow but not down. The request layer therefore runs each request with a wait budget, and every call to a
+//! store spends from it.
 
 use std::{
     future::Future,
@@ -24,7 +25,7 @@ pub struct WaitBudget {
 }
 
 impl WaitBudget {
-    /// A budget of this length, rounded to microseconds. It should be at least the timeout of a single call.
+    /// Creates a budget of this length, rounded to microseconds. It should be at least the timeout of a single call.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         let whole_us = micros(limit);
@@ -34,15 +35,16 @@ impl WaitBudget {
         }
     }
 
-    /// Does `work` with it. What `work` spawns has none, unless it is [`carried`].
+    /// Runs `work` with this budget. Tasks that `work` spawns have none, unless they are [`carried`].
     pub fn during<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
-        // Not an `async fn`: that keeps room for its argument beside the future that it moves it into, and the work is large.
+        // Not an `async fn`: its future would hold the argument twice, before and after the move, and the work is
+        // large.
         CURRENT.scope(self, work)
     }
 }
 
-/// What is left of the budget of the current task. `None` if it has no budget, or has spent nothing of it: the timeout of the
-/// store is then the only one needed.
+/// Returns what is left of the budget of the current task. Returns `None` if it has no budget, or has spent nothing
+/// of it: the timeout of the store is then the only limit needed.
 #[must_use]
 pub fn left() -> Option<Duration> {
     let left = CURRENT.try_with(|it| {
@@ -52,7 +54,7 @@ pub fn left() -> Option<Duration> {
     left.ok().flatten().map(Duration::from_micros)
 }
 
-/// Takes this much from it.
+/// Spends this time from the budget of the current task.
 pub fn spend(time: Duration) {
     let time = micros(time);
     // A task without a budget has nothing to spend.
@@ -62,7 +64,8 @@ pub fn spend(time: Duration) {
     });
 }
 
-/// Wraps work for another task, on which the current task waits: it spends from the budget of the current one.
+/// Wraps work that runs on another task while the current task waits for it: it spends from the budget of the current
+/// task.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let wait_budget = CURRENT.try_with(WaitBudget::clone);
     async move {

@@ -11,11 +11,11 @@ use crate::{
 label! {
     /// The result of a password check.
     pub enum PasswordCheck: "result" {
-        /// The password is right.
+        /// The password is correct.
         Match = "match",
-        /// It is wrong.
+        /// The password is wrong.
         Mismatch = "mismatch",
-        /// It was not checked, because the queue was full.
+        /// The password was not checked because the queue was full.
         Overloaded = "overloaded",
     }
 }
@@ -32,7 +32,7 @@ pub struct PasswordMetrics {
 }
 
 impl PasswordMetrics {
-    /// Builds the counter and sets every series to 0.
+    /// Creates the counter and initialises every series to 0.
     #[must_use]
     pub fn new(meter: &Meter) -> Self {
         Self {

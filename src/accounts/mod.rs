@@ -1,6 +1,6 @@
-//! Accounts: who may log in, under which role.
+//! Accounts: which users may log in, and with which role.
 //!
-//! The rules of passwords are here, and the trait that a store of accounts implements. Those of names and roles are in
+//! Contains the password rules and the trait that an account store implements. The rules for names and roles are in
 //! [`user`](crate::user).
 
 mod hashing;
@@ -18,7 +18,7 @@ use crate::{clock::Timestamp, error::StoreError};
 
 pub use crate::user::{InvalidUsername, Role, UnknownRole, UserId, Username};
 
-/// An account as everyone but the password check sees it.
+/// An account without its password hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The account's id.
@@ -27,16 +27,16 @@ pub struct User {
     pub username: Username,
     /// The role.
     pub role: Role,
-    /// True where the account may not log in.
+    /// True if the account is disabled: its user cannot log in.
     pub disabled: bool,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
-    /// Rises with every change of role, of `disabled` or of the password; see [`AccountRepository::unsettled`]. It is the time of
-    /// that change in ms since the Unix epoch, or one more than the version before: so it also rises above versions that were
-    /// lost with a restored backup.
+    /// Increases with every change of the role, of `disabled` or of the password; see [`AccountRepository::unsettled`].
+    /// It is the time of that change in ms since the Unix epoch, or one more than the previous version, whichever is
+    /// greater. So it also exceeds versions that were lost by restoring a backup.
     pub version: i64,
-    /// Sessions that were started under an older version have to end: the password was changed then, or the account disabled. 0 if
-    /// neither has happened.
+    /// Sessions that were started under an older version have to end, because the password was changed or the account
+    /// disabled at this version. 0 if neither has happened.
     pub sessions_since: i64,
 }
 
@@ -49,10 +49,10 @@ pub struct Account {
     pub password_hash: SecretString,
 }
 
-/// An account to be added.
+/// An account to create.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// The login name; must be free.
+    /// The login name; must not be taken.
     pub username: Username,
     /// The role.
     pub role: Role,
@@ -60,19 +60,19 @@ pub struct NewAccount {
     pub password_hash: SecretString,
 }
 
-/// What to change of an account; `None` leaves it.
+/// The changes to an account; `None` leaves a value unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
     /// The new role.
     pub role: Option<Role>,
-    /// Whether the account is disabled.
+    /// The new state: true to disable the account.
     pub disabled: Option<bool>,
 }
 
 /// Why an account was not changed or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// It would leave no superuser who can log in.
+    /// The change would leave no superuser who can log in.
     #[error("the last superuser cannot be demoted, disabled or deleted")]
     LastSuperuser,
     /// The store failed.
@@ -81,7 +81,7 @@ pub enum AccountError {
 }
 
 impl AccountError {
-    /// The outcome in the audit trail.
+    /// Returns the outcome for the audit trail.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -91,43 +91,44 @@ impl AccountError {
     }
 }
 
-/// A place that keeps accounts.
+/// A repository of accounts.
 ///
-/// Every method is one atomic step. All fail with [`StoreError::Unavailable`] if the store does not answer within
-/// its timeout, and with [`StoreError::Corrupt`] if a row cannot be read.
+/// Every method is one atomic step. All fail with [`StoreError::Unavailable`] if the store does not respond within its
+/// timeout, and with [`StoreError::Corrupt`] if a row cannot be read.
 #[async_trait]
 pub trait AccountRepository: fmt::Debug + Send + Sync {
-    /// Adds an account, with a new id. Its version is the present time.
+    /// Creates an account with a new id. Its version is the current time.
     ///
     /// # Errors
     ///
     /// [`StoreError::Conflict`] if the name is taken.
     async fn add(&self, account: NewAccount) -> Result<User, StoreError>;
 
-    /// The account with this name, if there is one.
+    /// Returns the account with this name, if there is one.
     async fn find_by_username(&self, username: &Username) -> Result<Option<Account>, StoreError>;
 
-    /// The account with this id, if there is one.
+    /// Returns the account with this id, if there is one.
     async fn find(&self, id: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// At most `limit` accounts in the order of their ids, which is the order they were made in, from the first
-    /// after `after`.
+    /// Returns at most `limit` accounts, beginning after `after`, in the order of their ids, which is the order of
+    /// their creation.
     async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError>;
 
-    /// True where there is no account at all.
+    /// Returns true if there are no accounts.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
-    /// Changes role or `disabled`, raises the version and marks the account unsettled. A change that changes nothing
-    /// does neither. An account that is disabled has no session older than that version. Returns the account as it is now, or `None` if there is none.
+    /// Changes role or `disabled`, increases the version and marks the account unsettled. A change without effect does
+    /// neither. Sessions of a disabled account that are older than that version have to end. Returns the account as it
+    /// is now, or `None` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`AccountError::LastSuperuser`] if no enabled superuser would be left.
+    /// [`AccountError::LastSuperuser`] if no enabled superuser would remain.
     async fn change(&self, id: UserId, change: AccountChange)
     -> Result<Option<User>, AccountError>;
 
-    /// Replaces the password if its hash still is `old`, raises the version and marks the account unsettled: sessions that were
-    /// started under an older version have to end. Returns whether it was replaced.
+    /// Replaces the password if its hash is still `old`, increases the version and marks the account unsettled:
+    /// sessions that were started under an older version have to end. Returns whether it was replaced.
     async fn replace_password(
         &self,
         id: UserId,
@@ -135,7 +136,7 @@ pub trait AccountRepository: fmt::Debug + Send + Sync {
         new: &SecretString,
     ) -> Result<bool, StoreError>;
 
-    /// Replaces the hash of the same password, if it still is `old`: sessions go on. Returns whether it was replaced.
+    /// Replaces the hash of the same password if it is still `old`. Sessions continue. Returns whether it was replaced.
     async fn upgrade_hash(
         &self,
         id: UserId,
@@ -143,28 +144,28 @@ pub trait AccountRepository: fmt::Debug + Send + Sync {
         new: &SecretString,
     ) -> Result<bool, StoreError>;
 
-    /// Sets the password, whatever it was, with the consequences of
-    /// [`replace_password`](AccountRepository::replace_password). Returns whether there is such an account.
+    /// Sets the password regardless of the previous one, with the same effects as
+    /// [`replace_password`](AccountRepository::replace_password). Returns whether the account exists.
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError>;
 
-    /// Deletes an account. Returns whether there was one. Its sessions are not this repository's: end them.
+    /// Deletes an account. Returns whether it existed. The caller has to end its sessions.
     ///
     /// # Errors
     ///
-    /// [`AccountError::LastSuperuser`] if no enabled superuser would be left.
+    /// [`AccountError::LastSuperuser`] if no enabled superuser would remain.
     async fn delete(&self, id: UserId) -> Result<bool, AccountError>;
 
-    /// At most `limit` accounts whose change may not have reached their sessions yet.
+    /// Returns at most `limit` accounts whose change may not have reached their sessions yet.
     ///
-    /// Accounts and sessions may live in different stores, so no transaction spans both. A change is written here
-    /// first, with this mark; whoever then brings it to the sessions calls [`AccountRepository::settle`]. If that one
-    /// dies in between, the mark stays and the next one does the work.
+    /// Accounts and sessions may be in different stores, so no transaction spans both. A change is written here first,
+    /// together with this mark. The process that then applies it to the sessions calls [`AccountRepository::settle`].
+    /// If it dies in between, the mark stays and another process applies the change.
     async fn unsettled(&self, limit: u32) -> Result<Vec<User>, StoreError>;
 
-    /// Takes the mark off if the account still has this version. Returns false if it has another one, whose change
-    /// then has to be brought to the sessions; an account that is gone counts as settled.
+    /// Removes the mark if the account still has this version. Returns false if it has another version, whose change
+    /// then has to be applied to the sessions. A deleted account counts as settled.
     async fn settle(&self, id: UserId, version: i64) -> Result<bool, StoreError>;
 
-    /// Answers if the store does.
+    /// Succeeds if the store responds.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! What runs beside the server: the census, the service census, the reaper, the settlement of accounts, and housekeeping.
+//! Background tasks of the server: census, service census, reaper, account settlement and housekeeping.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,17 +15,17 @@ use crate::{
     sessions::{census::CensusTaker, reaper::Reaper},
 };
 
-/// How often old audit events and spent budgets are looked for, and how many are removed in one step.
+/// Interval of the search for old audit events and spent login budgets, and how many of them one step removes.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 const BATCH: u32 = 1_000;
 
 /// How long the wall clock must not have been set before anything is deleted by it.
 pub(super) const CLOCK_SPAN: Duration = Duration::from_mins(10);
 
-/// After a task has failed it is started again, but not faster than this.
+/// Minimum delay before a failed task is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// The tasks, before they are started.
+/// The background tasks before they are started.
 #[derive(Debug)]
 pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
@@ -68,7 +68,7 @@ impl Background {
             async move { housekeeping.run().await }
         };
         vec![
-            // Without the census nobody would take a frozen gauge away.
+            // Without the census, nothing would remove a stale gauge.
             keep_running("census", count, move || observer.count_unanswered()),
             keep_running("reaper", reap, || {}),
             keep_running("account settlement", settle, || {}),
@@ -78,7 +78,7 @@ impl Background {
     }
 }
 
-/// Runs a task that never ends; if it panics, says so, does `on_failure` and starts it again.
+/// Runs a task that never ends. If it ends or panics, logs that, calls `on_failure` and restarts the task.
 fn keep_running<F>(
     name: &'static str,
     task: impl Fn() -> F + Send + 'static,
@@ -95,7 +95,7 @@ where
             tracing::error!(
                 task = name,
                 crashed = ended.is_err(),
-                "a background task ended; starting it again"
+                "a background task ended; restarting it"
             );
             tokio::time::sleep(RESTART_PAUSE).await;
             running = AbortOnDrop(tokio::spawn(task()));
@@ -103,7 +103,7 @@ where
     })
 }
 
-/// A task that does not outlive whoever watches it.
+/// A task that is aborted when its supervisor is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -112,19 +112,19 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Removes what is no longer needed.
+/// Removes expired data.
 #[derive(Debug)]
 pub(super) struct Housekeeping {
     pub(super) audit: Arc<dyn AuditRepository>,
     pub(super) limits: Arc<dyn LoginThrottleRepository>,
-    /// How far away the expiry of a budget's state can be.
+    /// How far in the future the state of a login budget can expire.
     pub(super) limits_horizon: Duration,
     pub(super) tokens: Arc<dyn TokenRepository>,
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
-    /// Whether that clock can be believed.
+    /// Shows whether the clock can be trusted.
     pub(super) watch: ClockWatch,
-    /// What tells whether the stores can be used.
+    /// Shows whether the stores can be used.
     pub(super) readiness: Management,
     pub(super) audit_retention: Duration,
 }
@@ -135,20 +135,22 @@ impl Housekeeping {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
+            // Logs store faults even if there are no logins and no requests to /readyz: a full disk should be known
+            // early.
             self.readiness.faults().await;
             let believed = self.watch.has_kept_pace();
             if let Err(error) = self.keys.rotate_if_due(believed).await {
-                tracing::warn!(%error, "no new signing key could be made; it is tried again");
+                tracing::warn!(%error, "no new signing key could be created; will retry");
             }
             if let Err(error) = self.tidy(believed).await {
-                tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; it is tried again");
+                tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; will retry");
             }
         }
     }
 
-    /// Removes what is old. By a clock that is not `believed` no audit event is removed or moved, and no revocation or key is
-    /// removed: it may be the clock that is wrong. A token would be good again whose revocation was removed too early.
+    /// Removes old data. If the clock is not trusted (`believed` is false), no audit event is removed or moved, and no
+    /// revocation or key is removed, because the clock may be wrong. A token would become valid again if its revocation
+    /// were removed too early.
     async fn tidy(&self, believed: bool) -> Result<(), StoreError> {
         let retention = i64::try_from(self.audit_retention.as_millis()).unwrap_or(i64::MAX);
         let now = self.clock.now().as_millis();

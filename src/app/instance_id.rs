@@ -1,4 +1,4 @@
-//! What the replicas of a service call themselves together.
+//! The `service.instance.id` shared by all replicas.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -7,14 +7,14 @@ use uuid::{Builder, Uuid};
 
 use crate::store::RedisSettings;
 
-/// The `service.instance.id` of what is the same truth on every replica: the same for all that share `key` and the
-/// prefix of their keys in Redis, and across restarts. So the series go on when another replica takes over, and begin
-/// anew where sessions are counted in another place.
+/// Returns the `service.instance.id` of values that are the same on every replica: identical for all replicas that
+/// share `key` and the prefix of their keys in Redis, and across restarts. The series therefore continue when another
+/// replica takes over, and new series start when sessions are counted in another location.
 ///
-/// It is exported for anyone to see. That tells nothing of `key`: it is 122 bits of an HMAC-SHA256 under a label of its
-/// own, and cookies and budgets are keyed under other labels. It names no host and no address either.
+/// The id is exported in public. It reveals nothing about `key`: it is 122 bits of an HMAC-SHA256 with a label of its
+/// own, and cookies and login budgets are keyed with other labels. It contains no host name and no address either.
 pub(super) fn of_the_service(key: &SecretString, redis: Option<&RedisSettings>) -> Uuid {
-    // Hashed to the block length first, which every HMAC takes.
+    // Hashed to the block length first: every HMAC accepts a key of that length.
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
     block[..32].copy_from_slice(&Sha256::digest(key.expose_secret()));
     let mut mac = Hmac::<Sha256>::new(&block);

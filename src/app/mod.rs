@@ -2,16 +2,16 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
-//! | `instance_id` | what the replicas of a service call themselves together |
-//! | `exports` | the first export of metrics and the last one |
-//! | `files` | the file limit of the process, and how the listeners share it |
-//! | `listeners` | how the listeners are bound and stopped |
-//! | `services` | what services need, wired |
-//! | `session_location` | where sessions were kept when a server last started here |
-//! | `alerts` | a receiver of Alertmanager's webhook |
-//! | `warnings` | settings that are valid and still probably wrong |
-//! | `background` | the tasks that run beside the server, and what happens when one of them fails |
+//! | `data_dir` | the lock that prevents conflicting servers, the generated cookie key |
+//! | `instance_id` | the `service.instance.id` shared by all replicas |
+//! | `exports` | the first and the last export of metrics |
+//! | `files` | the open file limit of the process, and how the listeners share it |
+//! | `listeners` | binding and shutdown of the listeners |
+//! | `services` | wiring of everything that services need |
+//! | `session_location` | where sessions were stored when a server last started here |
+//! | `alerts` | a receiver of Alertmanager webhooks |
+//! | `warnings` | settings that are valid but probably wrong |
+//! | `background` | the tasks that run beside the server, and their restart after a failure |
 
 pub(crate) mod alerts;
 mod background;
@@ -63,8 +63,8 @@ use crate::{
     telemetry::{ServiceWide, Telemetry},
 };
 
-/// How long the store may take, after the listeners were closed, with the end of the audit trail and the last count, and
-/// then with the end of the file. It is not the store timeout, which may be longer than a stop.
+/// How long the store may take, after the listeners are closed, to write the end of the audit trail and to answer the
+/// last count, and then to close its file. This is not the store timeout, which may exceed the time of a shutdown.
 const LAST_TASKS: Duration = Duration::from_millis(300);
 const CLOSE: Duration = Duration::from_millis(150);
 
@@ -76,25 +76,25 @@ pub struct Application {
     background: Background,
     audit: AuditWriter,
     stores: Stores,
-    /// What is handed over to another replica at the end, where there may be one.
+    /// Handed over to another replica at shutdown, if there may be one.
     hand_over: Option<ServiceWide>,
     public_url: Url,
     _data_dir: DataDir,
 }
 
 impl Application {
-    /// Opens the stores, makes the first superuser where the configuration asks for one, counts the sessions once and
-    /// binds both listeners. Takes one password hash's time.
+    /// Opens the stores, creates the first superuser if the configuration names one, counts the sessions once and binds
+    /// both listeners. Takes the time of one password hash.
     ///
     /// # Errors
     ///
-    /// What could not be opened, made or bound, and why.
+    /// Describes what could not be opened, created or bound, and why.
     pub async fn build(
         config: &Config,
         telemetry: &Telemetry,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        // Bound first: a port that is taken is told before anything is touched.
+        // Bound first: a port in use is reported before anything is changed.
         let (public, address) = bind("listen", config.listen)?;
         let (management_listener, management_address) =
             bind("management_listen", config.management_listen)?;
@@ -153,8 +153,8 @@ impl Application {
         let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
         let service_census = services.service_census(config, &stores, &meters, &observer, &clock);
-        // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
-        // service from starting; the gauges are absent until it answers.
+        // Counted before the listeners accept requests, so that the first scrape shows current values. An unavailable
+        // store does not prevent the start; the gauges are absent until it responds.
         let _ = census.take().await;
         let _ = service_census.take().await;
         let http_metrics = HttpMetrics::new(&meter, &observed, Arc::clone(&clock));
@@ -215,26 +215,26 @@ impl Application {
         })
     }
 
-    /// Where the public listener is bound.
+    /// Returns the address of the public listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.public.address
     }
 
-    /// Where the management listener is bound.
+    /// Returns the address of the management listener.
     #[must_use]
     pub const fn management_address(&self) -> SocketAddr {
         self.management.address
     }
 
-    /// The origin under which browsers see the service.
+    /// Returns the origin under which browsers see the service.
     #[must_use]
     pub const fn public_url(&self) -> &Url {
         &self.public_url
     }
 
-    /// Serves until `stop` is ready, then answers what is in flight, writes what is queued and returns. The stop takes
-    /// at most a second and a half.
+    /// Serves until `stop` is ready, then completes the requests in flight, writes what is queued and returns. The
+    /// shutdown takes at most a second and a half.
     ///
     /// # Errors
     ///
@@ -266,20 +266,21 @@ impl Application {
         for task in tasks {
             task.abort();
         }
-        // The last login's event is in the queue by now, and the queue closes with the last worker. Without an answer to
-        // the last count the gauges are what they were.
+        // The event of the last login is in the queue by now, and the queue closes with the last worker. If the last
+        // count is not answered, the gauges keep their values.
         let (written, _) = tokio::join!(
             tokio::time::timeout(LAST_TASKS, &mut audit),
             tokio::time::timeout(LAST_TASKS, last_count(&census, hand_over)),
         );
         if written.is_err() {
-            // It counts what is lost, which the last export tells. One whose commit was not answered may be there all the same.
+            // The writer counts the lost events, and the last export reports them. An event whose commit was not
+            // confirmed may be stored all the same.
             audit.abort();
             let _ = audit.await;
         }
         if tokio::time::timeout(CLOSE, stores.close()).await.is_err() {
             tracing::warn!(
-                "the store is still busy; its write-ahead log is read at the next start"
+                "the store is still busy; its write-ahead log will be read at the next start"
             );
         }
         result
@@ -308,7 +309,7 @@ fn census(
     )
 }
 
-/// Who is in, and who ends what has expired.
+/// Creates the session service and its reaper.
 fn sessions(
     config: &Config,
     stores: &Stores,
@@ -373,7 +374,7 @@ fn tenancy(config: &Config) -> Tenancy {
     }
 }
 
-/// Makes the first superuser if there is no account and the configuration names one.
+/// Creates the first superuser if there is no account and the configuration names one.
 async fn bootstrap(
     config: &Config,
     stores: &Stores,
@@ -385,7 +386,7 @@ async fn bootstrap(
     }
     let Some(first) = &config.bootstrap else {
         tracing::warn!(
-            "there is no account yet, so nobody can log in; make the first one with the same settings: \
+            "there is no account yet, so no user can log in; create the first one with the same settings: \
              `skriptoteket user add NAME --role superuser`"
         );
         return Ok(());
@@ -395,11 +396,11 @@ async fn bootstrap(
     let made = recording.during(register).await;
     recording.finish(made.as_ref().err().map_or(SUCCESS, RegisterError::reason));
     match made {
-        // Another replica that started at the same moment made it.
+        // Another replica that started at the same moment has created it.
         Err(RegisterError::AlreadyExists) => {}
         made => {
-            made.context("bootstrap_password: the first superuser was not made")?;
-            tracing::info!("the first superuser was made from bootstrap_password");
+            made.context("bootstrap_password: the first superuser was not created")?;
+            tracing::info!("the first superuser was created from bootstrap_password");
         }
     }
     Ok(())
@@ -420,5 +421,5 @@ fn guard_policy(config: &Config) -> GuardPolicy {
     }
 }
 
-/// Stops tasks when the server does.
+/// Background tasks, aborted at shutdown.
 type Tasks = Vec<JoinHandle<()>>;

@@ -1,4 +1,4 @@
-//! Wires what services need: who they are, their tokens, their limits.
+//! Wires what services need: registration, tokens and rate limits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     telemetry::Meter,
 };
 
-/// All that has to do with services.
+/// All parts that handle services.
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) clients: ClientAuthenticator,
@@ -30,14 +30,14 @@ pub(super) struct Services {
     key_rotator: KeyRotator,
 }
 
-/// The signing keys, and where new ones are recorded.
+/// The signing keys, and the audit trail that records new ones.
 #[derive(Debug)]
 pub(super) struct Keys {
     key_rotator: KeyRotator,
     audit: AdminAudit,
 }
 
-/// Wires them over these stores. `public_url` is where clients find the service.
+/// Wires the parts over these stores. `public_url` is where clients reach the service.
 pub(super) fn open(
     config: &Config,
     stores: &Stores,
@@ -60,7 +60,7 @@ pub(super) fn open(
         Arc::clone(&stores.tokens),
         metrics.clone(),
         Arc::clone(clock),
-        // Where a client may think that its assertion goes (RFC 7523, section 3, leaves it to the server).
+        // The audiences that a client may use in its assertion (RFC 7523, section 3, leaves the choice to the server).
         ["", "/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"]
             .map(|path| format!("{issuer}{path}"))
             .to_vec(),
@@ -106,7 +106,7 @@ pub(super) fn open(
 }
 
 impl Keys {
-    /// Makes a signing key where one is due, as an action of the service itself; see [`KeyRotator::rotate_if_due`].
+    /// Creates a signing key if one is due, as an action of the service itself; see [`KeyRotator::rotate_if_due`].
     pub(super) async fn rotate_if_due(&self, believed: bool) -> Result<bool, KeyRotationError> {
         let recording = self.audit.begin_if_due(Kind::KeyRotate);
         let made = recording
@@ -117,7 +117,7 @@ impl Keys {
     }
 }
 
-/// What tokens say. The audience that follows from `public_url` gets its real port, too.
+/// Returns the contents of tokens. An audience that follows from `public_url` gets its actual port, too.
 fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
     let issuer = public_url.origin().ascii_serialization();
     let configured = config.public_url.origin().ascii_serialization();
@@ -136,8 +136,8 @@ fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
 }
 
 impl Services {
-    /// Makes the first signing key and reads what there is, so that every service has its series before it does anything.
-    /// Keys are recorded in `audit`.
+    /// Creates the first signing key and reads the stored services, so that every service has its series before its
+    /// first request. Keys are recorded in `audit`.
     pub(super) async fn start(&self, audit: &AdminAudit) -> anyhow::Result<Keys> {
         let keys = Keys {
             key_rotator: self.key_rotator.clone(),
@@ -148,7 +148,7 @@ impl Services {
         Ok(keys)
     }
 
-    /// What reads the services for the gauges, as often as sessions are counted.
+    /// Returns the task that reads the services for the gauges, at the interval of the session census.
     pub(super) fn service_census(
         &self,
         config: &Config,
@@ -157,7 +157,7 @@ impl Services {
         observer: &ObserverState,
         clock: &Arc<dyn Clock>,
     ) -> ServiceCensus {
-        // Two counts may fail.
+        // Allows for two failed counts.
         let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
         let gauges = ServiceGauges::new(meters, observer.clone(), Arc::clone(clock), believed_for);
         let policy = HealthPolicy {
@@ -176,7 +176,7 @@ impl Services {
     }
 }
 
-/// How long others may keep the public keys.
+/// Returns how long clients may cache the public keys.
 pub(super) fn keys_kept(config: &Config) -> Duration {
     config.services.key_lead.min(Duration::from_mins(5))
 }

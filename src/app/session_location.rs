@@ -1,9 +1,9 @@
-//! Where sessions are kept, remembered in the data directory from one start to the next.
+//! Where sessions are stored, recorded in the data directory from one start to the next.
 //!
-//! Sessions stay where they are when the configuration names another place: who logged in there is logged out, and no
-//! gauge shows it. That may be wanted, and the same servers may have two names, so for a server it is a warning and no fault.
-//! A command that looked into the embedded store while servers use Redis, or the other way round, would end nobody and say
-//! that it was done: it is refused.
+//! If the configuration names another location, existing sessions stay where they are: their users are logged out, and
+//! no gauge shows it. This may be intended, and the same servers may have two names, so a server only warns. A command
+//! that looked into the embedded store while servers use Redis, or the reverse, would end no session and report
+//! success, so it is rejected.
 
 use std::{
     fs,
@@ -13,13 +13,14 @@ use std::{
 
 use crate::{config::Config, store::EMBEDDED};
 
-/// Where sessions are remembered to be, within the data directory.
+/// The file that records the location, within the data directory.
 const FILE: &str = "sessions.place";
 
-/// A command's configuration keeps sessions in another store than the servers on its data directory.
+/// The configuration of a command keeps sessions in another store than the servers on its data directory.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the servers on {} keep sessions in {servers}, and this command would look for them in {here}; run it with their redis_url (or, if sessions are to move, start a server first)", .data_dir.display()
+    "the servers on {} keep sessions in {servers}, but this command would look in {here}; run it with their redis_url \
+     (or, to change the location of sessions, start a server first)", .data_dir.display()
 )]
 pub(crate) struct Elsewhere {
     data_dir: PathBuf,
@@ -27,15 +28,15 @@ pub(crate) struct Elsewhere {
     here: String,
 }
 
-/// Compares where `config` keeps sessions with where the last server that started on its data directory kept them. A
-/// warning to be told, if there are two names and it may be one place.
+/// Compares the session location of `config` with that of the last server that started on its data directory. Returns a
+/// warning if the two differ by name but may be the same location.
 ///
 /// # Errors
 ///
-/// [`Elsewhere`] if it cannot be one.
+/// [`Elsewhere`] if they cannot be the same location.
 pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
     let here = config.store().session_location();
-    // Without the file no server has run here. One that cannot be read is a server's to tell of.
+    // If the file is missing, no server has run here. A file that cannot be read is reported by the server.
     let servers = fs::read_to_string(config.data_dir.join(FILE)).unwrap_or_default();
     let servers = servers.trim();
     if servers.is_empty() || servers == here {
@@ -49,13 +50,13 @@ pub(crate) fn compare(config: &Config) -> Result<Option<String>, Elsewhere> {
         });
     }
     Ok(Some(format!(
-        "the servers on {} keep sessions in {servers}, this command in {here}: are these two names of one place?",
+        "the servers on {} keep sessions in {servers}, this command in {here}: check that these are two names of the same place",
         config.data_dir.display()
     )))
 }
 
-/// Remembers where `config` keeps sessions, and warns if they were kept elsewhere by the last server that started on its
-/// data directory.
+/// Records the session location of `config`, and warns if the last server that started on its data directory used
+/// another one.
 pub(super) fn remember(config: &Config) {
     let now = config.store().session_location();
     match replace(&config.data_dir.join(FILE), &now) {
@@ -63,18 +64,18 @@ pub(super) fn remember(config: &Config) {
             before,
             now,
             "sessions are kept in another place than when a server last started on this data_dir; unless these are two names \
-             of one Redis, who logged in there is not logged in here. All servers that share a data_dir must keep sessions \
-             in one place"
+             of one Redis, users who logged in there are not logged in here. All servers that share a data_dir must keep \
+             sessions in the same place"
         ),
-        Ok(None) => tracing::debug!(place = now, "sessions are kept where they were"),
+        Ok(None) => tracing::debug!(place = now, "the location of sessions is unchanged"),
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "where sessions are kept cannot be remembered in data_dir"
+            "could not write the session location to data_dir"
         ),
     }
 }
 
-/// Writes `now` into a file, and returns what was in it if that was something else.
+/// Writes `now` to the file, and returns the previous content if it was different.
 fn replace(file: &Path, now: &str) -> io::Result<Option<String>> {
     let before = match fs::read_to_string(file) {
         Ok(before) => before,

@@ -24,7 +24,7 @@ impl fmt::Debug for AuditMetrics {
 }
 
 impl AuditMetrics {
-    /// Builds the counter and sets it to 0.
+    /// Creates the counter and initialises it to 0.
     #[must_use]
     pub fn new(meter: &Meter) -> Self {
         let dropped = AUDIT_EVENTS_DROPPED.counter(meter);

@@ -1,7 +1,7 @@
-//! Every metric of the service, in one list.
+//! The list of all metrics of the service.
 //!
-//! A metric is declared in the `metrics` module of its domain. Tests compare the list with what `/metrics` and the Collector export,
-//! and with every name in the documentation and the dashboards, in both directions.
+//! A metric is declared in the `metrics` module of its domain. Tests compare the list with what `/metrics` and the
+//! Collector export, and with every name in the documentation and the dashboards, in both directions.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ pub const CATALOGUE: Catalogue = &[
     http::metrics::METRICS,
 ];
 
-/// Every metric, one by one.
+/// Returns every metric.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     CATALOGUE.iter().copied().flatten()
 }

@@ -1,4 +1,4 @@
-//! The instruments against the catalogue and against the page that they are exported on.
+//! Checks the instruments against the catalogue and the page that exports them.
 
 mod limits;
 
@@ -30,7 +30,7 @@ const FOR_EVER: Duration = Duration::MAX;
 const MAILROOM: &str = "mailroom";
 const SERVICES: [&str; 2] = [MAILROOM, OTHER_SERVICE];
 
-/// Every struct of instruments that the crate has, on one telemetry.
+/// All instruments of the crate, on one telemetry pipeline.
 struct Everything {
     login: LoginMetrics,
     audit: AuditMetrics,
@@ -71,7 +71,7 @@ impl Everything {
         }
     }
 
-    /// Records something with every label that there is.
+    /// Records a value with every label.
     fn record(&self) {
         self.login.login_started().finish(Ok(()));
         self.login.login_started().finish(Err(LoginFailure::Banned));
@@ -304,7 +304,7 @@ fn a_count_that_nobody_renews_is_believed_no_longer_than_its_limit() {
     assert_eq!(shown().1, Some(1.0));
     assert!(shown().0.is_some());
     clock.advance(seconds(1));
-    // The process may have stood still and be about to count.
+    // The process may have been paused and be about to count.
     assert_eq!(shown(), (None, None));
     clock.advance(seconds(1));
     assert_eq!(shown(), (None, Some(0.0)));
@@ -326,7 +326,7 @@ fn a_withdrawn_gauge_is_gone_from_the_first_collection_of_every_reader() {
 
     for page_first in [true, false] {
         gauges.publish(three_users(), Duration::ZERO);
-        // One reader alone runs its callbacks: they must leave nothing behind in the other.
+        // Callbacks run once per reader: they must not affect what the other reader gets.
         if page_first {
             assert_eq!(on_page(), Some(4.0));
         } else {

@@ -18,7 +18,7 @@ pub struct MetricView {
     pub unit: &'static str,
     /// `service-wide` (take `max` over instances) or `per instance` (take `sum`).
     pub scope: &'static str,
-    /// What it measures.
+    /// What it measures, in one line.
     pub description: &'static str,
     /// Its labels.
     pub labels: Vec<LabelView>,
@@ -31,10 +31,10 @@ pub struct LabelView {
     pub key: &'static str,
     /// The name of the label in Prometheus.
     pub label: String,
-    /// All values, if they are a closed set.
+    /// All values, if the set is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<&'static [&'static str]>,
-    /// Where the values come from, if they are not.
+    /// Where the values come from, if the set is not closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values_from: Option<&'static str>,
 }
@@ -69,7 +69,7 @@ impl From<&Attribute> for LabelView {
     }
 }
 
-/// Every metric, in the order of the catalogue.
+/// Returns every metric, in the order of the catalogue.
 #[must_use]
 pub fn views() -> Vec<MetricView> {
     all().map(MetricView::from).collect()

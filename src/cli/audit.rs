@@ -21,7 +21,7 @@ use crate::{
 /// Rows read from the store in one step.
 const PAGE: u32 = 500;
 
-/// What can be done with the trail: it is read only.
+/// Commands on the audit trail, which is read-only.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
     /// List login attempts, password changes and administrative actions, newest first
@@ -34,7 +34,7 @@ Examples:
   skriptoteket audit list --json \\
     | jq -r '.[] | select(.outcome != \"success\") | .address'
 
-Refused attempts of one kind, outcome and client are one row a minute; `count` is their number. \
+Rejected attempts of one kind, outcome and client share one row per minute; `count` is their number. \
 The outcome `pending` is an action whose end was not recorded, because the process died. \
 An attempt under a name that belongs to no account has no user: people type passwords into that field.")]
     List(List),
@@ -47,7 +47,7 @@ Examples:
     Top(Top),
 }
 
-/// Which rows are listed.
+/// Arguments of `audit list`.
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(super) struct List {
     json: bool,
 }
 
-/// What is counted.
+/// Arguments of `audit top`.
 #[derive(Debug, Args)]
 pub(super) struct Top {
     /// Group by
@@ -75,7 +75,7 @@ pub(super) struct Top {
     json: bool,
 }
 
-/// What attempts have in common.
+/// How attempts are grouped.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum By {
     Address,
@@ -84,7 +84,7 @@ enum By {
     Kind,
 }
 
-/// Which rows are wanted.
+/// Filters of rows.
 #[derive(Debug, Args)]
 pub(super) struct Conditions {
     /// Only rows about this user: a name, or the ID of a deleted user
@@ -110,7 +110,7 @@ pub(super) struct Conditions {
     until: Option<Moment>,
 }
 
-/// A time, or how long ago it was.
+/// A time, or a duration before now.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     At(Timestamp),
@@ -124,7 +124,7 @@ fn moment(text: &str) -> Result<Moment, String> {
     let at = text.parse().map(Moment::At);
     at.map_err(|_| {
         String::from(
-            "expected RFC 3339, for example 2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d",
+            "expected RFC 3339, for example 2026-01-31T12:00:00Z, or a duration before now: 30m, 2h, 7d",
         )
     })
 }
@@ -228,11 +228,11 @@ async fn top(context: &CommandContext, args: Top) -> anyhow::Result<()> {
     output::list(&shown, args.json)
 }
 
-/// How many attempts have a value in common.
+/// The number of attempts with the same value.
 #[derive(Debug, Serialize)]
 struct Sum {
     attempts: u64,
-    /// `null` where the attempts have none: no such account, no address.
+    /// `null` if the attempts have no value: no such account, no address.
     value: Option<String>,
 }
 
@@ -248,7 +248,7 @@ impl Row for Sum {
     }
 }
 
-/// The id of an account, by name or as it is.
+/// Returns the ID of an account, given by name or ID.
 async fn user(context: &CommandContext, text: &str) -> anyhow::Result<UserId> {
     if let Ok(id) = text.parse() {
         return Ok(id);
@@ -294,7 +294,7 @@ impl Names {
     }
 }
 
-/// A row as it is printed.
+/// A row for output.
 #[derive(Debug, Serialize)]
 struct ShownRow {
     at: String,
@@ -303,10 +303,10 @@ struct ShownRow {
     kind: String,
     outcome: String,
     actor: Option<String>,
-    /// The name, while there is such an account.
+    /// The name, if the account still exists.
     actor_name: Option<Username>,
     user_id: Option<UserId>,
-    /// The name, while there is such an account.
+    /// The name, if the account still exists.
     username: Option<Username>,
     target: Option<String>,
     detail: Option<String>,
@@ -342,7 +342,7 @@ impl Row for ShownRow {
         let name = |name: Option<&Username>| name.map(ToString::to_string);
         let actor = name(self.actor_name.as_ref()).or_else(|| self.actor.clone());
         let user = name(self.username.as_ref()).or(self.user_id.map(|id| id.to_string()));
-        // A login without an account has no user, whatever name was typed.
+        // A failed login without an account has no user, whatever name was entered.
         let concerns = user.or_else(|| self.target.clone());
         vec![
             output::to_the_second(&self.at),

@@ -1,4 +1,4 @@
-//! What commands on accounts, sessions and services work with: the same stores and rules as the server's.
+//! The context of commands on accounts, sessions and services: the same stores and rules as the server's.
 
 use std::{future::Future, os::unix::fs::MetadataExt, path, sync::Arc, time::Duration};
 
@@ -27,14 +27,13 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// The stores, opened beside a server that may be running on them.
+/// The stores, opened while a server may be using them.
 #[derive(Debug)]
 pub(super) struct CommandContext {
-    /// The repositories.
     pub(super) stores: Stores,
-    /// What happens to sessions; what is done here the server sees in its stores.
+    /// Operations on sessions. The server sees the changes in its stores.
     pub(super) sessions: Sessions,
-    /// Changes and deletes accounts, with the consequences for their sessions.
+    /// Changes and deletes accounts, and updates or ends their sessions.
     pub(super) lifecycle: AccountLifecycle,
     config: Config,
     telemetry: Telemetry,
@@ -42,7 +41,7 @@ pub(super) struct CommandContext {
     journal: Journal,
 }
 
-/// Records what commands do, in the audit trail.
+/// Records the actions of commands in the audit trail.
 #[derive(Debug)]
 pub(super) struct Journal {
     audit: AdminAudit,
@@ -50,10 +49,10 @@ pub(super) struct Journal {
     time_limit: Duration,
 }
 
-/// An accounts database that is to have the keys in Redis.
+/// An accounts database that the keys in Redis will be assigned to.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// Records that they are taken over.
+    /// Records the assignment.
     pub(super) journal: Journal,
     keys: TakeOver,
     config: Config,
@@ -61,15 +60,15 @@ pub(super) struct Claim {
 }
 
 impl CommandContext {
-    /// Opens the stores that the configuration names. They must be there: in a `data_dir` that was mistyped every
-    /// answer would be wrong.
+    /// Opens the configured stores. They must exist: with a mistyped `data_dir` every result would be wrong.
     pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
         config.store().find()?;
         Self::over(config).await
     }
 
-    /// The same, and makes them where there are none, which is said: in a wrong directory nobody wanted that.
+    /// Like `open`, but creates missing stores and prints a note, because they may be missing due to a wrong
+    /// directory.
     pub(super) async fn open_or_make(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
         let missing = match config.store().find() {
@@ -94,7 +93,7 @@ impl CommandContext {
     }
 
     fn with(config: Config, stores: Stores, clock: Arc<dyn Clock>) -> Self {
-        // The server counts what happens to its sessions from its stores; a command has nobody to tell.
+        // The server counts changes to its sessions from its stores; a command has no telemetry.
         let telemetry = Telemetry::disabled();
         let metrics = SessionMetrics::new(&telemetry.meter());
         let sessions = Sessions::new(
@@ -122,8 +121,8 @@ impl CommandContext {
         }
     }
 
-    /// Does `work` as an administrative action of this kind, which is recorded in the audit trail, refused or not; `about`
-    /// says what it concerns as far as that is known before.
+    /// Runs `work` as an administrative action of this kind, which is recorded in the audit trail whether it succeeds
+    /// or not; `about` describes its target as far as it is known before.
     pub(super) async fn audited<T>(
         &self,
         kind: Kind,
@@ -133,20 +132,20 @@ impl CommandContext {
         self.journal.audited(kind, about, work).await
     }
 
-    /// Writes the audit trail to its end and closes the stores. Takes at most two store timeouts.
+    /// Writes the remaining audit events and closes the stores. Takes at most two store timeouts.
     pub(super) async fn close(self) {
         self.journal.close().await;
         self.stores.close().await;
     }
 
-    /// What makes accounts and sets passwords. Takes one password hash's time.
+    /// Returns what creates accounts and sets passwords. Takes the time of one password hash.
     pub(super) fn registrar(&self) -> anyhow::Result<Registrar> {
         let metrics = PasswordMetrics::new(&self.telemetry.meter());
         let passwords = Passwords::new(&self.config.argon2, metrics)?;
         Ok(Registrar::new(Arc::clone(&self.stores.accounts), passwords))
     }
 
-    /// What registers services and changes them.
+    /// Returns what registers and changes services.
     pub(super) fn registry(&self) -> Registry {
         let metrics = self.auth_metrics();
         Registry::new(
@@ -159,7 +158,7 @@ impl CommandContext {
         )
     }
 
-    /// What makes signing keys.
+    /// Returns what creates signing keys.
     pub(super) fn key_rotator(&self) -> KeyRotator {
         KeyRotator::new(
             Arc::clone(&self.stores.tokens),
@@ -173,7 +172,7 @@ impl CommandContext {
         AuthMetrics::new(&self.telemetry.meter(), &[], Arc::clone(&self.clock))
     }
 
-    /// One that nobody asks here: the server's own sees in its stores what was changed.
+    /// Returns a cache that is never queried here: the server's own cache sees the changes in its stores.
     fn service_cache(&self, metrics: &AuthMetrics) -> ServiceCache {
         ServiceCache::new(
             Arc::clone(&self.stores.services),
@@ -183,7 +182,7 @@ impl CommandContext {
         )
     }
 
-    /// After which silence a service is what.
+    /// Returns the idle times that determine the health of services.
     pub(super) fn health_policy(&self) -> HealthPolicy {
         HealthPolicy {
             degraded_after: self.config.services.degraded_after,
@@ -191,16 +190,15 @@ impl CommandContext {
         }
     }
 
-    /// The time.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The account of this name.
+    /// Returns the account with this name.
     pub(super) async fn user(&self, name: &Username) -> anyhow::Result<User> {
         let account = self.stores.accounts.find_by_username(name).await?;
         let account = account.ok_or_else(|| Refused::no_such_user(name))?;
-        // Also a command that is refused from here on is recorded with the account.
+        // If the command is rejected after this point, it is still recorded with the account.
         if let Some(action) = audit::under_way() {
             action.set_user(account.user.id);
         }
@@ -223,7 +221,7 @@ impl Journal {
         }
     }
 
-    /// As [`CommandContext::audited`].
+    /// See [`CommandContext::audited`].
     pub(super) async fn audited<T>(
         &self,
         kind: Kind,
@@ -240,24 +238,25 @@ impl Journal {
     }
 
     async fn close(self) {
-        // The writer ends when nobody can record any more.
+        // The writer ends once no more events can be recorded.
         drop(self.audit);
         let written = tokio::time::timeout(self.time_limit, self.writer).await;
         if written.is_err() {
-            output::warn("the audit trail could not be written; the store does not answer");
+            output::warn("the audit trail could not be written; the store does not respond");
         }
     }
 }
 
 impl Claim {
-    /// Opens the accounts database that the configuration names. It must be there. Nothing in Redis is touched.
+    /// Opens the configured accounts database. It must exist. Redis is not changed.
     pub(super) async fn open(source: &Source) -> anyhow::Result<Self> {
         let config = source.load()?;
         config.store().find()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let keys = TakeOver::open(&config.store(), Arc::clone(&clock)).await?;
         let keys = keys.context(
-            "there is no redis_url, so sessions are in the accounts database and belong to it; `skriptoteket session revoke --all` ends them",
+            "redis_url is not set, so sessions are in the accounts database and belong to it; \
+             `skriptoteket session revoke --all` ends them",
         )?;
         Ok(Self {
             journal: Journal::open(&keys.audit, &clock, config.store_timeout),
@@ -267,7 +266,7 @@ impl Claim {
         })
     }
 
-    /// Makes the keys in Redis those of this accounts database.
+    /// Assigns the keys in Redis to this accounts database.
     pub(super) async fn take(&self) -> anyhow::Result<CommandContext> {
         let stores = self.keys.take().await?;
         Ok(CommandContext::with(
@@ -277,36 +276,34 @@ impl Claim {
         ))
     }
 
-    /// Writes the audit trail to its end and closes the database. Takes at most two store timeouts.
+    /// Writes the remaining audit events and closes the database. Takes at most two store timeouts.
     pub(super) async fn close(self) {
         self.journal.close().await;
         self.keys.close().await;
     }
 }
 
-/// A command is refused for a reason that the audit trail names.
+/// A command is rejected for a reason that the audit trail records.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct Refused {
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to correct it.
     pub(super) text: String,
     /// The outcome in the audit trail.
     pub(super) reason: &'static str,
 }
 
 impl Refused {
-    /// There is no account of this name.
+    /// Creates the error for a missing account.
     pub(super) fn no_such_user(name: &Username) -> Self {
         Self {
-            text: format!(
-                "there is no user {name}; `skriptoteket user list` shows those there are"
-            ),
+            text: format!("there is no user {name}; `skriptoteket user list` shows all users"),
             reason: "not_found",
         }
     }
 }
 
-/// The outcome in the audit trail of a command that failed with this.
+/// Returns the outcome in the audit trail of a command that failed with this error.
 fn reason(error: &anyhow::Error) -> &'static str {
     let mut causes = error.chain();
     let known = causes.find_map(|cause| {

@@ -15,7 +15,7 @@ use crate::{
     services::{SigningKey, signs_at},
 };
 
-/// What can be done with signing keys. All of it works while the server runs, and reaches it within a second.
+/// Commands on signing keys. They work while the server runs, and take effect within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// List the keys that have not expired, oldest first
@@ -75,7 +75,7 @@ async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Resul
 async fn rotate(context: &CommandContext, soon: bool) -> anyhow::Result<()> {
     let key_rotator = context.key_rotator();
     if !key_rotator.rotate(soon).await? {
-        let text = "another process has just made a key; `skriptoteket key list` shows it";
+        let text = "another process has just created a key; `skriptoteket key list` shows it";
         return Err(Refused {
             text: text.into(),
             reason: "conflict",
@@ -84,7 +84,7 @@ async fn rotate(context: &CommandContext, soon: bool) -> anyhow::Result<()> {
     }
     let keys = key_rotator.keys().await?;
     let Some(key) = keys.last() else {
-        bail!("the new key is gone already; `skriptoteket key list` shows those there are");
+        bail!("the new key no longer exists; `skriptoteket key list` shows the existing keys");
     };
     output::line(format!(
         "the key {} is published, and signs from {} on",

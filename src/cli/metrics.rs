@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::output::{self, Row};
 use crate::catalogue::{MetricView, views};
 
-/// How the metrics are printed.
+/// The output format.
 #[derive(Debug, Args)]
 pub(super) struct MetricsArgs {
     /// Print JSON, with all values of the labels

@@ -1,16 +1,16 @@
 //! The command line.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
 //! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
 //! | `metrics` | the catalogue of metrics |
-//! | `alerts` | what Alertmanager sends, printed |
-//! | `demo` | the command that shows the others' worth: a service that is used |
-//! | `command_context` | what commands on accounts, sessions and services work with: the stores of the server |
-//! | `confirm` | the question before something is deleted |
-//! | `password` | how a new password is asked for |
-//! | `signals` | which signals stop the process |
-//! | `span` | times as arguments |
+//! | `alerts` | prints the alerts that Alertmanager sends |
+//! | `demo` | runs a service with simulated users |
+//! | `command_context` | the context of commands on accounts, sessions and services: the stores of the server |
+//! | `confirm` | the confirmation before something is deleted |
+//! | `password` | prompts for a new password |
+//! | `signals` | the signals that stop the process |
+//! | `span` | durations as arguments |
 //! | `output` | tables and JSON |
 
 mod alerts;
@@ -46,11 +46,9 @@ use crate::{
     store::OpenError,
 };
 
-/// The command did what it was asked.
 const DONE: u8 = 0;
-/// It did not.
 const FAILED: u8 = 1;
-/// The command line or the configuration is wrong; clap uses the same number.
+/// The command line or the configuration is invalid; clap uses the same number.
 const MISUSED: u8 = 2;
 
 const AFTER_HELP: &str = "\
@@ -138,7 +136,7 @@ Examples:
 
 Exit codes:
   0  the metrics agree with the demo's counts, or could not be read
-  1  they do not agree, or the service failed or did not answer
+  1  they do not agree, or the service failed or did not respond
   2  the command line is invalid, or Redis cannot be used")]
     Demo(Box<demo::DemoArgs>),
 
@@ -223,7 +221,7 @@ Example:
 
 Exit codes:
   0  the service is ready
-  1  it is not ready, or does not answer
+  1  it is not ready, or does not respond
   2  the command line or the configuration is invalid")]
     Healthcheck,
 
@@ -258,12 +256,12 @@ Examples:
     },
 }
 
-/// What was asked for cannot be meant. Exit code 2.
+/// The arguments are invalid. Exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Misuse(String);
 
-/// Where the configuration comes from: read by the commands that need it, when they need it.
+/// The source of the configuration, read when a command needs it.
 #[derive(Debug)]
 struct Source {
     file: Option<PathBuf>,
@@ -276,12 +274,12 @@ impl Source {
     }
 }
 
-/// Does what the process's arguments ask for. What went wrong is on standard error, in one line a fault.
+/// Runs the command given by the process's arguments. Errors are printed on standard error, one line each.
 pub async fn run() -> ExitCode {
     let Arguments { config, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => {
-            // Also `--help` and `--version`; where they cannot be written nobody is there to be told.
+            // Also `--help` and `--version`. A failure to print them cannot be reported.
             let _ = answer.print();
             return answer
                 .exit_code()
@@ -290,7 +288,7 @@ pub async fn run() -> ExitCode {
                 .into();
         }
     };
-    // For every HTTP client of this process; a second call would change nothing.
+    // For every HTTP client of this process; a second call has no effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let source = Source {
         file: config,
@@ -330,10 +328,10 @@ fn completions(shell: Shell) -> anyhow::Result<()> {
     output::write(&script)
 }
 
-/// Says what went wrong, causes appended, and returns the exit code.
+/// Prints the error with its causes and returns the exit code.
 fn complain(error: &anyhow::Error) -> u8 {
     let mut stderr = io::stderr().lock();
-    // Where standard error is gone there is nobody to tell that either.
+    // If standard error is closed, the error cannot be printed.
     if let Some(faults) = error.downcast_ref::<Faults>() {
         for fault in faults {
             let _ = writeln!(stderr, "error: {fault}");
@@ -342,14 +340,14 @@ fn complain(error: &anyhow::Error) -> u8 {
     }
     let _ = writeln!(stderr, "error: {}", in_one_line(error));
     match error.downcast_ref() {
-        // Waiting does not mend it: what is configured does not fit what is there.
+        // Retrying does not help: the configuration does not match the store.
         Some(OpenError::Redis(_) | OpenError::InUse) => MISUSED,
         _ if error.is::<Elsewhere>() || error.is::<Misuse>() => MISUSED,
         _ => FAILED,
     }
 }
 
-/// An error and its causes. Some errors have the text of their cause in their own; it is not repeated.
+/// Formats an error and its causes. Some errors include the text of their cause, which is then not repeated.
 fn in_one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::duration_text;
 
-/// A duration such as `500ms`, `20s`, `5m`, `1h` or `30d`.
+/// Parses a duration, for example `500ms`, `20s`, `5m`, `1h` or `30d`.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     duration_text::parse(text)
         .ok_or_else(|| String::from("expected a whole number and a unit: 500ms, 20s, 5m, 1h, 30d"))
 }
 
-/// As [`span`], and more than 0.
+/// Like [`span`], but rejects 0.
 pub(super) fn some_span(text: &str) -> Result<Duration, String> {
     match span(text)? {
         Duration::ZERO => Err(String::from("expected more than 0")),

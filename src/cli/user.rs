@@ -23,7 +23,7 @@ use crate::{
 /// Accounts read from the store in one step.
 const PAGE: u32 = 500;
 
-/// What can be done to accounts. All of it works while the server runs; sessions follow within a second.
+/// Commands on accounts. They work while the server runs; sessions follow within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
     /// Add an account; prompts for the password
@@ -46,7 +46,8 @@ A password has 8 to 128 characters and must not be easy to guess; several uncomm
 
     /// List all accounts, oldest first
     ///
-    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows all columns.
+    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows
+    /// all columns.
     #[command(after_help = "\
 Examples:
   skriptoteket user list
@@ -132,13 +133,13 @@ On a terminal it asks for confirmation. What the audit trail knows of the accoun
     },
 }
 
-/// Takes the names of roles, and knows them for help and completion.
+/// Accepts the names of roles, and lists them in help and completion.
 pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
     PossibleValuesParser::new(Role::NAMES).try_map(|name| name.parse::<Role>())
 }
 
 pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {
-    // Before it begins: what was not wanted is no refused action.
+    // Before the action begins: a cancelled command is not recorded as rejected.
     if let UserCommand::Delete { name, yes } = &command {
         let question = format!("This deletes the account {name} and ends its sessions.");
         confirm::confirm(&question, *yes)?;
@@ -155,7 +156,7 @@ pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result
     result
 }
 
-/// The administrative action that a command is; `None` where it only reads.
+/// Returns the administrative action of a command; `None` if it only reads.
 const fn action(command: &UserCommand) -> Option<Kind> {
     match command {
         UserCommand::List { .. } => None,
@@ -195,7 +196,7 @@ async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<
             set_disabled(context, &name, false).await?;
             let user = context.user(&name).await?;
             unlock(context, &user).await.context(
-                "the user is enabled, and wrong passwords were not forgotten; run the command again",
+                "the user is enabled, but failed logins were not reset; run the command again",
             )?;
             output::line(format!("{name} is enabled"))
         }
@@ -231,7 +232,7 @@ async fn add(
     role: Role,
     from_stdin: bool,
 ) -> anyhow::Result<()> {
-    // Asked before the password is: nobody should type one twice for nothing.
+    // Checked before the password prompt, so that the user does not type a password in vain.
     if context
         .stores
         .accounts
@@ -272,8 +273,8 @@ async fn set_password(
         Err(RegisterError::NotFound) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
-    let left = "the password is set, and sessions of the user may go on: a running server ends them once their store answers, or \
-        run the command again";
+    let left = "the password is set, but sessions of the user may continue: a running server ends them once their store \
+        responds, or run the command again";
     let ended = context
         .sessions
         .end_user(user.id, None)
@@ -281,14 +282,14 @@ async fn set_password(
         .context(left)?;
     context.lifecycle.settle(user.id).await.context(left)?;
     unlock(context, &user).await.context(
-        "the password is set, and a lock of the account was not taken off; run `skriptoteket user unlock` for that",
+        "the password is set, but the account may still be locked; run `skriptoteket user unlock`",
     )?;
     output::line(format!(
         "the password of {name} is set; sessions ended: {ended}"
     ))
 }
 
-/// Forgets wrong passwords for an account, and its lock. Returns whether there were any.
+/// Resets the failed logins of an account, and its lock. Returns whether there were any.
 async fn unlock(context: &CommandContext, user: &User) -> anyhow::Result<bool> {
     Ok(context
         .stores
@@ -332,7 +333,7 @@ async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Resul
     }
 }
 
-/// An account as the API shows it.
+/// An account, in the format of the API.
 #[derive(Debug, Serialize)]
 struct UserRow {
     id: UserId,

@@ -1,4 +1,4 @@
-//! From settings one by one to the whole [`Config`], with the checks of settings against each other.
+//! Builds the whole [`Config`] from the individual settings, and checks settings against each other.
 //!
 //! Every setting is read before the first `?`: a fault in one must not hide the faults in the next.
 
@@ -27,7 +27,7 @@ use crate::{
     telemetry::LogSettings,
 };
 
-/// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
+/// Returns the whole configuration. Faults are collected by the reader, even if a value is returned.
 pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let listen = reader.get(&s::LISTEN);
     let management_listen = reader.get(&s::MANAGEMENT_LISTEN);
@@ -95,15 +95,15 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         bootstrap: bootstrap?,
         log: log?,
         otel: otel?,
-        // Those of the reader, when all is read.
+        // Filled from the reader once everything has been read.
         warnings: Vec::new(),
     })
 }
 
-/// A setting as it was read.
+/// A setting that has been read.
 type Setting<T> = Result<Given<T>, Reported>;
 
-/// As many as the machine has, within what the settings allow.
+/// The number of processors of the machine, within the range of the setting.
 fn processors() -> String {
     available_parallelism()
         .map_or(1, |it| it.get().min(256))
@@ -132,7 +132,7 @@ fn metrics_token(reader: &mut Reader<'_>) -> Result<Option<SecretString>, Report
     if bytes.all(|byte| byte.is_ascii_graphic()) {
         return Ok(Some(token.value));
     }
-    // No header could carry it, so nobody could ever read the metrics.
+    // No header can carry such a token, so `/metrics` could never be read.
     let problem = s::METRICS_TOKEN.form.unexpected();
     Err(reader.faults.report(token.origin, None, problem))
 }
@@ -156,11 +156,11 @@ fn database(reader: &mut Reader<'_>, data_dir: &Setting<PathBuf>) -> Result<Data
     }
 }
 
-/// The path in `sqlite:PATH` or `sqlite://PATH`.
+/// Returns the path in `sqlite:PATH` or `sqlite://PATH`.
 fn sqlite_path(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
-    // In memory every connection would have a database of its own.
+    // With an in-memory database every connection would have its own database.
     let is_file = !path.is_empty() && !path.contains(['?', '#', '\0']) && path != ":memory:";
     is_file.then(|| Path::new(path).to_path_buf())
 }
@@ -298,14 +298,14 @@ fn listeners_differ(
     let (one, other) = (public.value, management.value);
     let overlap =
         one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    // Port 0 is another free port each time.
+    // Port 0 selects another free port each time.
     if one.port() != 0 && one.port() == other.port() && overlap {
-        let expected = format!("another port than that of listen, which is {one}");
+        let expected = format!("a port other than that of listen, which is {one}");
         reader.refuse(management, expected);
     }
 }
 
-/// Refuses a burst that the rate refills too slowly.
+/// Rejects a burst that the rate refills too slowly.
 fn refills_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setting<u32>) {
     let (Ok(rate), Ok(size)) = (rate, burst) else {
         return;
@@ -320,7 +320,8 @@ fn refills_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Settin
     }
 }
 
-/// A duration whose default gives way to another setting: who changes one should not have to change both.
+/// Reads a duration whose default adapts to another setting, so that a change of one does not require a change of
+/// both.
 fn beside(
     reader: &mut Reader<'_>,
     setting: &'static s::Setting<Span>,
@@ -336,7 +337,7 @@ fn beside(
     reader.get(setting)
 }
 
-/// Refuses `lesser` where it is greater than `greater`, the setting of this name.
+/// Rejects `lesser` if it is greater than `greater`, the setting of this name.
 fn at_most<T: PartialOrd>(
     reader: &mut Reader<'_>,
     lesser: &Setting<T>,

@@ -1,4 +1,4 @@
-//! The settings of each domain, from the configuration.
+//! Converts the configuration into the settings of each domain.
 
 use super::{Config, Database};
 use crate::{
@@ -18,7 +18,7 @@ impl From<&Config> for SessionPolicy {
 }
 
 impl Config {
-    /// Where everything is kept.
+    /// Returns the settings of the stores.
     #[must_use]
     pub fn store(&self) -> StoreSettings {
         let Database::Sqlite { path } = &self.database;

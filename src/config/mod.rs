@@ -1,21 +1,21 @@
-//! Configuration: every setting, its unit and its default.
+//! Configuration: every setting with its unit and default.
 //!
-//! Settings come from a TOML file and from the environment, which wins. [`load`] reads both, checks everything and
-//! reports all faults at once.
+//! Settings come from a TOML file and from the environment, which takes precedence. [`load`] reads both, checks
+//! everything and reports all faults at once.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
 //! | `settings` | the table of all settings: name, range, default, help |
-//! | `forms` | how values are written: durations, networks, … |
+//! | `forms` | the syntax of values: durations, networks, … |
 //! | `environment` | the process environment as a value |
-//! | `names`, `nearest` | what settings are called, and which name may have been meant |
-//! | `reader` | the two sources, read into typed values |
-//! | `assembly` | the whole configuration, and the checks of settings against each other |
-//! | `sharing` | the Redis settings, put together from the URL and those beside it |
-//! | `domains` | the settings of each domain, from the configuration |
+//! | `names`, `nearest` | the names of settings, and suggestions for misspelt ones |
+//! | `reader` | reads the two sources into typed values |
+//! | `assembly` | builds the whole configuration, and checks settings against each other |
+//! | `sharing` | the Redis settings, from the URL and the separate settings |
+//! | `domains` | converts the configuration into the settings of each domain |
 //! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
-//! | `faults` | what is wrong, where, and what would be right |
+//! | `faults` | faults: the location, the problem and what was expected |
 
 mod assembly;
 mod connections;
@@ -60,23 +60,23 @@ use reader::Reader;
 
 /// Reads and checks the whole configuration.
 ///
-/// `file` is the file to read; without one it is that of `SKRIPTOTEKET_CONFIG`, and without that `skriptoteket.toml` in
-/// the working directory if it is there (see [`Environment::from_process`]). The environment wins over the file.
-/// Relative paths are relative to the working directory.
+/// `file` is the file to read; without it, that of `SKRIPTOTEKET_CONFIG`; without that, `skriptoteket.toml` in the
+/// working directory if it exists (see [`Environment::from_process`]). The environment overrides the file. Relative
+/// paths are relative to the working directory.
 ///
 /// # Errors
 ///
-/// Everything that is wrong, at once. No secret is in it.
+/// All faults at once, without secrets.
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, Faults> {
     read(file, environment).map(|(config, _)| config)
 }
 
-/// The configuration in force as TOML: every setting with its value and where that comes from. Of secrets it says only
+/// Returns the settings in effect as TOML: every setting with its value and its source. For secrets it shows only
 /// whether they are set.
 ///
 /// # Errors
 ///
-/// As [`load`].
+/// See [`load`].
 pub fn show(file: Option<&Path>, environment: &Environment) -> Result<String, Faults> {
     read(file, environment).map(|(config, effective)| render::effective(&effective, &config.otel))
 }
@@ -100,44 +100,44 @@ fn read(
 pub struct Config {
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
-    /// Where secrets were read from: the name of the setting, and the file. It is the configuration file where the secret
-    /// stands in it.
+    /// The files that secrets were read from, each with the name of the setting. This includes the configuration
+    /// file, if it contains the secret itself.
     pub secret_files: Vec<(&'static str, PathBuf)>,
-    /// Where the public listener binds.
+    /// Address of the public listener.
     pub listen: SocketAddr,
-    /// Where the management listener binds: `/metrics`, `/livez`, `/readyz`.
+    /// Address of the management listener: `/metrics`, `/livez`, `/readyz`.
     pub management_listen: SocketAddr,
-    /// The origin under which browsers see the service: `https`, or `http` on loopback.
+    /// The origin under which browsers reach the service: `https`, or `http` on loopback.
     pub public_url: Url,
-    /// Where the embedded store and the generated cookie key live.
+    /// Directory of the embedded store and the generated cookie key.
     pub data_dir: PathBuf,
-    /// Where accounts and audit are kept, and sessions and budgets of guesses if not in `redis`.
+    /// Store of accounts and the audit trail; also of sessions and login limits if there is no `redis`.
     pub database: Database,
-    /// Where sessions and budgets of guesses are kept, if not in `database`.
+    /// Store of sessions and login limits, if not in `database`.
     pub redis: Option<RedisSettings>,
-    /// The key material of the session cookie; generated into `data_dir` where it is not given.
+    /// The key material of the session cookie; generated into `data_dir` if it is not given.
     pub cookie_key: Option<SecretString>,
-    /// The bearer token that `/metrics` asks for; none asks for none.
+    /// The bearer token that `/metrics` requires, if any.
     pub metrics_token: Option<SecretString>,
-    /// How long a session lives without use.
+    /// Lifetime of a session without use.
     pub session_idle_timeout: Duration,
-    /// How long a session lives at most.
+    /// Maximum lifetime of a session.
     pub session_absolute_timeout: Duration,
-    /// How long a session lives that was started with `remember_me`.
+    /// Lifetime of a session that was started with `remember_me`.
     pub session_remember_timeout: Duration,
-    /// Live sessions of one user; the oldest beyond it end.
+    /// Maximum number of live sessions per user; the oldest beyond it end.
     pub max_sessions_per_user: u32,
-    /// How often sessions are counted.
+    /// Interval at which sessions are counted.
     pub census_interval: Duration,
-    /// How long a store may take to answer.
+    /// Timeout of a store operation.
     pub store_timeout: Duration,
-    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// HTTP worker threads.
     pub workers: usize,
     /// Connections of the public listener.
     pub connections: ConnectionSettings,
-    /// How long audit events are kept.
+    /// Retention of audit events.
     pub audit_retention: Duration,
     /// Password hashing.
     pub argon2: HashingPolicy,
@@ -145,42 +145,42 @@ pub struct Config {
     pub guard: GuardSettings,
     /// Services, their tokens and limits.
     pub services: ServiceSettings,
-    /// The first superuser, made at start where there is no account.
+    /// The first superuser, created at start if there is no account.
     pub bootstrap: Option<Bootstrap>,
     /// Logs.
     pub log: LogSettings,
     /// OpenTelemetry, from the standard `OTEL_*` variables.
     pub otel: OtelSettings,
-    /// What is no fault and worth a line each, without secrets: variables that have no effect, and the like.
+    /// Notes that are not faults, one line each and without secrets: for example variables that have no effect.
     pub warnings: Vec<String>,
 }
 
-/// Where accounts are kept.
+/// Store of accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
     /// An embedded SQLite file.
     Sqlite {
-        /// The file; made where it is missing.
+        /// The file; created if it is missing.
         path: PathBuf,
     },
 }
 
-/// Budgets of guesses. See `guard::Budget` for what the numbers do.
+/// Limits of failed logins. See `guard::Budget` for the effect of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardSettings {
-    /// Failed logins until an account is locked.
+    /// Failed logins before an account is locked.
     pub account_attempts: u32,
-    /// Failed logins until an address is locked out.
+    /// Failed logins before an address is locked.
     pub address_attempts: u32,
-    /// How long the first lock lasts.
+    /// Duration of the first lock.
     pub lock: Duration,
-    /// How long a lock lasts at most.
+    /// Maximum duration of a lock.
     pub longest_lock: Duration,
-    /// In which time one failed login of an account is forgotten.
+    /// Time after which one failed login of an account no longer counts.
     pub account_regain: Duration,
-    /// In which time one failed login of an address is forgotten.
+    /// Time after which one failed login of an address no longer counts.
     pub address_regain: Duration,
-    /// After which quiet time locks are forgotten.
+    /// Idle time after which the lock back-off resets.
     pub forget: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What settings are called in the file and in the environment, and what is like such a name.
+//! The names of settings in the file and in the environment, and variables with similar names.
 
 use std::ffi::OsStr;
 
@@ -7,20 +7,20 @@ use super::{
     settings::{self, Entry},
 };
 
-/// Names the configuration file, where no argument does.
+/// The variable that names the configuration file, if no argument does.
 pub(super) const CONFIG_VARIABLE: &str = "SKRIPTOTEKET_CONFIG";
 
-/// The environment variable of a key.
+/// Returns the environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// The key that names a file with the secret in it.
+/// Returns the key that names a file with the secret in it.
 pub(super) fn file_key(name: &str) -> String {
     format!("{name}_file")
 }
 
-/// Every key that a file may hold.
+/// Returns every key that a file may contain.
 pub(super) fn known_keys() -> Vec<String> {
     let keys = |entry: &dyn Entry| {
         let as_file = entry.is_secret().then(|| file_key(entry.name()));
@@ -29,15 +29,15 @@ pub(super) fn known_keys() -> Vec<String> {
     settings::all().flat_map(keys).flatten().collect()
 }
 
-/// Every variable that the environment may hold.
+/// Returns every variable that the environment may contain.
 pub(super) fn known_variables() -> Vec<String> {
     let mut known: Vec<String> = known_keys().iter().map(|key| variable(key)).collect();
     known.push(CONFIG_VARIABLE.to_owned());
     known
 }
 
-/// True for the variables that Kubernetes puts into every container of a namespace with a service named
-/// `skriptoteket…`: nobody wrote them, so they are no mistake.
+/// Returns true for the variables that Kubernetes adds to every container of a namespace with a service named
+/// `skriptoteket…`: they are not mistakes of the operator.
 pub(super) fn is_service_link(name: &str, value: &OsStr) -> bool {
     let value = value.to_string_lossy();
     let mut schemes = ["tcp://", "udp://", "sctp://"].into_iter();

@@ -1,13 +1,13 @@
-//! The known name that was probably meant.
+//! Suggests the known name that was probably meant.
 
 use super::environment::PREFIX;
 
-/// The known name that is most like this one, if one is like it at all.
+/// Returns the most similar known name, if any is similar enough.
 pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
     let name: Vec<char> = name.chars().take(80).collect();
     let candidates = known.iter().map(|it| (distance(&name, it), it));
     let (distance, nearest) = candidates.min_by_key(|(distance, _)| *distance)?;
-    // The environment's prefix is long and always right: it must not make everything alike.
+    // The prefix of variables is long and always correct: without this, all names would look similar.
     let given = name.len().saturating_sub(if nearest.starts_with(PREFIX) {
         PREFIX.len()
     } else {
@@ -16,7 +16,7 @@ pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String>
     (distance <= 1 + given / 4).then_some(nearest)
 }
 
-/// Levenshtein's distance: how many characters to insert, remove or replace.
+/// Returns the Levenshtein distance: the number of characters to insert, remove or replace.
 fn distance(from: &[char], to: &str) -> usize {
     let mut row: Vec<usize> = (0..=from.len()).collect();
     for (i, c) in to.chars().enumerate() {

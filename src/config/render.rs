@@ -1,4 +1,4 @@
-//! The configuration as TOML: what is in force, and a file to start from.
+//! The configuration as TOML: the settings in effect, and a template file.
 
 use std::fmt::Write;
 
@@ -11,9 +11,9 @@ use super::{
     settings::{Entry, Preset, SECTIONS},
 };
 
-/// What is in force, setting by setting, in the order of the table.
+/// Formats the settings in effect, in the order of the table.
 pub(super) fn effective(settings: &[Effective], otel: &OtelSettings) -> String {
-    let mut text = String::from("# The configuration in force, and where each value comes from.\n");
+    let mut text = String::from("# The settings in effect, and the source of each value.\n");
     for (title, entries) in SECTIONS {
         let _ = write!(text, "\n# {title}\n");
         for entry in *entries {
@@ -57,20 +57,20 @@ fn source(origin: &Origin) -> String {
     }
 }
 
-/// A setting, for the reference.
+/// A setting, for the reference documentation.
 #[derive(Clone, Debug)]
 pub struct SettingView {
-    /// The heading that it stands under.
+    /// The heading of its section.
     pub section: &'static str,
-    /// The name in the file; in the environment it is `SKRIPTOTEKET_` and this in upper case.
+    /// The name in the file; the variable is `SKRIPTOTEKET_` followed by this in upper case.
     pub name: &'static str,
     /// True if it is a secret, which can also be read from a file.
     pub is_secret: bool,
-    /// The value if it is not set, as it is written, or in words.
+    /// The value if it is not set: as it is written, or described in words.
     pub default: SettingDefault,
-    /// What a value looks like.
+    /// The form of a value.
     pub expected: String,
-    /// What it does.
+    /// The help text.
     pub help: &'static str,
 }
 
@@ -79,11 +79,11 @@ pub struct SettingView {
 pub enum SettingDefault {
     /// This value.
     Value(&'static str),
-    /// What is used instead, in words.
+    /// A description of what is used instead.
     Words(&'static str),
 }
 
-/// Every setting, in the order of the table.
+/// Returns every setting, in the order of the table.
 #[must_use]
 pub fn settings() -> Vec<SettingView> {
     let view = |section: &'static str, entry: &'static dyn Entry| SettingView {
@@ -103,7 +103,7 @@ pub fn settings() -> Vec<SettingView> {
         .collect()
 }
 
-/// A configuration file to start from: every setting with its meaning, commented out at its default.
+/// Returns a template for a configuration file: every setting with its description, commented out at its default.
 #[must_use]
 pub fn template() -> String {
     let mut text = format!(

@@ -1,4 +1,5 @@
-//! The table of all settings: name, form with its range, default and meaning. What is not in it is not a setting.
+//! The table of all settings: name, form with its range, default and help. It is complete: there are no other
+//! settings.
 
 use std::time::Duration;
 
@@ -13,40 +14,39 @@ use crate::{
 
 /// A setting whose values have the form `F`.
 pub(super) struct Setting<F> {
-    /// The name in the file; the environment's is `SKRIPTOTEKET_` and this in upper case.
+    /// The name in the file; the variable is `SKRIPTOTEKET_` followed by this in upper case.
     pub(super) name: &'static str,
-    /// How a value is written, and its range.
+    /// The syntax of a value, and its range.
     pub(super) form: F,
-    /// What holds if it is not given.
+    /// The value if it is not given.
     pub(super) preset: Preset,
-    /// What it does.
     pub(super) help: &'static str,
 }
 
-/// What holds if a setting is not given.
+/// The value of a setting that is not given.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Preset {
     /// This value.
     Fixed(&'static str),
-    /// Something that this text does not say by itself.
+    /// A value that depends on something else.
     Otherwise {
-        /// What holds, in words.
+        /// The value in words.
         what: &'static str,
-        /// A value that could be given, for the file that `config init` writes. Of a secret that has to be made up it is
-        /// empty, which is refused: an example would end up in use.
+        /// An example value for the file that `config init` writes. It is empty, and therefore rejected, for a secret
+        /// that the operator has to generate: an example would end up in use.
         example: &'static str,
     },
 }
 
-/// A setting of whatever form, for all that goes through the whole table.
+/// A setting of any form, for code that processes the whole table.
 pub(super) trait Entry: Sync {
     fn name(&self) -> &'static str;
     fn preset(&self) -> Preset;
     fn help(&self) -> &'static str;
     fn is_secret(&self) -> bool;
-    /// What a value looks like; see [`Form::expected`].
+    /// Describes the expected value; see [`Form::expected`].
     fn expected(&self) -> String;
-    /// A value as TOML; see [`Form::toml`].
+    /// Formats a value as TOML; see [`Form::toml`].
     fn toml(&self, text: &str) -> String;
 }
 
@@ -76,7 +76,7 @@ impl<F: Form> Entry for Setting<F> {
     }
 }
 
-/// Every setting, in the order of the table.
+/// Returns every setting, in the order of the table.
 pub(super) fn all() -> impl Iterator<Item = &'static dyn Entry> {
     SECTIONS
         .iter()
@@ -108,7 +108,7 @@ const fn otherwise(what: &'static str, example: &'static str) -> Preset {
     Preset::Otherwise { what, example }
 }
 
-/// Makes a static of each setting, and `SECTIONS` of them all, so that none can be left out.
+/// Declares a static for each setting, and `SECTIONS` with all of them, so that none can be left out.
 macro_rules! table {
     ($($title:literal {$(
         $id:ident: $kind:ty, $name:literal, $form:expr, $preset:expr, $help:literal;
@@ -215,7 +215,7 @@ table! {
         GUARD_ADDRESS_ATTEMPTS: Number<u32>, "guard_address_attempts", number(1, 1_000_000), Fixed("100"),
             "Failed logins before an address (IPv6: its /64) is locked.";
         GUARD_LOCK: Span, "guard_lock", span(SECOND, DAY), Fixed("60s"),
-            "Duration of the first lock. Each further lock lasts twice as long as the one before.";
+            "Duration of the first lock. Each further lock lasts twice as long as the previous one.";
         GUARD_LONGEST_LOCK: Span, "guard_longest_lock", span(SECOND, DAY.saturating_mul(7)), Fixed("15m"),
             "Maximum duration of a lock. At least guard_lock; the default is raised to it.";
         GUARD_ACCOUNT_REGAIN: Span, "guard_account_regain", span(MILLISECOND.saturating_mul(100), DAY), Fixed("5m"),
@@ -252,7 +252,7 @@ table! {
             "Default quota of requests of a service per day (UTC). 0: no quota.";
         SERVICE_LIMIT_FAILURE: Choice<FailurePolicy>, "service_limit_failure",
             Choice(&[("closed", FailurePolicy::Closed), ("open", FailurePolicy::Open)]), Fixed("closed"),
-            "Reject or allow requests when rate limits are unavailable because the store does not answer. closed: 503.\nopen: the request passes, is counted and logged.";
+            "Reject or allow requests when rate limits are unavailable because the store does not respond. closed: 503.\nopen: the request passes, is counted and logged.";
         SERVICE_DEGRADED_AFTER: Span, "service_degraded_after", span(SECOND, DAY.saturating_mul(365)), Fixed("15m"),
             "Idle time after which a service is degraded. At most service_stale_after; the default is reduced to it.";
         SERVICE_STALE_AFTER: Span, "service_stale_after", span(SECOND, DAY.saturating_mul(365)), Fixed("1h"),

@@ -1,8 +1,8 @@
-//! Login throttling. Every attempt passes through it: it takes a place in each of its budgets, and waits where all that is left of one is
-//! held by attempts whose outcome is not known yet.
+//! Login throttling. Every attempt takes a place in each of its budgets, and waits while the rest of a budget is held
+//! by attempts whose outcome is not known yet.
 //!
-//! Those who wait for the same entity stand in line, and only the first of them asks the store: when an attempt of this
-//! process was settled, and every [`POLL`] for those of other replicas. Who comes later goes behind them.
+//! Attempts that wait for the same entity form a queue. Only the first one asks the store: when an attempt of this
+//! process is settled, and every [`POLL`] for attempts of other replicas. New attempts join at the end.
 
 use std::{
     collections::HashMap,
@@ -23,18 +23,19 @@ use crate::{
     wait_budget,
 };
 
-/// How long an attempt waits at most. Longer than the password checks of a whole line take. The holds of a replica that died
-/// may last longer, 15 to 30 s. A proxy has to wait 10 s more than this for a login: `docker/nginx.conf` does.
+/// Maximum wait of an attempt. It exceeds the time that the password checks of a whole queue take. The holds of a
+/// replica that died may last longer, 15 to 30 s. A proxy has to wait 10 s longer than this for a login, as
+/// `docker/nginx.conf` does.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// How often the first in line asks for outcomes of other replicas.
+/// How often the first attempt in a queue polls for outcomes from other replicas.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How many may stand in one line.
+/// Maximum length of a queue.
 const LONGEST_LINE: usize = 512;
 
-/// When an attempt is tried to be settled again that the store did not confirm: over half a minute, which outlasts a restart of a
-/// store, and less than [`AttemptId::KEPT`].
+/// Pauses between retries when the store did not confirm that an attempt was settled. In total over half a minute,
+/// which outlasts a restart of a store, and less than [`AttemptId::KEPT`].
 const SETTLE_PAUSES: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(2),
@@ -43,39 +44,39 @@ const SETTLE_PAUSES: [Duration; 5] = [
     Duration::from_secs(20),
 ];
 
-/// How many attempts are tried to be settled again at the same time. Of more than that, as in a flood while the store is away,
-/// those that took their places become failures.
+/// Maximum number of attempts that are retried at the same time. Beyond it, for example in a flood during a store
+/// outage, attempts that took their places become failures.
 const MOST_UNSETTLED: usize = 4_096;
 
-/// When to come back for an attempt that could not wait any longer.
+/// `retry_after` of an attempt that could not wait any longer.
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Why an attempt did not pass.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// An entity has used up its budget.
-    #[error("a budget of guesses is used up")]
+    /// The budget of an entity is exhausted.
+    #[error("a budget of guesses is exhausted")]
     Locked {
-        /// Whose budget it is.
+        /// The owner of the budget.
         entity: Entity,
-        /// When the next attempt may pass; never zero.
+        /// Time until the next attempt may pass; never zero.
         retry_after: Duration,
     },
-    /// Too many other attempts on the same budget are in flight, for too long. No budget is used up.
+    /// Too many other attempts on the same budget were in flight for too long. No budget is exhausted.
     #[error("too many attempts are in flight")]
     Busy {
-        /// When to try again; never zero.
+        /// Time until the next try; never zero.
         retry_after: Duration,
     },
     /// The store failed.
-    #[error("the store of budgets failed")]
+    #[error("the login throttle store failed")]
     Store(#[from] StoreError),
-    /// The task that asked the store is gone.
-    #[error("the store of budgets was not asked to the end")]
+    /// The task that called the store is gone.
+    #[error("the call to the login throttle store was aborted")]
     Aborted(#[source] Cause),
 }
 
-/// Lets attempts pass, as many as their budgets have left. Cheap to clone.
+/// Lets as many attempts pass as their budgets allow. Cheap to clone.
 #[derive(Clone)]
 pub struct LoginThrottle {
     inner: Arc<Inner>,
@@ -88,12 +89,12 @@ struct Inner {
     runtime: Handle,
 }
 
-/// Those who wait for one entity.
+/// The queue of attempts that wait for one entity.
 #[derive(Debug, Default)]
 struct Line {
-    /// Whose turn it is to ask; tokio's mutex is handed on in the order in which it was asked for.
+    /// Held by the attempt that may ask the store. tokio's mutex is fair: it is acquired in the order of the requests.
     turn: tokio::sync::Mutex<()>,
-    /// An attempt on this entity was settled.
+    /// Notified when an attempt on this entity is settled.
     settled: Notify,
 }
 
@@ -104,7 +105,7 @@ impl fmt::Debug for LoginThrottle {
 }
 
 impl LoginThrottle {
-    /// A throttle with these budgets. Holds that are dropped are given back on `runtime`.
+    /// Creates a throttle. Dropped reservations are given back on `runtime`.
     #[must_use]
     pub fn new(limits: Arc<dyn LoginThrottleRepository>, runtime: Handle) -> Self {
         let inner = Inner {
@@ -118,8 +119,8 @@ impl LoginThrottle {
         }
     }
 
-    /// Takes a place for one attempt in each of these budgets, which are asked in this order. Waits up to 20 s where one is
-    /// used up by attempts in flight.
+    /// Takes a place for one attempt in each of these budgets, which are checked in this order. Waits up to 20 s while
+    /// a budget is used up by attempts in flight.
     ///
     /// # Errors
     ///
@@ -127,7 +128,7 @@ impl LoginThrottle {
     ///
     /// # Cancellation
     ///
-    /// A dropped future leaves the line, and gives back what it had taken.
+    /// A dropped future leaves the queue and gives back the places that it had taken.
     pub async fn enter(&self, charges: Vec<Charge>) -> Result<Reservation, Refusal> {
         let charges: Arc<[Charge]> = charges.into();
         let busy = match self.line_of_any(&charges) {
@@ -148,8 +149,9 @@ impl LoginThrottle {
         loop {
             let place = self.line_up(of)?;
             let _turn = place.line.turn.lock().await;
-            // Where it is a person that others at the same address wait for too, this one does not keep them waiting behind
-            // it. The other way round it stays: the line of a person is nobody else's.
+            // If a person's budget turns out to be busy, this attempt moves to that person's queue, so that others at the
+            // same address do not wait behind it. The reverse is not needed: the queue of a person blocks only that
+            // person.
             of = loop {
                 match self.ask(charges, false).await? {
                     Asked::Passed(reservation) => return Ok(reservation),
@@ -163,7 +165,7 @@ impl LoginThrottle {
         }
     }
 
-    /// Asks the store, on a task of its own: a place that was taken for a caller who is gone is given back.
+    /// Asks the store on its own task, so that a place taken for a caller that is gone is given back.
     async fn ask(&self, charges: &Arc<[Charge]>, is_first: bool) -> Result<Asked, Refusal> {
         let (answer, asked) = oneshot::channel();
         let (throttle, charges) = (self.clone(), Arc::clone(charges));
@@ -185,19 +187,19 @@ impl LoginThrottle {
                     retry_after,
                 }),
                 Err(error) => {
-                    // A store that did not answer in time may still have done it, or do it yet.
+                    // A store that did not respond in time may have taken the places, or may still take them.
                     throttle.settle_later(attempt, charges, Checked::NotChecked);
                     Err(error.into())
                 }
             };
-            // A reservation that nobody takes is dropped, here or where it lies.
+            // A reservation that is not received is dropped, here or with the channel.
             let _ = answer.send(asked);
         };
         let task = task.in_current_span();
         if is_first {
             self.inner.runtime.spawn(wait_budget::carried(task));
         } else {
-            // The wait is not the store's: what it is asked meanwhile spends nothing of the wait budget of the request.
+            // The wait is not caused by the store, so polling it does not spend the request's wait budget.
             self.inner.runtime.spawn(task);
         }
         asked
@@ -206,8 +208,8 @@ impl LoginThrottle {
             .flatten()
     }
 
-    /// Settles an attempt in the background: at once if the store answers, else after growing pauses. Where all tries fail, it
-    /// becomes a failure if it holds places.
+    /// Settles an attempt in the background: at once if the store responds, otherwise after growing pauses. If all
+    /// retries fail, the attempt becomes a failure if it holds places.
     fn settle_later(&self, attempt: AttemptId, charges: Arc<[Charge]>, checked: Checked) {
         let throttle = self.clone();
         let task = async move {
@@ -228,14 +230,14 @@ impl LoginThrottle {
             if let Err(error) = settled {
                 tracing::debug!(
                     error.type = error.error_type(),
-                    "an attempt that could not be settled counts as a failure if it holds a place"
+                    "could not settle an attempt; it counts as a failure if it holds a place"
                 );
             }
         };
         self.inner.runtime.spawn(task);
     }
 
-    /// The first of these entities that others wait for.
+    /// Returns the first of these entities that other attempts wait for.
     fn line_of_any(&self, charges: &[Charge]) -> Option<Entity> {
         let lines = self.lines();
         let mut entities = charges.iter().map(|it| it.entity);
@@ -259,7 +261,7 @@ impl LoginThrottle {
         })
     }
 
-    /// Lets the first of those who wait for these entities ask again.
+    /// Lets the first attempt in the queue of each of these entities ask again.
     fn wake(&self, charges: &[Charge]) {
         let lines = self.lines();
         for line in charges.iter().filter_map(|it| lines.get(&it.entity)) {
@@ -278,7 +280,7 @@ enum Asked {
     Busy(Entity),
 }
 
-/// A place in a line; dropped, it is left.
+/// A place in a queue. Dropping it leaves the queue.
 struct Place<'a> {
     throttle: &'a LoginThrottle,
     entity: Entity,
@@ -288,19 +290,19 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut lines = self.throttle.lines();
-        // The map's and ours: nobody else is in it, and nobody can come while the map is locked.
+        // Two references, the map's and ours: the queue is empty, and no attempt can join while the map is locked.
         if Arc::strong_count(&self.line) == 2 {
             lines.remove(&self.entity);
         }
     }
 }
 
-/// The places that one attempt holds. Dropped, they are given back as if there had been no attempt.
+/// The places that one attempt holds. If dropped, they are given back as if there had been no attempt.
 #[must_use]
 pub struct Reservation {
     throttle: LoginThrottle,
     charges: Arc<[Charge]>,
-    /// None once it was settled.
+    /// `None` once it was settled.
     attempt: Option<AttemptId>,
 }
 
@@ -313,12 +315,12 @@ impl fmt::Debug for Reservation {
 }
 
 impl Reservation {
-    /// Counts what the attempt was, and lets others pass.
+    /// Counts the outcome of the attempt and lets others pass.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store. It is tried again in the background; where that fails too, the attempt becomes a failure in
-    /// time.
+    /// [`StoreError`] of the store. The call is retried in the background; if that fails too, the attempt eventually
+    /// becomes a failure.
     pub async fn settle(mut self, checked: Checked) -> Result<(), StoreError> {
         let Some(attempt) = self.attempt.take() else {
             return Ok(());
@@ -341,7 +343,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            // Not through another reservation: a runtime that shuts down drops what it is given, and that would come here
+            // Not through another reservation: a runtime that shuts down drops the task, which would call this function
             // again.
             let charges = Arc::clone(&self.charges);
             self.throttle

@@ -5,29 +5,30 @@ use crate::{
     services::{AuthFailure, Scope},
 };
 
-/// Why a request has no [`ServiceIdentity`](super::ServiceIdentity), or not a sufficient one. The text quotes nothing from the request.
+/// Why a request has no [`ServiceIdentity`](super::ServiceIdentity), or an insufficient one. The text quotes nothing
+/// from the request.
 #[derive(Debug, thiserror::Error)]
 pub enum BearerError {
     /// There is no access token.
     #[error("send an access token: Authorization: Bearer")]
     Missing,
-    /// The header is not as RFC 6750 has it, or there are several.
+    /// The header does not conform to RFC 6750, or there are several.
     #[error("send one header Authorization: Bearer, followed by the token")]
     Malformed,
     /// The token is not accepted.
     #[error("the access token is not valid")]
     Invalid(#[source] AuthFailure),
-    /// The token does not allow this.
+    /// The token lacks the required scope.
     #[error("the access token lacks a scope")]
     InsufficientScope(Scope),
-    /// The token is another service's.
+    /// The token belongs to another service.
     #[error("a service may do that for itself only")]
     NotOwn,
-    /// Whether the token is valid cannot be told now.
+    /// The token cannot be checked at the moment.
     #[error("access tokens cannot be checked now")]
     Unavailable(#[source] Cause),
     /// The application failed.
-    #[error("the access token was not checked for a reason of our own")]
+    #[error("the access token was not checked because of an internal error")]
     Internal(#[source] Cause),
 }
 

@@ -1,4 +1,4 @@
-//! The metrics of HTTP requests, by the semantic conventions for HTTP servers.
+//! The metrics of HTTP requests, according to the semantic conventions for HTTP servers.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,7 @@ use opentelemetry::{
 
 use crate::{clock::Clock, metric::Attribute, metrics};
 
-/// HTTP methods that are a label value; all others are `_OTHER`, as the semantic conventions have it.
+/// HTTP methods used as label values; all others are `_OTHER`, as in the semantic conventions.
 const METHODS: [&str; 10] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "_OTHER",
 ];
@@ -43,12 +43,12 @@ metrics! {
         "Number of active HTTP server requests");
 }
 
-/// Bounds in seconds: from a look-up in memory to the longest that a client waits.
+/// Bucket bounds in seconds: from a look-up in memory to the longest time that a client waits.
 const REQUEST_BOUNDS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// What is known of a request before it is answered, all of it from closed sets.
+/// Labels known before the response, all from closed sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLabels {
     method: usize,
@@ -56,7 +56,7 @@ pub struct RequestLabels {
 }
 
 impl RequestLabels {
-    /// Labels of a request with this method; a method that is not in the known set is `_OTHER`.
+    /// Labels of a request with this method; an unknown method becomes `_OTHER`.
     #[must_use]
     pub fn new(method: &str, https: bool) -> Self {
         let known = METHODS.iter().position(|it| *it == method);
@@ -66,7 +66,7 @@ impl RequestLabels {
         }
     }
 
-    /// The method as a label value.
+    /// Returns the method as a label value.
     #[must_use]
     pub const fn method(&self) -> &'static str {
         METHODS[self.method]
@@ -76,7 +76,7 @@ impl RequestLabels {
 /// Requests in flight, by method and scheme.
 type InFlight = [[AtomicI64; SCHEMES.len()]; METHODS.len()];
 
-/// Records HTTP requests by the semantic conventions for HTTP servers. Cheap to clone.
+/// Records HTTP requests according to the semantic conventions for HTTP servers. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpMetrics(Arc<HttpInstruments>);
 
@@ -108,7 +108,7 @@ impl HttpMetrics {
         }))
     }
 
-    /// What one worker thread records with.
+    /// Returns the recorder of one worker thread.
     #[must_use]
     pub fn recorder(&self) -> HttpRecorder {
         HttpRecorder(Rc::new(Recorder {
@@ -120,8 +120,8 @@ impl HttpMetrics {
 
 /// Records the requests of one thread. Cheap to clone.
 ///
-/// It remembers the series that it has met. Looking one up among all, under a lock that every thread shares, costs more than
-/// all else about a recording.
+/// Caches the series that it has used. A look-up among all series, under a lock shared by all threads, costs more than
+/// the rest of a recording.
 #[derive(Clone)]
 pub struct HttpRecorder(Rc<Recorder>);
 
@@ -130,7 +130,7 @@ struct Recorder {
     bound: RefCell<HashMap<Series, BoundHistogram<f64>>>,
 }
 
-/// What tells series of the duration apart; all of it from closed sets.
+/// Identifies a series of the duration; all values are from closed sets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Series {
     method: usize,
@@ -146,7 +146,7 @@ impl fmt::Debug for HttpRecorder {
 }
 
 impl HttpRecorder {
-    /// Begins a request. Until the timer is dropped the request is in flight.
+    /// Starts a request. It is in flight until the timer is dropped.
     pub fn request_started(&self, labels: RequestLabels) -> RequestTimer {
         let HttpInstruments {
             in_flight, clock, ..
@@ -197,7 +197,8 @@ fn register_in_flight(meter: &Meter, in_flight: &Arc<InFlight>) {
     });
 }
 
-/// One request in flight. Dropped without [`RequestTimer::finish`] (the client went away) it leaves no duration.
+/// A request in flight. If it is dropped without [`RequestTimer::finish`] (the client disconnected), no duration is
+/// recorded.
 #[derive(Debug)]
 #[must_use = "the request is in flight until this is dropped"]
 pub struct RequestTimer {
@@ -207,7 +208,7 @@ pub struct RequestTimer {
 }
 
 impl RequestTimer {
-    /// Records the duration and returns it. `route` is the matched pattern, `None` where nothing matched.
+    /// Records the duration and returns it. `route` is the matched pattern, or `None` if none matched.
     #[expect(
         clippy::must_use_candidate,
         reason = "the recording is what it is called for"

@@ -1,4 +1,4 @@
-//! Texts with a pattern, as the API document describes them.
+//! Texts with a pattern, as described in the OpenAPI document.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::{
     services::{Scope, ServiceId},
 };
 
-/// A text with a pattern, which the document has under a name.
+/// Declares a text with a pattern, under a name in the document.
 macro_rules! text {
     ($(#[doc = $doc:literal] $type:ident, $name:literal: $length:expr, $pattern:expr, $example:literal;)*) => {$(
         #[doc = $doc]
@@ -40,12 +40,13 @@ macro_rules! text {
 }
 
 text! {
-    /// The id of a service: small letters, digits and `. _ -`, beginning with a letter and ending with a letter or digit.
+    /// The id of a service: lowercase letters, digits and `. _ -`, starting with a letter and ending with a letter or
+    /// digit.
     ServiceIdText, "ServiceId": ServiceId::MAX_BYTES, "^[a-z]([a-z0-9._-]*[a-z0-9])?$", "orders";
     /// A scope (RFC 6749, section 3.3).
     ScopeText, "Scope": Scope::MAX_BYTES, r"^[!#-\[\]-~]+$", "read";
     /// A number of requests and a unit of time: from 1/d to 10000/s.
     RateText, "Rate": 32, r"^[0-9]+(\.[0-9]+)?/[smhd]$", "100/s";
-    /// A login name: letters, digits and `. _ - @ +`, beginning with a letter or digit. Case makes no difference.
+    /// A user name: letters, digits and `. _ - @ +`, starting with a letter or digit. Case-insensitive.
     UsernameText, "Username": Username::MAX_CHARS, r"^[\p{L}\p{N}][\p{L}\p{N}._@+-]*$", "ada";
 }

@@ -1,4 +1,4 @@
-//! What is believed of a request: which peers are our proxies, and which origin is ours.
+//! What is trusted about a request: the proxies in front of the service, and its own origin.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -19,7 +19,7 @@ impl From<&Url> for Origin {
     }
 }
 
-/// Where our own ground ends: what is the same site, and which peers are our own proxies.
+/// The trust boundary: the origin of the same site, and the trusted proxies.
 #[derive(Clone, Debug)]
 pub struct TrustBoundary {
     origin: Origin,
@@ -27,7 +27,7 @@ pub struct TrustBoundary {
 }
 
 impl TrustBoundary {
-    /// The service is seen under `origin`, through `trusted_proxies`.
+    /// Creates the boundary of a service that is seen under `origin`, through `trusted_proxies`.
     #[must_use]
     pub const fn new(origin: Origin, trusted_proxies: Arc<[IpNet]>) -> Self {
         Self {
@@ -36,17 +36,17 @@ impl TrustBoundary {
         }
     }
 
-    /// The networks of our own proxies.
+    /// Returns the networks of the trusted proxies.
     pub(super) fn trusted_proxies(&self) -> &[IpNet] {
         &self.trusted_proxies
     }
 
-    /// Whether browsers see the service by https.
+    /// Returns whether browsers see the service over https.
     pub(super) fn is_https(&self) -> bool {
         self.origin.0.starts_with("https://")
     }
 
-    /// Whether a peer is one of our own proxies.
+    /// Returns whether a peer is a trusted proxy.
     pub(super) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         let trusted = |peer: IpAddr| {
             let peer = peer.to_canonical();
@@ -55,10 +55,10 @@ impl TrustBoundary {
         peer.is_some_and(trusted)
     }
 
-    /// Whether a browser says that another site sent this.
+    /// Returns whether a browser reports that another site sent this request.
     ///
-    /// Browsers say so in `Sec-Fetch-Site`, which no page can set; those that do not know it send `Origin`. Who sends
-    /// neither is no browser that could be led astray.
+    /// Browsers report it in `Sec-Fetch-Site`, which no page can set; browsers without this header send `Origin`. A
+    /// client that sends neither is not a browser, so no other site can abuse it.
     pub(super) fn is_cross_site(&self, headers: &HeaderMap) -> bool {
         let ours = |value: &[u8]| matches!(value, b"same-origin" | b"none");
         let mut said = headers.get_all(SEC_FETCH_SITE).peekable();
@@ -71,7 +71,8 @@ impl TrustBoundary {
     }
 }
 
-/// Whether the client came by https. Only our own proxies are believed; the last of them has written the last value.
+/// Returns whether the client used https. Only trusted proxies can state it; the last of them has written the last
+/// value.
 pub(super) fn over_https(
     trust_boundary: &TrustBoundary,
     peer: Option<IpAddr>,
@@ -80,7 +81,7 @@ pub(super) fn over_https(
     let Some(said) = headers.get_all(FORWARDED_PROTO).next_back() else {
         return false;
     };
-    // Octets: what the client wrote before need not be text.
+    // Octets, because the preceding values from the client may not be text.
     let last = said.as_bytes().rsplit(|it| *it == b',').next();
     last.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"https"))
         && trust_boundary.trusts(peer)

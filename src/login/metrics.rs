@@ -16,7 +16,7 @@ label! {
     pub enum LoginStatus: "status" {
         /// A session was started.
         Success = "success",
-        /// None was started.
+        /// No session was started.
         Failure = "failure",
     }
 }
@@ -26,9 +26,9 @@ label! {
     pub enum LoginFailure: "reason" {
         /// There is no such user, or the password is wrong.
         InvalidCredentials = "invalid_credentials",
-        /// The account is locked after wrong passwords.
+        /// The account is locked after too many wrong passwords.
         AccountLocked = "account_locked",
-        /// The password is right and the account is disabled.
+        /// The password is correct but the account is disabled.
         AccountDisabled = "account_disabled",
         /// Too many wrong passwords came from the address.
         RateLimited = "rate_limited",
@@ -36,11 +36,11 @@ label! {
         Banned = "banned",
         /// Another site sent the request.
         CrossSite = "cross_site",
-        /// A store did not answer.
+        /// A store did not respond.
         StoreUnavailable = "store_unavailable",
-        /// The service failed.
+        /// An internal error occurred.
         InternalError = "internal_error",
-        /// The client went away before it was answered.
+        /// The client disconnected before the response.
         Cancelled = "cancelled",
     }
 }
@@ -48,19 +48,19 @@ label! {
 label! {
     /// The result of a user's attempt to change their password.
     pub enum PasswordChangeResult: "result" {
-        /// It was changed.
+        /// The password was changed.
         Success = "success",
         /// The current password is wrong.
         InvalidCredentials = "invalid_credentials",
         /// The new password is too weak.
         WeakPassword = "weak_password",
-        /// There were too many wrong passwords in the session.
+        /// There were too many wrong passwords in this session.
         RateLimited = "rate_limited",
-        /// A store did not answer.
+        /// A store did not respond.
         StoreUnavailable = "store_unavailable",
-        /// The service failed.
+        /// An internal error occurred.
         InternalError = "internal_error",
-        /// The client went away before it was answered.
+        /// The client disconnected before the response.
         Cancelled = "cancelled",
     }
 }
@@ -76,7 +76,7 @@ metrics! {
         "Attempts of users to change their password, by result");
 }
 
-/// Bounds in seconds: from a refused attempt to a password check that waits for others.
+/// Bounds in seconds: from a rejected attempt to a password check that waits for a thread.
 const DURATION_BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
@@ -103,7 +103,7 @@ impl fmt::Debug for LoginMetrics {
 }
 
 impl LoginMetrics {
-    /// Builds the instruments and sets every series to 0.
+    /// Creates the instruments and initialises every series to 0.
     #[must_use]
     pub fn new(meter: &Meter, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(LoginInstruments {
@@ -115,7 +115,7 @@ impl LoginMetrics {
         }))
     }
 
-    /// Begins an attempt. It is counted once: by [`LoginAttempt::finish`], or when it is dropped without.
+    /// Starts an attempt. It is counted once: by [`LoginAttempt::finish`], or when it is dropped unfinished.
     pub fn login_started(&self) -> LoginAttempt {
         LoginAttempt {
             metrics: self.clone(),
@@ -124,7 +124,8 @@ impl LoginMetrics {
         }
     }
 
-    /// Begins an attempt to change a password. It is counted once: when it is finished, or when it is dropped without.
+    /// Starts an attempt to change a password. It is counted once: when it is finished, or when it is dropped
+    /// unfinished.
     pub fn password_change_started(&self) -> PasswordChangeAttempt {
         PasswordChangeAttempt {
             metrics: self.clone(),
@@ -147,10 +148,10 @@ impl LoginMetrics {
     }
 }
 
-/// One login attempt that is under way.
+/// A login attempt in progress.
 ///
-/// Dropped without [`LoginAttempt::finish`] it is counted as `cancelled`, or as `internal_error` if the thread is
-/// panicking: the client going away and a bug are exits like any other.
+/// If dropped without [`LoginAttempt::finish`], it is counted as `cancelled`, or as `internal_error` if the thread is
+/// panicking: client disconnects and bugs are counted like any other exit.
 #[derive(Debug)]
 #[must_use = "dropping it counts the attempt as cancelled"]
 pub struct LoginAttempt {
@@ -160,12 +161,12 @@ pub struct LoginAttempt {
 }
 
 impl LoginAttempt {
-    /// Counts the attempt under this outcome.
+    /// Counts the attempt with this outcome.
     pub fn finish(mut self, outcome: Outcome) {
         self.end(outcome);
     }
 
-    /// What an attempt that is dropped here and now counts as.
+    /// Returns the failure that an attempt counts as if it is dropped now.
     #[must_use]
     pub fn failure_if_dropped() -> LoginFailure {
         if std::thread::panicking() {
@@ -194,11 +195,11 @@ impl Drop for LoginAttempt {
     }
 }
 
-/// An attempt to change a password that is under way; dropped, it is counted like a [`LoginAttempt`].
+/// An attempt to change a password in progress. If dropped, it is counted like a [`LoginAttempt`].
 #[must_use = "dropping it counts the attempt as cancelled"]
 pub struct PasswordChangeAttempt {
     metrics: LoginMetrics,
-    /// None once it was counted.
+    /// `None` once it was counted.
     unfinished: Option<()>,
 }
 
@@ -209,7 +210,7 @@ impl fmt::Debug for PasswordChangeAttempt {
 }
 
 impl PasswordChangeAttempt {
-    /// Counts the attempt under this result.
+    /// Counts the attempt with this result.
     pub fn finish(mut self, result: PasswordChangeResult) {
         self.end(result);
     }

@@ -1,8 +1,8 @@
-//! Changing one's own password, in a session.
+//! Password changes by the user, within a session.
 //!
-//! A stolen session must not be a place to guess, so each session has a budget of guesses at the current password. It is the
-//! session's own: strangers who have locked the account or the address cannot keep its owner from changing the password, and
-//! so from ending what was stolen.
+//! A stolen session must not allow unlimited guesses, so each session has its own budget of guesses at the current
+//! password. Because it belongs to the session, an attacker who has locked the account or the address cannot keep the
+//! owner from changing the password, which ends the stolen sessions.
 
 use std::time::Duration;
 
@@ -27,31 +27,31 @@ use crate::{
 /// Why a password was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordChangeError {
-    /// The current password is wrong, or is no longer the current one.
+    /// The current password is wrong, or it was changed in the meantime.
     #[error("the current password is wrong")]
     WrongPassword,
-    /// The new password would be guessed.
+    /// The new password is too weak.
     #[error(transparent)]
     Weak(#[from] WeakPassword),
-    /// The session's budget of guesses is used up.
+    /// The session's budget of guesses is exhausted.
     #[error("too many wrong passwords in this session")]
     RateLimited {
-        /// When the next attempt may pass.
+        /// Time until the next attempt may pass.
         retry_after: Duration,
     },
-    /// All threads that hash passwords are busy and the queue is full.
+    /// All password hashing threads are busy and the queue is full.
     #[error("too many password checks at once")]
     Overloaded,
     /// A store failed.
     #[error("a store failed")]
     Store(#[from] StoreError),
-    /// The service failed.
-    #[error("the password change failed for a reason of our own")]
+    /// An internal error occurred.
+    #[error("the password change failed because of an internal error")]
     Internal(#[source] Cause),
 }
 
 impl PasswordChangeError {
-    /// The result under which it is counted.
+    /// Returns the result under which the attempt is counted.
     #[must_use]
     pub const fn result(&self) -> PasswordChangeResult {
         match self {
@@ -102,34 +102,34 @@ impl From<Refusal> for PasswordChangeError {
     }
 }
 
-/// A change of one's own password.
+/// A request by a user to change their password.
 #[derive(Debug)]
 pub struct PasswordChange {
-    /// The session that asks for it.
+    /// The session that requests the change.
     pub session: SessionRecord,
-    /// What the application keeps in that session: it goes on in the new one.
+    /// The application state of that session. It is carried over to the new session.
     pub state: SessionState,
-    /// The password in force, as it was typed.
+    /// The current password as typed.
     pub current: SecretString,
-    /// The one that replaces it.
+    /// The new password.
     pub new: SecretString,
 }
 
 impl LoginService {
-    /// Changes the password of the owner of a session. All sessions of that user end, this one too, and a new one takes its
-    /// place: a copy of its key is worth nothing any more.
+    /// Changes the password of the owner of a session. All sessions of that user end, including this one, and a new
+    /// session replaces it, so a copied session key becomes worthless.
     ///
-    /// The current password is charged to a budget of the session, and to no other. Success forgets failed guesses at the
+    /// The current password is charged to the budget of the session only. Success clears the failed guesses of the
     /// account.
     ///
     /// # Errors
     ///
-    /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] it may have been changed; the
-    /// sessions then end within the reaper's interval once the stores answer.
+    /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] the password may have been
+    /// changed; the sessions then end within the reaper's interval once the stores respond again.
     ///
     /// # Cancellation
     ///
-    /// What was guessed is counted. A change that has begun is made, and the new session ends at once.
+    /// The guess is still counted. A change that has begun is completed, and the new session ends at once.
     pub async fn change_password(
         &self,
         change: PasswordChange,
@@ -155,8 +155,8 @@ impl LoginService {
         };
         let reservation = self.throttle.enter(vec![guess]).await?;
         let this = self.clone();
-        // On a task of its own: a client that goes away in the middle cannot part a guess from its count, nor the new password
-        // from the end of the sessions that were started with the old one.
+        // Runs on its own task: a client that disconnects can separate neither a guess from its count, nor the new
+        // password from the end of the sessions that were started with the old one.
         let task = async move {
             let (current, hash) = (change.current.clone(), account.password_hash.clone());
             let verified = this.verify(reservation, current, Some(hash), true).await;
@@ -193,7 +193,7 @@ impl LoginService {
         let registrar = Registrar::new(parts.accounts.clone(), parts.passwords.clone());
         registrar.replace_password(&account, change.new).await?;
         let user_id = account.user.id;
-        // Ends the sessions of before. Where a store fails here, the reaper does it once the stores answer.
+        // Ends the earlier sessions. If a store fails here, the reaper ends them once the stores respond again.
         parts.lifecycle.settle(user_id).await?;
         let account = parts.accounts.find(user_id).await?;
         let account = account.filter(|it| !it.user.disabled);
@@ -213,11 +213,11 @@ impl LoginService {
             .await?;
         let id = started.record.id.clone();
         let unclaimed = Unclaimed::new(parts.sessions.clone(), id);
-        // The account may have changed since it was read, and the change have reached only the sessions of before.
+        // The account may have changed since it was read, and that change may have reached only the earlier sessions.
         parts.lifecycle.settle(user_id).await?;
         if let Err(error) = self.unlock(user_id).await {
-            // The password is changed; a lock passes by itself.
-            tracing::warn!(error.type = error.error_type(), "failed guesses at an account were not forgotten");
+            // The password is changed already, and a lock expires by itself.
+            tracing::warn!(error.type = error.error_type(), "could not clear the failed guesses of an account");
         }
         Ok(unclaimed.claim(started))
     }

@@ -1,4 +1,4 @@
-//! The record of one attempt: its metrics and its audit event.
+//! Records one login attempt: its metrics and its audit event.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
 };
 
-/// Counts an attempt and writes its audit event, once, however it ends.
+/// Counts an attempt and writes its audit event exactly once, whatever the exit.
 pub(super) struct Record {
     attempt: Option<LoginAttempt>,
     pub(super) event: AuditEvent,

@@ -1,7 +1,7 @@
-//! Which replica exports what is service-wide, and whether the session store answers this one.
+//! Tracks whether this replica exports service-wide metrics, and whether the session store responds to it.
 //!
-//! Gauges that one replica exports for the whole service read it in their callbacks, which run on an exporter's thread: it is
-//! memory behind a lock and waits for nothing.
+//! The gauges that one replica exports for the whole service read this state in their callbacks, which run on an
+//! exporter's thread. It is memory behind a lock, and reading it never waits for a store.
 
 mod state;
 
@@ -16,18 +16,18 @@ use crate::clock::Clock;
 
 /// The lease of this replica, and the state of its counts. Cheap to clone; all clones share one state.
 ///
-/// All times are of the monotonic clock. The state expires by itself: a process that was stopped does not export old counts
-/// when it goes on.
+/// All times are of the monotonic clock. The state expires by itself: a process that was suspended does not export
+/// old counts when it resumes.
 #[derive(Clone)]
 pub struct ObserverState {
     state: Arc<RwLock<State>>,
-    /// When it was first noticed that the store had not been asked for too long.
+    /// When it was first noticed that the store had not been queried for too long.
     not_asked: Arc<Mutex<Option<Duration>>>,
     clock: Arc<dyn Clock>,
 }
 
-/// A term of observing: from the moment at which a replica takes the lease over until it loses it. What was counted in one
-/// term is not exported in another: a replica in between may have exported later counts, and totals must not go back.
+/// A term as observer: from the moment a replica acquires the lease until it loses it. Counts of one term are not
+/// exported in another: a replica in between may have exported later counts, and totals must not decrease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term(pub(self) u64);
 
@@ -38,7 +38,7 @@ impl fmt::Debug for ObserverState {
 }
 
 impl ObserverState {
-    /// The state of a replica that does not observe and has asked the store nothing.
+    /// Creates the state of a replica that is not the observer and has not queried the store.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -48,8 +48,8 @@ impl ObserverState {
         }
     }
 
-    /// This replica holds the lease until `until`, as the store answered to a question of the time `asked_at`. Returns true if a
-    /// new term begins with it.
+    /// Records that this replica holds the lease until `until`, according to a query sent at `asked_at`. Returns true
+    /// if a new term begins.
     #[must_use]
     pub fn lease_acquired(&self, epoch: u64, asked_at: Duration, until: Duration) -> bool {
         let now = self.clock.monotonic();
@@ -67,8 +67,8 @@ impl ObserverState {
         })
     }
 
-    /// Another replica holds the lease, as the store answered to a question of the time `asked_at`. That the store answers is
-    /// believed until `until`.
+    /// Records that another replica holds the lease, according to a query sent at `asked_at`. The store is considered
+    /// available until `until`.
     pub fn lease_held_elsewhere(&self, epoch: u64, asked_at: Duration, until: Duration) {
         self.change(|state| {
             state.watch.1 = Duration::ZERO;
@@ -80,7 +80,7 @@ impl ObserverState {
         });
     }
 
-    /// This replica releases the lease because it stops. Whether the store answers stays as it was.
+    /// Records that this replica releases the lease because it stops. Whether the store responds is left unchanged.
     pub fn lease_released(&self) {
         self.change(|state| {
             state.watch.1 = Duration::ZERO;
@@ -89,13 +89,13 @@ impl ObserverState {
         });
     }
 
-    /// The store did not answer who holds the lease. A lease that this replica holds stays valid to its end.
+    /// Records that the query for the lease failed. A lease that this replica holds stays valid until it expires.
     pub fn lease_unanswered(&self) {
         self.change(|state| state.is_lease_missing = true);
     }
 
-    /// The store answered a count that was asked for at `asked_at`. Returns the term in which it may be exported, or `None` if this
-    /// replica does not observe, or did not at that time.
+    /// Records that a count requested at `asked_at` succeeded. Returns the term in which it may be exported, or
+    /// `None` if this replica is not the observer, or was not at that time.
     #[must_use]
     pub fn count_answered(&self, asked_at: Duration) -> Option<Term> {
         let now = self.clock.monotonic();
@@ -110,39 +110,40 @@ impl ObserverState {
         })
     }
 
-    /// The store did not answer a count. No count is exported until the next answer.
+    /// Records that a count failed. No count is exported until the next one succeeds.
     pub fn count_unanswered(&self) {
         self.change(|state| state.is_count_missing = true);
     }
 
-    /// Sets the greatest age of a count. An older one is not exported, so that a process that stops counting exports nothing rather
-    /// than something old.
+    /// Sets the maximum age of a count. Older counts are not exported, so that a process that stops counting exports
+    /// nothing instead of stale values.
     pub fn limit_count_age(&self, limit: Duration) {
         self.change(|state| state.believed_for = Some(limit));
     }
 
-    /// True if this replica observes now.
+    /// Returns true if this replica is the observer.
     #[must_use]
     pub fn observes(&self) -> bool {
         self.observes_since().is_some()
     }
 
-    /// The time since which this replica observes, if it does. What was asked for earlier is not to be exported.
+    /// Returns the time since which this replica is the observer, if it is. Results requested earlier must not be
+    /// exported.
     #[must_use]
     pub fn observes_since(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
         self.read(|state| state.observes(now).then_some(state.watch.0))
     }
 
-    /// True if this replica observes now, in this term. The totals of its last count may be exported.
+    /// Returns true if this replica is the observer in this term. The totals of its last count may be exported.
     #[must_use]
     pub fn is_current(&self, term: Term) -> bool {
         let now = self.clock.monotonic();
         self.read(|state| state.term == term.0 && state.observes(now))
     }
 
-    /// True if, in addition to [`ObserverState::is_current`], the store answered the last count and a count of the time `asked_at`
-    /// is young enough. It may be exported as what is so now.
+    /// Returns true if, in addition to [`ObserverState::is_current`], the last count succeeded and a count requested
+    /// at `asked_at` is not too old. It may be exported as the current state.
     #[must_use]
     pub fn is_fresh(&self, term: Term, asked_at: Duration) -> bool {
         let now = self.clock.monotonic();
@@ -154,26 +155,26 @@ impl ObserverState {
         })
     }
 
-    /// When the store was asked for what it last answered: a count, or who holds the lease. `None` if it never answered.
+    /// Returns when the last successful query was sent: a count, or a query for the lease. `None` if none has succeeded.
     #[must_use]
     pub fn answered_at(&self) -> Option<Duration> {
         self.read(|state| state.answered_at)
     }
 
-    /// How long ago that was.
+    /// Returns the time since the last successful query was sent.
     #[must_use]
     pub fn answer_age(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
         self.answered_at().map(|then| now.saturating_sub(then))
     }
 
-    /// The epoch of the lease, as the store last said: it rises when another replica takes over.
+    /// Returns the last known epoch of the lease: it increases when another replica acquires it.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
         self.read(|state| state.epoch)
     }
 
-    /// Whether the store answers this replica. `None` while that is not known.
+    /// Returns whether the store responds to this replica. `None` while that is not known.
     #[must_use]
     pub fn is_store_up(&self) -> Option<bool> {
         let now = self.clock.monotonic();
@@ -186,7 +187,7 @@ impl ObserverState {
             *not_asked = None;
             return Some(answers == Answers::Yes);
         }
-        // If this is still so at a second look, the task that asks is stuck, and no count can be believed.
+        // If this still holds at the second check, the querying task is stuck, and no count can be trusted.
         let since = *not_asked.get_or_insert(now);
         (now.saturating_sub(since) >= TO_ASK_AGAIN).then_some(false)
     }

@@ -1,34 +1,34 @@
-//! The rules: what is known of the store, and for how long.
+//! The rules: what is known about the store, and how long it stays valid.
 
 use std::time::Duration;
 
 /// All times are monotonic.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Rises whenever this replica begins or ceases to observe.
+    /// Increases whenever this replica becomes or stops being the observer.
     pub(super) term: u64,
-    /// When the last count of this term was asked for.
+    /// When the last count of this term was requested.
     pub(super) counted_at: Option<Duration>,
-    /// The store did not answer the last count.
+    /// True if the last count failed.
     pub(super) is_count_missing: bool,
-    /// The store did not say who observes when it was asked last.
+    /// True if the last query for the lease failed.
     pub(super) is_lease_missing: bool,
-    /// When the store was asked for what it answered last: a count, or who observes. None: it has never answered.
+    /// When the last successful query was sent: a count, or a query for the lease. `None` if none has succeeded.
     pub(super) answered_at: Option<Duration>,
-    /// A count that is older is believed no more, whoever should have withdrawn it. None: for ever.
+    /// Maximum age of a count, enforced even if the task that should withdraw it does not run. `None` means no limit.
     pub(super) believed_for: Option<Duration>,
-    /// Since when it is this replica that observes, and until when.
+    /// Since when and until when this replica is the observer.
     pub(super) watch: (Duration, Duration),
-    /// Until when it is believed that the store answers, while it is not this replica that observes.
+    /// Until when the store is considered available, while another replica is the observer.
     pub(super) stands_by: Duration,
-    /// What the lease said last.
+    /// The last known epoch of the lease.
     pub(super) epoch: Option<u64>,
 }
 
 impl State {
     pub(super) fn heard(&mut self, asked_at: Duration) {
         self.is_lease_missing = false;
-        // While counts are missing, that somebody holds the lease is not what is waited for.
+        // While counts are missing, a held lease does not show that the store has recovered.
         if self.counted_at.is_none() {
             self.answered_at = Some(asked_at);
         }
@@ -38,7 +38,7 @@ impl State {
         now < self.watch.1
     }
 
-    /// What was counted before is no longer exported.
+    /// Ends the term: earlier counts are no longer exported.
     pub(super) const fn end_term(&mut self) {
         self.term += 1;
         self.counted_at = None;
@@ -58,7 +58,7 @@ impl State {
             return Answers::No;
         };
         let is_believed = if observes {
-            // Before the first count of a term there is the answer that it has begun.
+            // Before the first count of a term, use the successful query with which the term began.
             let asked_at = self.counted_at.unwrap_or(answered_at);
             self.is_believed(asked_at, now)
         } else {
@@ -72,14 +72,14 @@ impl State {
     }
 }
 
-/// Whether the store answers this replica.
+/// Whether the store responds to this replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answers {
     Yes,
     No,
-    /// It was asked too long ago. The process may have stood still, and then the store is not to blame.
+    /// The last query is too long ago. The process may have been suspended, so the store is not to blame.
     NotAsked,
 }
 
-/// A process that has stood still asks again within this time once it goes on.
+/// A process that was suspended queries again within this time after it resumes.
 pub(super) const TO_ASK_AGAIN: Duration = Duration::from_secs(1);

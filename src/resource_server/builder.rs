@@ -12,18 +12,19 @@ use crate::{
     services::{AuthMetrics, ServiceId},
 };
 
-/// How long an issuer has for an answer if nothing else is set.
+/// The default timeout for a response of the issuer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bounds of that time: a request does not wait for longer than a minute.
+/// The range of that timeout: a request waits for a minute at most.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_mins(1);
 
-/// A resource server (RFC 6749, section 1.1) that accepts the access tokens of a Skriptoteket. Creates the verifiers for its [`BearerAuthenticator`](crate::services::BearerAuthenticator).
+/// A resource server (RFC 6749, section 1.1) that accepts the access tokens of a Skriptoteket. Creates the verifiers
+/// for its [`BearerAuthenticator`](crate::services::BearerAuthenticator).
 ///
 /// See [the module](super) for an example.
 #[derive(Clone, Debug)]
-#[must_use = "it makes a verifier only when told which"]
+#[must_use = "it creates a verifier only by verify_locally or verify_by_introspection"]
 pub struct ResourceServer {
     issuer: String,
     audiences: Vec<String>,
@@ -33,8 +34,8 @@ pub struct ResourceServer {
 }
 
 impl ResourceServer {
-    /// An application that accepts the tokens of `issuer`, the URL of a Skriptoteket as it stands in its tokens (`public_url`).
-    /// Services whose tokens the issuer has signed get series of their own in `metrics`.
+    /// Creates a resource server that accepts the tokens of `issuer`, the URL of a Skriptoteket as in its tokens
+    /// (`public_url`). Services whose tokens the issuer has signed get their own series in `metrics`.
     pub fn of(issuer: impl Into<String>, metrics: AuthMetrics) -> Self {
         Self {
             issuer: issuer.into(),
@@ -45,8 +46,8 @@ impl ResourceServer {
         }
     }
 
-    /// Accepts tokens for this audience, as the issuer has it in `token_audiences`; see [`same_resource`]. At least one is
-    /// needed; each further one is accepted too.
+    /// Accepts tokens for this audience, as configured in the issuer's `token_audiences`; see [`same_resource`]. At
+    /// least one is required; each further one is accepted too.
     ///
     /// [`same_resource`]: crate::services::same_resource
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
@@ -54,19 +55,19 @@ impl ResourceServer {
         self
     }
 
-    /// The issuer has this long for each whole answer, from 10 ms to 1 min; 2 s if nothing is said.
+    /// Sets the timeout for each complete response of the issuer, from 10 ms to 1 min; the default is 2 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Takes the time from here; from the machine's clocks if nothing is said.
+    /// Sets the clock; the default is the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Verifies tokens here, with the public keys of the issuer. Asks nobody yet.
+    /// Creates a verifier that checks tokens locally with the issuer's public keys. Sends no request yet.
     ///
     /// # Errors
     ///
@@ -75,7 +76,8 @@ impl ResourceServer {
         Ok(JwksVerifier::new(self.into_settings()?))
     }
 
-    /// Has the issuer verify tokens. This application is a service of its own there, with an id and a secret. Asks nobody yet.
+    /// Creates a verifier that asks the issuer about tokens. This application has to be registered there as a service,
+    /// with an id and a secret. Sends no request yet.
     ///
     /// # Errors
     ///

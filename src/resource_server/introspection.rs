@@ -1,4 +1,4 @@
-//! Tokens that the issuer looks at (RFC 7662).
+//! Token verification by introspection (RFC 7662).
 
 use std::{
     fmt,
@@ -25,27 +25,30 @@ use crate::services::{
     AuthFailure, Claims, SKEW, ServiceId, TokenVerifier, VerificationError, same_resource,
 };
 
-/// How long an answer is taken for true: a token that is revoked is refused within this, and what the issuer itself needs to
-/// hear of it.
+/// How long a response is considered current: a revoked token is rejected within this, plus the time until the issuer's
+/// replicas see the revocation.
 const KEPT: Duration = Duration::from_millis(500);
 
-/// Tokens that are remembered, with what the issuer said of them.
+/// Number of tokens whose introspection response is remembered.
 const REMEMBERED: usize = 10_000;
 
-/// Has the issuer verify tokens;
-/// see [`ResourceServer::verify_by_introspection`](super::ResourceServer::verify_by_introspection).
+/// Verifies tokens by asking the issuer; see
+/// [`ResourceServer::verify_by_introspection`](super::ResourceServer::verify_by_introspection).
 ///
-/// It sees revocations, and services that were disabled or deleted, within a second: an answer is taken for true for half a
-/// second, the issuer's replicas need as long to hear of it, and no answer outlives the token. A token costs one request to the
-/// issuer in that time, whoever shows it how often.
+/// It detects revocations, and services that were disabled or deleted, within a second: a response is considered
+/// current for half a second, the issuer's replicas need as long to see the change, and no response outlives the token.
+/// A token costs one request to the issuer in that time, however often and by whichever client it is presented.
 ///
-/// * What has not the form of an access token is `malformed`, and the issuer is not asked.
-/// * The issuer gives no reasons: any token that is not active is [`AuthFailure::RevokedToken`]. It may also have expired, be
-///   signed by somebody else or be of a service that is gone. Who reads the token to find out would believe what a stranger
-///   wrote, so nothing more precise is said. The issuer's own metrics have the reason.
-/// * An active token that is for another audience is refused: the issuer knows that it is a token, not whose.
-/// * An issuer that does not answer in time is [`StoreError::Unavailable`](crate::error::StoreError::Unavailable), never a yes.
-/// * An issuer that does not accept our own credentials is [`AuthFailure::Internal`], and said once in the log.
+/// * A text that does not have the form of an access token is `malformed`, and the issuer is not asked.
+/// * The issuer gives no reasons: any token that is not active is [`AuthFailure::RevokedToken`]. It may also have
+///   expired, have another signer, or belong to a service that no longer exists. Reading the token for the reason would
+///   mean trusting unverified text, so no more precise reason is given. The issuer's own metrics have it.
+/// * An active token for another audience is rejected: the issuer only knows that the token is valid, not for which
+///   application.
+/// * If the issuer does not respond in time, the result is
+///   [`StoreError::Unavailable`](crate::error::StoreError::Unavailable); the token is never accepted.
+/// * If the issuer rejects the application's own credentials, the result is [`AuthFailure::Internal`], and this is
+///   logged once.
 pub struct IntrospectionVerifier {
     settings: Settings,
     client: ServiceId,
@@ -79,7 +82,7 @@ impl IntrospectionVerifier {
             .append_pair("token", token)
             .append_pair("token_type_hint", "access_token")
             .finish();
-        // RFC 6749, section 2.3.1: both are encoded before they are put together.
+        // RFC 6749, section 2.3.1: both are encoded before they are joined.
         let encoded =
             |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let secret = encoded(self.secret.expose_secret());
@@ -96,7 +99,7 @@ impl IntrospectionVerifier {
         IntrospectionResponse::read(&said?).map(Arc::new)
     }
 
-    /// Says once that the issuer does not accept us.
+    /// Logs once that the issuer rejects the credentials, and once that it accepts them again.
     fn log<T>(&self, said: &Result<T, Unanswered>) {
         let refused = matches!(said, Err(Unanswered::Refused(_)));
         if (refused || said.is_ok()) && self.refused.swap(refused, Relaxed) != refused {
@@ -105,15 +108,19 @@ impl IntrospectionVerifier {
                 tracing::error!(
                     issuer,
                     client,
-                    "the issuer refuses introspection; is this application registered there, and is its secret the one it has?"
+                    "the issuer rejects introspection requests; check the registration and the secret of this application"
                 );
             } else {
-                tracing::info!(issuer, client, "the issuer allows introspection again");
+                tracing::info!(
+                    issuer,
+                    client,
+                    "the issuer accepts introspection requests again"
+                );
             }
         }
     }
 
-    /// Whether what was said may still be taken for true.
+    /// Returns whether the response is still considered current.
     fn holds(&self, completed: &Completed<Arc<IntrospectionResponse>>) -> bool {
         let age = self
             .settings
@@ -158,7 +165,7 @@ impl TokenVerifier for IntrospectionVerifier {
 
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         self.settings.check_form(token)?;
-        // Made here and not by the cache, whose own single flight would pass a failure on to the next one only.
+        // Done here and not by the cache, whose single flight would pass a failure on to only one waiting caller.
         let asked = self
             .asked
             .get_or_insert_with(token, || Ok::<_, std::convert::Infallible>(Arc::default()));

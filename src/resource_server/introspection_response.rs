@@ -1,4 +1,4 @@
-//! What an issuer says of a token (RFC 7662, section 2.2).
+//! Introspection responses of an issuer (RFC 7662, section 2.2).
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::{
     services::{Claims, Scope, ServiceId},
 };
 
-/// What an issuer says of a token.
+/// The introspection response for a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum IntrospectionResponse {
-    /// It stands by it; this is what the token says.
+    /// The token is valid; these are its claims.
     Active(Arc<Claims>),
-    /// It does not, or no longer.
+    /// The token is not valid, or no longer valid.
     Inactive,
 }
 
@@ -25,7 +25,7 @@ struct Wire {
     active: bool,
 }
 
-/// `aud`: one text, or several.
+/// `aud`: one string or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Audiences {
@@ -42,16 +42,16 @@ struct ActiveWire {
     exp: i64,
     jti: Uuid,
     scope: Option<String>,
-    /// A claim of our own. Nobody but the issuer needs it.
+    /// A private claim. Only the issuer needs it.
     #[serde(default)]
     reg: Uuid,
 }
 
 impl IntrospectionResponse {
-    /// Reads an answer. One that says `active` and leaves out by whom, for whom or until when
-    /// is none.
+    /// Parses a response. A response with `active` but without service, audience or expiry is invalid.
     pub(super) fn read(json: &str) -> Result<Self, Unanswered> {
-        const UNREADABLE: Unanswered = Unanswered::Unreadable("it is no introspection response");
+        const UNREADABLE: Unanswered =
+            Unanswered::Unreadable("it is not an introspection response");
         let Wire { active } = serde_json::from_str(json).map_err(|_| UNREADABLE)?;
         if !active {
             return Ok(Self::Inactive);

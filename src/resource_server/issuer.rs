@@ -1,4 +1,4 @@
-//! An issuer of tokens as somebody else sees it: its name, and the questions that are put to it over HTTP.
+//! The issuer as another application sees it: its name, and requests to it over HTTP.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,34 +8,34 @@ use url::Url;
 use super::ResourceServerError;
 use crate::{error::StoreError, network::is_loopback, services::AuthFailure};
 
-/// The largest answer that is read, in bytes. Answers of an issuer have some hundred.
+/// The maximum size of a response, in bytes. Responses of an issuer have some hundred.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// The issuer. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Issuer {
-    /// Its name, as it stands in the tokens.
+    /// The name of the issuer, as in its tokens.
     name: Arc<str>,
     client: Client,
 }
 
-/// Why there is no answer. The text quotes nothing that was sent, and the cause neither.
+/// Why there is no usable response. Neither the text nor the cause quotes anything that was sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Unanswered {
-    /// It could not be reached, or not in time.
+    /// The issuer could not be reached, or not in time.
     #[error("the issuer cannot be reached")]
     Unreachable(#[source] Arc<reqwest::Error>),
-    /// It answers, but cannot do what it is asked at the moment.
-    #[error("the issuer answers {0}")]
+    /// The issuer responds, but cannot process the request at the moment.
+    #[error("the issuer responded with {0}")]
     Status(StatusCode),
-    /// It does not do what we ask of it.
-    #[error("the issuer refuses to answer us, with {0}")]
+    /// The issuer rejects the request.
+    #[error("the issuer rejected the request with {0}")]
     Refused(StatusCode),
-    /// The answer is too large.
-    #[error("the issuer's answer has more than {MAX_ANSWER} bytes")]
+    /// The response is too large.
+    #[error("the issuer's response has more than {MAX_ANSWER} bytes")]
     TooLarge,
-    /// The answer is none to what was asked.
-    #[error("the issuer's answer cannot be read: {0}")]
+    /// The response is not what the request expects.
+    #[error("the issuer's response cannot be read: {0}")]
     Unreadable(&'static str),
 }
 
@@ -51,7 +51,7 @@ impl From<Unanswered> for AuthFailure {
             Unanswered::Unreachable(_) | Unanswered::Status(_) => {
                 Self::Store(StoreError::Unavailable(why.into()))
             }
-            // Trying again does not help: somebody has to change something.
+            // Retrying does not help: an operator has to change something.
             Unanswered::Refused(_) | Unanswered::TooLarge | Unanswered::Unreadable(_) => {
                 Self::Internal(why.into())
             }
@@ -60,7 +60,7 @@ impl From<Unanswered> for AuthFailure {
 }
 
 impl Issuer {
-    /// The issuer `url`, which has `timeout` for each whole answer.
+    /// Creates the issuer `url`, which has `timeout` for each complete response.
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, ResourceServerError> {
         let name = url.trim_end_matches('/');
         let parsed = Url::parse(name).map_err(|_| ResourceServerError::Issuer)?;
@@ -75,19 +75,19 @@ impl Issuer {
             "http" if bare => return Err(ResourceServerError::Clear),
             _ => return Err(ResourceServerError::Issuer),
         }
-        // The HTTP client has no provider of its own and asks for the process's, even for plain http. Where there is one
-        // already it is as good.
+        // The HTTP client has no crypto provider of its own and uses the process's, even for plain http. If one is
+        // installed already, that one is used.
         let _ = rustls::crypto::keys::default_provider().install_default();
         let mut client = Client::builder()
             .timeout(timeout)
-            // Keys and introspection responses come from the issuer and from nowhere that it points to.
+            // Keys and introspection responses must come from the issuer itself, not from a redirect target.
             .redirect(Policy::none());
         if loopback {
-            // A proxy of the environment does not lead back to this machine.
+            // A proxy from the environment does not lead back to this machine.
             client = client.no_proxy();
         }
         if parsed.scheme() == "http" {
-            // Nothing to trust, so a machine without certificates will do.
+            // There is no certificate to verify, so this also works on a machine without certificates.
             client = client.tls_certs_only([]);
         }
         Ok(Self {
@@ -96,17 +96,17 @@ impl Issuer {
         })
     }
 
-    /// Its name, as it stands in the tokens.
+    /// Returns the name of the issuer, as in its tokens.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// A GET of `path`.
+    /// Creates a GET request for `path`.
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.name))
     }
 
-    /// A POST to `path`.
+    /// Creates a POST request to `path`.
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.name))
     }
@@ -118,7 +118,7 @@ impl fmt::Debug for Issuer {
     }
 }
 
-/// The answer if it is a 200, else why not.
+/// Sends the request. Returns the response if its status is 200, otherwise the reason.
 pub(super) async fn answer(request: RequestBuilder) -> Result<Response, Unanswered> {
     let response = request.send().await?;
     let status = response.status();
@@ -132,7 +132,7 @@ pub(super) async fn answer(request: RequestBuilder) -> Result<Response, Unanswer
     }
 }
 
-/// The body of an answer, read no further than it may be long.
+/// Reads the body of a response, up to the maximum size.
 pub(super) async fn text(mut response: Response) -> Result<String, Unanswered> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {

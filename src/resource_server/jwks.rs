@@ -1,4 +1,4 @@
-//! Tokens looked at with the issuer's public keys.
+//! Token verification with the issuer's public keys.
 
 use std::{fmt, sync::Arc};
 
@@ -15,25 +15,26 @@ use crate::{
     services::{AuthFailure, Claims, SKEW, TokenRejected, TokenVerifier, VerificationError},
 };
 
-/// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
+/// Number of tokens whose valid signature is remembered. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
 
-/// Verifies tokens here, with the issuer's public keys; see [`ResourceServer::verify_locally`](super::ResourceServer::verify_locally).
+/// Verifies tokens locally, with the issuer's public keys; see
+/// [`ResourceServer::verify_locally`](super::ResourceServer::verify_locally).
 ///
-/// A token that was seen before costs a look-up, another one a signature check: tens of microseconds. The issuer is asked for
-/// its keys only, and any number of verifications that need them wait for one answer.
+/// A token that was seen before costs a look-up, a new one a signature check: tens of microseconds. The issuer is asked
+/// only for its keys, and all concurrent verifications that need them wait for one response.
 ///
-/// * Keys are fetched when the first token comes, and again after five minutes, or after what the issuer's `max-age` says,
-///   within 30 s and 24 h.
-/// * A token that names an unknown key has them fetched at most once per second, so a rotation is seen at once and made-up keys
-///   do not make this hammer the issuer.
-/// * Where the issuer does not answer, the keys that were fetched last stay in use until they are 24 hours old. That is said once
-///   in the log. A token that names a key which is not among them, or any token where there are none, is
-///   [`StoreError::Unavailable`]: nobody knows.
-/// * A key that the issuer takes back is refused from the next fetch on, with all tokens that it had signed.
+/// * Keys are fetched with the first token, and again after five minutes, or after the issuer's `max-age`, within 30 s
+///   and 24 h.
+/// * A token with an unknown key triggers a fetch at most once per second. So a rotation is seen at once, and tokens
+///   with invented keys do not flood the issuer with requests.
+/// * If the issuer does not respond, the keys that were fetched last stay in use until they are 24 hours old. This is
+///   logged once. A token whose key is not among them, or any token if there are no keys, results in
+///   [`StoreError::Unavailable`], because its validity is unknown.
+/// * A key that the issuer withdraws is rejected from the next fetch on, with all tokens that it has signed.
 ///
-/// **It does not see that a token was revoked, or that a service was disabled or deleted**: such a token is let in until it
-/// expires. Who has to know asks the issuer:
+/// **It does not detect that a token was revoked, or that a service was disabled or deleted**: such a token is accepted
+/// until it expires. An application that has to detect this verifies by introspection:
 /// [`ResourceServer::verify_by_introspection`](super::ResourceServer::verify_by_introspection).
 pub struct JwksVerifier {
     settings: Settings,
@@ -41,7 +42,7 @@ pub struct JwksVerifier {
     remembered: Cache<Box<str>, Remembered>,
 }
 
-/// A token that was opened with these keys.
+/// A token that was verified with these keys.
 #[derive(Clone)]
 struct Remembered {
     keys: Arc<KeySet>,
@@ -81,7 +82,7 @@ impl JwksVerifier {
                 Ok(claims)
             }
             Err(rejected) => {
-                // Its signature is right: the issuer knows that service, or did.
+                // Its signature is valid: the issuer knows this service, or did.
                 if let Some(service) = &rejected.claims_service {
                     self.settings.admit(service);
                 }
@@ -90,7 +91,7 @@ impl JwksVerifier {
         }
     }
 
-    /// What can change after a token was opened: the time.
+    /// Checks what can change after a token was verified: the time.
     fn still(&self, claims: Arc<Claims>) -> Result<Arc<Claims>, TokenRejected> {
         if claims.expires_at.plus(SKEW) > self.settings.clock.now() {
             return Ok(claims);
@@ -103,7 +104,7 @@ impl JwksVerifier {
     }
 }
 
-/// Without keys nobody knows, whatever the reason; the log has it.
+/// Without keys the validity is unknown, whatever the reason; the log has the reason.
 fn no_keys(why: Unanswered) -> AuthFailure {
     AuthFailure::Store(StoreError::Unavailable(why.into()))
 }
@@ -113,14 +114,14 @@ impl TokenVerifier for JwksVerifier {
     fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
         let keys = self.keys.at_hand()?;
         match self.open(&keys, token) {
-            // The key may have just come.
+            // The key may be new.
             Err(rejected) if rejected.unknown_key => None,
             opened => Some(opened.map_err(VerificationError::from)),
         }
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
-        // What has not the form of a token needs no keys.
+        // A text that does not have the form of a token needs no keys.
         self.settings.check_form(token)?;
         let keys = self.keys.get().await.map_err(no_keys)?;
         match self.open(&keys, token) {

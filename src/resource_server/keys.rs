@@ -1,4 +1,4 @@
-//! The public keys of an issuer, as young as they have to be.
+//! The public keys of an issuer, kept as current as necessary.
 
 use std::{
     fmt,
@@ -14,24 +14,24 @@ use super::{
 };
 use crate::{clock::Clock, services::VerificationKeys};
 
-/// How long keys are taken for what they are if the issuer does not say.
+/// How long keys are considered current if the issuer does not specify it.
 const FRESH: Duration = Duration::from_mins(5);
 
-/// What an issuer may say instead.
+/// The range of lifetimes that an issuer may specify.
 const SHORTEST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// How long after they were fetched keys stay in use, where the issuer does not answer.
+/// How long after their fetch keys stay in use if the issuer does not respond.
 const LAST: Duration = Duration::from_hours(24);
 
-/// How often keys are fetched because of a token whose key is unknown. A key is published for longer than this before it
-/// signs, so keys that are younger have it.
+/// Minimum time between fetches because of an unknown key. A key is published for longer than this before it signs, so
+/// more recent key sets contain it.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// How often an issuer that is away is asked while there are keys in use.
+/// Minimum time between fetches while the issuer is unavailable and there are usable keys.
 const BETWEEN_IN_OUTAGE: Duration = Duration::from_secs(5);
 
-/// The keys that an issuer has published, and the text that they were read from.
+/// The keys that an issuer has published, and the text that they were parsed from.
 pub(super) struct KeySet {
     pub(super) keys: VerificationKeys,
     text: String,
@@ -43,7 +43,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// A key set, and for how long it is fresh.
+/// A key set, and how long it is current.
 #[derive(Clone, Debug)]
 struct Fetched {
     keys: Arc<KeySet>,
@@ -56,7 +56,7 @@ struct Fetched {
 pub(super) struct Keys {
     issuer: Issuer,
     clock: Arc<dyn Clock>,
-    /// The last that could be fetched.
+    /// The result of the last successful fetch.
     fetched: RwLock<Option<Fetched>>,
     flight: SingleFlight<Arc<KeySet>>,
 }
@@ -71,7 +71,7 @@ impl Keys {
         }
     }
 
-    /// The keys, where no question has to be put to anyone.
+    /// Returns the keys if no request is necessary.
     pub(super) fn at_hand(&self) -> Option<Arc<KeySet>> {
         let fetched = self.fetched()?;
         let now = self.clock.monotonic();
@@ -85,7 +85,7 @@ impl Keys {
         waits.then_some(usable)
     }
 
-    /// The keys. Where they are due and the issuer does not answer, those that were fetched last.
+    /// Returns the keys. If they are due and the issuer does not respond, returns the last fetched ones.
     pub(super) async fn get(&self) -> Result<Arc<KeySet>, Unanswered> {
         if let Some(keys) = self.at_hand() {
             return Ok(keys);
@@ -100,7 +100,7 @@ impl Keys {
         })
     }
 
-    /// Keys that were true at most [`BETWEEN`] ago, for a token whose key is not among those at hand.
+    /// Returns keys that were current at most [`BETWEEN`] ago, for a token whose key is not among the cached ones.
     pub(super) async fn of_late(&self) -> Result<Arc<KeySet>, Unanswered> {
         self.ask(|last: &Completed<_>| match last.outcome {
             Ok(_) => self.is_young(last.asked_at),
@@ -118,13 +118,16 @@ impl Keys {
             let failed_before = self.flight.last().is_some_and(|it| it.outcome.is_err());
             match &outcome {
                 Ok(_) if failed_before => {
-                    tracing::info!(issuer = self.issuer.name(), "the issuer's keys are back");
+                    tracing::info!(
+                        issuer = self.issuer.name(),
+                        "the issuer's keys can be fetched again"
+                    );
                 }
-                // Said once, not at every try.
+                // Logged once, not at every attempt.
                 Err(error) if !failed_before => tracing::warn!(
                     issuer = self.issuer.name(),
                     error = error as &dyn std::error::Error,
-                    "the issuer's keys cannot be fetched; those fetched last are used for a day"
+                    "the issuer's keys cannot be fetched; the last fetched keys stay in use for up to 24 hours"
                 ),
                 _ => {}
             }
@@ -143,11 +146,11 @@ impl Keys {
         let text = text(response).await?;
         let before = self.fetched().map(|it| it.keys);
         let keys = if let Some(keys) = before.filter(|keys| keys.text == text) {
-            // The same set stays the same value: what was opened with it need not be opened again.
+            // An unchanged set keeps its identity, so tokens verified with it need not be verified again.
             keys
         } else {
             let keys = VerificationKeys::from_jwks(&text);
-            let keys = keys.map_err(|_| Unanswered::Unreadable("it is no JWK Set of use"))?;
+            let keys = keys.map_err(|_| Unanswered::Unreadable("it is not a usable JWK Set"))?;
             Arc::new(KeySet { keys, text })
         };
         let mut fetched = self.fetched.write().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +167,7 @@ impl Keys {
         fetched.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The keys that were fetched last, if that was not too long ago.
+    /// Returns the last fetched keys, if they are not too old.
     fn usable(&self) -> Option<Arc<KeySet>> {
         let now = self.clock.monotonic();
         let usable = self.fetched().filter(|it| it.age(now) < LAST);
@@ -187,7 +190,7 @@ impl Fetched {
     }
 }
 
-/// For how long an answer with these headers is fresh.
+/// Returns how long a response with these headers is current.
 fn fresh_for(headers: &HeaderMap) -> Duration {
     let all = headers.get_all(CACHE_CONTROL).iter();
     let directives = all

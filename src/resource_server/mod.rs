@@ -1,18 +1,18 @@
-//! For other applications: they accept the tokens of a Skriptoteket, and count like it.
+//! For other applications: accept the tokens of a Skriptoteket, and record the same metrics.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `builder` | configures the issuer and creates the verifiers |
-//! | `jwks` | tokens looked at here, with the issuer's public keys |
-//! | `introspection`, `introspection_response` | tokens that the issuer looks at, and what it says of them |
-//! | `keys` | the issuer's public keys, as young as they have to be |
-//! | `single_flight` | one question at a time |
-//! | `issuer` | the questions over HTTP |
+//! | `jwks` | verifies tokens locally, with the issuer's public keys |
+//! | `introspection`, `introspection_response` | verifies tokens by asking the issuer |
+//! | `keys` | the issuer's public keys, kept as current as necessary |
+//! | `single_flight` | shares one request among concurrent callers |
+//! | `issuer` | HTTP requests to the issuer |
 //!
-//! # An actix application behind tokens
+//! # An Actix application that accepts tokens
 //!
-//! A [`BearerAuthenticator`](crate::services::BearerAuthenticator) lets requests in and counts each, under the names and labels of the service itself. It
-//! believes a verifier, and a [`ResourceServer`] makes one:
+//! A [`BearerAuthenticator`](crate::services::BearerAuthenticator) authenticates requests and counts each, with the
+//! metric names and labels of the service itself. It uses a verifier, which a [`ResourceServer`] creates:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -35,19 +35,19 @@
 //! # }
 //! ```
 //!
-//! With it as `Data<BearerAuthenticator>` a handler takes [`ServiceIdentity`](crate::http::ServiceIdentity) and is reached by services only.
-//! `examples/embedded.rs` is such an application as a whole.
+//! With it as `Data<BearerAuthenticator>`, a handler that takes [`ServiceIdentity`](crate::http::ServiceIdentity) can
+//! be called by services only. `examples/embedded.rs` is a complete application.
 //!
 //! | | [`JwksVerifier`] | [`IntrospectionVerifier`] |
 //! |---|---|---|
-//! | asks the issuer | for its keys, every few minutes | for each token, at most every half second |
-//! | needs | nothing | a client id and secret of its own |
-//! | sees a revoked token, a disabled service | **no**: let in until the token expires | within a second |
-//! | while the issuer is away | goes on for 24 hours | lets nobody in: 503 |
+//! | sends requests to the issuer | for its keys, every few minutes | for each token, at most every half second |
+//! | requires | nothing | its own client id and secret |
+//! | detects a revoked token, a disabled service | **no**: accepted until the token expires | within a second |
+//! | while the issuer is unavailable | continues for 24 hours | rejects all requests: 503 |
 //!
-//! # An application with an authentication of its own
+//! # An application with its own authentication
 //!
-//! It records by itself. No method fails, waits for anything or makes a series of a name that was not admitted:
+//! It records its own results. No method fails, blocks, or creates a series for a name that was not admitted:
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -60,7 +60,7 @@
 //! # let telemetry = Telemetry::disabled();
 //! let clock = Arc::new(SystemClock::default());
 //! let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
-//! // Each of the services that you know gets series of its own; all other names are `_other`.
+//! // Each service that you know gets its own series; all other names are recorded as `_other`.
 //! metrics.admit("orders");
 //!
 //! let start = metrics.start();

@@ -1,4 +1,4 @@
-//! What both verifiers need: the issuer, the audiences, the clock.
+//! Shared by both verifiers: the issuer, the audiences, the clock.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     services::{AuthMetrics, Claims, Expected, ServiceId, TokenRejected, VerificationKeys},
 };
 
-/// What both verifiers have.
+/// The settings that both verifiers share.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) issuer: Issuer,
@@ -18,7 +18,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Opens a token that is to be for us, now.
+    /// Verifies a token for this application at the current time.
     pub(super) fn open(
         &self,
         keys: &VerificationKeys,
@@ -32,16 +32,16 @@ impl Settings {
         keys.open(token, self.clock.now(), &expected)
     }
 
-    /// Refuses what has not the form of a token, so that nobody is asked about it.
+    /// Rejects a text that does not have the form of a token, before a request to the issuer.
     pub(super) fn check_form(&self, token: &str) -> Result<(), TokenRejected> {
-        // Where there are no keys nothing fits but the form: a token that has it names an unknown key, or none.
+        // Without keys only the form can be checked: a well-formed token names an unknown key, or none.
         match self.open(&VerificationKeys::default(), token) {
             Err(rejected) if !rejected.unknown_key => Err(rejected),
             _ => Ok(()),
         }
     }
 
-    /// Gives a service that the issuer knows series of its own. How many there can be is bounded.
+    /// Admits a service that the issuer knows to its own series. Their number is bounded.
     pub(super) fn admit(&self, service: &ServiceId) {
         self.metrics.admit(service.as_str());
     }

@@ -1,4 +1,4 @@
-//! One question at a time: all who want the same answer at the same moment wait for one of them.
+//! One request at a time: all callers that need the same response at the same moment share it.
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -10,22 +10,22 @@ use tokio::sync::Mutex;
 use super::issuer::Unanswered;
 use crate::clock::Clock;
 
-/// Asks one question after the other, and keeps the last answer.
+/// Sends one request at a time and keeps the last result.
 #[derive(Debug)]
 pub(super) struct SingleFlight<T> {
     completed: RwLock<Option<Completed<T>>>,
-    /// Held by whoever asks. One who gives up lets the next one ask.
+    /// Held during a request. If it is cancelled, the next caller sends its own.
     asking: Mutex<()>,
 }
 
-/// A question that has come back.
+/// A completed request.
 #[derive(Clone, Debug)]
 pub(super) struct Completed<T> {
-    /// The monotonic time at which it was asked: the answer may be as old as that.
+    /// The monotonic time at which it was sent: the result may be as old as that.
     pub(super) asked_at: Duration,
-    /// The monotonic time at which it came back.
+    /// The monotonic time at which it completed.
     pub(super) back_at: Duration,
-    /// What it brought.
+    /// The result.
     pub(super) outcome: Result<T, Unanswered>,
 }
 
@@ -39,21 +39,22 @@ impl<T> Default for SingleFlight<T> {
 }
 
 impl<T: Clone> SingleFlight<T> {
-    /// The last one, if there was any.
+    /// Returns the last result, if any.
     pub(super) fn last(&self) -> Option<Completed<T>> {
         let completed = self.completed.read();
         completed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether somebody is asking.
+    /// Returns whether a request is in progress.
     pub(super) fn is_under_way(&self) -> bool {
         self.asking.try_lock().is_err()
     }
 
-    /// Asks, unless another one did so while this one waited for its turn, or the last answer is good `enough`.
+    /// Sends a request, unless another caller completed one while this one waited, or the last result is good `enough`.
     ///
-    /// An answer that was asked for after the caller came is always shared. So is a failure that the caller has waited for,
-    /// even if it began before: else all who wait for an issuer that is away would wait one after the other.
+    /// A result that was requested after the caller arrived is always shared. So is a failure that the caller has
+    /// waited for, even if its request began earlier: otherwise, while the issuer is unavailable, all waiting callers
+    /// would time out one after the other.
     pub(super) async fn ask(
         &self,
         clock: &dyn Clock,
@@ -115,7 +116,7 @@ mod tests {
         };
         let ask = || flight.ask(&clock, |_| false, question());
         let late = async {
-            // The first question is under way, and its answer may be older than this request.
+            // The first request is in progress, and its result may be older than this call.
             yield_now().await;
             clock.advance(MS);
             join_all([ask(), ask(), ask()]).await

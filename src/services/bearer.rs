@@ -1,4 +1,4 @@
-//! Authenticates requests that carry an access token. This is the only place that counts them.
+//! Authenticates requests that carry an access token. This is the only module that counts them.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ pub struct BearerAuthenticator {
 }
 
 impl BearerAuthenticator {
-    /// An authenticator that accepts what `verifier` accepts.
+    /// Creates an authenticator that accepts the tokens that `verifier` accepts.
     #[must_use]
     pub fn new(verifier: Arc<dyn TokenVerifier>, metrics: AuthMetrics) -> Self {
         Self { verifier, metrics }
     }
 
-    /// Whose request it is that came with this token; an `Err` in its place says that none could be read, which counts too.
-    ///
+    /// Authenticates a request by its token. An `Err` in place of the token means that none could be read, which counts
+    /// too.
     /// # Errors
     ///
     /// [`AuthFailure`].
@@ -40,21 +40,21 @@ impl BearerAuthenticator {
         }
     }
 
-    /// As [`BearerAuthenticator::identify`], as far as it goes without waiting for anyone: for callers that would have to pay for a future
-    /// that nearly always is ready at once.
+    /// As [`BearerAuthenticator::identify`], up to the point where it would have to wait. For callers that want to
+    /// avoid the cost of a future that is nearly always ready at once.
     pub fn begin(&self, token: &str) -> Verification {
         self.counting().begin(token)
     }
 
-    /// As [`BearerAuthenticator::begin`], for a request that was counted already.
+    /// As [`BearerAuthenticator::begin`], for a request that is counted already.
     pub fn begin_again(&self, token: &str) -> Verification {
         self.pending(None).begin(token)
     }
 
-    /// Counts a request without a token that could be looked at.
+    /// Counts a request without a readable token.
     pub fn refuse(&self, malformed: &'static str) {
         let failure = AuthFailure::Malformed(malformed);
-        // What became of it is what it was.
+        // The result is the failure itself.
         let _ = self.counting().count(Err(failure.into()));
     }
 
@@ -76,17 +76,17 @@ impl BearerAuthenticator {
 #[derive(Debug)]
 #[must_use = "a pending verification that is dropped counts as cancelled"]
 pub enum Verification {
-    /// It is done.
+    /// The verification is complete.
     Completed(Result<Arc<Claims>, AuthFailure>),
-    /// The answer is not in memory: call [`Pending::answer`].
+    /// The result is not in memory: call [`Pending::answer`].
     Pending(Pending),
 }
 
-/// A verification that needs the store or the issuer. If dropped, it counts as cancelled.
+/// A verification that needs a request to the store or the issuer. If dropped, it counts as cancelled.
 #[derive(Debug)]
 pub struct Pending {
     authenticator: BearerAuthenticator,
-    /// `None` where the request is counted elsewhere.
+    /// `None` if the request is counted elsewhere.
     attempt: Option<AuthAttempt>,
 }
 

@@ -1,4 +1,4 @@
-//! How services prove who they are to us: with a client secret, or with an assertion that they sign.
+//! Authenticates services, with a client secret or with an assertion that they sign.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -12,30 +12,30 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// What a client shows of itself. What is not in a right form is an [`AuthFailure`] in its place, so that it is counted
-/// where all others are.
+/// The credentials of a client. If they are malformed, an [`AuthFailure`] takes their place, so that it is counted like
+/// all other failures.
 #[derive(Debug)]
 pub enum ClientCredentials {
     /// An id and a secret.
     Secret {
-        /// The id as it was sent.
+        /// The id as sent.
         client: String,
-        /// The secret as it was sent.
+        /// The secret as sent.
         secret: SecretString,
     },
     /// A signed assertion (RFC 7523).
     Assertion {
-        /// The id that was sent beside it, if one was.
+        /// The id sent with the assertion, if any.
         client: Option<String>,
         /// The assertion.
         assertion: SecretString,
     },
 }
 
-/// How often it is noted that a service has authenticated.
+/// Minimum time between two records of a service's authentication.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
 
-/// Finds out who a client is. Cheap to clone.
+/// Authenticates clients. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientAuthenticator(Arc<Inner>);
 
@@ -45,9 +45,9 @@ struct Inner {
     tokens: Arc<dyn TokenRepository>,
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
-    /// Whom an assertion may name as the one it is for.
+    /// The audiences that an assertion may name.
     audiences: Vec<String>,
-    /// When each service was last noted. As large as the register was at most.
+    /// When each service was last recorded. Grows to the largest number of registered services.
     noted: Mutex<HashMap<ServiceId, Noted>>,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Debug for ClientAuthenticator {
 }
 
 impl ClientAuthenticator {
-    /// Authenticates the clients that `service_cache` knows; assertions must be for one of `audiences`.
+    /// Creates an authenticator of the clients in `service_cache`; assertions must be for one of `audiences`.
     #[must_use]
     pub fn new(
         service_cache: ServiceCache,
@@ -79,8 +79,8 @@ impl ClientAuthenticator {
         }))
     }
 
-    /// The service that this client is. `who` is told whom the client names, whether it proves to be that or not, unless that
-    /// is known to be no service.
+    /// Returns the service that the client authenticates as. `who` is set to the service that the client names, whether
+    /// the authentication succeeds or not, unless that service is known not to exist.
     pub(super) async fn authenticate(
         &self,
         credentials: ClientCredentials,
@@ -99,12 +99,13 @@ impl ClientAuthenticator {
                 (named.to_string(), Proof::Assertion(assertion))
             }
         };
-        // A store that does not answer fails a service that is known; only where it is has to be looked up.
+        // If the store does not respond, the failure is counted for the named service. Whether it is registered cannot
+        // be checked then.
         *who = client.parse().ok();
         let snapshot = self.0.service_cache.snapshot().await?;
         let mut found = self.proven(&snapshot, &client, &proof);
         if found.as_ref().is_err_and(depends_on_snapshot) {
-            // Another replica may have just registered the service, or given it the secret that it came with.
+            // Another replica may have just registered the service or rotated its secret.
             let late = self.0.service_cache.recent_snapshot().await?;
             if !Arc::ptr_eq(&snapshot, &late) {
                 found = self.proven(&late, &client, &proof);
@@ -132,7 +133,7 @@ impl ClientAuthenticator {
         Ok(service)
     }
 
-    /// The service of this snapshot that `proof` is of. Changes nothing.
+    /// Returns the service of this snapshot that `proof` authenticates. Changes nothing.
     fn proven(
         &self,
         snapshot: &Snapshot,
@@ -146,7 +147,7 @@ impl ClientAuthenticator {
             Proof::Secret(secret) => self.check_secret(service, secret)?,
             Proof::Assertion(assertion) => self.check_assertion(service, assertion)?,
         };
-        // Last: that a service is disabled is told to nobody but itself.
+        // Checked last: only the service itself can see that it is disabled.
         if service.disabled {
             return Err(AuthFailure::Disabled);
         }
@@ -159,7 +160,7 @@ impl ClientAuthenticator {
         secret: &SecretString,
     ) -> Result<Proven, AuthFailure> {
         let digest = SecretDigest::of(secret.expose_secret());
-        // All of them are looked at, whichever fits.
+        // All of them are compared, whichever matches.
         let mut found = None;
         for credential in &service.credentials {
             if credential.digest.matches(&digest) {
@@ -194,28 +195,28 @@ impl ClientAuthenticator {
         Ok(Proven::Assertion(assertion))
     }
 
-    /// Notes that a service says it is well.
+    /// Records a heartbeat of a service.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::UnknownService`] if there is no such service any more; [`AuthFailure::Store`].
+    /// [`AuthFailure::UnknownService`] if the service no longer exists; [`AuthFailure::Store`].
     pub async fn heartbeat(&self, id: &ServiceId) -> Result<(), AuthFailure> {
         let known = self.0.services.seen(id, SignOfLife::Heartbeat).await?;
         known.then_some(()).ok_or(AuthFailure::UnknownService)
     }
 
-    /// Notes that a service has authenticated, in the background: nobody waits for the store. What fails there fails silently,
-    /// because the health of a service says what is known.
+    /// Records an authentication of a service in the background, so that no request waits for the store. Failures are
+    /// ignored: the health of the service shows what is known.
     pub(super) fn note(&self, id: &ServiceId) {
         let now = self.0.clock.monotonic();
-        // Somebody else is just noting something: the next one will do.
+        // Another thread is recording right now: the next call will do.
         let Ok(mut noted) = self.0.noted.try_lock() else {
             return;
         };
         if noted.get(id).is_some_and(|it| it.is_enough(now)) {
             return;
         }
-        // Whoever looks at a token needs no runtime for it.
+        // Verifying a token must not require a runtime.
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
@@ -223,7 +224,7 @@ impl ClientAuthenticator {
         let writing = runtime.spawn(async move {
             let seen = services.seen(&service, SignOfLife::Authentication);
             if let Err(error) = seen.await {
-                tracing::debug!(%error, "a sign of life was not noted");
+                tracing::debug!(%error, "could not record a sign of life of a service");
             }
         });
         let writing = writing.abort_handle();
@@ -231,16 +232,16 @@ impl ClientAuthenticator {
     }
 }
 
-/// That an authentication of a service was noted.
+/// A recorded authentication of a service.
 struct Noted {
     /// When, in monotonic time.
     at: Duration,
-    /// A store that is slow is asked again only when it is done.
+    /// While a slow store is still writing, no further write is started.
     writing: AbortHandle,
 }
 
 impl Noted {
-    /// Whether it need not be noted again at `now`.
+    /// Returns whether no new record is needed at `now`.
     fn is_enough(&self, now: Duration) -> bool {
         now.saturating_sub(self.at) < NOTED_EVERY || !self.writing.is_finished()
     }
@@ -251,16 +252,16 @@ enum Proof {
     Assertion(SecretString),
 }
 
-/// By what a service was found to be who it says it is.
+/// How a service was authenticated.
 enum Proven {
     Secret,
-    /// One that a rotation has replaced.
+    /// A secret that a rotation has replaced.
     RetiredSecret,
-    /// It still has to be the first of its kind.
+    /// An assertion, which still has to be checked for reuse.
     Assertion(Assertion),
 }
 
-/// Whether a younger snapshot could be of another mind.
+/// Returns whether a more recent snapshot could change the result.
 pub(super) const fn depends_on_snapshot(failure: &AuthFailure) -> bool {
     matches!(
         failure,

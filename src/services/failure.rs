@@ -1,60 +1,60 @@
-//! Why a service is not let in.
+//! Why the authentication of a service failed.
 
 use std::time::Duration;
 
 use super::{Allowance, AuthFailureReason, LimitType};
 use crate::error::{Cause, StoreError};
 
-/// Why a service is not let in. The text quotes nothing from the request.
+/// Why the authentication of a service failed. The text quotes nothing from the request.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthFailure {
     /// There is no such service.
     #[error("there is no such service")]
     UnknownService,
-    /// The secret is none of the service's.
+    /// The secret is not one of the service's secrets.
     #[error("the secret is wrong")]
     BadSecret,
-    /// The secret was the service's once.
+    /// The secret has expired.
     #[error("the credential has expired")]
     ExpiredCredential,
-    /// The service may not authenticate.
+    /// The service is disabled.
     #[error("the service is disabled")]
     Disabled,
-    /// The token or assertion is not signed by whom it should be, or not signed at all.
+    /// The token or assertion is unsigned, or signed with another key.
     #[error("the signature is wrong")]
     BadSignature,
-    /// The token or assertion is outside its time.
+    /// The token or assertion has expired, or is not valid yet.
     #[error("the token has expired, or is not valid yet")]
     ExpiredToken,
-    /// The token was revoked, or the assertion used before.
+    /// The token was revoked, or the assertion was used before.
     #[error("the token was revoked")]
     RevokedToken,
-    /// The token or assertion is of another issuer, or for somebody else.
+    /// The token or assertion is from another issuer, or for another audience.
     #[error("the token is not for this audience")]
     WrongAudience,
-    /// What was sent is not in the form of a credential, or there is none, or there is more than one.
+    /// The request has no credential in the expected form, or more than one.
     #[error("{0}")]
     Malformed(&'static str),
     /// A limit of the service is reached.
     #[error("too many requests")]
     RateLimited {
-        /// Which.
+        /// The limit that was reached.
         limit: LimitType,
-        /// When the next one may pass; never zero.
+        /// Time until the next request may pass; never zero.
         retry_after: Duration,
         /// What is left of the limits.
         allowance: Allowance,
     },
-    /// A store did not answer.
+    /// A store did not respond.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The service failed.
-    #[error("the authentication failed for a reason of our own")]
+    /// An internal error occurred.
+    #[error("the authentication failed because of an internal error")]
     Internal(#[source] Cause),
 }
 
 impl AuthFailure {
-    /// The reason under which it is counted.
+    /// Returns the reason under which the failure is counted.
     #[must_use]
     pub const fn reason(&self) -> AuthFailureReason {
         match self {

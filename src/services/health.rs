@@ -1,4 +1,4 @@
-//! What the last signs of life of a service say.
+//! The health of a service, derived from its last sign of life.
 
 use std::time::Duration;
 
@@ -6,31 +6,32 @@ use super::{SKEW, Service};
 use crate::{clock::Timestamp, label};
 
 label! {
-    /// How a service is, as far as its last sign of life tells: a heartbeat or an authentication, whichever is later, or its
-    /// registration if there was neither. A time that is still to come is from a clock that was ahead, and no sign.
+    /// The health of a service, derived from its last sign of life: a heartbeat or an authentication, whichever is
+    /// later, or its registration if there was neither. A time in the future comes from a clock that was ahead, and
+    /// does not count.
     pub enum Health: "health" {
-        /// It showed itself lately.
+        /// The service was active recently.
         Healthy = "healthy",
-        /// Not for some time.
+        /// It was not active for some time.
         Degraded = "degraded",
-        /// Not for so long that it may be gone.
+        /// It was not active for so long that it may be gone.
         Stale = "stale",
         /// It may not authenticate.
         Disabled = "disabled",
     }
 }
 
-/// After which silence a service is what.
+/// The times without a sign of life after which the health of a service changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthPolicy {
-    /// After this it is degraded.
+    /// After this time the service is degraded.
     pub degraded_after: Duration,
-    /// After this it is stale; not less than the other.
+    /// After this time it is stale; at least `degraded_after`.
     pub stale_after: Duration,
 }
 
 impl Health {
-    /// The health of `service` at `now`.
+    /// Returns the health of `service` at `now`.
     #[must_use]
     pub fn of(service: &Service, now: Timestamp, policy: &HealthPolicy) -> Self {
         if service.disabled {
@@ -41,7 +42,7 @@ impl Health {
             service.last_authentication,
             Some(service.created_at),
         ];
-        // Clocks of replicas differ a little.
+        // The clocks of replicas differ slightly.
         let furthest = now.plus(SKEW);
         let last = signs.into_iter().flatten().filter(|at| *at <= furthest);
         let silence = now.since(last.max().unwrap_or_default());

@@ -12,21 +12,21 @@ use crate::{
     services::{ServiceSettings, TokenAlgorithm},
 };
 
-/// The shortest time in which a new key begins to sign: every replica has read of it by then.
+/// Minimum time until a new key begins to sign: by then every replica has read it.
 const SOONEST: Duration = FRESH.saturating_mul(3);
 
-/// Why there is no new key.
+/// Why no key was created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRotationError {
-    /// It cannot be made.
-    #[error("a signing key cannot be made")]
+    /// The key cannot be created.
+    #[error("a signing key cannot be created")]
     Key(#[from] KeyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Keeps a signing key in use that is not too old. Cheap to clone.
+/// Keeps the signing key from becoming too old. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct KeyRotator {
     tokens: Arc<dyn TokenRepository>,
@@ -36,7 +36,7 @@ pub struct KeyRotator {
 }
 
 impl KeyRotator {
-    /// A rotator of the keys in `tokens`. It notifies `service_cache` of new ones.
+    /// Creates a rotator of the keys in `tokens`. It notifies `service_cache` of new ones.
     #[must_use]
     pub const fn new(
         tokens: Arc<dyn TokenRepository>,
@@ -52,11 +52,12 @@ impl KeyRotator {
         }
     }
 
-    /// Makes a key where one is due: there is none, the newest is of another algorithm, or its time is nearly over. Any number
-    /// of replicas may ask at the same moment; one of them makes it. Returns whether it was this one.
+    /// Creates a key if one is due: there is none, the newest has another algorithm, or it is about to reach its
+    /// maximum age. Any number of replicas may call this at the same moment; one of them creates the key. Returns
+    /// whether it was this one.
     ///
-    /// With a clock that is `believed`, a key that begins to sign later than any that is made now is from a clock that was ahead,
-    /// and one is made in its place. Else it may be the clock that is behind, and the key that is right.
+    /// If the clock is `believed`, a key that begins to sign later than any key created now comes from a clock that was
+    /// ahead, and is replaced. Otherwise this clock may be the one that is wrong, and the key is kept.
     ///
     /// # Errors
     ///
@@ -71,8 +72,8 @@ impl KeyRotator {
             .active_from
             .plus(self.settings.key_rotation.saturating_sub(lead));
         let now = self.clock.now();
-        // Replicas that are set to different algorithms would make keys against each other, for ever: one that waits to sign
-        // is enough.
+        // Replicas configured with different algorithms would replace each other's keys forever: one key that waits to
+        // sign is enough.
         let furthest = now.plus(lead.max(SOONEST)).plus(SKEW);
         let counts = |key: &SigningKey| {
             key.algorithm == self.algorithm() && (!believed || key.active_from <= furthest)
@@ -84,8 +85,9 @@ impl KeyRotator {
         self.add(Some(newest), lead).await
     }
 
-    /// Makes a new key; one that had not begun to sign by the time at which this one does is dropped. It is published now and signs after the lead of the configuration, or with `soon` as soon as every
-    /// replica knows it. Verifiers that keep an older set must then ask again when they meet it.
+    /// Creates a new key; any key that would begin to sign later than it is dropped. It is published now and signs
+    /// after the configured lead, or with `soon` as soon as every replica knows it. With `soon`, verifiers that cache
+    /// an older key set have to fetch it again when they meet the new key.
     ///
     /// # Errors
     ///
@@ -100,7 +102,7 @@ impl KeyRotator {
         self.add(keys.last(), lead).await
     }
 
-    /// The keys that have not expired, the oldest first.
+    /// Returns the keys that have not expired, oldest first.
     ///
     /// # Errors
     ///
@@ -135,7 +137,7 @@ impl KeyRotator {
                 key.id = id,
                 key.algorithm = algorithm.as_str(),
                 active_in_s = active_in.as_secs_f64(),
-                "a new key will sign tokens"
+                "created a signing key"
             );
         }
         Ok(added)

@@ -1,24 +1,24 @@
-//! Services: machines that call, how they prove who they are, and how much they may ask.
+//! Services: clients that are programs, their authentication, and their limits.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `identity` | ids, scopes, services as everyone sees them |
+//! | `identity` | ids, scopes, services |
 //! | `credential` | client secrets and their digests |
-//! | `health` | what the last signs of life say |
-//! | `failure` | why a service is not let in: the reasons and their labels |
-//! | `repository` | the contracts of the stores: the register, and what tokens need |
-//! | `registry` | what operators do with services |
+//! | `health` | the health of a service, from its last sign of life |
+//! | `failure` | why the authentication of a service failed: the reasons and their labels |
+//! | `repository` | the contracts of the stores: services, and the data of tokens |
+//! | `registry` | service management by operators |
 //! | `service_cache` | services, keys and revocations in memory |
-//! | `client_authenticator` | how services prove who they are to us |
-//! | `tokens` | THE authorization server: issues, introspects, revokes, and counts that |
-//! | `token_request` | what clients ask tokens for, what they get, and why they do not |
-//! | `bearer` | lets requests in that come with a token, and counts them |
-//! | `token` | access tokens: what they say, and how one is opened |
-//! | `signing_keys`, `key_rotator` | the keys that sign tokens; who makes new ones in time |
-//! | `assertion` | how a client proves with a key pair of its own who it is |
-//! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; what is done with it |
-//! | `resource` | when two URLs name the same resource |
-//! | `service_census` | reads all services now and then, for the gauges |
+//! | `client_authenticator` | authenticates services by secret or assertion |
+//! | `tokens` | the authorization server: issues, introspects and revokes tokens, and counts the requests |
+//! | `token_request` | token requests, issued tokens, and token errors |
+//! | `bearer` | authenticates requests by their access token, and counts them |
+//! | `token` | access tokens: their claims and their verification |
+//! | `signing_keys`, `key_rotator` | the keys that sign tokens, and their rotation |
+//! | `assertion` | authentication with a client's own key pair |
+//! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; charging requests |
+//! | `resource` | comparison of resource URLs |
+//! | `service_census` | reads all services periodically, for the gauges |
 
 mod assertion;
 mod bearer;

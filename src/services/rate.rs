@@ -1,12 +1,12 @@
-//! Rates of requests.
+//! Request rates.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// How many requests in what time, kept as the time of one: `100/s` is 10 ms. From 1 a day to 10,000 a second.
+/// A request rate, stored as the time per request: `100/s` is 10 ms. From 1 a day to 10,000 a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(Duration);
 
-/// The text is no rate.
+/// The text is not a rate.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a rate: expected a number and a unit (100/s, 30/m, 0.5/h, 5000/d), from 1/d to 10000/s"
@@ -21,22 +21,22 @@ const UNITS: [(&str, u64); 4] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// Digits after the point that a number may have, and what one of the last is worth.
+/// Maximum number of decimal places of a number, which is read in millionths.
 const DECIMALS: u32 = 6;
 const WHOLE: u64 = 10_u64.pow(DECIMALS);
 
 impl Rate {
     const FASTEST: Duration = Duration::from_micros(100);
-    /// The time of one request at the slowest rate.
+    /// The time per request at the lowest rate.
     pub const SLOWEST: Duration = Duration::from_hours(24);
 
-    /// The time of one request, in whole nanoseconds: fine enough to tell every whole number of requests from the next.
+    /// Returns the time per request, in whole nanoseconds: fine enough to distinguish all whole numbers of requests.
     #[must_use]
     pub const fn interval(self) -> Duration {
         self.0
     }
 
-    /// The rate of one request in this time, if it is one.
+    /// Returns the rate of one request per `interval`, if it is in range.
     #[must_use]
     pub fn every(interval: Duration) -> Option<Self> {
         (Self::FASTEST..=Self::SLOWEST)
@@ -44,11 +44,12 @@ impl Rate {
             .then_some(Self(interval))
     }
 
-    /// The rate of this many millionths of a request in a unit of this many nanoseconds.
+    /// Returns the rate of this many millionths of a request per unit of this many nanoseconds.
     fn of(millionths: u64, unit: u64) -> Option<Self> {
         let (millionths, unit, whole) =
             (u128::from(millionths), u128::from(unit), u128::from(WHOLE));
-        // Compared as they are, not as intervals: what is above the bounds is so also by less than a nanosecond.
+        // The rates are compared, not the intervals: this also detects a rate that is out of range by less than a
+        // nanosecond.
         let slow = millionths * Self::SLOWEST.as_nanos() < unit * whole;
         let fast = millionths * Self::FASTEST.as_nanos() > unit * whole;
         if millionths == 0 || slow || fast {
@@ -71,7 +72,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Reads a decimal number of at most [`DECIMALS`] digits after the point.
+/// Parses a decimal number with at most [`DECIMALS`] decimal places, in millionths.
 fn millionths(number: &str) -> Option<u64> {
     let (whole, rest) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
@@ -88,7 +89,7 @@ fn millionths(number: &str) -> Option<u64> {
 }
 
 impl fmt::Display for Rate {
-    /// With as few digits as say it, in the shortest unit in which that is at least one request: `300/s`, `5000/d`.
+    /// Writes as few digits as possible, in the shortest unit that gives at least one request: `300/s`, `5000/d`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos();
         let mut shown = (0, UNITS[UNITS.len() - 1].0);

@@ -1,4 +1,4 @@
-//! The registry: what operators do with services.
+//! The registry: service management by operators.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,39 +15,39 @@ use crate::{
     services::ServiceSettings,
 };
 
-/// What a service is registered with; what is `None` follows the configuration.
+/// A service to register; values that are `None` follow the configuration.
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// Its id.
     pub id: ServiceId,
-    /// What it is, for people.
+    /// A description for people.
     pub description: String,
-    /// What it may ask tokens for.
+    /// The scopes that it may request.
     pub scopes: Vec<Scope>,
-    /// How much it may ask.
+    /// Its rate limit and quota.
     pub limits: Option<LimitPolicy>,
-    /// A JWK Set, where it signs its assertions itself.
+    /// A JWK Set, if it signs its own assertions.
     pub public_keys: Option<String>,
 }
 
-/// A service and its secret, which is shown this once.
+/// A service and its secret, which is shown only once.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The service.
     pub service: Service,
-    /// Its new client secret in the clear.
+    /// Its new client secret in plain text.
     pub secret: SecretString,
-    /// When that expires.
+    /// When that secret expires.
     pub secret_expires_at: Option<Timestamp>,
 }
 
-/// Why an request of an operator about a service failed.
+/// Why a request of an operator about a service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// There is a service with this id.
+    /// A service with this id exists.
     #[error("the service id is taken")]
     AlreadyExists,
-    /// There are as many as there may be.
+    /// The maximum number of services is reached.
     #[error("there are {0} services already; max_services allows no more")]
     Full(u32),
     /// There is no such service.
@@ -59,10 +59,10 @@ pub enum RegistryError {
         until.to_rfc3339()
     )]
     StillOverlapping {
-        /// Until when.
+        /// Until when it is accepted.
         until: Timestamp,
     },
-    /// The description is too long, or holds what is no text.
+    /// The description is too long, or contains control characters.
     #[error(
         "the description has at most {} characters, none of them a control character",
         Service::MAX_DESCRIPTION
@@ -71,10 +71,10 @@ pub enum RegistryError {
     /// There are too many scopes.
     #[error("a service has at most {} scopes", Service::MAX_SCOPES)]
     Scopes,
-    /// No service can have these limits.
+    /// The limits are invalid.
     #[error(transparent)]
     Limits(#[from] InvalidLimits),
-    /// The public keys cannot be used.
+    /// The public keys are invalid.
     #[error(transparent)]
     PublicKeys(#[from] InvalidPublicKeys),
     /// A store failed.
@@ -83,7 +83,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// The outcome in the audit trail.
+    /// Returns the outcome for the audit trail.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl From<RegisterError> for RegistryError {
     }
 }
 
-/// Registers services and changes them. Cheap to clone.
+/// Registers and changes services. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry {
     services: Arc<dyn ServiceRepository>,
@@ -119,7 +119,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry on these repositories, whose changes `service_cache` is told of.
+    /// Creates a registry on these repositories, which notifies `service_cache` of its changes.
     #[must_use]
     pub fn new(
         services: Arc<dyn ServiceRepository>,
@@ -139,7 +139,7 @@ impl Registry {
         }
     }
 
-    /// The limits of a service for which none are set.
+    /// Returns the limits of a service for which none are set.
     #[must_use]
     pub fn usual_limits(&self) -> LimitPolicy {
         LimitPolicy {
@@ -149,7 +149,7 @@ impl Registry {
         }
     }
 
-    /// Registers a service with a first client secret.
+    /// Registers a service with its first client secret.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Registry {
         let service = self.services.register(service, self.settings.most).await?;
         self.service_cache.changed();
         self.metrics.admit(service.id.as_str());
-        tracing::info!(service.id = %service.id, "a service was registered");
+        tracing::info!(service.id = %service.id, "service registered");
         Ok(Issued {
             service,
             secret: secret.to_be_shown().clone(),
@@ -184,8 +184,8 @@ impl Registry {
         })
     }
 
-    /// Gives a service a new client secret. The one before is accepted for `overlap` more, by default what the
-    /// configuration says. `force` ends a secret that was replaced earlier and is still accepted.
+    /// Gives a service a new client secret. The previous one stays valid for `overlap`, by default the configured time.
+    /// `force` ends a secret that was replaced earlier and is still accepted.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl Registry {
             }
             Some(Rotation::Rotated(service)) => {
                 self.service_cache.changed();
-                tracing::info!(service.id = %id, "a service has a new credential");
+                tracing::info!(service.id = %id, "service credential rotated");
                 Ok(Issued {
                     service,
                     secret: secret.to_be_shown().clone(),
@@ -247,7 +247,7 @@ impl Registry {
         Ok(service)
     }
 
-    /// Deletes a service. Its tokens are refused from now on.
+    /// Deletes a service. Its tokens are rejected from now on.
     ///
     /// # Errors
     ///
@@ -259,19 +259,19 @@ impl Registry {
         if !deleted {
             return Err(RegistryError::NotFound);
         }
-        tracing::info!(service.id = %id, "a service was deleted");
+        tracing::info!(service.id = %id, "service deleted");
         self.metrics.withdraw_rate_limit_usage(id.as_str());
-        // No service will ever meet it, and in Redis it goes by itself: the service is deleted also where this fails.
+        // No service will use this state again, and Redis expires it: the service counts as deleted even if this fails.
         if let Err(error) = self.quotas.forget(service.registration).await {
             tracing::warn!(
                 service.id = %id, error.type = error.error_type(), error = error.in_full(),
-                "what a deleted service had used is left behind"
+                "could not delete the rate limit state of a deleted service"
             );
         }
         Ok(())
     }
 
-    /// The service with this id.
+    /// Returns the service with this id.
     ///
     /// # Errors
     ///
@@ -280,7 +280,7 @@ impl Registry {
         self.services.find(id).await?.ok_or(RegistryError::NotFound)
     }
 
-    /// All services in the order of their ids, and what ever happened.
+    /// Returns all services in the order of their ids, and the totals.
     ///
     /// # Errors
     ///
@@ -290,7 +290,7 @@ impl Registry {
         Ok((register.services, register.totals))
     }
 
-    /// How a service is now.
+    /// Returns the current health of a service.
     #[must_use]
     pub fn health(&self, service: &Service) -> Health {
         let policy = HealthPolicy {

@@ -1,8 +1,8 @@
 //! The service cache: services, signing keys and revocations in memory, with a bounded age.
 //!
-//! Every authentication reads the cache and not the store. What it says is at most [`FRESH`] old: whoever finds it older
-//! asks the store for its revision, one small read that all who come meanwhile wait for together, and reads what has
-//! changed. A store that does not answer is an error, never an old answer.
+//! Every authentication reads the cache and not the store. The cache is at most [`FRESH`] old: a caller that finds it
+//! older asks the store for its revision, one small read that all concurrent callers share, and reads what has changed.
+//! If the store does not respond, the result is an error, never an outdated snapshot.
 
 use std::{
     collections::HashMap,
@@ -26,12 +26,11 @@ use crate::{
     wait_budget,
 };
 
-/// How old what the cache says may be: a service that is disabled, or a token that is revoked, is refused within this
-/// and a read of the store on every replica.
+/// Maximum age of the cache: a disabled service or a revoked token is rejected on every replica within this plus one
+/// read of the store.
 pub const FRESH: Duration = Duration::from_millis(500);
 
-/// How young a snapshot is that could hold what the one at hand does not: a new service or secret is good on every replica
-/// after this.
+/// Maximum age of a recent snapshot: a new service or secret works on every replica after this.
 const LATE: Duration = Duration::from_millis(50);
 
 /// The content of the cache at one moment. Immutable.
@@ -40,36 +39,36 @@ pub struct Snapshot {
     revision: Revision,
     services: HashMap<ServiceId, Arc<Service>>,
     keys: SigningKeys,
-    /// Rises when the keys change: what one of the old ones has signed has to be looked at again.
+    /// Increases when the keys change: signatures by the old keys have to be verified again.
     generation: u64,
-    /// When the first of the keys expires, which raises no revision.
+    /// When the first of the keys expires. Expiry does not change the revision.
     keys_hold_until: Option<Timestamp>,
 }
 
-/// Tokens that were revoked and have not expired.
+/// Revoked tokens that have not expired.
 #[derive(Debug, Default)]
 struct Revoked {
-    /// The place of the last revocation that was read.
+    /// The position of the last revocation read.
     sequence: i64,
-    /// The revision at which that was.
+    /// The revision at that time.
     as_of: Revision,
     tokens: HashMap<TokenId, Timestamp>,
 }
 
 impl Snapshot {
-    /// The service with this id, if it is registered.
+    /// Returns the service with this id, if it is registered.
     #[must_use]
     pub fn service(&self, id: &str) -> Option<&Arc<Service>> {
         self.services.get(id)
     }
 
-    /// The signing keys.
+    /// Returns the signing keys.
     #[must_use]
     pub const fn keys(&self) -> &SigningKeys {
         &self.keys
     }
 
-    /// Which keys these are: snapshots with the same number have the same.
+    /// Identifies the set of keys: snapshots with the same number have the same keys.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -91,15 +90,15 @@ struct Inner {
     clock: Arc<dyn Clock>,
     current: RwLock<Option<Answer>>,
     revoked: RwLock<Revoked>,
-    /// Rises when this process has changed something: what was asked before is no longer enough.
+    /// Increases when this process has changed something: earlier responses are outdated then.
     changes: AtomicU64,
-    /// Held by whoever asks the store.
+    /// Held while the store is asked.
     asking: Mutex<()>,
-    /// The last question that failed: when that was known, in monotonic time, and how.
+    /// The last failed request: when it failed, in monotonic time, and the error.
     failed: RwLock<Option<(Duration, Failed)>>,
 }
 
-/// Why a question failed, as it is told to all who waited for the answer.
+/// Why a request failed, in a form that all waiting callers can share.
 #[derive(Clone, Debug)]
 enum Failed {
     Unavailable,
@@ -107,13 +106,13 @@ enum Failed {
     Internal,
 }
 
-/// A snapshot, and when it was known to hold.
+/// A snapshot, and when it was known to be current.
 #[derive(Clone, Debug)]
 struct Answer {
     snapshot: Arc<Snapshot>,
     /// The monotonic time at which the store was asked.
     asked_at: Duration,
-    /// How many changes of this process were made by then.
+    /// The number of changes by this process up to then.
     changes: u64,
 }
 
@@ -124,7 +123,7 @@ impl fmt::Debug for ServiceCache {
 }
 
 impl ServiceCache {
-    /// A cache of these repositories. Services that it meets are admitted to `metrics`.
+    /// Creates a cache of these repositories. The services that it reads are admitted to `metrics`.
     #[must_use]
     pub fn new(
         services: Arc<dyn ServiceRepository>,
@@ -145,17 +144,17 @@ impl ServiceCache {
         }))
     }
 
-    /// The snapshot, if it is young enough to need no question. Waits for nothing.
+    /// Returns the snapshot if it is recent enough not to ask the store. Does not wait.
     #[must_use]
     pub fn cached(&self) -> Option<Arc<Snapshot>> {
         self.0.young(FRESH).map(|answer| answer.snapshot)
     }
 
-    /// A snapshot that was true at most [`FRESH`] ago.
+    /// Returns a snapshot that was current at most [`FRESH`] ago.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::Store`] if the store does not answer; [`AuthFailure::Internal`] if a signing key cannot be read.
+    /// [`AuthFailure::Store`] if the store does not respond; [`AuthFailure::Internal`] if a signing key cannot be read.
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, AuthFailure> {
         match self.cached() {
             Some(snapshot) => Ok(snapshot),
@@ -163,18 +162,18 @@ impl ServiceCache {
         }
     }
 
-    /// A snapshot that was true at most 50 ms ago: for what may have just come, such as an unknown key, and before anyone is
-    /// refused because of what is registered. All who want one at the
-    /// same moment ask once, so that made-up keys do not keep the store busy.
+    /// Returns a snapshot that was current at most 50 ms ago. Used for data that may be new, for example an unknown
+    /// key, and before a request is rejected because of what is registered. Concurrent callers share one request, so
+    /// that invented keys do not keep the store busy.
     ///
     /// # Errors
     ///
-    /// As of [`ServiceCache::snapshot`].
+    /// As for [`ServiceCache::snapshot`].
     pub async fn recent_snapshot(&self) -> Result<Arc<Snapshot>, AuthFailure> {
         self.0.ask(|inner| inner.young(LATE)).await
     }
 
-    /// True where this token was revoked, as far as the last snapshot knew.
+    /// True if this token was revoked, as of the last snapshot.
     #[must_use]
     pub fn is_revoked(&self, token: &TokenId) -> bool {
         let revoked = self
@@ -185,7 +184,7 @@ impl ServiceCache {
         revoked.tokens.contains_key(token)
     }
 
-    /// A token that this process has just revoked is refused by it at once.
+    /// Makes this process reject a token at once that it has just revoked.
     pub fn note_revoked(&self, token: TokenId, expires_at: Timestamp) {
         let mut revoked = self
             .0
@@ -195,7 +194,7 @@ impl ServiceCache {
         revoked.tokens.insert(token, expires_at);
     }
 
-    /// What this process has just changed is seen by it at once: the next snapshot is a new one.
+    /// Makes a change by this process visible to it at once: the next snapshot is a new one.
     pub fn changed(&self) {
         self.0.changes.fetch_add(1, SeqCst);
     }
@@ -214,10 +213,12 @@ impl Inner {
         self.last().filter(young)
     }
 
-    /// Asks the store, unless another one did so while this one waited for its turn and `enough` is content with that.
+    /// Asks the store, unless another caller did so while this one waited for its turn, or the cached one is good
+    /// `enough`.
     ///
-    /// An answer that was asked for after this one came is always enough, and so is a failure that it has waited for, even if
-    /// that question began before: else all who wait for a store that is away would wait one after the other.
+    /// A response that was requested after this caller arrived is always good enough. So is a failure that it has
+    /// waited for, even if that request began earlier: otherwise, during a store outage, all waiting callers would time
+    /// out one after the other.
     async fn ask(
         &self,
         enough: impl Fn(&Self) -> Option<Answer> + Send + Sync,
@@ -225,7 +226,7 @@ impl Inner {
         let came_at = self.clock.monotonic();
         let _asking = self.asking.lock().await;
         let asked_at = self.clock.monotonic();
-        // The wait for another one's answer is a wait for the store like any other.
+        // Waiting for another caller's request counts as waiting for the store.
         wait_budget::spend(asked_at.saturating_sub(came_at));
         let changes = self.changes.load(SeqCst);
         let asked_since = |it: &Answer| it.asked_at > came_at && it.changes == changes;
@@ -235,7 +236,7 @@ impl Inner {
         if let Some(failed) = self.failed_since(came_at) {
             return Err(failed.into());
         }
-        // The changes and the time are from before the question: what happens after it is not in the answer.
+        // The changes and the time are read before the request: what happens after it is not in the response.
         let result = self.question().await;
         if let Err(failure) = &result {
             let mut failed = self.failed.write().unwrap_or_else(PoisonError::into_inner);
@@ -270,8 +271,8 @@ impl Inner {
         Ok(Arc::new(snapshot))
     }
 
-    /// Reads everything but the revocations that are known. The revision was read before, so what changes meanwhile is
-    /// read again next time.
+    /// Reads everything except the revocations that are known already. The revision was read first, so changes in the
+    /// meantime are read again next time.
     async fn load(
         &self,
         revision: Revision,
@@ -297,7 +298,7 @@ impl Inner {
         })
     }
 
-    /// What is registered has series, and what is deleted shows no use of limits.
+    /// Gives registered services their series, and withdraws the limit usage of deleted services.
     fn tell_metrics(&self, before: Option<&Snapshot>, now: &Snapshot) {
         for (id, service) in &now.services {
             self.metrics.admit(id.as_str());
@@ -320,7 +321,7 @@ impl Inner {
             let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
             (revoked.sequence, revoked.as_of)
         };
-        // A revision that fell says that this is another file, whose revocations have other places.
+        // A lower revision means that the store file was replaced, and positions of revocations start anew.
         let after = if revision < as_of { 0 } else { sequence };
         let new = self.tokens.revocations(after).await?;
         let now = self.clock.now();

@@ -11,7 +11,7 @@ use crate::{
     error::StoreError,
 };
 
-/// Refreshes the snapshot that the gauges of services read, as long as it is this replica that shows them.
+/// Refreshes the snapshot that the service gauges read, while this replica is the one that exports them.
 pub struct ServiceCensus {
     services: Arc<dyn ServiceRepository>,
     tokens: Arc<dyn TokenRepository>,
@@ -29,7 +29,8 @@ impl fmt::Debug for ServiceCensus {
 }
 
 impl ServiceCensus {
-    /// A census of these repositories into `gauges`, every `interval`. It refreshes `service_cache`, too.
+    /// Creates a census of these repositories that publishes to `gauges` every `interval`. It also refreshes
+    /// `service_cache`.
     #[must_use]
     pub const fn new(
         services: Arc<dyn ServiceRepository>,
@@ -51,13 +52,13 @@ impl ServiceCensus {
         }
     }
 
-    /// Reads for ever, now and then.
+    /// Reads periodically. Never returns.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Whoever is registered elsewhere has series here too, before it does anything.
+            // A service that was registered through another replica gets its series here too, before its first request.
             if let Err(error) = self.service_cache.snapshot().await {
                 tracing::debug!(%error, "the service cache could not be refreshed");
             }
@@ -70,11 +71,11 @@ impl ServiceCensus {
         }
     }
 
-    /// Reads once.
+    /// Reads all services once.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; what was read before stays until it is too old.
+    /// [`StoreError`]; the previous snapshot stays until it is too old.
     pub async fn take(&self) -> Result<(), StoreError> {
         let asked_at = self.clock.monotonic();
         let Register {
@@ -94,7 +95,8 @@ impl ServiceCensus {
     }
 
     fn entry(&self, service: &Service, now: Timestamp) -> ServiceSample {
-        // With public keys it gets in by assertions for ever: an alert on its secret would tell it to rotate for nothing.
+        // A service with public keys can always authenticate by assertions: an alert on its secret would demand a
+        // pointless rotation.
         let by_secret = !service.disabled && service.public_keys.is_none();
         let newest = service.credentials.first().filter(|_| by_secret);
         let expires_at = newest.and_then(|credential| credential.expires_at);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{FailurePolicy, Rate};
 
-/// Services: how many, how their tokens are made, what is given to those for which nothing else is set.
+/// Settings of services: their number, their tokens, and the defaults of their limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// Services that may be registered at a time.
+    /// Maximum number of registered services.
     pub most: u32,
-    /// For whom tokens may be asked for; never empty, the first for those who do not say.
+    /// Audiences that tokens may be requested for; never empty, the first is the default.
     pub audiences: Vec<String>,
     /// How tokens are signed.
     pub algorithm: TokenAlgorithm,
@@ -21,34 +21,35 @@ pub struct ServiceSettings {
     pub key_lead: Duration,
     /// How long a client secret is accepted.
     pub credential_lifetime: Duration,
-    /// How long the one before is accepted after a rotation.
+    /// How long the previous secret is accepted after a rotation.
     pub credential_overlap: Duration,
-    /// The rate of a service for which no other is set.
+    /// The default rate of a service.
     pub rate: Rate,
-    /// Its burst.
+    /// The default burst.
     pub burst: u32,
-    /// Its daily quota; `None` sets none.
+    /// The default daily quota; `None` sets none.
     pub daily_quota: Option<u64>,
-    /// What is done with a request whose limits cannot be checked.
+    /// Whether requests are rejected or allowed if their limits cannot be checked.
     pub limit_failure: FailurePolicy,
-    /// After which silence a service is degraded.
+    /// Time without a sign of life after which a service is degraded.
     pub degraded_after: Duration,
-    /// After which silence a service is stale.
+    /// Time without a sign of life after which a service is stale.
     pub stale_after: Duration,
 }
 
 impl ServiceSettings {
-    /// The greatest burst of any service.
+    /// The maximum burst of any service.
     pub const MAX_BURST: u32 = 1_000_000;
-    /// The greatest daily quota of any service. It is also told in a header, where a number has 15 digits at most (RFC 9651).
+    /// The maximum daily quota of any service. It also appears in a header, where a number has at most 15 digits (RFC
+    /// 9651).
     pub const MAX_DAILY_QUOTA: u64 = 1_000_000_000_000;
-    /// The longest time in which a whole burst is refilled. In microseconds it stays far below 2^53 also when it is added to
-    /// the time: scripts in Redis count in doubles.
+    /// The maximum time in which a whole burst is refilled. In microseconds, and added to the current time, it stays
+    /// far below 2^53: scripts in Redis compute with doubles.
     pub const LONGEST_WINDOW: Duration = Duration::from_hours(3_650 * 24);
-    /// The longest time for which the secret before is accepted after a rotation.
+    /// The maximum time for which the previous secret is accepted after a rotation.
     pub const LONGEST_OVERLAP: Duration = Duration::from_hours(365 * 24);
 
-    /// The greatest burst where one request is refilled in this time.
+    /// Returns the maximum burst if one request is refilled in this time.
     #[must_use]
     pub fn most_at_once(interval: Duration) -> u32 {
         let most = Self::LONGEST_WINDOW.as_micros() / interval.as_micros().max(1);

@@ -1,4 +1,4 @@
-//! The keys that sign tokens: made, read once, published.
+//! The keys that sign tokens: created, parsed, published.
 
 use std::{fmt, sync::Arc};
 
@@ -16,18 +16,18 @@ use super::{
 };
 use crate::{clock::Timestamp, error::Cause};
 
-/// Why a key was not made, read or used. The text names the key, never what is in it.
+/// Why a key could not be created, read or used. The text names the key and never contains key material.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// No key could be made.
-    #[error("a signing key could not be made")]
+    /// No key could be created.
+    #[error("could not create a signing key")]
     NotMade(#[source] Cause),
     /// A stored key cannot be read.
     #[error("the signing key {id} cannot be read")]
     Unreadable {
         /// Its `kid`.
         id: String,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         cause: Cause,
     },
@@ -40,30 +40,30 @@ pub enum KeyError {
     /// The claims cannot be written.
     #[error("the claims cannot be written")]
     Claims(#[source] Cause),
-    /// The token would be larger than anyone reads.
+    /// The token would exceed the size that verifiers accept.
     #[error(
         "the token would be larger than {MAX_TOKEN} bytes: it has too many scopes or audiences"
     )]
     TooLarge,
 }
 
-/// A signing key that was just made.
+/// A new signing key.
 #[derive(Clone, Debug)]
 pub struct NewKey {
     /// Its `kid`: the thumbprint of its public part (RFC 7638).
     pub id: String,
-    /// By what it signs.
+    /// The signature algorithm.
     pub algorithm: KeyAlgorithm,
     /// The private key in PKCS #8 (DER).
     pub private: SecretSlice<u8>,
 }
 
 impl NewKey {
-    /// Makes a key from the system's randomness. Costs a fraction of a millisecond.
+    /// Creates a key from the system's randomness. Takes a fraction of a millisecond.
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotMade`] if it cannot be written.
+    /// [`KeyError::NotMade`] if the key cannot be created.
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
         let pair = Pair::generate(algorithm);
         let der = match &pair {
@@ -79,16 +79,16 @@ impl NewKey {
     }
 }
 
-/// The keys of this service, ready to sign and to check.
+/// The signing keys of this service, ready to sign and to verify.
 ///
-/// Reading them costs some tens of microseconds each; signing some tens of microseconds a token.
+/// Parsing takes some tens of microseconds per key, signing some tens of microseconds per token.
 pub struct SigningKeys {
     keys: Vec<LoadedKey>,
     public: Arc<VerificationKeys>,
     jwks: Arc<str>,
 }
 
-/// A signing key, ready for use. What it signs with stays in it.
+/// A parsed signing key. The private part stays inside.
 pub struct LoadedKey {
     id: String,
     algorithm: KeyAlgorithm,
@@ -97,7 +97,7 @@ pub struct LoadedKey {
     pair: Pair,
 }
 
-/// A key as it is published.
+/// The published form of a key.
 #[derive(Serialize)]
 struct Published<'a> {
     #[serde(flatten)]
@@ -109,11 +109,11 @@ struct Published<'a> {
 }
 
 impl SigningKeys {
-    /// Reads keys, in any order. Without keys nothing can be signed or verified.
+    /// Parses keys, in any order. Without keys nothing can be signed or verified.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Unreadable`] names the first key that is not what it should be.
+    /// [`KeyError::Unreadable`] names the first key that is invalid.
     pub fn read(keys: &[SigningKey]) -> Result<Self, KeyError> {
         let keys = keys
             .iter()
@@ -133,26 +133,27 @@ impl SigningKeys {
         })
     }
 
-    /// The public keys as a JWK Set (JSON): every key, whether it signs already, still or no more.
+    /// Returns the public keys as a JWK Set (JSON): all keys, whether they do not sign yet, sign now, or no longer
+    /// sign.
     #[must_use]
     pub const fn jwks(&self) -> &Arc<str> {
         &self.jwks
     }
 
-    /// The public keys, which verify what these keys sign.
+    /// Returns the public keys, which verify what these keys sign.
     #[must_use]
     pub const fn verification_keys(&self) -> &Arc<VerificationKeys> {
         &self.public
     }
 
-    /// Whether there is a key with this `kid`.
+    /// Returns whether there is a key with this `kid`.
     #[must_use]
     pub fn knows(&self, kid: &str) -> bool {
         self.public.knows(kid)
     }
 
-    /// The key that signs at `now`: of those that are active the one that became so last, or else, before any is, the
-    /// first to become so.
+    /// Returns the key that signs at `now`: the active key that became active last, or, if none is active yet, the
+    /// first to become active.
     #[must_use]
     pub fn active(&self, now: Timestamp) -> Option<&LoadedKey> {
         signs_at(&self.keys, now, |key| key.active_from)
@@ -162,7 +163,7 @@ impl SigningKeys {
     ///
     /// # Errors
     ///
-    /// [`KeyError::NoKey`] if there is no key, [`KeyError::TooLarge`] where nobody would read the token.
+    /// [`KeyError::NoKey`] if there is no key, [`KeyError::TooLarge`] if the token would be too large for verifiers.
     pub fn sign(&self, now: Timestamp, claims: &Claims) -> Result<String, KeyError> {
         let key = self.active(now).ok_or(KeyError::NoKey)?;
         let json = claims
@@ -179,8 +180,8 @@ impl SigningKeys {
     }
 }
 
-/// The key that signs at `now`: of those that are active the one that became so last, or else, before any is, the first to
-/// become so.
+/// Returns the key that signs at `now`: the active key that became active last, or, if none is active yet, the first to
+/// become active.
 pub fn signs_at<K>(
     keys: &[K],
     now: Timestamp,
@@ -192,19 +193,19 @@ pub fn signs_at<K>(
 }
 
 impl LoadedKey {
-    /// Its `kid`.
+    /// Returns its `kid`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// By what it signs.
+    /// Returns its signature algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> KeyAlgorithm {
         self.algorithm
     }
 
-    /// From when on it signs, until another one does.
+    /// Returns when it begins to sign; it signs until another key does.
     #[must_use]
     pub const fn active_from(&self) -> Timestamp {
         self.active_from
@@ -246,7 +247,7 @@ impl LoadedKey {
     }
 }
 
-/// A private key; it is wiped when it is dropped.
+/// A private key; its memory is wiped when it is dropped.
 enum Pair {
     Ed25519(ed25519_dalek::SigningKey),
     P256(p256::ecdsa::SigningKey),
@@ -292,7 +293,7 @@ impl Pair {
             Self::Ed25519(key) => key.sign(message).to_bytes(),
             Self::P256(key) => {
                 let signature: p256::ecdsa::Signature = key.sign(message);
-                // Of the two forms of a signature always the lower: see `VerificationKeys::open`.
+                // Of the two forms of a signature, always the lower one: see `VerificationKeys::open`.
                 signature
                     .normalize_s()
                     .unwrap_or(signature)

@@ -1,22 +1,22 @@
-//! What clients ask tokens for, what they get, and why they do not.
+//! Token requests, issued tokens, and token errors.
 
 use std::time::Duration;
 
 use super::{Allowance, AuthFailure, AuthFailureReason, KeyError, Scope, Service, same_resource};
 use crate::error::StoreError;
 
-/// What the tokens of this service say.
+/// The content of issued tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPolicy {
-    /// Who issues them: the origin of the service.
+    /// The issuer: the origin of the service.
     pub issuer: String,
-    /// For whom they may be, never empty; the first for those who do not say.
+    /// The audiences that may be requested, never empty; the first is the default.
     pub audiences: Vec<String>,
-    /// How long they are valid.
+    /// How long tokens are valid.
     pub lifetime: Duration,
 }
 
-/// What a client asks a token for.
+/// A token request of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRequest {
     /// `grant_type`.
@@ -27,52 +27,52 @@ pub struct TokenRequest {
     pub audiences: Vec<String>,
 }
 
-/// A token that was issued.
+/// An issued token.
 #[derive(Clone, Debug)]
 pub struct IssuedToken {
-    /// The token, for its client alone.
+    /// The token, for its client only.
     pub token: secrecy::SecretString,
     /// How long it is valid.
     pub lifetime: Duration,
-    /// What it allows.
+    /// The scopes of the token.
     pub scopes: Vec<Scope>,
-    /// What is left of the client's limits, where they could be checked.
+    /// What is left of the client's limits, if they could be checked.
     pub allowance: Option<Allowance>,
 }
 
-/// Why the authorization server does not do what a client asks (RFC 6749, section 5.2; RFC 8707; RFC 7009).
+/// Why the authorization server rejects a request (RFC 6749, section 5.2; RFC 8707; RFC 7009).
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The client is not let in.
+    /// The client is not authenticated.
     #[error(transparent)]
     Client(#[from] AuthFailure),
     /// A parameter is missing or wrong.
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// Only `client_credentials` is a grant here.
+    /// The grant type is not `client_credentials`.
     #[error("the only grant_type here is client_credentials")]
     UnsupportedGrant,
-    /// The client may not have that scope.
+    /// The client may not use that scope.
     #[error("the client may not ask for that scope")]
     InvalidScope,
-    /// What the client asks for does not fit into a token.
+    /// The requested scopes and resources do not fit into a token.
     #[error("the token would be too large: ask for fewer scopes or resources")]
     TooLarge,
-    /// There are no tokens for that audience.
+    /// Tokens are not issued for that audience.
     #[error("there are no tokens for that resource")]
     InvalidTarget,
-    /// The token is another client's.
+    /// The token was issued to another client.
     #[error("the token was issued to another client")]
     NotYours,
-    /// A store failed after the client was let in.
+    /// A store failed after the client was authenticated.
     #[error(transparent)]
     Store(StoreError),
-    /// The service failed after the client was let in.
-    #[error("the token was not made for a reason of our own")]
+    /// An internal error occurred after the client was authenticated.
+    #[error("the token was not issued because of an internal error")]
     Internal(#[source] crate::error::Cause),
 }
 
-/// What fails once the client is in.
+/// Errors after the client was authenticated.
 impl From<KeyError> for TokenError {
     fn from(error: KeyError) -> Self {
         match error {
@@ -83,7 +83,7 @@ impl From<KeyError> for TokenError {
 }
 
 impl TokenError {
-    /// How the authentication of the client came out: it may well have been let in.
+    /// Returns the result of the client's authentication, which may have succeeded.
     pub(super) fn authentication(&self) -> Result<(), AuthFailureReason> {
         match self {
             Self::Client(failure) => Err(failure.reason()),
@@ -100,7 +100,7 @@ impl TokenError {
 }
 
 impl TokenRequest {
-    /// That it is asked in a way that we know.
+    /// Checks that the grant type is supported.
     pub(super) fn check_grant(&self) -> Result<(), TokenError> {
         match self.grant_type.as_deref() {
             Some("client_credentials") => Ok(()),
@@ -109,7 +109,7 @@ impl TokenRequest {
         }
     }
 
-    /// The scopes that are asked for, each once; all that the service may have where none is asked for.
+    /// Returns the requested scopes, each once; all scopes of the service if none is requested.
     pub(super) fn scopes(&self, service: &Service) -> Result<Vec<Scope>, TokenError> {
         let Some(asked) = self.scope.as_deref().filter(|it| !it.is_empty()) else {
             return Ok(service.scopes.clone());
@@ -124,8 +124,8 @@ impl TokenRequest {
         Ok(scopes)
     }
 
-    /// The audiences that are asked for, as the policy writes them, each once, so that there are no more than the policy has; its first where none is
-    /// asked for.
+    /// Returns the requested audiences, each once and as the policy writes them, so there are at most as many as in the
+    /// policy; the policy's first if none is requested.
     pub(super) fn audiences(&self, policy: &TokenPolicy) -> Result<Vec<String>, TokenError> {
         let mut audiences = Vec::new();
         for asked in &self.audiences {

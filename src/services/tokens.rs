@@ -1,4 +1,4 @@
-//! Access tokens: issued, looked at, revoked. THE one place that counts what clients ask of the authorization server.
+//! Access tokens: issued, verified, revoked. This is the only module that counts requests to the authorization server.
 
 use std::{fmt, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
 use crate::clock::{Clock, Timestamp};
 use async_trait::async_trait;
 
-/// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
+/// Number of tokens whose valid signature is remembered. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
 
 /// Issues, introspects and revokes access tokens. Cheap to clone.
@@ -30,7 +30,7 @@ struct Inner {
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
     policy: TokenPolicy,
-    /// With the generation of the keys that it was checked with: a key that is gone opens nothing any more.
+    /// Stored with the generation of the keys that verified it, so that a removed key verifies nothing any more.
     remembered: Cache<Box<str>, (u64, Arc<Claims>)>,
 }
 
@@ -40,27 +40,27 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// What [`Tokens`] works with.
+/// The dependencies of [`Tokens`].
 #[derive(Debug)]
 pub struct TokenParts {
-    /// Who asks.
+    /// Authenticates the clients.
     pub clients: ClientAuthenticator,
-    /// The services and keys.
+    /// The services and signing keys.
     pub service_cache: ServiceCache,
-    /// Where revocations are kept.
+    /// The repository of revocations.
     pub tokens: Arc<dyn TokenRepository>,
-    /// How much may be asked.
+    /// The rate limiter.
     pub limiter: Limiter,
-    /// What is counted.
+    /// The metrics.
     pub metrics: AuthMetrics,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What tokens say.
+    /// The content of issued tokens.
     pub policy: TokenPolicy,
 }
 
 impl Tokens {
-    /// Tokens made of these parts.
+    /// Creates the token service from its parts.
     #[must_use]
     pub fn new(parts: TokenParts) -> Self {
         Self(Arc::new(Inner {
@@ -75,29 +75,30 @@ impl Tokens {
         }))
     }
 
-    /// What tokens say.
+    /// Returns the policy for the content of tokens.
     #[must_use]
     pub fn policy(&self) -> &TokenPolicy {
         &self.0.policy
     }
 
-    /// The public keys as a JWK Set. They change rarely, and a new one is in it before it signs.
+    /// Returns the public keys as a JWK Set. It changes rarely, and contains a new key before that key signs.
     ///
     /// # Errors
     ///
-    /// As of [`ServiceCache::snapshot`].
+    /// As for [`ServiceCache::snapshot`].
     pub async fn jwks(&self) -> Result<Arc<str>, AuthFailure> {
         let snapshot = self.0.service_cache.snapshot().await?;
         Ok(Arc::clone(snapshot.keys().jwks()))
     }
 
-    /// Begins to count an authentication of a client, so that it counts though what the client sends never comes.
+    /// Starts counting an authentication of a client, so that it is counted even if the rest of the request never
+    /// arrives.
     pub fn begin(&self, operation: AuthOperation) -> AuthAttempt {
         self.0.metrics.auth_started(operation)
     }
 
-    /// Issues a token to the client with these `credentials`, and charges it one request. A form that cannot be read is an
-    /// `Err` in the place of who presents it: that counts as an attempt too.
+    /// Issues a token to the client with these `credentials`, and charges it one request. If the form could not be
+    /// read, `credentials` is an `Err`, which counts as an attempt too.
     ///
     /// # Errors
     ///
@@ -115,12 +116,12 @@ impl Tokens {
         .await
     }
 
-    /// Says what a token is: its claims while it is valid, `None` for all else (RFC 7662 tells no reasons). Every registered
-    /// service may ask.
+    /// Introspects a token: returns its claims while it is valid, otherwise `None` (RFC 7662 returns no reasons). Every
+    /// registered service may introspect.
     ///
     /// # Errors
     ///
-    /// [`TokenError`]; also if the store does not answer, because then nobody knows.
+    /// [`TokenError`]; also if the store does not respond, because the validity is unknown then.
     pub async fn introspect(
         &self,
         attempt: AuthAttempt,
@@ -147,7 +148,7 @@ impl Tokens {
         .await
     }
 
-    /// Revokes a token of the client that asks. What is no valid token needs no revoking (RFC 7009): that is a success.
+    /// Revokes a token of the calling client. Revoking an invalid token is a success (RFC 7009).
     ///
     /// # Errors
     ///
@@ -175,7 +176,7 @@ impl Tokens {
             if claims.service != service.id {
                 return Err(TokenError::NotYours);
             }
-            // A token is still good for a clock's difference after its time.
+            // A token is accepted for the clock skew after its expiry.
             let until = claims.expires_at.plus(SKEW);
             let revoked = self.0.tokens.revoke(claims.token, until);
             revoked.await.map_err(TokenError::Store)?;
@@ -185,14 +186,14 @@ impl Tokens {
         .await
     }
 
-    /// Counts one authentication of a client around what it asks for.
+    /// Counts one authentication of a client, including what it requests.
     async fn counted<T>(
         &self,
         mut attempt: AuthAttempt,
         credentials: Result<ClientCredentials, AuthFailure>,
         work: impl AsyncFnOnce(&Service) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
-        // How long the client took to say who it is tells nothing of us.
+        // The time until the client has sent its credentials is not part of our latency.
         attempt.measure_from_now();
         let mut who = None;
         let result = async {
@@ -208,7 +209,7 @@ impl Tokens {
         result
     }
 
-    /// Looks at a token. Counts nothing: whoever asks knows what for.
+    /// Verifies a token. Counts nothing, because only the caller knows the operation.
     pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
         match self.verify_cached(token) {
             Some(verified) => verified,
@@ -216,7 +217,7 @@ impl Tokens {
         }
     }
 
-    /// As [`Tokens::verify`] where that needs no question to the store.
+    /// As [`Tokens::verify`], if that needs no request to the store.
     pub(super) fn verify_cached(
         &self,
         token: &str,
@@ -226,7 +227,7 @@ impl Tokens {
             Some(claims) => claims,
             None => match self.0.open(&snapshot, token) {
                 Ok(claims) => claims,
-                // The key may have just come.
+                // The key may be new.
                 Err(rejected) if rejected.unknown_key => return None,
                 Err(rejected) => return Some(Err(rejected.into())),
             },
@@ -247,7 +248,7 @@ impl Tokens {
         self.0.check(&snapshot, claims)
     }
 
-    /// Notes that a service showed itself by a token.
+    /// Records a service's sign of life by a token.
     pub(super) fn note(&self, claims: &Claims) {
         self.0.clients.note(&claims.service);
     }
@@ -284,13 +285,13 @@ impl Inner {
         })
     }
 
-    /// A token whose signature is known to be right by the keys of this snapshot.
+    /// Returns the claims of a token whose signature was verified with the keys of this snapshot before.
     fn recall(&self, snapshot: &Snapshot, token: &str) -> Option<Arc<Claims>> {
         let (generation, claims) = self.remembered.get(token)?;
         (generation == snapshot.generation()).then_some(claims)
     }
 
-    /// Reads a token whose signature is not known to be right.
+    /// Verifies a token whose signature was not verified before.
     fn open(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Claims>, TokenRejected> {
         let audiences: Vec<&str> = self.policy.audiences.iter().map(String::as_str).collect();
         let expected = Expected {
@@ -308,14 +309,14 @@ impl Inner {
         Ok(claims)
     }
 
-    /// What can change after a token was made: its time, its revocation, its service.
+    /// Checks what can change after a token was issued: its expiry, its revocation, its service.
     fn check(
         &self,
         snapshot: &Snapshot,
         claims: Arc<Claims>,
     ) -> Result<Arc<Claims>, VerificationError> {
         let failure = match snapshot.service(claims.service.as_str()) {
-            // Of an earlier registration of the same id: that service is gone.
+            // It belongs to an earlier registration of the same id: that service no longer exists.
             Some(service) if service.registration != claims.registration => {
                 AuthFailure::UnknownService
             }
@@ -341,7 +342,7 @@ fn expired(claims: &Claims, now: Timestamp) -> bool {
     claims.expires_at.plus(SKEW) <= now
 }
 
-/// What fails once the client is in.
+/// Converts a failure after the client was authenticated.
 fn after_entry(failure: AuthFailure) -> TokenError {
     match failure {
         AuthFailure::Store(error) => TokenError::Store(error),

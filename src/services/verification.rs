@@ -1,4 +1,4 @@
-//! The verification of access tokens: who can do it, why it fails, and how it is counted.
+//! Verification of access tokens: the verifiers' trait, the errors, and the metrics.
 
 use std::{fmt, sync::Arc};
 
@@ -9,13 +9,13 @@ use super::{
 };
 use crate::error::StoreError;
 
-/// Why a token is not believed, and whose it is where that is certain.
+/// Why a token was rejected, and the service it was issued to, if that is certain.
 #[derive(Debug, thiserror::Error)]
 #[error("the token is not accepted")]
 pub struct VerificationError {
-    /// The service that it was issued to, if its signature is right and the service is registered.
+    /// The service that the token was issued to, if its signature is valid and the service is registered.
     pub service: Option<ServiceId>,
-    /// Why.
+    /// The reason.
     #[source]
     pub failure: AuthFailure,
 }
@@ -44,13 +44,14 @@ impl From<StoreError> for VerificationError {
     }
 }
 
-/// Verifies access tokens: the issuer itself, or another application with the public keys of the issuer or by introspection.
+/// Verifies access tokens. Implemented by the issuer itself, and for other applications with the public keys of the
+/// issuer or by introspection.
 #[async_trait]
 pub trait TokenVerifier: fmt::Debug + Send + Sync {
-    /// The answer, if it is in memory. `None`: call [`TokenVerifier::verify`].
+    /// Returns the result if it is in memory. `None`: call [`TokenVerifier::verify`].
     fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>>;
 
-    /// The answer.
+    /// Verifies the token.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync {
     fn on_authenticated(&self, _claims: &Claims) {}
 }
 
-/// Counts a token that was looked at.
+/// Counts a token that was checked.
 pub(super) fn record_verification(
     metrics: &AuthMetrics,
     verified: &Result<Arc<Claims>, VerificationError>,

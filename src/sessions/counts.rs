@@ -1,4 +1,4 @@
-//! Numbers of sessions: live ones, and all that ever started and ended.
+//! Session counts: live sessions, and the totals of all sessions ever started and ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,25 +7,26 @@ use crate::label;
 label! {
     /// Why a session ended.
     pub enum EndReason: "reason" {
-        /// Its owner logged out, or logged in again from the same browser.
+        /// The user logged out, or logged in again from the same browser.
         Logout = "logout",
-        /// Nobody used it for the idle timeout.
+        /// It was not used for the idle timeout.
         Idle = "idle",
-        /// It reached its greatest age.
+        /// It reached its maximum age.
         Absolute = "absolute",
-        /// Its owner, an administrator, a password change or a disabled account ended it.
+        /// The user or an administrator ended it, the password was changed, or the account was disabled.
         Revoked = "revoked",
-        /// The user had too many, and it was the oldest.
+        /// The user had too many sessions, and this was the oldest.
         Evicted = "evicted",
-        /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
-        /// started − ended = active holds for every role.
+        /// It continues under another role: counted as ended under the old role and as started under the new one, so
+        /// that started − ended = active holds for every role.
         RoleChanged = "role_changed",
-        /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
+        /// It was counted as started and does not exist: the store lost it, or its record cannot be read.
         Lost = "lost",
     }
 }
 
-/// All sessions that were ever started and ended in this store. Indexed by [`Role::index`](crate::user::Role::index) and [`EndReason::index`].
+/// All sessions that were ever started and ended in this store. Indexed by [`Role::index`](crate::user::Role::index)
+/// and [`EndReason::index`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Totals {
@@ -35,20 +36,21 @@ pub struct Totals {
     pub ended: [[u64; 7]; 4],
 }
 
-/// How many are logged in at one moment, and the totals at the same moment. Indexed by [`Role::index`](crate::user::Role::index).
+/// The numbers of sessions and users at one moment, and the totals at the same moment. Indexed by
+/// [`Role::index`](crate::user::Role::index).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Live sessions by role.
     pub sessions: [u64; 4],
     /// Distinct users with a live session, by role.
     pub users: [u64; 4],
-    /// Sessions that have expired, by role, and were not ended yet: started − ended = live + expired, always.
+    /// Expired sessions that have not been ended yet, by role: started − ended = live + expired always holds.
     pub expired: [u64; 4],
-    /// What was ever started and ended.
+    /// The totals of started and ended sessions.
     pub totals: Totals,
 }
 
-/// A census, and the totals of each part of the store from which its totals are added up.
+/// A census, and the totals of each part of the store that add up to its totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// The sum.
@@ -58,7 +60,7 @@ pub struct Count {
 }
 
 impl From<Census> for Count {
-    /// A store that has one part.
+    /// Creates the count of a store that has one part.
     fn from(census: Census) -> Self {
         let part = PartTotals {
             totals: census.totals,
@@ -71,29 +73,29 @@ impl From<Census> for Count {
     }
 }
 
-/// Starts and ends that were added to the totals in one step.
+/// Starts and ends that were added to the totals in one atomic step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// When, in microseconds by the clock of the store. Tells the change from all others.
+    /// When, in microseconds by the clock of the store. Identifies the change.
     pub at: u64,
-    /// What was added.
+    /// What was added to the totals.
     pub added: Totals,
-    /// The sessions that started (`+`) and ended (`-`) with it, each by what it keeps from its start to its end. Empty where the
-    /// store does not say.
+    /// The sessions that started (`+`) and ended (`-`) with it, each by an identifier that does not change from its
+    /// start to its end. Empty if the store does not record them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<String>,
 }
 
-/// What one part of a store has counted since it began. A part loses its data as a whole: a shard, or a file.
+/// What one part of a store has counted since it began. A part is the unit of data loss: a shard, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartTotals {
-    /// What it has counted.
+    /// The totals of the part.
     pub totals: Totals,
-    /// The time of the first change, which tells apart two histories that both began at 0. None where there was no change,
-    /// or the store does not know.
+    /// The time of the first change, which distinguishes two histories that both began at 0. None if there was no
+    /// change, or the store does not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<u64>,
-    /// The last changes, newest first; as many as the store remembers, perhaps none.
+    /// The last changes, newest first; as many as the store keeps, possibly none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Change>,
 }

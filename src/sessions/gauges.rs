@@ -22,7 +22,7 @@ use crate::{
     user::Role,
 };
 
-/// A count, and what is needed to tell whether it may still be exported.
+/// A count, and the data to decide whether it may still be exported.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     census: Census,
@@ -30,7 +30,8 @@ struct Counted {
     term: Term,
 }
 
-/// Exports the last count of sessions, while [`ObserverState`] says that this replica does. Cheap to clone.
+/// Exports the last count of sessions, while [`ObserverState`] says that this replica is the observer. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct SessionGauges {
     last: Arc<RwLock<Option<Counted>>>,
@@ -38,9 +39,11 @@ pub struct SessionGauges {
 }
 
 impl SessionGauges {
-    /// Registers what every replica exports on each of `observed`, and what one of them exports on each of `service_wide`.
+    /// Registers what every replica exports on each of `observed`, and what only the observer exports on each of
+    /// `service_wide`.
     ///
-    /// Until the first [`SessionGauges::publish`] the gauges are absent, and until the store's first answer `census_up` is 0.
+    /// Until the first [`SessionGauges::publish`] the gauges are absent, and until the first response of the store
+    /// `census_up` is 0.
     #[must_use]
     pub fn new(observed: &[Meter], service_wide: &[Meter], observer: ObserverState) -> Self {
         let gauges = Self {
@@ -56,16 +59,16 @@ impl SessionGauges {
         gauges
     }
 
-    /// What decides whether this replica exports them.
+    /// Returns the state that decides whether this replica exports the count.
     #[must_use]
     pub const fn observer(&self) -> &ObserverState {
         &self.observer
     }
 
-    /// Replaces the count. `asked_at` is the monotonic time at which it was asked for; one that was asked for before this replica
-    /// began to observe is dropped.
+    /// Replaces the count. `asked_at` is the monotonic time at which it was requested; a count that was requested
+    /// before this replica became the observer is dropped.
     pub fn publish(&self, census: Census, asked_at: Duration) {
-        // Held meanwhile: of two counts the one that is answered last is kept.
+        // Held meanwhile: of two counts, the one that completes last is kept.
         let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(term) = self.observer.count_answered(asked_at) {
             *last = Some(Counted {
@@ -76,7 +79,7 @@ impl SessionGauges {
         }
     }
 
-    /// The count, if it is exported now.
+    /// Returns the count if it is exported now.
     #[must_use]
     pub fn current(&self) -> Option<Census> {
         let counted = self.last()?;
@@ -84,7 +87,7 @@ impl SessionGauges {
         is_fresh.then_some(counted.census)
     }
 
-    /// The last count, if it is this replica that observes; also while the store does not answer.
+    /// Returns the last count if this replica is the observer, even while the store does not respond.
     fn totals(&self) -> Option<Census> {
         let counted = self.last()?;
         let is_current = self.observer.is_current(counted.term);
@@ -118,9 +121,9 @@ impl SessionGauges {
         });
     }
 
-    /// Totals stay as they were last read while the store does not answer: a counter is what is known to have happened, not what
-    /// is so now. Before the first answer they are absent, because a 0 followed by the store's total would look like that many
-    /// events.
+    /// Totals keep their last values while the store does not respond: a counter is what is known to have happened,
+    /// not the current state. Before the first response they are absent, because a 0 followed by the store's total
+    /// would look like that many events.
     fn register_totals(&self, meter: &Meter) {
         let this = self.clone();
         SESSIONS_STARTED.observable_counter(meter, move |observer| {
@@ -144,7 +147,7 @@ impl SessionGauges {
         });
     }
 
-    /// What every replica exports about itself.
+    /// Registers what every replica exports about itself.
     fn register_own(&self, meter: &Meter) {
         let observer_state = self.observer.clone();
         SESSION_CENSUS_AGE.observable_gauge_f64(meter, move |observer| {

@@ -1,4 +1,4 @@
-//! What an operator does with a session store: recount it, mend it, look at it.
+//! What an operator does with a session store: verify it, repair it, inspect it.
 
 use std::fmt;
 
@@ -7,26 +7,26 @@ use async_trait::async_trait;
 use super::Census;
 use crate::error::StoreError;
 
-/// A kind of difference that a recount can find.
+/// A kind of inconsistency that a recount can find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Difference {
-    /// A live session that the index counts has no record, or one that cannot be read: it is counted and nobody can use
-    /// it. (One that has expired is not meant: the reaper ends it.)
+    /// A live session in the index has no readable record: it is counted but cannot be used. (This excludes expired
+    /// sessions, which the reaper ends.)
     IndexedWithoutRecord,
-    /// A readable record of a live session is not in the index: it can be used and is not counted.
+    /// A readable record of a live session is not in the index: the session can be used but is not counted.
     RecordNotIndexed,
     /// Index and record disagree about role or expiry.
     IndexedOtherwise,
     /// The index of users disagrees with the sessions of a user.
     UserIndexedOtherwise,
-    /// A record under our names that cannot be read, and that nothing counts.
+    /// A record under the service's key prefix that cannot be read and is not counted.
     UnreadableRecord,
-    /// Started − ended is not what the index holds, live and expired.
+    /// Started − ended differs from the number of sessions in the index, live and expired.
     TotalsDisagree,
 }
 
 impl Difference {
-    /// Every kind, in the order in which findings are told.
+    /// Every kind, in the order in which findings are reported.
     pub const ALL: [Self; 6] = [
         Self::IndexedWithoutRecord,
         Self::RecordNotIndexed,
@@ -36,7 +36,7 @@ impl Difference {
         Self::TotalsDisagree,
     ];
 
-    /// Its name for machines.
+    /// Returns the machine-readable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,40 +50,40 @@ impl Difference {
     }
 }
 
-/// One kind of difference, how often, and where.
+/// One kind of inconsistency, with its number of occurrences and examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// The kind.
     pub kind: Difference,
-    /// How often.
+    /// The number of occurrences.
     pub count: u64,
-    /// Some places, as keys or ids of the store; never a secret. At most [`Finding::EXAMPLES`].
+    /// Some locations, as keys or IDs of the store; never a secret. At most [`Finding::EXAMPLES`].
     pub examples: Vec<String>,
 }
 
 impl Finding {
-    /// How many places are told of one kind.
+    /// Maximum number of examples for each kind.
     pub const EXAMPLES: usize = 10;
 }
 
-/// What a recount found.
+/// The result of a recount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recount {
-    /// What the index says: the numbers that the gauges show, and the totals.
+    /// The content of the index: the numbers that the gauges show, and the totals.
     pub index: Census,
-    /// What the records say: live and expired sessions and distinct users by role, counted one by one. No totals: no
-    /// record tells of a session that ended.
+    /// The content of the records: live and expired sessions and distinct users by role, counted one by one. There
+    /// are no totals, because no record exists of a session that ended.
     ///
-    /// The store goes on between the two counts, so that they may differ where there is no finding.
+    /// The store stays in use between the two counts, so they may differ without a finding.
     pub records: Census,
-    /// Every difference, each kind once, in the order of [`Difference::ALL`]. Empty if all is well.
+    /// All inconsistencies, each kind once, in the order of [`Difference::ALL`]. Empty if the store is consistent.
     pub findings: Vec<Finding>,
-    /// How many entries were mended; 0 without `repair`.
+    /// The number of entries that were repaired; 0 without `repair`.
     pub repaired: u64,
 }
 
 impl Recount {
-    /// Adds `count` differences of this kind, found at `place`. Nothing is added of 0.
+    /// Adds `count` inconsistencies of this kind, found at `place`. Does nothing if `count` is 0.
     pub fn add(&mut self, kind: Difference, count: u64, place: impl FnOnce() -> String) {
         if count == 0 {
             return;
@@ -107,7 +107,7 @@ impl Recount {
         }
     }
 
-    /// How many differences of this kind were found.
+    /// Returns the number of inconsistencies of this kind.
     #[must_use]
     pub fn count_of(&self, kind: Difference) -> u64 {
         let found = self.findings.iter().find(|finding| finding.kind == kind);
@@ -115,29 +115,32 @@ impl Recount {
     }
 }
 
-/// What only operators ask of a session store.
+/// Operations on a session store that only operators use.
 #[async_trait]
 pub trait SessionIntegrity: fmt::Debug + Send + Sync {
     /// Counts the records one by one and compares them with the index, the index of users and the totals.
     ///
-    /// The store goes on meanwhile: each comparison is of one moment, so that a session that started or ended during the
-    /// recount is no finding. Cost: one read of every record, in bounded steps; the store timeout is for each step.
+    /// The store stays in use meanwhile. Each comparison is of one moment, so a session that starts or ends during
+    /// the recount is not a finding. Cost: one read of every record, in bounded steps; the store timeout applies to
+    /// each step.
     ///
-    /// With `repair` the index is rebuilt from the records, in bounded steps too. A session that is counted without a
-    /// readable record ends (`lost`); a session that is indexed again, or otherwise, keeps its record. Afterwards
-    /// started − ended = live + expired holds: what is there and was never counted counts as started, what was counted
-    /// as started and is nowhere counts as ended (`lost`). Mending may be broken off and begun again.
+    /// With `repair` the index is rebuilt from the records, also in bounded steps. A session that is counted without
+    /// a readable record ends (`lost`); a session whose index entry is added or corrected keeps its record.
+    /// Afterwards started − ended = live + expired holds: sessions that exist but were never counted count as
+    /// started, and sessions that were counted as started but do not exist count as ended (`lost`). A repair may be
+    /// interrupted and started again.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if the store does not answer; what was mended before stays mended.
+    /// [`StoreError::Unavailable`] if the store does not respond; what was repaired before stays repaired.
     async fn recount(&self, repair: bool) -> Result<Recount, StoreError>;
 
-    /// What the store says of itself, as names and values for people: server, version, memory, who observes.
+    /// Returns information about the store as human-readable names and values: server, version, memory, current
+    /// observer.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if the store does not answer.
+    /// [`StoreError::Unavailable`] if the store does not respond.
     async fn facts(&self) -> Result<Vec<(String, String)>, StoreError>;
 }
 

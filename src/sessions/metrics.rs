@@ -35,7 +35,7 @@ const MINUTE: f64 = 60.0;
 const HOUR: f64 = 60.0 * MINUTE;
 const DAY: f64 = 24.0 * HOUR;
 
-/// Bounds in seconds: from a session that is replaced at once to one that is remembered for a month.
+/// Bounds in seconds: from a session that is replaced at once to a remembered one that lasts a month.
 const DURATION_BOUNDS: [f64; 14] = [
     1.0,
     10.0,
@@ -53,7 +53,7 @@ const DURATION_BOUNDS: [f64; 14] = [
     30.0 * DAY,
 ];
 
-/// Records how long sessions last. Cheap to clone.
+/// Records the duration of sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct SessionMetrics {
     duration: Histogram<f64>,

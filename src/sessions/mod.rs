@@ -1,20 +1,20 @@
-//! Sessions: who is logged in, from when to when, and how many of them there are.
+//! Sessions: their life cycle, and how many there are.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `key` | the secret key of a session and its public id |
-//! | `policy` | how long they live, how many a user may have |
-//! | `repository` | the record, and the contract every session store keeps |
+//! | `key` | the secret key of a session and its public ID |
+//! | `policy` | lifetimes, and the number of sessions per user |
+//! | `repository` | the record, and the contract of every session store |
 //! | `service` | starts, checks, changes and ends sessions |
-//! | `renewal` | a new key for a session that has outgrown its own |
-//! | `counts` | numbers of sessions, and why they end |
+//! | `renewal` | replaces the key of a session whose role has risen |
+//! | `counts` | session counts, and the reasons why sessions end |
 //! | `census` | counts sessions periodically |
 //! | `gauges`, `metrics` | the last count as gauges; all metrics of sessions |
-//! | `bookkeeping` | counts the store into the ledger |
-//! | `ledger` | the totals that are exported, whatever the store forgets |
-//! | `reaper` | ends what has expired |
-//! | `observer` | which of many replicas exports the counts |
-//! | `integrity` | what an operator asks of a session store: recounts and repairs |
+//! | `bookkeeping` | enters counts of the store in the ledger |
+//! | `ledger` | the exported totals, which survive data loss in the store |
+//! | `reaper` | ends expired sessions |
+//! | `observer` | the lease that selects the replica that exports the counts |
+//! | `integrity` | recounts and repairs a session store |
 
 mod bookkeeping;
 pub mod census;

@@ -1,4 +1,4 @@
-//! The reaper: ends sessions that have expired.
+//! The reaper: ends expired sessions.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,16 +8,17 @@ use std::{
 use super::{SessionMetrics, SessionRepository, Sessions, census::CensusBell};
 use crate::{clock::Timestamp, error::StoreError, observer_state::ObserverState};
 
-/// Sessions ended in one step: small, so that no step holds the store for long.
+/// Maximum number of sessions ended in one step: small, so that no step blocks the store for long.
 const BATCH: u32 = 100;
 
-/// A clock that falls behind the monotonic one by this was set back. Less is a time server at its work.
+/// A clock that falls behind the monotonic one by this much was set back. Smaller differences are the normal
+/// corrections of a time server.
 const SET_BACK: Duration = Duration::from_secs(1);
 
-/// How often the reaper looks.
+/// Time between two runs of the reaper.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Ends sessions that have expired.
+/// Ends expired sessions.
 #[derive(Debug)]
 pub struct Reaper {
     repository: Arc<dyn SessionRepository>,
@@ -25,12 +26,12 @@ pub struct Reaper {
     metrics: SessionMetrics,
     observer: ObserverState,
     bell: CensusBell,
-    /// The monotonic time of the last look at the store's clock, and what that showed.
+    /// The monotonic time of the last look at the store's clock, and the time that it showed.
     last_look: Mutex<Option<(Duration, Timestamp)>>,
 }
 
 impl Reaper {
-    /// A reaper of the sessions in `repository`.
+    /// Creates a reaper of the sessions in `repository`.
     #[must_use]
     pub fn new(
         repository: Arc<dyn SessionRepository>,
@@ -49,13 +50,13 @@ impl Reaper {
         }
     }
 
-    /// Ends all sessions that have expired, in batches, each once. Returns how many.
+    /// Ends all expired sessions, in batches, each session once. Returns the number of sessions.
     ///
-    /// After each batch the store has as much time for others as the batch took.
+    /// After each batch it pauses for as long as the batch took, so that the store can serve others.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store; what was ended before it stays ended and recorded.
+    /// [`StoreError`] of the store; sessions ended before the failure stay ended and recorded.
     pub async fn reap(&self) -> Result<u64, StoreError> {
         let mut reaped = 0;
         loop {
@@ -72,23 +73,23 @@ impl Reaper {
         }
     }
 
-    /// Does all of it: that one fails does not keep the other from its work.
+    /// Runs both steps; a failure of one does not prevent the other.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of either.
+    /// [`StoreError`] of either step.
     pub async fn tick(&self) -> Result<(), StoreError> {
         let clock = self.settle_clock().await;
         self.reap().await?;
         clock
     }
 
-    /// Looks whether the clock by which sessions live was set back since the last look, and ends what that would mean to
-    /// sessions that were started or used before. At the first look it may have been.
+    /// Checks whether the clock that session expiries are based on was set back since the last check, and corrects
+    /// the sessions that were started or used before. The first check assumes that it may have been.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store; it is tried again with the next look.
+    /// [`StoreError`] of the store; the next check retries.
     pub async fn settle_clock(&self) -> Result<(), StoreError> {
         let (monotonic, now) = (
             self.sessions.clock().monotonic(),
@@ -107,7 +108,7 @@ impl Reaper {
             if settled > 0 {
                 tracing::warn!(
                     sessions = settled,
-                    "the clock was set back: sessions that were started or used while it was ahead have expiries as if that were now"
+                    "the clock was set back: sessions started or used while it was ahead now expire as if used just now"
                 );
                 self.bell.ring();
             }
@@ -119,7 +120,8 @@ impl Reaper {
         Ok(())
     }
 
-    /// Reaps every [`INTERVAL`], without end, while this replica observes: many replicas are no more load for the store than one.
+    /// Reaps every [`INTERVAL`], forever, while this replica is the observer: so many replicas put no more load on
+    /// the store than one.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,5 +1,4 @@
-//! Starts, checks, changes and ends sessions; each end is recorded once. New keys are
-//! in `renewal`.
+//! Starts, checks, changes and ends sessions, and records each end once. New keys are in `renewal`.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -18,24 +17,24 @@ use crate::{
     user::{Role, UserId, Username},
 };
 
-/// A session to be started.
+/// A session to start.
 #[derive(Clone, Debug)]
 pub struct StartSession {
-    /// Whose it is.
+    /// The user that it belongs to.
     pub user_id: UserId,
     /// The login name.
     pub username: Username,
     /// The role of the account.
     pub role: Role,
-    /// The version of the account that these were read from.
+    /// The version of the account that name and role were read from.
     pub account_version: i64,
-    /// True for the longer life.
+    /// True for the longer lifetime.
     pub remember_me: bool,
-    /// What the client says it is; cut to [`NewSession::USER_AGENT_MAX_CHARS`].
+    /// The user agent that the client sent; truncated to [`NewSession::USER_AGENT_MAX_CHARS`].
     pub user_agent: String,
-    /// The session that the client had before: it ends.
+    /// The previous session of the client: it ends.
     pub replaces: Option<SessionId>,
-    /// What the application keeps in it from the start.
+    /// What the application stores in it from the start.
     pub state: SessionState,
 }
 
@@ -50,8 +49,8 @@ pub struct Started {
 
 /// Starts, checks and ends sessions. Cheap to clone.
 ///
-/// What changes the store runs on a task of its own: a client that goes away in the middle cannot part a write from
-/// what has to follow it.
+/// Changes to the store run on their own tasks: if a client disconnects in the middle, the steps that have to follow
+/// a write still run.
 #[derive(Clone)]
 pub struct Sessions {
     inner: Arc<Inner>,
@@ -75,7 +74,7 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Sessions in `repository`. Detached work runs on `runtime`.
+    /// Creates the service for the sessions in `repository`. Detached work runs on `runtime`.
     #[must_use]
     pub fn new(
         repository: Arc<dyn SessionRepository>,
@@ -98,7 +97,7 @@ impl Sessions {
         }
     }
 
-    /// Starts a session under a new key; the one it replaces ends first, so its key is dead from here on.
+    /// Starts a session under a new key. The session that it replaces ends first, so its key is invalid from here on.
     ///
     /// # Errors
     ///
@@ -128,7 +127,7 @@ impl Sessions {
             username: request.username,
             role: request.role,
             account_version: request.account_version,
-            // Remembered means remembered: such a session does not end because nobody used it for half an hour.
+            // A remembered session must not end because it was not used for half an hour.
             idle: if request.remember_me {
                 lifetime
             } else {
@@ -144,19 +143,19 @@ impl Sessions {
                 Ok(Started { key, record })
             }
             Err(error) => {
-                // A store that did not answer in time may still have done it.
+                // A store that did not respond in time may still have created it.
                 self.abandon(key.id());
                 Err(error)
             }
         }
     }
 
-    /// The clock of this process.
+    /// Returns the clock of this process.
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.inner.clock
     }
 
-    /// How long a session lives without use, where it was not started to be remembered.
+    /// Returns the idle timeout of sessions that are not remembered.
     pub(super) fn idle(&self) -> Duration {
         self.inner.policy.idle
     }
@@ -165,19 +164,19 @@ impl Sessions {
         &*self.inner.repository
     }
 
-    /// Runs what nobody waits for.
+    /// Runs work that no caller waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.runtime.spawn(task.in_current_span());
     }
 
-    /// The live session of this key, if there is one; using it moves its idle expiry.
+    /// Returns the live session with this ID, if there is one; using it moves its idle expiry.
     ///
-    /// One read. A write at most once per [`SessionPolicy::step`], and one when the absolute expiry is reached; where the store can be read but not written, the session
-    /// goes on under the expiry that it had.
+    /// Needs one read. It writes at most once per [`SessionPolicy::step`], and once when the absolute expiry is
+    /// reached. If the store can be read but not written, the session continues with its previous expiry.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store. A record that cannot be read is no session.
+    /// [`StoreError`] of the store. A record that cannot be read does not count as a session.
     pub async fn check(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let Inner {
             repository,
@@ -187,7 +186,7 @@ impl Sessions {
         } = &*self.inner;
         let record = match repository.load(id).await {
             Err(StoreError::Corrupt(what)) => {
-                tracing::error!(session.id = %id, what, "a session record cannot be read; it is no session");
+                tracing::error!(session.id = %id, what, "a session record cannot be read and is ignored");
                 return Ok(None);
             }
             other => other?,
@@ -198,20 +197,21 @@ impl Sessions {
         let (now, idle) = (clock.now(), record.idle);
         let expiry = now.plus(idle);
         let moved = expiry.min(record.ends_at).since(record.expires_at);
-        // By a clock behind the store's it cannot be told whether it is time to move it. The store can.
+        // If this clock is behind the store's, it cannot decide whether the expiry has to move. The store can.
         let is_behind = now < record.last_seen_at && record.expires_at < record.ends_at;
         let is_worth_it = moved >= policy.step() || expiry >= record.ends_at;
         if !is_behind && (moved.is_zero() || !is_worth_it) {
             return Ok(Some(record));
         }
         match repository.touch(id, idle, policy.step()).await {
-            // It was live a moment ago. That its expiry could not be moved is no reason to turn its owner away.
+            // The session was live a moment ago. A failure to move its expiry is no reason to reject the request.
             Err(StoreError::Unavailable(_)) => Ok(Some(record)),
             touched => touched,
         }
     }
 
-    /// Replaces the application's state in a live session. Returns false if it is not live; nothing brings it back.
+    /// Replaces the application's state in a live session. Returns false if the session is not live; it is not
+    /// revived.
     ///
     /// # Errors
     ///
@@ -221,7 +221,7 @@ impl Sessions {
             .await
     }
 
-    /// Ends one session. Returns its end, or `None` if it was no longer there.
+    /// Ends one session. Returns its end, or `None` if it no longer existed.
     ///
     /// # Errors
     ///
@@ -241,7 +241,7 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Ends all sessions of a user but `keep` (`revoked`). Returns how many.
+    /// Ends all sessions of a user except `keep` (`revoked`). Returns the number of sessions.
     ///
     /// # Errors
     ///
@@ -266,7 +266,7 @@ impl Sessions {
         Ok(ended.len())
     }
 
-    /// The live sessions of a user, newest first.
+    /// Returns the live sessions of a user, newest first.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl Sessions {
         self.inner.repository.list_user(user).await
     }
 
-    /// Live sessions by page; see [`SessionRepository::page`].
+    /// Returns a page of live sessions; see [`SessionRepository::page`].
     ///
     /// # Errors
     ///
@@ -289,8 +289,8 @@ impl Sessions {
         self.inner.repository.page(filter, after, limit).await
     }
 
-    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`). Returns how
-    /// many.
+    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`).
+    /// Returns the number of sessions.
     ///
     /// # Errors
     ///
@@ -304,7 +304,7 @@ impl Sessions {
         .await
     }
 
-    /// Gives all live sessions of a user a role; see [`SessionRepository::set_role`].
+    /// Sets the role of all live sessions of a user; see [`SessionRepository::set_role`].
     ///
     /// # Errors
     ///

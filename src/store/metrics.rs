@@ -19,7 +19,7 @@ const STORES: [&str; 7] = [
     "accounts", "sessions", "limits", "audit", "services", "tokens", "quotas",
 ];
 
-/// Values of `error.type`; empty (no label) where the operation succeeded.
+/// Values of `error.type`; empty (no label) if the operation succeeded.
 const STORE_ERRORS: [&str; 4] = ["", "unavailable", "conflict", "corrupt"];
 
 const STORE: Attribute = Attribute::closed("store", &STORES);
@@ -32,17 +32,17 @@ metrics! {
         "Duration of store operations, by store, operation and error type");
 }
 
-/// Bounds in seconds: from an indexed read of an embedded file to a store that times out.
+/// Bucket bounds in seconds: from an indexed read of an embedded file to a store timeout.
 const STORE_BOUNDS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
 ];
 
-/// Records how long a store takes to answer.
+/// Records the duration of store operations.
 #[derive(Clone)]
 pub struct StoreMetrics {
     duration: Histogram<f64>,
-    /// The series of answers without an error that were met; a look-up among all, under a lock that every thread shares, costs more than the rest of a
-    /// recording.
+    /// The series of successful operations that have occurred. A lookup among all series, under a lock that all threads
+    /// share, costs more than the rest of a recording.
     bound: Arc<RwLock<HashMap<StoreOperation, BoundHistogram<f64>>>>,
     clock: Arc<dyn Clock>,
 }
@@ -53,12 +53,12 @@ impl fmt::Debug for StoreMetrics {
     }
 }
 
-/// Which operation of which store: `store` is one of the catalogue's, `operation` the name of a repository's method.
+/// An operation of a store: `store` is one of the catalogue's values, `operation` the name of a repository's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StoreOperation {
     /// `accounts`, `sessions`, `limits`, `audit`, `services`, `tokens` or `quotas`.
     pub store: &'static str,
-    /// The method's name.
+    /// The name of the method.
     pub operation: &'static str,
 }
 
@@ -74,14 +74,14 @@ impl StoreMetrics {
         }
     }
 
-    /// The time to measure from.
+    /// Returns the start time for a measurement.
     #[must_use]
     pub fn start(&self) -> Duration {
         self.clock.monotonic()
     }
 
-    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns how long it
-    /// took.
+    /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns the
+    /// duration.
     #[expect(
         clippy::must_use_candidate,
         reason = "it is called for what it records"

@@ -1,15 +1,15 @@
-//! Where things are kept: opens the store that the configuration names, and wraps its repositories.
+//! Opens the store that the configuration names, and decorates its repositories.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
-//! | `redis/` | sessions, budgets of guesses and quotas in Redis, the scripts beside the code |
+//! | `redis/` | sessions, login throttling and rate limits in Redis, with the scripts next to the code |
 //! | `decorated/` | bounds calls by the wait budget, and records them |
-//! | `ledger` | the totals of sessions that were exported, in a file of their own |
+//! | `ledger` | the exported totals of sessions, in a file of their own |
 //! | `metrics` | the metrics of store operations |
 //! | `cached` | answers session checks from memory |
 //!
-//! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
+//! The contract of a repository is the documentation of its trait; `tests/stores` checks every store against it.
 
 mod cached;
 mod decorated;
@@ -52,95 +52,95 @@ use crate::{
     },
 };
 
-/// The location of sessions that are in the accounts database.
+/// The session location if sessions are in the accounts database.
 pub const EMBEDDED: &str = "the embedded store";
 
-/// Why a store could not be opened. The text says what is wrong, where, and what would be right.
+/// Why a store could not be opened. The text says what is wrong, where, and how to correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no file, and none was to be made.
+    /// The file does not exist, and was not to be created.
     #[error("there is no database {}; name the one of your service in `data_dir`, or start with `skriptoteket user add` or `skriptoteket service register`", .path.display())]
     Missing {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The directory of the file is missing and cannot be made.
-    #[error("the data directory {} cannot be made; name one in `data_dir` that this user may write to", .path.display())]
+    /// The directory of the file is missing and cannot be created.
+    #[error("the data directory {} cannot be created; set `data_dir` to one that this user may write to", .path.display())]
     Directory {
-        /// The directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file is missing and cannot be made.
-    #[error("the database {} cannot be made; its directory must be one that this user may write to", .path.display())]
+    /// The file is missing and cannot be created.
+    #[error("the database {} cannot be created; this user must be able to write to its directory", .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file is there and cannot be opened for writing.
+    /// The file exists and cannot be opened for writing.
     #[error("the database {} cannot be opened; this user must be able to read and write it and its directory", .path.display())]
     NoAccess {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::Error,
     },
-    /// The file holds something else.
+    /// The file is not an SQLite database.
     #[error("{} is not an SQLite database; move it away, or name another file in `database_url`", .path.display())]
     NotADatabase {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The file is a database that was damaged.
+    /// The database is damaged.
     #[error("the database {} is damaged; restore it from a backup", .path.display())]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         #[source]
         source: sqlx::Error,
     },
-    /// Another process held the file for all of the store timeout.
-    #[error("the database {} is locked by another process; end that one, or try again", .path.display())]
+    /// Another process locked the file for the whole store timeout.
+    #[error("the database {} is locked by another process; stop that process, or try again", .path.display())]
     Locked {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// A newer release has written the file.
-    #[error("the database {} has schema {found} and this release knows {known}; start the release that made it, or a later one", .path.display())]
+    /// The file was written by a newer release.
+    #[error("the database {} has schema {found} and this release supports {known}; start the release that wrote it, or a later one", .path.display())]
     NewerSchema {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The newest schema in the file.
         found: i64,
         /// The newest schema of this release.
         known: i64,
     },
-    /// The tables could not be made or brought up to date.
-    #[error("the tables of the database {} cannot be brought up to date; it was left as it was", .path.display())]
+    /// The tables could not be created or migrated.
+    #[error("the tables of the database {} cannot be migrated; the database is unchanged", .path.display())]
     Schema {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::migrate::MigrateError,
     },
-    /// SQLite failed otherwise.
+    /// Another error of SQLite.
     #[error("the database {} cannot be opened", .path.display())]
     Failed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         #[source]
         source: sqlx::Error,
     },
-    /// Redis, or what is configured of it, is not as it has to be.
+    /// Redis or its configuration does not meet the requirements.
     #[error(transparent)]
     Redis(#[from] RedisFault),
     /// The keys in Redis cannot be taken over while a server uses them.
@@ -151,7 +151,7 @@ pub enum OpenError {
     /// The keys in Redis were not taken over.
     #[error("the keys in Redis were not taken over")]
     TakeOver(#[source] StoreError),
-    /// Keys in Redis were not deleted, or not all.
+    /// Some or all keys in Redis were not deleted.
     #[error("not all keys in Redis were deleted")]
     Erase(#[source] StoreError),
 }
@@ -163,36 +163,37 @@ pub struct Stores {
     pub accounts: Arc<dyn AccountRepository>,
     /// The sessions.
     pub sessions: Arc<dyn SessionRepository>,
-    /// The budgets of guesses.
+    /// Login throttling.
     pub limits: Arc<dyn LoginThrottleRepository>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepository>,
-    /// The register of services.
+    /// The service register.
     pub services: Arc<dyn ServiceRepository>,
-    /// What tokens need: keys, revocations, used assertions.
+    /// Token data: signing keys, revocations, used assertions.
     pub tokens: Arc<dyn TokenRepository>,
-    /// What services have used.
+    /// The rate limits of services.
     pub quotas: Arc<dyn RateLimitRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
-    /// The totals of sessions that were exported.
+    /// The exported totals of sessions.
     pub ledger: Arc<dyn LedgerRepository>,
-    /// What operators ask of the sessions: recounts and repairs.
+    /// Checks and repairs of the sessions.
     pub integrity: Arc<dyn SessionIntegrity>,
     file: SqliteFile,
     redis: Option<RedisStore>,
 }
 
 impl Stores {
-    /// True if sessions, login throttling and rate limits are in a store that other servers can use, too. Then several servers
-    /// may run, each sees the changes of the others at once, and one of them exports what is service-wide.
+    /// True if sessions, login throttling and rate limits are in a store that other servers can use too. Several
+    /// servers may then run, each sees the changes of the others at once, and one of them exports the service-wide
+    /// metrics.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         self.redis.is_some()
     }
 
-    /// Writes back what is in flight, closes the files and lets go of Redis. What is asked of the repositories afterwards
-    /// is refused as unavailable. Takes at most the store timeout.
+    /// Writes back what is in flight, closes the files and disconnects from Redis. Later calls of the repositories are
+    /// rejected as unavailable. Takes at most the store timeout.
     pub async fn close(&self) {
         if let Some(redis) = &self.redis {
             redis.close();
@@ -201,33 +202,33 @@ impl Stores {
     }
 }
 
-/// Where everything is kept.
+/// The locations of all data.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// The accounts database; it also holds what is not in Redis.
+    /// The accounts database; it also stores what is not in Redis.
     pub sqlite: SqliteSettings,
-    /// Where sessions, login throttling and rate limits are kept, if not in the database.
+    /// The store of sessions, login throttling and rate limits, if not the database.
     pub redis: Option<RedisStoreSettings>,
 }
 
 impl StoreSettings {
-    /// True if the store is one that other servers can use, too; see [`Stores::is_shared`].
+    /// True if other servers can use the store too; see [`Stores::is_shared`].
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         self.redis.is_some()
     }
 
-    /// Where sessions are kept, in words. No user name and no password is in it.
+    /// The location of the sessions, without user name and password.
     #[must_use]
     pub fn session_location(&self) -> String {
         location(self.redis.as_ref())
     }
 
-    /// Says whether the store is there already. [`open`] would create it.
+    /// Checks whether the store exists. [`open`] would create it.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Missing`] if it is not.
+    /// [`OpenError::Missing`] if it does not.
     pub fn find(&self) -> Result<(), OpenError> {
         let path = &self.sqlite.path;
         if path.exists() {
@@ -243,12 +244,13 @@ fn location(redis: Option<&RedisStoreSettings>) -> String {
 
 /// Opens the store that `settings` name; creates it if there is none.
 ///
-/// With `metrics`, as in a server, calls are recorded and sessions of the embedded store are cached. Without, as in a single
+/// With `metrics`, as in a server, calls are recorded and sessions of the embedded store are cached. Without them, as
+/// in a single command, they are not.
 /// command, they are not.
 ///
 /// # Errors
 ///
-/// [`OpenError`]; the store was left as it was, but for a directory or an empty file that were created.
+/// [`OpenError`]; the store is unchanged, except for a directory or an empty file that were created.
 pub async fn open(
     settings: &StoreSettings,
     clock: Arc<dyn Clock>,
@@ -270,8 +272,8 @@ pub async fn open_sqlite(
     open_with(settings, None, clock, metrics).await
 }
 
-/// Opens an embedded store, with sessions, budgets of guesses, quotas and the observer's lease in Redis where that is given;
-/// see [`open`].
+/// Opens an embedded store, with sessions, login throttling, rate limits and the observer lease in Redis if that is
+/// configured; see [`open`].
 ///
 /// # Errors
 ///
@@ -304,7 +306,7 @@ async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError>
     })
 }
 
-/// An accounts database whose keys in Redis may belong to another one, to be made its own.
+/// An accounts database that can take over keys in Redis that may belong to another one.
 #[derive(Debug)]
 pub struct TakeOver {
     /// The audit trail, which is in the database.
@@ -315,7 +317,7 @@ pub struct TakeOver {
 }
 
 impl TakeOver {
-    /// Opens the accounts database that `settings` name, and touches nothing in Redis. `None` if there is no Redis.
+    /// Opens the accounts database that `settings` name, without accessing Redis. `None` if there is no Redis.
     ///
     /// # Errors
     ///
@@ -336,13 +338,13 @@ impl TakeOver {
         }))
     }
 
-    /// Makes the keys those of this database, whichever they belonged to, and opens the stores as for a command. The
-    /// sessions there are those of other accounts: whoever calls this ends them next.
+    /// Assigns the keys to this database, whichever they belonged to, and opens the stores as for a command. The
+    /// sessions there belong to other accounts: the caller has to end them next.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis
-    /// does not answer.
+    /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if
+    /// Redis does not respond.
     pub async fn take(&self) -> Result<Stores, OpenError> {
         let location = self.redis.redis.location();
         let ledger = LedgerFile::new(&self.path, location, self.redis.timeout);
@@ -401,9 +403,9 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) ->
     }
 }
 
-/// The same stores, decorated. Those of a server, which has metrics, have a cache in front of the embedded sessions: what it
-/// answers is no operation of the store. Sessions in a shared store are not cached: what one replica changes the others see at
-/// their next check.
+/// Decorates the stores. Those of a server, which has metrics, have a cache in front of the embedded sessions: a cache
+/// hit is not a store operation. Sessions in a shared store are not cached: the other replicas see the changes of one
+/// at their next check.
 fn decorated(bare: Stores, metrics: Option<&StoreMetrics>, clock: &Arc<dyn Clock>) -> Stores {
     let is_shared = bare.is_shared();
     let sessions = decorate(bare.sessions, metrics, clock);

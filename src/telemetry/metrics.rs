@@ -1,4 +1,4 @@
-//! The providers behind the instruments.
+//! The meter providers behind the instruments.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::metric::Catalogue;
 /// The name of every meter.
 const METER: &str = "skriptoteket";
 
-/// Makes the provider of one reader for what is service-wide, once it is known what the service calls itself.
+/// Creates the provider of one reader for the service-wide metrics, once the instance ID of the service is known.
 type Source =
     Box<dyn Fn(MeterProviderBuilder) -> Result<SdkMeterProvider, TelemetryError> + Send + Sync>;
 
@@ -46,8 +46,8 @@ impl Builder {
         }
     }
 
-    /// Adds a reader, which is three of a kind: one for what is recorded, one for what is observed, and one, made when
-    /// it is needed, for what is observed of the service as a whole.
+    /// Adds a reader, which consists of three: one for synchronous instruments, one for observed ones, and one for
+    /// observed service-wide instruments, created on first use.
     pub(super) fn reader<R: MetricReader>(
         mut self,
         recorded: R,
@@ -65,9 +65,10 @@ impl Builder {
         self
     }
 
-    /// Adds the reader behind `/metrics`.
+    /// Adds the reader of the `/metrics` page.
     pub(super) fn page(mut self) -> Result<Self, TelemetryError> {
-        // A registry each, because the exporter's collectors describe nothing and a registry takes them for the same.
+        // One registry each: the exporter's collectors have no descriptors, so a registry takes them for the same
+        // collector.
         let registries = [Registry::new(), Registry::new(), Registry::new()];
         self.registries.extend(registries.iter().cloned());
         let exporter = |registry: &Registry| {
@@ -98,7 +99,8 @@ impl Builder {
     }
 }
 
-/// One provider for what is recorded, and for each reader two for what is observed: of this process, and of the service.
+/// One provider for synchronous instruments, and two per reader for observed ones: those of this process, and those
+/// of the service.
 #[derive(Clone, Debug)]
 pub(super) struct Providers {
     recorded: SdkMeterProvider,
@@ -130,7 +132,7 @@ impl ServiceWideProviders {
                 .sources
                 .iter()
                 .map(|source| source(provider(&resource, self.catalogue)));
-            // Whoever is second finds the first one's.
+            // If another thread was faster, its providers are used.
             let _ = self.built.set(made.collect::<Result<_, _>>()?);
         }
         Ok(self.made())
@@ -173,22 +175,23 @@ impl Providers {
     }
 }
 
-/// What exports the same truth on every replica of a service, under one `service.instance.id`. Cheap to clone.
+/// Exports the metrics that have the same value on every replica of a service, under one `service.instance.id`. Cheap
+/// to clone.
 ///
-/// Only the replica that observes may have values in it: the Collector takes all of them for one process.
+/// Only the observer may have values in it, because the Collector takes all replicas for one process.
 #[derive(Clone, Debug)]
 pub struct ServiceWide {
     providers: Vec<SdkMeterProvider>,
 }
 
 impl ServiceWide {
-    /// The meters on which service-wide instruments are registered: one per reader, none where nothing reads.
+    /// Returns the meters for service-wide instruments: one per reader, none if there is no reader.
     #[must_use]
     pub fn meters(&self) -> Vec<Meter> {
         meters(&self.providers)
     }
 
-    /// Sends what is to be seen now. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    /// Exports the current values. Blocks for at most `limit`: in async code, call it on a blocking thread.
     ///
     /// # Errors
     ///
@@ -198,14 +201,14 @@ impl ServiceWide {
     }
 }
 
-/// All that exports metrics. Cheap to clone.
+/// All metric exporters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AllMetrics {
     providers: Vec<SdkMeterProvider>,
 }
 
 impl AllMetrics {
-    /// Sends what is to be seen now. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    /// Exports the current values. Blocks for at most `limit`: in async code, call it on a blocking thread.
     ///
     /// # Errors
     ///
@@ -230,8 +233,9 @@ fn provider(resource: &Resource, catalogue: Catalogue) -> MeterProviderBuilder {
         .with_view(move |instrument| limited(instrument, catalogue))
 }
 
-/// Bounds the attribute sets of every instrument of the catalogue by what the catalogue says. Beyond it the SDK counts into one
-/// series, `otel_metric_overflow="true"`. A low limit also saves memory: the SDK reserves room for all of it.
+/// Limits the attribute sets of every instrument of the catalogue to the number that the catalogue declares. Above it
+/// the SDK counts into one series, `otel_metric_overflow="true"`. A low limit also saves memory, because the SDK
+/// reserves space for all sets.
 fn limited(instrument: &sdk::Instrument, catalogue: Catalogue) -> Option<Stream> {
     let mut all = catalogue.iter().copied().flatten();
     let known = all.find(|it| it.name == instrument.name())?;

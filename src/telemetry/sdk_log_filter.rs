@@ -1,4 +1,4 @@
-//! What other crates say, and what is said about failing exports, kept short.
+//! Limits the log messages of other crates, and those about failed exports.
 
 use std::{
     collections::BTreeMap,
@@ -18,24 +18,25 @@ use tracing_subscriber::layer::{Context, Filter};
 use super::export;
 use crate::clock::Clock;
 
-/// How long a complaint is not repeated.
+/// Minimum time between two messages of the same kind.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// So many kinds are told apart. They are places in source code, so there are not many; beyond that all are one kind.
+/// Maximum number of kinds that are tracked separately. Kinds are places in source code, so there are few; further
+/// ones count as one.
 const MOST_KINDS: usize = 1_000;
 
-/// Lets each kind of complaint through at most once a minute: every event of another crate from `info` on, and what this
-/// crate says about failing exports.
+/// Passes each kind of message at most once a minute. It applies to every event of another crate at level `info` and
+/// above, and to this crate's messages about failed exports.
 ///
-/// * The kind of an event is its place in the source. Events of a library say the same thing for as long as its cause
-///   lasts, and how often is not known here: a TLS library complains at each handshake, the SDK at each export.
-/// * All exports that fail to one endpoint are one kind.
-/// * What the SDK says about a failed export is dropped: [`export::Reported`] says it with the cause. So is what the verifier
-///   of certificates says: it is the cause.
-/// * What is recorded after the shutdown is no complaint: log lines are written to the end. Nor is a shutdown that takes
-///   longer: the caller that waited for it reports it.
+/// * The kind of an event is its place in the source. A library repeats an event for as long as its cause lasts, and
+///   how often cannot be known here: a TLS library logs at each handshake, the SDK at each export.
+/// * All failed exports to one endpoint are one kind.
+/// * The SDK's own messages about failed exports are dropped: [`export::Reported`] logs them with the cause. So are
+///   the messages of the certificate verifier: they are that cause.
+/// * Messages about records made after the shutdown are dropped: log lines are written to the end. So are those about
+///   a shutdown that takes too long: the caller that waits for it reports it.
 ///
-/// Events of level `debug` and below pass: they are written for those who ask for them.
+/// Events of level `debug` and below pass: they appear only if the operator enables them.
 pub(super) struct SdkLogFilter {
     clock: Arc<dyn Clock>,
     last: Mutex<BTreeMap<String, Duration>>,
@@ -97,13 +98,13 @@ fn is_said_elsewhere(target: &str, name: &str) -> bool {
         || target.starts_with("rustls_platform_verifier")
 }
 
-/// The endpoint that an event names.
+/// The endpoint in an event.
 struct Endpoint(String);
 
 impl Visit for Endpoint {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "endpoint" {
-            // A text takes whatever is written to it.
+            // Writing to a string does not fail.
             let _ = write!(self.0, "{value:?}");
         }
     }
@@ -124,13 +125,14 @@ impl<S: Subscriber> Filter<S> for SdkLogFilter {
         self.passes(event)
     }
 
-    /// Without this hint the filter beside it would count for nothing, and every disabled span be asked for at runtime.
+    /// Without this hint the hint of the other filter would have no effect, and every disabled span would be checked
+    /// at runtime.
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::TRACE)
     }
 }
 
-/// True for targets of this crate.
+/// Returns true for targets of this crate.
 pub(super) fn is_own(target: &str) -> bool {
     let rest = target.strip_prefix(env!("CARGO_CRATE_NAME"));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))

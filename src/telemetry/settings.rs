@@ -5,34 +5,34 @@ use std::{fmt, time::Duration};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// What leaves by OTLP, and where to.
+/// What is exported over OTLP, and the endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtelSettings {
     /// `OTEL_SDK_DISABLED`: no instrument records anything.
     pub disabled: bool,
-    /// Where metrics go, if anywhere.
+    /// The target of metrics, if they are exported.
     pub metrics: Option<OtlpTarget>,
-    /// Where spans go, if anywhere.
+    /// The target of spans, if they are exported.
     pub traces: Option<OtlpTarget>,
-    /// Where log records go, if anywhere.
+    /// The target of log records, if they are exported.
     pub logs: Option<OtlpTarget>,
-    /// `/metrics` shows what there is: always, unless the SDK is disabled or `OTEL_METRICS_EXPORTER` is `none`.
+    /// Whether `/metrics` shows metrics: always, unless the SDK is disabled or `OTEL_METRICS_EXPORTER` is `none`.
     pub prometheus: bool,
     /// `OTEL_METRIC_EXPORT_INTERVAL`; 15 s if unset.
     pub metric_export_interval: Duration,
     /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
     pub sampler: TraceSampler,
-    /// `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded, with `OTEL_SERVICE_NAME` as `service.name`. Of two with one name the
-    /// later holds.
+    /// `OTEL_RESOURCE_ATTRIBUTES`, percent-decoded, with `OTEL_SERVICE_NAME` as `service.name`. If a name occurs
+    /// twice, the later value applies.
     pub resource: Vec<(String, String)>,
 }
 
 /// Which requests are traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceSampler {
-    /// A caller that says whether its trace is sampled decides.
+    /// If the caller reports whether its trace is sampled, that decides.
     pub parent_based: bool,
-    /// How many of all others.
+    /// The share of all other requests.
     pub others: SampledShare,
 }
 
@@ -46,20 +46,20 @@ impl Default for TraceSampler {
     }
 }
 
-/// How many requests are traced: none at all, or a share of them.
+/// The share of requests that are traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SampledShare {
-    /// None, not even those that are slow or fail.
+    /// None, not even requests that are slow or fail.
     Nothing,
-    /// This many of 2^63, and those that are slow or fail.
+    /// This many of 2^63, and requests that are slow or fail.
     Of(u64),
 }
 
 impl SampledShare {
-    /// All of them.
+    /// All requests.
     pub const ALL: Self = Self::Of(1 << 63);
 
-    /// A share from 0 to 1. What lies outside becomes the nearer of the two.
+    /// Creates a share from 0 to 1. Values outside are clamped.
     #[must_use]
     pub fn from_ratio(ratio: f64) -> Self {
         #[expect(
@@ -72,8 +72,8 @@ impl SampledShare {
         Self::Of(of)
     }
 
-    /// Whether a request is in the share, by 64 random bits of its own. The highest bit does not count, as in the SDK's
-    /// `TraceIdRatioBased`.
+    /// Returns true if a request is in the share, by its own 64 random bits. The highest bit is ignored, as in the
+    /// SDK's `TraceIdRatioBased`.
     #[must_use]
     pub const fn takes(self, random: u64) -> bool {
         match self {
@@ -88,19 +88,19 @@ impl SampledShare {
 pub struct OtlpTarget {
     /// The protocol.
     pub protocol: OtlpProtocol,
-    /// The URL that is called: for HTTP the whole path of the signal.
+    /// The request URL; for HTTP with the path of the signal.
     pub endpoint: Url,
-    /// How long one export may take.
+    /// Timeout of one export.
     pub timeout: Duration,
-    /// What TLS is spoken with, where the endpoint is `https`.
+    /// Certificates, if the endpoint is `https`.
     pub tls: OtlpTls,
 }
 
 impl OtlpTarget {
-    /// How long an export may take where nothing is said: the specification's default.
+    /// Default timeout of an export, from the specification.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// An endpoint with defaults for all else.
+    /// Creates a target with defaults for all other settings.
     #[must_use]
     pub fn new(protocol: OtlpProtocol, endpoint: Url) -> Self {
         Self {
@@ -115,9 +115,9 @@ impl OtlpTarget {
 /// The certificates of one endpoint, each file read and checked.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OtlpTls {
-    /// PEM of the authorities that may sign the endpoint's certificate; without it those of the system may.
+    /// PEM of the authorities that may sign the endpoint's certificate; without it those of the system are used.
     pub authorities: Option<String>,
-    /// What the service shows of itself, where it is asked.
+    /// The client certificate of the service, if the endpoint requires one.
     pub identity: Option<ClientIdentity>,
 }
 
@@ -133,7 +133,7 @@ impl fmt::Debug for OtlpTls {
 /// A certificate and its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
-    /// PEM of the certificate, followed by those between it and its authority.
+    /// PEM of the certificate, followed by the intermediate certificates.
     pub certificate: String,
     /// PEM of the key.
     pub key: Zeroizing<String>,
@@ -146,7 +146,7 @@ impl fmt::Debug for ClientIdentity {
 }
 
 impl fmt::Display for OtlpTarget {
-    /// Leaves the query out: some services take their key there.
+    /// Omits the query: some services take their key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = match self.protocol {
             OtlpProtocol::Grpc => "grpc",
@@ -158,7 +158,7 @@ impl fmt::Display for OtlpTarget {
 }
 
 impl OtlpTarget {
-    /// Protocol, host and port, without the path of the signal.
+    /// Formats protocol, host and port, without the path of the signal.
     #[must_use]
     pub fn collector(&self) -> String {
         let whole = self.to_string();
@@ -173,7 +173,7 @@ impl fmt::Debug for OtlpTarget {
     }
 }
 
-/// How OTLP is spoken.
+/// The OTLP protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtlpProtocol {
     /// gRPC.
@@ -185,19 +185,19 @@ pub enum OtlpProtocol {
 /// How logs are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// A filter as `tracing_subscriber::EnvFilter` reads it, for example `info` or `skriptoteket=debug,info`.
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`, for example `info` or `skriptoteket=debug,info`.
     pub filter: String,
-    /// The form.
+    /// The format.
     pub format: LogFormat,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Human on a terminal, JSON otherwise.
     Auto,
-    /// For people.
+    /// Human-readable text.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

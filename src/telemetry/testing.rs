@@ -37,13 +37,13 @@ use crate::{metric::Catalogue, telemetry::TraceSampler};
 /// The labels of a series, sorted by key.
 pub type Labels = Vec<(String, String)>;
 
-/// Reads what the instruments hold now, under their OpenTelemetry names.
+/// Reads the current values of the instruments, by their OpenTelemetry names.
 ///
-/// Every question collects anew. Labels may be given in any order but must be all of a series' labels.
+/// Every read collects again. Labels may be given in any order but must be complete.
 #[derive(Clone, Debug)]
 pub struct CollectedMetrics {
     readers: [SharedReader; 3],
-    /// Keeps the readers at work when the [`Telemetry`] is dropped.
+    /// Keeps the readers working after the [`Telemetry`] is dropped.
     _providers: metrics::Providers,
 }
 
@@ -55,12 +55,12 @@ enum Point {
 }
 
 impl Telemetry {
-    /// Telemetry of the metrics in `catalogue`, with a `/metrics` page and a second reader beside it, which tests read. Nothing leaves the process
-    /// and no thread is started.
+    /// Creates telemetry of the metrics in `catalogue`, with a `/metrics` page and a second reader, which tests read.
+    /// Nothing leaves the process and no thread is started.
     ///
     /// # Panics
     ///
-    /// Never: a new registry takes what it is given.
+    /// Never: a new registry accepts every collector.
     #[must_use]
     pub fn in_memory(catalogue: Catalogue) -> (Self, CollectedMetrics) {
         let readers: [SharedReader; 3] = std::array::from_fn(|_| SharedReader::default());
@@ -86,7 +86,7 @@ impl Telemetry {
 }
 
 impl CollectedMetrics {
-    /// The value of a counter's series, observed ones included; `None` where there is no such series.
+    /// Returns the value of a counter's series, observed ones included; `None` if there is no such series.
     #[must_use]
     pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         match self.point(name, labels)? {
@@ -95,7 +95,7 @@ impl CollectedMetrics {
         }
     }
 
-    /// The value of a gauge's series, or of an up-down counter's; `None` where there is no such series.
+    /// Returns the value of a gauge's or an up-down counter's series; `None` if there is no such series.
     #[must_use]
     pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         match self.point(name, labels)? {
@@ -104,7 +104,7 @@ impl CollectedMetrics {
         }
     }
 
-    /// How many values a histogram's series has taken; `None` where there is no such series.
+    /// Returns the number of values recorded in a histogram's series; `None` if there is no such series.
     #[must_use]
     pub fn histogram_count(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         match self.point(name, labels)? {
@@ -113,7 +113,7 @@ impl CollectedMetrics {
         }
     }
 
-    /// Every series there is, sorted: the instrument's name and the labels.
+    /// Returns every existing series, sorted: the instrument's name and the labels.
     #[must_use]
     pub fn series(&self) -> Vec<(String, Labels)> {
         let mut series: Vec<_> = self
@@ -125,7 +125,7 @@ impl CollectedMetrics {
         series
     }
 
-    /// Every series of a counter with its value, sorted.
+    /// Returns every series of a counter with its value, sorted.
     #[must_use]
     pub fn counters(&self) -> Vec<(String, Labels, u64)> {
         let value = |(name, labels, point)| match point {
@@ -206,7 +206,7 @@ fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Labels {
     labels
 }
 
-/// What an instrument counts in.
+/// The number type of an instrument.
 trait Number: Copy {
     fn whole(self) -> u64;
     fn real(self) -> f64;
@@ -249,7 +249,7 @@ mod numbers {
     }
 }
 
-/// A reader that is asked from outside the provider that owns it.
+/// A reader that can be read from outside the provider that owns it.
 #[derive(Clone, Debug, Default)]
 struct SharedReader(Arc<ManualReader>);
 

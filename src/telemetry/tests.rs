@@ -1,4 +1,4 @@
-//! Telemetry whose Collector is absent, unknown or silent.
+//! Telemetry with a Collector that is absent, unknown or does not respond.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ fn all_signals_to(protocol: OtlpProtocol, endpoint: &str) -> OtelSettings {
     }
 }
 
-/// Starts, records, shuts down. Returns how long start and shutdown took, and how the shutdown went.
+/// Starts, records, shuts down. Returns the duration of start and shutdown, and the result of the shutdown.
 async fn live_through(settings: OtelSettings) -> (Duration, Duration, Result<(), TelemetryError>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let before = clock.monotonic();
@@ -52,7 +52,8 @@ async fn live_through(settings: OtelSettings) -> (Duration, Duration, Result<(),
 
 const LIMIT: Duration = Duration::from_millis(400);
 
-/// More than any machine needs for what must not wait for the network, less than the 5 s that the SDK waits.
+/// Longer than any machine needs for steps that must not wait for the network, shorter than the 5 s that the SDK
+/// waits.
 const AT_ONCE: Duration = Duration::from_millis(4_500);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! How many series an instrument has at most.
+//! The maximum number of series of an instrument.
 
 use super::*;
 use crate::metric::{BOUNDED_SETS, SERVICE_LABELS};

@@ -1,4 +1,4 @@
-//! A reading: what one `/metrics` page says about logins, sessions and the demo's services.
+//! A reading: the values of one `/metrics` page about logins, sessions and the demo's services.
 
 use super::{
     ledger::LoginAnswer,
@@ -12,34 +12,34 @@ use crate::{
     telemetry::exposition::Exposition,
 };
 
-/// What the metrics say at one moment. `None` is a series that is absent: that is how "the store does not answer"
-/// looks.
+/// The values of the metrics at one moment. `None` is a series that is absent, for example because the store does not
+/// respond.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// Login attempts, like [`LoginStatus::NAMES`].
+    /// Login attempts, in the order of [`LoginStatus::NAMES`].
     pub(super) logins: [Option<u64>; 2],
-    /// Failed ones, like [`LoginFailure::NAMES`].
+    /// Failed login attempts, in the order of [`LoginFailure::NAMES`].
     pub(super) failures: [Option<u64>; 9],
-    /// Answers to `POST /api/login` as the HTTP instruments counted them, like [`LoginAnswer::ALL`].
+    /// Responses to `POST /api/login` as the HTTP instruments counted them, in the order of [`LoginAnswer::ALL`].
     pub(super) answers: [u64; 5],
-    /// Sessions started, ever.
+    /// Total of sessions started.
     pub(super) started: Option<u64>,
-    /// Sessions ended, ever, like [`EndReason::NAMES`].
+    /// Total of sessions ended, in the order of [`EndReason::NAMES`].
     pub(super) ended: [Option<u64>; 7],
     /// Live sessions.
     pub(super) active: Option<u64>,
-    /// Live sessions, like [`Role::NAMES`].
+    /// Live sessions, in the order of [`Role::NAMES`].
     pub(super) sessions: [Option<u64>; 4],
-    /// Distinct users with a live session, like [`Role::NAMES`].
+    /// Distinct users with a live session, in the order of [`Role::NAMES`].
     pub(super) users: [Option<u64>; 4],
-    /// Services that are healthy or degraded, whosever they are.
+    /// Healthy or degraded services, including those that are not the demo's.
     pub(super) active_services: Option<u64>,
-    /// What is said of each of the demo's own, like [`NAMES`](super::machines::NAMES).
+    /// The figures of the demo's own services, in the order of [`NAMES`](super::machines::NAMES).
     pub(super) machines: [Figures; 3],
 }
 
 impl Reading {
-    /// Reads a page; the demo's own services have these ids.
+    /// Reads a page; the demo's own services have these IDs.
     pub(super) fn of(page: &Exposition, machines: &[String; 3]) -> Self {
         let by = |name: &'static str, key: &'static str| {
             move |value: &'static str| sum(page, name, &[(key, value)])
@@ -58,18 +58,18 @@ impl Reading {
         }
     }
 
-    /// Failed logins with one of these reasons; `None` where one of the series is absent.
+    /// Returns the number of failed logins with one of these reasons; `None` if one of the series is absent.
     pub(super) fn failed(&self, reasons: &[&str]) -> Option<u64> {
         picked(&LoginFailure::NAMES, &self.failures, reasons)
     }
 
-    /// Ended sessions with one of these reasons; `None` where one of the series is absent.
+    /// Returns the number of ended sessions with one of these reasons; `None` if one of the series is absent.
     pub(super) fn ended(&self, reasons: &[&str]) -> Option<u64> {
         picked(&EndReason::NAMES, &self.ended, reasons)
     }
 }
 
-/// The HTTP series appear with their first answer, so an absent one is a zero.
+/// The HTTP series appear with their first response, so an absent one is a zero.
 fn answered(page: &Exposition, answer: LoginAnswer) -> u64 {
     let statuses = (100..600).filter(|status| LoginAnswer::of(*status) == Some(answer));
     statuses

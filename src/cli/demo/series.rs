@@ -2,7 +2,7 @@
 
 use crate::telemetry::exposition::Exposition;
 
-/// The sum of all series with this name and, among others, these labels; `None` where there is none.
+/// Returns the sum of all series with this name and at least these labels; `None` if there is none.
 pub(super) fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
     let matching = page.samples.iter().filter(|sample| {
         let mut labels = labels.iter();
@@ -15,7 +15,7 @@ pub(super) fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Opt
     Some(whole(values.sum()))
 }
 
-/// Counts travel as floating-point numbers; below 2^53 they are exact.
+/// Counts are transferred as floating-point numbers, which are exact below 2^53.
 fn whole(value: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -26,7 +26,7 @@ fn whole(value: f64) -> u64 {
     whole
 }
 
-/// The sum of those values whose names are wanted; `None` where one of them is absent.
+/// Returns the sum of the values with these names; `None` if one of them is absent.
 pub(super) fn picked(names: &[&str], values: &[Option<u64>], wanted: &[&str]) -> Option<u64> {
     let series = names.iter().zip(values);
     series

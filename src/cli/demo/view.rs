@@ -1,4 +1,4 @@
-//! The view: what the screen shows, as text. Everything about sessions and logins in it comes from `/metrics`.
+//! The view: the text on the screen. All values about sessions and logins come from `/metrics`.
 
 use crate::{accounts::Role, login::metrics::LoginFailure, sessions::EndReason};
 use std::{collections::VecDeque, fmt::Write as _, time::Duration};
@@ -12,18 +12,18 @@ use super::{
     rhythm::WallTime,
 };
 
-/// Over which time a rate is taken.
+/// The time over which a rate is computed.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// Logins so far, seen now and then.
+/// Samples of the login counters.
 #[derive(Debug, Default)]
 pub(super) struct Rates(VecDeque<(Duration, [u64; 2])>);
 
 impl Rates {
-    /// Notes how many logins succeeded and failed up to `elapsed`.
+    /// Records the number of logins that succeeded and failed up to `elapsed`.
     pub(super) fn note(&mut self, elapsed: Duration, logins: [u64; 2]) {
         self.0.push_back((elapsed, logins));
-        // One from before the window stays, so that the rate is always over all of it.
+        // One sample from before the window is kept, so that the rate always covers the whole window.
         while self
             .0
             .get(1)
@@ -33,7 +33,7 @@ impl Rates {
         }
     }
 
-    /// Logins per second over the last ten.
+    /// Returns the logins per second over the last ten seconds.
     fn per_second(&self) -> [f64; 2] {
         let (Some((from, before)), Some((to, after))) = (self.0.front(), self.0.back()) else {
             return [0.0; 2];
@@ -46,27 +46,27 @@ impl Rates {
     }
 }
 
-/// What there is to see at one moment.
+/// The data shown at one moment.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// What the clock on the wall says.
+    /// The simulated time.
     pub(super) time: WallTime,
-    /// How long it has been running.
+    /// The time since the start.
     pub(super) elapsed: Duration,
-    /// How long it will.
+    /// The duration of the run.
     pub(super) length: Option<Duration>,
-    /// What `/metrics` says; `None` where nobody has told where that is.
+    /// The values of `/metrics`; `None` if its URL is not known.
     pub(super) reading: Option<&'a Reading>,
     /// Logins per second.
     pub(super) rates: &'a Rates,
     /// What was done.
     pub(super) counts: Counts,
-    /// What there is to tell, newest first.
+    /// Messages, newest first.
     pub(super) news: &'a [String],
 }
 
 impl View<'_> {
-    /// The lines of a screen of this width, in columns.
+    /// Returns the lines of a screen of this width, in columns.
     pub(super) fn lines(&self, width: u16) -> Vec<String> {
         let mut lines = vec![self.title(), String::new()];
         match self.reading {
@@ -94,7 +94,7 @@ impl View<'_> {
         lines.into_iter().map(cut).collect()
     }
 
-    /// All in one line, for a log.
+    /// Formats everything in one line, for a log.
     pub(super) fn line(&self) -> String {
         let mut line = self.time.to_string();
         if let Some(reading) = self.reading {
@@ -136,7 +136,7 @@ impl View<'_> {
     fn answers_line(&self) -> String {
         let of = |answer| self.counts.of(answer);
         format!(
-            "answers to logins   200: {}   401: {}   429: {}   403: {}   5xx: {}",
+            "login responses     200: {}   401: {}   429: {}   403: {}   5xx: {}",
             of(LoginAnswer::Success),
             of(LoginAnswer::Refused),
             of(LoginAnswer::Limited),
@@ -168,7 +168,7 @@ fn by_role(reading: &Reading, width: u16) -> Table {
     table
 }
 
-/// Those that are not 0, with their names.
+/// Returns the values that are not 0, with their names.
 fn named(names: &[&str], values: &[Option<u64>]) -> Vec<String> {
     let all = names.iter().zip(values);
     let some = all.filter(|(_, value)| **value != Some(0));
@@ -176,7 +176,7 @@ fn named(names: &[&str], values: &[Option<u64>]) -> Vec<String> {
         .collect()
 }
 
-/// A heading and a list after it, in as many lines as the width asks for.
+/// Formats a heading and a list, wrapped to the width.
 fn wrapped(heading: &str, items: &[String], width: u16) -> Vec<String> {
     let mut lines = vec![format!("{heading:<18}")];
     for item in items {
@@ -199,7 +199,7 @@ fn shown(value: Option<u64>) -> String {
     value.map_or_else(|| String::from("absent"), |value| value.to_string())
 }
 
-/// Minutes and seconds.
+/// Formats minutes and seconds.
 fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!("{}:{:02}", seconds / 60, seconds % 60)

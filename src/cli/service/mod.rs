@@ -1,10 +1,10 @@
-//! `service`: machines that call.
+//! `service`: registered services.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | the commands, and what is done |
-//! | `limits` | how much a service may ask, as arguments |
-//! | `view` | services as they are printed |
+//! | `mod` | the commands |
+//! | `limits` | the limits of a service as arguments |
+//! | `view` | output of services |
 
 mod limits;
 mod view;
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// What can be done to services. All of it works while the server runs, and reaches it within a second.
+/// Commands on services. They work while the server runs, and take effect within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceCommand {
     /// Register a service; prints its client secret once
@@ -100,8 +100,8 @@ Examples:
     | jq -r .client_secret > inventory.secret
   skriptoteket service rotate inventory --overlap 0s --force
 
-A service has two secrets at most. While the one that was replaced last is still accepted, only --force makes a \
-third, and ends that one. The metric skriptoteket_retired_credential_uses_total tells who has not moved yet.")]
+A service has two secrets at most. While the one that was replaced last is still accepted, only --force creates a \
+third, and ends that one. The metric skriptoteket_retired_credential_uses_total shows who still uses the old one.")]
     Rotate {
         /// ID of the service
         id: ServiceId,
@@ -152,7 +152,7 @@ of this one are none of its own.")]
     },
 }
 
-/// A service to be registered.
+/// A service to register.
 #[derive(Debug, Args)]
 pub(super) struct Register {
     /// Client ID: 1 to 64 lower-case letters, digits or . _ -, from a letter to a letter or digit
@@ -178,7 +178,7 @@ pub(super) struct Register {
     json: bool,
 }
 
-/// What to change: at least one thing.
+/// The changes: at least one.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "description", "scopes", "no_scopes", "rate", "burst", "daily_quota", "public_keys", "no_public_keys",
@@ -214,10 +214,10 @@ fn overlap(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Result<()> {
-    // Before it begins: what was not wanted is no refused action.
+    // Before the action begins: a cancelled command is not recorded as rejected.
     if let ServiceCommand::Delete { id, yes } = &command {
         let question = format!(
-            "This deletes the service {id}: its secrets and tokens are refused from now on."
+            "This deletes the service {id}: its secrets and tokens are rejected from now on."
         );
         confirm::confirm(&question, *yes)?;
     }
@@ -237,7 +237,7 @@ pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Res
     result
 }
 
-/// The administrative action that a command is, and the service concerned; `None` where it only reads.
+/// Returns the administrative action of a command and its service; `None` if it only reads.
 const fn action(command: &ServiceCommand) -> Option<(Kind, &ServiceId)> {
     match command {
         ServiceCommand::List { .. } | ServiceCommand::Show { .. } => None,
@@ -279,7 +279,7 @@ async fn obey(command: ServiceCommand, context: &CommandContext) -> anyhow::Resu
         ServiceCommand::Disable { id } => {
             set_disabled(&registry, &id, true).await?;
             output::line(format!(
-                "{id} is disabled; its secrets and tokens are refused"
+                "{id} is disabled; its secrets and tokens are rejected"
             ))
         }
         ServiceCommand::Enable { id } => {
@@ -290,7 +290,7 @@ async fn obey(command: ServiceCommand, context: &CommandContext) -> anyhow::Resu
             let deleted = registry.delete(&id).await;
             deleted.map_err(|error| explained(error, &id))?;
             output::line(format!(
-                "{id} is deleted; its secrets and tokens are refused"
+                "{id} is deleted; its secrets and tokens are rejected"
             ))
         }
     }
@@ -346,7 +346,7 @@ async fn set_disabled(registry: &Registry, id: &ServiceId, disabled: bool) -> an
     Ok(())
 }
 
-/// The JWK Set in a file. Looked at here, so that what is wrong with it is said of the file.
+/// Returns the JWK Set in a file. It is checked here, so that errors refer to the file.
 fn public_keys_in(file: &Path) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -354,7 +354,7 @@ fn public_keys_in(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What went wrong with a service, and what would be right.
+/// Explains an error about a service, and how to correct it.
 fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
     let reason = error.reason();
     let text = match error {
@@ -365,7 +365,7 @@ fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
             "there are {most} services already, and max_services allows no more; delete one, or set it higher"
         ),
         RegistryError::NotFound => {
-            format!("there is no service {id}; `skriptoteket service list` shows those there are")
+            format!("there is no service {id}; `skriptoteket service list` shows all services")
         }
         RegistryError::StillOverlapping { until } => format!(
             "the secret of {id} that was replaced last is still accepted, until {}; rotate after that, or end it now with --force",

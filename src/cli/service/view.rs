@@ -1,4 +1,4 @@
-//! Services as they are printed.
+//! Output of services.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// A service without its secrets, as the API shows it.
+/// A service without its secrets, in the format of the API.
 #[derive(Debug, Serialize)]
 pub(super) struct ServiceView {
     id: ServiceId,
@@ -29,14 +29,14 @@ pub(super) struct ServiceView {
     limits: LimitsView,
     /// The newest first.
     credentials: Vec<CredentialView>,
-    /// The JWK Set that its assertions are checked with.
+    /// The JWK Set that its assertions are verified with.
     public_keys: Option<Value>,
-    /// When it was last heard of.
+    /// When it last authenticated.
     #[serde(skip)]
     last_seen: Option<String>,
 }
 
-/// How much a service may ask.
+/// The limits of a service.
 #[derive(Debug, Serialize)]
 struct LimitsView {
     rate: String,
@@ -44,7 +44,7 @@ struct LimitsView {
     daily_quota: Option<u64>,
 }
 
-/// A client secret: all but itself.
+/// A client secret, without the secret itself.
 #[derive(Debug, Serialize)]
 struct CredentialView {
     id: CredentialId,
@@ -55,7 +55,7 @@ struct CredentialView {
 }
 
 impl ServiceView {
-    /// How `service` is now.
+    /// Returns the current state of `service`.
     pub(super) fn of(service: &Service, context: &CommandContext) -> Self {
         let now = context.now();
         let credentials = service.credentials.iter();
@@ -76,14 +76,14 @@ impl ServiceView {
             },
             credentials: credentials.map(|it| CredentialView::of(it, now)).collect(),
             public_keys: service.public_keys.as_deref().and_then(|json| {
-                // It was checked when it came.
+                // It was validated when it was stored.
                 serde_json::from_str(json).ok()
             }),
             last_seen: last_seen.map(Timestamp::to_rfc3339),
         }
     }
 
-    /// Prints all there is to know of it.
+    /// Prints all details.
     pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
         if json {
             return output::json(self);
@@ -172,7 +172,7 @@ impl Row for CredentialView {
     }
 }
 
-/// One thing to know of a service.
+/// One detail of a service.
 #[derive(Debug, Serialize)]
 struct Fact {
     name: &'static str,
@@ -180,7 +180,7 @@ struct Fact {
 }
 
 impl Row for Fact {
-    const COLUMNS: &'static [&'static str] = &["of the service", "the register says"];
+    const COLUMNS: &'static [&'static str] = &["property", "value"];
     const LAST_COLUMN_IS_PROSE: bool = true;
 
     fn cells(&self) -> Vec<String> {
@@ -188,16 +188,16 @@ impl Row for Fact {
     }
 }
 
-/// A new client secret, to be shown this once.
+/// A new client secret, which is shown only this once.
 #[derive(Debug)]
 pub(super) struct Issuance<'a> {
     what: &'static str,
     issued: &'a Issued,
-    /// When the secret before stops being accepted, where there was one.
+    /// When the previous secret stops being accepted, if there was one.
     before: Option<Timestamp>,
 }
 
-/// What `--json` prints. The secret is in the clear: it has no other way out.
+/// The output of `--json`. It contains the secret in the clear, because the secret is not available anywhere else.
 #[derive(Serialize)]
 struct ShownIssuance<'a> {
     client_id: &'a ServiceId,
@@ -208,7 +208,7 @@ struct ShownIssuance<'a> {
 }
 
 impl<'a> Issuance<'a> {
-    /// The first one of a service.
+    /// The first secret of a service.
     pub(super) const fn registered(issued: &'a Issued) -> Self {
         Self {
             what: "is registered",
@@ -217,7 +217,7 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// One that takes the place of another.
+    /// A secret that replaces another.
     pub(super) fn rotated(issued: &'a Issued) -> Self {
         let mut credentials = issued.service.credentials.iter();
         let retired = credentials.find(|it| it.retired_at.is_some());
@@ -228,7 +228,7 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// Prints it.
+    /// Prints the secret.
     pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
         let Issued {
             service,
@@ -265,9 +265,9 @@ impl<'a> Issuance<'a> {
     }
 }
 
-/// The rate as it is configured.
+/// Formats the rate as in the configuration.
 fn rate(limits: &LimitPolicy) -> String {
-    // What no configuration has may still stand in a store that somebody else has written.
+    // A rate that no configuration can express may still be in a store that another program has written.
     Rate::every(limits.interval).map_or_else(
         || format!("one in {:?}", limits.interval),
         |rate| rate.to_string(),

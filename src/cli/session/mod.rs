@@ -1,10 +1,10 @@
-//! `session`: who is logged in.
+//! `session`: sessions.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | sessions one by one: listed, ended |
-//! | `verify` | all of them recounted, and the index mended |
-//! | `stats` | all of them counted, and what the store says of itself |
+//! | `mod` | lists and ends sessions |
+//! | `verify` | recounts all sessions and repairs the index |
+//! | `stats` | counts all sessions, and prints statistics of the store |
 //! | `by_role` | the table that both print |
 
 mod by_role;
@@ -32,19 +32,20 @@ use crate::{
 /// Sessions read from the store in one step.
 const PAGE: u32 = 500;
 
-/// What can be done to sessions. All of it works while the server runs, and reaches it within a second.
+/// Commands on sessions. They work while the server runs, and take effect within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionCommand {
     /// List live sessions, newest first
     ///
-    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows all columns.
+    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows
+    /// all columns.
     #[command(after_help = "\
 Examples:
   skriptoteket session list --role superuser
   skriptoteket session list --limit 20 --wide
   skriptoteket session list --user ada --json
 
-The id of a session is public: no cookie can be made from it.")]
+The ID of a session is public: no cookie can be derived from it.")]
     List {
         /// Only sessions of this user
         #[arg(long, value_name = "NAME")]
@@ -74,8 +75,8 @@ Examples:
     /// Assign the keys in Redis to this accounts database, and end all sessions there
     ///
     /// Each accounts database has a random ID, and the keys in Redis (under `redis_key_prefix`) belong to one of them: servers
-    /// and commands with another database are refused. Use this if that database is lost: it ends every session, because the
-    /// sessions belong to accounts that do not exist here. It is refused while a server is using the keys. A database that was
+    /// and commands with another database are rejected. Use this if that database is lost: it ends every session, because the
+    /// sessions belong to accounts that do not exist here. It fails while a server is using the keys. A database that was
     /// moved or restored from a backup keeps its ID and does not need this.
     #[command(after_help = "\
 Examples:
@@ -141,16 +142,16 @@ fn session_id(text: &str) -> Result<SessionId, &'static str> {
 }
 
 pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {
-    // Before it begins: what was not wanted is no refused action.
+    // Before the action begins: a cancelled command is not recorded as rejected.
     match &command {
         SessionCommand::Reset { yes } => {
             let question =
-                "This ends all sessions in Redis, and makes them those of this accounts database.";
+                "This ends all sessions in Redis and assigns the keys to this accounts database.";
             confirm::confirm(question, *yes)?;
             return Box::pin(reset(source)).await;
         }
         SessionCommand::Revoke(Revoke { all: true, yes, .. }) => {
-            confirm::confirm("This ends every session: everybody is logged out.", *yes)?;
+            confirm::confirm("This ends all sessions: all users are logged out.", *yes)?;
         }
         _ => {}
     }
@@ -163,7 +164,7 @@ pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Res
     result
 }
 
-/// The administrative action that a command is; `None` where it only reads.
+/// Returns the administrative action of a command; `None` if it only reads.
 const fn action(command: &SessionCommand) -> Option<Kind> {
     match command {
         SessionCommand::Revoke(_) => Some(Kind::SessionRevoke),
@@ -172,7 +173,8 @@ const fn action(command: &SessionCommand) -> Option<Kind> {
     }
 }
 
-/// Writes the row of a revocation before it is carried out: sessions may live in another store than the audit trail.
+/// Writes the audit record of a revocation before it is carried out: sessions may be in another store than the audit
+/// trail.
 async fn announce(target: Option<String>) -> anyhow::Result<()> {
     if let (Some(action), Some(target)) = (trail::under_way(), target) {
         action.set_target(target);
@@ -207,7 +209,7 @@ async fn obey(command: SessionCommand, context: &CommandContext) -> anyhow::Resu
             let ended = context.sessions.end(id.clone(), EndReason::Revoked).await?;
             ended.ok_or_else(|| Refused {
                 text: format!(
-                    "there is no live session {id}; `skriptoteket session list --wide` shows those there are"
+                    "there is no live session {id}; `skriptoteket session list --wide` shows all live sessions"
                 ),
                 reason: "not_found",
             })?;
@@ -224,23 +226,24 @@ async fn obey(command: SessionCommand, context: &CommandContext) -> anyhow::Resu
             announce(Some(String::from("session:all"))).await?;
             told(revoke_all(context).await?)
         }
-        // It takes the keys over before there are stores to work with; see `reset`.
+        // Assigns the keys before the stores are opened; see `reset`.
         SessionCommand::Reset { .. } => bail!("`session reset` does not work on open stores"),
-        // clap has refused this already.
+        // clap has already rejected this.
         SessionCommand::Revoke(_) => bail!("name a session, a user or --all"),
     }
 }
 
-/// Takes the keys in Redis over and ends the sessions there. The row of it is written before anything in Redis is touched.
+/// Assigns the keys in Redis and ends the sessions there. The audit record is written before Redis is changed.
 async fn reset(source: &Source) -> anyhow::Result<()> {
     let claim = Claim::open(source).await?;
     let take = async {
         announce(Some(String::from("session:all"))).await?;
         let context = claim.take().await?;
         let ended = revoke_all(&context).await.context(
-            "the keys are those of this database now, and not all sessions have ended; end the others with `skriptoteket session revoke --all`",
+            "the keys are assigned to this database, but not all sessions have ended; end the others with \
+             `skriptoteket session revoke --all`",
         )?;
-        // The stores are not closed here: the outcome is still to be written to the same file.
+        // The stores are not closed here, because the outcome has yet to be written to the same file.
         told(ended)
     };
     let audited = claim.journal.audited(Kind::SessionRevoke, |_| {}, take);
@@ -253,8 +256,8 @@ fn told(ended: usize) -> anyhow::Result<()> {
     output::line(format!("sessions ended: {ended}"))
 }
 
-/// The sessions that began last, the newest first. The store has them by id, so all are read; with a limit no more than
-/// that are held, and a page.
+/// Returns the newest sessions, newest first. The store sorts them by ID, so all are read; with a limit, at most that
+/// many plus one page are held in memory.
 async fn newest(
     context: &CommandContext,
     filter: SessionFilter,
@@ -281,7 +284,7 @@ async fn newest(
     }
 }
 
-/// Ends the sessions that are live now. Those that are started meanwhile may be left.
+/// Ends the sessions that are live now. Sessions that are started meanwhile may remain.
 async fn revoke_all(context: &CommandContext) -> anyhow::Result<usize> {
     let (mut ended, mut after): (usize, Option<SessionId>) = (0, None);
     loop {
@@ -300,7 +303,7 @@ async fn revoke_all(context: &CommandContext) -> anyhow::Result<usize> {
     }
 }
 
-/// A session as the API shows it to administrators.
+/// A session, in the format of the API for administrators.
 #[derive(Debug, Serialize)]
 struct SessionRow {
     id: String,

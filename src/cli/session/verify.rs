@@ -1,4 +1,4 @@
-//! `session verify`: all sessions recounted, and the index mended.
+//! `session verify`: recounts all sessions, and repairs the index.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{
     store::Stores,
 };
 
-/// How to recount.
+/// Arguments of `session verify`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::cli) struct Verify {
     /// Rebuild the index from the records, in small steps while the service runs, then verify again
@@ -57,11 +57,9 @@ pub(super) async fn run(Verify { repair, json }: Verify, stores: &Stores) -> any
         bail!("records cannot be read, and a repair leaves them as they are");
     }
     if second.is_some() {
-        bail!("differences are left after the repair");
+        bail!("differences remain after the repair");
     }
-    bail!(
-        "index and records differ; `skriptoteket session verify --repair` mends what can be mended"
-    );
+    bail!("index and records differ; `skriptoteket session verify --repair` repairs what it can");
 }
 
 fn tell(first: &Recount, second: Option<&Recount>) -> anyhow::Result<()> {
@@ -111,10 +109,10 @@ fn tell_findings(recount: &Recount, none: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A kind of difference in words.
+/// The description of a kind of inconsistency.
 struct Told {
     what: &'static str,
-    /// What it means and what to do, in lines that fit a narrow terminal.
+    /// Its meaning and what to do, in lines that fit a narrow terminal.
     means: &'static [&'static str],
 }
 
@@ -123,44 +121,44 @@ const fn told(kind: Difference) -> Told {
         Difference::IndexedWithoutRecord => Told {
             what: "counted, and no record that can be read",
             means: &[
-                "The gauges count it and nobody can use it.",
+                "The gauges count it, but it cannot be used.",
                 "--repair ends it (revoked).",
             ],
         },
         Difference::RecordNotIndexed => Told {
             what: "a live session that is not counted",
             means: &[
-                "It can be used and no gauge shows it.",
+                "It can be used, but no gauge shows it.",
                 "--repair counts it again.",
             ],
         },
         Difference::IndexedOtherwise => Told {
             what: "role or expiry differ between index and record",
-            means: &["--repair takes what the record says."],
+            means: &["--repair uses the values of the record."],
         },
         Difference::UserIndexedOtherwise => Told {
             what: "a user whose entry differs from the user's sessions",
             means: &[
-                "Users may be counted wrongly, or a session escape a revocation.",
+                "Users may be counted wrongly, or a revocation may miss a session.",
                 "--repair rebuilds it from the user's sessions.",
             ],
         },
         Difference::UnreadableRecord => Told {
-            what: "a record under our names that cannot be read",
+            what: "a record under the key prefix that cannot be read",
             means: &[
-                "No session, and not counted. Another release or program may have",
-                "written it, so --repair leaves it; it goes with its time to live.",
-                "One without a time to live is for you to look at and delete.",
+                "It is not a session and not counted. Another release or program may",
+                "have written it, so --repair keeps it; it expires by its time to live.",
+                "Inspect one without a time to live, and delete it yourself.",
             ],
         },
         Difference::TotalsDisagree => Told {
-            what: "started - ended is not what the index holds",
+            what: "started - ended differs from the index",
             means: &["--repair counts what is missing as started, or as ended (revoked)."],
         },
     }
 }
 
-/// What `--json` prints; all of the last look, but for `repaired`.
+/// The output of `--json`; from the last recount, except `repaired`.
 #[derive(Debug, Serialize)]
 struct Report {
     clean: bool,
@@ -172,9 +170,9 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct RepairReport {
-    /// How many entries were changed.
+    /// The number of entries that were changed.
     entries: u64,
-    /// What was found before.
+    /// What was found before the repair.
     findings: Vec<FindingReport>,
 }
 

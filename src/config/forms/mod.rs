@@ -1,4 +1,4 @@
-//! How values are written: each form reads a text, says what it expects, and writes TOML.
+//! The syntax of values: each form parses a text, describes what it expects, and formats TOML.
 
 mod log_filter;
 mod network;
@@ -22,51 +22,51 @@ pub(in crate::config) use service::{Audiences, RateForm};
 use super::faults::Problem;
 use crate::duration_text;
 
-/// One way of writing a value.
+/// The syntax of one kind of value.
 pub(in crate::config) trait Form: Sync {
-    /// What the text becomes.
+    /// The type of the parsed value.
     type Value;
 
-    /// What a right text looks like, to follow the word "expected".
+    /// Describes a valid text; completes the word "expected".
     fn expected(&self) -> String;
 
-    /// The same for a value of the file.
+    /// Describes a valid value in the file.
     fn expected_in_toml(&self) -> String {
         format!("{}, written in quotes", self.expected())
     }
 
-    /// Reads the text.
+    /// Parses the text.
     fn read(&self, text: &str) -> Result<Self::Value, Problem>;
 
-    /// The text in a TOML value; `None` where this form is not written so.
+    /// Returns the text in a TOML value; `None` if this form does not accept its type.
     fn text(&self, value: &toml::Value) -> Option<String> {
         value.as_str().map(str::to_owned)
     }
 
-    /// The text as a TOML value.
+    /// Formats the text as a TOML value.
     fn toml(&self, text: &str) -> String {
         quoted(text)
     }
 
-    /// False where a fault must not show the text: it is a secret, or may hold one.
+    /// Returns false if a fault must not show the text: it is a secret, or may contain one.
     fn may_show(&self, _text: &str) -> bool {
         !self.is_secret()
     }
 
-    /// True where nobody may see the value.
+    /// Returns true if the value must not be shown.
     fn is_secret(&self) -> bool {
         false
     }
 
-    /// The problem of a text that is not as expected.
+    /// Returns the problem of a text that does not have the expected form.
     fn unexpected(&self) -> Problem {
         Problem::Expected(self.expected())
     }
 }
 
-/// The text as a TOML string on one line.
+/// Formats the text as a TOML string on one line.
 pub(in crate::config) fn quoted(text: &str) -> String {
-    // Debug's escapes are not TOML's, and `toml` writes a text with line ends on several lines.
+    // Debug's escapes differ from TOML's, and `toml` writes a text with line ends on several lines.
     let mut line = String::from('"');
     for c in text.chars() {
         match c {
@@ -117,10 +117,11 @@ impl Form for Text {
     }
 }
 
-/// A text that nobody may see, of so many bytes at least. Where that is 0, an empty text stands for none.
+/// A text that must not be shown, with a minimum length in bytes. If the minimum is 0, an empty text means that it is
+/// not set.
 pub(in crate::config) struct Secret {
     pub(in crate::config) least_bytes: usize,
-    /// What a right text looks like.
+    /// Describes a valid text.
     pub(in crate::config) expected: &'static str,
 }
 
@@ -144,7 +145,7 @@ impl Form for Secret {
     }
 }
 
-/// A length of time within bounds.
+/// A duration within bounds.
 pub(in crate::config) struct Span {
     pub(in crate::config) least: Duration,
     pub(in crate::config) most: Duration,
@@ -203,7 +204,7 @@ impl<T: FromStr + PartialOrd + fmt::Display + Sync> Form for Number<T> {
     }
 }
 
-/// Yes or no.
+/// A Boolean.
 pub(in crate::config) struct Switch;
 
 impl Form for Switch {
@@ -249,7 +250,7 @@ impl<F: Form> Form for Optional<F> {
     }
 }
 
-/// One of several words, each with what it stands for.
+/// One of several words, each with its value.
 pub(in crate::config) struct Choice<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
 
 impl<T: Copy + Sync> Form for Choice<T> {

@@ -1,4 +1,4 @@
-//! How the settings of services are written: rates and audiences.
+//! The forms of service settings: rates and audiences.
 
 use url::Url;
 
@@ -20,20 +20,20 @@ impl Form for RateForm {
     }
 }
 
-/// For whom tokens may be: URLs, the first for those who do not ask; an array in TOML, or a text with commas.
+/// The audiences of tokens: URLs, the first of which is the default; an array in TOML, or a comma-separated text.
 pub(in crate::config) struct Audiences;
 
 impl Form for Audiences {
     type Value = Vec<String>;
 
     fn expected(&self) -> String {
-        "up to 32 absolute URLs without a fragment, such as https://api.example.org".into()
+        "up to 32 absolute URLs without a fragment, for example https://api.example.org".into()
     }
 
     fn read(&self, text: &str) -> Result<Vec<String>, Problem> {
         let items: Vec<&str> = text.split(',').map(str::trim).collect();
         let right = |item: &&str| {
-            // Kept as it is written: tokens have it so.
+            // Kept as written, because tokens contain it in this form.
             Url::parse(item).is_ok_and(|url| url.fragment().is_none()) && item.len() <= 256
         };
         if items.len() > 32 || !items.iter().all(right) {

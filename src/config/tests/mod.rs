@@ -1,4 +1,4 @@
-//! Tests through the module's public doors.
+//! Tests through the module's public functions.
 
 mod faults;
 mod otel;
@@ -286,7 +286,7 @@ proptest! {
     }
 }
 
-/// Every standard variable that is read.
+/// Returns every standard variable that is read.
 fn otel_names() -> Vec<String> {
     OTEL_VARIABLES
         .iter()

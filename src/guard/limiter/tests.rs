@@ -22,7 +22,7 @@ fn wrong(state: &mut LimitState, now: Timestamp, hold: Hold) {
     *state = settle(*state, now, &BUDGET, hold, Checked::Wrong, true);
 }
 
-/// A place for one more attempt, which there must be.
+/// Takes a place for one more attempt, which must succeed.
 fn hold(state: &mut LimitState, now: Timestamp) -> Hold {
     match reserve_one(state, now) {
         Reserved::Go(hold) => hold,
@@ -30,7 +30,7 @@ fn hold(state: &mut LimitState, now: Timestamp) -> Hold {
     }
 }
 
-/// Guesses wrongly at each second given; returns the last result.
+/// Makes a wrong guess at each of these seconds. Returns the last result.
 fn run(state: &mut LimitState, seconds: &[i64]) -> Reserved {
     let mut last = Reserved::Busy(usize::MAX);
     for second in seconds {
@@ -204,7 +204,7 @@ fn a_state_without_locks_expires_when_everything_is_regained() {
 }
 
 proptest! {
-    /// In any second-grained sequence no window shorter than a lock sees more than the budget fail.
+    /// In any sequence of whole seconds, no interval shorter than a lock contains more failures than the budget.
     #[test]
     fn no_burst_is_larger_than_the_budget(gaps in prop::collection::vec(0_i64..20, 1..200)) {
         let (mut state, mut now, mut passed) = (LimitState::default(), 0, Vec::new());
@@ -217,7 +217,7 @@ proptest! {
                 }
                 Reserved::Busy(_) => prop_assert!(false, "nothing is in flight"),
             }
-            // Within 30 s (the shortest lock, half of `refill`) at most the budget passes.
+            // Within 30 s (the shortest lock, half of `refill`) no more attempts than the budget pass.
             let recent = passed.iter().filter(|then| now - **then < 30).count();
             prop_assert!(recent <= BUDGET.attempts as usize);
         }
@@ -235,8 +235,8 @@ proptest! {
         }
     }
 
-    /// Whatever the clock does and whoever settles what, failures and holds stay within the budget while it is not locked,
-    /// and no lock is longer than the longest.
+    /// Whatever the clock does and in whatever order attempts are settled, failures and holds stay within the budget
+    /// while it is not locked, and no lock exceeds the maximum.
     #[test]
     fn failures_and_holds_never_exceed_the_budget(
         steps in prop::collection::vec((-40_i64..60, 0_u8..6), 1..120)

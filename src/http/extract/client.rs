@@ -1,4 +1,4 @@
-//! Who the client is, as far as it can be believed.
+//! The client, as far as its data can be trusted.
 
 use std::{
     borrow::Cow,
@@ -22,11 +22,11 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The client of a request.
 #[derive(Debug)]
 pub(in crate::http) struct Client {
-    /// Its address, behind trusted proxies.
+    /// The client's address, behind trusted proxies.
     pub(in crate::http) address: IpAddr,
-    /// A browser says that another site sent the request.
+    /// Whether a browser reports that another site sent the request.
     pub(in crate::http) cross_site: bool,
-    /// What it says it is; empty where it says nothing.
+    /// The `User-Agent` header; empty if there is none.
     pub(in crate::http) user_agent: String,
 }
 
@@ -41,7 +41,7 @@ impl FromRequest for Client {
             let peer = request.peer_addr().map(|peer| peer.ip());
             let forwarded: Vec<Cow<'_, str>> = headers
                 .get_all(FORWARDED_FOR)
-                // What the client wrote need not be text; what our proxy added to it counts all the same.
+                // Data from the client may not be text, but what our proxy has appended is valid all the same.
                 .map(|value| String::from_utf8_lossy(value.as_bytes()))
                 .collect();
             let user_agent = headers.get(header::USER_AGENT);
@@ -61,12 +61,12 @@ impl FromRequest for Client {
     }
 }
 
-/// Proof that no browser says of this request that another site sent it, if it is one that changes something.
+/// Proof that no browser reports another site as the sender of this request, if it changes state.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct SameSite;
 
 impl SameSite {
-    /// Refuses a request that changes something and comes from another site.
+    /// Rejects a state-changing request from another site.
     pub(super) fn check(request: &HttpRequest) -> Result<Self, ApiError> {
         if request.method().is_safe() {
             return Ok(Self);
@@ -88,7 +88,7 @@ impl FromRequest for SameSite {
     }
 }
 
-/// An application that uses these extractors without the layer that they rely on.
+/// Returns the error of an application that uses these extractors without the layer that they require.
 pub(super) fn no_layer() -> ApiError {
     ApiError::Internal("the application is not wrapped in a RequestLayer".into())
 }

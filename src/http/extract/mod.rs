@@ -1,11 +1,11 @@
-//! What handlers take from a request, checked: a handler that has it may rely on it.
+//! Validated extractors: a handler can rely on their contents.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `body` | bodies, JSON above all: bounded in size and time, never quoted back |
-//! | `client` | who the client is, and whether a browser says that another site sent the request |
-//! | `principal` | whose session it is, and what role it has |
-//! | `service` | whose access token the request came with |
+//! | `body` | bodies, mainly JSON: bounded in size and time, never quoted in messages |
+//! | `client` | the client, and whether a browser reports that another site sent the request |
+//! | `principal` | the user of the session, and their role |
+//! | `service` | the service of the access token |
 //! | `query` | query parameters from a closed list, path segments |
 
 mod body;

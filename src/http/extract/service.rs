@@ -1,4 +1,4 @@
-//! Whose access token a request came with.
+//! The service of an access token.
 
 use std::{
     future::Future,
@@ -24,12 +24,11 @@ use crate::{
     services::{AuthFailure, BearerAuthenticator, Claims, Scope, Verification},
 };
 
-/// A service that came with a valid access token (RFC 6750): what the token says.
+/// A service with a valid access token (RFC 6750): the claims of the token.
 ///
-/// For any application that has a [`BearerAuthenticator`] as `Data`. It counts every request once, whatever becomes of it; where it
-/// has all it needs at hand, nothing is waited for, and nothing allocated but the table of a request's extensions where it has
-/// none yet. The token is taken from the one `Authorization`
-/// header, never from a query or a form.
+/// For any application that has a [`BearerAuthenticator`] as `Data`. Counts every request once, whatever its result. If
+/// everything it needs is cached, it does not wait, and allocates nothing except the table of the request's extensions
+/// if there is none yet. The token is read from the only `Authorization` header, never from a query or a form.
 ///
 /// Rejected with a [`BearerError`].
 #[derive(Clone, Debug)]
@@ -44,13 +43,13 @@ impl Deref for ServiceIdentity {
 }
 
 impl ServiceIdentity {
-    /// Whether the token allows this.
+    /// Returns whether the token has this scope.
     #[must_use]
     pub fn may(&self, scope: &str) -> bool {
         self.scopes.iter().any(|it| it.as_str() == scope)
     }
 
-    /// Demands that the token allows this.
+    /// Requires that the token has this scope.
     ///
     /// # Errors
     ///
@@ -63,7 +62,7 @@ impl ServiceIdentity {
         }
     }
 
-    /// Demands that the token is this service's own.
+    /// Requires that the token belongs to this service.
     pub(in crate::http) fn require_to_be(&self, service: &str) -> Result<(), BearerError> {
         if self.service.as_str() == service {
             Ok(())
@@ -83,7 +82,7 @@ impl ResponseError for BearerError {
     }
 }
 
-/// The one bearer token of these headers.
+/// Returns the only bearer token of these headers.
 fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
     let mut all = headers.get_all(header::AUTHORIZATION);
     let Some(value) = all.next() else {
@@ -105,8 +104,8 @@ fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
     Ok(token)
 }
 
-/// Whether there is nothing but letters, digits and `-._~+/`. A token has hundreds of them: this looks at many at once, and
-/// for that at all of them, without a branch.
+/// Returns whether the token consists of letters, digits and `-._~+/`. A token has hundreds of characters: without
+/// branches many of them are compared at once, which requires that all of them are compared.
 #[expect(
     clippy::needless_bitwise_bool,
     reason = "a lazy operator is a branch, and branches are looked at one by one"
@@ -120,7 +119,7 @@ fn is_token68(text: &[u8]) -> bool {
     })
 }
 
-/// What [`ServiceIdentity`] is extracted by.
+/// The future that extracts [`ServiceIdentity`].
 pub struct Identifying(State);
 
 enum State {
@@ -140,7 +139,7 @@ impl Future for Identifying {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Known(answer) => {
-                let again = || BearerError::Internal("asked again after the answer".into());
+                let again = || BearerError::Internal("polled again after completion".into());
                 Poll::Ready(answer.take().unwrap_or_else(|| Err(again())))
             }
             State::Pending(future) => future.as_mut().poll(context).map(known),
@@ -152,9 +151,9 @@ fn known(answer: Result<Arc<Claims>, AuthFailure>) -> Result<ServiceIdentity, Be
     Ok(ServiceIdentity(answer?))
 }
 
-/// Says that a request was counted: whoever takes its identity again looks at the token again, which shows what has changed
-/// meanwhile, but it stays one authentication. Has no size, so that it costs no allocation where the request has any
-/// extension already; else actix makes the table for them.
+/// Marks a request as counted. Extracting its identity again verifies the token again, which reflects changes made in
+/// the meantime, but it remains one authentication. Zero-sized, so that it costs no allocation if the request already
+/// has an extension; otherwise actix creates the table for it.
 struct Counted;
 
 impl FromRequest for ServiceIdentity {

@@ -1,4 +1,4 @@
-//! Who a client says it is: exactly one of three ways to prove it.
+//! Client authentication: exactly one of three methods.
 
 use std::{future::Future, marker::PhantomData, pin::Pin};
 
@@ -22,23 +22,23 @@ use crate::{
     services::{AuthAttempt, AuthOperation, ClientCredentials, TokenError},
 };
 
-/// The only kind of assertion (RFC 7523, section 2.2).
+/// The only supported type of assertion (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 const SEVERAL: Fault = Fault::Malformed("authenticate in one way only");
 const BAD_BASIC: Fault =
     Fault::BadCredentials("the Authorization header is not Basic of id and secret");
 
-/// What clients call.
+/// An endpoint for clients.
 pub(in crate::http) trait Endpoint: 'static {
-    /// As what a call is counted.
+    /// The operation under which calls are counted.
     const OPERATION: AuthOperation;
 }
 
-/// A request of a client: its form, and who it says it is.
+/// A request of a client: its form and its credentials.
 ///
-/// What cannot be read is a [`Fault`] that is counted where all attempts are. The attempt begins before the form is read: it
-/// counts though the rest of it never comes.
+/// An unreadable request is a [`Fault`] that is counted like any other attempt. The attempt starts before the form is
+/// read, so it is counted even if the rest of the form never arrives.
 #[derive(Debug)]
 pub(in crate::http) struct Call<E> {
     pub(super) attempt: AuthAttempt,
@@ -76,7 +76,7 @@ impl<E: Endpoint> FromRequest for Call<E> {
 }
 
 fn credentials(request: &HttpRequest, form: &mut Form) -> Result<ClientCredentials, Fault> {
-    // They would be in the log of every proxy on the way.
+    // Parameters in the URL would be in the log of every proxy on the way.
     let query = Form::parse(request.query_string().as_bytes());
     if !query.is_ok_and(|it| it.is_empty()) {
         return Err(Fault::Malformed(
@@ -127,7 +127,7 @@ fn credentials(request: &HttpRequest, form: &mut Form) -> Result<ClientCredentia
     }
 }
 
-/// What the `Authorization` header holds.
+/// Contents of the `Authorization` header.
 enum Header {
     None,
     Other,
@@ -137,7 +137,7 @@ enum Header {
     },
 }
 
-/// Reads `client_secret_basic`: both parts are form-encoded before they are put together (RFC 6749, section 2.3.1).
+/// Parses `client_secret_basic`: both parts are form-encoded before they are joined (RFC 6749, section 2.3.1).
 fn basic(headers: &HeaderMap) -> Result<Header, Fault> {
     let mut all = headers.get_all(header::AUTHORIZATION);
     let Some(value) = all.next() else {
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// Who a request with these says it is: the way, the id and the proof.
+    /// Returns the credentials of a request: the method, the id and the proof.
     fn read(authorization: &[&str], form: &str, query: &str) -> Result<String, Fault> {
         let mut request = TestRequest::post().uri(&format!("/oauth2/token{query}"));
         for value in authorization {

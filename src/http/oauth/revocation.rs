@@ -1,4 +1,4 @@
-//! `/oauth2/revoke`: tokens that are to be valid no more (RFC 7009).
+//! `/oauth2/revoke`: token revocation (RFC 7009).
 
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::ExposeSecret;
@@ -22,7 +22,7 @@ impl Endpoint for RevocationEndpoint {
 
 /// Revoke a token
 ///
-/// A client revokes its own tokens. What is no valid token is revoked already.
+/// A client revokes its own tokens. An invalid token counts as revoked already.
 #[utoipa::path(
     post, path = "/oauth2/revoke", operation_id = "revokeToken", tag = "oauth", security(("client" = []), ()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),

@@ -1,4 +1,4 @@
-//! `/oauth2/token`: access tokens for clients that prove who they are.
+//! `/oauth2/token`: access tokens for authenticated clients.
 
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::{ExposeSecret, SecretString};
@@ -25,14 +25,14 @@ impl Endpoint for TokenEndpoint {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AccessToken)]
 pub(in crate::http) struct TokenView<'a> {
-    /// A JWT as RFC 9068 has it.
+    /// A JWT according to RFC 9068.
     access_token: &'a str,
     #[schema(example = "Bearer")]
     token_type: &'a str,
-    /// Seconds.
+    /// Lifetime in seconds.
     #[schema(example = 600)]
     expires_in: u64,
-    /// What it allows, divided by spaces; missing where that is nothing in particular.
+    /// The scopes of the token, separated by spaces; omitted if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope: Option<String>,
@@ -46,9 +46,9 @@ pub(in crate::http) struct TokenView<'a> {
 pub(in crate::http) struct TokenForm {
     #[schema(pattern = "^client_credentials$", example = "client_credentials")]
     grant_type: String,
-    /// Divided by spaces; all that the client may have where it is left out.
+    /// Separated by spaces; if omitted, all scopes that the client may have.
     scope: Option<String>,
-    /// For whom the token is to be (RFC 8707).
+    /// The audience of the token (RFC 8707).
     resource: Option<String>,
     client_id: Option<String>,
     #[schema(format = Password)]

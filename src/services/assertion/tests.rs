@@ -83,7 +83,7 @@ fn opened(keys: &PublicKeys, assertion: &str) -> Result<Assertion, &'static str>
     opened.map_err(|failure| failure.reason().as_str())
 }
 
-/// The answer to the claims, changed so, in an assertion that the client signed.
+/// Returns the result for changed claims in an assertion that the client signed.
 fn judged(change: impl Fn(&mut Value)) -> Result<Assertion, &'static str> {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
     let mut claims = claims();
@@ -258,7 +258,7 @@ fn an_assertion_lasts_an_hour_at_most() {
         let judged = judged(|it| it["exp"] = value.clone());
         assert_eq!(judged.is_ok(), good, "{value}");
     }
-    // No `iat` is needed.
+    // `iat` is not required.
     assert!(judged(|it| it["iat"] = json!(null)).is_ok());
 }
 

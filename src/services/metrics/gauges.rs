@@ -18,14 +18,14 @@ use crate::{
     observer_state::ObserverState,
 };
 
-/// What the store said of all services at one moment.
+/// The state of all services in the store at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSnapshot {
     /// The services.
     pub services: Vec<ServiceSample>,
-    /// Registrations ever made, in the order of [`RegistrationEvent::ALL`].
+    /// Registrations since the store was created, in the order of [`RegistrationEvent::ALL`].
     pub registrations: [u64; RegistrationEvent::ALL.len()],
-    /// Rotations ever asked for, in the order of [`CredentialRotation::ALL`].
+    /// Rotations requested since the store was created, in the order of [`CredentialRotation::ALL`].
     pub rotations: [u64; CredentialRotation::ALL.len()],
     /// How long the signing key had been in use, if there was one.
     pub signing_key_age: Option<Duration>,
@@ -38,18 +38,19 @@ pub struct ServiceSample {
     pub service: Arc<str>,
     /// Its health.
     pub health: Health,
-    /// Seconds until its last credential expires, below 0 since; `None` where none expires or the service is disabled.
+    /// Seconds until its last credential expires, negative once expired; `None` if none expires or the service is
+    /// disabled.
     pub credential_expires_in: Option<f64>,
 }
 
-/// The last snapshot, and the monotonic time at which it was asked for. Shared, so that no callback keeps the lock.
+/// The last snapshot, and the monotonic time at which it was requested. Shared, so that no callback holds the lock.
 type Last = Option<(Arc<ServiceSnapshot>, Duration)>;
 
 /// Holds the snapshot and the instruments that read it. Cheap to clone.
 ///
-/// Only the replica that observes sessions shows it, and only what was asked for since it began to: another one may have
-/// shown later totals before, and totals must not go back. Gauges show it only while it is young, else they are absent.
-/// Totals stay as they were last read while the store does not answer.
+/// Only the replica that observes sessions exports it, and only snapshots requested since it became the observer:
+/// another replica may have exported later totals before, and totals must not decrease. Gauges are exported only while
+/// the snapshot is recent; otherwise they are absent. Totals keep their last value while the store does not respond.
 #[derive(Clone)]
 pub struct ServiceGauges {
     last: Arc<RwLock<Last>>,
@@ -65,8 +66,8 @@ impl fmt::Debug for ServiceGauges {
 }
 
 impl ServiceGauges {
-    /// Registers the instruments on each of `service_wide`. A snapshot is believed for `believed_for`; `observer` says
-    /// whether it is this replica that shows it.
+    /// Registers the instruments on each of `service_wide`. A snapshot is considered current for `believed_for`;
+    /// `observer` reports whether this replica exports it.
     #[must_use]
     pub fn new(
         service_wide: &[Meter],
@@ -88,8 +89,8 @@ impl ServiceGauges {
         gauges
     }
 
-    /// Replaces the snapshot. `taken_at` is the monotonic time at which it was asked for; one that was asked for before
-    /// the last one is left out.
+    /// Replaces the snapshot. `taken_at` is the monotonic time at which it was requested; a snapshot requested before
+    /// the last one is ignored.
     pub fn publish(&self, snapshot: ServiceSnapshot, taken_at: Duration) {
         let snapshot = Arc::new(snapshot);
         let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
@@ -98,13 +99,13 @@ impl ServiceGauges {
         }
     }
 
-    /// True if it is this replica that exports these gauges now.
+    /// True if this replica exports these gauges now.
     #[must_use]
     pub fn observes(&self) -> bool {
         self.observer.observes()
     }
 
-    /// Reads the snapshot and its age, if it is this replica that shows it.
+    /// Reads the snapshot and its age, if this replica exports it.
     fn read(&self, read: impl FnOnce(&ServiceSnapshot, Duration)) {
         let Some(since) = self.observer.observes_since() else {
             return;
@@ -116,7 +117,7 @@ impl ServiceGauges {
         }
     }
 
-    /// As [`ServiceGauges::read`], while the snapshot can be believed.
+    /// As [`ServiceGauges::read`], while the snapshot is considered current.
     fn read_young(&self, read: impl FnOnce(&ServiceSnapshot, Duration)) {
         let limit = self.believed_for;
         self.read(|snapshot, age| {
@@ -150,7 +151,7 @@ impl ServiceGauges {
             this.read_young(|snapshot, _| {
                 for sample in &snapshot.services {
                     for health in Health::ALL {
-                        // In the order of their keys: else the SDK keeps them twice.
+                        // In the order of their keys: otherwise the SDK stores them twice.
                         let labels = [health.key_value(), service_id(sample)];
                         observer.observe(u64::from(sample.health == health), &labels);
                     }

@@ -3,8 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `recorder` | records authentications, tokens and limits |
-//! | `service_series`, `series` | which services have series of their own, and what these are |
-//! | `usage` | how much of its limits a service uses, as time goes on |
+//! | `service_series`, `series` | which services have their own series, and the series of one service |
+//! | `usage` | the limit usage of a service over time |
 //! | `gauges` | the registered services, read from a snapshot in memory |
 
 mod gauges;
@@ -26,11 +26,11 @@ use crate::{
     metrics,
 };
 
-/// The value of `service_id` for services that are not registered: names that clients make up create no series.
+/// The value of `service_id` for services that are not registered: names invented by clients create no series.
 pub const OTHER_SERVICE: &str = "_other";
 
 label! {
-    /// What an authentication is for.
+    /// The operation that an authentication is for.
     pub enum AuthOperation: "operation" {
         /// An access token is requested.
         TokenIssue = "token_issue",
@@ -38,7 +38,7 @@ label! {
         TokenVerification = "token_verification",
         /// A token is introspected.
         Introspection = "introspection",
-        /// A token is to be revoked.
+        /// A token revocation is requested.
         Revocation = "revocation",
         /// A request is charged to the limits of a service.
         LimitCheck = "limit_check",
@@ -46,7 +46,7 @@ label! {
 }
 
 label! {
-    /// Why an authentication of a service failed.
+    /// Why the authentication of a service failed.
     pub enum AuthFailureReason: "reason" {
         /// There is no such service.
         UnknownService = "unknown_service",
@@ -54,7 +54,7 @@ label! {
         BadSecret = "bad_secret",
         /// The secret has expired.
         ExpiredCredential = "expired_credential",
-        /// The service may not authenticate.
+        /// The service is disabled.
         Disabled = "disabled",
         /// The signature of the token or assertion is wrong, or missing.
         BadSignature = "bad_signature",
@@ -68,11 +68,11 @@ label! {
         Malformed = "malformed",
         /// A limit of the service is reached.
         RateLimited = "rate_limited",
-        /// A store did not answer.
+        /// A store did not respond.
         StoreUnavailable = "store_unavailable",
-        /// The service failed.
+        /// An internal error occurred.
         InternalError = "internal_error",
-        /// The client went away before it was answered.
+        /// The client disconnected before the response.
         Cancelled = "cancelled",
     }
 }
@@ -96,15 +96,16 @@ label! {
         WrongAudience = "wrong_audience",
         /// It is not an access token.
         Malformed = "malformed",
-        /// A store did not answer.
+        /// A store did not respond.
         StoreUnavailable = "store_unavailable",
-        /// The service failed.
+        /// An internal error occurred.
         InternalError = "internal_error",
     }
 }
 
 impl From<AuthFailureReason> for TokenStatus {
-    /// The status of a token that was refused for this reason. A reason that is not one of a token is an internal error.
+    /// Returns the status of a token that was rejected for this reason. A reason that does not apply to tokens is an
+    /// internal error.
     fn from(reason: AuthFailureReason) -> Self {
         match reason {
             AuthFailureReason::UnknownService => Self::UnknownService,
@@ -129,23 +130,23 @@ label! {
     pub enum LimitType: "limit_type" {
         /// The rate, with its burst.
         Requests = "requests",
-        /// The quota of a day (UTC).
+        /// The daily quota (UTC).
         DailyQuota = "daily_quota",
     }
 }
 
 label! {
-    /// What is done with a request whose limit cannot be checked.
+    /// How a request is handled if its limit cannot be checked.
     pub enum FailurePolicy: "policy" {
-        /// It is refused.
+        /// It is rejected.
         Closed = "closed",
-        /// It passes.
+        /// It is allowed.
         Open = "open",
     }
 }
 
 label! {
-    /// A change of the register of services.
+    /// A change to the registered services.
     pub enum RegistrationEvent: "event" {
         /// A service was registered.
         Registered = "registered",
@@ -207,7 +208,7 @@ metrics! {
         "Time for which the current signing key has been in use");
 }
 
-/// Records with every label that there is, for one service.
+/// Records every combination of labels for one service.
 #[cfg(test)]
 pub(crate) fn record_all(metrics: &AuthMetrics, service: &str) {
     metrics.record_successful_auth(service);

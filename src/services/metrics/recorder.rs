@@ -1,7 +1,7 @@
-//! Authentications, tokens and limits of services.
+//! Records authentications, tokens and limits of services.
 //!
-//! Whoever calls a recorder names the service. A name that was not admitted is recorded as `_other`: names that callers
-//! make up make no series.
+//! Callers of a recorder name the service. A name that was not admitted is recorded as `_other`, so invented names
+//! create no series.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,15 +16,15 @@ use super::{
 };
 use crate::{clock::Clock, metric::LabelledCounter};
 
-/// The moment from which a latency is measured.
+/// The start time of a latency measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Started(Duration);
 
-/// Records what services do. Cheap to clone, safe from any thread; no method fails.
+/// Records the activity of services. Cheap to clone and thread-safe; no method fails.
 ///
-/// A recording costs some tens of nanoseconds and waits for nobody, with two exceptions: the first latency of a service and
-/// operation makes its series, for which it may wait until a collection is over, and what a service uses of its limits is
-/// kept behind a lock that is held for a copy.
+/// A recording costs some tens of nanoseconds and does not block, with two exceptions: the first latency of a service
+/// and operation creates its series, which may wait for the end of a collection; and the limit usage of a service is
+/// protected by a lock that is held for a copy.
 #[derive(Clone)]
 pub struct AuthMetrics(Arc<Inner>);
 
@@ -41,8 +41,8 @@ impl fmt::Debug for AuthMetrics {
 }
 
 impl AuthMetrics {
-    /// Builds the instruments on `meter`, with every counter of `_other` at 0, and registers the use of limits on each of
-    /// `observed`.
+    /// Creates the instruments on `meter`, with every counter of `_other` at 0, and registers the limit usage gauges on
+    /// each of `observed`.
     #[must_use]
     pub fn new(meter: &Meter, observed: &[Meter], clock: Arc<dyn Clock>) -> Self {
         let metrics = Self(Arc::new(Inner {
@@ -56,26 +56,26 @@ impl AuthMetrics {
         metrics
     }
 
-    /// Lets a service have series of its own, its counters at 0. Returns whether it has them now: a process gives them to
-    /// [`SERVICE_LABELS`](crate::metric::SERVICE_LABELS) − 1 services in its life, those deleted meanwhile included, and to none
-    /// whose id is longer than 64 bytes.
+    /// Gives a service its own series, with counters at 0. Returns whether it has them now: a process admits
+    /// [`SERVICE_LABELS`](crate::metric::SERVICE_LABELS) − 1 services in its lifetime, including those deleted
+    /// meanwhile, and none whose id is longer than 64 bytes.
     ///
-    /// Admit only what is registered. Costs a look-up where it is admitted already; else it makes some thirty series, and
-    /// may wait until a collection is over. Whoever records meanwhile does not wait.
+    /// Admit only registered services. Costs a look-up if the service is admitted already; otherwise it creates some
+    /// thirty series, and may wait for the end of a collection. Concurrent recordings do not wait.
     #[expect(
         clippy::must_use_candidate,
-        reason = "whoever is not admitted is `_other`, which is no fault"
+        reason = "a service that is not admitted is recorded as `_other`"
     )]
     pub fn admit(&self, service_id: &str) -> bool {
         self.0.services.admit(service_id)
     }
 
-    /// Counts a service that has proved who it is.
+    /// Counts a successful authentication of a service.
     pub fn record_successful_auth(&self, service_id: &str) {
         self.of(service_id).successes.add(1);
     }
 
-    /// Counts a service that has not.
+    /// Counts a failed authentication of a service.
     pub fn record_failed_auth(&self, service_id: &str, reason: AuthFailureReason) {
         self.of(service_id).failures[reason.index()].add(1);
     }
@@ -85,43 +85,43 @@ impl AuthMetrics {
         self.of(service_id).verifications[status.index()].add(1);
     }
 
-    /// The moment that it is now, for [`AuthMetrics::record_auth_latency`].
+    /// Returns the current time, for [`AuthMetrics::record_auth_latency`].
     #[must_use]
     pub fn start(&self) -> Started {
         Started(self.0.clock.monotonic())
     }
 
-    /// Records how long an authentication took that began at `start`.
+    /// Records the duration of an authentication that began at `start`.
     pub fn record_auth_latency(&self, service_id: &str, operation: AuthOperation, start: Started) {
         let took = self.0.clock.monotonic().saturating_sub(start.0);
         let latency = self.of(service_id).latency(operation);
         latency.record(took.as_secs_f64());
     }
 
-    /// Shows from now on how much of its limits a service uses. What counts falls by itself as time goes on, down to 0.
-    /// Of `_other` nothing is shown.
+    /// Exports the limit usage of a service from now on. The exported usage falls by itself as time passes, down to 0.
+    /// For `_other` nothing is exported.
     pub fn update_rate_limit_usage(&self, service_id: &str, usage: RateLimitUsage) {
         if let Some(series) = self.0.services.find(service_id) {
             series.use_limits(usage, &*self.0.clock);
         }
     }
 
-    /// Shows from now on what the limits of a service allow: the burst, and the requests of a day where they are limited.
+    /// Exports the limits of a service from now on: the burst, and the daily quota if there is one.
     pub fn set_rate_limits(&self, service_id: &str, burst: u64, daily_quota: Option<u64>) {
         if let Some(series) = self.0.services.find(service_id) {
             series.set_limits([Some(burst), daily_quota]);
         }
     }
 
-    /// Shows no more how much of its limits a service uses, because it is deleted; requests that are still under way bring
-    /// nothing back. [`AuthMetrics::admit`] ends that, when a service of this id is registered again.
+    /// Stops exporting the limit usage of a service, because it was deleted. Requests that are still in progress do not
+    /// bring it back. [`AuthMetrics::admit`] resumes the export when a service with this id is registered again.
     pub fn withdraw_rate_limit_usage(&self, service_id: &str) {
         if let Some(series) = self.0.services.find(service_id) {
             series.withdraw_usage();
         }
     }
 
-    /// Counts a request that a limit has refused.
+    /// Counts a request that a limit rejected.
     pub fn rate_limit_exceeded(&self, service_id: &str, limit: LimitType) {
         self.of(service_id).exceeded[limit.index()].add(1);
     }
@@ -136,7 +136,7 @@ impl AuthMetrics {
         self.of(service_id).retired.add(1);
     }
 
-    /// Begins an authentication. It is counted once: by [`AuthAttempt::finish`], or when it is dropped without.
+    /// Starts an authentication. It is counted once: by [`AuthAttempt::finish`], or when it is dropped unfinished.
     pub fn auth_started(&self, operation: AuthOperation) -> AuthAttempt {
         AuthAttempt {
             started: self.start(),
@@ -179,10 +179,10 @@ impl AuthMetrics {
     }
 }
 
-/// One authentication that is under way.
+/// An authentication in progress.
 ///
-/// Dropped without [`AuthAttempt::finish`] it is counted as `cancelled` of `_other`, or as `internal_error` if the thread is
-/// panicking.
+/// If dropped without [`AuthAttempt::finish`], it is counted as `cancelled` of `_other`, or as `internal_error` if the
+/// thread is panicking.
 #[derive(Debug)]
 #[must_use = "dropping it counts the attempt as cancelled"]
 pub struct AuthAttempt {
@@ -193,13 +193,13 @@ pub struct AuthAttempt {
 }
 
 impl AuthAttempt {
-    /// Counts the attempt, with its latency, for the service that it was of, if that is known: as a success, or under
-    /// the reason of its failure.
+    /// Counts the attempt, with its latency, for its service, if that is known: as a success, or under the reason of
+    /// its failure.
     pub fn finish(mut self, service_id: Option<&str>, outcome: Result<(), AuthFailureReason>) {
         self.end(service_id, outcome);
     }
 
-    /// Measures the latency from now on, and no more from where the attempt began.
+    /// Measures the latency from now on instead of from the start of the attempt.
     pub fn measure_from_now(&mut self) {
         self.started = self.metrics.start();
     }

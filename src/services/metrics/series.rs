@@ -20,13 +20,13 @@ use crate::{
     metric::{Attribute, Label},
 };
 
-/// Bounds in seconds: from a token that is remembered to a store that times out.
+/// Bounds in seconds: from a remembered token to a store timeout.
 const LATENCY_BOUNDS: [f64; 14] = [
     0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.5, 1.0,
 ];
 
-/// The instruments that have `service_id` among their labels and are recorded as things happen.
+/// The synchronous instruments with a `service_id` label.
 pub(super) struct ServiceInstruments {
     successes: Counter<u64>,
     failures: Counter<u64>,
@@ -48,7 +48,7 @@ impl ServiceInstruments {
         }
     }
 
-    /// The series of a service, its counters at 0.
+    /// Creates the series of a service, its counters at 0.
     pub(super) fn series(&self, service: &str) -> Series {
         let service: Arc<str> = service.into();
         let born = |counter: &Counter<u64>, labels: &[KeyValue]| {
@@ -77,41 +77,42 @@ fn service_label(service: &Arc<str>) -> KeyValue {
     KeyValue::new(Attribute::SERVICE_ID.key, Arc::clone(service))
 }
 
-/// In the order of their keys: else the SDK keeps each series under two keys, and sorts them anew when it observes.
+/// Returns the labels in the order of their keys: otherwise the SDK stores each series under two keys, and sorts them
+/// again at every observation.
 fn labels(service: &Arc<str>, value: impl Label) -> [KeyValue; 2] {
     let mut labels = [service_label(service), value.key_value()];
     labels.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     labels
 }
 
-/// The series of one service, each found once: recording builds no labels and looks nothing up.
+/// The series of one service, each looked up once: recording builds no labels and does no look-ups.
 pub(super) struct Series {
     service: Arc<str>,
     pub(super) successes: BoundCounter<u64>,
     pub(super) failures: [BoundCounter<u64>; AuthFailureReason::ALL.len()],
     pub(super) verifications: [BoundCounter<u64>; TokenStatus::ALL.len()],
     latencies: Histogram<f64>,
-    /// Bound by the first latency: a histogram is 17 lines of the page, and few services use all operations.
+    /// Bound by the first latency: a histogram is 17 lines of the metrics page, and few services use all operations.
     latency: [OnceLock<BoundHistogram<f64>>; AuthOperation::ALL.len()],
     pub(super) exceeded: [BoundCounter<u64>; LimitType::ALL.len()],
     pub(super) retired: BoundCounter<u64>,
-    /// Held for a copy.
+    /// Locked only for a copy.
     usage: Mutex<Shown>,
-    /// What is configured, by [`LimitType`]; held for a copy.
+    /// The configured limits, by [`LimitType`]; locked only for a copy.
     limits: Mutex<Option<Limits>>,
 }
 
-/// What the limits of a service allow, by [`LimitType`]; none where there is no such limit.
+/// The values of a service's limits, by [`LimitType`]; `None` if there is no such limit.
 type Limits = [Option<u64>; LimitType::ALL.len()];
 
-/// What is shown of the limits of a service.
+/// The exported limit usage of a service.
 #[derive(Clone, Copy, Default)]
 enum Shown {
     #[default]
     Nothing,
-    /// This, which was so at a monotonic time.
+    /// This usage, as of a monotonic time.
     Usage(RateLimitUsage, Duration),
-    /// Nothing, whatever a request says that was still under way when the service went.
+    /// None, even if a request that was still in progress when the service was deleted reports a usage.
     Withdrawn,
 }
 
@@ -120,7 +121,7 @@ impl Series {
         &self.service
     }
 
-    /// The series of an operation's latency.
+    /// Returns the latency series of an operation.
     pub(super) fn latency(&self, operation: AuthOperation) -> &BoundHistogram<f64> {
         self.latency[operation.index()].get_or_init(|| {
             let labels = labels(&self.service, operation);
@@ -128,12 +129,12 @@ impl Series {
         })
     }
 
-    /// The labels of one of its limits.
+    /// Returns the labels of one of the limits.
     pub(super) fn limit(&self, limit: LimitType) -> [KeyValue; 2] {
         labels(&self.service, limit)
     }
 
-    /// What was recorded last of its limits, and when.
+    /// Returns the limit usage recorded last, and when.
     pub(super) fn usage(&self) -> Option<(RateLimitUsage, Duration)> {
         match *self.shown() {
             Shown::Usage(usage, at) => Some((usage, at)),
@@ -144,7 +145,7 @@ impl Series {
     pub(super) fn use_limits(&self, usage: RateLimitUsage, clock: &dyn Clock) {
         let mut shown = self.shown();
         if !matches!(*shown, Shown::Withdrawn) {
-            // Read in here, or whoever was overtaken would set it back.
+            // The clock is read under the lock: otherwise a delayed thread would replace a more recent usage.
             *shown = Shown::Usage(usage, clock.monotonic());
         }
     }
@@ -158,7 +159,8 @@ impl Series {
         *self.configured() = Some(limits);
     }
 
-    /// What its limits allow: as configured, or, where that was never said, as a request was charged.
+    /// Returns the values of the limits: as configured, or, if that is not known, as reported with the last charged
+    /// request.
     pub(super) fn allowed(&self) -> Limits {
         if let Some(limits) = *self.configured() {
             return limits;
@@ -167,7 +169,7 @@ impl Series {
             .map_or([None; LimitType::ALL.len()], |(usage, _)| usage.allowed())
     }
 
-    /// The service is registered, perhaps anew.
+    /// Exports limit usage again, because the service is registered, perhaps anew.
     pub(super) fn admit_again(&self) {
         let mut shown = self.shown();
         if matches!(*shown, Shown::Withdrawn) {

@@ -1,4 +1,4 @@
-//! The services that have series of their own.
+//! The services that have their own series.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,30 +11,30 @@ use super::{
 };
 use crate::metric::SERVICE_LABELS;
 
-/// How many services a process admits in its life: one label value is `_other`.
+/// Maximum number of services that a process admits in its lifetime: one label value is `_other`.
 const MOST: usize = SERVICE_LABELS - 1;
 
-/// Never more than half full, so that a search ends after a step or two.
+/// At most half full, so that a search ends after a step or two.
 const SLOTS: usize = (2 * MOST).next_power_of_two();
 
-/// The longest id that is admitted, in bytes: the longest of a registered service. What is longer is not even looked up.
+/// Maximum length of an admitted id, in bytes: that of a registered service. Longer ids are not even looked up.
 const LONGEST_ID: usize = 64;
 
-/// Services by id, and `_other` for all that are not among them.
+/// Series of services by id, and `_other` for all other services.
 ///
-/// It only grows, and a slot never changes once it is set: whoever records takes no lock, and so waits neither for an
+/// It only grows, and a slot never changes once it is set: recording takes no lock, so it waits neither for an
 /// admission nor for a collection.
 pub(super) struct ServiceSeries {
     slots: Box<[OnceLock<Box<Series>>]>,
     hasher: RandomState,
-    /// How many there are; held while one is added.
+    /// The number of admitted services; locked while one is added.
     count: Mutex<usize>,
     other: Series,
     instruments: ServiceInstruments,
 }
 
 impl ServiceSeries {
-    /// Nobody yet. The series of `_other` are at 0.
+    /// Creates the table without services. The series of `_other` are at 0.
     pub(super) fn new(instruments: ServiceInstruments) -> Self {
         Self {
             slots: (0..SLOTS).map(|_| OnceLock::new()).collect(),
@@ -45,7 +45,7 @@ impl ServiceSeries {
         }
     }
 
-    /// Adds a service, if there is room for it. Returns whether it is there now.
+    /// Adds a service if there is room. Returns whether it is admitted now.
     pub(super) fn admit(&self, id: &str) -> bool {
         if let Some(series) = self.find(id) {
             series.admit_again();
@@ -70,22 +70,22 @@ impl ServiceSeries {
         false
     }
 
-    /// The series of a service, if it has some of its own.
+    /// Returns the series of a service, if it has its own.
     pub(super) fn find(&self, id: &str) -> Option<&Series> {
         if id.len() > LONGEST_ID {
             return None;
         }
-        // Nothing is ever taken out: the first free slot ends the search.
+        // Services are never removed: the first free slot ends the search.
         let found = self.slots_from(id).map_while(OnceLock::get);
         found.map(Box::as_ref).find(|it| it.service() == id)
     }
 
-    /// The series that something of this service is recorded in.
+    /// Returns the series in which this service is recorded.
     pub(super) fn of(&self, id: &str) -> &Series {
         self.find(id).unwrap_or(&self.other)
     }
 
-    /// Each service that has series of its own.
+    /// Returns the series of each admitted service.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Series> {
         let set = self.slots.iter().filter_map(OnceLock::get);
         set.map(Box::as_ref)

@@ -1,4 +1,4 @@
-//! Authentications, tokens and limits of services: what each recorder moves, and that nothing else does.
+//! Authentications, tokens and limits of services: the effect of each recorder, and that it has no other effect.
 
 mod gauges;
 mod panics;
@@ -23,7 +23,7 @@ use crate::{
 
 const FOR_EVER: Duration = Duration::MAX;
 
-/// The one registered service; all others are `_other`.
+/// The only registered service; all others are `_other`.
 const MAILROOM: &str = "mailroom";
 const SERVICES: [&str; 2] = [MAILROOM, OTHER_SERVICE];
 
@@ -47,7 +47,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With the one service admitted.
+    /// Creates the metrics with this service admitted.
     fn new() -> Self {
         let (telemetry, collected) = Telemetry::in_memory(&[METRICS]);
         let clock = Arc::new(ManualClock::default());
@@ -70,7 +70,7 @@ impl Fixture {
             .counter(&format!("skriptoteket.{name}"), labels)
     }
 
-    /// What counts and what is allowed, by limit, as both readers show it.
+    /// Returns the usage and the limit, by limit type, as both readers export it.
     fn usage(&self) -> Vec<Option<(f64, f64)>> {
         let page = page_of(&self.telemetry);
         let shown = |limit: LimitType| {
@@ -86,7 +86,8 @@ impl Fixture {
         LIMITS.map(shown).to_vec()
     }
 
-    /// The value of every counter's series and how many values each histogram's has taken, from the page.
+    /// Returns the value of every counter series and the number of values of each histogram series, from the metrics
+    /// page.
     fn counts(&self) -> BTreeMap<(String, Vec<(String, String)>), f64> {
         let page = page_of(&self.telemetry);
         let counts = page.samples.into_iter().filter(|it| {
@@ -99,7 +100,7 @@ impl Fixture {
             .collect()
     }
 
-    /// Asserts that this moves one series, and that by one.
+    /// Asserts that `record` changes only this series, and increases it by one.
     fn moves(&self, name: &str, labels: &[(&str, &str)], record: impl FnOnce(&AuthMetrics)) {
         let before = self.counts();
         record(&self.metrics);
@@ -303,7 +304,7 @@ fn what_counts_against_a_limit_falls_as_time_goes_on() {
     it.clock.advance(Duration::from_secs(8));
     assert_eq!(it.usage(), [Some((0.0, 10.0)), daily]);
     it.clock.advance(Duration::from_hours(1));
-    // Not heard of for so long, it may be anything.
+    // After this time the usage is unknown.
     assert_eq!(it.usage(), [None, None]);
     let without = RateLimitUsage {
         daily: None,
@@ -321,7 +322,7 @@ fn the_limits_of_a_deleted_service_are_gone_until_it_is_registered_again() {
     assert_eq!(it.usage(), shown);
     it.metrics.withdraw_rate_limit_usage(MAILROOM);
     assert_eq!(it.usage(), [None, None]);
-    // A request that was under way when it was deleted.
+    // A request that was in progress when the service was deleted.
     it.metrics.update_rate_limit_usage(MAILROOM, USAGE);
     assert_eq!(it.usage(), [None, None]);
     assert!(it.metrics.admit(MAILROOM));

@@ -1,38 +1,38 @@
-//! How much of its limits a service uses.
+//! The limit usage of a service.
 
 use std::time::Duration;
 
 use super::LimitType;
 
-/// How long what a replica heard of a service is shown. Others may have charged it since, or the store may have been
-/// emptied.
+/// How long a replica exports the usage that it last saw. Other replicas may have charged the service since, or the
+/// store may have been emptied.
 pub(super) const HEARD_FOR: Duration = Duration::from_mins(5);
 
-/// How much of its limits a service uses, at the moment at which that is recorded.
+/// The limit usage of a service at the time of recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitUsage {
     /// Requests that count against the burst.
     pub requests: u64,
     /// The burst.
     pub allowed: u64,
-    /// When none of them counts any more; they go evenly until then.
+    /// Time until none of them counts any more; they expire evenly until then.
     pub recovers_in: Duration,
-    /// The day's quota, where there is one.
+    /// The day's quota, if there is one.
     pub daily: Option<DailyUsage>,
 }
 
-/// How much of the day's quota a service has used.
+/// The daily quota usage of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DailyUsage {
-    /// Requests of this day.
+    /// Requests on this day.
     pub used: u64,
-    /// Requests that the day has.
+    /// The quota.
     pub allowed: u64,
-    /// When the day ends.
+    /// Time until the day ends.
     pub resets_in: Duration,
 }
 
-/// What counts against a limit.
+/// The requests that count against a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) limit: LimitType,
@@ -40,12 +40,12 @@ pub(super) struct Counted {
 }
 
 impl RateLimitUsage {
-    /// What the limits allowed when it was recorded.
+    /// Returns the values of the limits when the usage was recorded.
     pub(super) fn allowed(&self) -> [Option<u64>; LimitType::ALL.len()] {
         [Some(self.allowed), self.daily.map(|it| it.allowed)]
     }
 
-    /// What counts `later` after it was recorded.
+    /// Returns the usage `later` after it was recorded.
     pub(super) fn after(&self, later: Duration) -> impl Iterator<Item = Counted> + use<> {
         let rate = Counted {
             limit: LimitType::Requests,
@@ -58,7 +58,7 @@ impl RateLimitUsage {
         [Some(rate), daily].into_iter().flatten()
     }
 
-    /// In whole numbers: with fractions a full burst could be shown as one more.
+    /// Computed in whole numbers: with fractions, a full burst could be exported as one more than the limit.
     fn requests_after(&self, later: Duration) -> u64 {
         let left = self.recovers_in.saturating_sub(later).as_nanos();
         if left == 0 {
@@ -67,7 +67,7 @@ impl RateLimitUsage {
         let whole = self.recovers_in.as_nanos();
         let product = u128::from(self.requests).checked_mul(left);
         let counting = product.map(|it| it.div_ceil(whole));
-        // No limit lasts so long that the product is too large.
+        // No limit lasts long enough for the product to overflow.
         counting
             .and_then(|it| u64::try_from(it).ok())
             .unwrap_or(self.requests)

@@ -143,7 +143,7 @@ fn a_token_that_nobody_would_read_is_not_made() {
     let mut large = claims();
     large.audiences = vec!["a".repeat(MAX_TOKEN)];
     assert!(matches!(keys.sign(NOW, &large), Err(KeyError::TooLarge)));
-    // All that a service may ask for at once fits.
+    // The maximum that a service can request at once fits.
     let mut full = claims();
     let scope = |i| format!("{i:0>64}").parse().unwrap();
     full.scopes = (0..50).map(scope).collect();

@@ -1,4 +1,4 @@
-//! The keys that tokens are checked with.
+//! The keys that verify tokens.
 
 use std::fmt;
 
@@ -11,25 +11,25 @@ use crate::{
     services::{AuthFailure, ServiceId},
 };
 
-/// The public keys of an issuer. Tokens that one of them has signed are opened with it.
+/// The public keys of an issuer. They verify the tokens that one of them has signed.
 ///
-/// Opening costs one signature check (tens of microseconds) and some small allocations; a token that is malformed or names
-/// a key that is not here costs no signature check.
+/// Verification costs one signature check (tens of microseconds) and some small allocations; a token that is malformed
+/// or names an unknown key costs no signature check.
 #[derive(Default)]
 pub struct VerificationKeys {
     keys: Vec<PublicKey>,
 }
 
-/// A token that was not accepted.
+/// A token that was rejected.
 #[derive(Debug, thiserror::Error)]
-#[error("the token was refused")]
+#[error("the token was rejected")]
 pub struct TokenRejected {
-    /// Whom the token was made for, where its signature is right and so that is known.
+    /// The service that the token was issued to, if its signature is valid.
     pub claims_service: Option<ServiceId>,
-    /// True where it names a key that is not among these. A caller that fetched them may fetch them again: the key
+    /// True if the token names a key that is not in this set. A caller that fetched the set may fetch it again: the key
     /// may be new.
     pub unknown_key: bool,
-    /// Why.
+    /// The reason.
     #[source]
     pub why: AuthFailure,
 }
@@ -37,32 +37,32 @@ pub struct TokenRejected {
 /// Why a JWK Set cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwks {
-    /// It is too large.
+    /// The JWK Set is too large.
     #[error("the JWK Set has more than {} bytes", VerificationKeys::MAX_JWKS)]
     TooLarge,
-    /// It is none.
+    /// The text is not a JWK Set.
     #[error("not a JWK Set: expected a JSON object with an array `keys`")]
     Malformed,
-    /// It has too many keys.
+    /// The JWK Set has too many keys.
     #[error("the JWK Set has more than {} keys", VerificationKeys::MAX_KEYS)]
     TooManyKeys,
-    /// It has no key that tokens could be signed with.
+    /// The JWK Set has no key that could sign tokens.
     #[error("the JWK Set has no key with kid for EdDSA (Ed25519) or ES256 (P-256)")]
     NoKeys,
 }
 
 impl VerificationKeys {
-    /// The largest JWK Set, in bytes.
+    /// The maximum size of a JWK Set, in bytes.
     pub const MAX_JWKS: usize = 64 * 1024;
-    /// The most keys in a JWK Set.
+    /// The maximum number of keys in a JWK Set.
     pub const MAX_KEYS: usize = 32;
 
-    /// Reads the JWK Set that an issuer publishes. Keys of kinds that tokens are not signed with, and keys without `kid`,
-    /// are passed over.
+    /// Parses the JWK Set that an issuer publishes. Keys of other kinds than those that sign tokens, and keys without
+    /// `kid`, are ignored.
     ///
     /// # Errors
     ///
-    /// [`InvalidJwks`] where it is none, is too large or has no key that is of use.
+    /// [`InvalidJwks`] if the text is not a JWK Set, is too large, or has no usable key.
     pub fn from_jwks(json: &str) -> Result<Self, InvalidJwks> {
         if json.len() > Self::MAX_JWKS {
             return Err(InvalidJwks::TooLarge);
@@ -84,24 +84,24 @@ impl VerificationKeys {
         Ok(Self { keys })
     }
 
-    /// The keys that these JWKs describe.
+    /// Creates the set from JWKs.
     pub(in crate::services) fn of(jwks: &[Value]) -> Result<Self, InvalidJwk> {
         let keys = jwks.iter().map(PublicKey::read).collect::<Result<_, _>>()?;
         Ok(Self { keys })
     }
 
-    /// Whether there is a key with this `kid`.
+    /// Returns whether there is a key with this `kid`.
     #[must_use]
     pub fn knows(&self, kid: &str) -> bool {
         self.keys.iter().any(|key| key.id() == Some(kid))
     }
 
-    /// Opens a token.
+    /// Verifies a token.
     ///
     /// # Errors
     ///
-    /// [`TokenRejected`], with `Malformed`, `BadSignature`, `ExpiredToken` or `WrongAudience`. Whether the token was revoked and
-    /// the service still is who it was is not known here.
+    /// [`TokenRejected`], with `Malformed`, `BadSignature`, `ExpiredToken` or `WrongAudience`. Whether the token was
+    /// revoked, and whether the service is still registered, is not checked here.
     pub fn open(
         &self,
         token: &str,
@@ -143,7 +143,7 @@ impl VerificationKeys {
         }
     }
 
-    /// The key that the token names, if it names the key's algorithm too.
+    /// Returns the key that the token names, if the token also names that key's algorithm.
     fn key_of(&self, token: &Parts<'_>) -> Option<&PublicKey> {
         let kid = token.key()?;
         self.keys.iter().find(|key| {
@@ -156,8 +156,9 @@ impl VerificationKeys {
     }
 }
 
-/// False for the second form that every ECDSA signature has, `(r, n - s)`. Anyone can make it of the first; we sign with
-/// the lower `s` only. So no token comes in two spellings, whatever remembers tokens by their text.
+/// Returns false for the second form that every ECDSA signature has, `(r, n - s)`. It can be derived from the first
+/// without the key; we sign with the lower `s` only. So no token has two spellings, which matters because tokens are
+/// remembered by their text.
 fn has_one_spelling(key: &PublicKey, token: &Parts<'_>) -> bool {
     key.algorithm() != Algorithm::ES256
         || p256::ecdsa::Signature::from_slice(token.signature())

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use crate::{clock::Clock, error::StoreError, wait_budget};
 
-/// Ends a call when the [`wait_budget`] of the caller is spent, and spends the time of each call from it.
+/// Ends a call when the [`wait_budget`] of the caller is spent, and deducts the duration of each call from it.
 pub(super) struct Budget {
     clock: Arc<dyn Clock>,
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `budget` | the wait budget of the request |
 //! | `recording` | duration, result and span of a call |
-//! | `people`, `services` | the methods of the repositories, each passed on |
+//! | `people`, `services` | the methods of the repositories, each delegated |
 
 mod budget;
 mod people;
@@ -18,8 +18,8 @@ use crate::{
     accounts::AccountError, clock::Clock, error::StoreError, store::metrics::StoreMetrics,
 };
 
-/// A repository whose calls are bounded by the [`wait_budget`](crate::wait_budget) of the caller and, with metrics, recorded in
-/// `skriptoteket.store_operation_duration` and as spans. An operation is named after its method.
+/// A repository whose calls are bounded by the [`wait_budget`](crate::wait_budget) of the caller and, with metrics,
+/// recorded in `skriptoteket.store_operation_duration` and as spans. An operation has the name of its method.
 pub struct Decorated<R: ?Sized> {
     inner: Arc<R>,
     budget: Budget,
@@ -27,7 +27,7 @@ pub struct Decorated<R: ?Sized> {
 }
 
 impl<R: ?Sized> Decorated<R> {
-    /// Decorates `inner`. Without `metrics` its calls are bounded and not recorded.
+    /// Decorates `inner`. Without `metrics` its calls are bounded but not recorded.
     #[must_use]
     pub fn new(inner: Arc<R>, clock: Arc<dyn Clock>, metrics: Option<StoreMetrics>) -> Self {
         Self {
@@ -58,9 +58,9 @@ impl<R: ?Sized + fmt::Debug> fmt::Debug for Decorated<R> {
     }
 }
 
-/// An error that may be the store's.
+/// An error that may come from the store.
 trait Failure {
-    /// The value of `error.type`, or `None` where the store did answer.
+    /// The value of `error.type`, or `None` if the store did respond.
     fn error_type(&self) -> Option<&'static str>;
 }
 

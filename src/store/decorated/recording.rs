@@ -7,7 +7,8 @@ use tracing::{Instrument, Span, field::Empty};
 use super::Failure;
 use crate::store::metrics::{StoreMetrics, StoreOperation};
 
-/// Records the duration and the result of each call. One whose future is dropped got no answer and leaves no duration.
+/// Records the duration and the result of each call. A call whose future is dropped has no result and records no
+/// duration.
 #[derive(Debug)]
 pub(super) struct Recording(StoreMetrics);
 
@@ -23,7 +24,7 @@ impl Recording {
         answer: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
         let started = self.0.start();
-        // A span within a request only: the reaper and the census would fill a trace store by themselves.
+        // Only within a request: the spans of the reaper and the census would fill a trace store.
         let span = if Span::current().is_none() {
             Span::none()
         } else {

@@ -1,5 +1,5 @@
-//! Budgets of guesses in Redis. The arithmetic is `guard`'s, said once more in `scripts/_limits.lua`: several budgets
-//! are charged in one step, and the server's clock decides.
+//! Login throttling in Redis. The arithmetic of `guard` is repeated in `scripts/_limits.lua`: several budgets are
+//! charged in one step, and the server's clock decides.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::{
     guard::{AttemptId, Charge, Checked, Decision, Entity, LoginThrottleRepository},
 };
 
-/// States that one script forgets.
+/// States removed by one script call.
 const BATCH: u32 = 500;
 
-/// Budgets of guesses in Redis.
+/// Login throttling in Redis.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisLimits {
     connection: Connection,
@@ -33,7 +33,8 @@ impl RedisLimits {
         Self { connection, keys }
     }
 
-    /// A script on these entities and an attempt: their keys, and after the time a name and a budget of each.
+    /// Creates a call of a script on these entities and an attempt: their keys, and after the time the name and the
+    /// budget of each.
     fn on(&self, script: &'static LuaScript, charges: &[Charge], attempt: AttemptId) -> Call {
         let mut keys = vec![self.keys.limits_due()];
         keys.extend(charges.iter().map(|it| self.key(it.entity)));
@@ -110,7 +111,7 @@ impl LoginThrottleRepository for RedisLimits {
 
     async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError> {
         let due = self.keys.limits_due();
-        self.link
+        self.connection
             .in_time(async {
                 let mut forgotten = 0;
                 let mut left = limit;

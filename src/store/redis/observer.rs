@@ -1,4 +1,4 @@
-//! Who observes, as a lease in Redis.
+//! The observer lease in Redis.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::{
     sessions::{Lease, ObserverLease},
 };
 
-/// One replica's hold on the lease.
+/// The observer lease of one replica.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisObserver {
     connection: Connection,
     keys: Keys,
-    /// Tells this process from the others.
+    /// Identifies this process.
     holder: String,
-    /// The deployment that the keys have to belong to; empty if that is not compared.
+    /// The deployment that the keys have to belong to; empty if it is not compared.
     deployment: String,
 }
 
@@ -47,7 +47,7 @@ impl ObserverLease for RedisObserver {
         let answer = self.connection.in_time(self.connection.call(hold)).await?;
         let (mine, epoch, kin, foreign): (u8, u64, u8, u8) = answer::read(answer)?;
         if foreign == 1 {
-            // Redis lost its data, and a server of another deployment was there first.
+            // Redis lost its data, and a server of another deployment claimed the keys first.
             self.connection.disown(&self.keys.lease());
             return Err(StoreError::Unavailable(
                 "the keys in Redis belong to another deployment".into(),

@@ -1,5 +1,5 @@
-//! What services have used, in Redis. The arithmetic is `services::quota`'s, said once more in `scripts/quota.lua`: one script
-//! call for each request, and the server's clock decides.
+//! Rate limits of services in Redis. The arithmetic of `services::quota` is repeated in `scripts/quota.lua`: one script
+//! call per request, and the server's clock decides.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     services::{LimitPolicy, LimitType, QuotaDecision, RateLimitRepository},
 };
 
-/// What services have used, in Redis.
+/// Rate limits of services in Redis.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisQuotas {
     connection: Connection,

@@ -1,4 +1,4 @@
-//! What a clock that was ahead has left behind.
+//! Corrects times written by a clock that was ahead.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use super::{
 };
 use crate::{clock::Timestamp, error::StoreError};
 
-/// Sessions that one script looks at: some milliseconds, for which the server does nothing else.
+/// Sessions per script call: it blocks the server for some milliseconds.
 const BATCH: usize = 50;
 
 impl RedisSessions {
-    /// The time by which sessions live.
+    /// The current time of the sessions' clock.
     pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
         let now = Call::script(&scripts::NOW, vec![self.keys.shard(0).live()]);
         let now: i64 = answer::read(self.connection.call(now.arg(self.connection.now())).await?)?;
         Ok(Timestamp::from_millis(now))
     }
 
-    /// See [`SessionRepository::settle_clock`](crate::sessions::SessionRepository::settle_clock). Reads the records of all
-    /// sessions that expire later than `idle` from now.
+    /// See [`SessionRepository::settle_clock`](crate::sessions::SessionRepository::settle_clock). Reads the records of
+    /// all sessions that expire later than `idle` from now.
     pub(super) async fn settle(&self, idle: Duration) -> Result<u64, StoreError> {
         let mut settled = 0;
         for shard in self.keys.shards() {

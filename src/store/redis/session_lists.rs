@@ -1,4 +1,4 @@
-//! Lists of sessions: those of one user, and pages over all.
+//! Lists of sessions: those of one user, and pages of all.
 
 use redis::Value;
 
@@ -16,11 +16,11 @@ use crate::{
     sessions::{SHARDS, SessionFilter, SessionId, SessionRecord},
 };
 
-/// Records that are read in one command.
+/// Records read by one command.
 const BATCH: usize = 200;
 
 impl RedisSessions {
-    /// The live sessions of a user, oldest first.
+    /// Returns the live sessions of a user, oldest first.
     pub(super) async fn live_of_user(&self, user: UserId) -> Result<Vec<SessionId>, StoreError> {
         let shard = self.keys.shard_of_user(user);
         let keys = vec![shard.user(&uid(user)), shard.live()];
@@ -29,7 +29,7 @@ impl RedisSessions {
         Ok(ids(&shard, live).collect())
     }
 
-    /// The readable records of these sessions, in this order. Those that are gone are left out.
+    /// Returns the readable records of these sessions, in this order. Missing ones are left out.
     pub(super) async fn records(
         &self,
         ids: &[SessionId],
@@ -61,10 +61,10 @@ impl RedisSessions {
         Ok(records)
     }
 
-    /// One page; see [`SessionRepository::page`](crate::sessions::SessionRepository::page).
+    /// Returns one page; see [`SessionRepository::page`](crate::sessions::SessionRepository::page).
     ///
-    /// Ids begin with their shard, so the shards are walked one after the other: of each the names of its live sessions
-    /// are read, of the page the records. Costs one shard, which is a 64th of all names, where that fills the page.
+    /// IDs begin with their shard, so the shards are read one after the other: the IDs of all live sessions of a shard,
+    /// and the records of those on the page. The cost is one shard, a 64th of all IDs, if that fills the page.
     pub(super) async fn list_page(
         &self,
         filter: SessionFilter,
@@ -92,13 +92,13 @@ impl RedisSessions {
             }
             let ids = self.live_of_shards(&group, filter.role).await?;
             self.fill(&mut page, ids).await?;
-            // Where a few sessions are spread over all shards, most of them are asked at once.
+            // If few sessions are spread over all shards, most shards are read at once.
             together *= 4;
         }
         Ok(page.records)
     }
 
-    /// The live sessions of these shards.
+    /// Returns the live sessions of these shards.
     async fn live_of_shards(
         &self,
         shards: &[ShardKeys],
@@ -126,8 +126,8 @@ impl RedisSessions {
         Ok(found)
     }
 
-    /// Adds the records of those that belong on the page, until it is full or there are no more: what cannot be read
-    /// must not make this look like the last page.
+    /// Adds the records that belong on the page, until it is full or there are no more: unreadable records must not
+    /// make this look like the last page.
     async fn fill(&self, page: &mut Page<'_>, mut ids: Vec<SessionId>) -> Result<(), StoreError> {
         ids.retain(|id| page.after.is_none_or(|after| id > after));
         ids.sort_unstable();
@@ -145,7 +145,7 @@ impl RedisSessions {
     }
 }
 
-/// A page that is being filled.
+/// A page under construction.
 struct Page<'a> {
     after: Option<&'a SessionId>,
     role: Option<Role>,

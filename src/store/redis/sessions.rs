@@ -24,8 +24,8 @@ use crate::{
     },
 };
 
-/// How often a script is asked again with more keys. Each time another login of the same user came in between; the store
-/// timeout is the limit that counts.
+/// Maximum number of calls of a script with more keys each time. Each repetition means that another login of the same
+/// user came in between; the store timeout is the effective limit.
 const TRIES: usize = 64;
 
 /// Sessions in Redis.
@@ -33,12 +33,12 @@ const TRIES: usize = 64;
 pub(in crate::store) struct RedisSessions {
     pub(super) connection: Connection,
     pub(super) keys: Keys,
-    /// Those of this process who have to ask again do so one after the other, by shard: each that succeeds makes the
-    /// others ask once more.
+    /// Calls of this process that have to be repeated run one after the other, by shard: each call that succeeds makes
+    /// the others repeat theirs.
     turns: Arc<[Mutex<()>]>,
 }
 
-/// Whether an answer is worth waiting for until a replica has it too.
+/// Whether a call waits until a replica has the write too.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
     ForMaster,
@@ -55,7 +55,8 @@ impl RedisSessions {
         }
     }
 
-    /// Calls a script that must name the records of a user's other sessions, and again with those that it misses.
+    /// Calls a script that must declare the records of a user's other sessions; repeats the call with the ones it
+    /// misses.
     async fn naming_all(
         &self,
         shard: &ShardKeys,
@@ -80,18 +81,18 @@ impl RedisSessions {
             }
         }
         Err(StoreError::Unavailable(
-            "the sessions of the user changed all the while".into(),
+            "the sessions of the user kept changing".into(),
         ))
     }
 
-    /// All sessions that a user has in the index, also such as have expired.
+    /// Returns all sessions of a user in the index, including expired ones.
     async fn indexed(&self, shard: &ShardKeys, uid: &str) -> Result<Vec<String>, StoreError> {
         let all = Call::command("ZRANGE", vec![shard.user(uid)]);
         answer::read(self.connection.call(all.arg(0).arg(-1)).await?)
     }
 
-    /// Ends the sessions of a user but `keep`, or those that were started under a version of the account older than `version`
-    /// if that is not 0.
+    /// Ends the sessions of a user except `keep`, or those that were started under an account version older than
+    /// `version` if that is not 0.
     async fn end_of_user(
         &self,
         user: UserId,
@@ -115,7 +116,7 @@ impl RedisSessions {
                 .arg(version)
                 .arg(doomed)
         };
-        self.link
+        self.connection
             .in_time(async {
                 let known = self.indexed(&shard, &uid).await?;
                 if known.is_empty() {
@@ -128,16 +129,17 @@ impl RedisSessions {
             .await
     }
 
-    /// The record of a live session.
+    /// Returns the record of a live session.
     ///
-    /// Answers within the store timeout: a read together with others is given up before, and then the server as well, so that
-    /// the call behind it is refused at once.
+    /// Responds within the store timeout: a batched read gives up earlier, and then the connection is given up as well,
+    /// so that the call that follows is rejected at once.
     ///
-    /// The record first and then the time: what is live by then was live when it was read. This is what every request asks,
-    /// and two commands for all requests of a moment cost a server a fraction of a script for each.
+    /// Reads the record first and then the time: a record that is live at that time was live when it was read. Every
+    /// request makes this call, and two commands for all requests of one moment cost the server a fraction of one
+    /// script call for each.
     async fn live_record(&self, id: &SessionId) -> Result<Option<Vec<u8>>, StoreError> {
         let key = self.keys.shard_of_session(id).session(sid(id));
-        // Where there is nothing, or another kind of thing, the script says which.
+        // If the key is missing or holds another type, the script reports which.
         if let Some((record @ Value::BulkString(_), time)) =
             self.connection.read_together(key).await
         {
@@ -148,7 +150,7 @@ impl RedisSessions {
             let record = answer::record(record)?;
             return Ok(record.filter(|record| record::is_live(record, now)));
         }
-        // Set aside: it would make what every request carries much larger.
+        // Boxed: it would make the future of every request much larger.
         Box::pin(async {
             let load = self.on_record(&scripts::LOAD, id, |_| Vec::new());
             answer::record(self.connection.in_time(self.connection.call(load)).await?)
@@ -156,7 +158,7 @@ impl RedisSessions {
         .await
     }
 
-    /// A call of a script on one session's record.
+    /// A call of a script on the record of one session.
     fn on_record(
         &self,
         script: &'static LuaScript,
@@ -177,7 +179,8 @@ impl SessionRepository for RedisSessions {
         session: NewSession,
         max_per_user: u32,
     ) -> Result<(SessionRecord, Vec<Ended>), StoreError> {
-        // An id of another user's shard belongs to that user. Here the session would be out of reach of what ends it.
+        // An ID in another user's shard belongs to that user. A session here would be out of reach of the calls that
+        // end it.
         if session.id.shard() != shard_of(session.user_id) {
             return Err(StoreError::Conflict);
         }
@@ -298,7 +301,7 @@ impl SessionRepository for RedisSessions {
             .arg(sid(old))
             .arg(sid(new))
             .arg(&uid);
-        // The old key is revoked: a replica that takes over must not know it any more.
+        // The old key is revoked: a replica that takes over must not accept it any more.
         match self
             .connection
             .in_time(self.connection.call_durably(renew))
@@ -314,9 +317,9 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
-        self.link
+        self.connection
             .in_time(async {
-                // The keys of its user must be declared, and who that is stands in the record only.
+                // The keys of the session's user must be declared, and only the record names that user.
                 let peek = self.on_record(&scripts::PEEK, id, |_| Vec::new());
                 let [owner] = answer::parts(self.connection.call(peek).await?)?;
                 let Some(owner) = answer::record(owner)? else {
@@ -383,11 +386,11 @@ impl SessionRepository for RedisSessions {
             keys.extend(moved.iter().map(|sid| shard.session(sid)));
             told(Call::script(&scripts::SET_ROLE, keys)).arg(moved)
         };
-        self.link
+        self.connection
             .in_time(async {
                 let known = self.indexed(&shard, &uid).await?;
                 let done = if known.is_empty() {
-                    // A login that comes in between has read an older version of the account, and sees that it is one.
+                    // A login that comes in between has read an older account version, and detects that.
                     let keys = vec![shard.roles()];
                     let none = told(Call::script(&scripts::SET_ROLE_OF_NONE, keys));
                     match Done::read(self.connection.call_durably(none).await?)? {
@@ -408,7 +411,7 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
-        self.link
+        self.connection
             .in_time(async {
                 let mut ids = self.live_of_user(user).await?;
                 ids.reverse();
@@ -424,7 +427,7 @@ impl SessionRepository for RedisSessions {
         limit: u32,
     ) -> Result<Vec<SessionRecord>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.link
+        self.connection
             .in_time(self.list_page(filter, after, limit))
             .await
     }
@@ -436,7 +439,7 @@ impl SessionRepository for RedisSessions {
             .connection
             .in_time(self.end_expired(limit, &mut ends))
             .await;
-        // Nobody else is handed those that were answered. What is wrong the next call tells.
+        // No other call returns these ends again. The next call reports the error.
         if ends.is_empty() {
             done?;
         }

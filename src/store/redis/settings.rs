@@ -1,33 +1,33 @@
-//! Where Redis is and how it is reached.
+//! The location of Redis and how to connect.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-/// A Redis (or Valkey) that keeps sessions and budgets of guesses, and how it is reached.
+/// A Redis (or Valkey) that stores sessions and login throttling, and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// Where it is.
+    /// The servers.
     pub topology: RedisTopology,
-    /// Speak TLS to it, and to its Sentinels.
+    /// Use TLS for Redis and its Sentinels.
     pub tls: bool,
-    /// A PEM file of the authorities that may sign its certificate; without one those of the system.
+    /// A PEM file with the certificate authorities to trust; without it, those of the system.
     pub tls_ca: Option<PathBuf>,
-    /// The user (ACL) to log in as; none is the default user.
+    /// The user (ACL) to log in as; `None` is the default user.
     pub username: Option<String>,
-    /// The user's password; none sends no `AUTH`.
+    /// The user's password; `None` sends no `AUTH`.
     pub password: Option<SecretString>,
-    /// The password of the Sentinels, where they ask for one.
+    /// The password of the Sentinels, if they require one.
     pub sentinel_password: Option<SecretString>,
-    /// What every key begins with, behind the brace of its hash tag: letters, digits, `_`, `-`, `.`.
+    /// The prefix of every key, after the brace of its hash tag: letters, digits, `_`, `-`, `.`.
     pub key_prefix: String,
-    /// How long making a connection may take.
+    /// Timeout for creating a connection.
     pub connect_timeout: Duration,
-    /// Accept a server that may evict keys. It loses sessions that are counted.
+    /// Accept a server that may evict keys. Eviction loses sessions that are counted.
     pub allow_eviction: bool,
 }
 
-/// How many Redis servers there are, and who finds them.
+/// How the Redis servers are deployed and found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisTopology {
     /// One server.
@@ -37,26 +37,26 @@ pub enum RedisTopology {
         /// The number of its database.
         database: u32,
     },
-    /// A master that Sentinels watch.
+    /// A master that Sentinels monitor.
     Sentinel {
-        /// The Sentinels; one that answers is enough.
+        /// The Sentinels; one that responds is enough.
         sentinels: Vec<RedisAddress>,
-        /// What they call the master.
+        /// The name of the master in the Sentinels.
         master: String,
         /// The number of its database.
         database: u32,
     },
     /// A Cluster.
     Cluster {
-        /// Some of its nodes; one that answers is enough.
+        /// Some of its nodes; one that responds is enough.
         nodes: Vec<RedisAddress>,
     },
 }
 
-/// Host and port of a server. An IPv6 address is without brackets.
+/// Host and port of a server. An IPv6 address has no brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RedisAddress {
-    /// Name or address.
+    /// Host name or address.
     pub host: String,
     /// Port.
     pub port: u16,
@@ -73,7 +73,7 @@ impl fmt::Display for RedisAddress {
 }
 
 impl RedisSettings {
-    /// Where the keys are. No user and no password is in it.
+    /// The location of the keys, without user name and password.
     #[must_use]
     pub fn location(&self) -> String {
         let list = |servers: &[RedisAddress]| {
@@ -85,7 +85,7 @@ impl RedisSettings {
             RedisTopology::Standalone { server, database } => {
                 format!("redis://{server}/{database}")
             }
-            // The master's name is the same whichever of the Sentinels are listed.
+            // The master's name is the same whichever Sentinels are listed.
             RedisTopology::Sentinel {
                 master, database, ..
             } => format!("redis+sentinel://…/{master}/{database}"),

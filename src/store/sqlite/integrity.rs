@@ -1,4 +1,4 @@
-//! Recounts and repairs of the sessions in the embedded store.
+//! Checks and repairs the sessions in the embedded store.
 
 use std::future::Future;
 
@@ -18,28 +18,28 @@ use crate::{
     sessions::{Census, Difference, EndReason, Recount, SessionIntegrity},
 };
 
-/// Entries that are mended in one transaction: what a login may have to wait for.
+/// Entries that are repaired in one transaction: a login may have to wait that long.
 const BATCH: usize = 200;
 
-/// Recounts and repairs sessions in an [`SqliteFile`].
+/// Checks and repairs sessions in an [`SqliteFile`].
 ///
-/// A row is the record and the index in one; what can go wrong is what the triggers keep beside it (`session_users`,
-/// `session_tallies`), the totals, and the text inside a row.
+/// A row is both the record and the index entry. Errors are possible in what the triggers maintain (`session_users`,
+/// `session_tallies`), in the totals, and in the texts of a row.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteIntegrity {
     file: SqliteFile,
 }
 
-/// What a walk over all rows found that can be mended.
+/// The repairable errors that a walk over all rows found.
 #[derive(Debug, Default)]
 struct Suspects {
-    /// Live sessions whose rows cannot be read, by their place in the order of starts.
+    /// Live sessions whose rows cannot be read, by sequence number.
     unreadable: Vec<i64>,
-    /// Users whose entry in the index of users is wrong, missing, or for nobody.
+    /// Users whose entry in the user index is wrong, missing, or without sessions.
     users: Vec<Vec<u8>>,
 }
 
-/// The sessions of one user, as the walk meets them.
+/// The sessions of one user, in the order of the walk.
 #[derive(Debug)]
 struct Owner {
     name: Vec<u8>,
@@ -47,7 +47,7 @@ struct Owner {
     last_expiry: i64,
     /// The newest live session, and its role.
     newest_live: Option<(i64, Role)>,
-    /// What the index of users says: role and expiry in ms.
+    /// The entry in the user index: role and expiry in ms.
     indexed: Option<(Option<Role>, i64)>,
 }
 
@@ -56,12 +56,12 @@ impl SqliteIntegrity {
         Self { file }
     }
 
-    /// Walks over all rows of one state of the file. Holds a reader, and nobody up; the write-ahead log cannot be cut
-    /// back meanwhile.
+    /// Walks over all rows of one snapshot of the file. Uses one reader connection and blocks no writer; the
+    /// write-ahead log cannot be truncated in the meantime.
     async fn walk(&self) -> Result<(Recount, Suspects), StoreError> {
         let (mut recount, mut suspects) = (Recount::default(), Suspects::default());
         let mut snapshot = self.step(self.file.snapshot()).await?;
-        // The snapshot is taken by the first read, which has to be no older than `now`.
+        // The first read takes the snapshot, which must not be older than `now`.
         let now = self.file.now();
         let tallies = sqlx::query(sql::TALLIES).bind(now.as_millis());
         let tallies = self.step(tallies.fetch_all(&mut *snapshot)).await?;
@@ -96,7 +96,7 @@ impl SqliteIntegrity {
         Ok((recount, suspects))
     }
 
-    /// Gives one step of a longer work the store timeout.
+    /// Runs one step of a longer operation within the store timeout.
     async fn step<T>(
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send,
@@ -104,7 +104,7 @@ impl SqliteIntegrity {
         self.file.in_time(async { Ok(work.await?) }).await
     }
 
-    /// Mends what is still wrong of `suspects`, then the tallies. Returns how many entries were changed.
+    /// Repairs those of `suspects` that are still wrong, then the tallies. Returns how many entries changed.
     async fn mend(&self, suspects: &Suspects) -> Result<u64, StoreError> {
         let mut mended = 0;
         for batch in suspects.unreadable.chunks(BATCH) {
@@ -113,7 +113,7 @@ impl SqliteIntegrity {
         for batch in suspects.users.chunks(BATCH) {
             mended += self.file.in_time(self.index_users(batch)).await?;
         }
-        // The count of all rows is one statement: it walks an index of integers, a million in some 30 ms.
+        // One statement counts all rows: it walks an index of integers, a million in some 30 ms.
         let settle = async {
             let mut transaction = self.file.begin().await?;
             let mut changed = 0;
@@ -214,7 +214,7 @@ impl Owner {
         Ok(())
     }
 
-    /// One whose sessions have all expired keeps the role that it last had, which no row tells any more.
+    /// If all sessions of a user have expired, the user keeps their last role, which no row contains any more.
     fn is_indexed_rightly(&self) -> bool {
         self.indexed.is_some_and(|(role, expiry)| {
             let right = |(_, live)| role == Some(live);
@@ -223,7 +223,7 @@ impl Owner {
     }
 }
 
-/// Takes leave of a user all of whose sessions were met.
+/// Finishes a user after all of their sessions were visited.
 fn close(owner: Option<Owner>, recount: &mut Recount, suspects: &mut Suspects) {
     let Some(owner) = owner else { return };
     if let Some((_, role)) = owner.newest_live {
@@ -236,14 +236,14 @@ fn close(owner: Option<Owner>, recount: &mut Recount, suspects: &mut Suspects) {
 
 fn accuse(user: Vec<u8>, recount: &mut Recount, suspects: &mut Suspects) {
     recount.add(Difference::UserIndexedOtherwise, 1, || {
-        // An id, unless somebody spoilt it.
+        // An ID, unless the value is damaged.
         let name = String::from_utf8_lossy(&user);
         format!("session_users {}", name.escape_default())
     });
     suspects.users.push(user);
 }
 
-/// Counts one session under what its row says.
+/// Counts one session by the content of its row.
 fn judge(
     row: &SqliteRow,
     role: Role,
@@ -266,7 +266,7 @@ fn judge(
     Ok(())
 }
 
-/// Compares what the triggers keep with the rows that were met, role by role.
+/// Compares what the triggers maintain with the visited rows, role by role.
 fn compare(
     tallies: &[SqliteRow],
     rows_by_role: [u64; 4],
@@ -300,7 +300,7 @@ fn compare(
         let apart = (started - ended).abs_diff(kept);
         recount.add(Difference::TotalsDisagree, apart, place("started"));
 
-        // What was spoilt may be less than nothing.
+        // A damaged value may be negative.
         let counted = |all: i64, expired: i64| u64::try_from(all - expired).unwrap_or(0);
         let expired = number("expired_sessions")?;
         let Census {

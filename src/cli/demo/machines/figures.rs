@@ -1,4 +1,4 @@
-//! What one `/metrics` page says of a machine.
+//! The values of one `/metrics` page about a machine.
 
 use crate::{
     services::{AuthFailureReason, Health, LimitType},
@@ -7,27 +7,27 @@ use crate::{
 
 use crate::cli::demo::series::{picked, sum};
 
-/// What the metrics say of one machine at one moment. `None` is a series that is absent.
+/// The values of the metrics about one machine at one moment. `None` is a series that is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli::demo) struct Figures {
     /// Authentications that succeeded.
     pub(in crate::cli::demo) authenticated: Option<u64>,
-    /// Those that failed, like [`AuthFailureReason::NAMES`].
+    /// Authentications that failed, in the order of [`AuthFailureReason::NAMES`].
     pub(in crate::cli::demo) refused: [Option<u64>; AuthFailureReason::NAMES.len()],
-    /// Tokens that were looked at and found valid.
+    /// Tokens that were checked and valid.
     pub(in crate::cli::demo) valid_tokens: Option<u64>,
-    /// Requests that a limit has refused.
+    /// Requests that a limit has rejected.
     pub(in crate::cli::demo) over_limit: Option<u64>,
-    /// Authentications with a secret that was replaced.
+    /// Authentications with a replaced secret.
     pub(in crate::cli::demo) retired: Option<u64>,
-    /// What it uses of its limits and what it may, like [`LimitType::NAMES`].
+    /// Usage and size of its limits, in the order of [`LimitType::NAMES`].
     pub(in crate::cli::demo) limits: [(Option<u64>, Option<u64>); LimitType::NAMES.len()],
     /// Its health.
     pub(in crate::cli::demo) health: Option<&'static str>,
 }
 
 impl Figures {
-    /// Reads what a page says of the machine with this id.
+    /// Reads the values of the machine with this ID.
     pub(in crate::cli::demo) fn of(page: &Exposition, id: &str) -> Self {
         let own = ("service_id", id);
         let total = |name| sum(page, name, &[own]);
@@ -52,7 +52,7 @@ impl Figures {
         }
     }
 
-    /// Failed authentications with one of these reasons; `None` where one of the series is absent.
+    /// Returns the number of failed authentications with one of these reasons; `None` if one of the series is absent.
     pub(in crate::cli::demo) fn failed(&self, reasons: &[&str]) -> Option<u64> {
         picked(&AuthFailureReason::NAMES, &self.refused, reasons)
     }

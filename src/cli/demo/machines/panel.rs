@@ -1,9 +1,9 @@
-//! How the machines are shown meanwhile: a line each.
+//! The machines' part of the live view: one line each.
 
 use super::{Calls, Figures, NAMES};
 use crate::services::LimitType;
 
-/// What the metrics say of each.
+/// Formats the values of the metrics about each machine.
 pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
     let heading = format!(
         "{:<16}{:>7}{:>9}{:>12}  {:<10}{}",
@@ -24,7 +24,7 @@ pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
     std::iter::once(heading).chain(lines).collect()
 }
 
-/// What was done, where nobody has told where the metrics are.
+/// Formats what was done, if the URL of the metrics is not known.
 pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
     format!(
         "calls of services   let in: {}   refused: {}   over a limit: {}",
@@ -34,7 +34,7 @@ pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
     )
 }
 
-/// The limits of which something is known, as `3 of 5, day 24 of 24`.
+/// Formats the limits with known values, as `3 of 5, day 24 of 24`.
 fn in_use(figures: &Figures) -> String {
     let known = LimitType::NAMES.iter().zip(figures.limits);
     let known = known.filter_map(|(limit, (used, allowed))| {

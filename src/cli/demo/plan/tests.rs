@@ -1,4 +1,4 @@
-//! What a plan holds to, over seeds.
+//! Properties of a plan, over seeds.
 
 use super::*;
 use crate::cli::demo::machines::{INVENTORY, Job, OVERLAP};
@@ -133,7 +133,7 @@ fn a_replaced_secret_is_used_while_it_is_accepted_and_once_when_it_is_not() {
                 _ => {}
             }
         }
-        // The last rotation may not be over.
+        // The overlap of the last rotation may not have ended.
         let each_twice = (2 * late..=2 * late + 2).contains(&early);
         assert!(each_twice && late >= 3, "seed {seed}: {early}, {late}");
     }

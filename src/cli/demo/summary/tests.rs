@@ -1,10 +1,10 @@
-//! What is the same, and what is not.
+//! Which values agree, and which differ.
 
 use super::*;
 use crate::cli::demo::machines::{Calls, Figures};
 
-/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; services were let in 30 times and not 10 times,
-/// 3 are active; and metrics that say so.
+/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; services were authenticated 30 times and
+/// rejected 10 times, 3 are active; and matching metrics.
 fn run() -> (Counts, Reading, Reading, Enumerated) {
     let done = Counts {
         logins: [14, 5, 3, 1, 0],
@@ -47,7 +47,7 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
     (done, before, after, enumerated)
 }
 
-/// What is said of a machine; whatever it was refused for, the second one was.
+/// Returns the figures of a machine; the second one has all the rejections.
 fn machine(authenticated: u64, valid: u64) -> Figures {
     let second = |n| Some(if authenticated == 10 { n } else { 0 });
     Figures {

@@ -1,4 +1,4 @@
-//! The gauges of services: what they show, by whom and for how long.
+//! The gauges of services: their values, which replica exports them, and for how long.
 
 use uuid::Uuid;
 
@@ -36,14 +36,14 @@ impl Replica {
         }
     }
 
-    /// One that observes since 0.
+    /// Creates a replica that has been the observer since 0.
     fn observing() -> Self {
         let replica = Self::new();
         let _ = replica.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
         replica
     }
 
-    /// How many series there are of gauges, and of totals.
+    /// Returns the number of series of gauges, and of totals.
     fn shown(&self) -> (usize, usize) {
         let series = self.collected.series();
         let of = |names: &[&str]| {
@@ -77,7 +77,7 @@ impl Replica {
     }
 }
 
-/// With this many registrations.
+/// A snapshot with this many registrations.
 fn snapshot(registered: u64) -> ServiceSnapshot {
     ServiceSnapshot {
         registrations: [registered, 0],
@@ -197,14 +197,14 @@ fn totals_do_not_go_back_when_a_replica_observes_again() {
     let replica = Replica::observing();
     replica.service_gauges.publish(snapshot(3), Duration::ZERO);
     assert_eq!(replica.registered(), Some(3));
-    // Meanwhile another one shows later totals.
+    // Meanwhile another replica exports later totals.
     replica
         .observer
         .lease_held_elsewhere(2, Duration::ZERO, FOR_EVER);
     replica.clock.advance(seconds(5));
     let _ = replica.observer.lease_acquired(3, seconds(5), FOR_EVER);
     assert_eq!(replica.shown(), (0, 0));
-    // Asked for before it began.
+    // Requested before this replica became the observer.
     replica.service_gauges.publish(snapshot(3), seconds(4));
     assert_eq!(replica.shown(), (0, 0));
     replica.service_gauges.publish(snapshot(8), seconds(5));
@@ -226,7 +226,8 @@ fn an_answer_that_was_overtaken_is_left_out() {
 
 #[test]
 fn services_that_come_and_go_have_every_series_of_their_own() {
-    // As many as may be registered, all of them others each time: both generations have room for one collection.
+    // The maximum number of registered services, different ones each time: both generations have room for one
+    // collection.
     const REGISTERED: usize = 500;
     let replica = Replica::observing();
     for generation in 0..4 {

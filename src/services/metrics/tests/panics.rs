@@ -1,4 +1,4 @@
-//! A panic while limits of services are shown or recorded.
+//! A panic while limits of services are exported or recorded.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,7 +8,7 @@ use std::{
 use super::*;
 use crate::clock::Timestamp;
 
-/// Panics while it is told to.
+/// A clock that panics on demand.
 #[derive(Debug, Default)]
 struct BrokenClock(AtomicBool);
 

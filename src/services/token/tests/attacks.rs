@@ -1,4 +1,4 @@
-//! What attackers send.
+//! Attacks on tokens.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
@@ -81,7 +81,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
                 ("HS384", Algorithm::HS384),
                 ("HS512", Algorithm::HS512),
             ] {
-                // Whether it tells the truth about how it is signed or not.
+                // With the real algorithm in the header, and with a false one.
                 for alg in [name, key.0.algorithm.as_str()] {
                     let mut header = key.header();
                     header["alg"] = alg.into();
@@ -118,14 +118,14 @@ fn a_token_names_the_key_that_signed_it_and_how() {
         assert_eq!(outcome(keys.verification_keys(), &token), "accepted");
         assert!(keys.knows(&key.0.id));
     }
-    // The key of another, of another kind, of nobody.
+    // Another key of the set, a key of another type, and a key that is not in the set.
     assert!(!refused(&first, &second.header()));
     assert!(!refused(&first, &third.header()));
     assert!(!refused(&third, &first.header()));
     assert!(!refused(&stranger, &first.header()));
     assert!(refused(&stranger, &stranger.header()));
     assert!(!keys.knows(&stranger.0.id));
-    // A `kid` that is somebody's, with the algorithm of somebody else.
+    // A known `kid` with the algorithm of another key.
     let mut crossed = first.header();
     crossed["alg"] = "ES256".into();
     assert!(!refused(&first, &crossed));
@@ -135,7 +135,7 @@ fn a_token_names_the_key_that_signed_it_and_how() {
         header["alg"] = wrong.into();
         assert!(!refused(&first, &header), "{wrong}");
     }
-    // None, or none that is one.
+    // Empty or invalid key ids.
     for kid in ["", " ", "../../key", "' OR 1=1 --"] {
         let mut header = first.header();
         header["kid"] = kid.into();

@@ -1,4 +1,4 @@
-//! A token of which anything was changed.
+//! Tokens that were modified in any way.
 
 use p256::ecdsa::Signature;
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn a_signature_in_another_form_is_refused() {
         base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, signature).unwrap();
     let signature = Signature::from_slice(&bytes).unwrap();
     let (r, s) = (signature.r(), signature.s());
-    // The second signature that anyone can make of the first.
+    // The second signature that can be derived from the first without the key.
     let twin = Signature::from_scalars(*r, -*s).unwrap();
     let order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
     let order: Vec<u8> = (0..32)
@@ -94,7 +94,7 @@ fn an_ed25519_signature_in_another_form_is_refused() {
     let token = keys.sign(NOW, &claims()).unwrap();
     let (message, _) = token.rsplit_once('.').unwrap();
     let good = key.signature(message);
-    // s + L signs the same under a check that does not ask for s < L.
+    // s + L verifies as well, unless the check requires s < L.
     let order: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
         0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,

@@ -1,4 +1,4 @@
-//! What a token that we signed has to say.
+//! The claims required in a token that we signed.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn what_is_signed_is_what_is_opened() {
                     .unwrap(),
                 claims
             );
-            // Another application reads the same from what is published.
+            // Another application gets the same result from the published keys.
             let public = VerificationKeys::from_jwks(keys.jwks()).unwrap();
             assert_eq!(public.open(&token, NOW, &EXPECTED).unwrap(), claims);
         }
@@ -83,14 +83,14 @@ fn a_token_lasts_from_a_minute_before_until_a_minute_after_its_time() {
             Err(refused) => {
                 assert!(!accepted, "{at}");
                 assert_eq!(refused.why.reason().as_str(), "expired_token");
-                // The signature is right, so it is known whose it was.
+                // The signature is valid, so the service is known.
                 assert_eq!(refused.claims_service, Some(claims().service));
             }
         }
     }
 }
 
-/// The answer to the claims, changed so, in a token that we signed.
+/// Returns the result for changed claims in a token that we signed.
 fn judged(key: &TestKey, keys: &SigningKeys, change: impl Fn(&mut Value)) -> &'static str {
     let mut json = claims_json();
     change(&mut json);

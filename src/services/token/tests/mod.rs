@@ -1,4 +1,4 @@
-//! Tokens that are ours, and all that are almost.
+//! Our own tokens, and everything that only resembles them.
 
 mod attacks;
 mod changes;
@@ -30,7 +30,7 @@ const EXPECTED: Expected<'_> = Expected {
     audiences: &["https://api.example", "https://login.example"],
 };
 
-/// A key whose private part signs whatever a test wants.
+/// A key whose private part signs whatever a test needs.
 pub(in crate::services) struct TestKey(pub SigningKey);
 
 impl TestKey {
@@ -46,7 +46,7 @@ impl TestKey {
         })
     }
 
-    /// The 64 bytes of a signature.
+    /// Returns the 64 bytes of a signature.
     pub(in crate::services) fn signature(&self, message: &str) -> Vec<u8> {
         let der = self.0.private.expose_secret();
         match self.0.algorithm {
@@ -62,14 +62,14 @@ impl TestKey {
         }
     }
 
-    /// A token with this header and these claims, signed.
+    /// Returns a signed token with this header and these claims.
     pub(in crate::services) fn sign(&self, header: &str, claims: &[u8]) -> String {
         let message = message(header, claims);
         let signature = self.signature(&message);
         format!("{message}.{}", encoded(&signature))
     }
 
-    /// The header that its access tokens have.
+    /// Returns the header of its access tokens.
     pub(in crate::services) fn header(&self) -> Value {
         json!({ "typ": "at+jwt", "alg": self.0.algorithm.as_str(), "kid": self.0.id })
     }
@@ -83,7 +83,7 @@ fn message(header: &str, claims: &[u8]) -> String {
     format!("{}.{}", encoded(header.as_bytes()), encoded(claims))
 }
 
-/// What a token of ours says.
+/// Returns the claims of a token of ours.
 pub(in crate::services) fn claims() -> Claims {
     Claims {
         issuer: EXPECTED.issuer.to_owned(),
@@ -97,12 +97,12 @@ pub(in crate::services) fn claims() -> Claims {
     }
 }
 
-/// The same as JSON.
+/// Returns the same claims as JSON.
 fn claims_json() -> Value {
     serde_json::from_slice(&claims().to_json().unwrap()).unwrap()
 }
 
-/// `accepted`, or the reason why a token is not opened.
+/// Returns `accepted`, or the reason why a token is rejected.
 fn outcome(keys: &VerificationKeys, token: &str) -> &'static str {
     match keys.open(token, NOW, &EXPECTED) {
         Ok(_) => "accepted",

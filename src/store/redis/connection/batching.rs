@@ -1,8 +1,8 @@
-//! Reads that one worker is asked for at the same moment, in one command.
+//! Combines the reads that one worker makes at the same moment into one command.
 //!
-//! A worker that answers many requests at a time checks many sessions at a time. One `MGET` for all that are waiting costs
-//! the server and this process a fraction of as many `GET`s. Nobody waits for others to come: what is gathered is sent
-//! as soon as the worker has nothing else to do first.
+//! A worker that handles many requests at a time checks many sessions at a time. One `MGET` for all waiting reads costs
+//! the server and this process a fraction of as many `GET`s. No read waits for others to arrive: the batch is sent as
+//! soon as the worker has no other task to run first.
 
 use std::{cell::RefCell, sync::Arc, time::Duration};
 
@@ -16,17 +16,18 @@ use tokio::{
 use super::{checked::CheckedConnection, fault::ConnectError, managed::ManagedConnection, near};
 use crate::store::redis::answer;
 
-/// More keys are sent in a command of their own, so that none holds the server for long.
+/// Maximum number of keys per command, so that no command blocks the server for long; further keys are sent in another
+/// one.
 const MOST: usize = 64;
 
 thread_local! {
     static GATHERED: RefCell<Vec<Gathered>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What lay under a key, and the server's time in ms after that.
+/// The value of a key, and the server's time in ms after that.
 pub(super) type Read = (Value, i64);
 
-/// What is to be sent next by this worker to this server.
+/// The next batch of this worker for this server.
 struct Gathered {
     runtime: Id,
     checked: Arc<CheckedConnection>,
@@ -40,8 +41,8 @@ impl Gathered {
     }
 }
 
-/// Reads one key. `None` where that cannot be done in this way: elsewhere than on a worker, or if the server did not answer
-/// as it should. Whoever asks then asks by itself, and hears why.
+/// Reads one key. Returns `None` if that cannot be batched: outside a worker, or if the server did not reply as it
+/// should. The caller then reads the key on its own, and gets the error.
 pub(super) async fn read(
     managed: &Arc<ManagedConnection>,
     key: String,
@@ -60,7 +61,7 @@ pub(super) async fn read(
     answer.await.ok()
 }
 
-/// True if nobody has been told to send it yet.
+/// Adds a read to the batch. Returns true if no task has been started to send it yet.
 fn gather(
     runtime: Id,
     checked: &Arc<CheckedConnection>,
@@ -68,7 +69,7 @@ fn gather(
     asker: oneshot::Sender<Read>,
 ) -> bool {
     GATHERED.with_borrow_mut(|all| {
-        // Of a runtime that has ended on this thread: nobody sends that any more.
+        // The batches of a runtime that has ended on this thread are never sent.
         all.retain(|it| it.runtime == runtime);
         if let Some(open) = all.iter_mut().find(|it| it.is_for(runtime, checked)) {
             open.keys.push(key);
@@ -85,7 +86,7 @@ fn gather(
     })
 }
 
-/// The oldest of what was gathered for this server.
+/// Takes the oldest batch for this server.
 fn take(runtime: Id, checked: &Arc<CheckedConnection>) -> Option<Gathered> {
     GATHERED.with_borrow_mut(|all| {
         let is_it = |it: &Gathered| it.runtime == runtime && Arc::ptr_eq(&it.checked, checked);
@@ -103,7 +104,7 @@ async fn send(
     let Some(Gathered { keys, askers, .. }) = take(runtime, &checked) else {
         return;
     };
-    // Sooner than any of those who ask gives up, so that they hear why.
+    // Shorter than the timeout of every caller, so that they get the reason.
     let limit = limit * 9 / 10;
     let mut pipe = Pipeline::with_capacity(2);
     pipe.cmd("MGET").arg(keys).cmd("TIME");
@@ -119,7 +120,7 @@ async fn send(
     {
         checked.answered();
         for (asker, value) in askers.into_iter().zip(values) {
-            // Who has gone away meanwhile needs no answer.
+            // A caller that has gone in the meantime needs no reply.
             let _ = asker.send((value, time));
         }
     }

@@ -1,4 +1,4 @@
-//! A connection that was made and checked, as calls use it.
+//! A connection that passed the checks.
 
 use std::{
     sync::{
@@ -18,40 +18,40 @@ use crate::{
     store::RedisAddress,
 };
 
-/// Who makes another connection to the same server.
+/// Creates further connections to the same server.
 #[async_trait]
 pub(super) trait Origin: Send + Sync {
-    /// One more connection, driven by the runtime that asks; `None` if it cannot be had.
+    /// Creates another connection, driven by the runtime of the caller; `None` if that fails.
     async fn another(&self) -> Option<MultiplexedConnection>;
 
-    /// How long a connection may take, and a sign of life.
+    /// Timeout for creating a connection, and for a health check.
     fn time_limit(&self) -> Duration;
 }
 
 /// How many calls wait for a replica at a time. They share a connection, so the last one waits as long as all of them
-/// together: few enough to stay within the store timeout, should the replica have stopped.
+/// together: few enough to stay within the store timeout, even if the replica has stopped.
 const TURNS: usize = 2;
 
-/// For how long nobody waits for a replica that did not confirm in time.
+/// How long no call waits for a replica that did not confirm in time.
 const RESPITE: Duration = Duration::from_secs(1);
 
-/// After this time without an answer a connection may have been closed without our knowledge.
+/// After this time without a reply, a connection may have been closed without notice.
 const QUIET: Duration = Duration::from_millis(10);
 
 /// A checked connection to one server.
 pub(super) struct CheckedConnection {
     pub(super) address: RedisAddress,
-    /// What all calls share.
+    /// Shared by all calls.
     pub(super) shared: MultiplexedConnection,
-    /// For calls that wait for a replica: `WAIT` holds up all that comes behind it.
+    /// For calls that wait for a replica: `WAIT` blocks all later commands on its connection.
     pub(super) durable: MultiplexedConnection,
     has_replica: AtomicBool,
-    /// Where it comes from.
+    /// Creates further connections to the server.
     pub(super) origin: Box<dyn Origin>,
     turns: Semaphore,
     /// When (monotonic) a replica did not confirm in time.
     lagged_at: Mutex<Option<Duration>>,
-    /// When (monotonic, in µs) the last answer came.
+    /// When (monotonic, in µs) the last reply arrived.
     answered_at: AtomicU64,
     clock: SystemClock,
 }
@@ -77,12 +77,12 @@ impl CheckedConnection {
         }
     }
 
-    /// Notes that the server has answered.
+    /// Records that the server has replied.
     pub(super) fn answered(&self) {
         self.answered_at.store(self.micros(), Ordering::Relaxed);
     }
 
-    /// True if the server has not answered for a while, as nobody asked it.
+    /// True if the server has not replied for a while because nothing was sent.
     pub(super) fn is_quiet(&self) -> bool {
         let last = self.answered_at.load(Ordering::Relaxed);
         let quiet = u64::try_from(QUIET.as_micros()).unwrap_or(u64::MAX);
@@ -97,18 +97,18 @@ impl CheckedConnection {
         self.has_replica.load(Ordering::Relaxed)
     }
 
-    /// A turn to wait for a replica on the connection for that. None where it did not confirm in time a moment ago: who
-    /// waited for it then would hold up the others, for nothing.
+    /// Reserves a turn to wait for a replica on the durable connection. `None` if the replica did not confirm in time a
+    /// moment ago: waiting for it would delay the other calls without effect.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         if self.lags() {
             return None;
         }
         let turn = self.turns.acquire().await.ok()?;
-        // Those before may have found out meanwhile.
+        // The previous calls may have found that out in the meantime.
         (!self.lags()).then_some(turn)
     }
 
-    /// Notes that no replica has confirmed in time.
+    /// Records that no replica has confirmed in time.
     pub(super) fn lagged(&self) {
         *self.lagged_at() = Some(self.clock.monotonic());
     }
@@ -124,7 +124,7 @@ impl CheckedConnection {
         lagged_at.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks both connections for a sign of life, and whether the server is still a master.
+    /// Checks both connections, and whether the server is still a master.
     pub(super) async fn look(&self) -> Result<(), ConnectError> {
         let (mut shared, mut durable) = (self.shared.clone(), self.durable.clone());
         let mut info = redis::cmd("INFO");

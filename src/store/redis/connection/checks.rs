@@ -1,4 +1,4 @@
-//! What a server has to be before it is used: looked at on every new connection.
+//! Requirements on a server, checked on every new connection.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -14,20 +14,20 @@ use crate::{
     store::{RedisAddress, redis::keys::Keys},
 };
 
-/// The oldest server that has what the scripts use.
+/// The oldest major version that has what the scripts use.
 const OLDEST: u32 = 7;
 
-/// How far its clock may be from ours without a word.
+/// Maximum difference between the server's clock and ours without a warning.
 const CLOCK_DISTANCE: Duration = Duration::from_secs(5);
 
 /// Finds a command that our user may not run.
 const PERMITTED: &str = include_str!("permitted.lua");
 
-/// Says whose the keys are, and claims them where they are nobody's.
+/// Returns the deployment that the keys belong to, and claims them if they belong to none.
 const CLAIM: &str = include_str!("claim.lua");
 
-/// What our scripts and calls run, each with what comes behind its key. A user who may do part of it would be stopped in
-/// the middle of a script, behind its first writes.
+/// The commands that our scripts and calls run, each with its arguments after the key. If a user could run only some of
+/// them, a script would be stopped halfway, after its first writes.
 const COMMANDS: [&str; 24] = [
     "EVALSHA 0",
     "DEL",
@@ -55,23 +55,23 @@ const COMMANDS: [&str; 24] = [
     "ZSCAN 0",
 ];
 
-/// What a server has to be.
+/// The requirements on a server.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    /// Our names.
+    /// The names of our keys.
     pub(super) keys: &'a Keys,
-    /// A node of a Cluster.
+    /// The server is a node of a Cluster.
     pub(super) in_cluster: bool,
     /// Eviction is accepted.
     pub(super) eviction: bool,
     pub(super) compares_clocks: bool,
-    /// The deployment that the keys have to belong to, where that is compared.
+    /// The deployment that the keys have to belong to, if it is compared.
     pub(super) deployment: Option<&'a str>,
-    /// True once it was told that the server keeps no log of its writes.
+    /// True once the missing append-only file of the server has been logged.
     pub(super) told_of_persistence: &'a AtomicBool,
 }
 
-/// What a server says of its part in replication.
+/// The replication state that a server reports.
 #[derive(Clone, Copy)]
 pub(super) struct Replication {
     pub(super) is_replica: bool,
@@ -90,14 +90,14 @@ impl Replication {
     }
 }
 
-/// Looks at a server.
+/// Checks a server.
 pub(super) async fn server(
     connection: &mut MultiplexedConnection,
     server: &RedisAddress,
     wanted: Wanted<'_>,
 ) -> Result<Replication, Unavailable> {
     let mut pipe = Pipeline::new();
-    // One section each: several at once are an error for what is too old, and its version would stay unknown.
+    // One section per command: an old server rejects several at once, and its version would remain unknown.
     for section in ["server", "memory", "replication", "cluster", "persistence"] {
         pipe.cmd("INFO").arg(section);
     }
@@ -146,7 +146,7 @@ pub(super) async fn server(
     let replication = Replication::read(&replication);
     if replication.is_replica {
         return Err(if wanted.in_cluster {
-            // The slots have moved to another node; nobody has to do anything.
+            // The slots have moved to another node; no action is needed.
             Unavailable::disconnected(&place, ConnectError::Replica)
         } else {
             RedisFault::Replica { place }.into()
@@ -198,7 +198,7 @@ async fn claim(
     let theirs = match answer
         .map_err(|error| Unavailable::disconnected(server, ConnectError::Broken(error)))?
     {
-        // A node of a Cluster that has other slots: the one that has this key is asked as well.
+        // A node of a Cluster that does not own this key: the check also runs on the node that does.
         Value::ServerError(error) if matches!(error.code(), "MOVED" | "ASK" | "CLUSTERDOWN") => {
             return Ok(());
         }
@@ -222,7 +222,7 @@ async fn claim(
     .into())
 }
 
-/// Warns once of a server that loses everything when it ends.
+/// Warns once about a server that loses data when it stops.
 fn persists(persistence: &str, place: &str, told: &AtomicBool) {
     let has_log = field(persistence, "aof_enabled") != Some("0");
     if !has_log && !told.swap(true, Ordering::Relaxed) {
@@ -234,7 +234,7 @@ fn persists(persistence: &str, place: &str, told: &AtomicBool) {
     }
 }
 
-/// Makes an error of an answer that is one.
+/// Turns an error reply into an error.
 fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result<(), Unavailable> {
     let Value::ServerError(error) = answer else {
         return Ok(());
@@ -243,13 +243,14 @@ fn answered(answer: &Value, server: &RedisAddress, what: &'static str) -> Result
     Err(match error.code() {
         "LOADING" => Unavailable::disconnected(&place, ConnectError::Loading),
         "NOPERM" => RedisFault::NotPermitted { place, what }.into(),
-        // A server that has no such command: it was renamed, or it is something else that speaks the protocol.
+        // The server does not have this command: it was renamed, or the server is another program that uses the
+        // protocol.
         "ERR" if is_unknown_command(error) => RedisFault::NotPermitted { place, what }.into(),
         _ => Unavailable::disconnected(&place, ConnectError::Refused(error.clone())),
     })
 }
 
-/// The command at this place, counted from 1.
+/// The command at this position, counted from 1.
 fn not_permitted(place: i64) -> Option<&'static str> {
     let index = usize::try_from(place.checked_sub(1)?).ok()?;
     COMMANDS.get(index)?.split(' ').next()
@@ -302,7 +303,7 @@ fn compare_clocks(time: &Value, place: &str) {
         tracing::warn!(
             server = place,
             distance_seconds = distance.as_secs(),
-            "the clock of Redis, by which sessions live, is not that of this machine"
+            "the clock of Redis, which sessions use, differs from the clock of this machine"
         );
     }
 }
@@ -327,7 +328,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A field of `INFO`.
+/// Returns a field of `INFO`.
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .find_map(|managed| managed.strip_prefix(name)?.strip_prefix(':'))

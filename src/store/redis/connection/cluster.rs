@@ -1,7 +1,7 @@
-//! The masters of a Cluster: a connection to each, and who owns which slots.
+//! The masters of a Cluster: a connection to each, and the owners of the slots.
 //!
-//! The client's own Cluster connection sends a call again when a connection breaks while it is out, and a whole pipeline
-//! again when one slot has moved. Both run scripts twice, so the routing is ours.
+//! The client's own Cluster connection repeats a call when a connection breaks while it is in flight, and a whole
+//! pipeline when one slot has moved. Both run scripts twice, so the routing is our own.
 
 use std::{
     collections::HashMap,
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::store::RedisAddress;
 
-/// How often the nodes are asked who owns what if nothing gives reason to.
+/// How often the slot map is read without a specific reason.
 const READ_AGAIN: Duration = Duration::from_secs(10);
 
-/// The way to a Cluster. The task that keeps the map ends with it.
+/// The connections to a Cluster. The task that updates the slot map ends with it.
 pub(super) struct Cluster {
     shared: Arc<Shared>,
     keeper: AbortHandle,
@@ -38,12 +38,12 @@ struct Shared {
     dialer: Arc<Dialer>,
     seeds: Vec<RedisAddress>,
     nodes: Mutex<Nodes>,
-    /// The map may be wrong.
+    /// Notified when the slot map may be wrong.
     stale: Arc<Notify>,
 }
 
 struct Nodes {
-    /// Who owns what; without it nothing can be asked, and this says why.
+    /// The slot map; the error says why there is none, and no calls can be sent without it.
     slots: Result<SlotMap, Unavailable>,
     lines: HashMap<RedisAddress, Arc<ManagedConnection>>,
 }
@@ -55,7 +55,7 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// Reads the map, if a node is there to say it, and connects to all masters. Takes as long as that takes.
+    /// Reads the slot map, if a node provides it, and connects to all masters. Waits until that is done.
     pub(super) async fn open(dialer: Arc<Dialer>, seeds: Vec<RedisAddress>) -> Self {
         let shared = Arc::new(Shared {
             dialer,
@@ -74,12 +74,12 @@ impl Cluster {
         Self { shared, keeper }
     }
 
-    /// The connection to whoever owns a slot.
+    /// The connection to the owner of a slot.
     pub(super) fn owner(&self, slot: u16) -> Result<Arc<ManagedConnection>, Unavailable> {
         let mut nodes = self.shared.nodes();
         let slots = nodes.slots.as_ref().map_err(Clone::clone)?;
         let Some(owner) = slots.owner(slot).cloned() else {
-            // Reading the map again says whether somebody owns it by now.
+            // Reading the map again shows whether the slot has an owner by now.
             self.shared.stale.notify_one();
             return Err(Unavailable::disconnected(
                 &places(&self.shared.seeds),
@@ -89,7 +89,7 @@ impl Cluster {
         Ok(self.shared.managed(&mut nodes, &owner))
     }
 
-    /// The connection to a node, whatever it owns.
+    /// The connection to a node, whichever slots it owns.
     pub(super) fn managed(
         &self,
         node: &RedisAddress,
@@ -101,7 +101,7 @@ impl Cluster {
         Ok(self.shared.managed(&mut nodes, node))
     }
 
-    /// Notes that a slot has moved.
+    /// Records that a slot has moved.
     pub(super) fn moved(&self, slot: u16, owner: RedisAddress) {
         if let Ok(slots) = &mut self.shared.nodes().slots {
             slots.moved(slot, owner);
@@ -109,7 +109,7 @@ impl Cluster {
         self.shared.stale.notify_one();
     }
 
-    /// Lets go of all connections for good.
+    /// Closes all connections permanently.
     pub(super) fn close(&self) {
         self.keeper.abort();
         let mut nodes = self.shared.nodes();
@@ -122,7 +122,7 @@ impl Cluster {
         }
     }
 
-    /// Everybody who owns slots.
+    /// All nodes that own slots.
     pub(super) fn masters(&self) -> Result<Vec<RedisAddress>, Unavailable> {
         let nodes = self.shared.nodes();
         let slots = nodes.slots.as_ref().map_err(Clone::clone)?;
@@ -148,8 +148,8 @@ impl Shared {
         Arc::clone(nodes.lines.entry(node.clone()).or_insert_with(open))
     }
 
-    /// Reads the map from the first node that says it: those that we are connected to, then those that were configured.
-    /// Returns whether there was one.
+    /// Reads the slot map from the first node that provides it: first connected nodes, then configured ones. Returns
+    /// whether a node did.
     async fn read(&self) -> bool {
         let connected: Vec<_> = self.nodes().lines.values().cloned().collect();
         let mut read = None;
@@ -167,7 +167,7 @@ impl Shared {
         };
         let mut nodes = self.nodes();
         let is_read = read.is_ok();
-        // An old map is better than none: who is still there can be asked.
+        // An old map is better than none: nodes that are still there can be used.
         if is_read || nodes.slots.is_err() {
             nodes.slots = read;
         }
@@ -185,11 +185,11 @@ impl Shared {
 
     async fn read_from_seeds(&self) -> Result<SlotMap, Unavailable> {
         let mut failure = None;
-        // All at once, so that one that is dead does not hold up the others.
+        // All at once, so that a dead node does not delay the others.
         for answer in join_all(self.seeds.iter().map(|seed| self.dialer.slots(seed))).await {
             match answer {
                 Ok(slots) => return Ok(slots),
-                // A fault says more than that somebody was not there.
+                // A fault is more specific than a server that is unreachable.
                 Err(unavailable) if !matches!(failure, Some(Unavailable::Fault(_))) => {
                     failure = Some(unavailable);
                 }
@@ -202,7 +202,7 @@ impl Shared {
     }
 }
 
-/// Keeps the map until it is aborted.
+/// Updates the slot map until it is aborted.
 async fn keep(shared: Arc<Shared>) {
     let (mut failures, mut told) = (0, Told::default());
     loop {
@@ -211,12 +211,12 @@ async fn keep(shared: Arc<Shared>) {
             told.absent(&unavailable);
         } else {
             if told.returned() {
-                tracing::info!(nodes = %places(&shared.seeds), "connected to the Redis Cluster again");
+                tracing::info!(nodes = %places(&shared.seeds), "reconnected to the Redis Cluster");
             }
-            // Either way it is time to read it.
+            // The map is read again either way.
             let _ = timeout(READ_AGAIN, shared.stale.notified()).await;
         }
-        // Many slots move at a time: this is also the least time between two readings.
+        // Many slots move at a time: this is also the minimum interval between two reads.
         sleep(pause(failures)).await;
         if shared.read().await {
             failures = 0;

@@ -1,6 +1,7 @@
-//! How a connection is made: to a server, to the master that Sentinels name, to a node of a Cluster.
+//! Creates connections: to a server, to the master that Sentinels report, to a node of a Cluster.
 //!
-//! Logging in and choosing the database are commands of ours: the client's own handshake does not say why it failed.
+//! Authentication and database selection are commands of ours: the client's own handshake does not report why it
+//! failed.
 
 use std::{
     fs,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::store::{RedisAddress, RedisSettings, redis::keys::Keys};
 
-/// By whom, and to where, a connection was made.
+/// The dialer and the target of a connection.
 struct Dialed {
     dialer: Arc<Dialer>,
     server: RedisAddress,
@@ -46,14 +47,14 @@ impl Origin for Dialed {
     }
 }
 
-/// Makes connections as the settings say.
+/// Creates connections according to the settings.
 pub(super) struct Dialer {
     settings: RedisSettings,
     keys: Keys,
     authorities: Option<Vec<u8>>,
-    /// The server's clock decides, so its distance from ours is worth a warning.
+    /// The server's clock is used, so its difference from ours deserves a warning.
     compares_clocks: bool,
-    /// Whose the keys have to be, where that is compared.
+    /// The deployment that the keys have to belong to, if it is compared.
     deployment: Option<String>,
     told_of_persistence: AtomicBool,
 }
@@ -61,7 +62,7 @@ pub(super) struct Dialer {
 impl Dialer {
     /// # Errors
     ///
-    /// The file of `redis_tls_ca` is of no use.
+    /// The file of `redis_tls_ca` cannot be used.
     pub(super) fn new(
         settings: &RedisSettings,
         compares_clocks: bool,
@@ -69,7 +70,7 @@ impl Dialer {
     ) -> Result<Self, RedisFault> {
         let mut authorities = None;
         if settings.tls {
-            // The client asks for the process's provider. Where there is one already it is as good.
+            // The client uses the provider of the process. An existing provider is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
             if let Some(path) = &settings.tls_ca {
                 let pem = fs::read(path).map_err(|source| RedisFault::Authorities {
@@ -93,7 +94,7 @@ impl Dialer {
         })
     }
 
-    /// How long one connection may take, and a sign of life.
+    /// Timeout for creating one connection, and for a health check.
     pub(super) fn time_limit(&self) -> Duration {
         self.settings.connect_timeout
     }
@@ -102,8 +103,8 @@ impl Dialer {
         self.settings.tls
     }
 
-    /// Makes a connection and checks what is at its other end. Takes at most a few times the connect timeout, and more
-    /// than one only where that finds out what is wrong.
+    /// Creates a connection and checks the server. Takes at most a few times the connect timeout, and more than one
+    /// only to find out what is wrong.
     pub(super) async fn connect(
         self: &Arc<Self>,
         target: &Target,
@@ -160,7 +161,8 @@ impl Dialer {
         Err(self.diagnosed(server, unavailable).await)
     }
 
-    /// Whoever the Sentinels name, and is a master. All are asked at once: one may be dead, and one may not know yet.
+    /// The server that the Sentinels report and that is a master. All Sentinels are asked at once: one may be down, and
+    /// one may not know the new master yet.
     async fn master(
         self: &Arc<Self>,
         sentinels: &[RedisAddress],
@@ -180,7 +182,7 @@ impl Dialer {
                     tried.push(address);
                     match checked {
                         Ok(checked) => return Ok(checked),
-                        // What the Sentinels name may have been demoted a moment ago.
+                        // The server that the Sentinels report may have been demoted a moment ago.
                         Err(Unavailable::Fault(RedisFault::Replica { place })) => {
                             Unavailable::disconnected(&place, ConnectError::Replica)
                         }
@@ -189,7 +191,7 @@ impl Dialer {
                 }
                 Err(unavailable) => unavailable,
             };
-            // A fault says more than that somebody was not there.
+            // A fault is more specific than a server that is unreachable.
             if !matches!(failure, Some(Unavailable::Fault(_))) {
                 failure = Some(unavailable);
             }
@@ -197,7 +199,7 @@ impl Dialer {
         Err(failure.unwrap_or_else(|| Unavailable::disconnected(&name, ConnectError::Garbled)))
     }
 
-    /// What one Sentinel says where the master is.
+    /// Asks one Sentinel for the address of the master.
     async fn named(
         &self,
         sentinel: &RedisAddress,
@@ -238,7 +240,7 @@ impl Dialer {
         Err(self.diagnosed(sentinel, unavailable).await)
     }
 
-    /// What a node of a Cluster says who owns which slots.
+    /// Asks a node of a Cluster for the owners of the slots.
     pub(super) async fn slots(&self, node: &RedisAddress) -> Result<SlotMap, Unavailable> {
         let attempt = async {
             let mut connection = self.log_in(node, 0).await?;
@@ -252,7 +254,7 @@ impl Dialer {
         Err(self.diagnosed(node, unavailable).await)
     }
 
-    /// A connection on which the server has answered, as our user, on our database.
+    /// Returns a connection on which the server has replied, as our user, on our database.
     pub(super) async fn log_in(
         &self,
         server: &RedisAddress,
@@ -273,13 +275,13 @@ impl Dialer {
         }
     }
 
-    /// A connection on which nothing was said yet.
+    /// Returns a connection on which nothing has been sent.
     async fn silently(&self, server: &RedisAddress) -> Result<MultiplexedConnection, Unavailable> {
         let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
         self.raw(server, self.settings.tls, silent).await
     }
 
-    /// A connection on which was said what `greeting` has in it.
+    /// Returns a connection on which the commands of `greeting` have been sent.
     pub(super) async fn raw(
         &self,
         server: &RedisAddress,
@@ -313,7 +315,7 @@ impl Dialer {
             ),
             _ => Client::open(info),
         };
-        // Every wait is bounded by whoever asked.
+        // Every wait is bounded by the caller.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
@@ -325,7 +327,7 @@ impl Dialer {
     }
 }
 
-/// Asks a node over a connection that there is who owns which slots.
+/// Asks a node for the owners of the slots, over an existing connection.
 pub(super) async fn read_slots(
     connection: &mut MultiplexedConnection,
     node: &RedisAddress,
@@ -360,7 +362,7 @@ fn auth(user: Option<&str>, password: Option<&SecretString>) -> Option<Cmd> {
     Some(auth)
 }
 
-/// Logs in, if there is something to log in with, and returns the answer to one command, or why we may not log in.
+/// Authenticates, if there are credentials, and returns the reply to one command, or why the server rejected us.
 async fn said(
     connection: &mut MultiplexedConnection,
     server: &RedisAddress,
@@ -385,7 +387,7 @@ async fn said(
     Ok(answers.next().unwrap_or(Value::Nil))
 }
 
-/// Why a server did not let us in.
+/// Why a server rejected us.
 fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Unavailable {
     let place = server.to_string();
     let details = error.details().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What is wrong where a connection came to nothing: perhaps one side speaks TLS and the other does not, or it is no Redis at
-//! all. The client does not tell: to it, what it cannot read is a connection that broke.
+//! Finds out why a connection failed: one side may use TLS and the other not, or the server may not be Redis. The
+//! client does not report that: it sees unreadable data as a broken connection.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -13,21 +13,22 @@ use super::{
 };
 use crate::store::RedisAddress;
 
-/// What a server does when it is spoken to plainly.
+/// How a server reacts to plain text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// It answers as a Redis does.
+    /// It replies like Redis.
     Redis,
-    /// It answers something else.
+    /// It replies with something else.
     Foreign,
-    /// It hangs up.
+    /// It closes the connection.
     HangsUp,
-    /// It is not there, or says nothing.
+    /// It is unreachable or silent.
     Absent,
 }
 
 impl Dialer {
-    /// The fault that kept us from `server`, if one did; else what was seen. Takes at most twice the connect timeout.
+    /// Returns the fault that prevents a connection to `server`, if there is one; otherwise `seen`. Takes at most twice
+    /// the connect timeout.
     pub(super) async fn diagnosed(&self, server: &RedisAddress, seen: Unavailable) -> Unavailable {
         let fault = match &seen {
             Unavailable::Disconnected {
@@ -38,7 +39,8 @@ impl Dialer {
                 cause: ConnectError::Broken(error),
                 ..
             } => self.fault(server, tls_error(error)).await,
-            // A plain server waits for the rest of what it takes for a command. One that TLS is missed by hangs up.
+            // A server without TLS waits for the rest of what it takes for a command. A server that expects TLS closes
+            // the connection.
             Unavailable::Disconnected {
                 cause: ConnectError::Silent(_),
                 ..
@@ -83,10 +85,10 @@ impl Dialer {
         }
     }
 
-    /// Makes a connection with TLS, whether or not it is configured, and waits for a first answer: only that shows what the
-    /// server thinks of us. The error is what TLS says, if it was TLS that failed.
+    /// Opens a connection with TLS, whether or not it is configured, and waits for the first reply: only the reply
+    /// shows whether the server accepts us. The error is the TLS error, if TLS failed.
     async fn greet_by_tls(&self, server: &RedisAddress) -> Result<(), Option<rustls::Error>> {
-        // As in `new`: a service without TLS has not needed a provider yet.
+        // As in `new`: a service without TLS has not needed a provider so far.
         let _ = rustls::crypto::ring::default_provider().install_default();
         match self.raw(server, true, RedisConnectionInfo::default()).await {
             Ok(_) => Ok(()),
@@ -123,7 +125,7 @@ async fn protocol(server: &RedisAddress) -> Protocol {
     }
 }
 
-/// What a server begins its answer with; nothing if it hangs up instead.
+/// Returns the first byte of a server's reply; `None` if it closes the connection instead.
 async fn first_byte(server: &RedisAddress) -> io::Result<Option<u8>> {
     let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
     stream.writable().await?;
@@ -139,7 +141,7 @@ async fn first_byte(server: &RedisAddress) -> io::Result<Option<u8>> {
     }
 }
 
-/// What TLS says, out of an error of the client that wraps it twice.
+/// Extracts the TLS error from an error of the client, which wraps it twice.
 fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
     let inner = error
         .source()?

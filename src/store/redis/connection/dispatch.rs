@@ -1,4 +1,4 @@
-//! How calls are sent, and what is done about answers that are none.
+//! Sends calls; handles redirections and transport errors.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,40 +21,41 @@ use crate::{
     store::{RedisAddress, redis::call::Call},
 };
 
-/// How often what was refused for the moment is sent at most. With the pauses below that is about half a second.
+/// Maximum number of attempts for a call that the server temporarily rejects. With the pauses below, this takes about
+/// half a second.
 const ATTEMPTS: u32 = 8;
 
-/// The pause before the second attempt, and the longest; up to half of one is left out by chance.
+/// The pause before the second attempt, and the longest pause; each is shortened by up to half at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a call waits for a replica, if that is not too much of the store timeout.
+/// How long a call waits for a replica, if the store timeout leaves that much time.
 const REPLICA_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Which of a server's two connections is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Shared,
-    /// The one on which a replica is waited for.
+    /// The connection for calls that wait for a replica.
     Durable,
 }
 
-/// A call that has no answer yet.
+/// A call without a reply so far.
 struct PendingCall {
-    /// Its place among the calls.
+    /// Its index among the calls.
     index: usize,
     /// The server does not know the script.
     in_full: bool,
-    /// Who has the keys while their slot is being moved.
+    /// The node that has the keys while their slot is being moved.
     asking: Option<RedisAddress>,
-    /// It was sent over a connection that broke, and may be run twice.
+    /// It was sent over a connection that broke, and is safe to run twice.
     repeated: bool,
 }
 
-/// What became of an pending_call.
+/// The outcome of a pending call.
 enum Outcome {
     Answer(Value),
-    /// The server did not run it, and may soon, here or elsewhere.
+    /// The server did not execute it, but it or another one may soon.
     Again(PendingCall, Pause),
     Failure(StoreError),
 }
@@ -65,7 +66,7 @@ enum Pause {
     Some,
 }
 
-/// Sends all calls and returns their answers in order, or the first error.
+/// Sends all calls and returns their replies in order, or the first error.
 pub(super) async fn send(
     inner: &Inner,
     calls: &[Call],
@@ -117,7 +118,7 @@ pub(super) async fn send(
         open = again;
         if attempt == ATTEMPTS {
             return Err(StoreError::Unavailable(
-                "Redis put the call off, again and again".into(),
+                "Redis deferred the call too many times".into(),
             ));
         }
         if waits {
@@ -139,7 +140,7 @@ fn pause(attempt: u32) -> Duration {
 
 type Batch = (Arc<ManagedConnection>, Vec<PendingCall>);
 
-/// Who gets which pending_calls.
+/// Groups the pending calls by server.
 fn batches(
     inner: &Inner,
     calls: &[Call],
@@ -164,7 +165,7 @@ fn batches(
     Ok(batches.into_values().collect())
 }
 
-/// Sends one server what is its own, in one go.
+/// Sends one server its calls in one pipeline.
 async fn send_batch(
     inner: &Inner,
     managed: Arc<ManagedConnection>,
@@ -205,7 +206,7 @@ async fn send_batch(
     }
     if turn.is_some() {
         let time_limit = REPLICA_TIMEOUT.min(inner.timeout / 4).as_millis();
-        // None at all would be for ever.
+        // Zero would wait forever.
         pipe.cmd("WAIT").arg(1).arg(time_limit.max(1));
     }
     let count = pipe.len();
@@ -215,7 +216,7 @@ async fn send_batch(
     };
     let may_repeat = |pending_call: &PendingCall| calls[pending_call.index].is_repeatable();
     let out = Out::new(inner, &managed, &checked, deadline);
-    // A connection that the server closed while nobody used it is found out by what can be repeated.
+    // Repeatable commands detect a connection that the server closed while it was idle.
     let mut is_sent = false;
     let sent = async {
         if checked.is_quiet() && !pending_calls.iter().all(may_repeat) {
@@ -230,9 +231,9 @@ async fn send_batch(
     let answers = match sent {
         Ok(answers) => answers,
         Err(error) => {
-            // Nobody knows what the server has done of what was sent.
+            // It is unknown which of the calls the server has executed.
             let cause = ConnectError::Broken(error);
-            managed.lose(&checked, why.clone());
+            managed.lose(&checked, cause.clone());
             let unavailable = Unavailable::disconnected(&checked.address, cause);
             let broken = |pending_call: PendingCall| {
                 let outcome = if pending_call.repeated || (is_sent && !may_repeat(&pending_call)) {
@@ -282,7 +283,7 @@ async fn send_batch(
     outcomes
 }
 
-/// What to do about an answer that is an error. The codes below say that nothing was run.
+/// Handles an error reply. The error codes below mean that nothing was executed.
 fn consider(
     inner: &Inner,
     managed: &ManagedConnection,
@@ -316,7 +317,7 @@ fn consider(
             Pause::Some,
         ),
         code @ ("READONLY" | "NOAUTH") => {
-            // It is no master any more, or our user is not let in any more: a new connection finds out.
+            // The server is no longer a master, or no longer accepts our user: a new connection finds out which.
             let cause = if code == "READONLY" {
                 ConnectError::Replica
             } else {
@@ -342,7 +343,7 @@ fn redirected(
         cluster.moved(slot, node);
         None
     };
-    // Two nodes that send us to each other do not agree yet; the attempts are bounded.
+    // Two nodes that redirect to each other do not agree yet; the number of attempts is bounded.
     let pause = if pending_call.asking.is_some() {
         Pause::Some
     } else {
@@ -357,8 +358,8 @@ fn redirected(
     )
 }
 
-/// A batch that is out. Where it is still out at the deadline its connection is given up: it leads to somebody who does
-/// not answer, and who asks next must not wait for that again.
+/// A batch in flight. If it is still in flight at the deadline, its connection is given up: the server does not
+/// respond, and the next caller must not wait for that again.
 struct Out<'a> {
     inner: &'a Inner,
     managed: &'a ManagedConnection,
@@ -393,7 +394,7 @@ impl<'a> Out<'a> {
 impl Drop for Out<'_> {
     fn drop(&mut self) {
         let (now, timeout) = (self.inner.clock.monotonic(), self.inner.timeout);
-        // Not who has only just been asked, by an operation that had spent its time elsewhere.
+        // A server whose call was only just sent, by an operation that had spent its time elsewhere, is not given up.
         let was_long = now.saturating_sub(self.since) >= timeout / 4;
         if !self.came_back && was_long && now >= self.deadline {
             self.managed

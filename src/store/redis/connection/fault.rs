@@ -1,4 +1,5 @@
-//! Why Redis cannot be used, in words for whoever has to put it right. No password and no key is in any of them.
+//! Why Redis cannot be used, in words for the operator who has to fix it. None of the texts contains a password or a
+//! key.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -6,24 +7,25 @@ use redis::{RedisError, ServerError};
 
 use crate::{error::StoreError, store::RedisAddress};
 
-/// What is wrong with a Redis or with the settings that name it. The text says what, where, and what would be right.
+/// A problem of a Redis server or of the settings that name it. The text says what is wrong, where, and how to correct
+/// it.
 ///
-/// Waiting does not mend any of it, so a service does not start with it. While it runs, it is the reason why there is no
+/// Waiting repairs none of these, so a service does not start with one. At run time it is the reason why there is no
 /// connection.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RedisFault {
-    /// The user is unknown or disabled, or the password is not theirs.
+    /// The user is unknown or disabled, or the password is wrong.
     #[error(
         "Redis at {place} refuses the user name or the password; give those of a user that is enabled there in `redis_url`, or in `redis_username` and `redis_password`"
     )]
     Credentials {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// It asks for a password and none is configured.
+    /// The server requires a password and none is configured.
     #[error("Redis at {place} asks for a password; give it in `redis_password` or `redis_url`")]
     PasswordMissing {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
     /// A password is configured and the server has none.
@@ -31,31 +33,31 @@ pub enum RedisFault {
         "Redis at {place} has no password for its default user; leave the password out of `redis_url` and `redis_password`, or name the user that it belongs to"
     )]
     PasswordUnknown {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// A Sentinel refuses the password, or asks for one.
+    /// A Sentinel rejects the password, or requires one.
     #[error(
-        "the Sentinel at {place} refuses the password or asks for one; give it in `redis_sentinel_password`"
+        "the Sentinel at {place} rejects the password or requires one; set `redis_sentinel_password`"
     )]
     SentinelPassword {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// The server takes connections of its own machine only.
+    /// The server accepts only local connections.
     #[error(
-        "Redis at {place} runs in protected mode and takes connections of its own machine only; set a password there, or `protected-mode no`"
+        "Redis at {place} runs in protected mode and accepts only local connections; set a password there, or `protected-mode no`"
     )]
     Protected {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// The user may not do what is needed.
+    /// The user may not run a required command.
     #[error(
         "the user of Redis at {place} may not run {what}; its ACL must allow it (docs/operations.md has the whole rule)"
     )]
     NotPermitted {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
         /// The command.
         what: &'static str,
@@ -65,151 +67,151 @@ pub enum RedisFault {
         "the user of Redis at {place} may not read and write the keys of this service; its ACL needs the pattern {pattern} (keys begin with a brace and `redis_key_prefix`)"
     )]
     KeysNotPermitted {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
-        /// The pattern that all keys match, as an ACL has it.
+        /// The ACL pattern that matches all keys.
         pattern: String,
     },
     /// The keys belong to a service with another accounts database.
     #[error(
-        "Redis at {place} keeps the sessions of another accounts database under redis_key_prefix {prefix} (deployment {}, ours is {}): servers with different accounts must not share them. If this server belongs to the others, give it their data_dir or database_url; if it is a service of its own, give it another `redis_key_prefix`; if the other database is gone for good, stop all its servers and run `skriptoteket checked reset`, which ends all sessions there and makes the keys those of this database", short(.theirs), short(.ours)
+        "Redis at {place} keeps the sessions of another accounts database under redis_key_prefix {prefix} (deployment {}, ours is {}): servers with different accounts must not share them. If this server belongs to the others, give it their data_dir or database_url; if it is a service of its own, give it another `redis_key_prefix`; if the other database is gone for good, stop all its servers and run `skriptoteket session reset`, which ends all sessions there and assigns the keys to this database", short(.theirs), short(.ours)
     )]
     OtherDeployment {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
         /// The prefix of the keys.
         prefix: String,
-        /// The deployment that has the keys.
+        /// The deployment that owns the keys.
         theirs: String,
-        /// The one of our accounts database.
+        /// The deployment of our accounts database.
         ours: String,
     },
-    /// There is no database of this number.
+    /// There is no database with this number.
     #[error(
         "Redis at {place} has no database {database}; give one below its `databases` at the end of `redis_url`"
     )]
     Database {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
-        /// Its number.
+        /// The database number.
         database: u32,
     },
-    /// TLS was spoken to a port that does not.
+    /// TLS was used on a port without TLS.
     #[error(
         "{place} does not speak TLS; write redis instead of rediss in `redis_url`, or give the TLS port of the server"
     )]
     PlainPort {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// A TLS port was spoken to without.
+    /// A TLS port was used without TLS.
     #[error(
         "{place} speaks TLS only; write rediss instead of redis in `redis_url`, or give the port without TLS"
     )]
     TlsPort {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// The certificate of the server is not to be trusted.
+    /// The certificate of the server is not trusted.
     #[error(
-        "the certificate of Redis at {place} is not trusted; name the file of its authority in `redis_tls_ca`, and the server by a name of its certificate in `redis_url`"
+        "the certificate of Redis at {place} is not trusted; set `redis_tls_ca` to the file of its certificate authority, and use a host name of the certificate in `redis_url`"
     )]
     Certificate {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: rustls::Error,
     },
-    /// The server wants to see a certificate of ours.
+    /// The server requires a client certificate.
     #[error(
-        "Redis at {place} asks its clients for certificates, which this service has none of; set `tls-auth-clients no` there and use a password"
+        "Redis at {place} requires client certificates, and this service has none; set `tls-auth-clients no` there and use a password"
     )]
     ClientCertificate {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// The file of the authorities cannot be read.
+    /// The file of the certificate authorities cannot be read.
     #[error("{} cannot be read; name a PEM file of certificates in `redis_tls_ca`", .path.display())]
     Authorities {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Arc<io::Error>,
     },
-    /// The file of the authorities has none.
+    /// The file of the certificate authorities contains none.
     #[error("there is no certificate in {}; name a PEM file of certificates in `redis_tls_ca`", .path.display())]
     NoAuthority {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// Something else listens there.
-    #[error("what listens at {place} is not Redis; correct host and port in `redis_url`")]
+    /// The server is not Redis.
+    #[error("the server at {place} is not Redis; correct the host and the port in `redis_url`")]
     NotRedis {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// It cannot be written to.
+    /// The server is read-only.
     #[error(
         "Redis at {place} is a read-only replica; name its master in `redis_url`, or its Sentinels (redis+sentinel://)"
     )]
     Replica {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// It is too old.
+    /// The version is too old.
     #[error("Redis at {place} is version {found}; 7.0 or newer is needed (or Valkey)")]
     Version {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
-        /// Its version.
+        /// The version of the server.
         found: String,
     },
-    /// It may throw sessions away.
+    /// The server may evict sessions.
     #[error(
         "Redis at {place} evicts keys when it is full (maxmemory-policy {policy}), which loses sessions; set `maxmemory-policy noeviction` there, or accept it with `redis_allow_eviction = true`"
     )]
     Eviction {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
-        /// Its policy.
+        /// The eviction policy of the server.
         policy: String,
     },
-    /// A node of a Cluster was given as a single server.
+    /// A node of a Cluster was configured as a single server.
     #[error("Redis at {place} is a node of a Cluster; write redis+cluster:// in `redis_url`")]
     ClusterNode {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// A single server was given as a Cluster.
+    /// A single server was configured as a Cluster.
     #[error("Redis at {place} is not a node of a Cluster; write redis:// in `redis_url`")]
     NoCluster {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// A Sentinel was given as a server.
+    /// A Sentinel was configured as a server.
     #[error("{place} is a Sentinel; write redis+sentinel://HOST:PORT/MASTER in `redis_url`")]
     IsSentinel {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// A server was given as a Sentinel.
+    /// A server was configured as a Sentinel.
     #[error(
         "{place} is not a Sentinel; give host and port of the Sentinels in `redis_url`, or write redis://"
     )]
     NoSentinel {
-        /// HOST:PORT.
+        /// `HOST:PORT`.
         place: String,
     },
-    /// The Sentinels do not watch a master of this name.
+    /// The Sentinels do not monitor a master of this name.
     #[error(
         "the Sentinel at {place} knows no master {master}; end `redis_url` with the name that it has in `sentinel monitor`"
     )]
     UnknownMaster {
-        /// HOST:PORT of the Sentinel.
+        /// `HOST:PORT` of the Sentinel.
         place: String,
-        /// The name.
+        /// The name of the master.
         master: String,
     },
 }
@@ -217,32 +219,32 @@ pub enum RedisFault {
 /// Why there is no connection now.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Unavailable {
-    /// It has to be put right by somebody.
+    /// The operator has to fix it.
     #[error(transparent)]
     Fault(RedisFault),
-    /// It may come back by itself.
+    /// The connection may come back without intervention.
     #[error("not connected to Redis at {place}: {cause}")]
     Disconnected { place: String, cause: ConnectError },
 }
 
-/// What is in the way of a connection.
+/// Why connecting is not possible.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("{0}")]
     Broken(RedisError),
-    #[error("no answer within {} ms", .0.as_millis())]
+    #[error("no reply within {} ms", .0.as_millis())]
     Silent(Duration),
-    #[error("it is still reading its data")]
+    #[error("it is still loading its data")]
     Loading,
     #[error("it is a read-only replica")]
     Replica,
-    #[error("it answered {}", words(.0))]
+    #[error("it replied {}", words(.0))]
     Refused(ServerError),
-    #[error("it answered what makes no sense")]
+    #[error("its reply was malformed")]
     Garbled,
-    #[error("nobody asked it yet")]
+    #[error("no connection was attempted yet")]
     Unasked,
-    #[error("{0} has taken its place")]
+    #[error("{0} has replaced it")]
     Replaced(RedisAddress),
     #[error("the connection was closed")]
     Closed,
@@ -273,7 +275,7 @@ impl From<Unavailable> for StoreError {
     }
 }
 
-/// What a server said instead of doing what it was asked.
+/// The server's reason for rejecting a call.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("Redis at {0} is full: raise its maxmemory, or end sessions")]
@@ -284,7 +286,7 @@ pub(super) enum Refusal {
     Disk { place: String, error: ServerError },
     #[error("Redis at {place} does not permit it: {}", words(.error))]
     NotPermitted { place: String, error: ServerError },
-    #[error("Redis at {place} answered {}", words(.error))]
+    #[error("Redis at {place} replied {}", words(.error))]
     Other { place: String, error: ServerError },
 }
 
@@ -307,12 +309,12 @@ impl From<Refusal> for StoreError {
     }
 }
 
-/// Enough of a deployment's ID to tell it from another one.
+/// Shortens a deployment's ID, enough to distinguish it from another.
 fn short(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
-/// A server's own words, without what it repeats of a command.
+/// Returns the text of a server's error, without the parts of a command that it repeats.
 fn words(error: &ServerError) -> String {
     let details = error.details().unwrap_or_default();
     let details = details.split(", with args").next().unwrap_or_default();

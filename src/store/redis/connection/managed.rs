@@ -1,10 +1,10 @@
-//! One connection to one server, kept for as long as it is wanted.
+//! One connection to one server, kept open until it is closed.
 //!
-//! A task makes it, looks after it, and makes it anew when it is lost: one attempt at a time, however many calls are
-//! waiting for none. Between times everybody is refused at once.
+//! A task creates it, monitors it, and recreates it when it is lost: one attempt at a time, however many calls are
+//! waiting. Between attempts, calls are rejected at once.
 //!
-//! Right after a connection broke there is one exception: the server may only have closed it, and be there. The first
-//! attempt to make it anew begins at once, and calls wait for its outcome for a moment ([`MOMENT`]).
+//! There is one exception, right after a connection broke: the server may have closed only the connection and still be
+//! available. The first attempt to reconnect begins at once, and calls wait briefly for its outcome ([`MOMENT`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,23 +25,23 @@ use crate::{
     repeats,
 };
 
-/// The pause before the second attempt, and the longest; each is twice the one before, and up to half of it is left out
-/// by chance, so that replicas that lost the same server do not come back in step.
+/// The pause before the second attempt, and the longest pause; each is twice the previous one, shortened by up to half
+/// at random, so that replicas that lost the same server do not reconnect at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a connection that nobody uses is asked for a sign of life.
+/// Interval of the health checks of an idle connection.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long calls wait for the first attempt after a connection broke. A server that is there answers within a few ms; of
-/// one that does not, requests must not wait longer than this.
+/// How long calls wait for the first attempt after a connection broke. An available server responds within a few ms;
+/// requests must not wait longer for an unavailable one.
 const MOMENT: Duration = Duration::from_millis(250);
 
-/// A connection that broke sooner than this was of no use: the next attempt is not made at once, so that a server that
-/// accepts connections and closes them is asked at most some thirty times a second.
+/// A connection that broke sooner than this is useless: the next attempt does not begin at once, so that a server that
+/// accepts connections and closes them gets at most some thirty attempts per second.
 const BRIEF: Duration = Duration::from_millis(100);
 
-/// A connection that is kept. Ends with the last that holds it.
+/// A connection that is kept open. It is closed with the last reference to it.
 pub(super) struct ManagedConnection {
     shared: Arc<Shared>,
     keeper: AbortHandle,
@@ -51,16 +51,16 @@ struct Shared {
     dialer: Arc<Dialer>,
     target: Target,
     state: watch::Sender<State>,
-    /// Told whenever the connection is lost.
+    /// Notified whenever the connection is lost.
     lost: Arc<Notify>,
 }
 
 #[derive(Clone)]
 enum State {
-    /// The first attempt is under way.
+    /// The first attempt is in progress.
     Opening,
     Up(Arc<CheckedConnection>),
-    /// It broke, and the first attempt to make it anew is under way.
+    /// The connection broke, and the first attempt to reconnect is in progress.
     Reopening(Unavailable),
     Down(Unavailable),
 }
@@ -72,7 +72,7 @@ impl Drop for ManagedConnection {
 }
 
 impl ManagedConnection {
-    /// Starts to make a connection. `lost` is notified whenever it is lost.
+    /// Begins to connect. `lost` is notified whenever the connection is lost.
     pub(super) fn open(dialer: Arc<Dialer>, target: Target, lost: Arc<Notify>) -> Self {
         let shared = Arc::new(Shared {
             dialer,
@@ -84,13 +84,13 @@ impl ManagedConnection {
         Self { shared, keeper }
     }
 
-    /// The connection, or why there is none. Waits for the first attempt, and for the first one after the connection
-    /// broke, but for that only a moment.
+    /// Returns the connection, or why there is none. Waits for the first attempt, and, only briefly, for the first one
+    /// after the connection broke.
     pub(super) async fn checked(&self) -> Result<Arc<CheckedConnection>, Unavailable> {
         let mut state = self.shared.state.subscribe();
         let is_reopening = |state: &State| matches!(state, State::Reopening(_));
         if is_reopening(&state.borrow()) {
-            // If it takes longer, the unavailable says why.
+            // If it takes longer, the error says why.
             let _ = timeout(MOMENT, state.wait_for(|state| !is_reopening(state))).await;
         }
         let known = state
@@ -101,7 +101,7 @@ impl ManagedConnection {
             Ok(State::Down(unavailable) | State::Reopening(unavailable)) => {
                 Err(unavailable.clone())
             }
-            // The sender lives as long as this managed.
+            // The sender lives as long as this value.
             Ok(State::Opening) | Err(_) => Err(Unavailable::disconnected(
                 &self.shared.target,
                 ConnectError::Unasked,
@@ -109,7 +109,7 @@ impl ManagedConnection {
         }
     }
 
-    /// The connection if there is one at this moment.
+    /// The connection, if there is one at this moment.
     pub(super) fn checked_now(&self) -> Option<Arc<CheckedConnection>> {
         match &*self.shared.state.borrow() {
             State::Up(checked) => Some(Arc::clone(checked)),
@@ -117,19 +117,19 @@ impl ManagedConnection {
         }
     }
 
-    /// True if a connection was tried and there is none.
+    /// True if connecting was attempted and there is no connection.
     pub(super) fn is_down(&self) -> bool {
         matches!(*self.shared.state.borrow(), State::Down(_))
     }
 
-    /// Lets go of the connection for good.
+    /// Closes the connection permanently.
     pub(super) fn close(&self) {
         self.keeper.abort();
         let closed = Unavailable::disconnected(&self.shared.target, ConnectError::Closed);
         self.shared.state.send_replace(State::Down(closed));
     }
 
-    /// Gives a connection up. Does nothing if there is a newer one already.
+    /// Gives up a connection. Does nothing if there is already a newer one.
     pub(super) fn lose(&self, checked: &Arc<CheckedConnection>, cause: ConnectError) {
         self.shared.lose(checked, cause);
     }
@@ -140,7 +140,7 @@ impl Shared {
         self.state.send_if_modified(|state| {
             let is_this = matches!(state, State::Up(up) if Arc::ptr_eq(up, checked));
             if is_this {
-                // Whoever is silent would keep calls waiting for nothing.
+                // A silent server would make calls wait for nothing.
                 let is_broken = matches!(cause, ConnectError::Broken(_));
                 let unavailable = Unavailable::disconnected(&checked.address, cause);
                 *state = if is_broken {
@@ -153,7 +153,7 @@ impl Shared {
         });
     }
 
-    /// Returns when the connection is lost, with the state after it.
+    /// Returns when the connection is lost, with the state after that.
     async fn watch_over(&self, checked: &Arc<CheckedConnection>) -> State {
         let mut state = self.state.subscribe();
         loop {
@@ -161,7 +161,7 @@ impl Shared {
             if let Ok(lost) = timeout(LOOK, lost).await {
                 return match lost.as_deref() {
                     Ok(state) => state.clone(),
-                    // The sender lives as long as this does.
+                    // The sender lives as long as this value.
                     Err(_) => State::Down(Unavailable::disconnected(
                         &checked.address,
                         ConnectError::Closed,
@@ -177,7 +177,7 @@ impl Shared {
     }
 }
 
-/// Keeps a connection until it is aborted.
+/// Maintains a connection until it is aborted.
 async fn keep(shared: Arc<Shared>) {
     let clock = SystemClock::default();
     let (mut failures, mut told) = (0, Told::default());
@@ -186,20 +186,20 @@ async fn keep(shared: Arc<Shared>) {
             Ok(checked) => {
                 let checked = Arc::new(checked);
                 if told.returned() {
-                    tracing::info!(server = %checked.address, "connected to Redis again");
+                    tracing::info!(server = %checked.address, "reconnected to Redis");
                 }
                 let since = clock.monotonic();
                 shared.state.send_replace(State::Up(Arc::clone(&checked)));
                 let after = shared.watch_over(&checked).await;
                 shared.lost.notify_one();
-                // An attempt has succeeded: the pauses begin anew.
+                // An attempt has succeeded: the pauses start again.
                 failures = 0;
                 match after {
                     State::Reopening(unavailable) => {
-                        // Whether the server is away the next attempt tells.
+                        // The next attempt shows whether the server is unavailable.
                         let cause = unavailable.to_string();
                         if let Some(unlogged) = repeats::due("redis connection", &cause) {
-                            tracing::info!(error = %cause, unlogged, "a connection to Redis broke; it is made again");
+                            tracing::info!(error = %cause, unlogged, "connection to Redis lost; reconnecting");
                         }
                         if clock.monotonic().saturating_sub(since) >= BRIEF {
                             continue;
@@ -219,7 +219,7 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// What the log has of an unavailable.
+/// What has been logged about a missing connection.
 #[derive(Default)]
 pub(super) struct Told {
     text: Option<String>,
@@ -227,15 +227,16 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Says once why there is no connection, and again only if it turns out that somebody has to do something.
+    /// Logs once why there is no connection, and again only if the operator has to act.
     ///
-    /// Of the first attempt a fault is not said: whoever opens the link gets it, says it, and does not start.
+    /// A fault of the first attempt is not logged: the caller that opens the connection gets it, reports it, and does
+    /// not start.
     pub(super) fn absent(&mut self, unavailable: &Unavailable) {
         let is_first = !std::mem::replace(&mut self.is_later, true);
         let text = unavailable.to_string();
         match unavailable {
             Unavailable::Fault(_) if !is_first && self.text.as_ref() != Some(&text) => {
-                tracing::error!(error = %text, "Redis cannot be used; it is tried again");
+                tracing::error!(error = %text, "Redis cannot be used; retrying");
             }
             Unavailable::Disconnected { .. } if self.text.is_none() => {
                 tracing::warn!(error = %text, "Redis is away; it is tried again");
@@ -245,14 +246,14 @@ impl Told {
         self.text = Some(text);
     }
 
-    /// The unavailable is over. True if the log has it.
+    /// Records that the connection is back. Returns true if its absence was logged.
     pub(super) fn returned(&mut self) -> bool {
         self.is_later = true;
         self.text.take().is_some()
     }
 }
 
-/// How long to wait after so many failures.
+/// The pause after this number of failures.
 pub(super) fn pause(failures: u32) -> Duration {
     let whole = FIRST_PAUSE
         .saturating_mul(2_u32.saturating_pow(failures))

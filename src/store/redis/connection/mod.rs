@@ -1,23 +1,24 @@
-//! The way to Redis: a connection to each server that all share, made anew when it breaks.
+//! The connection to Redis: one connection to each server, shared by all callers and recreated when it breaks.
 //!
-//! Whoever asks while there is none is refused at once: a request waits for Redis at most the store timeout, and only if it
-//! was there a moment ago. Of calls whose connection breaks while they are out, those that may be run twice are sent once
-//! more, as soon as there is a new connection; the others are not: they may have been run.
+//! Calls are rejected at once while there is no connection: a request waits for Redis at most the store timeout, and
+//! only if Redis was available a moment ago. If a connection breaks with calls in flight, the calls that are safe to
+//! run twice are sent once more, as soon as there is a new connection; the others are not, because they may have been
+//! executed.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `connect` | how a connection is made: TLS, logging in, Sentinels |
-//! | `diagnosis` | why one came to nothing: TLS or not, no Redis at all |
-//! | `checks` | what a server has to be |
-//! | `checked` | one that was made |
-//! | `managed` | one connection: kept, lost, made again |
-//! | `per_worker` | a connection of a worker's own |
-//! | `cluster` | the masters of a Cluster, and who owns what |
-//! | `slots` | which slot a key is in |
-//! | `target` | where a connection leads |
-//! | `batching` | reads that are asked for at the same moment, in one command |
-//! | `dispatch` | how calls are sent: scripts, redirections, what is put off |
-//! | `fault` | why it cannot be done, in words |
+//! | `connect` | creates a connection: TLS, authentication, Sentinels |
+//! | `diagnosis` | why connecting failed: TLS or not, not Redis at all |
+//! | `checks` | the requirements on a server |
+//! | `checked` | a connection that passed the checks |
+//! | `managed` | one connection: kept, lost, recreated |
+//! | `per_worker` | an additional connection for each worker |
+//! | `cluster` | the masters of a Cluster, and the owners of the slots |
+//! | `slots` | the slot of a key |
+//! | `target` | the target of a connection |
+//! | `batching` | combines simultaneous reads into one command |
+//! | `dispatch` | sends calls: scripts, redirections, temporary rejections |
+//! | `fault` | why Redis cannot be used, in words |
 
 mod batching;
 mod checked;
@@ -63,33 +64,33 @@ use crate::{
 
 pub use fault::RedisFault;
 
-/// By whose clock sessions and budgets live.
+/// The clock of sessions and login throttling.
 #[derive(Clone, Debug)]
 pub enum StoreClock {
-    /// The server's: one clock for all replicas, however wrong their own are.
+    /// The server's clock: one clock for all replicas, however wrong their own are.
     Server,
-    /// This one, for tests that turn the time.
+    /// This clock, for tests that set the time.
     Given(Arc<dyn Clock>),
 }
 
-/// How long what is written to prove that it can be is kept, in ms.
+/// Lifetime of the key that is written to check that writes are accepted, in ms.
 const PROBE_MS: u32 = 10_000;
 
-/// Where a walk through the keys of a server begins.
+/// The first cursor of a scan of a server's keys.
 pub(super) const SCAN_START: &str = "0";
 
-/// Keys that one step of it goes through: a fraction of a millisecond.
+/// Keys per step of a scan: a fraction of a millisecond.
 const SCAN_STEP: usize = 1_000;
 
-/// How often it is said that replicas lag.
+/// Minimum interval between two warnings that replicas lag.
 const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 task_local! {
-    /// When the operation that runs has to be over, by the clock of the link.
+    /// Deadline of the current operation, by the clock of the connection.
     static DEADLINE: Duration;
 }
 
-/// The way to Redis. Cheap to clone. Its tasks end with the last clone.
+/// The connection to Redis. Cheap to clone. Its tasks end with the last clone.
 #[derive(Clone)]
 pub(super) struct Connection {
     inner: Arc<Inner>,
@@ -99,9 +100,9 @@ struct Inner {
     way: Way,
     keys: Keys,
     timeout: Duration,
-    /// By whose time sessions live.
+    /// The clock of the sessions.
     store_clock: StoreClock,
-    /// By which waiting is measured.
+    /// The clock for timeouts.
     clock: SystemClock,
     warned_of_lag: Mutex<Option<Duration>>,
 }
@@ -111,7 +112,7 @@ enum Way {
     Cluster(Cluster),
 }
 
-/// A server that has keys: the one, or a master of a Cluster.
+/// A server that has keys: the only one, or a master of a Cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     address: RedisAddress,
@@ -130,12 +131,12 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects. Where nobody is there this goes on in the background, and until then calls say why they are refused.
-    /// With a `deployment`, a server whose keys belong to another one is a fault.
+    /// Connects. If no server is available, this continues in the background, and until then calls report why they are
+    /// rejected. With a `deployment`, a server whose keys belong to another one is a fault.
     ///
     /// # Errors
     ///
-    /// [`RedisFault`]: the server, or what is configured, is not as it has to be.
+    /// [`RedisFault`]: the server or the configuration does not meet the requirements.
     pub(super) async fn open(
         settings: &RedisSettings,
         timeout: Duration,
@@ -160,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// The time for a script's `ARGV[1]`, in ms: 0 where the server's clock decides.
+    /// The time for a script's `ARGV[1]`, in ms: 0 if the server's clock is used.
     pub(super) fn now(&self) -> i64 {
         match &self.inner.store_clock {
             StoreClock::Server => 0,
@@ -168,7 +169,7 @@ impl Connection {
         }
     }
 
-    /// Runs one operation of a repository, however many calls it takes, within the store timeout.
+    /// Runs one operation of a repository, however many calls it makes, within the store timeout.
     pub(super) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -180,8 +181,8 @@ impl Connection {
             .unwrap_or_else(|_| Err(StoreError::timed_out()))
     }
 
-    /// Reads one key, together with what this worker is asked for at the same moment; and then the server's time, in ms.
-    /// `None` where that cannot be done so, for whatever reason: a call says more.
+    /// Reads one key in a batch with the other reads of this worker at the same moment; returns the value and then the
+    /// server's time, in ms. Returns `None` if that fails for any reason: a single call reports the reason.
     pub(super) async fn read_together(&self, key: String) -> Option<(Value, i64)> {
         match &self.inner.way {
             Way::Single(managed) => batching::read(managed, key, self.inner.timeout).await,
@@ -189,34 +190,34 @@ impl Connection {
         }
     }
 
-    /// Sends one call and returns its answer.
+    /// Sends one call and returns its reply.
     pub(super) async fn call(&self, call: Call) -> Result<Value, StoreError> {
         the_only(self.send(vec![call], Lane::Shared).await?)
     }
 
-    /// Sends all calls at once and returns their answers in order; the first error if one fails. They are no
+    /// Sends all calls at once and returns their replies in order; the first error if one fails. The calls are not a
     /// transaction, and may go to several nodes.
     pub(super) async fn call_all(&self, calls: Vec<Call>) -> Result<Vec<Value>, StoreError> {
         self.send(calls, Lane::Shared).await
     }
 
-    /// As [`Connection::call`], and returns only when a replica of the server has it too, where there is one: for what must not
-    /// come back after a failover. Waits 100 ms at most, and not at all for a while after that was in vain; both with a
-    /// warning.
+    /// Like [`Connection::call`], but returns only after a replica of the server has the write too, if there is a
+    /// replica: for changes that a failover must not undo. Waits at most 100 ms, and not at all for a while after a
+    /// wait timed out; logs a warning in both cases.
     pub(super) async fn call_durably(&self, call: Call) -> Result<Value, StoreError> {
         the_only(self.send(vec![call], Lane::Durable).await?)
     }
 
-    /// Proves that every master that has sessions can be written to.
+    /// Checks that every master with sessions accepts writes.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`], with the reason in words for operators: no secret is in it.
+    /// [`StoreError::Unavailable`], with the reason in words for operators, without secrets.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         self.call_all(self.probes()?).await.map(drop)
     }
 
-    /// The servers that have keys now.
+    /// Returns the servers that have keys now.
     pub(super) async fn masters(&self) -> Result<Vec<Node>, StoreError> {
         let addresses = match &self.inner.way {
             Way::Single(managed) => vec![managed.checked().await?.address.clone()],
@@ -226,8 +227,8 @@ impl Connection {
         Ok(addresses.into_iter().map(node).collect())
     }
 
-    /// One step of a walk through the keys of a server that match a pattern: some of them, and where the next step begins;
-    /// `None` at the end. The first step begins at [`SCAN_START`].
+    /// Runs one step of a scan of a server's keys that match a pattern: returns some of them and the cursor of the next
+    /// step; `None` at the end. The first cursor is [`SCAN_START`].
     pub(super) async fn scan(
         &self,
         node: &Node,
@@ -246,8 +247,8 @@ impl Connection {
         ))
     }
 
-    /// Sends a command to one server and returns its answer. It is sent once: what has moved to another server is an
-    /// error.
+    /// Sends a command to one server and returns its reply. The command is sent once: a key that has moved to another
+    /// server is an error.
     pub(super) async fn ask(&self, node: &Node, cmd: Cmd) -> Result<Value, StoreError> {
         let managed = match &self.inner.way {
             Way::Single(managed) => Arc::clone(managed),
@@ -267,16 +268,16 @@ impl Connection {
                 Ok(answer) => Ok(answer),
                 Err(error) => {
                     let cause = ConnectError::Broken(error);
-                    managed.lose(&checked, why.clone());
-                    Err(Unavailable::disconnected(node, why).into())
+                    managed.lose(&checked, cause.clone());
+                    Err(Unavailable::disconnected(node, cause).into())
                 }
             }
         };
         self.in_time(work).await
     }
 
-    /// Gives up the connection to whoever has this key, because the keys turned out to be another deployment's. The
-    /// checks of the next connection say so.
+    /// Gives up the connection to the server that has this key, because the keys belong to another deployment. The
+    /// checks of the next connection report that.
     pub(super) fn disown(&self, key: &str) {
         let managed = match &self.inner.way {
             Way::Single(managed) => Arc::clone(managed),
@@ -290,7 +291,7 @@ impl Connection {
         }
     }
 
-    /// Lets go of the connections for good. What is asked afterwards is refused as unavailable.
+    /// Closes the connections permanently. Later calls are rejected as unavailable.
     pub(super) fn close(&self) {
         match &self.inner.way {
             Way::Single(managed) => managed.close(),
@@ -307,7 +308,7 @@ impl Connection {
         self.in_time(work).await
     }
 
-    /// Waits for the first attempt to connect to each server, however it ends.
+    /// Waits for the first attempt to connect to each server, whatever its outcome.
     async fn first_attempts(&self) -> Result<(), Unavailable> {
         let cluster = match &self.inner.way {
             Way::Single(managed) => return managed.checked().await.map(drop),
@@ -320,12 +321,12 @@ impl Connection {
                 .map(|node| async move { cluster.managed(&node)?.checked().await.map(drop) }),
         );
         let failures = attempts.await.into_iter().filter_map(Result::err);
-        // A fault says more than that somebody was not there.
+        // A fault is more specific than a server that is unreachable.
         let worst = failures.max_by_key(|unavailable| matches!(unavailable, Unavailable::Fault(_)));
         worst.map_or(Ok(()), Err)
     }
 
-    /// One write for each server: into a shard that it has.
+    /// Returns one write for each server: to a shard that it has.
     fn probes(&self) -> Result<Vec<Call>, Unavailable> {
         let mut servers = Vec::new();
         let mut probes = Vec::new();
@@ -350,7 +351,7 @@ impl Connection {
 }
 
 impl Inner {
-    /// Says that no replica has answered in time; not more often than it is worth.
+    /// Warns that no replica has confirmed in time, at a limited rate.
     fn warn_of_lag(&self, server: &RedisAddress) {
         let now = self.clock.monotonic();
         let mut warned = self

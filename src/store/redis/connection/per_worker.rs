@@ -1,8 +1,8 @@
-//! A connection of a worker's own.
+//! An additional connection for each worker.
 //!
-//! An HTTP worker is one thread with a runtime of its own. Over a connection that another thread drives, each call wakes that
-//! thread, and the answer wakes this one: that costs more than all the rest of a checked check. So each such runtime gets one
-//! connection more, which it drives itself. Until that is there, and while it cannot be had, calls go the common way.
+//! An HTTP worker is one thread with its own runtime. Over a connection that another thread drives, each call wakes
+//! that thread, and the reply wakes this one: that costs more than the rest of a session check. So each such runtime
+//! gets an additional connection, which it drives itself. Until it is available, calls use the shared connection.
 
 use std::{
     cell::RefCell,
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::checked::CheckedConnection;
 
-/// How often it is asked for a sign of life, and the pause before it is made anew.
+/// Interval of the health checks, and the pause before reconnecting.
 const LOOK: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -38,7 +38,7 @@ impl Own {
     }
 }
 
-/// The connection by which a call gets to the server fastest from here.
+/// The connection with the lowest latency from this thread.
 pub(super) fn connection(checked: &Arc<CheckedConnection>) -> MultiplexedConnection {
     own(checked).unwrap_or_else(|| checked.shared.clone())
 }
@@ -69,8 +69,8 @@ fn own(checked: &Arc<CheckedConnection>) -> Option<MultiplexedConnection> {
     })
 }
 
-/// Makes the connection, and makes it anew when it is gone, for as long as the server is the same. A call that it breaks
-/// under gives up the server as every other call does.
+/// Creates the connection, and recreates it when it is lost, as long as the server is the same. A call that fails on it
+/// gives up the server, like every other call.
 async fn keep(runtime: Id, checked: Weak<CheckedConnection>) {
     while let Some(server) = checked.upgrade() {
         let (made, time_limit) = (server.origin.another().await, server.origin.time_limit());

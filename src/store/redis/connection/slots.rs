@@ -1,13 +1,13 @@
-//! Which node of a Cluster has which key.
+//! The slots of a Cluster and the nodes that own them.
 
 use redis::Value;
 
 use crate::store::RedisAddress;
 
-/// How many slots there are in every Cluster.
+/// The number of slots of every Cluster.
 const SLOTS: u16 = 16_384;
 
-/// The slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it where it has none.
+/// The slot of a key: CRC16 (XMODEM) of its hash tag, or of the whole key if it has none.
 pub(super) fn slot_of(key: &str) -> u16 {
     crc16(hash_tag(key).as_bytes()) % SLOTS
 }
@@ -42,17 +42,17 @@ static CRC16: [u16; 256] = {
     table
 };
 
-/// Who owns which slots, as a node said.
+/// The owners of the slots, as reported by a node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SlotMap {
-    /// First slot, last slot, owner; by their order.
+    /// First slot, last slot, owner; sorted.
     ranges: Vec<(u16, u16, RedisAddress)>,
-    /// What was learnt since from redirections, latest first; few, until the next reading.
+    /// Changes from redirections since then, latest first; there are few until the map is read again.
     moved: Vec<(u16, RedisAddress)>,
 }
 
 impl SlotMap {
-    /// Reads the answer to `CLUSTER SLOTS`. `asked` stands in where a node leaves its own name out.
+    /// Reads the reply to `CLUSTER SLOTS`. `asked` is used if a node omits its own name.
     pub(super) fn read(answer: &Value, asked: &RedisAddress) -> Option<Self> {
         let Value::Array(rows) = answer else {
             return None;
@@ -68,7 +68,7 @@ impl SlotMap {
         })
     }
 
-    /// Who owns a slot.
+    /// The owner of a slot.
     pub(super) fn owner(&self, slot: u16) -> Option<&RedisAddress> {
         if let Some((_, owner)) = self.moved.iter().find(|(moved, _)| *moved == slot) {
             return Some(owner);
@@ -78,13 +78,13 @@ impl SlotMap {
         (slot <= *last).then_some(owner)
     }
 
-    /// Notes that a slot has another owner.
+    /// Records that a slot has another owner.
     pub(super) fn moved(&mut self, slot: u16, owner: RedisAddress) {
         self.moved.retain(|(moved, _)| *moved != slot);
         self.moved.push((slot, owner));
     }
 
-    /// Everybody who owns a slot, once each.
+    /// All nodes that own a slot, without duplicates.
     pub(super) fn owners(&self) -> Vec<&RedisAddress> {
         let mut owners: Vec<&RedisAddress> = Vec::new();
         let all = self.ranges.iter().map(|(_, _, owner)| owner);
@@ -133,7 +133,7 @@ fn range(row: &Value, asked: &RedisAddress) -> Option<(u16, u16, RedisAddress)> 
     ))
 }
 
-/// Where a node sends us: `SLOT HOST:PORT` of `MOVED` and `ASK`. The host is left out where it is that of the node.
+/// The target of a redirection: `SLOT HOST:PORT` of `MOVED` and `ASK`. The host is empty if it is the host of the node.
 pub(super) fn redirection(details: &str, asked: &RedisAddress) -> Option<(u16, RedisAddress)> {
     let (slot, address) = details.split_once(' ')?;
     let (host, port) = address.rsplit_once(':')?;

@@ -1,17 +1,17 @@
-//! Where a connection leads.
+//! The target of a connection.
 
 use std::fmt;
 
 use crate::store::RedisAddress;
 
-/// Where a connection leads.
+/// The target of a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
     Server {
         server: RedisAddress,
         database: u32,
     },
-    /// Whoever is the master by what the Sentinels say.
+    /// The master that the Sentinels report.
     Master {
         sentinels: Vec<RedisAddress>,
         name: String,

@@ -1,7 +1,7 @@
--- Recounts and repairs. After _time and _sessions.
+-- Integrity checks and repairs. Requires _time and _sessions before it.
 local LOST = 6
 
--- Started - ended - indexed, by role: 0 where all is well.
+-- Started - ended - indexed, by role: 0 if consistent.
 local function gaps(z, n)
   local totals, flat, gap = {}, call('HGETALL', n), {}
   for i = 1, #flat, 2 do totals[flat[i]] = tonumber(flat[i + 1]) end
@@ -12,8 +12,9 @@ local function gaps(z, n)
   return gap
 end
 
--- Adds to the totals what closes these gaps; they only rise. What is missing under one role and too much under another
--- has changed its role; what is missing else was lost; what is there and was never counted is counted as started.
+-- Adds to the totals what closes these gaps; the totals only increase. Sessions missing under one role and surplus
+-- under another have changed their role; other missing sessions were lost; other surplus sessions were never counted
+-- and are counted as started.
 local function settle(n, gap)
   local missing, extra = 0, 0
   for role = 0, 3 do

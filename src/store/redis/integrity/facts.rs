@@ -1,4 +1,4 @@
-//! What the servers say of themselves.
+//! What the servers report about themselves.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::error::StoreError;
 
 static WEIGH: LuaScript = LuaScript::new(include_str!("weigh.lua"));
 
-/// How many records are weighed to tell what a session takes.
+/// Number of records that are measured to estimate the memory of a session.
 const WEIGHED: usize = 100;
 
-/// What `INFO` says, by name.
+/// The fields of `INFO`, by name.
 type Info = BTreeMap<String, String>;
 
-/// Names and values for people.
+/// Returns names and values for display.
 pub(super) async fn of(
     connection: &Connection,
     keys: &Keys,
@@ -48,7 +48,7 @@ pub(super) async fn of(
             .filter_map(|info| info.get(name)?.parse::<u64>().ok());
         numbers.sum()
     };
-    // Valkey says that it is Redis 7.2, and beside it what it is.
+    // Valkey reports itself as Redis 7.2, and its own version in another field.
     let version = match said("valkey_version") {
         none if none.is_empty() => format!("redis {}", said("redis_version")),
         version => format!("valkey {version}"),
@@ -80,7 +80,7 @@ pub(super) async fn of(
         .into_iter();
     let mut next = || read::<Option<String>>(holder.next().unwrap_or(Value::Nil));
     let lease = next()?.unwrap_or_else(|| "nobody".to_owned());
-    // Behind the colon is the service.
+    // The part after the colon is the service.
     let holder = lease.split(':').next().unwrap_or_default();
     facts.push(("observer", holder.to_owned()));
     facts.push(("observer_epoch", next()?.unwrap_or_else(|| "0".to_owned())));
@@ -105,8 +105,8 @@ fn info(text: &str) -> Info {
         .collect()
 }
 
-/// What a session takes in memory: its record, and its share of the indexes. Weighed on some sessions of one shard, so it
-/// is about right where there are many.
+/// The memory of a session: its record, and its share of the indexes. Measured on some sessions of one shard, so it is
+/// approximately right if there are many.
 async fn bytes_per_session(
     connection: &Connection,
     keys: &Keys,
@@ -143,7 +143,7 @@ fn all(names: &[String], shard: &ShardKeys, key: fn(&ShardKeys, &str) -> String)
     names.iter().map(|name| key(shard, name)).collect()
 }
 
-/// What these keys of one shard take; those that are gone are left out.
+/// Returns the memory use of these keys of one shard; missing keys are left out.
 async fn weigh(connection: &Connection, keys: Vec<String>) -> Result<Vec<u64>, StoreError> {
     read(
         connection

@@ -1,6 +1,6 @@
--- What index and records say of these sessions, at one moment.
+-- Reads the index entries and the records of these sessions in one step.
 -- KEYS z, then the records | ARGV now, then the sessions
--- {now, then of each its score and its record}: nil where there is none, -1 where a key holds something else
+-- {now, then the score and the record of each}: nil where there is none, -1 where a key holds another type
 local answer, score = { now }, {}
 for i = 2, #ARGV do score[i] = call('ZSCORE', KEYS[1], ARGV[i]) end
 for i = 2, #KEYS do

@@ -1,4 +1,4 @@
-//! Index and record of some sessions at one moment.
+//! Index and record of some sessions, read in one step.
 
 use redis::Value;
 
@@ -17,34 +17,34 @@ use crate::{
     sessions::{SessionId, shard_of},
 };
 
-/// Where a score's role begins: 2^42.
+/// The lowest bit of the role in a score: 2^42.
 const ROLE_STEP: i64 = 1 << 42;
 
-/// What a record says of its session.
+/// The fields of a session's record.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     sid: String,
     pub(super) uid: String,
     pub(super) role: Role,
-    /// Its place in the order of starts, as it stands in the record.
+    /// The sequence number in the record.
     pub(super) order: i64,
     pub(super) expires_at: i64,
     ends_at: i64,
     pub(super) is_live: bool,
-    /// The index has it otherwise, and that stays so.
+    /// The index entry differs, and the difference is permanent.
     pub(super) is_indexed_otherwise: bool,
 }
 
-/// What lies under a record's key.
+/// The content of a record's key.
 #[derive(Clone, Debug)]
 pub(super) enum Record {
     Missing,
-    /// What is there; nothing of what is no string.
+    /// The content; empty if it is not a string.
     Unreadable(Vec<u8>),
     Readable(Known),
 }
 
-/// A session as index and record had it at one moment.
+/// The index entry and the record of a session, read in one step.
 #[derive(Clone, Debug)]
 pub(super) struct Sight {
     pub(super) sid: String,
@@ -54,7 +54,7 @@ pub(super) struct Sight {
 }
 
 impl Audit<'_> {
-    /// Looks at sessions of a shard, all at one moment.
+    /// Reads sessions of a shard, all in one step.
     pub(super) async fn look(
         &self,
         shard: &ShardKeys,
@@ -89,8 +89,8 @@ impl Audit<'_> {
         Ok(sights)
     }
 
-    /// Brings the index in line with these records, where they are still as they were seen. Returns how many entries
-    /// changed.
+    /// Brings the index in line with these records, if they have not changed since they were read. Returns how many
+    /// entries changed.
     pub(super) async fn mend(
         &self,
         shard: &ShardKeys,
@@ -120,7 +120,7 @@ impl Known {
         (self.role as i64) * ROLE_STEP + self.expires_at
     }
 
-    /// Adds it to a call of `users.lua`.
+    /// Adds the session to a call of `users.lua`.
     pub(super) fn told(&self, call: Call) -> Call {
         let call = call.arg(&self.sid).arg(self.order).arg(self.ends_at);
         if self.is_indexed_otherwise {
@@ -130,7 +130,7 @@ impl Known {
         }
     }
 
-    /// True if the index has this session as the record has it.
+    /// True if the index entry of this session matches the record.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a score is less than 2^44, which a float holds exactly"
@@ -141,7 +141,7 @@ impl Known {
 }
 
 impl Sight {
-    /// True if the index holds a session that the reaper will end: it has expired under a role that there is.
+    /// True if the index holds a session that the reaper will end: it has expired under a valid role.
     pub(super) fn is_left_to_the_reaper(&self) -> bool {
         self.score.is_some_and(|score| {
             #[expect(
@@ -154,7 +154,7 @@ impl Sight {
     }
 }
 
-/// Reads a record of this shard: strictly, and only if its user belongs here.
+/// Reads a record of this shard: strictly, and only if its user belongs to the shard.
 fn known(shard: u8, sid: &str, bytes: &[u8], now: i64) -> Option<Known> {
     let id: SessionId = session_of(shard, sid)?;
     let record = decode(id, bytes).ok()?;

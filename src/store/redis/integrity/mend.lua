@@ -1,8 +1,8 @@
--- Brings the index in line with records. The totals of a role that agreed before agree afterwards; where they did not,
--- they are settled when all of the shard is mended.
+-- Brings the index in line with records. The totals of a role that agreed before still agree afterwards; the others are
+-- corrected after the whole shard is repaired.
 -- KEYS z n, then the records
--- ARGV now, then of each record: the session, 1 if the record can be read, and then whose it is; else what is in it
--- how many entries changed
+-- ARGV now, then for each record: the session, 1 if the record can be read, and then its user; otherwise its content
+-- Returns how many entries changed.
 local z, n = KEYS[1], KEYS[2]
 local before, indexed, dropped = gaps(z, n), {}, {}
 for i = 3, #KEYS do
@@ -11,7 +11,7 @@ for i = 3, #KEYS do
   local it, text = record(KEYS[i])
   local score = tonumber(call('ZSCORE', z, sid))
   if ARGV[at + 1] == '1' then
-    -- The record may have moved on since the caller saw it: as it is now, it is right.
+    -- The record may have changed since the caller read it: its current state is the valid one.
     local want = it and it.role * B + it.exp
     if it and it.uid == seen and want ~= score and (score or it.exp > now) then
       indexed[#indexed + 1] = { sid, want }
@@ -20,7 +20,7 @@ for i = 3, #KEYS do
     dropped[#dropped + 1] = sid
   end
 end
--- All was read. The first write is one that a full memory refuses, so it refuses all of them.
+-- All reads are done. Redis rejects the first write when its memory is full, so it rejects all of them.
 for _, it in ipairs(indexed) do call('ZADD', z, S(it[2]), it[1]) end
 for _, sid in ipairs(dropped) do call('ZREM', z, sid) end
 local gap = gaps(z, n)

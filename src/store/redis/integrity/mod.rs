@@ -1,17 +1,17 @@
-//! Recounts and repairs of the sessions in Redis, while everything goes on.
+//! Checks and repairs the sessions in Redis during normal operation.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the recount: first `strays`, then shard after shard |
-//! | `strays` | one SCAN of all keys: records and users that no index leads to |
-//! | `shard` | one shard by its index: each session beside its record, each user beside its sessions, the totals |
-//! | `look` | index and record of some sessions at one moment |
-//! | `facts` | what the servers say of themselves |
-//! | `*.lua` | `look`, `mend`, `users`, `totals`; `_upkeep` is their common head |
+//! | `mod` | the check: first `strays`, then shard after shard |
+//! | `strays` | one SCAN of all keys: records and users that are missing in the index |
+//! | `shard` | one shard: compares its index with the records, its users with their sessions, and checks the totals |
+//! | `look` | index and record of some sessions, read in one step |
+//! | `facts` | what the servers report about themselves |
+//! | `*.lua` | `look`, `mend`, `users`, `totals`; `_upkeep` is their shared prefix |
 //!
-//! Every comparison is one script on one shard, as every change of a session is, so that nothing is seen half done and no
-//! difference has to be looked at twice. A script looks at a few hundred sessions at most, which takes about a
-//! millisecond. Held in memory are one shard's sessions (a 64th of all, some 200 bytes each), and what differs.
+//! Every comparison is one script on one shard, like every change of a session, so no comparison sees a change half
+//! done and no difference has to be checked again. A script checks a few hundred sessions at most, which takes about a
+//! millisecond. The memory holds the sessions of one shard (a 64th of all, some 200 bytes each) and the differences.
 
 mod facts;
 mod look;
@@ -49,10 +49,10 @@ static MEND: LuaScript = script!("mend.lua");
 static USERS: LuaScript = script!("users.lua");
 static TOTALS: LuaScript = script!("totals.lua");
 
-/// Sessions, or users, that one script looks at.
+/// Sessions, or users, per script call.
 const BATCH: usize = 200;
 
-/// Recounts and repairs the sessions of one prefix.
+/// Checks and repairs the sessions of one key prefix.
 #[derive(Debug)]
 pub(in crate::store) struct RedisIntegrity {
     connection: Connection,
@@ -88,21 +88,21 @@ impl SessionIntegrity for RedisIntegrity {
     }
 }
 
-/// A recount under way.
+/// A check in progress.
 #[derive(Debug)]
 struct Audit<'a> {
     connection: &'a Connection,
     keys: &'a Keys,
     repair: bool,
     recount: Recount,
-    /// Live sessions that are in no index and stay so, by shard.
+    /// Live sessions that are permanently missing in the index, by shard.
     unindexed: HashMap<u8, Vec<Known>>,
-    /// Keys of which something was found: SCAN may show a key twice, and a user may be met on two ways.
+    /// Keys with a reported difference: SCAN may return a key twice, and a user may be found in two ways.
     accused: HashSet<String>,
 }
 
 impl Audit<'_> {
-    /// Adds a difference at this key. False if it was known.
+    /// Adds a difference at this key. Returns false if it was already known.
     fn accuse(&mut self, kind: Difference, key: String) -> bool {
         if self.accused.contains(&key) {
             return false;
@@ -111,12 +111,12 @@ impl Audit<'_> {
         self.accused.insert(key)
     }
 
-    /// One call within the store timeout.
+    /// Makes one call within the store timeout.
     async fn call(&self, call: Call) -> Result<redis::Value, StoreError> {
         self.connection.in_time(self.connection.call(call)).await
     }
 
-    /// Compares what is indexed of users with their sessions, and rebuilds it if that is wanted.
+    /// Compares the index entries of users with their sessions, and rebuilds them if requested.
     async fn compare_users(
         &mut self,
         shard: &ShardKeys,
@@ -147,7 +147,7 @@ impl Audit<'_> {
     }
 }
 
-/// A key may have been written by anyone.
+/// Makes a key printable: any client may have written it.
 fn printable(key: &str) -> String {
     const MOST_CHARS: usize = 100;
     key.chars()

@@ -1,4 +1,4 @@
-//! One shard by its index: each session beside its record, each user beside its sessions, the totals.
+//! One shard by its index: compares each session with its record and each user with their sessions; checks the totals.
 
 use std::{
     cmp::Reverse,
@@ -22,7 +22,7 @@ use crate::{
     sessions::{Difference, EndReason},
 };
 
-/// The sessions of one user, as records tell of them.
+/// The sessions of each user, by their records.
 type Owners = HashMap<String, Vec<Known>>;
 
 impl Audit<'_> {
@@ -35,7 +35,7 @@ impl Audit<'_> {
         self.sessions(shard, &mut owners).await?;
         for sessions in owners.values() {
             let live = sessions.iter().filter(|session| session.is_live);
-            // The same choice as the index makes, should they not all have one role.
+            // The same choice as in the index, if not all have the same role.
             if let Some(last) = live.max_by_key(|it| (it.expires_at, Reverse(it.order))) {
                 self.recount.records.users[last.role.index()] += 1;
             }
@@ -50,12 +50,12 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Each session of the index beside its record.
+    /// Compares each session of the index with its record.
     async fn sessions(&mut self, shard: &ShardKeys, owners: &mut Owners) -> Result<(), StoreError> {
         let (mut cursor, mut seen) = (String::from("0"), HashSet::new());
         loop {
             let (next, mut sids) = self.step(shard.live(), &cursor).await?;
-            // ZSCAN may show a member twice.
+            // ZSCAN may return a member twice.
             sids.retain(|sid| seen.insert(sid.clone()));
             for batch in sids.chunks(BATCH) {
                 let mut wrong: Vec<Sight> = Vec::new();
@@ -80,7 +80,7 @@ impl Audit<'_> {
         owners: &mut Owners,
         wrong: &mut Vec<Sight>,
     ) {
-        // It ended since the index showed it.
+        // It ended after the index was read.
         let Some(score) = sight.score else { return };
         let key = shard.session(&sight.sid);
         let Record::Readable(known) = &sight.record else {
@@ -106,7 +106,7 @@ impl Audit<'_> {
         owners.entry(known.uid.clone()).or_default().push(known);
     }
 
-    /// Users in the index of users of whom no session is known.
+    /// Checks users in the user index for whom no session is known.
     async fn others(&mut self, shard: &ShardKeys, owners: &Owners) -> Result<(), StoreError> {
         let mut cursor = String::from("0");
         loop {
@@ -122,7 +122,7 @@ impl Audit<'_> {
         }
     }
 
-    /// One step of a walk over a sorted set: where to go on, and members.
+    /// One step of a walk over a sorted set: the next cursor, and members.
     async fn step(&self, index: String, cursor: &str) -> Result<(String, Vec<String>), StoreError> {
         let call = Call::command("ZSCAN", vec![index]).arg(cursor);
         let answer = self.call(call.arg("COUNT").arg(BATCH)).await?;
@@ -133,7 +133,8 @@ impl Audit<'_> {
         Ok((read(next)?, members.collect()))
     }
 
-    /// Adds what the index says, and by how much the totals disagree; or settles them. True if they disagreed.
+    /// Adds the contents of the index and the differences of the totals; or corrects the totals. Returns true if they
+    /// differed.
     async fn totals(&mut self, shard: &ShardKeys, settle: bool) -> Result<bool, StoreError> {
         let keys = vec![shard.live(), shard.users(), shard.totals()];
         let call = Call::script(&TOTALS, keys)

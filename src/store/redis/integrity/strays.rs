@@ -1,4 +1,4 @@
-//! One SCAN of all keys: records and users that no index leads to.
+//! One SCAN of all keys: finds records and users that are missing in the index.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{error::StoreError, sessions::Difference};
 
-/// Keys of one shard that a SCAN has shown.
+/// Keys of one shard that SCAN returned.
 #[derive(Debug, Default)]
 struct Shown {
     sids: Vec<String>,
@@ -24,9 +24,9 @@ struct Shown {
 }
 
 impl Audit<'_> {
-    /// Finds records of live sessions that are not indexed, users without an entry, and what cannot be read.
+    /// Finds records of live sessions that are not indexed, users without an entry, and unreadable records.
     ///
-    /// A key that moves to another node meanwhile may be missed: the next recount finds it.
+    /// A key that moves to another node in the meantime may be missed: the next check finds it.
     pub(super) async fn strays(&mut self) -> Result<(), StoreError> {
         let pattern = self.keys.pattern();
         for node in self.connection.masters().await? {
@@ -60,7 +60,7 @@ impl Audit<'_> {
         let shown: Vec<_> = shown
             .map(|(number, shown)| (self.keys.shard(number), shown))
             .collect();
-        // Nearly all are indexed; one question to each shard tells which are not.
+        // Nearly all are indexed; one call per shard finds those that are not.
         let mut calls = Vec::with_capacity(2 * shown.len());
         for (shard, Shown { sids, uids }) in &shown {
             for (index, members) in [(shard.live(), sids), (shard.users(), uids)] {
@@ -70,7 +70,7 @@ impl Audit<'_> {
             }
         }
         if calls.is_empty() {
-            // Keys of others: a pipeline of nothing is an error.
+            // Only foreign keys: an empty pipeline is an error.
             return Ok(());
         }
         let answers = self
@@ -91,7 +91,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Looks at sessions that were not in the index a moment ago.
+    /// Checks sessions that were not in the index a moment ago.
     async fn unindexed(&mut self, shard: &ShardKeys, sids: &[String]) -> Result<(), StoreError> {
         let mut found: Vec<Sight> = Vec::new();
         for sight in self.look(shard, sids).await? {
@@ -108,7 +108,7 @@ impl Audit<'_> {
                         found.push(sight);
                     }
                 }
-                // Nobody can use it, nothing counts it, and it goes with its time to live.
+                // An expired record cannot be used, is not counted, and is removed by its time to live.
                 Record::Readable(_) | Record::Missing => {}
             }
         }
@@ -128,7 +128,7 @@ impl Audit<'_> {
     }
 }
 
-/// Those of `members` of which the next answer has no score.
+/// Returns those of `members` for which the next reply has no score.
 fn without_score(
     members: Vec<String>,
     answers: &mut impl Iterator<Item = Value>,

@@ -1,4 +1,4 @@
--- What a shard's index says, and by how much its totals disagree with it; settles them if `repair` is 1.
+-- Returns what a shard's index holds and how far its totals differ from it; corrects the totals if `repair` is 1.
 -- KEYS z a n | ARGV now repair
 -- {gap, live sessions, live users, expired sessions (by role each), the totals}
 local z, a, n = KEYS[1], KEYS[2], KEYS[3]

@@ -1,8 +1,8 @@
--- Compares what is indexed of some users with their sessions; rebuilds it where it differs and `repair` is 1.
+-- Compares the index entries of some users with their sessions; rebuilds an entry if it differs and `repair` is 1.
 -- KEYS z a, then the sessions of each user
--- ARGV now repair, then of each user: uid, how many sessions records tell of, and of each of these: sid, its place in
--- the order of starts, when it ends in any case, and its score by the record, or nothing where the index has that one
--- the places (from 1) of the users whose index differs
+-- ARGV now repair, then for each user: uid, the number of its sessions by their records, and for each of these: sid,
+-- its sequence number, its absolute expiry, and its score by the record, or nothing where the index has that score
+-- Returns the positions (from 1) of the users whose entries differ.
 local z, a = KEYS[1], KEYS[2]
 local repair, at, differing = ARGV[2] == '1', 3, {}
 

@@ -1,7 +1,7 @@
--- ARGV how many keys, the keys, then commands without their key
--- the place of the first command that our user may not run on one of the keys; -1 if the user may run EVAL, which this is,
--- and not on these keys; 0 if all is permitted. Nothing is run.
--- An error is a command that the server does not have, or not under this name.
+-- ARGV number of keys, the keys, then commands without their key
+-- Returns the position of the first command that our user may not run on one of the keys; -1 if the user may run EVAL,
+-- which this is, but not on these keys; 0 if everything is permitted. Nothing is executed.
+-- An error reply means a command that the server does not have, or not under this name.
 local may = redis.acl_check_cmd
 local size = tonumber(ARGV[1])
 for k = 2, size + 1 do
