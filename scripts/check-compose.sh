@@ -132,7 +132,7 @@ proxy_waits_for_attempts() {
     $1 == "}" { attempts = 0 }
     END { if (enough != servers) print enough + 0 " of " servers " servers wait " least " s for attempts"; exit enough != servers }'
 }
-# The port at which the demo names its clients is of no use to anybody else.
+# The port at which the demo names its clients is of no use to others.
 demo_port_is_closed() {
   ! code docker/nginx.conf | grep -E '^ *listen ' | grep -vE 'listen (8080|127\.0\.0\.1:[0-9]+);' &&
     none '.services.proxy.ports[] | select(.target != 8080) | .target'

@@ -1,6 +1,6 @@
 # To be sourced: makes a `go` that is new enough, by Debian's package and the Go module proxy.
 #
-# From Go 1.21 on an older Go fetches the one that a module asks for. One from before, such as Debian 12's, cannot; but the
+# From Go 1.21 on an older Go fetches the one that a module asks for. An older one, for example that of Debian 12, cannot; but the
 # toolchain is a module like any other, whose programs only have to be made executable.
 # shellcheck shell=sh
 

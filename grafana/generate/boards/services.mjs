@@ -1,4 +1,4 @@
-// Which machines call, are they let in, and what will soon stop working?
+// Which services call, are they authenticated, and what will soon stop working?
 
 import { HEALTHS, OPERATIONS, POLICIES, REFUSALS, REGISTRATIONS, ROTATIONS, TOKENS } from "../colors.mjs";
 import { board, row } from "../board.mjs";
