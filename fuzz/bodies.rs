@@ -1,6 +1,6 @@
-//! What the fuzz targets do with bytes: the first says what the others are, and whatever they are has to hold.
+//! Bodies of the fuzz targets. The first byte decides what the others mean; the assertions must hold for all input.
 //!
-//! The targets and `tests/fuzzing.rs` both include this file. A body panics where something does not hold.
+//! Both the targets and `tests/fuzzing.rs` include this file. A body panics if an assertion fails.
 
 #![allow(
     dead_code,
@@ -38,7 +38,7 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    // Always the same key, so that a finding can be run again.
+    // Always the same key, so that a finding can be reproduced.
     let pair = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let der = pair.to_pkcs8_der().expect("a key can be written");
     let keys = SigningKeys::read(&[SigningKey {
@@ -62,21 +62,21 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     }
 });
 
-/// What is signed unless the bytes say otherwise.
+/// The header that is signed unless the input says otherwise.
 pub(crate) const TOKEN_HEADER: &[u8] = br#"{"typ":"at+jwt","alg":"EdDSA","kid":"key-1"}"#;
-/// What is signed unless the bytes say otherwise.
+/// The claims that are signed unless the input says otherwise.
 pub(crate) const TOKEN_CLAIMS: &[u8] = br#"{"iss":"https://login.example","sub":"orders","client_id":"orders","aud":"https://api.example","iat":1767268800,"exp":1767269400,"jti":"0198c1f0-0000-7000-8000-000000000001","scope":"read write","reg":"0198c1f0-0000-4000-8000-000000000002"}"#;
-/// What is signed unless the bytes say otherwise.
+/// The header that is signed unless the input says otherwise.
 pub(crate) const ASSERTION_HEADER: &[u8] = br#"{"typ":"JWT","alg":"EdDSA","kid":"key-1"}"#;
-/// What is signed unless the bytes say otherwise.
+/// The claims that are signed unless the input says otherwise.
 pub(crate) const ASSERTION_CLAIMS: &[u8] = br#"{"iss":"orders","sub":"orders","aud":["https://login.example"],"iat":1767268800,"exp":1767268860,"jti":"1"}"#;
 
-/// Access tokens. First byte, modulo 4:
+/// Checks access tokens. First byte, modulo 4:
 ///
-/// * 0: the others are a token as it comes.
-/// * 1: the others are changes to a token of ours, see [`changed`].
-/// * 2: the others are a header and claims, with a zero byte between them, which our key signs: only claims that are right
-///   pass, and they are the same when they are signed again.
+/// * 0: the others are a token as received.
+/// * 1: the others are changes to a valid token, see [`changed`].
+/// * 2: the others are a header and claims, with a zero byte between them, which our key signs. Only correct claims are
+///   accepted, and signing them again gives the same.
 /// * 3: the others are a JWK Set of an issuer.
 pub(crate) fn token(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
@@ -104,7 +104,7 @@ pub(crate) fn token(data: &[u8]) {
                         .any(|it| it == "https://api.example")
                 );
                 let again = world.keys.sign(NOW, &claims).ok();
-                // What others wrote in short can be too large when it is written in full.
+                // Claims in a compact encoding can be too large when written in full.
                 if let Some(again) = again {
                     assert_eq!(opened(&again), Some(claims));
                 }
@@ -120,7 +120,7 @@ pub(crate) fn token(data: &[u8]) {
     }
 }
 
-/// Signed assertions. First byte, modulo 4, as in [`token`].
+/// Checks signed assertions. First byte, modulo 4, as in [`token`].
 pub(crate) fn assertion(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
         return;
@@ -147,7 +147,7 @@ pub(crate) fn assertion(data: &[u8]) {
         _ => {
             let text = String::from_utf8_lossy(data);
             if let Err(error) = PublicKeys::parse(&text) {
-                // The error comes from a fixed list: nothing of what was sent is in it.
+                // The error is one of a fixed list and contains nothing of the input.
                 assert!(error.to_string().len() < 300);
             }
         }
@@ -182,8 +182,8 @@ fn signed(pair: &ed25519_dalek::SigningKey, header: &[u8], claims: &[u8]) -> Str
     format!("{message}.{}", encode(&signature))
 }
 
-/// `text` after changes of three bytes each: where (two bytes, modulo its length), and what is put there. The lowest bit of
-/// the place says whether that replaces what is there or comes before it.
+/// Returns `text` after changes of three bytes each: the position (two bytes, modulo its length) and the new byte. The
+/// lowest bit of the position decides whether the new byte replaces the old one or is inserted before it.
 fn changed(text: &str, changes: &[u8]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for change in changes.chunks_exact(3) {

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 texts=$(mktemp)
 trap 'rm -f "$texts"' EXIT
-# Every comment of a source file, and every line of a document, as FILE:LINE:<tab>TEXT.
+# Every comment of a source file and every line of a document, as FILE:LINE:<tab>TEXT.
 git ls-files -z 'src/*.rs' 'crates/*.rs' 'examples/*.rs' '*.mjs' | xargs -0 \
   awk 'match($0, /(^|[^:"])\/\/[\/!]?( |$)/) { print FILENAME ":" FNR ":\t" substr($0, RSTART) }' >"$texts"
 git ls-files -z '*.sh' '*.yml' '*.yaml' Makefile Dockerfile | xargs -0 \
@@ -16,7 +16,7 @@ git ls-files -z '*.md' ':!CHANGELOG.md' ':!docs/metrics.md' ':!docs/configuratio
 found=0
 while IFS=$'\t' read -r words instead; do
   case $words in '' | '#'*) continue ;; esac
-  # The words are looked for behind the tab only, not in the name of the file.
+  # Only the part after the tab is searched, not the file name.
   while IFS= read -r line; do
     echo "${line:0:150}: write $instead"
     found=$((found + 1))

@@ -1,9 +1,9 @@
-//! How benchmarks judge promises: `benches/load/promises.rs` has no test harness of its own.
+//! Tests of how benchmarks judge promises. They are here because `benches/load/promises.rs` has no test harness.
 
 #![expect(
     clippy::float_cmp,
     clippy::cast_precision_loss,
-    reason = "tests fail loudly, and numbers are taken from lists as they are"
+    reason = "tests fail loudly, and results are compared with exact values"
 )]
 
 #[path = "../benches/load/promises.rs"]
@@ -12,7 +12,7 @@ mod promises;
 use promises::{Interval, Judgement, Promises};
 use proptest::prelude::*;
 
-/// Rounds whose results lie evenly between two values, out of order.
+/// Returns results of `n` rounds, spaced evenly between two values and not sorted.
 fn rounds(n: usize, low: f64, high: f64) -> Vec<f64> {
     let step = (high - low) / (n - 1) as f64;
     let mut values: Vec<f64> = (0..n).map(|i| low + step * i as f64).collect();
@@ -30,7 +30,7 @@ fn fewer_than_six_rounds_have_no_interval() {
 
 #[test]
 fn the_interval_is_between_the_places_of_the_binomial_distribution() {
-    // Tables of the sign test: the places, from either end, of the 95 % interval of a median.
+    // From tables of the sign test: the rank, counted from either end, that bounds the 95 % interval of a median.
     for (n, place) in [
         (6, 1),
         (8, 1),
@@ -90,7 +90,10 @@ fn the_end_has_a_line_for_each_promise_that_is_not_kept() {
     assert_eq!(promises.judge("cheap", cheap, 1.03, ""), Judgement::Kept);
     assert!(promises.are_kept());
     assert_eq!(promises.judge("few", None, 1.03, ""), Judgement::NotDecided);
-    assert!(promises.are_kept(), "what is not decided is not missed");
+    assert!(
+        promises.are_kept(),
+        "a promise that is not decided is not missed"
+    );
     assert_eq!(promises.judge("dear", dear, 1.03, " s"), Judgement::Missed);
     promises.hold(true, "it was so".into());
     promises.hold(false, "it was not so".into());

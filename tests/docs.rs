@@ -1,4 +1,4 @@
-//! What the README, the boards, the rules and the runbooks say, held against the program.
+//! Checks the README, the boards, the rules and the runbooks against the program.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
@@ -20,7 +20,7 @@ fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-/// The cells of the table rows of the section with this title.
+/// Returns the cells of the table rows in the section with this title.
 fn rows(title: &str) -> Vec<Vec<String>> {
     let readme = readme();
     let (_, section) = readme.split_once(&format!("\n## {title}\n")).expect(title);
@@ -33,13 +33,13 @@ fn rows(title: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// What stands in backquotes.
+/// Returns the texts in backquotes.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Compares a file of the repository that is written from the program with what it should be. With `UPDATE_REFERENCE=1` in the
-/// environment (`make reference`), writes it.
+/// Compares a generated file of the repository with its expected content. With `UPDATE_REFERENCE=1` in the environment
+/// (`make reference`), writes the file instead.
 fn assert_generated(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
@@ -49,7 +49,7 @@ fn assert_generated(file: &str, expected: &str) {
     let found = fs::read_to_string(path).unwrap_or_default();
     assert!(
         found == expected,
-        "{file} is not what the program says: `make reference` writes it"
+        "{file} is outdated: `make reference` regenerates it"
     );
 }
 
@@ -237,7 +237,7 @@ fn the_readme_has_the_two_commands() {
     assert_eq!(commands, ["cargo run --release -- demo", "make test"]);
 }
 
-/// All files below these folders, and what is in them.
+/// Returns all files below these folders with their content.
 fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
@@ -264,12 +264,12 @@ fn listed() -> BTreeSet<&'static str> {
     LISTED.iter().map(String::as_str).collect()
 }
 
-/// The names of metrics in a text, without what a histogram's series add to them.
+/// Returns the names of metrics in a text, without the suffixes of histogram series.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let names = words.filter(|word| {
         let ours = word.starts_with("skriptoteket_") || word.starts_with("http_server_");
-        // A beginning of names, as in a pattern.
+        // A prefix, as in a pattern.
         ours && !word.ends_with('_')
     });
     let whole = |name: &&str| LISTED.contains(*name);
@@ -291,10 +291,10 @@ fn every_metric_of_rules_boards_and_documents_is_in_the_catalogue() {
         assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
         asked += names.len();
     }
-    assert!(asked > 50, "{asked} names were found");
+    assert!(asked > 50, "only {asked} names were found");
 }
 
-/// What the recording rules record: name and expression.
+/// Returns the name and the expression of every recording rule.
 fn recorded(rules: &[(PathBuf, String)]) -> Vec<(&str, &str)> {
     let texts = rules.iter().map(|(_, text)| text.as_str());
     let records = texts.flat_map(|text| text.split("- record: ").skip(1));
@@ -323,7 +323,7 @@ fn every_metric_of_the_catalogue_is_on_a_board() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Whether `text` asks for this metric over a range of time: `name[…]` or `name{…}[…]`.
+/// Returns whether `text` queries this metric over a time range: `name[…]` or `name{…}[…]`.
 fn asks_over_a_range(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| {
         let rest = &text[at + name.len()..];

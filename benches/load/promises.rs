@@ -1,15 +1,15 @@
-//! Whether a promise is kept, judged by rounds whose results scatter.
+//! Judges whether a promise is kept, from rounds whose results vary.
 //!
-//! A promise is an upper bound of what something costs. It is kept if the whole confidence interval is within the bound,
-//! missed if the whole interval is beyond it, and not decided if the interval covers the bound: then more rounds are
-//! needed, and no claim is made.
+//! A promise is an upper bound of a cost. It is kept if the whole confidence interval is within the bound, missed if
+//! the whole interval is beyond it, and not decided if the interval covers the bound: then more rounds are needed, and
+//! no claim is made.
 
 use std::fmt;
 
-/// The confidence of an interval, at least.
+/// The minimum confidence of an interval.
 const CONFIDENCE: f64 = 0.95;
 
-/// The median of some rounds, and between which values the true median is with a confidence of 95 % or more.
+/// The median of several rounds, and the interval that contains the true median with a confidence of 95 % or more.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Interval {
     pub(crate) low: f64,
@@ -18,16 +18,16 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// The interval of these values, one of each round. `None` for fewer than six, which have no such interval.
+    /// Returns the interval of these values, one per round. `None` for fewer than six, which have no such interval.
     ///
-    /// A value of a round is below the true median as often as above it, however the values are distributed. So the number
-    /// of values below it is binomial, and the true median lies between two of the sorted values with a probability that
-    /// depends on their places alone. One round that was disturbed moves it by one place at most.
+    /// The value of a round is below the true median as often as above it, however the values are distributed. So the
+    /// number of values below it is binomial, and the true median lies between two of the sorted values with a
+    /// probability that depends only on their ranks. One disturbed round moves the interval by at most one rank.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len();
-        // How likely it is that exactly, and that at most, `place` values are below the median.
+        // The probability that exactly, and that at most, `place` values are below the median.
         let mut exactly = 0.5_f64.powi(i32::try_from(n).ok()?);
         let mut at_most = exactly;
         let mut place = 0;
@@ -44,7 +44,7 @@ impl Interval {
         })
     }
 
-    /// How this is, held to a bound.
+    /// Judges this interval against a bound.
     pub(crate) fn held_to(self, at_most: f64) -> Judgement {
         if self.high <= at_most {
             Judgement::Kept
@@ -62,7 +62,7 @@ impl fmt::Display for Interval {
     }
 }
 
-/// What became of a promise.
+/// The judgement of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// The whole interval is within the bound.
@@ -83,7 +83,7 @@ impl fmt::Display for Judgement {
     }
 }
 
-/// The promises of a run, as they are judged one after the other.
+/// The promises of a run, judged one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
     kept: usize,
@@ -92,7 +92,8 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
-    /// Judges one: `what` costs `measured`, and `at_most` is promised. Both have the same `unit`, which may be empty.
+    /// Judges a promise: `what` costs `measured`, and `at_most` is promised. Both have the same `unit`, which may be
+    /// empty.
     pub(crate) fn judge(
         &mut self,
         what: &str,
@@ -114,7 +115,7 @@ impl Promises {
         judgement
     }
 
-    /// What was measured once and is either so or not.
+    /// Judges a value that was measured once and either holds or does not.
     pub(crate) fn hold(&mut self, is_so: bool, what: String) {
         if is_so {
             self.kept += 1;
@@ -123,21 +124,21 @@ impl Promises {
         }
     }
 
-    /// A part of the run has ended: if by an error, it has kept nothing that it was to show.
+    /// Records the end of a part of the run. If it ended with an error, its promises are missed.
     pub(crate) fn ended<E: fmt::Display>(&mut self, part: &str, result: Result<(), E>) {
         if let Err(error) = result {
             self.missed.push(format!("{part}: failed: {error:#}"));
         }
     }
 
-    /// Whether none was missed.
+    /// Returns whether no promise was missed.
     pub(crate) fn are_kept(&self) -> bool {
         self.missed.is_empty()
     }
 }
 
 impl fmt::Display for Promises {
-    /// A line for each promise that was missed or is not decided, and one that counts them.
+    /// Writes a line for each promise that was missed or is not decided, and a line with the counts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.not_decided {
             writeln!(f, "not decided: {line}")?;

@@ -1,4 +1,4 @@
-//! Clients that do not prove who they are: what they are told, and as what they are counted.
+//! Clients that fail to authenticate: the responses that they receive and how they are counted.
 
 use std::time::Duration;
 
@@ -283,7 +283,7 @@ async fn a_store_that_is_away_is_503_and_no_stale_yes() {
         let orders = host.register("orders").await;
         let token = orders.token().await;
         host.stores.close().await;
-        // What is in memory is too old now.
+        // The cached data has expired.
         host.clock.advance(Duration::from_secs(1));
         let mut ledger = host.ledger();
         for path in ENDPOINTS {

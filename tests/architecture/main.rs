@@ -1,7 +1,8 @@
-//! The layers of `src/`, checked from the sources.
+//! Checks the layers of `src/` from the sources.
 //!
-//! [`LAYERS`] is the plan that `src/lib.rs` describes: a module uses modules of lower layers only. [`HOMES`] keeps each external crate
-//! that stands for a technology in the modules that own it. Inside a module, siblings do not use each other in a circle.
+//! [`LAYERS`] is the order that `src/lib.rs` describes: a module may only use modules of lower layers. [`HOMES`]
+//! restricts each external crate for a technology to the modules that own it. Within a module, siblings must not depend
+//! on each other in a cycle.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
@@ -13,7 +14,7 @@ use std::{collections::BTreeMap, path::Path};
 use modules::{Modules, circles};
 use paths::{Source, all_sources};
 
-/// The lowest layer first.
+/// Layers, the lowest first.
 const LAYERS: &[&[&str]] = &[
     &[
         "clock",
@@ -38,7 +39,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// External crates, by the start of their name, and the modules that may name them.
+/// External crates, by the start of their name, and the modules that may use them.
 const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_", &["telemetry"]),
     ("prometheus", &["telemetry"]),
@@ -50,10 +51,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["resource_server", "cli", "telemetry"]),
 ];
 
-/// Modules of the standard library and the modules that may name them.
+/// Modules of the standard library, and the modules that may use them.
 const STANDARD_HOMES: &[(&[&str], &[&str])] = &[(&["std", "env"], &["config"])];
 
-/// The longest file, in lines. The aim is 400.
+/// The maximum length of a file, in lines. The aim is 400.
 const LONGEST_FILE: usize = 500;
 
 fn sources() -> Vec<Source> {
@@ -64,7 +65,7 @@ fn assert_none(rule: &str, faults: &[String]) {
     assert!(faults.is_empty(), "{rule}:\n  {}", faults.join("\n  "));
 }
 
-/// Uses of modules of the same layer or of a higher one.
+/// Returns uses of modules of the same or a higher layer.
 fn upward_uses(sources: &[Source]) -> Vec<String> {
     let mut layers = BTreeMap::new();
     for (layer, names) in LAYERS.iter().enumerate() {
@@ -80,7 +81,7 @@ fn upward_uses(sources: &[Source]) -> Vec<String> {
             Some(name) => name.as_str(),
         };
         let Some(own_layer) = layers.get(own) else {
-            faults.push(format!("{place}: {own} is on no layer"));
+            faults.push(format!("{place}: {own} is not in LAYERS"));
             continue;
         };
         for named in &source.named {
@@ -89,7 +90,7 @@ fn upward_uses(sources: &[Source]) -> Vec<String> {
                 continue;
             };
             match layers.get(used) {
-                None => faults.push(format!("{place}: {used} is on no layer")),
+                None => faults.push(format!("{place}: {used} is not in LAYERS")),
                 Some(layer) if used != own && layer >= own_layer => {
                     faults.push(format!("{place}: {own} may not use {used}"));
                 }
@@ -102,7 +103,7 @@ fn upward_uses(sources: &[Source]) -> Vec<String> {
     faults
 }
 
-/// Names of external crates outside their homes.
+/// Returns uses of external crates outside their homes.
 fn strangers(sources: &[Source]) -> Vec<String> {
     let modules = Modules::of(sources);
     let mut faults = Vec::new();
@@ -110,7 +111,7 @@ fn strangers(sources: &[Source]) -> Vec<String> {
         let own = source.module.first().map_or("lib", String::as_str);
         for named in &source.named {
             let first = named.segments.first().map_or("", String::as_str);
-            // A module of ours may have the name of a crate.
+            // A module of the crate may have the name of an external crate.
             if modules.leads_to(named).is_some() || first == "super" || first == "self" {
                 continue;
             }
@@ -167,7 +168,7 @@ fn every_file_can_be_read_in_one_sitting() {
     assert_none("too long", &long.collect::<Vec<_>>());
 }
 
-/// The real sources, with these lines at the end of one of them.
+/// Returns the real sources, with these lines appended to one of them.
 fn with(place: &str, lines: &str) -> Vec<Source> {
     let mut all = sources();
     let at = all.iter().position(|it| it.place == place).unwrap();

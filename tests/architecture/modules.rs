@@ -1,16 +1,16 @@
-//! Which module a path leads to, and which modules use each other.
+//! Resolves paths to modules, and finds modules that use each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::paths::{Named, Source};
 
-/// A module, by the names on the way to it.
+/// A module, as the names on the path to it.
 pub(crate) type Module = Vec<String>;
 
-/// The modules of a crate, and where the names lead that they re-export.
+/// The modules of a crate, and the modules that its re-exports lead to.
 pub(crate) struct Modules {
     all: BTreeSet<Module>,
-    /// By module and name: the module that the name is taken from.
+    /// The module that a name is re-exported from, by module and name.
     reexports: BTreeMap<(Module, String), Module>,
 }
 
@@ -37,8 +37,8 @@ impl Modules {
         modules
     }
 
-    /// The module of this crate that a path leads to: the last one on it, or the one that the name behind it is re-exported
-    /// from. `None` if the path names something else.
+    /// Returns the module of this crate that a path leads to: the last module on it, or the one that the name after it
+    /// is re-exported from. `None` if the path names something else.
     pub(crate) fn leads_to(&self, named: &Named) -> Option<Module> {
         if named.is_external {
             return None;
@@ -61,7 +61,7 @@ impl Modules {
                 at
             }
             first => {
-                // Without `crate` or `self`: a module below the one that it stands in.
+                // Without `crate` or `self`: a child of the current module.
                 let below = [&named.module[..], &[first.to_owned()]].concat();
                 self.all.contains(&below).then(|| named.module.clone())?
             }
@@ -84,7 +84,7 @@ impl Modules {
         Some(at)
     }
 
-    /// The module of a file that an inline module belongs to.
+    /// Returns the file module that an inline module belongs to.
     pub(crate) fn file_of(&self, module: &[String]) -> Module {
         let mut at = module.to_vec();
         while !self.all.contains(&at) && !at.is_empty() {
@@ -94,8 +94,8 @@ impl Modules {
     }
 }
 
-/// Modules that use each other in a circle, each circle once. A module and those below it are one unit: between them uses in both
-/// directions are no circle.
+/// Returns cycles of modules that use each other, each once. A module and its children are one unit: uses in both
+/// directions between them are not a cycle.
 pub(crate) fn circles(sources: &[Source]) -> Vec<Vec<Module>> {
     let modules = Modules::of(sources);
     let mut uses: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The paths that a source file names: imports, expressions, types, and what is inside macros.
+//! The paths in a source file: imports, expressions, types, and the content of macros.
 
 use std::{
     fs,
@@ -11,17 +11,17 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// A path as it is written: `["super", "super", "store", "Stores"]`.
+/// A path as written: `["super", "super", "store", "Stores"]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
     pub(crate) segments: Vec<String>,
     /// It begins with `::`, so it names an external crate.
     pub(crate) is_external: bool,
-    /// It is in `pub use`, which declares and does not depend.
+    /// It is in `pub use`, which declares a name and is no dependency.
     pub(crate) is_reexport: bool,
-    /// It is in code for tests only.
+    /// It is in test code.
     pub(crate) is_test: bool,
-    /// The module in which it stands, inline ones included.
+    /// The module that contains it, including inline modules.
     pub(crate) module: Vec<String>,
 }
 
@@ -33,12 +33,12 @@ pub(crate) struct Source {
     pub(crate) place: String,
     pub(crate) lines: usize,
     pub(crate) named: Vec<Named>,
-    /// The file is compiled for tests only.
+    /// The file is only compiled for tests.
     pub(crate) is_test: bool,
 }
 
 impl Source {
-    /// Reads a text as the file `place`.
+    /// Parses a text as the file `place`.
     pub(crate) fn read(place: &str, text: &str) -> Self {
         let module = module_of(place);
         let file: File = syn::parse_file(text).unwrap_or_else(|error| panic!("{place}: {error}"));
@@ -59,7 +59,7 @@ impl Source {
     }
 }
 
-/// All source files below `root`, sorted.
+/// Returns all source files below `root`, sorted.
 pub(crate) fn all_sources(root: &Path) -> Vec<Source> {
     let mut files = Vec::new();
     list(root, &mut files);
@@ -69,7 +69,7 @@ pub(crate) fn all_sources(root: &Path) -> Vec<Source> {
         Source::read(place, &fs::read_to_string(file).unwrap())
     };
     let all: Vec<Source> = files.iter().map(read).collect();
-    assert!(all.len() > 20, "the sources were found");
+    assert!(all.len() > 20, "no sources were found");
     all
 }
 
@@ -122,7 +122,7 @@ impl Visitor {
                 );
             }
             UseTree::Name(name) => self.add(with(name.ident.to_string()), external, reexport),
-            // What it is called here does not matter.
+            // The local name does not matter.
             UseTree::Rename(name) => self.add(with(name.ident.to_string()), external, reexport),
             UseTree::Glob(_) => self.add(before.to_vec(), external, reexport),
             UseTree::Group(group) => {
@@ -133,7 +133,7 @@ impl Visitor {
         }
     }
 
-    /// The paths in the tokens of a macro.
+    /// Collects the paths in the tokens of a macro.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;

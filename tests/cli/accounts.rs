@@ -274,7 +274,7 @@ fn a_locked_account_is_unlocked_by_name_by_a_new_password_and_by_enabling() {
         harness.done(&["user", "unlock", "ada"]),
         "ada was not locked\n"
     );
-    assert!(!locked(), "one wrong guess is all it gets here");
+    assert!(!locked(), "the budget is one wrong guess");
     assert!(locked());
     assert_eq!(
         harness.done(&["user", "unlock", "ada"]),
@@ -292,7 +292,7 @@ fn a_locked_account_is_unlocked_by_name_by_a_new_password_and_by_enabling() {
     assert!(refused.contains("there is no user nobody"), "{refused}");
 }
 
-/// One wrong guess at an account with a budget of one. Returns whether it was locked already.
+/// Makes one wrong guess at an account with a budget of one. Returns whether it was already locked.
 async fn lock(harness: &Harness, name: &str) -> bool {
     let stores = harness.stores().await;
     let charge = Charge {

@@ -1,4 +1,4 @@
-//! `alerts`, behind a real Alertmanager with the configuration that ships, and before whoever else sends something.
+//! `alerts` with a real Alertmanager that has the shipped configuration, and with other senders.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use crate::{
     redis_servers::{free_port, spawn_for_life},
 };
 
-/// A running `skriptoteket alerts`.
+/// A running `skriptoteket alerts` process.
 struct Sink {
     process: Child,
     address: SocketAddr,
@@ -52,7 +52,7 @@ impl Drop for Sink {
     }
 }
 
-/// The status of the answer to a POST.
+/// Returns the status of the response to a POST request.
 fn post(to: SocketAddr, path: &str, body: &str) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -106,7 +106,7 @@ fn what_arrives_is_printed_without_what_a_terminal_would_obey_and_the_rest_is_re
     assert!(!line.contains(char::is_control), "{line:?}");
 }
 
-/// The configuration that ships, with this webhook, and without the wait for others of a group.
+/// Returns the shipped configuration with this webhook, and without the wait for other alerts of a group.
 fn configuration(webhook: SocketAddr) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/alertmanager.yml");
     let shipped = fs::read_to_string(path).unwrap();
@@ -142,7 +142,7 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
     let mut alertmanager = spawn_for_life(command);
 
     let label = |name: &str, severity: &str| json!({"labels": {"alertname": name, "severity": severity, "job": "shop"}});
-    // What is inhibited comes after its cause.
+    // Inhibited alerts are sent after their cause.
     for alerts in [
         json!([lost(), label("Watchdog", "none")]),
         json!([
@@ -186,7 +186,7 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
     alertmanager.wait().unwrap();
 }
 
-/// The commands of the runbooks that are the program's own, with what a reader fills in.
+/// Returns the commands of this program in the runbooks, with placeholders filled in.
 fn runbook_commands() -> Vec<(String, Vec<String>)> {
     let runbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
     let mut found = Vec::new();
@@ -223,7 +223,7 @@ fn every_command_of_the_runbooks_is_one_that_the_program_takes() {
         let register = ["service", "register", "inventory"];
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         if !arguments.starts_with(&["service", "register"]) {
-            // There already, where no command before has deleted it.
+            // The service is still registered unless the previous command has deleted it.
             harness.run(&register);
         }
         let answer = harness.run(&arguments);

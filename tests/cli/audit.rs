@@ -1,4 +1,4 @@
-//! `audit`, and what the other commands leave in the trail.
+//! `audit`, and the events that other commands record.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, PASSWORD, log_in};
 
-/// How often each kind came out how, and that all are of the command line.
+/// Returns the counts by kind and outcome, and checks that all events are from the command line.
 fn recorded(harness: &Harness, arguments: &[&str]) -> BTreeMap<(String, String), u64> {
     let mut sums = BTreeMap::new();
     for row in harness.json(&[&["audit", "list"], arguments].concat()) {
@@ -81,7 +81,7 @@ async fn every_command_that_changes_something_is_recorded_refused_or_not() {
         .map(|(kind, outcome, n)| ((kind.to_owned(), outcome.to_owned()), n))
         .collect();
     assert_eq!(recorded(&harness, &[]), expected);
-    // Commands that only read leave nothing.
+    // Commands that only read record no event.
     harness.done(&["user", "list"]);
     harness.done(&["session", "list"]);
     harness.done(&["key", "list"]);

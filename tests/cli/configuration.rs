@@ -1,4 +1,4 @@
-//! `config`, help, completions, and what is said of a wrong configuration.
+//! `config`, help, completions, and the errors of an invalid configuration.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ fn every_fault_is_a_line_and_no_secret_is_in_it() {
         .with("SKRIPTOTEKET_LISTN", "x")
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
     harness.write("skriptoteket.toml", "workers = 0\n");
-    // The same for every command that needs a configuration.
+    // All commands that need a configuration report the same errors.
     for arguments in [
         &["config", "check"][..],
         &["config", "show"],
@@ -96,7 +96,7 @@ fn a_started_file_is_for_its_owner_and_replaces_nothing() {
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(text, harness.done(&["config", "init"]));
     let mode = fs::metadata(&file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it may come to hold secrets");
+    assert_eq!(mode & 0o777, 0o600, "the file may hold secrets later");
 
     harness.write("skriptoteket.toml", "workers = 3\n");
     symlink(harness.path("nowhere.toml"), harness.path("link.toml")).unwrap();

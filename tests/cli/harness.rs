@@ -1,4 +1,4 @@
-//! A working directory with a data directory in it, the binary run there, and the stores behind it.
+//! A working directory that contains a data directory, the binary run in it, and the stores behind it.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use skriptoteket::{
 };
 use tempfile::TempDir;
 
-/// Good enough for anybody.
+/// A password that the password rules accept.
 pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
 
 const BINARY: &str = env!("CARGO_BIN_EXE_skriptoteket");
@@ -29,7 +29,7 @@ pub(crate) struct Harness {
     variables: BTreeMap<String, String>,
 }
 
-/// What a command said, and its exit code.
+/// The output of a command and its exit code.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: i32,
@@ -41,10 +41,10 @@ impl Harness {
     pub(crate) fn new() -> Self {
         let mut variables = BTreeMap::new();
         for (setting, value) in [
-            // As cheap as Argon2 gets: what is tested here is not its cost.
+            // The cheapest Argon2 parameters: the cost of hashes is not under test.
             ("ARGON2_MEMORY_KIB", "8"),
             ("ARGON2_ITERATIONS", "1"),
-            // Other tests run beside this one.
+            // Other tests run at the same time.
             ("STORE_TIMEOUT", "30s"),
         ] {
             variables.insert(format!("SKRIPTOTEKET_{setting}"), value.to_owned());
@@ -56,7 +56,7 @@ impl Harness {
         }
     }
 
-    /// A harness whose environment has one variable more.
+    /// Adds a variable to the environment of the harness.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
@@ -70,7 +70,7 @@ impl Harness {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// A program in this directory, with nothing of the environment that the tests run in.
+    /// Returns a command for a program in this directory, without the environment of the tests.
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(name);
         command
@@ -84,13 +84,13 @@ impl Harness {
         command
     }
 
-    /// The binary, for a process that signals are sent to.
+    /// Starts the binary as a process that signals can be sent to.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.program(BINARY);
         command.args(arguments).spawn().unwrap()
     }
 
-    /// Runs the binary as a user who may not listen on any port: for root, without that privilege.
+    /// Runs the binary without the privilege to listen on ports below 1024, even for root.
     pub(crate) fn run_without_privileges(&self, arguments: &[&str]) -> Answer {
         let mut command = if rustix::process::geteuid().is_root() {
             let mut command = self.program("setpriv");
@@ -106,7 +106,7 @@ impl Harness {
 
     /// Runs the binary with `input` on its standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
-        // `setsid` takes the terminal away: a prompt would wait for the person who runs the tests.
+        // `setsid` detaches the terminal; otherwise a prompt would wait for input on the terminal of the tests.
         let mut command = self.program("setsid");
         command.arg("--wait").arg(BINARY).args(arguments);
         answer(command, input)
@@ -116,15 +116,15 @@ impl Harness {
         self.run_with(arguments, "")
     }
 
-    /// What a person sees who gives these arguments and then types these lines.
+    /// Returns what a terminal shows when a user runs this command and types these lines.
     pub(crate) fn typed(&self, arguments: &str, lines: &str) -> String {
-        // `script` gives the command a terminal of its own, and types there what it reads.
+        // `script` runs the command in a terminal of its own and types its standard input there.
         let mut command = self.program("script");
         command.args(["-qec", &format!("{BINARY} {arguments}"), "/dev/null"]);
         answer(command, lines).stdout
     }
 
-    /// Runs a command that has to succeed, and returns what it printed.
+    /// Runs a command that must succeed, and returns its output.
     pub(crate) fn done(&self, arguments: &[&str]) -> String {
         let answer = self.run(arguments);
         assert_eq!(answer.code, 0, "{arguments:?}: {answer:?}");
@@ -134,7 +134,7 @@ impl Harness {
         answer.stdout
     }
 
-    /// Runs a command that has to fail with this exit code, and returns the line it complained in.
+    /// Runs a command that must fail with this exit code, and returns its error line.
     pub(crate) fn refused(&self, arguments: &[&str], code: i32) -> String {
         let answer = self.run(arguments);
         assert_eq!(answer.code, code, "{arguments:?}: {answer:?}");
@@ -145,7 +145,7 @@ impl Harness {
         answer.stderr
     }
 
-    /// Runs a list command and reads its JSON.
+    /// Runs a list command and parses its JSON.
     pub(crate) fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let printed = self.done(&[arguments, &["--json"]].concat());
         serde_json::from_str(&printed).unwrap()
@@ -158,7 +158,7 @@ impl Harness {
         assert_eq!(answer.stdout, format!("added {name} as {role}\n"));
     }
 
-    /// The stores that the commands work on, opened beside them as a server has them open.
+    /// Opens the stores of the commands at the same time, as a server does.
     pub(crate) async fn stores(&self) -> Stores {
         let settings = SqliteSettings {
             path: self.path("skriptoteket-data/skriptoteket.db"),
@@ -172,19 +172,19 @@ impl Harness {
 
 fn answer(mut command: Command, input: &str) -> Answer {
     let mut child = command.spawn().unwrap();
-    // A command that reads nothing may be gone already.
+    // A command that reads no input may have ended already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap().into()
 }
 
-/// The account of this name.
+/// Returns the account with this name.
 pub(crate) async fn user(stores: &Stores, name: &str) -> User {
     let name = name.parse().unwrap();
     let account = stores.accounts.find_by_username(&name).await.unwrap();
     account.unwrap().user
 }
 
-/// Starts a session for the user of this name.
+/// Starts a session for the user with this name.
 pub(crate) async fn log_in(stores: &Stores, name: &str, user_agent: &str) -> SessionRecord {
     let user = user(stores, name).await;
     let session = NewSession {
@@ -211,7 +211,7 @@ impl From<Output> for Answer {
     }
 }
 
-/// The names in a directory.
+/// Returns the names of the files in a directory.
 pub(crate) fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();

@@ -1,4 +1,4 @@
-//! `session verify` and `session stats`, on both kinds of stores.
+//! `session verify` and `session stats` on both kinds of stores.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ async fn log_all_in(stores: Stores) {
     stores.close().await;
 }
 
-/// The harness's stores with sessions in this server.
+/// Opens the harness's stores with sessions on this server.
 async fn stores_with(harness: &Harness, server: &RedisServer) -> Stores {
     let timeout = Duration::from_secs(10);
     let sqlite = SqliteSettings {
@@ -78,7 +78,7 @@ fn report(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// The numbers of the row of a table that begins with these words.
+/// Returns the numbers of the table row with this title.
 fn row<'a>(table: &'a str, title: &str) -> Vec<&'a str> {
     let row = table
         .lines()
@@ -207,7 +207,7 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
     harness.done(&["session", "verify", "--repair"]);
     harness.done(&["session", "verify"]);
 
-    // What is not ours to delete stays, and is told each time.
+    // Keys that are not the store's own are not deleted, and are reported each time.
     wire.ask(&["SET", "{skriptoteket:07}:s:x", "y"]);
     for arguments in [
         &["session", "verify", "--repair"][..],
@@ -215,7 +215,7 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
     ] {
         let left = harness.run(arguments);
         assert_eq!(left.code, 1, "{left:?}");
-        // A repair that mends nothing is not recommended.
+        // A repair that would change nothing is not recommended.
         assert!(left.stderr.contains("a repair leaves them"), "{left:?}");
     }
     assert_eq!(wire.ask(&["GET", "{skriptoteket:07}:s:x"]).text(), "y");

@@ -1,4 +1,4 @@
-//! The command line as people and scripts use it: the real binary, each test in a directory of its own.
+//! The command line as users and scripts run it: the real binary, with a separate directory for each test.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 

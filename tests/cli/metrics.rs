@@ -1,4 +1,4 @@
-//! `metrics`: the catalogue.
+//! `metrics`: the catalogue of metrics.
 
 use serde_json::Value;
 

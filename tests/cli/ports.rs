@@ -1,4 +1,4 @@
-//! Listeners that cannot be had: what is said, where, and what would be right.
+//! Listeners that cannot bind their port: the error message, its place and its advice.
 
 use std::{fs, net::TcpListener};
 
@@ -37,7 +37,7 @@ fn a_port_that_is_taken_is_told_with_the_setting_and_how_to_find_its_owner() {
 
 #[test]
 fn an_address_of_another_machine_is_told_to_be_one() {
-    // 192.0.2.0/24 is for documentation: nobody has it.
+    // 192.0.2.0/24 is reserved for documentation, so no machine has the address.
     let harness = Harness::new()
         .with("SKRIPTOTEKET_LISTEN", "192.0.2.1:8080")
         .with("SKRIPTOTEKET_PUBLIC_URL", "https://login.example.org");
@@ -51,7 +51,7 @@ fn an_address_of_another_machine_is_told_to_be_one() {
 fn a_port_that_needs_a_privilege_is_told_with_the_ways_to_one() {
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     if first.trim().parse::<u16>().unwrap() <= 80 {
-        // Containers of Docker: every port is everybody's. What is said has a unit test in `app::listeners`.
+        // In Docker containers any user may bind any port. The message has a unit test in `app::listeners`.
         return;
     }
     let harness = Harness::new().with("SKRIPTOTEKET_LISTEN", "127.0.0.1:80");

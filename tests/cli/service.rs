@@ -1,4 +1,4 @@
-//! `serve` and `healthcheck`, with other commands beside them.
+//! `serve` and `healthcheck`, with other commands running at the same time.
 
 use std::{
     fs,
@@ -18,14 +18,14 @@ use crate::{
     redis_servers::send_signal,
 };
 
-/// A harness whose service takes any two free ports.
+/// Creates a harness whose service uses two free ports.
 fn harness() -> Harness {
     Harness::new()
         .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
         .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
 }
 
-/// A service that runs until it is told to stop; killed if the test fails.
+/// A service that runs until it is stopped; killed if the test fails.
 struct Serving {
     child: Child,
     log: BufReader<ChildStderr>,
@@ -34,7 +34,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Starts `serve` and waits until it says that it is ready.
+    /// Starts `serve` and waits until it reports that it is ready.
     fn start(harness: &Harness) -> Self {
         let mut child = harness.start(&["serve"]);
         let log = BufReader::new(child.stderr.take().unwrap());
@@ -48,8 +48,12 @@ impl Serving {
         let mut line = String::new();
         while serving.public.is_empty() {
             line.clear();
-            assert_ne!(serving.log.read_line(&mut line).unwrap(), 0, "it ended");
-            // Log lines are JSON where nobody looks.
+            assert_ne!(
+                serving.log.read_line(&mut line).unwrap(),
+                0,
+                "the service ended"
+            );
+            // Log lines are JSON without a terminal.
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["message"] == "the service is listening" {
                 event["listen"]
@@ -76,7 +80,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // After `stop` there is nothing left to kill.
+        // After `stop` no process is left to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -129,7 +133,7 @@ async fn commands_work_beside_the_running_service() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(status, 401, "a revoked session is dead soon");
+    assert_eq!(status, 401, "a revoked session is rejected soon");
     let (code, _) = serving.stop("TERM");
     assert_eq!(code, Some(0));
     let mut attempts = harness.json(&["audit", "list", "--kind", "login"]);
@@ -137,7 +141,7 @@ async fn commands_work_beside_the_running_service() {
     assert_eq!(attempts.remove(0)["username"], "ada");
 }
 
-/// The status of a request for a token.
+/// Returns the status of a token request.
 async fn token_status(origin: &str, secret: &str) -> u16 {
     let request = reqwest_client().post(format!("{origin}/oauth2/token"));
     let request = request
@@ -156,7 +160,7 @@ async fn the_running_service_sees_what_is_done_to_services() {
         let printed: Value = serde_json::from_str(&printed).unwrap();
         printed["client_secret"].as_str().unwrap().to_owned()
     };
-    // Within a second on a machine that has nothing else to do: `make bench` measures it.
+    // Within a second on an idle machine: `make bench` measures it.
     let soon = async |secret: &str, expected: u16| {
         let clock = SystemClock::default();
         let mut status = token_status(&origin, secret).await;
@@ -251,7 +255,7 @@ fn a_service_that_is_not_ready_is_said_to_be_so() {
 fn a_service_that_does_not_answer_is_not_healthy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    // Accepts by its backlog, and never answers.
+    // The backlog accepts the connection, and no response is sent.
     let harness = Harness::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
     let complaint = harness.refused(&["healthcheck"], 1);
     assert!(
@@ -301,7 +305,7 @@ fn whoever_makes_a_store_is_told_where() {
     assert_eq!((added.code, added.stderr), (0, String::new()));
 }
 
-/// Holds the write lock of the harness's database for as long as it lives.
+/// Holds the write lock of the harness's database until it is dropped.
 async fn lock(harness: &Harness) -> SqliteConnection {
     let options =
         SqliteConnectOptions::new().filename(harness.path("skriptoteket-data/skriptoteket.db"));
@@ -310,7 +314,7 @@ async fn lock(harness: &Harness) -> SqliteConnection {
     connection
 }
 
-/// Longer than a stop may take on a busy machine. The houses' store timeout is longer still.
+/// Longer than a stop takes on a busy machine. The store timeout of the harness is longer still.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -319,7 +323,7 @@ async fn a_store_that_is_locked_does_not_hold_up_a_stop_during_the_start() {
     harness.add("ada", "superuser");
     let _lock = lock(&harness).await;
     let mut child = harness.start(&["serve"]);
-    // It has bound its ports and taken its directory, and waits for the lock.
+    // It has bound its ports and locked its directory, and now waits for the write lock.
     let locked = harness.path("skriptoteket-data/server.lock");
     while !locked.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -342,7 +346,7 @@ async fn a_store_that_is_locked_does_not_hold_up_a_stop() {
     let body = serde_json::json!({"username": "ada", "password": "wrong-guess"});
     let request = reqwest_client().post(url).json(&body).send();
     let attempt = tokio::time::timeout(Duration::from_millis(200), request).await;
-    assert!(attempt.is_err(), "the attempt waits for the store");
+    assert!(attempt.is_err(), "the attempt did not wait for the store");
     let clock = SystemClock::default();
     let (code, log) = serving.stop("TERM");
     assert_eq!(code, Some(0), "{log}");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Harness, names_in};
 
-/// Registers a service and returns what `--json` prints of it.
+/// Registers a service and returns the JSON output of the command.
 fn register(harness: &Harness, id: &str, more: &[&str]) -> Value {
     let arguments = [&["service", "register", id, "--json"], more].concat();
     serde_json::from_str(&harness.done(&arguments)).unwrap()

@@ -63,7 +63,7 @@ async fn live_sessions_are_listed_by_user_and_role() {
     assert!(table.contains("Firefox"), "{table}");
     assert!(
         !table.contains('\u{1b}'),
-        "a user agent must not command the terminal"
+        "a user agent must not control the terminal"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Nothing of a demo stays behind, however it ends; and what is not a demo's does.
+//! A demo removes everything that it created, however it ends, and nothing else.
 
 use std::{
     fs,
@@ -15,14 +15,14 @@ use crate::{
     text, until_said,
 };
 
-/// The names in the directory for temporary files.
+/// Returns the names of all entries in a directory.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
     names.collect()
 }
 
-/// Starts a demo that has its temporary directory in here, and waits until it is used.
+/// Starts a demo with this temporary directory, and waits until it has traffic.
 fn started_in(directory: &Path) -> Child {
     let mut child = own(&[])
         .env("TMPDIR", directory)
@@ -102,7 +102,7 @@ fn what_a_killed_demo_left_is_cleaned_away_and_nothing_else() {
 async fn a_demo_of_a_running_service_that_is_told_to_stop_deletes_what_it_made() {
     let harness = Harness::open().await;
     let file = harness.password_file();
-    // Twice: without a summary.
+    // A second signal skips the summary.
     for signals in [&["TERM"][..], &["INT", "INT"]] {
         let mut command = demo(&target(&harness.api, &file));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

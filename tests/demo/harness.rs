@@ -1,4 +1,4 @@
-//! A service that is there already, for a demo to use.
+//! A running service for a demo to use.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{demo, path};
 
 const PASSWORD: &str = "tundra-lantern-quarry-41";
 
-/// A service that nobody else uses, in this process.
+/// A service in this process that is used by the test alone.
 pub(crate) struct Harness {
     pub(crate) api: String,
     pub(crate) management: String,
@@ -38,13 +38,13 @@ impl Harness {
         Self::open_in(tempfile::tempdir().unwrap(), "127.0.0.1:0").await
     }
 
-    /// The service whose data are in this directory.
+    /// Starts a service on the data in this directory.
     pub(crate) async fn open_in(dir: TempDir, listen: &str) -> Self {
         let environment = Environment::default()
             .with("SKRIPTOTEKET_LISTEN", listen)
             .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
             .with("SKRIPTOTEKET_DATA_DIR", dir.path().join("data"))
-            // How busy the machine is, is not tested.
+            // The speed of the machine is not tested.
             .with("SKRIPTOTEKET_STORE_TIMEOUT", "30s")
             .with("SKRIPTOTEKET_BOOTSTRAP_USERNAME", "ada")
             .with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD);
@@ -81,7 +81,7 @@ impl Harness {
         self.dir
     }
 
-    /// Makes an account of this name.
+    /// Creates an account with this name.
     pub(crate) async fn add_user(&self, name: &str) {
         let body = json!({"username": name, "password": PASSWORD});
         let status = self.ask("POST", "/api/admin/users", &body).await.0;
@@ -95,7 +95,7 @@ impl Harness {
         assert_eq!(status, 201, "{said}");
     }
 
-    /// The names of all accounts and the ids of all services.
+    /// Returns the names of all accounts and the ids of all services.
     pub(crate) async fn names(&self) -> Vec<String> {
         let users = self.get("/api/admin/users?limit=200").await;
         let services = self.get("/api/admin/services").await;
@@ -110,14 +110,14 @@ impl Harness {
         names
     }
 
-    /// What the superuser gets at this path.
+    /// Returns the superuser's response at this path.
     pub(crate) async fn get(&self, path: &str) -> Value {
         self.ask("GET", path, &Value::Null).await.1
     }
 
-    /// What the superuser is answered.
+    /// Sends a request as the superuser; returns the status and the body.
     async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        // The process's provider; a second call changes nothing.
+        // The crypto provider of the process; a second call has no effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let login = json!({"username": "ada", "password": PASSWORD});
@@ -137,7 +137,7 @@ impl Harness {
     }
 }
 
-/// The arguments that name a service and its superuser.
+/// Returns the arguments that name a service and its superuser.
 pub(crate) fn target<'a>(api: &'a str, password_file: &'a Path) -> [&'a str; 6] {
     let file = path(password_file);
     let superuser = ["--superuser", "ada", "--superuser-password-file", file];
@@ -145,7 +145,7 @@ pub(crate) fn target<'a>(api: &'a str, password_file: &'a Path) -> [&'a str; 6] 
     ["--target", api, a, b, c, d]
 }
 
-/// Runs the demo against a service; its metrics are looked for at `management`.
+/// Runs the demo against a service. Its metrics are read at `management`.
 pub(crate) async fn run_at(harness: &Harness, management: &str, more: &[&str]) -> Output {
     let file = harness.password_file();
     let measured = ["--management-target", management];

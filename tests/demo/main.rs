@@ -1,9 +1,9 @@
-//! `skriptoteket demo` as a process of its own, on its own service and on one that is there already.
+//! `skriptoteket demo` as a process, with its own service and against a running one.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test cannot set up is a failure of the test"
+    reason = "a failed setup fails the test"
 )]
 
 mod cleaning;
@@ -47,7 +47,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// Reads what a demo says on its standard output until this is in a line of it. The rest is to be read.
+/// Reads the demo's standard output until a line contains this text. The rest is left to be read.
 fn until_said(child: &mut Child, what: &str) -> BufReader<ChildStdout> {
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -67,7 +67,7 @@ fn path(path: &Path) -> &str {
 
 #[test]
 fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
-    // Eight seconds show a bit of everything, and more of them show it on a slow machine.
+    // Eight seconds show some of everything; more on a slow machine.
     let output = own(&["--duration", "20s", "--seed", "1"]).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -94,11 +94,11 @@ fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
     );
     assert!(
         !text.contains('\u{1b}'),
-        "no terminal, no escapes: {text:?}"
+        "escape sequences without a terminal: {text:?}"
     );
     assert!(
         !text.contains("password "),
-        "no secret in what may be a log: {text}"
+        "a secret in output that may be logged: {text}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! A service that does not answer, or not any more. `--give-up-after` makes the half minute of the default short.
+//! A service that does not respond, or no longer responds. `--give-up-after` shortens the default of half a minute.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use crate::{
     text, until_said,
 };
 
-/// A demo of a service at this URL that gives up soon.
+/// Runs a demo against this URL with a short time limit.
 fn at(url: &str) -> Output {
     let harness = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(harness.path(), "tundra-lantern-quarry-41").unwrap();
@@ -23,7 +23,7 @@ fn at(url: &str) -> Output {
     demo(&arguments).output().unwrap()
 }
 
-/// Checks that the demo says where nobody answered, why, and what would be right, and meanwhile that it waits.
+/// Asserts that the demo reports the address, the cause and the remedy, and that it reports its wait before that.
 fn is_told(url: &str, why: &str, advice: &str) {
     let output = at(url);
     let said = text(&output);
@@ -33,7 +33,7 @@ fn is_told(url: &str, why: &str, advice: &str) {
     let begins = format!("error: {url}/: no answer for 2 s: ");
     assert!(error.starts_with(&begins), "{said}");
     assert!(error.contains(why) && error.contains(advice), "{said}");
-    // Where one attempt takes all the time there is nothing to tell before.
+    // If the first attempt takes all the time, there is no report before the error.
     if !why.contains("timeout") {
         let waits = format!("note: {url}/: no answer for 0 s, giving up after 2 s: ");
         assert!(progress.starts_with(&waits), "{said}");
@@ -48,7 +48,7 @@ fn a_target_where_nobody_listens_is_said_to_refuse_connections() {
 
 #[test]
 fn a_name_that_is_not_resolved_is_said_to_be_none() {
-    // No label of a host name is that long, so no resolver is asked.
+    // No label of a host name may be that long, so no resolver is queried.
     let url = format!("http://{}.invalid:8080", "a".repeat(64));
     is_told(
         &url,

@@ -1,4 +1,4 @@
-//! Servers whose clock is not that of the store.
+//! Servers whose clock differs from the store's clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::harness::{Harness, PASSWORD};
 
-/// The sessions of `harness` as a server sees them that lives by `clock`.
+/// Returns the sessions of `harness` as seen by a server with this clock.
 fn seen_by(harness: &Harness, clock: &Arc<ManualClock>) -> Sessions {
     let clock: Arc<dyn Clock> = clock.clone();
     let policy = SessionPolicy {

@@ -1,4 +1,4 @@
-//! One test per exit: each attempt is counted once, under one outcome, in the metrics and in the audit trail.
+//! One test per exit: each attempt is counted once, with one outcome, in the metrics and in the audit trail.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ async fn an_account_is_locked_after_its_budget_and_free_again_after_the_lock() {
     assert_eq!(
         harness.checks(),
         10,
-        "a locked account costs no password check"
+        "a locked account causes no password check"
     );
     harness.clock.advance(Duration::from_mins(1));
     for _ in 0..4 {
@@ -215,7 +215,7 @@ async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
     for _ in 0..3 {
         trail.record(event());
     }
-    // In the writer's hands by now, and in the queue.
+    // The writer has taken some of these events; the others are queued.
     tokio::time::sleep(Duration::from_millis(20)).await;
     for _ in 0..4 {
         trail.record(event());
@@ -268,7 +268,7 @@ async fn a_full_queue_refuses_at_once_and_gives_the_charge_back() {
         .filter(|it| matches!(it, Err(LoginError::Overloaded)))
         .count();
     let passed = results.iter().filter(|it| it.is_ok()).count();
-    // Five of the eight are let through by the guard at once; of these one is hashed and four find no place.
+    // The guard admits five of the eight at once. One of these is hashed, and four find the queue full.
     assert!(passed >= 1 && refused >= 1, "{results:?}");
     assert_eq!(harness.failures("internal_error"), refused as u64);
     let overloaded = [("result", "overloaded")];
@@ -285,7 +285,7 @@ async fn a_full_queue_refuses_at_once_and_gives_the_charge_back() {
 async fn a_client_that_goes_away_is_counted_as_cancelled() {
     let slow = HashingPolicy {
         memory_kib: 19_456,
-        // So long that it is under way still after a machine has stood still for a moment.
+        // Long enough that the attempt is still in progress after the machine has stalled for a moment.
         iterations: 40,
         ..CHEAP
     };
@@ -293,7 +293,7 @@ async fn a_client_that_goes_away_is_counted_as_cancelled() {
     harness.user("ada", Role::User).await;
     let attempt = harness.try_login("ada", PASSWORD);
     let gone = tokio::time::timeout(Duration::from_millis(5), attempt).await;
-    assert!(gone.is_err(), "the attempt was still under way");
+    assert!(gone.is_err(), "the attempt ended too early");
     assert_eq!(harness.failures("cancelled"), 1);
     assert_eq!(harness.logins("failure"), 1);
 }
@@ -322,7 +322,7 @@ async fn a_panic_inside_the_attempt_is_counted_as_our_own_fault() {
 #[tokio::test]
 async fn a_session_that_nobody_got_the_key_of_does_not_stay() {
     let harness = Harness::with(CHEAP, |mut parts| {
-        // The store goes away between the start of the session and the last look at the account.
+        // The store becomes unavailable between the start of the session and the final check of the account.
         parts.accounts = Faulty::new(parts.accounts, |operation| match operation {
             "find" => Err(StoreError::timed_out()),
             _ => Ok(()),
@@ -405,13 +405,13 @@ async fn metrics_and_audit_trail_agree_on_every_outcome() {
     assert_eq!(
         attempts,
         1 + 1 + 7 + 14 + 1 + 1,
-        "a future that was never polled is no attempt"
+        "a future that was never polled is not an attempt"
     );
 
     let account = crate::harness::account(&harness.stores.accounts, &user).await;
     assert_eq!(
         account.version, user.version,
-        "failed logins leave the account alone"
+        "failed logins do not change the account"
     );
     let outcomes = harness.audited_outcomes().await;
     let mut audited: Vec<(String, u64)> = Vec::new();

@@ -1,4 +1,4 @@
-//! A login service on the real embedded store, with the clock and the metrics in the test's hands.
+//! A login service on the real embedded store, with a clock and metrics that the test controls.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -34,19 +34,19 @@ use tempfile::TempDir;
 use tokio::{runtime::Handle, task::JoinHandle};
 use uuid::Uuid;
 
-/// What everybody's password is.
+/// The password of all users.
 pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
 
-/// What a password is changed to.
+/// The new password in tests of password changes.
 pub(crate) const NEW: &str = "seven purple teapots sing 19";
 
-/// The change that takes an account out of use.
+/// Disables an account.
 pub(crate) const DISABLED: AccountChange = AccountChange {
     role: None,
     disabled: Some(true),
 };
 
-/// A budget small enough to be used up.
+/// A budget that is small enough to exhaust.
 const BUDGET: Budget = Budget {
     attempts: 5,
     refill: Duration::from_mins(5),
@@ -55,7 +55,7 @@ const BUDGET: Budget = Budget {
     forget: Duration::from_hours(24),
 };
 
-/// As cheap as Argon2 gets: what is tested here is not its cost.
+/// The cheapest Argon2 parameters: the cost of hashes is not under test.
 pub(crate) const CHEAP: HashingPolicy = HashingPolicy {
     memory_kib: 8,
     iterations: 1,
@@ -86,7 +86,7 @@ impl Harness {
         Self::with(CHEAP, |parts| parts).await
     }
 
-    /// A harness whose login works with other parts than the real ones.
+    /// Creates a harness whose login service has other parts than the real ones.
     pub(crate) async fn with(
         hashing: HashingPolicy,
         change: impl FnOnce(LoginParts) -> LoginParts,
@@ -96,7 +96,7 @@ impl Harness {
         let time: Arc<dyn Clock> = clock.clone();
         let settings = SqliteSettings {
             path: dir.path().join("harness.db"),
-            // Long enough for hundreds of attempts at once on a busy machine.
+            // Long enough for hundreds of concurrent attempts on a busy machine.
             timeout: Duration::from_secs(30),
         };
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
@@ -182,12 +182,12 @@ impl Harness {
         }
     }
 
-    /// A login service of another process on the same stores.
+    /// Returns the login service of another process on the same stores.
     pub(crate) fn another_replica(&self) -> LoginService {
         LoginService::new(self.parts.clone())
     }
 
-    /// What the background tasks of a server do in one interval.
+    /// Runs one interval of the server's background tasks.
     pub(crate) async fn tick(&self) -> Result<(), StoreError> {
         let settled = self.lifecycle.settle_pending().await;
         self.reaper.tick().await?;
@@ -247,21 +247,21 @@ impl Harness {
         of("match") + of("mismatch")
     }
 
-    /// The store's file, opened by somebody else.
+    /// Opens the store's file in a separate connection.
     pub(crate) async fn file(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.dir.path().join("harness.db"));
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 
-    /// SQLite's write lock, held from outside, as a backup tool or a stuck process would hold it.
+    /// Takes SQLite's write lock from outside, as a backup tool or a hung process does.
     pub(crate) async fn write_lock(&self) -> SqliteConnection {
         let mut file = self.file().await;
         file.execute("BEGIN EXCLUSIVE").await.unwrap();
         file
     }
 
-    /// Lets go of everything that may queue audit events, waits until they are written, and reads the outcomes: as
-    /// many of each as the rows count.
+    /// Drops everything that may queue audit events, waits until the queued events are written, and returns the
+    /// outcomes, each as often as the rows count it.
     pub(crate) async fn audited_outcomes(self) -> Vec<String> {
         let Self {
             parts,
@@ -300,7 +300,7 @@ pub(crate) fn caller(address: &str) -> Caller {
     }
 }
 
-/// The account as the store has it now.
+/// Returns the account as the store has it now.
 pub(crate) async fn account(accounts: &Arc<dyn AccountRepository>, user: &User) -> User {
     accounts.find(user.id).await.unwrap().unwrap().user
 }

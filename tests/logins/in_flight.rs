@@ -1,4 +1,4 @@
-//! Attempts whose outcome is not known yet: they take places in a budget and are no failures.
+//! Attempts in progress: they reserve places in a budget and are not failures.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use skriptoteket::{
 
 use crate::harness::{CHEAP, Harness, PASSWORD, caller, credentials};
 
-/// Slow enough that a client can go away in the middle.
+/// Slow enough that a client can disconnect during the hash.
 const SLOW: HashingPolicy = HashingPolicy {
     memory_kib: 19_456,
     iterations: 4,
@@ -33,7 +33,7 @@ async fn sixty_right_logins_of_one_account_at_once_all_succeed() {
     assert_eq!(
         harness.failures("invalid_credentials"),
         1,
-        "and none is left"
+        "and no place is left"
     );
 }
 
@@ -43,7 +43,7 @@ async fn many_people_log_in_from_one_address_at_once() {
     for n in 0..50 {
         harness.user(&format!("pupil{n}"), Role::User).await;
     }
-    // Some fail, as people do; the address gets 20 failures.
+    // Some attempts fail, as in practice; the budget of the address allows 20 failures.
     let logins = (0..50).map(|n| {
         let harness = &harness;
         async move {
@@ -78,7 +78,7 @@ async fn guesses_from_one_address_at_once_are_exactly_limited() {
     assert_eq!((harness.checks(), limited.count()), (20, 180));
 }
 
-/// How many places of the budgets of accounts are failures or held.
+/// Returns how many places of the account budgets are failures or reserved.
 async fn places_taken(harness: &Harness) -> u32 {
     let mut file = harness.file().await;
     let of_accounts = "SELECT COALESCE(SUM(spent + held + held_before), 0) FROM limits \
@@ -89,8 +89,8 @@ async fn places_taken(harness: &Harness) -> u32 {
         .unwrap()
 }
 
-/// An attempt at ada's account whose client goes away as soon as this many places are taken. False if it came to an end before
-/// that.
+/// Starts an attempt at Ada's account and drops it as soon as this many places are taken. Returns false if the attempt
+/// ended before that.
 async fn goes_away(harness: &Harness, password: &str, places: u32) -> bool {
     let are_taken = async { while places_taken(harness).await < places {} };
     tokio::select! {
@@ -103,7 +103,7 @@ async fn goes_away(harness: &Harness, password: &str, places: u32) -> bool {
 async fn guesses_whose_client_goes_away_are_failures() {
     let harness = Harness::with(SLOW, |parts| parts).await;
     harness.user("ada", Role::User).await;
-    // A client may be gone before its guess is looked at: such a one is none.
+    // If the client disconnects before the password is checked, the attempt is not a guess.
     for tries in 0.. {
         assert!(tries < 1_000, "guesses are never counted");
         let taken = places_taken(&harness).await;
@@ -133,13 +133,13 @@ async fn right_passwords_whose_client_goes_away_are_none() {
     assert_eq!(harness.logins("failure"), cancelled);
     let own = harness.logins("success");
     let ended = async {
-        // What a client who went away may have left behind ends in the background.
+        // Sessions of clients that have disconnected are ended in the background.
         while harness.census.take().await.unwrap().unwrap().sessions != [own, 0, 0, 0] {
             tokio::task::yield_now().await;
         }
     };
     let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
-    ended.expect("a session goes on that nobody has");
+    ended.expect("a session without an owner is still live");
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn places_of_a_client_that_goes_away_in_line_are_free() {
     let harness = Harness::with(SLOW, |parts| parts).await;
     harness.user("ada", Role::User).await;
     {
-        // Five take all places, seven stand in line, and all go away.
+        // Five attempts take all places, seven wait in the queue, and all are dropped.
         let logins = (0..11).map(|_| harness.try_login("ada", PASSWORD));
         let all = futures_util::future::join_all(logins);
         tokio::select! {

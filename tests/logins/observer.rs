@@ -1,4 +1,4 @@
-//! Two replicas on one store: one of them observes.
+//! Two replicas on one store, one of which is the observer.
 
 use std::{
     sync::{
@@ -31,14 +31,14 @@ const PACE: CensusPace = CensusPace {
     timeout: Duration::from_secs(2),
 };
 
-/// A lease as a store keeps it.
+/// A lease, as a store keeps it.
 #[derive(Debug, Default)]
 struct Kept {
     holder: Option<(u32, Duration)>,
     epoch: u64,
 }
 
-/// One replica's way to it.
+/// One replica's access to the lease.
 #[derive(Debug)]
 struct InMemory {
     name: u32,
@@ -131,7 +131,7 @@ impl Replica {
         self.metrics.counter(name, &[("role", "user")])
     }
 
-    /// Live sessions, up, observer, epoch.
+    /// Returns the gauges for live sessions, census state, observer and epoch.
     fn shown(&self) -> [Option<f64>; 4] {
         [
             "active_sessions",
@@ -147,7 +147,7 @@ impl Replica {
     }
 }
 
-/// A harness with somebody in it, and two replicas of which the first observes.
+/// Creates a harness with one session, and two replicas of which the first is the observer.
 async fn two() -> (Harness, Replica, Replica) {
     let harness = Harness::new().await;
     harness.user("ada", Role::User).await;
@@ -186,7 +186,7 @@ async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() 
     harness.clock.advance(PACE.lease().saturating_sub(moment));
     assert_eq!(one.gauge("active_sessions"), Some(1.0));
     assert_eq!(one.started(), Some(1));
-    // As if it had been stopped, and went on now: nothing has told it that its time is over.
+    // As if the process had been suspended and resumed: it does not know that its lease has expired.
     harness.clock.advance(moment);
     assert_eq!(one.shown(), [None, None, Some(0.0), Some(1.0)]);
     assert_eq!(one.started(), None);
@@ -205,7 +205,7 @@ async fn a_replica_that_comes_back_shows_nothing_until_it_has_counted_anew() {
     harness.clock.advance(PACE.lease());
     one.census.hold().await.unwrap();
     assert_eq!(one.shown(), [None, Some(1.0), Some(1.0), Some(1.0)]);
-    assert_eq!(one.started(), None, "it has not counted yet");
+    assert_eq!(one.started(), None, "it has not taken a census yet");
     one.census.count().await.unwrap();
     assert_eq!(one.gauge("active_sessions"), Some(1.0));
 }
@@ -227,7 +227,7 @@ async fn a_lease_that_is_renewed_in_time_shows_no_gap() {
 async fn a_replica_that_resigns_is_followed_at_once() {
     let (_harness, one, other) = two().await;
     one.census.resign().await.unwrap();
-    // Its last export says nothing of the store that is not so.
+    // Its last export reports nothing false about the store.
     assert_eq!(one.shown()[..3], [None, Some(1.0), Some(0.0)]);
     assert_eq!(one.started(), None);
     other.census.take().await.unwrap();
@@ -243,7 +243,11 @@ async fn without_the_store_no_replica_is_up() {
         assert!(replica.census.hold().await.is_err());
     }
     assert_eq!(other.gauge("session_census_up"), Some(0.0));
-    assert_eq!(one.gauge("session_census_up"), Some(1.0), "still its time");
+    assert_eq!(
+        one.gauge("session_census_up"),
+        Some(1.0),
+        "its lease is still valid"
+    );
     harness.clock.advance(PACE.lease());
     assert_eq!(one.gauge("session_census_up"), Some(0.0));
     one.lease.away.store(false, Ordering::SeqCst);
@@ -256,7 +260,7 @@ async fn an_answer_of_the_lease_is_not_believed_for_ever() {
     let (harness, _one, other) = two().await;
     assert_eq!(other.gauge("session_census_up"), Some(1.0));
     harness.clock.advance(PACE.lease());
-    // Seen once it may mean that the process stood still: then it is not the store that is to blame.
+    // A single observation may mean that the process was suspended. The store is not to blame then.
     assert_eq!(other.gauge("session_census_up"), None);
     harness.clock.advance(Duration::from_secs(1));
     assert_eq!(other.gauge("session_census_up"), Some(0.0));
@@ -323,7 +327,7 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(counts(), 0);
-    // The holder is gone: the next to ask counts.
+    // The holder is gone, so the next replica that asks takes the census.
     harness.clock.advance(PACE.lease());
     while counts() == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;

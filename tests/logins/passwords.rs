@@ -1,4 +1,4 @@
-//! Changes of passwords in a session, and what the guard does about them.
+//! Password changes in a session, and how the guard limits them.
 
 use std::time::Duration;
 
@@ -84,7 +84,9 @@ async fn an_account_and_an_address_that_strangers_have_locked_do_not_keep_the_ow
         .await
         .unwrap();
     let login = harness.login.login(credentials("ada", NEW), elsewhere());
-    login.await.expect("whoever guessed knew another password");
+    login
+        .await
+        .expect("guesses at the old password do not lock the new one");
 }
 
 #[tokio::test]
@@ -145,14 +147,14 @@ async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
     let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
     harness.try_login("ada", PASSWORD).await.unwrap();
     tokio::select! {
-        _ = harness.change_password(&here.record, PASSWORD) => panic!("it waits"),
+        _ = harness.change_password(&here.record, PASSWORD) => panic!("the change did not wait"),
         () = barrier.reached() => {}
     }
     barrier.go_on();
     let ended = async {
         loop {
             let census = harness.census.take().await.unwrap().unwrap();
-            // Two of before, and the new one, whose key nobody got.
+            // Two earlier sessions, and the new one, whose key no client received.
             if census.sessions == [0; 4] && census.totals.started[0] == 3 {
                 return;
             }
@@ -160,7 +162,7 @@ async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
         }
     };
     let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
-    ended.expect("the password is new and a session goes on that nobody has");
+    ended.expect("the password has changed and a session without an owner is still live");
     harness.try_login("ada", NEW).await.unwrap();
 }
 
@@ -169,7 +171,7 @@ async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and
     let harness = Harness::new().await;
     let user = harness.user("ada", Role::User).await;
     let before = harness.try_login("ada", PASSWORD).await.unwrap().session;
-    // The process that changed it was killed, or could not reach the sessions.
+    // The process that changed the password was killed, or could not reach the session store.
     let set = harness.registrar.set_password(&user, NEW.into());
     set.await.unwrap();
     let after = harness.try_login("ada", NEW).await.unwrap().session;
@@ -224,7 +226,7 @@ async fn an_account_disabled_before_its_password_was_changed_has_no_session() {
         .await
         .unwrap()
         .unwrap();
-    // As of a request that read the account before it was disabled.
+    // As in a request that read the account before it was disabled.
     let start = StartSession {
         user_id: user.id,
         username: account.user.username,
@@ -252,7 +254,7 @@ async fn sessions_of_before_a_restored_backup_end_with_the_next_password() {
     };
     harness.lifecycle.change(user.id, enabled).await.unwrap();
     let stolen = harness.try_login("ada", PASSWORD).await.unwrap().session;
-    // The backup is of before; the sessions are elsewhere and were not restored.
+    // The backup is older. The sessions are in another store and were not restored.
     let restore = sqlx::query("UPDATE accounts SET version = ?1, sessions_since = 0");
     let restore = restore.bind(user.version);
     restore.execute(&mut harness.file().await).await.unwrap();
@@ -316,7 +318,7 @@ async fn of_two_changes_of_one_password_the_first_counts() {
 async fn an_old_hash_of_a_password_as_it_was_typed_is_made_anew_at_login() {
     let harness = Harness::new().await;
     let user = harness.user("ada", Role::User).await;
-    // "Grün-Schlüssel-Öl-77" as some keyboards write it, hashed as it was typed.
+    // "Grün-Schlüssel-Öl-77" in decomposed form, as some keyboards produce it, hashed without normalization.
     let typed = "Gru\u{308}n-Schlu\u{308}ssel-O\u{308}l-77";
     let old = OLD.into();
     let set = harness.stores.accounts.set_password(user.id, &old).await;
@@ -329,6 +331,6 @@ async fn an_old_hash_of_a_password_as_it_was_typed_is_made_anew_at_login() {
     }
 }
 
-/// Made with the reference implementation, of the bytes of the decomposed form.
+/// Created with the reference implementation from the bytes of the decomposed form.
 const OLD: &str =
     "$argon2id$v=19$m=8,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$pN6NjnTrQjnCpt2naF8xqCqAbA+ApyCBPPoCG5++pxU";

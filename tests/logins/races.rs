@@ -1,4 +1,4 @@
-//! What happens when things happen at once.
+//! Concurrent operations.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn parallel_guesses_get_no_more_password_checks_than_the_budget() {
     ];
     let guesses = (0..500).map(|n| {
         let login = replicas[n % 3].clone();
-        // From addresses of their own, so that only the account's budget holds them.
+        // Each attempt has its own address, so that only the account budget limits them.
         let from = caller(&format!("203.0.{}.{}", n / 250, n % 250));
         tokio::spawn(async move { login.login(credentials("ada", "wrong"), from).await })
     });
@@ -166,15 +166,11 @@ async fn a_store_that_can_be_read_but_not_written_logs_nobody_out() {
         .unwrap()
         .session
         .record;
-    // Far enough for the expiry to be worth a write, which then fails.
+    // The expiry has moved far enough to be written, but the write fails.
     harness.clock.advance(Duration::from_mins(5));
     let lock = harness.write_lock().await;
     let checked = harness.sessions.check(&before.id).await.unwrap();
-    assert_eq!(
-        checked.as_ref(),
-        Some(&before),
-        "under the expiry that it had"
-    );
+    assert_eq!(checked.as_ref(), Some(&before), "with its previous expiry");
     lock.close().await.unwrap();
     let checked = harness.sessions.check(&before.id).await.unwrap().unwrap();
     assert!(checked.expires_at > before.expires_at);
@@ -198,7 +194,7 @@ async fn use_keeps_a_session_alive_but_never_past_its_greatest_age() {
     harness.clock.advance(Duration::from_mins(20));
     assert!(
         harness.sessions.check(&id).await.unwrap().is_none(),
-        "12 hours are over"
+        "the 12 hours have passed"
     );
     harness.reaper.reap().await.unwrap();
     let census = harness.census.take().await.unwrap().unwrap();
@@ -217,14 +213,14 @@ async fn an_account_that_cannot_be_read_does_not_keep_sessions_from_ending() {
         .change(broken.id, DISABLED)
         .await
         .unwrap();
-    // As a damaged disk or a careless hand would leave it.
+    // As after a disk error or a manual edit.
     let mut file = harness.file().await;
     let damaged = file
         .execute("UPDATE accounts SET username = '' WHERE username = 'eve'")
         .await;
     assert_eq!(damaged.unwrap().rows_affected(), 1);
     harness.clock.advance(Duration::from_mins(31));
-    assert!(harness.tick().await.is_err(), "the damage is told");
+    assert!(harness.tick().await.is_err(), "the damage is reported");
     assert_eq!(
         harness.census.take().await.unwrap().unwrap().expired,
         [0; 4],
@@ -246,7 +242,7 @@ async fn a_login_with_the_old_password_does_not_outlive_the_change_that_it_met()
         harness.sessions.end_user(user.id, None).await.unwrap();
         barrier.go_on();
     });
-    let error = late.expect_err("the old password let somebody in after it was changed");
+    let error = late.expect_err("the old password was accepted after the change");
     assert!(matches!(error, LoginError::InvalidCredentials), "{error:?}");
     assert_eq!(harness.failures("invalid_credentials"), 1);
     assert_eq!(
@@ -265,7 +261,7 @@ async fn a_login_that_meets_a_new_hash_of_the_same_password_succeeds() {
         same.unwrap();
         barrier.go_on();
     });
-    // Its first session ended with those of before the new hash; it has another one.
+    // The first session ended with the sessions that are older than the new hash; the user has another one.
     let session = late.unwrap().session.record;
     let live = harness.sessions.list_user(user.id).await.unwrap();
     assert_eq!(live, [session]);
@@ -278,10 +274,10 @@ async fn a_client_that_goes_away_right_before_the_answer_leaves_no_session() {
     {
         let mut attempt = std::pin::pin!(harness.try_login("ada", PASSWORD));
         tokio::select! {
-            _ = &mut attempt => panic!("it waits"),
+            _ = &mut attempt => panic!("the attempt did not wait"),
             () = barrier.reached() => barrier.go_on(),
         }
-        // Left alone, but not given up yet: the answer is there and nobody has taken it.
+        // The attempt is not polled, but not dropped either: its result is ready and has not been taken.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(harness.failures("cancelled"), 1);
@@ -291,5 +287,5 @@ async fn a_client_that_goes_away_right_before_the_answer_leaves_no_session() {
         }
     };
     let ended = tokio::time::timeout(Duration::from_mins(1), ended).await;
-    ended.expect("a session goes on that nobody has");
+    ended.expect("a session without an owner is still live");
 }

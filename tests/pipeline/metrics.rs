@@ -1,4 +1,4 @@
-//! Metrics: the Collector's page against the program's own.
+//! Metrics: the Collector's page compared with the program's own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,7 +46,7 @@ struct Everything {
     service_gauges: ServiceGauges,
 }
 
-/// The one registered service.
+/// The only registered service.
 const MAILROOM: &str = "mailroom";
 
 impl Everything {
@@ -173,7 +173,7 @@ fn own_page(telemetry: &Telemetry) -> Exposition {
     Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
 }
 
-/// The Collector's page without what the Collector adds: who sent it.
+/// Returns the Collector's page without the labels that the Collector adds to identify the sender.
 pub(crate) fn page_of(collector: &Collector) -> Exposition {
     let mut page = collector.page();
     page.types.remove("target_info");
@@ -189,8 +189,7 @@ pub(crate) fn page_of(collector: &Collector) -> Exposition {
 
 pub(crate) type Series = (String, BTreeMap<String, String>);
 
-/// The series of a page and their values as text. Bounds are made equal where the two sides only write them
-/// differently.
+/// Returns the series of a page and their values as text. Bounds that the two sides only format differently are normalized.
 pub(crate) fn series(page: &Exposition) -> BTreeMap<Series, String> {
     let mut series = BTreeMap::new();
     for sample in &page.samples {
@@ -242,7 +241,7 @@ fn withdrawn_gauges_are_gone_from_the_collector_once_they_expire() {
         sessions(&page).is_none().then_some(page)
     });
     let took = clock.monotonic();
-    // Less than what the Collector waits where nobody says otherwise.
+    // Less than the Collector's default expiration.
     assert!(
         took < METRIC_EXPIRATION + Duration::from_secs(20),
         "{took:?}"
@@ -298,12 +297,12 @@ fn a_shutdown_without_the_collector_keeps_its_limit() {
         let result = telemetry.shutdown(Duration::from_millis(500));
         let took = clock.monotonic();
         assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
-        // Less than what an export may take where nobody sets a limit.
+        // Less than the default timeout of an export.
         assert!(took < Duration::from_secs(8), "{protocol:?}: {took:?}");
     }
 }
 
-/// Two processes on one Collector; the second takes over from the first, and gives back.
+/// Two processes on one Collector; the second takes over from the first, and hands back.
 #[test]
 fn where_another_replica_takes_over_the_series_go_on() {
     for protocol in PROTOCOLS {
@@ -357,7 +356,7 @@ fn where_another_replica_takes_over_the_series_go_on() {
                 assert!((found[0].value - expected).abs() < 0.5, "{found:?}");
                 instances.insert(found[0].labels["instance"].clone());
             }
-            // What is of a process is there for each.
+            // Series of the process itself exist for each process.
             let observers = page.samples.iter();
             let observers: Vec<_> = observers
                 .filter(|it| it.name == "skriptoteket_session_observer")

@@ -1,4 +1,4 @@
-//! What an ACL that is not enough is told.
+//! Error messages for insufficient ACLs.
 
 use skriptoteket::store::{RedisFault, RedisSettings};
 

@@ -1,4 +1,4 @@
-//! Stores on a Redis that a test may treat badly.
+//! Stores on Redis servers that a test may disrupt.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,19 +21,19 @@ use tokio::{sync::OnceCell, time::Instant};
 
 use crate::redis_servers::{RedisServer, Wire};
 
-/// How long a store may take to answer. So long that a server that is well answers in time on a busy machine, too.
+/// The store timeout: long enough that a healthy server responds in time on a busy machine, too.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a busy machine may add to that, still less than a second timeout.
+/// What a busy machine may add to the timeout, still less than a second timeout.
 pub(crate) const SLACK: Duration = Duration::from_millis(1_900);
 
-/// Within which time a store is back once its server is: attempts to connect are a second apart at most.
+/// The time within which a store recovers after its server: attempts to connect are at most one second apart.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 
-/// How long the tests wait for what takes some time.
+/// The time limit for slow operations.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// What all keys begin with.
+/// The prefix of all keys.
 pub(crate) const PREFIX: &str = "test";
 
 /// The stores of one replica of the service.
@@ -49,7 +49,7 @@ pub(crate) fn at(port: u16) -> RedisAddress {
     }
 }
 
-/// The server on a port, with defaults for the rest.
+/// Returns the settings for a server on this port, with defaults for the rest.
 pub(crate) fn on_port(port: u16) -> RedisSettings {
     settings(RedisTopology::Standalone {
         server: at(port),
@@ -71,7 +71,7 @@ pub(crate) fn settings(topology: RedisTopology) -> RedisSettings {
     }
 }
 
-/// The accounts database that all replicas have a copy of: servers of one service have the same accounts.
+/// Returns the accounts database that all replicas copy: servers of one service have the same accounts.
 async fn accounts() -> &'static Path {
     static ACCOUNTS: OnceCell<(TempDir, PathBuf)> = OnceCell::const_new();
     let made = ACCOUNTS.get_or_init(|| async {
@@ -82,7 +82,7 @@ async fn accounts() -> &'static Path {
     &made.await.1
 }
 
-/// An accounts database of its own: another deployment.
+/// Creates a separate accounts database: another deployment.
 pub(crate) async fn new_accounts(directory: &Path) -> PathBuf {
     let sqlite = SqliteSettings {
         path: directory.join("accounts.db"),
@@ -102,7 +102,7 @@ impl Replica {
         Self::open(on_port(server.port())).await
     }
 
-    /// The same with a store timeout that no stall of the machine reaches: for what must not fail at all.
+    /// The same, with a store timeout that no stall of the machine reaches: for operations that must not fail.
     pub(crate) async fn patient_on(server: &RedisServer) -> Self {
         let (accounts, redis) = (accounts().await, on_port(server.port()));
         Self::with_timeout(accounts, redis, TIME_LIMIT)
@@ -114,7 +114,7 @@ impl Replica {
         Self::of_deployment(accounts().await, redis).await
     }
 
-    /// A replica with a copy of this accounts database.
+    /// Opens a replica with a copy of this accounts database.
     pub(crate) async fn of_deployment(
         accounts: &Path,
         redis: RedisSettings,
@@ -162,12 +162,12 @@ impl Replica {
         Ok(ended.await?.is_some())
     }
 
-    /// Why the store cannot be used now, as an operator reads it; panics if it can.
+    /// Returns the reason why the store is unavailable, as shown to operators; panics if it is available.
     pub(crate) async fn why_away(&self) -> String {
         self.stores.sessions.ping().await.unwrap_err().in_full()
     }
 
-    /// Waits until the store can be written to, and says how long that took.
+    /// Waits until the store accepts writes, and returns how long that took.
     pub(crate) async fn recovered(&self) -> Duration {
         let since = Instant::now();
         while let Err(error) = self.stores.sessions.ping().await {
@@ -178,8 +178,8 @@ impl Replica {
         since.elapsed()
     }
 
-    /// Checks that the index, the records and the totals say the same, and returns how many sessions are live. The
-    /// records are counted on `wires`: one to each server.
+    /// Checks that the index, the records and the totals agree, and returns the number of live sessions. The records
+    /// are counted on `wires`: one to each server.
     pub(crate) async fn live_by_all_counts(&self, wires: Vec<Wire>) -> u64 {
         let census = self.stores.sessions.census().await.unwrap();
         let live: u64 = census.sessions.iter().sum();
@@ -213,7 +213,7 @@ pub(crate) fn new_session(user: UserId) -> NewSession {
     }
 }
 
-/// What is wrong with these settings; panics if nothing is.
+/// Returns the fault of these settings; panics if there is none.
 pub(crate) async fn fault(redis: RedisSettings) -> RedisFault {
     let secret = redis.password.clone();
     let fault = match Replica::try_open(redis).await.map(drop) {
@@ -227,7 +227,7 @@ pub(crate) async fn fault(redis: RedisSettings) -> RedisFault {
     fault
 }
 
-/// How long something takes.
+/// Measures how long `work` takes.
 pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let since = Instant::now();
     let done = work.await;

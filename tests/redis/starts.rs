@@ -1,4 +1,4 @@
-//! What a service is told at its start that has to be put right first.
+//! Start-up checks: faults that the operator has to fix before the service starts.
 
 use skriptoteket::store::{RedisFault, RedisTopology};
 
@@ -75,7 +75,7 @@ async fn a_user_who_is_disabled_or_may_too_little_is_said_so() {
         matches!(weak, RedisFault::NotPermitted { what: "EVAL", .. }),
         "{weak}"
     );
-    // A script that is stopped at its second write would leave the first one behind.
+    // A script that is stopped at its second write would leave the first write behind.
     settings.username = Some("halves".into());
     let weak = fault(settings.clone()).await;
     let RedisFault::NotPermitted { what, .. } = weak else {

@@ -1,4 +1,4 @@
-//! The other application: its bearer authentication, and what it counts.
+//! The other application: its bearer authentication and its metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    /// An application with the verifier that `choose` makes. Its timeout is longer than a busy machine needs.
+    /// Creates an application with the verifier that `choose` returns. Its timeout is longer than a busy machine needs.
     pub(crate) fn new<V: TokenVerifier + 'static>(
         issuer: &str,
         clock: Arc<dyn Clock>,
@@ -38,14 +38,14 @@ impl Application {
         }
     }
 
-    /// One that verifies here, tokens for the issuer itself.
+    /// Creates an application that verifies tokens locally. Its audience is the issuer itself.
     pub(crate) fn locally(issuer: &Issuer, clock: &Arc<ManualClock>) -> Self {
         Self::new(&issuer.url, clock.clone(), |server| {
             server.audience(&issuer.url).verify_locally().unwrap()
         })
     }
 
-    /// One that asks the issuer about tokens for the issuer itself.
+    /// Creates an application that introspects tokens at the issuer. Its audience is the issuer itself.
     pub(crate) fn by_introspection(issuer: &Issuer, clock: &Arc<ManualClock>) -> Self {
         Self::new(&issuer.url, clock.clone(), |server| {
             let server = server.audience(&issuer.url);
@@ -54,7 +54,7 @@ impl Application {
         })
     }
 
-    /// Who comes with this token, or the reason why nobody does.
+    /// Returns the service that this token identifies, or the reason for the rejection.
     pub(crate) async fn identify(&self, token: &str) -> Result<String, &'static str> {
         let claims = self.bearer.identify(Ok(token)).await;
         let claims = claims.as_ref();
@@ -63,14 +63,14 @@ impl Application {
             .map_err(AuthFailure::reason)
     }
 
-    /// How many authentications of a service went well.
+    /// Returns the number of successful authentications of a service.
     pub(crate) fn successes(&self, service: &str) -> Option<u64> {
         let labels = [("service_id", service)];
         let name = "skriptoteket.successful_auths";
         self.metrics.counter(name, &labels)
     }
 
-    /// How many failed for this reason, and were looked at with that result.
+    /// Returns how many authentications failed for this reason, and how many tokens were checked with that result.
     pub(crate) fn failures(&self, service: &str, reason: &str) -> (Option<u64>, Option<u64>) {
         let count = |name, key| {
             let labels = [("service_id", service), (key, reason)];

@@ -1,4 +1,4 @@
-//! What a verifier is made of, and what it refuses to be made of.
+//! Construction of verifiers, and the settings that they reject.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Issuers whose keys change, and that come and go.
+//! Issuers that rotate their keys, become unavailable and come back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,7 +57,7 @@ async fn a_key_that_the_issuer_takes_back_is_refused_with_all_that_it_signed() {
     assert_eq!(application.identify(&token).await, Ok("orders".into()));
     stub.answers("200 OK", "", new.jwks());
     clock.advance(5 * MINUTE);
-    // It was remembered to be right.
+    // Its validity was cached.
     assert_eq!(application.identify(&token).await, Err("bad_signature"));
 }
 
@@ -113,15 +113,15 @@ async fn a_silent_issuer_keeps_one_request_waiting_and_not_all() {
     assert_eq!(application.identify(&token).await, Ok("orders".into()));
     stub.falls_silent();
     clock.advance(5 * MINUTE);
-    // All wait for the first question, since nobody knows yet.
+    // All wait for the first request, since its result is unknown.
     let all = async || join_all((0..20).map(|_| application.identify(&token))).await;
     assert!(all().await.iter().all(Result::is_ok));
     assert_eq!(stub.asked(), 2);
-    // Then it is asked now and then, by one who waits while the others go on.
+    // After that the issuer is queried from time to time, by one caller that waits while the others continue.
     clock.advance(Duration::from_secs(5));
     let mut waits = std::pin::pin!(application.identify(&token));
     let others = tokio::select! {
-        // In this order: whoever comes first asks.
+        // The order matters: the first caller sends the request.
         biased;
         one = &mut waits => panic!("{one:?} without waiting for the others"),
         others = all() => others,

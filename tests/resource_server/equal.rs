@@ -1,4 +1,4 @@
-//! The example, and that it exports what the service exports for the same acts.
+//! The example exports the same metrics as the service for the same requests.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     issuer::{Issuer, http},
 };
 
-/// The metrics of authentications and tokens, by their names in Prometheus.
+/// The metrics of authentications and tokens, with their names in Prometheus.
 const SHARED: [&str; 7] = [
     "skriptoteket_successful_auths_total",
     "skriptoteket_failed_auths_total",
@@ -20,12 +20,12 @@ const SHARED: [&str; 7] = [
     "skriptoteket_retired_credential_uses_total",
 ];
 
-/// A name, and labels in the order of their keys.
+/// A name, and labels ordered by key.
 type Series = (String, Vec<(String, String)>);
 
-/// A page: what is told of each metric, and its samples.
+/// A metrics page: the metadata of each metric, and its samples.
 struct Page {
-    /// Type and help by name.
+    /// Type and help text by name.
     told: BTreeMap<String, Vec<String>>,
     /// Values by name and labels.
     samples: BTreeMap<Series, f64>,
@@ -51,8 +51,9 @@ async fn page(url: &str) -> Page {
 }
 
 impl Page {
-    /// The samples that the acts of this test move, or could: not what `warehouse` and `stock`, who are registered and do
-    /// nothing, have on the service's page only; nor that tokens were issued. How long things took is 0.
+    /// Returns the samples that the requests of this test change or could change. It leaves out `warehouse` and
+    /// `stock`, which are registered and send no requests, so that only the service's page has them; and issued tokens.
+    /// Durations are set to 0.
     fn comparable(&self) -> BTreeMap<&Series, f64> {
         let all = self.samples.iter();
         all.filter(|((name, labels), _)| {
@@ -73,7 +74,7 @@ impl Page {
     }
 }
 
-/// Shows this page a valid token twice, one that is tampered with, no token, and what is none.
+/// Sends requests with a valid token twice, with a tampered one, without a token, and with something that is not a token.
 async fn act(url: &str, token: &str, post: bool) {
     let (signed, _) = token.rsplit_once('.').unwrap();
     let tampered = format!("Bearer {signed}.AAAA");
@@ -136,7 +137,7 @@ async fn the_example_exports_what_the_service_exports_for_the_same_acts() {
     }
     let (ours, its) = (example.comparable(), service.comparable());
     let mut its_auths = its.clone();
-    // The service let `orders` in once more: when it asked for the token.
+    // The service authenticated `orders` once more: for the token request.
     for ((name, _), value) in &mut its_auths {
         if name == "skriptoteket_successful_auths_total" && *value > 0.0 {
             *value -= 1.0;

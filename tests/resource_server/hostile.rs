@@ -1,4 +1,4 @@
-//! Issuers that do not answer as they should.
+//! Issuers that send invalid responses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use skriptoteket::clock::ManualClock;
 
 use crate::{application::Application, stub::Stub};
 
-/// In the form of a token; nobody has signed it.
+/// It has the form of a token, but no valid signature.
 const TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.e30.AAAA";
 
-/// More than a busy machine needs.
+/// More time than a busy machine needs.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 fn both(stub: &Stub, timeout: Duration) -> [Application; 2] {

@@ -1,4 +1,4 @@
-//! Tokens about which the other application asks the issuer.
+//! Tokens that the other application introspects at the issuer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,11 +35,11 @@ async fn a_token_is_let_in_and_asked_about_once_in_half_a_second() {
     assert_eq!(application.identify(&token).await, Ok("orders".into()));
     assert_eq!(issuer.introspections(), 2);
     assert_eq!(issuer.fetches(), 0);
-    // Both see the same claims.
+    // Both return the same claims.
     let claims = application.bearer.identify(Ok(&token)).await.unwrap();
     let local = Application::locally(&issuer, &clock);
     let mut expected = (*local.bearer.identify(Ok(&token)).await.unwrap()).clone();
-    // The issuer keeps that one to itself.
+    // The issuer does not disclose the registration.
     expected.registration = claims.registration;
     assert_eq!(*claims, expected);
 }
@@ -61,7 +61,7 @@ async fn an_answer_is_not_kept_beyond_the_life_of_the_token() {
     let (issuer, clock, application) = world().await;
     let token = issuer.token("orders").await;
     clock.advance(LIFETIME);
-    // The issuer still lets it in, for clocks that are not quite right; it may change its mind at any moment.
+    // The issuer still accepts the token, to tolerate clock skew. It may reject it at any moment.
     for asked in 1..=3 {
         assert_eq!(application.identify(&token).await, Ok("orders".into()));
         assert_eq!(issuer.introspections(), asked);
@@ -99,7 +99,7 @@ async fn what_is_not_right_is_refused_and_what_is_no_token_is_not_asked_about() 
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let tampered = format!("{signed}.{first}{}", &signature[1..]);
-    // The issuer gives no reasons.
+    // The issuer does not return reasons.
     assert_eq!(application.identify(&tampered).await, Err("revoked_token"));
     assert_eq!(application.identify(&token).await, Ok("orders".into()));
     clock.advance(LIFETIME + 61 * SECOND);

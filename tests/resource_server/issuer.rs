@@ -1,4 +1,4 @@
-//! An issuer: the service itself, in this process, with operators at its store.
+//! An issuer: the service itself in this process, and its operators, who change its store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,22 +19,22 @@ use skriptoteket::{
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// The services that there are.
+/// The registered services.
 pub(crate) const SERVICES: [&str; 2] = ["orders", "stock"];
 
-/// The service that the other application is, for introspection.
+/// The service that stands for the other application, for introspection.
 pub(crate) const ITSELF: &str = "warehouse";
 
-/// How long a token is valid: longer than keys are used without an answer of the issuer.
+/// The lifetime of a token: longer than keys are used without a response of the issuer.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(24);
 
 /// A running issuer.
 pub(crate) struct Issuer {
-    /// `http://…`, its name.
+    /// `http://…`, the issuer identifier.
     pub(crate) url: String,
-    /// `http://…` of its management listener.
+    /// `http://…` of the management listener.
     pub(crate) management: String,
-    /// What it counts.
+    /// The issuer's metrics.
     pub(crate) metrics: CollectedMetrics,
     registry: Registry,
     key_rotator: KeyRotator,
@@ -57,7 +57,7 @@ fn config_in(dir: &TempDir) -> Config {
     config
 }
 
-/// A client like any other.
+/// Returns an ordinary HTTP client.
 pub(crate) fn http() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().tls_certs_only([]);
@@ -65,11 +65,11 @@ pub(crate) fn http() -> Client {
 }
 
 impl Issuer {
-    /// Starts one with [`SERVICES`] and [`ITSELF`], whose time is `clock`'s.
+    /// Starts an issuer with [`SERVICES`] and [`ITSELF`] that uses `clock`.
     pub(crate) async fn start(clock: Arc<dyn Clock>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = config_in(&dir);
-        // As another process of an operator would have it.
+        // As an operator's command in another process opens it.
         let stores = store::open(&config.store(), clock.clone(), None)
             .await
             .unwrap();
@@ -126,13 +126,13 @@ impl Issuer {
         }
     }
 
-    /// The client secret of a service.
+    /// Returns the client secret of a service.
     pub(crate) fn secret(&self, service: &str) -> SecretString {
         let found = self.secrets.iter().find(|(id, _)| id == service);
         found.unwrap().1.clone()
     }
 
-    /// Asks it something as this service.
+    /// Sends a request to the issuer as this service.
     async fn post(&self, service: &str, path: &str, body: String) -> reqwest::Response {
         let secret = self.secret(service);
         http()
@@ -145,7 +145,7 @@ impl Issuer {
             .unwrap()
     }
 
-    /// A new token of this service.
+    /// Returns a new token of this service.
     pub(crate) async fn token(&self, service: &str) -> String {
         let form = "grant_type=client_credentials".to_owned();
         let answer = self.post(service, "/oauth2/token", form).await;
@@ -154,14 +154,14 @@ impl Issuer {
         answer["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// The service revokes a token of its own.
+    /// Revokes a token as the service that owns it.
     pub(crate) async fn revoke(&self, service: &str, token: &str) {
         let form = format!("token={token}");
         let answer = self.post(service, "/oauth2/revoke", form).await;
         assert_eq!(answer.status(), 200);
     }
 
-    /// An operator disables a service.
+    /// Disables a service, as an operator.
     pub(crate) async fn disable(&self, service: &str) {
         let id: ServiceId = service.parse().unwrap();
         let change = ServiceChange {
@@ -171,12 +171,12 @@ impl Issuer {
         self.registry.change(&id, change).await.unwrap();
     }
 
-    /// An operator wants a new key, as soon as that can be.
+    /// Rotates the signing key as soon as possible, as an operator.
     pub(crate) async fn rotate(&self) {
         assert!(self.key_rotator.rotate(true).await.unwrap());
     }
 
-    /// How many requests it has answered there with 200.
+    /// Returns how many requests to this route had a response with status 200.
     pub(crate) fn answered(&self, method: &str, route: &str) -> u64 {
         let labels = [
             ("http.request.method", method),
@@ -188,17 +188,17 @@ impl Issuer {
         self.metrics.histogram_count(name, &labels).unwrap_or(0)
     }
 
-    /// How often it was asked for its keys.
+    /// Returns how often the keys were fetched.
     pub(crate) fn fetches(&self) -> u64 {
         self.answered("GET", "/.well-known/jwks.json")
     }
 
-    /// How often it was asked what a token is.
+    /// Returns how often a token was introspected.
     pub(crate) fn introspections(&self) -> u64 {
         self.answered("POST", "/oauth2/introspect")
     }
 
-    /// Ends it; returns when nobody listens any more.
+    /// Stops the issuer; returns when its listeners are closed.
     pub(crate) async fn stop(&mut self) {
         drop(self.stop.take());
         (&mut self.running).await.unwrap();

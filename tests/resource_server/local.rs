@@ -18,7 +18,7 @@ async fn world() -> (Issuer, Arc<ManualClock>) {
     (Issuer::start(clock.clone()).await, clock)
 }
 
-/// The token, as if the key `kid` had signed it.
+/// Returns the token with `kid` in its header, as if that key had signed it.
 fn with_kid(token: &str, kid: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
     let header = format!(r#"{{"alg":"EdDSA","typ":"at+jwt","kid":"{kid}"}}"#);
@@ -30,7 +30,7 @@ async fn a_token_is_let_in_and_counted_under_its_service() {
     let (issuer, clock) = world().await;
     let application = Application::locally(&issuer, &clock);
     let token = issuer.token("orders").await;
-    // Nobody was met before, so nobody has a series.
+    // There is no series for a service before its first authentication.
     assert_eq!(application.successes("orders"), None);
     for n in 1..=3 {
         assert_eq!(application.identify(&token).await, Ok("orders".into()));
@@ -74,7 +74,7 @@ async fn a_token_that_is_not_right_is_counted_once_under_its_reason() {
     clock.advance(LIFETIME + 59 * SECOND);
     assert_eq!(application.identify(&token).await, Ok("orders".into()));
     clock.advance(SECOND);
-    // Once while it is remembered, once as new to this application.
+    // First while it is cached, then as unknown to this application.
     assert_eq!(application.identify(&token).await, Err("expired_token"));
     assert_eq!(application.failures("orders", "expired_token"), counted);
     let fresh = Application::locally(&issuer, &clock);
@@ -167,7 +167,7 @@ async fn while_the_issuer_is_away_its_last_keys_are_used_for_a_day() {
         let answers = join_all((0..20).map(|_| application.identify(&token))).await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
-    // Whether that key is the issuer's nobody can tell now.
+    // It cannot be determined now whether the issuer has that key.
     let unknown = with_kid(&token, "new");
     assert_eq!(
         application.identify(&unknown).await,
@@ -185,6 +185,6 @@ async fn a_verifier_by_keys_does_not_see_a_revocation_or_a_disabled_service() {
     issuer.revoke("orders", &token).await;
     issuer.disable("orders").await;
     clock.advance(SECOND * 400);
-    // As its documentation says: who has to know asks the issuer.
+    // As documented: an application that needs immediate revocation uses introspection.
     assert_eq!(application.identify(&token).await, Ok("orders".into()));
 }

@@ -1,4 +1,4 @@
-//! Another application that accepts the tokens of a running service: both verifiers, real HTTP, and what it exports.
+//! Another application that accepts the tokens of a running service: both verifiers, real HTTP, and the exported metrics.
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test crate fail loudly")]
 
@@ -6,7 +6,7 @@ mod application;
 mod building;
 mod changing;
 #[path = "../../examples/embedded.rs"]
-#[expect(dead_code, reason = "its `main` is run by whoever starts it")]
+#[expect(dead_code, reason = "its `main` is not called here")]
 mod embedded;
 mod equal;
 mod hostile;

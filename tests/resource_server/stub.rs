@@ -1,4 +1,4 @@
-//! Something in the place of an issuer, which answers what it is told to.
+//! A stub issuer with configurable responses.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-/// It answers every request with the same bytes; without any it lets everybody wait. Its threads end with the test process.
+/// Sends the same bytes in response to each request; without any, it lets clients wait. Its threads end with the test process.
 pub(crate) struct Stub {
     /// `http://…`.
     pub(crate) url: String,
@@ -19,7 +19,7 @@ pub(crate) struct Stub {
 }
 
 impl Stub {
-    /// One that lets everybody wait.
+    /// Creates a stub that lets clients wait.
     pub(crate) fn silent() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stub = Self {
@@ -42,14 +42,14 @@ impl Stub {
         stub
     }
 
-    /// One that answers this.
+    /// Creates a stub with this response.
     pub(crate) fn with(status: &str, headers: &str, body: &str) -> Self {
         let stub = Self::silent();
         stub.answers(status, headers, body);
         stub
     }
 
-    /// It answers this from now on.
+    /// Sets the response from now on.
     pub(crate) fn answers(&self, status: &str, headers: &str, body: &str) {
         let length = body.len();
         *self.answer.lock().unwrap() = Some(format!(
@@ -57,12 +57,12 @@ impl Stub {
         ));
     }
 
-    /// It lets everybody wait from now on.
+    /// Lets clients wait from now on.
     pub(crate) fn falls_silent(&self) {
         *self.answer.lock().unwrap() = None;
     }
 
-    /// How many requests came.
+    /// Returns the number of requests received.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(SeqCst)
     }
@@ -70,7 +70,7 @@ impl Stub {
 
 fn respond(mut stream: TcpStream, answer: &str) {
     let mut request = [0; 8192];
-    // A client that has seen enough goes away.
+    // A client may close the connection early.
     let _ = stream.read(&mut request);
     let _ = stream.write_all(answer.as_bytes());
 }

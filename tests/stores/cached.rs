@@ -1,4 +1,4 @@
-//! The cache of session checks: what it answers from memory, and what it must not.
+//! The cache of session checks: what it may answer from memory and what it may not.
 
 use std::{
     sync::{
@@ -23,14 +23,14 @@ use tokio::sync::Semaphore;
 
 use crate::world::{Backend, IDLE, LIFETIME, World, new_session};
 
-/// A store whose answers to loads can be held back: what was read is then older than when it arrives.
+/// A store whose replies to loads can be delayed: the data is then older than the moment when it arrives.
 #[derive(Debug)]
 struct Barrier {
     inner: Arc<dyn SessionRepository>,
     loads: AtomicUsize,
-    /// One permit lets one answer through.
+    /// Each permit releases one reply.
     open: Semaphore,
-    /// One permit for each answer that waits or has gone through.
+    /// Each permit stands for one reply that is waiting or released.
     arrived: Semaphore,
 }
 
@@ -143,7 +143,7 @@ impl SessionRepository for Barrier {
     }
 }
 
-/// A cache in front of a barrier in front of a store.
+/// Creates a cache in front of a barrier in front of a store.
 async fn cached() -> (World, Arc<Barrier>, Arc<Cached>) {
     let world = World::new(Backend::Sqlite).await;
     let barrier = Arc::new(Barrier {
@@ -260,7 +260,7 @@ async fn every_write_through_it_is_seen_at_once() {
     assert_eq!(cached.load(&third.id).await.unwrap(), None);
 }
 
-/// What is done to a session while a load of it is on its way.
+/// The change to a session while a load of it is in progress.
 #[derive(Clone, Copy, Debug)]
 enum Meanwhile {
     Ended,
@@ -316,7 +316,7 @@ async fn a_load_that_a_write_overtakes_is_not_remembered() {
             ),
         }
         barrier.open_for(10);
-        // It was read before the write, so it may still say what was so then.
+        // The load read the session before the write, so it may still return the old state.
         assert_eq!(slow.await.unwrap().as_ref(), Some(&session));
         let now = world.stores.sessions.load(&session.id).await.unwrap();
         assert_ne!(now.as_ref(), Some(&session), "{meanwhile:?}");
@@ -335,7 +335,7 @@ async fn a_write_that_was_given_up_is_forgotten_too() {
     let session = world.start(UserId::generate(), Role::User).await;
     assert!(cached.load(&session.id).await.unwrap().is_some());
     let write = cached.end(&session.id, EndReason::Logout);
-    // Given up before it reached the store, for all the cache knows after.
+    // The write was dropped before it reached the store, but the cache cannot know that.
     drop(tokio::time::timeout(Duration::ZERO, write).await);
     cached.load(&session.id).await.unwrap();
     assert_eq!(barrier.loads(), 2);

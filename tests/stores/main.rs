@@ -1,12 +1,12 @@
-//! The contracts of the repositories, sentence by sentence, held against every store.
+//! The contracts of the repositories, statement by statement, tested against every store.
 //!
-//! A contract is a function over a [`World`](world::World): repositories and the clock they live by. `on_every_store!`
-//! makes a test of it for each store, so that one more store is one more line in `world`.
+//! A contract is a function over a [`World`](world::World): repositories and the clock that they use. `on_every_store!`
+//! generates a test of it for each store, so that a new store takes one more line in `world`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test takes for granted fails loudly"
+    reason = "failed preconditions fail the test"
 )]
 
 #[macro_use]

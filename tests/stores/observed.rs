@@ -1,4 +1,4 @@
-//! What is recorded of the store's answers.
+//! Metrics of the store's results.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::{
     world::{IDLE, name, new_account, new_service, new_session, seconds},
 };
 
-/// How often each operation was recorded, by `store operation error.type`.
+/// The number of calls of each operation, by `store operation error.type`.
 type Recorded = BTreeMap<String, u64>;
 
-/// A store whose metrics can be read.
+/// A store with readable metrics.
 struct Watched {
     stores: Stores,
     collected: CollectedMetrics,

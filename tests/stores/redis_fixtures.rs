@@ -1,4 +1,4 @@
-//! A few sessions in Redis, and hands that reach into it.
+//! Fixtures: a few sessions in Redis, and direct access to their keys.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::{
     world::{Backend, IDLE, World, redis_cluster, redis_server},
 };
 
-/// Ada with two sessions as an administrator and Bob with one as a user, a session that has expired, and one that was
-/// ended: four shards, so that what is done to one is not done to another.
+/// Ada with two sessions as an administrator, Bob with one as a user, one expired session, and one that was ended: four
+/// shards, so that a change to one does not affect the others.
 pub(crate) struct Fixtures {
     pub(crate) world: World,
     pub(crate) ada: [SessionRecord; 2],
     wires: Vec<Wire>,
 }
 
-/// A user of this shard.
+/// Returns a user of this shard.
 pub(crate) fn resident(shard: u8) -> UserId {
     loop {
         let user = UserId::generate();
@@ -57,7 +57,7 @@ impl Fixtures {
         }
     }
 
-    /// Runs commands, one a line: `A` is Ada's shard, `S1` and `S2` are her sessions, `U` is her name.
+    /// Runs commands, one per line: `A` is Ada's shard, `S1` and `S2` are her sessions, `U` is her name.
     pub(crate) fn plant(&mut self, commands: &str) {
         for command in commands.split(';') {
             let words: Vec<String> = command
@@ -70,11 +70,11 @@ impl Fixtures {
         }
     }
 
-    /// A word of [`Fixtures::plant`] as the server knows it.
+    /// Expands a word of [`Fixtures::plant`] to its form on the server.
     pub(crate) fn meant(&self, word: &str) -> String {
         let [first, second] = self.ada.each_ref().map(|it| it.id.as_str()[2..].to_owned());
         let uid = BASE64_URL_SAFE_NO_PAD.encode(self.ada[0].user_id.as_uuid().as_bytes());
-        // A part at a time: an id may have the letters of another name in it.
+        // Each part is expanded separately: an ID may contain the letters of another name.
         let part = |part: &str| match part {
             "S1" => first.clone(),
             "S2" => second.clone(),
@@ -89,7 +89,7 @@ impl Fixtures {
         format!("{{{}:02}}:{key}", self.world.prefix())
     }
 
-    /// Asks whichever server has the key.
+    /// Sends the command to the server that owns the key.
     pub(crate) fn ask(&mut self, words: &[&str]) -> Reply {
         for wire in &mut self.wires {
             match wire.ask(words) {
@@ -97,10 +97,10 @@ impl Fixtures {
                 answer => return answer,
             }
         }
-        panic!("nobody has it: {words:?}")
+        panic!("no server owns the key: {words:?}")
     }
 
-    /// Everything that is there, as far as it can be told apart.
+    /// Returns all contents, as far as they can be compared.
     pub(crate) fn contents(&mut self) -> BTreeMap<String, String> {
         let pattern = format!("{{{}:??}}:[suzan]*", self.world.prefix());
         let mut contents = BTreeMap::new();
@@ -113,7 +113,7 @@ impl Fixtures {
         contents
     }
 
-    /// The contract of conservation, by role.
+    /// Checks the conservation rule for each role.
     pub(crate) async fn assert_conserved(&self) {
         let census = self.world.census().await;
         for role in 0..4 {
@@ -131,7 +131,7 @@ pub(crate) async fn recount(stores: &Stores, repair: bool) -> Recount {
     stores.integrity.recount(repair).await.unwrap()
 }
 
-/// Which differences were found, and how many of each.
+/// Returns the kinds of differences that were found, and how many of each.
 pub(crate) fn found(recount: &Recount) -> Vec<(Difference, u64)> {
     let findings = recount.findings.iter();
     findings

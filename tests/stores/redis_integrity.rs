@@ -1,5 +1,4 @@
-//! Recounts and repairs of the sessions in Redis: every difference that can be planted by hand, in one server and in a
-//! Cluster.
+//! Recounts and repairs of the sessions in Redis: every difference that can be planted by hand, on one server and in a Cluster.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,7 +28,7 @@ async fn a_store_that_is_right_has_no_difference(backend: Backend) {
     assert_eq!(records.sessions, recount.index.sessions);
     assert_eq!(records.users, recount.index.users);
     assert_eq!(records.expired, recount.index.expired);
-    assert_eq!(fixtures.contents(), before, "there was nothing to mend");
+    assert_eq!(fixtures.contents(), before, "there was nothing to repair");
 }
 
 use Difference::{
@@ -37,7 +36,7 @@ use Difference::{
     UserIndexedOtherwise,
 };
 
-/// What is planted, what is found of it, and what is left after the repair.
+/// The planted commands, the differences found, and the differences left after the repair.
 type Plant = (
     &'static str,
     &'static [(Difference, u64)],
@@ -54,7 +53,7 @@ const PLANTS: [Plant; 26] = [
         &[(UnreadableRecord, 1)],
     ),
     (
-        // A name that is none: the head can be read, the rest cannot.
+        // A name that is not valid: the head is readable, the rest is not.
         "SETRANGE A:s:S2 102 !!!!!!!!!!!!!!",
         &[(IndexedWithoutRecord, 1)],
         &[(UnreadableRecord, 1)],
@@ -94,7 +93,7 @@ const PLANTS: [Plant; 26] = [
         &[],
     ),
     (
-        // Of a role that does not exist: in no count, and out of the reaper's reach.
+        // A role that does not exist: it is in no count, and the reaper does not reach it.
         "ZADD A:z 99999999999999 kQ3vXw8nY2aBcD4eFgHiJk",
         &[(IndexedWithoutRecord, 1)],
         &[],
@@ -125,7 +124,7 @@ const PLANTS: [Plant; 26] = [
         &[],
     ),
     ("DEL A:u:U; SET A:u:U x", &[(UserIndexedOtherwise, 1)], &[]),
-    // The totals, and all of it.
+    // The totals, and everything at once.
     (
         "HINCRBY A:n s3 5; HINCRBY A:n e03 7",
         &[(TotalsDisagree, 12)],
@@ -147,7 +146,11 @@ async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
         let looked = recount(&fixtures.world.stores, false).await;
         assert_eq!(found(&looked), expected, "{commands}: {looked:?}");
         assert_eq!(looked.repaired, 0, "{commands}");
-        assert_eq!(fixtures.contents(), before, "looking changes nothing");
+        assert_eq!(
+            fixtures.contents(),
+            before,
+            "a recount without repair changes nothing"
+        );
 
         let repaired = recount(&fixtures.world.stores, true).await;
         let mendable = expected != left;
@@ -160,7 +163,7 @@ async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
         assert_eq!(again.records.users, again.index.users, "{commands}");
         fixtures.assert_conserved().await;
 
-        // It goes on as before: Ada logs in once more, and all of hers can be ended.
+        // The store works as before: Ada logs in again, and all her sessions can be ended.
         let Fixtures { world, ada, .. } = &fixtures;
         let user = ada[0].user_id;
         if !commands.contains("A:u:z") {
@@ -188,7 +191,7 @@ async fn each_difference_is_found_and_left_alone_then_mended(backend: Backend) {
 
 async fn what_is_mended_is_counted(backend: Backend) {
     let lost = EndReason::Lost.index();
-    // Two that were counted and are nowhere are lost.
+    // Two sessions that were counted and no longer exist are counted as lost.
     let mut fixtures = Fixtures::new(backend).await;
     fixtures.plant("DEL A:s:S1 A:s:S2");
     recount(&fixtures.world.stores, true).await;
@@ -204,7 +207,8 @@ async fn what_is_mended_is_counted(backend: Backend) {
         2
     );
 
-    // Two whose index was lost with its totals are counted as started anew; with the totals alone they are not.
+    // Two sessions whose index was lost together with its totals are counted as newly started; if only the totals were
+    // lost, they are not.
     let mut fixtures = Fixtures::new(backend).await;
     let before = fixtures.world.census().await;
     fixtures.plant("DEL A:z A:a A:u:U");
@@ -214,7 +218,7 @@ async fn what_is_mended_is_counted(backend: Backend) {
     recount(&fixtures.world.stores, true).await;
     assert_eq!(fixtures.world.census().await, before);
 
-    // One whose record has another role has changed its role.
+    // A session whose record has another role counts as a change of its role.
     let mut fixtures = Fixtures::new(backend).await;
     fixtures.plant("SETRANGE A:s:S2 78 3");
     recount(&fixtures.world.stores, true).await;
@@ -233,7 +237,7 @@ async fn a_store_in_use_shows_no_difference(backend: Backend) {
         let stores = fixtures.world.stores.clone();
         let clock = Arc::clone(&clock);
         busy.spawn(async move {
-            // Few users with many sessions each: much happens to each of them.
+            // Few users with many sessions each, so that each user sees many changes.
             let users = [resident(n), resident(n), resident(60)];
             for turn in 0.. {
                 let user = users[turn % users.len()];
@@ -285,7 +289,7 @@ async fn a_store_in_use_shows_no_difference(backend: Backend) {
         assert_eq!(found(&recount), [], "{recount:?}");
         assert_eq!(recount.repaired, 0);
     }
-    assert!(started().await > before + 20, "it was in use");
+    assert!(started().await > before + 20, "the store was not in use");
     busy.shutdown().await;
     let recount = recount(&fixtures.world.stores, false).await;
     assert_eq!(found(&recount), []);
@@ -356,7 +360,7 @@ async fn twenty_thousand_sessions_are_recounted_and_indexed_anew() {
 #[tokio::test]
 async fn keys_of_others_are_passed_over() {
     let mut fixtures = Fixtures::new(Backend::Redis).await;
-    // More than one SCAN goes through, so that some find nothing of ours.
+    // SCAN needs more than one iteration, so that some iterations find none of our keys.
     let others = "for i = 1, 5000 do redis.call('SET', ARGV[1] .. i, 'x', 'PX', 600000) end";
     let prefix = format!("{}-other:", fixtures.world.prefix());
     fixtures.ask(&["EVAL", others, "0", &prefix]);

@@ -1,4 +1,4 @@
-//! Budgets in Redis are charged by a script: it must say what the arithmetic of `guard` says, whatever comes.
+//! Budgets in Redis are charged by a script. Its decisions must equal those of the arithmetic in `guard` for all inputs.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 
 const HORIZON: Duration = seconds(100_000);
 
-/// The arithmetic, and a map.
+/// The arithmetic on an in-memory map.
 #[derive(Default)]
 struct Model(HashMap<Entity, LimitState>, HashMap<AttemptId, Hold>);
 
@@ -150,7 +150,7 @@ async fn every_decision_is_that_of_the_guards_arithmetic() {
             }
         }
         assert!(locked > 0, "nothing was ever locked with seed {seed}");
-        assert!(busy > 0, "nobody ever waited with seed {seed}");
+        assert!(busy > 0, "no attempt ever waited with seed {seed}");
     }
 }
 
@@ -190,7 +190,7 @@ async fn a_state_that_is_none_of_ours_is_a_whole_budget() {
     }
 }
 
-/// As a release before this one has written it.
+/// State written by an earlier release.
 #[tokio::test]
 async fn a_state_without_attempts_in_flight_is_read() {
     let world = World::new(Backend::Redis).await;
@@ -245,9 +245,12 @@ async fn nothing_of_a_budget_is_left_when_it_was_forgotten() {
     assert_eq!(keys.len(), 1401);
     for key in keys.iter().filter(|it| !it.ends_with(":due")) {
         let Reply::Number(left) = wire.ask(&["PTTL", key]) else {
-            panic!("no number")
+            panic!("not a number")
         };
-        assert!(left > 60_000, "{key} must outlive what it says");
+        assert!(
+            left > 60_000,
+            "{key} must not expire before its content does"
+        );
     }
     world.advance(seconds(60));
     assert_eq!(limits.prune(1300, HORIZON).await.unwrap(), 1300);

@@ -47,7 +47,7 @@ fn found(recount: &Recount) -> Vec<(Difference, u64)> {
         .collect()
 }
 
-/// The contract of conservation, by role.
+/// Checks the conservation rule for each role.
 async fn assert_conserved(world: &World) {
     let census = world.census().await;
     for role in 0..4 {
@@ -95,7 +95,7 @@ async fn each_difference_is_found_and_left_alone_then_mended() {
             &[(RecordNotIndexed, 1), (TotalsDisagree, 1)],
         ),
         (
-            // Less than nothing: the census itself cannot be read.
+            // Negative: the census itself cannot be read.
             "UPDATE session_tallies SET sessions = 0, users = 0 WHERE role = 1",
             &[
                 (RecordNotIndexed, 1),
@@ -138,7 +138,7 @@ async fn each_difference_is_found_and_left_alone_then_mended() {
     ] {
         let (world, _) = peopled().await;
         plant(&world, statement).await;
-        // Looking changes nothing, so the second look finds the same.
+        // A recount without repair changes nothing, so the second one finds the same.
         for _ in 0..2 {
             let recount = recount(&world.stores, false).await;
             assert_eq!(found(&recount), expected, "{statement}");
@@ -152,7 +152,7 @@ async fn each_difference_is_found_and_left_alone_then_mended() {
         assert_eq!(again.repaired, 0, "{statement}");
         assert_eq!(again.records.users, again.index.users, "{statement}");
         assert_conserved(&world).await;
-        // It goes on as before.
+        // The store works as before.
         world.start(UserId::generate(), Role::Superuser).await;
         world.advance(IDLE);
         while !world.stores.sessions.reap(10).await.unwrap().is_empty() {}

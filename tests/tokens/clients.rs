@@ -111,7 +111,7 @@ async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same(
     assert_eq!(replica.succeeded("orders"), 7);
 }
 
-/// A service that signs its assertions with this key.
+/// Returns a service that signs its assertions with this key.
 fn signing(id: &str, key: &SigningKey) -> Registration {
     let x = BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "1", "x": x});

@@ -1,4 +1,4 @@
-//! That each request is counted once, and as what it is, whatever the store and the caller do meanwhile.
+//! Each request is counted once with the right result, whatever the store and the caller do meanwhile.
 
 use std::{
     future::pending,
@@ -21,7 +21,7 @@ use skriptoteket::{
 
 use crate::harness::{Harness, ISSUER, Replica, grant, with_secret};
 
-/// A register in which a sign of life never comes back: the file's one writer is busy.
+/// A register that never finishes recording a sign of life: the file's only writer is busy.
 #[derive(Debug)]
 struct Busy {
     inner: Arc<dyn ServiceRepository>,

@@ -1,4 +1,4 @@
-//! What the gauges of services show.
+//! The values of the service gauges.
 
 use std::{sync::Arc, time::Duration};
 
@@ -130,7 +130,11 @@ async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_call
     harness.pass(INTERVAL);
     assert_eq!((left(), age()), (Some(whole - 5.0), Some(5.0)));
     harness.pass(harness.settings.credential_lifetime);
-    assert_eq!(left(), None, "too old to be believed");
+    assert_eq!(
+        left(),
+        None,
+        "the census is too old to be considered current"
+    );
     call.take().await.unwrap();
     assert_eq!(left(), Some(-5.0));
     replica

@@ -1,4 +1,4 @@
-//! Replicas on one file, with a clock that tests set.
+//! Replicas on one file, with a clock that the tests set.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 
 pub(crate) const ISSUER: &str = "https://login.example.org";
 
-/// One file, and a time that all replicas on it have.
+/// One file, and the clock that all its replicas share.
 pub(crate) struct Harness {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) settings: ServiceSettings,
@@ -29,7 +29,7 @@ pub(crate) struct Harness {
     first: OnceCell<()>,
 }
 
-/// One process's worth of services.
+/// The service components of one process.
 pub(crate) struct Replica {
     pub(crate) service_cache: ServiceCache,
     pub(crate) registry: Registry,
@@ -80,7 +80,7 @@ impl Harness {
             .unwrap()
     }
 
-    /// A replica; the first one makes the signing key.
+    /// Creates a replica; the first one creates the signing key.
     pub(crate) async fn replica(&self) -> Replica {
         let stores = self.stores().await;
         let services = Arc::clone(&stores.services);
@@ -92,7 +92,7 @@ impl Harness {
         replica
     }
 
-    /// A replica that reads the register through `services`.
+    /// Creates a replica that reads the register through `services`.
     pub(crate) fn replica_on(
         &self,
         stores: Stores,
@@ -158,7 +158,7 @@ impl Harness {
     }
 }
 
-/// A service as `skriptoteket service register ID` makes it.
+/// Returns the registration that `skriptoteket service register ID` creates.
 pub(crate) fn named(id: &str) -> Registration {
     Registration {
         id: id.parse().unwrap(),
@@ -214,7 +214,7 @@ impl Replica {
         self.tokens.revoke(attempt, Ok(credentials), token).await
     }
 
-    /// What a request with this token comes to: its claims, or the reason.
+    /// Authenticates a request with this token: returns its claims or the reason for the failure.
     pub(crate) async fn comes_with(
         &self,
         token: &SecretString,
@@ -223,7 +223,7 @@ impl Replica {
         came.map_err(|failure: AuthFailure| failure.reason().as_str())
     }
 
-    /// Waits until the last authentication of a service is the one that was `at`: that is noted in the background.
+    /// Waits until `at` is recorded as the last authentication of a service, which happens in the background.
     pub(crate) async fn noted(&self, id: &ServiceId, at: Option<Timestamp>) {
         let mut noted = None;
         for _ in 0..12_000 {
@@ -251,7 +251,7 @@ impl Replica {
     }
 }
 
-/// The reason for which a client is not let in.
+/// Returns the reason for which a client is rejected.
 pub(crate) fn reason<T>(result: &Result<T, TokenError>) -> Option<&'static str> {
     match result {
         Err(TokenError::Client(failure)) => Some(failure.reason().as_str()),

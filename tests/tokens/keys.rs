@@ -1,4 +1,4 @@
-//! Signing keys that change while tokens are in use.
+//! Rotation of signing keys while tokens are in use.
 
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ async fn a_change_of_keys_refuses_no_token_on_any_replica() {
     let lifetime = harness.settings.token_lifetime;
     let mut kept = Vec::new();
     let mut kids = std::collections::BTreeSet::new();
-    // Three changes: by time, by hand, by hand and soon. A token a second, half a minute around each, kept until it
-    // expires.
+    // Three rotations: when due, by hand, and by hand as soon as possible. One token is issued per second, from half a
+    // minute before to half a minute after each, and kept until it expires.
     let due = harness
         .settings
         .key_rotation
@@ -83,7 +83,7 @@ async fn a_change_of_keys_refuses_no_token_on_any_replica() {
     let token = other.token(&issued).await.unwrap();
     kids.insert(header_of(&token)["kid"].to_string());
     assert_eq!(kids.len(), 4);
-    // What is over is not published for ever.
+    // Expired keys do not stay published.
     harness.pass(lifetime + 2 * SKEW + FRESH);
     one.key_rotator.rotate(true).await.unwrap();
     harness.pass(FRESH);
@@ -129,7 +129,7 @@ async fn a_key_that_is_over_opens_nothing_and_is_not_published_though_nothing_el
     replica.token(&issued).await.unwrap();
 
     harness.pass(harness.settings.token_lifetime + 3 * SKEW);
-    // One that was remembered while its key was good, and one that is new.
+    // One token was cached while its key was valid, and one is new.
     let new = forged(&harness, &old, &issued);
     assert_eq!(
         replica.comes_with(&stolen).await.err(),
@@ -139,7 +139,7 @@ async fn a_key_that_is_over_opens_nothing_and_is_not_published_though_nothing_el
     assert_eq!(published(&replica).await, 1);
 }
 
-/// A token that lasts for a day, by someone who has the private key.
+/// Returns a token that is valid for a day, forged with a stolen private key.
 fn forged(harness: &Harness, key: &SigningKey, issued: &Issued) -> SecretString {
     let thief = ed25519_dalek::SigningKey::from_pkcs8_der(key.private.expose_secret()).unwrap();
     let now = harness.clock.now().as_millis() / 1_000;
@@ -197,11 +197,11 @@ async fn a_key_that_was_made_while_the_clock_was_ahead_stops_no_rotation() {
     harness.clock.set(right);
     assert!(
         !one.key_rotator.rotate_if_due(false).await.unwrap(),
-        "it may be the clock that is behind"
+        "the clock may be behind"
     );
     assert!(
         one.key_rotator.rotate_if_due(true).await.unwrap(),
-        "it takes its place"
+        "the new key replaces it"
     );
     for key in one.key_rotator.keys().await.unwrap() {
         assert!(key.active_from <= right.plus(harness.settings.key_lead));

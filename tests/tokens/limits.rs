@@ -1,4 +1,4 @@
-//! What becomes of a service's limits where their store does not answer.
+//! Rate limits of services whose store is unavailable or whose registration was deleted.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::harness::Harness;
 
-/// Quotas that are away.
+/// Unavailable quotas.
 #[derive(Debug)]
 struct Away;
 
@@ -51,7 +51,7 @@ async fn who_is_registered_under_the_id_of_another_has_used_nothing() {
     let mut passed = Vec::new();
     for _ in 0..2 {
         let service = replica.register("orders").await.service;
-        // One that comes late, of whom nobody knows yet that it is deleted, takes nothing from the next.
+        // A late request of a service that is not yet known to be deleted takes nothing from its successor.
         for deleted in [false, true] {
             if deleted {
                 replica.registry.delete(&service.id).await.unwrap();

@@ -1,4 +1,4 @@
-//! How soon a replica sees what another one did, and how often it asks the store.
+//! How soon a replica sees another one's changes, and how often it queries the store.
 
 use std::{
     sync::{
@@ -75,7 +75,7 @@ async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
     let issued = one.register("orders").await;
     let token = one.token(&issued).await.unwrap();
     one.revoke(with_secret(&issued), &token).await.unwrap();
-    // Within the skew after its time, on a replica that learns of it only now.
+    // Within the clock skew after its expiry, on a replica that learns of the revocation only now.
     harness.pass(harness.settings.token_lifetime + SKEW / 2);
     one.register("billing").await;
     for replica in [&one, &other] {
@@ -111,7 +111,7 @@ async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_me
         };
         one.registry.change(id, change).await.unwrap();
         harness.pass(FRESH);
-        // As the service census of every replica does.
+        // As the service census of each replica does.
         for replica in [&one, &other] {
             replica.service_cache.snapshot().await.unwrap();
             assert_eq!(allowed(replica, "requests"), Some(f64::from(burst)));
@@ -177,7 +177,7 @@ async fn without_its_store_a_replica_believes_nobody() {
     );
     let asked = replica.token(&issued).await;
     assert_eq!(crate::harness::reason(&asked), Some("store_unavailable"));
-    // The client said who it is; of a token nobody knows that before it is read.
+    // The client has named itself, but a token that has not been verified names no service.
     assert_eq!(replica.failed("orders", "store_unavailable"), 1);
     assert_eq!(replica.failed("_other", "store_unavailable"), 1);
 }
@@ -209,7 +209,7 @@ async fn made_up_keys_do_not_keep_the_store_busy() {
     let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
     let replica = harness.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
     replica.key_rotator.rotate_if_due(true).await.unwrap();
-    // Signed by a key that nobody here has.
+    // Signed with a key that no replica has.
     let elsewhere = Harness::new();
     let stranger = elsewhere.replica().await;
     let token = stranger
@@ -218,7 +218,7 @@ async fn made_up_keys_do_not_keep_the_store_busy() {
         .unwrap();
 
     for _ in 0..10 {
-        // A step of the clock between them: else the first answer would do for all.
+        // The clock moves in between; otherwise all requests would share the first reply.
         harness.pass(Duration::from_millis(1));
         let came = join_all((0..50).map(|_| replica.comes_with(&token))).await;
         assert!(
@@ -252,7 +252,7 @@ async fn what_another_replica_has_just_made_is_not_refused() {
             ..ServiceChange::default()
         };
         one.registry.change(&new.service.id, change).await.unwrap();
-        // Of what it would let in it asks no sooner than it must.
+        // For data that would be accepted, the replica does not query the store earlier than required.
         harness.pass(if disable { FRESH } else { FRESH / 5 });
         assert_eq!(other.comes_with(&token).await.err(), seen);
         assert_eq!(crate::harness::reason(&other.token(&new).await), seen);
@@ -328,12 +328,12 @@ async fn strangers_share_the_answers_of_a_store_that_is_slow() {
     assert!(slow.asked() <= 3, "{}", slow.asked());
 }
 
-/// Counts how often the revision is asked for.
+/// Counts the queries of the revision.
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn ServiceRepository>,
     asked: AtomicU64,
-    /// Where there is one, each question takes 100 ms of it.
+    /// If set, each query advances this clock by 100 ms.
     clock: Option<Arc<ManualClock>>,
     fails: bool,
 }

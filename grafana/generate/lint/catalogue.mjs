@@ -1,13 +1,13 @@
-// What the program exports: the boards may use nothing else.
+// The metrics that the program exports. The boards may use no others.
 
 import fs from "node:fs";
 
-// Written from the catalogue by `make reference`; a test compares the two.
+// Generated from the catalogue by `make reference`. A test compares the two.
 const CATALOGUE = new URL("../../../docs/metrics.json", import.meta.url);
 
 /**
- * `metrics` by their Prometheus name, with `kind`, `shared` (service-wide) and `labels`: the closed values of each label, `undefined`
- * where they are not a closed set.
+ * Returns the metrics by their Prometheus name, with `kind`, `shared` (service-wide) and `labels`: the closed set of
+ * values of each label, or `undefined` if it is not closed.
  */
 export function catalogue() {
   const listed = JSON.parse(fs.readFileSync(CATALOGUE, "utf8"));

@@ -1,6 +1,6 @@
 // Checks the boards of a folder: node lint/main.mjs FOLDER
 //
-// It reads the files, not the generator: what counts is what Grafana gets.
+// It reads the files and does not use the generator, because the files are what Grafana loads.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -44,7 +44,7 @@ for (const file of fs.readdirSync(folder).sort()) {
   }
 }
 
-// A metric may be on a board by way of what is recorded of it.
+// A metric may be on a board through its recording rules.
 const recordings = Object.entries(recorded());
 for (const name of Object.keys(metrics)) {
   const metric = new RegExp(`\\b${name}(_bucket|_count|_sum)?\\b`);

@@ -1,4 +1,4 @@
-//! Another application that takes the contract in and has pages of its own, wired by hand as a library's user does.
+//! Another application that embeds the contract and has pages of its own, wired by hand as a user of the library does it.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ const BUDGET: Budget = Budget {
     forget: Duration::from_hours(24),
 };
 
-/// The application. Its store has no cache, so that every request asks it.
+/// The application. Its store has no cache, so that each request reaches the store.
 pub(crate) struct Host {
     pub(crate) api: Api,
     pub(crate) stores: Stores,
@@ -49,14 +49,14 @@ pub(crate) struct Host {
     pub(crate) metrics: CollectedMetrics,
     pub(crate) telemetry: Telemetry,
     public: String,
-    /// What `/slow` waits for.
+    /// The signal that `/slow` waits for.
     pub(crate) slow: Arc<Slow>,
     document: Arc<Value>,
     server: ServerHandle,
     _dir: TempDir,
 }
 
-/// A page that takes until it is let go on.
+/// A page that blocks until the test releases it.
 #[derive(Debug)]
 pub(crate) struct Slow {
     reached: Semaphore,
@@ -73,12 +73,12 @@ impl Default for Slow {
 }
 
 impl Slow {
-    /// Waits until a request has got there.
+    /// Waits until a request has reached the page.
     pub(crate) async fn reached(&self) {
         self.reached.acquire().await.unwrap().forget();
     }
 
-    /// Lets one request go on.
+    /// Releases one request.
     pub(crate) fn go_on(&self) {
         self.may_go_on.add_permits(1);
     }
@@ -89,12 +89,12 @@ impl Slow {
     }
 }
 
-/// Starts one, with the account `ada`.
+/// Starts an application with the account `ada`.
 pub(crate) async fn host() -> Host {
     host_that(FailurePolicy::Closed).await
 }
 
-/// Starts one that does this with requests of services whose limits cannot be checked.
+/// Starts an application with this policy for requests of services whose limits cannot be checked.
 pub(crate) async fn host_that(on_failure: FailurePolicy) -> Host {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
@@ -207,7 +207,7 @@ fn wire(
     }
 }
 
-/// The contract, and a few pages that use its sessions.
+/// Serves the contract and a few pages that use its sessions.
 fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
     let waiting = web::Data::from(slow);
     let server = HttpServer::new(move || {
@@ -262,7 +262,7 @@ fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
         .run()
 }
 
-/// What is the same for everybody.
+/// A page that is the same for all users.
 async fn logo() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, PUBLIC))
@@ -275,7 +275,7 @@ async fn visit(session: Session) -> HttpResponse {
     HttpResponse::Ok().json(visits)
 }
 
-/// Changes the session after it has had time to end.
+/// Changes the session after the test had time to end it.
 async fn slow(principal: Principal, session: Session, slow: web::Data<Slow>) -> HttpResponse {
     session.insert("slow", true).unwrap();
     slow.pass().await;
@@ -296,7 +296,7 @@ async fn fall(_: Principal) -> HttpResponse {
     panic!("s3cret")
 }
 
-/// What the framework refuses by itself, in its own words.
+/// A page whose invalid requests the framework rejects with its own error text.
 async fn number(_: Principal, number: web::Json<u32>) -> HttpResponse {
     HttpResponse::Ok().json(number)
 }
@@ -311,7 +311,7 @@ async fn teapot() -> HttpResponse {
         .body("<p>short and stout")
 }
 
-/// Fails as careless handlers do: with the error's text.
+/// Fails with the text of the error, as a careless handler does.
 async fn leak() -> actix_web::Result<String> {
     let error = std::io::Error::other("s3cret");
     Err(actix_web::error::ErrorInternalServerError(error))
@@ -323,7 +323,7 @@ impl Host {
         self.register_with(id, &[]).await
     }
 
-    /// Registers a service that may ask tokens for these scopes.
+    /// Registers a service that may request tokens with these scopes.
     pub(crate) async fn register_with(&self, id: &str, scopes: &[&str]) -> Machine {
         let registration = Registration {
             id: id.parse().unwrap(),
@@ -338,17 +338,17 @@ impl Host {
         Machine::new(&self.public, Arc::clone(&self.document), &body)
     }
 
-    /// What is counted of services from now on.
+    /// Returns a ledger that counts events of services from now on.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::open(&self.metrics)
     }
 
-    /// A browser that has not been here before.
+    /// Returns a browser without cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(&self.public, Arc::clone(&self.document))
     }
 
-    /// A browser in which `ada` is logged in.
+    /// Returns a browser in which `ada` is logged in.
     pub(crate) async fn ada(&self) -> Browser {
         let browser = self.browser();
         browser.log_in("ada").await.expect_status(200);
@@ -358,7 +358,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Asks; the answer is not waited for.
+        // Sends the request without waiting for the response.
         drop(self.server.stop(false));
     }
 }

@@ -1,4 +1,4 @@
-//! What services need, wired by hand as a library's user does.
+//! The parts that services need, wired by hand as a user of the library does it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use skriptoteket::{
 
 use super::ORIGIN;
 
-/// All of it, over the given stores.
+/// All parts, over the given stores.
 pub(crate) struct TokenServices {
     pub(crate) clients: ClientAuthenticator,
     pub(crate) service_cache: ServiceCache,
@@ -25,7 +25,7 @@ pub(crate) struct TokenServices {
     pub(crate) metrics: AuthMetrics,
 }
 
-/// Makes the key that signs tokens.
+/// Creates the first signing key.
 pub(crate) async fn first_key(
     stores: &Stores,
     service_cache: &ServiceCache,

@@ -1,7 +1,8 @@
-// What stock Node libraries find at the service: openid-client and oauth4webapi ask, jose and oauth4webapi check.
+// Uses the service with stock Node libraries: openid-client and oauth4webapi send requests, jose and oauth4webapi
+// verify tokens.
 //
-// The first line of the output is the JWK Set of keys that are made here; the one line of the input says where the service
-// is and who we are there. Neither secrets nor tokens are ever written.
+// The first line of the output is the JWK Set of keys that are generated here. The only line of the input has the
+// address of the service and the client's id. Neither secrets nor tokens are ever written.
 
 import "./web_crypto.mjs";
 
@@ -34,7 +35,7 @@ const issuer = new URL(told.issuer);
 assert.equal(issuer.hostname, "127.0.0.1", "the tests stay on this machine");
 const own = new URL(`/api/services/${told.client_id}/check`, issuer);
 
-/** Every way to authenticate, by the functions of either library. */
+/** Returns every authentication method, by the functions of either library. */
 function ways(library) {
   const { ClientSecretBasic, ClientSecretPost, PrivateKeyJwt } = library;
   return [
@@ -44,7 +45,7 @@ function ways(library) {
   ];
 }
 
-/** Ways that must not let anybody in. */
+/** Returns authentication methods with wrong credentials, which must be rejected. */
 async function wrongWays(library) {
   const wrong = [...told.client_secret].reverse().join("");
   const { privateKey } = await jose.generateKeyPair("ES256");
@@ -77,7 +78,7 @@ async function checkByJose(metadata, token) {
   await assert.rejects(jose.jwtVerify(forged, keys, right), jose.errors.JWSSignatureVerificationFailed);
 }
 
-/** The validator of access tokens that oauth4webapi has for resource servers. */
+/** Checks the token with oauth4webapi's validator for resource servers. */
 async function checkByRfc9068(server, token) {
   const request = (token) => new Request(own, { headers: { authorization: `Bearer ${token}` } });
   const options = { ...insecure, signingAlgorithms: [told.algorithm] };
@@ -108,12 +109,12 @@ const INVALID_REQUESTS = [
   ["client_credentials", { resource: ELSEWHERE }, "invalid_target"],
 ];
 
-/** An error of RFC 6749 in the body of a 400. */
+/** Matches an error of RFC 6749 in the body of a 400. */
 function isError(code) {
   return (error) => error instanceof oauth.ResponseBodyError && error.error === code && error.status === 400;
 }
 
-/** `invalid_client` with the challenge that RFC 6749 demands. */
+/** Matches `invalid_client` with the challenge that RFC 6749 requires. */
 function isInvalidClient(error) {
   return (
     error instanceof oauth.WWWAuthenticateChallengeError && error.status === 401 && error.cause[0].scheme === "basic"
@@ -178,7 +179,7 @@ async function oauth4webapi() {
     checkIntrospection(await introspect(way, token));
     await revoke(way, token);
     assert.deepEqual(await introspect(way, token), { active: false });
-    // Again: a success all the same (RFC 7009, section 2.2).
+    // Repeated: still a success (RFC 7009, section 2.2).
     await revoke(way, token);
     for (const [type, parameters, expected] of INVALID_REQUESTS) {
       await assert.rejects(grant(way, parameters, type), isError(expected));
@@ -196,7 +197,7 @@ try {
   await oauth4webapi();
   console.log("done");
 } catch (failure) {
-  // Its text may quote a token: only where it was is shown, and our own texts.
+  // Error texts of libraries may quote a token: only the location and our own texts are shown.
   const places = String(failure?.stack).match(/[\w.-]+\.m?js:\d+/g) ?? [];
   const code = /^\w*$/.test(failure?.code ?? "") ? failure.code : "";
   console.error(`${failure?.name} ${code} at ${places.join(" ")}`);
