@@ -30,8 +30,8 @@ const KID: &str = "key-1";
 
 struct World {
     pair: ed25519_dalek::SigningKey,
-    keys: SigningKeys,
-    keys: PublicKeys,
+    signing_keys: SigningKeys,
+    client_keys: PublicKeys,
     client: ServiceId,
     token: String,
     assertion: String,
@@ -41,7 +41,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     // Always the same key, so that a finding can be reproduced.
     let pair = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let der = pair.to_pkcs8_der().expect("a key can be written");
-    let keys = SigningKeys::read(&[SigningKey {
+    let signing_keys = SigningKeys::read(&[SigningKey {
         id: KID.to_owned(),
         algorithm: KeyAlgorithm::EdDsa,
         private: der.as_bytes().to_vec().into(),
@@ -53,10 +53,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let token = signed(&pair, TOKEN_HEADER, TOKEN_CLAIMS);
     let assertion = signed(&pair, ASSERTION_HEADER, ASSERTION_CLAIMS);
     World {
-        keys: PublicKeys::parse(keys.jwks()).expect("our keys are keys"),
+        client_keys: PublicKeys::parse(signing_keys.jwks()).expect("our keys are keys"),
         client: "orders".parse().expect("an id"),
         pair,
-        keys,
+        signing_keys,
         token,
         assertion,
     }
@@ -103,7 +103,7 @@ pub(crate) fn token(data: &[u8]) {
                         .iter()
                         .any(|it| it == "https://api.example")
                 );
-                let again = world.keys.sign(NOW, &claims).ok();
+                let again = world.signing_keys.sign(NOW, &claims).ok();
                 // Claims in a compact encoding can be too large when written in full.
                 if let Some(again) = again {
                     assert_eq!(opened(&again), Some(claims));
@@ -156,7 +156,7 @@ pub(crate) fn assertion(data: &[u8]) {
 
 fn opened(token: &str) -> Option<Claims> {
     WORLD
-        .keys
+        .signing_keys
         .verification_keys()
         .open(token, NOW, &EXPECTED)
         .ok()
@@ -167,7 +167,7 @@ fn accepted(assertion: &str) -> bool {
         client: &WORLD.client,
         audiences: &[ISSUER],
     };
-    WORLD.keys.open(assertion, NOW, &expected).is_ok()
+    WORLD.client_keys.open(assertion, NOW, &expected).is_ok()
 }
 
 fn halves(data: &[u8]) -> (&[u8], &[u8]) {

@@ -281,6 +281,7 @@ macro_rules! metrics {
         )*
 
         /// The metrics of this module.
+        #[allow(dead_code, unreachable_pub, reason = "a private module may declare metrics for its tests")]
         pub const METRICS: &[$crate::metric::Metric] = &[$($ident),*];
     };
 }
@@ -325,6 +326,7 @@ macro_rules! label {
             $($(#[$variant_meta])* $variant,)+
         }
 
+        #[allow(unreachable_pub, reason = "the enum may be private")]
         impl $name {
             /// All values, in the order of their positions.
             pub const ALL: [Self; [$($value),+].len()] = [$(Self::$variant),+];

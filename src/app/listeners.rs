@@ -32,11 +32,11 @@ impl std::fmt::Debug for Listening {
     }
 }
 
-pub(super) fn bind(
-    setting: &str,
-    address: SocketAddr,
-) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let bind = || -> io::Result<(TcpListener, SocketAddr)> {
+/// A listener and its actual address.
+pub(super) type Bound = (TcpListener, SocketAddr);
+
+pub(super) fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<Bound> {
+    let bind = || -> io::Result<Bound> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,

@@ -7,8 +7,10 @@
 //! | `exports` | the first and the last export of metrics |
 //! | `files` | the open file limit of the process, and how the listeners share it |
 //! | `listeners` | binding and shutdown of the listeners |
+//! | `recorders` | the recorders of metrics |
 //! | `services` | wiring of everything that services need |
 //! | `session_location` | where sessions were stored when a server last started here |
+//! | `sessions` | wiring of everything that sessions need |
 //! | `alerts` | a receiver of Alertmanager webhooks |
 //! | `warnings` | settings that are valid but probably wrong |
 //! | `background` | the tasks that run beside the server, and their restart after a failure |
@@ -20,14 +22,16 @@ mod exports;
 mod files;
 mod instance_id;
 mod listeners;
+mod recorders;
 mod services;
 pub(crate) mod session_location;
+mod sessions;
 pub(crate) mod warnings;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{runtime::Handle, task::JoinHandle};
 use url::Url;
 
@@ -35,31 +39,23 @@ use self::{
     background::{Background, CLOCK_SPAN, Housekeeping},
     data_dir::{DataDir, Tenancy},
     exports::{first_export, last_count},
-    listeners::{Listening, bind, ended_early, stop_gracefully, with_real_port},
+    listeners::{Bound, Listening, bind, ended_early, stop_gracefully, with_real_port},
+    recorders::Recorders,
     services::Keys,
 };
 use crate::{
-    account_lifecycle::AccountLifecycle,
     accounts::{
         Role,
-        metrics::PasswordMetrics,
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
-    audit::{Actor, AdminAudit, AuditMetrics, AuditTrail, AuditWriter, Kind, SUCCESS},
+    audit::{Actor, AdminAudit, AuditTrail, AuditWriter, Kind, SUCCESS},
     clock::{Clock, ClockWatch},
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
-    http::{Api, CookieSettings, Management, metrics::HttpMetrics, serve_management, serve_public},
-    login::{LoginParts, LoginService, metrics::LoginMetrics},
-    observer_state::ObserverState,
-    services::AuthMetrics,
-    sessions::{
-        SessionGauges, SessionMetrics, Sessions,
-        census::{CensusPace, CensusTaker},
-        reaper::Reaper,
-    },
-    store::{self, StoreMetrics, Stores},
+    http::{Api, CookieSettings, Management, serve_management, serve_public},
+    login::{LoginParts, LoginService},
+    store::{self, Stores},
     telemetry::{ServiceWide, Telemetry},
 };
 
@@ -95,45 +91,31 @@ impl Application {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         // Bound first: a port in use is reported before anything is changed.
-        let (public, address) = bind("listen", config.listen)?;
-        let (management_listener, management_address) =
-            bind("management_listen", config.management_listen)?;
-        let public_url = with_real_port(&config.public_url, address);
-        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
-        let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
+        let public = bind("listen", config.listen)?;
+        let management_listener = bind("management_listen", config.management_listen)?;
+        let public_url = with_real_port(&config.public_url, public.1);
+        let recorders = Recorders::new(telemetry, &clock);
         let data_dir = DataDir::lock(&config.data_dir, tenancy(config))?;
-        let stores = store::open(&config.store(), Arc::clone(&clock), Some(store_metrics)).await?;
-        let key = match &config.cookie_key {
-            Some(key) => key.clone(),
-            None => data_dir.cookie_key()?,
-        };
+        let stores =
+            store::open(&config.store(), Arc::clone(&clock), Some(recorders.store)).await?;
+        let key = cookie_key(config, &data_dir)?;
         session_location::remember(config);
         let service = instance_id::of_the_service(&key, config.redis.as_ref());
         let service_wide = telemetry.service_wide(service)?;
-        let observer = ObserverState::new(Arc::clone(&clock));
-        let gauges = SessionGauges::new(&observed, &service_wide.meters(), observer.clone());
-        let session_metrics = SessionMetrics::new(&meter);
-        let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
-        let passwords = Passwords::new(&config.argon2, PasswordMetrics::new(&meter))?;
+        let passwords = Passwords::new(&config.argon2, recorders.passwords)?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
-        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), AuditMetrics::new(&meter));
+        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), recorders.audit);
         let admin_audit =
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
         bootstrap(config, &stores, &registrar, &admin_audit).await?;
 
-        let census = census(config, &stores, service, gauges, &clock);
-        let (sessions, reaper) = sessions(
+        let session = sessions::open(
             config,
             &stores,
-            &session_metrics,
-            &observer,
-            &census,
+            service,
+            (telemetry, &service_wide),
+            recorders.sessions,
             &clock,
-        );
-        let lifecycle = AccountLifecycle::new(
-            Arc::clone(&stores.accounts),
-            sessions.clone(),
-            Handle::current(),
         );
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
@@ -141,29 +123,28 @@ impl Application {
             policy: guard_policy(config),
             entities: Entities::keyed(key.expose_secret().as_bytes()),
             passwords,
-            sessions: sessions.clone(),
-            lifecycle: lifecycle.clone(),
+            sessions: session.sessions.clone(),
+            lifecycle: session.lifecycle.clone(),
             audit: trail,
-            metrics: login_metrics,
+            metrics: recorders.login,
             clock: Arc::clone(&clock),
             runtime: Handle::current(),
         });
-        let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
-        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock);
+        let services = services::open(config, &stores, &public_url, &recorders.auth, &clock);
         let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
-        let service_census = services.service_census(config, &stores, &meters, &observer, &clock);
+        let service_census =
+            services.service_census(config, &stores, &meters, &session.observer, &clock);
         // Counted before the listeners accept requests, so that the first scrape shows current values. An unavailable
         // store does not prevent the start; the gauges are absent until it responds.
-        let _ = census.take().await;
+        let _ = session.census.take().await;
         let _ = service_census.take().await;
-        let http_metrics = HttpMetrics::new(&meter, &observed, Arc::clone(&clock));
         first_export(telemetry.all_metrics()).await;
 
         let api = Api {
             login,
-            sessions,
-            lifecycle: lifecycle.clone(),
+            sessions: session.sessions,
+            lifecycle: session.lifecycle.clone(),
             accounts: Arc::clone(&stores.accounts),
             registrar,
             trail: Arc::clone(&stores.audit),
@@ -175,8 +156,8 @@ impl Application {
             keys_kept: services::keys_kept(config),
             bearer: services.bearer,
             limiter: services.limiter,
-            auth_metrics,
-            metrics: http_metrics,
+            auth_metrics: recorders.auth,
+            metrics: recorders.http,
             traces: telemetry.request_traces(Arc::clone(&clock)),
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
@@ -184,26 +165,21 @@ impl Application {
             wait_budget: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
-        let (limits, management_limits) = files::connection_limits(config);
-        let readiness = management.clone();
-        let public = Listening {
-            server: serve_public(api, public, config.workers, limits)?,
-            address,
-        };
-        let management = Listening {
-            server: serve_management(management, management_listener, management_limits)?,
-            address: management_address,
-        };
-        let housekeeping = housekeeping(config, &stores, readiness, keys, clock);
+        let (public, management_listening) = serve(
+            config,
+            (api, public),
+            (management.clone(), management_listener),
+        )?;
+        let housekeeping = housekeeping(config, &stores, management, keys, clock);
         let hand_over = stores.is_shared().then_some(service_wide);
         Ok(Self {
             public,
-            management,
+            management: management_listening,
             background: Background {
-                census: Arc::new(census),
-                observer,
-                reaper: Arc::new(reaper),
-                lifecycle,
+                census: Arc::new(session.census),
+                observer: session.observer,
+                reaper: Arc::new(session.reaper),
+                lifecycle: session.lifecycle,
                 service_census: Arc::new(service_census),
                 housekeeping: Arc::new(housekeeping),
             },
@@ -287,55 +263,6 @@ impl Application {
     }
 }
 
-fn census(
-    config: &Config,
-    stores: &Stores,
-    service: uuid::Uuid,
-    gauges: SessionGauges,
-    clock: &Arc<dyn Clock>,
-) -> CensusTaker {
-    let pace = CensusPace {
-        interval: config.census_interval,
-        timeout: config.store_timeout,
-    };
-    CensusTaker::new(
-        Arc::clone(&stores.sessions),
-        Arc::clone(&stores.ledger),
-        Arc::clone(&stores.observer),
-        service,
-        gauges,
-        Arc::clone(clock),
-        pace,
-    )
-}
-
-/// Creates the session service and its reaper.
-fn sessions(
-    config: &Config,
-    stores: &Stores,
-    metrics: &SessionMetrics,
-    observer: &ObserverState,
-    census: &CensusTaker,
-    clock: &Arc<dyn Clock>,
-) -> (Sessions, Reaper) {
-    let sessions = Sessions::new(
-        Arc::clone(&stores.sessions),
-        metrics.clone(),
-        Arc::clone(clock),
-        config.into(),
-        census.bell(),
-        Handle::current(),
-    );
-    let reaper = Reaper::new(
-        Arc::clone(&stores.sessions),
-        sessions.clone(),
-        metrics.clone(),
-        observer.clone(),
-        census.bell(),
-    );
-    (sessions, reaper)
-}
-
 fn housekeeping(
     config: &Config,
     stores: &Stores,
@@ -353,6 +280,31 @@ fn housekeeping(
         clock,
         readiness,
         audit_retention: config.audit_retention,
+    }
+}
+
+/// Starts both servers on their listeners.
+fn serve(
+    config: &Config,
+    (api, (public, address)): (Api, Bound),
+    (management, (management_listener, management_address)): (Management, Bound),
+) -> anyhow::Result<(Listening, Listening)> {
+    let (limits, management_limits) = files::connection_limits(config);
+    let public = Listening {
+        server: serve_public(api, public, config.workers, limits)?,
+        address,
+    };
+    let management = Listening {
+        server: serve_management(management, management_listener, management_limits)?,
+        address: management_address,
+    };
+    Ok((public, management))
+}
+
+fn cookie_key(config: &Config, data_dir: &DataDir) -> anyhow::Result<SecretString> {
+    match &config.cookie_key {
+        Some(key) => Ok(key.clone()),
+        None => data_dir.cookie_key(),
     }
 }
 

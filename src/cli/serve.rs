@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{Source, signals};
 use crate::{
-    app::{Application, place, warnings},
+    app::{Application, warnings},
     catalogue::CATALOGUE,
     clock::SystemClock,
     config::{Config, Database},

@@ -1,6 +1,6 @@
 //! `/api/openapi.json`: the OpenAPI document, generated from the handlers.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
 use actix_web::{
     HttpResponse,
@@ -8,9 +8,9 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use utoipa::{
-    Modify, OpenApi, PartialSchema, ToSchema,
+    Modify, OpenApi, ToSchema,
     openapi::{
-        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
+        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Type,
         path::{Operation, Parameter, ParameterIn},
         security::{
             ApiKey, ApiKeyValue, ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes,
@@ -25,10 +25,6 @@ use super::{
     login, oauth, password,
     problem::{MEDIA_TYPE, ProblemBody},
     services, session, sessions,
-};
-use crate::{
-    accounts::Username,
-    services::{Scope, ServiceId},
 };
 
 #[derive(OpenApi)]

@@ -14,15 +14,15 @@ use crate::{
 
 /// Declares a text with a pattern, under a name in the document.
 macro_rules! text {
-    ($(#[doc = $doc:literal] $type:ident, $name:literal: $length:expr, $pattern:expr, $example:literal;)*) => {$(
-        #[doc = $doc]
+    ($($(#[doc = $doc:literal])+ $type:ident, $name:literal: $length:expr, $pattern:expr, $example:literal;)*) => {$(
+        $(#[doc = $doc])+
         pub(super) struct $type;
 
         impl PartialSchema for $type {
             fn schema() -> RefOr<Schema> {
                 Object::builder()
                     .schema_type(Type::String)
-                    .description(Some($doc.trim()))
+                    .description(Some(concat!($($doc),+).trim()))
                     .min_length(Some(1))
                     .max_length(Some($length))
                     .pattern(Some($pattern))

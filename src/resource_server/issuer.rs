@@ -77,7 +77,7 @@ impl Issuer {
         }
         // The HTTP client has no crypto provider of its own and uses the process's, even for plain http. If one is
         // installed already, that one is used.
-        let _ = rustls::crypto::keys::default_provider().install_default();
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder()
             .timeout(timeout)
             // Keys and introspection responses must come from the issuer itself, not from a redirect target.

@@ -39,18 +39,18 @@ pub struct SessionGauges {
 }
 
 impl SessionGauges {
-    /// Registers what every replica exports on each of `observed`, and what only the observer exports on each of
+    /// Registers what every replica exports on each of `gauge_meters`, and what only the observer exports on each of
     /// `service_wide`.
     ///
     /// Until the first [`SessionGauges::publish`] the gauges are absent, and until the first response of the store
     /// `census_up` is 0.
     #[must_use]
-    pub fn new(observed: &[Meter], service_wide: &[Meter], observer: ObserverState) -> Self {
+    pub fn new(gauge_meters: &[Meter], service_wide: &[Meter], observer: ObserverState) -> Self {
         let gauges = Self {
             last: Arc::default(),
             observer,
         };
-        for meter in observed {
+        for meter in gauge_meters {
             gauges.register_own(meter);
         }
         for meter in service_wide {

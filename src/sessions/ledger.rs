@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Census, Change, Count, EndReason, PartTotals, Totals};
+use super::{Census, Count, EndReason, PartTotals, Totals};
 use crate::{accounts::Role, error::StoreError};
 
 impl Count {

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use super::{Census, Count, EndReason, SessionId};
 use crate::{

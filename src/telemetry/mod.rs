@@ -59,7 +59,6 @@ use uuid::Uuid;
 use crate::{
     clock::{Clock, SystemClock},
     metric::Catalogue,
-    telemetry::{OtelSettings, TraceSampler},
 };
 
 /// Why telemetry cannot be set up or delivered.

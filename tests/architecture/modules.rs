@@ -39,11 +39,11 @@ impl Modules {
 
     /// Returns the module of this crate that a path leads to: the last module on it, or the one that the name after it
     /// is re-exported from. `None` if the path names something else.
-    pub(crate) fn leads_to(&self, named: &Named) -> Option<Module> {
-        if named.is_external {
+    pub(crate) fn leads_to(&self, path: &Named) -> Option<Module> {
+        if path.is_external {
             return None;
         }
-        let mut names = named.segments.iter().peekable();
+        let mut names = path.segments.iter().peekable();
         let mut at = match names.peek()?.as_str() {
             "crate" => {
                 names.next();
@@ -51,10 +51,10 @@ impl Modules {
             }
             "self" => {
                 names.next();
-                named.module.clone()
+                path.module.clone()
             }
             "super" => {
-                let mut at = named.module.clone();
+                let mut at = path.module.clone();
                 while names.next_if(|it| *it == "super").is_some() {
                     at.pop();
                 }
@@ -62,8 +62,8 @@ impl Modules {
             }
             first => {
                 // Without `crate` or `self`: a child of the current module.
-                let below = [&named.module[..], &[first.to_owned()]].concat();
-                self.all.contains(&below).then(|| named.module.clone())?
+                let below = [&path.module[..], &[first.to_owned()]].concat();
+                self.all.contains(&below).then(|| path.module.clone())?
             }
         };
         for name in names {
@@ -82,15 +82,6 @@ impl Modules {
             at.pop()?;
         }
         Some(at)
-    }
-
-    /// Returns the file module that an inline module belongs to.
-    pub(crate) fn file_of(&self, module: &[String]) -> Module {
-        let mut at = module.to_vec();
-        while !self.all.contains(&at) && !at.is_empty() {
-            at.pop();
-        }
-        at
     }
 }
 

@@ -101,10 +101,10 @@ impl Harness {
         };
         let stores = open_sqlite(&settings, time.clone(), None).await.unwrap();
         let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
-        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let (meter, gauge_meters) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(Uuid::nil()).unwrap().meters();
         let observer = ObserverState::new(time.clone());
-        let gauges = SessionGauges::new(&observed, &service_wide, observer.clone());
+        let gauges = SessionGauges::new(&gauge_meters, &service_wide, observer.clone());
         let session_metrics = SessionMetrics::new(&meter);
         let login_metrics = LoginMetrics::new(&meter, time.clone());
         let passwords = Passwords::new(&hashing, PasswordMetrics::new(&meter)).unwrap();

@@ -52,10 +52,10 @@ const MAILROOM: &str = "mailroom";
 impl Everything {
     fn on(telemetry: &Telemetry) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let (meter, gauge_meters) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(SERVICE).unwrap().meters();
         let observer = ObserverState::new(Arc::clone(&clock));
-        let services = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
+        let services = AuthMetrics::new(&meter, &gauge_meters, Arc::clone(&clock));
         assert!(services.admit(MAILROOM));
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
@@ -67,10 +67,10 @@ impl Everything {
                 Arc::clone(&clock),
                 FOR_EVER,
             ),
-            session_gauges: SessionGauges::new(&observed, &service_wide, observer.clone()),
+            session_gauges: SessionGauges::new(&gauge_meters, &service_wide, observer.clone()),
             session_metrics: SessionMetrics::new(&meter),
             observer,
-            http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
+            http: HttpMetrics::new(&meter, &gauge_meters, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
             services,
         }

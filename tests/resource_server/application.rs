@@ -6,7 +6,7 @@ use skriptoteket::{
     catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
     resource_server::ResourceServer,
-    services::{AuthFailure, AuthMetrics, BearerAuthenticator, TokenVerifier},
+    services::{AuthMetrics, BearerAuthenticator, TokenVerifier},
     telemetry::{Telemetry, testing::CollectedMetrics},
 };
 
@@ -60,7 +60,7 @@ impl Application {
         let claims = claims.as_ref();
         claims
             .map(|it| it.service.to_string())
-            .map_err(AuthFailure::reason)
+            .map_err(|failure| failure.reason().as_str())
     }
 
     /// Returns the number of successful authentications of a service.

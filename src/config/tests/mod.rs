@@ -15,7 +15,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    services::{FailurePolicy, Rate, TokenAlgorithm},
     store::{RedisAddress, RedisTopology},
     telemetry::{LogFormat, OtlpProtocol, OtlpTarget, SampledShare, TraceSampler},
 };

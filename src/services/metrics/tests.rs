@@ -83,7 +83,7 @@ impl Fixture {
             });
             current.zip(allowed)
         };
-        LIMITS.map(shown).to_vec()
+        LimitType::ALL.iter().copied().map(shown).collect()
     }
 
     /// Returns the value of every counter series and the number of values of each histogram series, from the metrics

@@ -26,8 +26,8 @@ fn active_at(keys: &SigningKeys, hour: u32) -> String {
 
 #[test]
 fn the_key_that_became_active_last_signs() {
-    let keys = keys(&[4, 2, 6]);
-    let keys = SigningKeys::read(&keys).unwrap();
+    let stored = keys(&[4, 2, 6]);
+    let keys = SigningKeys::read(&stored).unwrap();
     for (hour, index) in [
         (0, 1),
         (1, 1),
@@ -38,7 +38,7 @@ fn the_key_that_became_active_last_signs() {
         (6, 2),
         (99, 2),
     ] {
-        assert_eq!(active_at(&keys, hour), keys[index].id, "{hour}");
+        assert_eq!(active_at(&keys, hour), stored[index].id, "{hour}");
     }
     let active = keys.active(NOW).unwrap();
     assert_eq!(active.active_from(), NOW.plus(2 * HOUR));
@@ -46,7 +46,7 @@ fn the_key_that_became_active_last_signs() {
 }
 
 #[test]
-fn a_token_is_opened_by_every_ring_that_has_its_key() {
+fn a_token_is_opened_by_every_set_that_has_its_key() {
     let keys = keys(&[0, 2]);
     let (old, both, new) = (&keys[..1], &keys[..], &keys[1..]);
     let [old, both, new] = [old, both, new].map(|keys| SigningKeys::read(keys).unwrap());
@@ -71,13 +71,13 @@ fn a_token_is_opened_by_every_ring_that_has_its_key() {
 
 #[test]
 fn every_key_is_published_without_its_private_part() {
-    let mut keys = keys(&[0, 5]);
-    keys.push(TestKey::new(KeyAlgorithm::Es256).0);
-    let keys = SigningKeys::read(&keys).unwrap();
+    let mut stored = keys(&[0, 5]);
+    stored.push(TestKey::new(KeyAlgorithm::Es256).0);
+    let keys = SigningKeys::read(&stored).unwrap();
     let set: Value = serde_json::from_str(keys.jwks()).unwrap();
     let published = set["keys"].as_array().unwrap();
     assert_eq!(published.len(), 3);
-    for (jwk, key) in published.iter().zip(&keys) {
+    for (jwk, key) in published.iter().zip(&stored) {
         assert_eq!(jwk["kid"], json!(key.id));
         assert_eq!(jwk["alg"], json!(key.algorithm.as_str()));
         assert_eq!(jwk["use"], json!("sig"));

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sessions::Change;
 
 const USER: usize = Role::User.index();
 const ADMIN: usize = Role::Admin.index();

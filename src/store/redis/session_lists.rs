@@ -46,7 +46,7 @@ impl RedisSessions {
             Call::command("MGET", batch.iter().map(key).collect())
         };
         let answers = self
-            .link
+            .connection
             .call_all(batches.iter().map(read).collect())
             .await?;
         let mut records = Vec::with_capacity(ids.len());
@@ -115,7 +115,7 @@ impl RedisSessions {
                 .arg(&roles)
         };
         let answers = self
-            .link
+            .connection
             .call_all(shards.iter().map(live).collect())
             .await?;
         let mut found = Vec::new();

@@ -209,9 +209,9 @@ impl SessionRepository for RedisSessions {
                 .arg(session.account_version)
                 .arg(others)
         };
-        let done = self
-            .link
-            .in_time(self.naming_all(&shard, Vec::new(), Wait::ForMaster, call));
+        let done =
+            self.connection
+                .in_time(self.naming_all(&shard, Vec::new(), Wait::ForMaster, call));
         let [now, expires_at, ends_at, evicted, role] = answer::parts(Value::Array(done.await?))?;
         let evicted = answer::ends(shard.number(), evicted, |_| Some(session.user_id))?;
         let now = Timestamp::from_millis(answer::read(now)?);

@@ -72,7 +72,7 @@ impl Calls {
                 self.by_token += 1;
             }
             (Call::Token | Call::TokenByRetired | Call::GiveBack, Some(200)) => {
-                self.authenticated += 1
+                self.authenticated += 1;
             }
             (Call::Token | Call::TokenByRetired, Some(429)) => self.refuse(Refusal::Limited),
             (Call::TokenByWrong, Some(401)) => self.refuse(Refusal::WrongSecret),

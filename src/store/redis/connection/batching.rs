@@ -13,7 +13,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{checked::CheckedConnection, fault::ConnectError, managed::ManagedConnection, near};
+use super::{
+    checked::CheckedConnection, fault::ConnectError, managed::ManagedConnection, per_worker,
+};
 use crate::store::redis::answer;
 
 /// Maximum number of keys per command, so that no command blocks the server for long; further keys are sent in another

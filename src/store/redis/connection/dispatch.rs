@@ -12,7 +12,7 @@ use super::{
     cluster::Cluster,
     fault::{ConnectError, Refusal, Unavailable},
     managed::ManagedConnection,
-    near,
+    per_worker,
     slots::{redirection, slot_of},
 };
 use crate::{
@@ -192,18 +192,7 @@ async fn send_batch(
     } else {
         None
     };
-    let mut pipe = Pipeline::new();
-    for pending_call in &pending_calls {
-        if pending_call.asking.is_some() {
-            pipe.cmd("ASKING");
-        }
-        let call = &calls[pending_call.index];
-        pipe.add_command(if pending_call.in_full {
-            call.long()
-        } else {
-            call.short()
-        });
-    }
+    let mut pipe = pipeline(calls, &pending_calls);
     if turn.is_some() {
         let time_limit = REPLICA_TIMEOUT.min(inner.timeout / 4).as_millis();
         // Zero would wait forever.
@@ -281,6 +270,23 @@ async fn send_batch(
         }
     }
     outcomes
+}
+
+/// Returns the commands of the calls, each after `ASKING` if its slot is being moved.
+fn pipeline(calls: &[Call], pending_calls: &[PendingCall]) -> Pipeline {
+    let mut pipe = Pipeline::new();
+    for pending_call in pending_calls {
+        if pending_call.asking.is_some() {
+            pipe.cmd("ASKING");
+        }
+        let call = &calls[pending_call.index];
+        pipe.add_command(if pending_call.in_full {
+            call.long()
+        } else {
+            call.short()
+        });
+    }
+    pipe
 }
 
 /// Handles an error reply. The error codes below mean that nothing was executed.

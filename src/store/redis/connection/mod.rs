@@ -145,7 +145,7 @@ impl Connection {
     ) -> Result<Self, RedisFault> {
         let compares_clocks = matches!(clock, StoreClock::Server);
         let dialer = Arc::new(Dialer::new(settings, compares_clocks, deployment)?);
-        let link = Self {
+        let connection = Self {
             inner: Arc::new(Inner {
                 way: Way::open(dialer, &settings.topology).await,
                 keys: Keys::new(settings.key_prefix.clone()),
@@ -155,9 +155,9 @@ impl Connection {
                 warned_of_lag: Mutex::new(None),
             }),
         };
-        match link.first_attempts().await {
+        match connection.first_attempts().await {
             Err(Unavailable::Fault(fault)) => Err(fault),
-            Ok(()) | Err(Unavailable::Disconnected { .. }) => Ok(link),
+            Ok(()) | Err(Unavailable::Disconnected { .. }) => Ok(connection),
         }
     }
 

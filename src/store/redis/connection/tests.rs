@@ -63,17 +63,17 @@ fn add_to_all_shards() -> Vec<Call> {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_shards_answer_at_once_also_after_a_script_flush() {
     let server = RedisServer::start(&[]);
-    let link = open(&standalone(&server)).await;
-    assert_all_answer(&link, 1).await;
+    let connection = open(&standalone(&server)).await;
+    assert_all_answer(&connection, 1).await;
     server.wire().ask(&["SCRIPT", "FLUSH"]);
-    assert_all_answer(&link, 2).await;
-    link.ping().await.unwrap();
-    assert_eq!(link.masters().await.unwrap().len(), 1);
+    assert_all_answer(&connection, 2).await;
+    connection.ping().await.unwrap();
+    assert_eq!(connection.masters().await.unwrap().len(), 1);
 }
 
-async fn assert_all_answer(link: &Connection, expected: i64) {
-    let answers = link
-        .in_time(link.call_all(add_to_all_shards()))
+async fn assert_all_answer(connection: &Connection, expected: i64) {
+    let answers = connection
+        .in_time(connection.call_all(add_to_all_shards()))
         .await
         .unwrap();
     assert_eq!(answers, vec![Value::Int(expected); 64]);
@@ -85,18 +85,18 @@ async fn the_shards_of_a_cluster_answer_at_once_each_from_its_node() {
     let topology = RedisTopology::Cluster {
         nodes: vec![at(cluster.nodes[0].port())],
     };
-    let link = open(&settings(topology)).await;
-    assert_all_answer(&link, 1).await;
+    let connection = open(&settings(topology)).await;
+    assert_all_answer(&connection, 1).await;
     for node in &cluster.nodes {
         node.wire().ask(&["SCRIPT", "FLUSH"]);
     }
-    assert_all_answer(&link, 2).await;
-    link.ping().await.unwrap();
-    let masters = link.masters().await.unwrap();
+    assert_all_answer(&connection, 2).await;
+    connection.ping().await.unwrap();
+    let masters = connection.masters().await.unwrap();
     assert_eq!(masters.len(), 3);
     let mut keys = 0;
     for node in &masters {
-        let Value::Int(size) = link.ask(node, redis::cmd("DBSIZE")).await.unwrap() else {
+        let Value::Int(size) = connection.ask(node, redis::cmd("DBSIZE")).await.unwrap() else {
             panic!("no number");
         };
         keys += size;
