@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SKEW, Service};
+use super::clock_skew::SKEW;
 use crate::{clock::Timestamp, label};
 
 label! {
@@ -31,17 +31,8 @@ pub struct HealthPolicy {
 }
 
 impl Health {
-    /// Returns the health of `service` at `now`.
-    #[must_use]
-    pub fn of(service: &Service, now: Timestamp, policy: &HealthPolicy) -> Self {
-        if service.disabled {
-            return Self::Disabled;
-        }
-        let signs = [
-            service.last_heartbeat,
-            service.last_authentication,
-            Some(service.created_at),
-        ];
+    /// Returns the health at `now` of an enabled service with these signs of life.
+    pub(super) fn of(signs: [Option<Timestamp>; 3], now: Timestamp, policy: &HealthPolicy) -> Self {
         // The clocks of replicas differ slightly.
         let furthest = now.plus(SKEW);
         let last = signs.into_iter().flatten().filter(|at| *at <= furthest);

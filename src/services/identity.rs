@@ -5,7 +5,10 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
-use super::{Credential, LimitChange, LimitPolicy, OTHER_SERVICE, credential::SecretDigest};
+use super::{
+    Credential, Health, HealthPolicy, LimitChange, LimitPolicy, OTHER_SERVICE,
+    credential::SecretDigest,
+};
 use crate::clock::Timestamp;
 
 /// The id of a service: 1 to 64 lower-case letters, digits or `. _ -`; it begins with a letter and ends with a letter
@@ -155,6 +158,20 @@ impl Service {
     pub const MAX_SCOPES: usize = 50;
     /// The maximum size of a set of public keys, in bytes.
     pub const MAX_PUBLIC_KEYS: usize = 16 * 1024;
+
+    /// Returns the health at `now`.
+    #[must_use]
+    pub fn health(&self, now: Timestamp, policy: &HealthPolicy) -> Health {
+        if self.disabled {
+            return Health::Disabled;
+        }
+        let signs = [
+            self.last_heartbeat,
+            self.last_authentication,
+            Some(self.created_at),
+        ];
+        Health::of(signs, now, policy)
+    }
 }
 
 /// A service to register.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `identity` | ids, scopes, services |
 //! | `credential` | client secrets and their digests |
+//! | `clock_skew` | the tolerance for clocks that differ |
 //! | `health` | the health of a service, from its last sign of life |
 //! | `failure` | why the authentication of a service failed: the reasons and their labels |
 //! | `repository` | the contracts of the stores: services, and the data of tokens |
@@ -23,6 +24,7 @@
 mod assertion;
 mod bearer;
 mod client_authenticator;
+mod clock_skew;
 mod credential;
 mod failure;
 mod health;
@@ -49,6 +51,7 @@ pub use assertion::{
 };
 pub use bearer::{BearerAuthenticator, Pending, Verification};
 pub use client_authenticator::{ClientAuthenticator, ClientCredentials};
+pub use clock_skew::SKEW;
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
 pub use failure::AuthFailure;
 pub use health::{Health, HealthPolicy};
@@ -77,7 +80,7 @@ pub use service_cache::{FRESH, ServiceCache, Snapshot};
 pub use service_census::ServiceCensus;
 pub use settings::{ServiceSettings, TokenAlgorithm};
 pub use signing_keys::{KeyError, LoadedKey, NewKey, SigningKeys, signs_at};
-pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, TokenRejected, VerificationKeys};
+pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, TokenRejected, VerificationKeys};
 pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};
 pub use verification::{TokenVerifier, VerificationError};

@@ -297,7 +297,7 @@ impl Registry {
             degraded_after: self.settings.degraded_after,
             stale_after: self.settings.stale_after,
         };
-        Health::of(service, self.clock.now(), &policy)
+        service.health(self.clock.now(), &policy)
     }
 
     fn new_secret(&self) -> (ClientSecret, Option<Timestamp>) {

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Health, HealthPolicy, Register, Service, ServiceCache, ServiceGauges, ServiceRepository,
-    ServiceSample, ServiceSnapshot, TokenRepository, signs_at,
+    HealthPolicy, Register, Service, ServiceCache, ServiceGauges, ServiceRepository, ServiceSample,
+    ServiceSnapshot, TokenRepository, signs_at,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -102,7 +102,7 @@ impl ServiceCensus {
         let expires_at = newest.and_then(|credential| credential.expires_at);
         ServiceSample {
             service: service.id.to_arc(),
-            health: Health::of(service, now, &self.policy),
+            health: service.health(now, &self.policy),
             credential_expires_in: expires_at.map(|at| {
                 let left = at.since(now).as_secs_f64();
                 left - now.since(at).as_secs_f64()

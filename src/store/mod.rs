@@ -246,7 +246,6 @@ fn location(redis: Option<&RedisStoreSettings>) -> String {
 ///
 /// With `metrics`, as in a server, calls are recorded and sessions of the embedded store are cached. Without them, as
 /// in a single command, they are not.
-/// command, they are not.
 ///
 /// # Errors
 ///

@@ -10,9 +10,7 @@ use crate::{
         output::{self, Row},
     },
     clock::Timestamp,
-    services::{
-        Credential, CredentialId, Health, Issued, LimitPolicy, Rate, Scope, Service, ServiceId,
-    },
+    services::{Credential, CredentialId, Issued, LimitPolicy, Rate, Scope, Service, ServiceId},
 };
 
 /// A service without its secrets, in the format of the API.
@@ -63,7 +61,7 @@ impl ServiceView {
         Self {
             id: service.id.clone(),
             description: service.description.clone(),
-            health: Health::of(service, now, &context.health_policy()).as_str(),
+            health: service.health(now, &context.health_policy()).as_str(),
             disabled: service.disabled,
             created_at: service.created_at.to_rfc3339(),
             last_heartbeat: service.last_heartbeat.map(Timestamp::to_rfc3339),

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{SKEW, json::object};
+use super::json::object;
 use crate::{
     clock::Timestamp,
-    services::{AuthFailure, Scope, ServiceId, TokenId, same_resource},
+    services::{AuthFailure, SKEW, Scope, ServiceId, TokenId, same_resource},
 };
 
 /// The last second that a claim can represent: the end of the year 9999.

@@ -22,8 +22,6 @@ mod verification_keys;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::time::Duration;
-
 pub(super) use claims::{Audiences, timestamp};
 pub use claims::{Claims, Expected};
 pub(super) use json::object;
@@ -33,6 +31,3 @@ pub use verification_keys::{InvalidJwks, TokenRejected, VerificationKeys};
 
 /// The maximum size of a token, in bytes. Our tokens have some hundred bytes; a header line has no room for more.
 pub const MAX_TOKEN: usize = 8 * 1024;
-
-/// The maximum clock difference between issuers and verifiers of tokens.
-pub const SKEW: Duration = Duration::from_mins(1);
