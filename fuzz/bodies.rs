@@ -16,7 +16,7 @@ use skriptoteket::{
     clock::Timestamp,
     services::{
         Claims, Expected, ExpectedAssertion, KeyAlgorithm, PublicKeys, ServiceId, SigningKey,
-        SigningKeys, VerificationKeys, claimed_client,
+        SigningKeys, VerificationKeys, claimed_client, same_resource,
     },
 };
 
@@ -101,7 +101,7 @@ pub(crate) fn token(data: &[u8]) {
                     claims
                         .audiences
                         .iter()
-                        .any(|it| it == "https://api.example")
+                        .any(|it| same_resource(it, "https://api.example"))
                 );
                 let again = world.signing_keys.sign(NOW, &claims).ok();
                 // Claims in a compact encoding can be too large when written in full.

@@ -48,3 +48,12 @@ fn what_the_bodies_start_from_is_accepted() {
     bodies::token(&signed(bodies::TOKEN_HEADER, bodies::TOKEN_CLAIMS));
     bodies::assertion(&signed(bodies::ASSERTION_HEADER, bodies::ASSERTION_CLAIMS));
 }
+
+/// Found by random input: an audience is compared as a URL, so its scheme may be in capitals.
+#[test]
+fn an_audience_that_is_written_otherwise_is_the_same() {
+    let claims = String::from_utf8_lossy(bodies::TOKEN_CLAIMS);
+    let written = claims.replace("https://api.example", "hTtps://api.example");
+    assert_ne!(written, claims);
+    bodies::token(&[&[2], bodies::TOKEN_HEADER, &[0], written.as_bytes()].concat());
+}

@@ -101,9 +101,10 @@ impl Service {
             .append(true)
             .open(&log)
             .unwrap();
-        let mut command = Command::new("setpriv");
+        // Under `nohup`, or in the background of a script, signals are ignored, and a program inherits that.
+        let mut command = Command::new("env");
         command
-            .args(["--pdeathsig", "KILL"])
+            .args(["--default-signal", "setpriv", "--pdeathsig", "KILL"])
             .args(before)
             .args([env!("CARGO_BIN_EXE_skriptoteket"), "serve"])
             .current_dir(&dir)
@@ -119,6 +120,9 @@ impl Service {
             // Neither the speed of the machine nor the cost of Argon2 is tested here.
             .env("SKRIPTOTEKET_STORE_TIMEOUT", "5s")
             .env("SKRIPTOTEKET_REDIS_CONNECT_TIMEOUT", "5s")
+            // A connection that a client opened in reserve, or whose head it is slow to send, is answered 408 after that.
+            .env("SKRIPTOTEKET_REQUEST_HEAD_TIMEOUT", "10m")
+            .env("SKRIPTOTEKET_REQUEST_BODY_TIMEOUT", "10m")
             .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
             .env("SKRIPTOTEKET_ARGON2_ITERATIONS", "1")
             .stdin(Stdio::null())

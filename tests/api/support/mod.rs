@@ -74,6 +74,8 @@ pub(crate) fn config_in(dir: &TempDir) -> Config {
     config.argon2.iterations = 1;
     // The load of the machine is not under test.
     config.store_timeout = Duration::from_secs(30);
+    config.connections.head_timeout = Duration::from_mins(10);
+    config.connections.body_timeout = Duration::from_mins(10);
     config
 }
 
