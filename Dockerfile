@@ -1,19 +1,18 @@
-# The service in an image without a shell: one program, a user who is not root, and its data directory.
-# There is no `# syntax` line: it would make every build pull another image, and needs a registry where a mirror is enough.
+# The service in an image without a shell: one program, a non-root user, and its data directory.
+# There is no `# syntax` line: every build would pull another image, and would need a registry where a mirror is enough.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
 COPY benches ./benches
-# The caches outlive the layer: a change of one source rebuilds one crate. What is in them is not in the image, so the
-# program is copied out.
+# The caches outlive the layer: after a change of one source only one crate is compiled. Their content is not in the
+# image, so the program is copied out.
 #
 # Cargo compares file times, and a checkout can be older than the cached program (an archive, `rsync -a`, a restored
-# cache, a clock that was wrong). Without its fingerprint our own crate is compiled whatever the times say. The caches
-# have names of ours and one target directory per processor type; `locked` keeps two builds from taking each other's
-# program.
+# cache, a wrong clock). With its fingerprint removed, our own crate is always compiled. The caches have names of ours
+# and one target directory per processor type; `locked` keeps two builds from taking each other's program.
 #
-# Without line tables the program is 27 MB instead of 171. Panics name file and line all the same.
+# Without line tables the program has 27 MB instead of 171. Panics still show file and line.
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 RUN --mount=type=cache,id=skriptoteket-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=skriptoteket-target,target=/src/target,sharing=locked \
@@ -24,15 +23,15 @@ RUN --mount=type=cache,id=skriptoteket-registry,target=/usr/local/cargo/registry
     && install -D "$CARGO_TARGET_DIR/release/skriptoteket" /out/skriptoteket \
     && install -d -m 0700 /out/data/skriptoteket
 
-# The same Debian as above: the C library that the program was linked with.
+# The same Debian as above: the C library that the program was linked against.
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="Skriptoteket" \
       org.opencontainers.image.description="A login-and-session service with exact metrics" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /out/skriptoteket /usr/local/bin/skriptoteket
-# A volume that is mounted here for the first time takes its owner and its mode from this directory. COPY keeps the mode
-# of what is in the directory it copies, and not that of the directory itself.
+# When a volume is mounted here for the first time, it takes its owner and mode from this directory. COPY keeps the mode
+# of the files in the directory that it copies, but not that of the directory itself.
 COPY --from=build --chown=65532:65532 /out/data /var/lib
 ENV SKRIPTOTEKET_DATA_DIR=/var/lib/skriptoteket \
     SKRIPTOTEKET_LISTEN=0.0.0.0:8080
@@ -40,7 +39,7 @@ USER 65532:65532
 WORKDIR /var/lib/skriptoteket
 VOLUME ["/var/lib/skriptoteket"]
 EXPOSE 8080
-# No HEALTHCHECK: it would hold for every command of the program, and only `serve` is a server. docker-compose.yml has one
-# for the service.
+# No HEALTHCHECK: it would apply to every command of the program, and only `serve` is a server. docker-compose.yml has
+# one for the service.
 ENTRYPOINT ["skriptoteket"]
 CMD ["serve"]

@@ -3,15 +3,15 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Warnings are errors here and in continuous integration, not while somebody is typing.
+# Warnings are errors here and in continuous integration, not during development.
 DENY := -D warnings
 
-.PHONY: help test tools interop-clients contract-tester deny fmt-check clippy doc unit test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients contract-tester deny fmt-check words clippy doc unit reference test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools interop-clients contract-tester collector fmt-check deny dashboards-check check-prometheus check-compose clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools interop-clients contract-tester collector fmt-check deny dashboards-check check-prometheus check-compose words clippy doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus amtool=prometheus-alertmanager node=nodejs npm nginx=nginx-light
@@ -40,6 +40,9 @@ dashboards-check:
 check-prometheus: ## promtool on the scrape configurations, the rules and their unit tests; amtool on Alertmanager's
 	@prometheus/check.sh
 
+words: ## words to avoid in comments and documentation; scripts/words.txt has them
+	@scripts/check-words.sh
+
 check-compose: collector ## the Compose file, the Dockerfile and the Collector's configuration, without a Docker engine
 	@scripts/check-compose.sh
 
@@ -60,6 +63,9 @@ doc:
 
 unit:
 	cargo test --locked
+
+reference: ## writes the reference pages and files that are generated from the program, after a change of a metric or a setting
+	UPDATE_REFERENCE=1 cargo test --locked --test docs
 
 test-repeat: tools interop-clients collector ## all tests, again and again: idle, pinned to one core, beside busy loops; REPEAT_IDLE=… and others
 	@scripts/test-repeat.sh

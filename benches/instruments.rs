@@ -1,6 +1,6 @@
-//! What it costs to record what a service does, beside a plain counter of the SDK, in one run.
+//! The cost of recording metrics, compared with a plain counter of the SDK in one run.
 //!
-//! `make bench` runs it. A recorder that takes more than [`MOST`] in the median fails it.
+//! `make bench` runs it. It fails if a recorder has a median above [`MOST`].
 
 #![expect(
     clippy::print_stdout,
@@ -16,22 +16,23 @@ use std::{
 use criterion::Criterion;
 use opentelemetry::KeyValue;
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::{Clock, SystemClock},
-    config::{OtelSettings, SampledShare, TraceSampler},
-    telemetry::{
-        Telemetry,
-        instruments::{AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, SERVICE_LABELS},
+    metric::SERVICE_LABELS,
+    services::{
+        AuthFailureReason, AuthMetrics, AuthOperation, DailyUsage, RateLimitUsage, TokenStatus,
     },
+    telemetry::{OtelSettings, SampledShare, Telemetry, TraceSampler},
 };
 
-/// What one recording may cost.
+/// The maximum cost of one recording.
 const MOST: Duration = Duration::from_nanos(200);
 
-/// The plain counter: to compare with, not held to anything.
+/// The plain counter: for comparison, without a bound.
 const PLAIN: &str = "sdk counter";
 
-/// How many recordings are timed together: more than the clock's own cost matters for, and so few that they are seldom
-/// interrupted. Then the median stands where other programs take the processor.
+/// Number of recordings that are timed together: enough that the clock's own cost does not matter, and so few that they
+/// are seldom interrupted. Then other programs do not affect the median.
 const TOGETHER: u32 = 1_000;
 
 const USAGE: RateLimitUsage = RateLimitUsage {
@@ -61,8 +62,8 @@ const ONLY_THE_PAGE: OtelSettings = OtelSettings {
 
 fn main() -> ExitCode {
     let clock = Arc::new(SystemClock::default());
-    // The page is the one reader, as in a service without a Collector.
-    let telemetry = match Telemetry::start(&ONLY_THE_PAGE) {
+    // The page is the only reader, as in a service without a Collector.
+    let telemetry = match Telemetry::start(&ONLY_THE_PAGE, CATALOGUE) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             eprintln!("{error}");
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
         &telemetry.observed_meters(),
         Arc::<SystemClock>::clone(&clock),
     );
-    // All that there can be, so that looking one up costs what it costs at most.
+    // All labels that can exist, so that a lookup has its maximum cost.
     let ids: Vec<String> = (1..SERVICE_LABELS)
         .map(|n| format!("service-{n}"))
         .collect();
@@ -99,10 +100,11 @@ fn main() -> ExitCode {
             metrics.record_successful_auth(black_box(id));
         });
         bench.time(&format!("record_failed_auth {which}"), || {
-            metrics.record_failed_auth(black_box(id), black_box("internal_error"));
+            metrics.record_failed_auth(black_box(id), black_box(AuthFailureReason::InternalError));
         });
         bench.time(&format!("record_token_verification {which}"), || {
-            metrics.record_token_verification(black_box(id), black_box("store_unavailable"));
+            metrics
+                .record_token_verification(black_box(id), black_box(TokenStatus::StoreUnavailable));
         });
         let start = metrics.start();
         bench.time(&format!("record_auth_latency {which}"), || {
@@ -115,7 +117,7 @@ fn main() -> ExitCode {
     bench.judge()
 }
 
-/// Criterion runs and reports; the medians are kept beside it, because it does not hand out its own.
+/// Criterion measures and reports. The medians are kept separately, because it does not expose its own.
 struct Bench {
     criterion: Criterion,
     clock: Arc<dyn Clock>,
@@ -159,13 +161,13 @@ impl Bench {
         });
         let mut samples = samples.into_inner();
         samples.sort_unstable();
-        // Without a sample nothing is known to be cheap.
+        // Without a sample, no recorder counts as cheap.
         let median = samples.get(samples.len() / 2);
         let median = median.map_or(Duration::MAX, |it| *it / TOGETHER);
         self.medians.insert(String::from(name), median);
     }
 
-    /// The table, and whether every recorder is cheap enough.
+    /// Prints the table and judges whether every recorder is within the bound.
     fn judge(self) -> ExitCode {
         for (name, median) in &self.medians {
             println!("{name:40} {:>6} ns", median.as_nanos());

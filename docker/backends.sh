@@ -1,8 +1,9 @@
 #!/bin/sh
-# backends.sh FILE PLACE: puts FILE into PLACE, which a running container reads at its start, and ends that container's
-# process, which this one sees as process 1. The restart policy starts it again, with the new file.
+# backends.sh FILE PLACE: copies FILE to PLACE, which a running container reads at its start, and ends that container's
+# main process, which is process 1 in the shared process namespace. The restart policy starts it again with the new
+# file.
 #
-# Compose does not do this: current versions do not recreate a service because one that it depends on is new.
+# Compose does not do this: current versions do not recreate a service when one that it depends on is new.
 set -eu
 
 cmp -s "$1" "$2" && exit 0

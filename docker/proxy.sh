@@ -1,9 +1,10 @@
 #!/bin/sh
-# Starts nginx with the name server of this container. nginx does not read /etc/resolv.conf, and the address is not the same
-# everywhere: Docker's is 127.0.0.11, Podman's is that of the network.
+# Starts nginx with the name server of this container. nginx does not read /etc/resolv.conf, and the address differs by
+# engine: Docker's is 127.0.0.11, Podman's is that of the network.
 set -eu
 
-# The first one, as the C library does. An IPv6 address is in brackets; one with a zone (%eth0) is not understood by nginx.
+# The first one, as in the C library. An IPv6 address is written in brackets. nginx does not support one with a zone
+# (%eth0).
 server=$(awk '$1 == "nameserver" && $2 !~ /%/ {print $2 ~ /:/ ? "[" $2 "]" : $2; exit}' /etc/resolv.conf)
 if [ -z "$server" ]; then
     echo "proxy: /etc/resolv.conf names no name server" >&2

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes what is secret in docker-compose.yml: at the first `docker compose up`, into volumes, never into the checkout.
-# What is there stays. `docker compose run --rm secrets show` tells the two passwords that people type.
+# Creates the secrets of docker-compose.yml at the first `docker compose up`, in volumes, never in the checkout.
+# Existing secrets are kept. `docker compose run --rm secrets show` prints the two passwords that people type.
 #
-# The programs that read them run as users of their own and share the group of these files.
+# The programs that read them run as separate users, and share the group of these files.
 set -eu
 umask 027
 
@@ -30,7 +30,7 @@ if [ "${1:-make}" = show ]; then
     exit 0
 fi
 
-# Where it was before it had a volume of its own.
+# Its place before it had its own volume.
 if [ -s $app/admin_password ] && [ ! -s $admin/password ]; then
     put $admin/password <$app/admin_password
 fi
@@ -41,16 +41,16 @@ make $app/redis_password 24
 make $admin/password 12
 make $grafana/admin_password 12
 
-# Redis learns the digest only. The service may run the commands that it and its command line need, on its own keys.
-# `health` may ask whether Redis lives, and nothing else.
+# Redis gets only the digest. The service may run the commands that it and its command line need, on its own keys.
+# `health` may check that Redis is alive, and nothing else.
 digest=$(sha256sum <$app/redis_password | cut -d' ' -f1)
 put $redis/users.acl <<ACL
 user default on #$digest ~{skriptoteket:* resetchannels -@all +ping +info +time +eval +evalsha +wait +del +exists +get +getrange +mget +set +setrange +incr +pttl +pexpire +hgetall +hincrby +hset +zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrem +zremrangebyscore +zscore +zscan +scan +memory|usage
 user health on nopass resetkeys resetchannels -@all +ping
 ACL
 
-# Traces and logs go nowhere, unless the profile `backends` overwrites these files (docker/backends.sh). Its two services
-# have the group of this one.
+# Traces and logs are discarded, unless the profile `backends` overwrites these files (docker/backends.sh). Its two
+# services have the group of this one.
 umask 022
 for place in /collector /grafana-datasources; do
     chgrp 10001 $place

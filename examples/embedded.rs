@@ -1,12 +1,12 @@
-//! Another application: its one page is for services that come with a token of a Skriptoteket.
+//! An application with one page, for services that send an access token of a Skriptoteket.
 //!
 //! ```text
 //! cargo run --example embedded -- http://127.0.0.1:8080 8090
 //! ```
 //!
-//! The first argument is the issuer, the second a port on loopback; its metrics are on the next port, which nobody but
-//! Prometheus should reach. Tokens have to be for the issuer itself, which is the audience of those who ask for none; an
-//! application with a name of its own in `token_audiences` names that.
+//! The first argument is the issuer, the second a port on loopback; its metrics are on the next port, which only Prometheus
+//! should reach. Tokens must be for the issuer itself, which is the audience of tokens that were requested without one; an
+//! application with its own audience in `token_audiences` uses that.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,20 +18,21 @@ use actix_web::{
 };
 use anyhow::Context;
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::SystemClock,
     config::{self, Environment},
     http::ServiceIdentity,
-    relying::RelyingParty,
-    services::Gate,
-    telemetry::{MetricsPage, Telemetry, instruments::AuthMetrics},
+    resource_server::ResourceServer,
+    services::{AuthMetrics, BearerAuthenticator},
+    telemetry::{MetricsPage, Telemetry},
 };
 
-/// A page for services: whoever gets here has shown a valid token, and is counted.
+/// A page for services. Every caller has sent a valid token and is counted.
 async fn greet(service: ServiceIdentity) -> String {
     format!("hello, {}\n", service.service)
 }
 
-/// What Prometheus reads.
+/// The page that Prometheus scrapes.
 async fn show(page: Data<MetricsPage>) -> actix_web::Result<HttpResponse> {
     let text = page.render().map_err(ErrorInternalServerError)?;
     let mut response = HttpResponse::Ok();
@@ -56,14 +57,17 @@ pub(crate) fn serve(
 ) -> anyhow::Result<Application> {
     // glue: begin
     let otel = config::load(None, &Environment::from_process().standard_only())?.otel;
-    let telemetry = Telemetry::start(&otel)?;
+    let telemetry = Telemetry::start(&otel, CATALOGUE)?;
     let clock = Arc::new(SystemClock::default());
     let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
-    let party = RelyingParty::of(issuer, metrics.clone()).audience(issuer);
-    let gate = Data::new(Gate::new(Arc::new(party.verify_locally()?), metrics));
+    let server = ResourceServer::of(issuer, metrics.clone()).audience(issuer);
+    let bearer = Data::new(BearerAuthenticator::new(
+        Arc::new(server.verify_locally()?),
+        metrics,
+    ));
     let page = Data::new(telemetry.page());
     let server = HttpServer::new(move || {
-        let app = App::new().app_data(gate.clone());
+        let app = App::new().app_data(bearer.clone());
         app.route("/hello", get().to(greet))
     });
     let metrics = HttpServer::new(move || {

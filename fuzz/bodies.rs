@@ -1,6 +1,6 @@
-//! What the fuzz targets do with bytes: the first says what the others are, and whatever they are has to hold.
+//! Bodies of the fuzz targets. The first byte decides what the others mean; the assertions must hold for all input.
 //!
-//! The targets and `tests/fuzzing.rs` both include this file. A body panics where something does not hold.
+//! Both the targets and `tests/fuzzing.rs` include this file. A body panics if an assertion fails.
 
 #![allow(
     dead_code,
@@ -15,8 +15,8 @@ use ed25519_dalek::{Signer, pkcs8::EncodePrivateKey};
 use skriptoteket::{
     clock::Timestamp,
     services::{
-        Claims, Expected, ExpectedAssertion, KeyAlgorithm, KeyRing, PublicKeys, ServiceId,
-        SigningKey, VerifyingRing, claimed_client, same_resource,
+        Claims, Expected, ExpectedAssertion, KeyAlgorithm, PublicKeys, ServiceId, SigningKey,
+        SigningKeys, VerificationKeys, claimed_client, same_resource,
     },
 };
 
@@ -30,18 +30,18 @@ const KID: &str = "key-1";
 
 struct World {
     pair: ed25519_dalek::SigningKey,
-    ring: KeyRing,
-    keys: PublicKeys,
+    signing_keys: SigningKeys,
+    client_keys: PublicKeys,
     client: ServiceId,
     token: String,
     assertion: String,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    // Always the same key, so that a finding can be run again.
+    // Always the same key, so that a finding can be reproduced.
     let pair = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let der = pair.to_pkcs8_der().expect("a key can be written");
-    let ring = KeyRing::read(&[SigningKey {
+    let signing_keys = SigningKeys::read(&[SigningKey {
         id: KID.to_owned(),
         algorithm: KeyAlgorithm::EdDsa,
         private: der.as_bytes().to_vec().into(),
@@ -53,30 +53,30 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let token = signed(&pair, TOKEN_HEADER, TOKEN_CLAIMS);
     let assertion = signed(&pair, ASSERTION_HEADER, ASSERTION_CLAIMS);
     World {
-        keys: PublicKeys::parse(ring.jwks()).expect("our keys are keys"),
+        client_keys: PublicKeys::parse(signing_keys.jwks()).expect("our keys are keys"),
         client: "orders".parse().expect("an id"),
         pair,
-        ring,
+        signing_keys,
         token,
         assertion,
     }
 });
 
-/// What is signed unless the bytes say otherwise.
+/// The header that is signed unless the input says otherwise.
 pub(crate) const TOKEN_HEADER: &[u8] = br#"{"typ":"at+jwt","alg":"EdDSA","kid":"key-1"}"#;
-/// What is signed unless the bytes say otherwise.
+/// The claims that are signed unless the input says otherwise.
 pub(crate) const TOKEN_CLAIMS: &[u8] = br#"{"iss":"https://login.example","sub":"orders","client_id":"orders","aud":"https://api.example","iat":1767268800,"exp":1767269400,"jti":"0198c1f0-0000-7000-8000-000000000001","scope":"read write","reg":"0198c1f0-0000-4000-8000-000000000002"}"#;
-/// What is signed unless the bytes say otherwise.
+/// The header that is signed unless the input says otherwise.
 pub(crate) const ASSERTION_HEADER: &[u8] = br#"{"typ":"JWT","alg":"EdDSA","kid":"key-1"}"#;
-/// What is signed unless the bytes say otherwise.
+/// The claims that are signed unless the input says otherwise.
 pub(crate) const ASSERTION_CLAIMS: &[u8] = br#"{"iss":"orders","sub":"orders","aud":["https://login.example"],"iat":1767268800,"exp":1767268860,"jti":"1"}"#;
 
-/// Access tokens. First byte, modulo 4:
+/// Checks access tokens. First byte, modulo 4:
 ///
-/// * 0: the others are a token as it comes.
-/// * 1: the others are changes to a token of ours, see [`changed`].
-/// * 2: the others are a header and claims, with a zero byte between them, which our key signs: only claims that are right
-///   pass, and they are the same when they are signed again.
+/// * 0: the others are a token as received.
+/// * 1: the others are changes to a valid token, see [`changed`].
+/// * 2: the others are a header and claims, with a zero byte between them, which our key signs. Only correct claims are
+///   accepted, and signing them again gives the same.
 /// * 3: the others are a JWK Set of an issuer.
 pub(crate) fn token(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
@@ -103,8 +103,8 @@ pub(crate) fn token(data: &[u8]) {
                         .iter()
                         .any(|it| same_resource(it, "https://api.example"))
                 );
-                let again = world.ring.sign(NOW, &claims).ok();
-                // What others wrote in short can be too large when it is written in full.
+                let again = world.signing_keys.sign(NOW, &claims).ok();
+                // Claims in a compact encoding can be too large when written in full.
                 if let Some(again) = again {
                     assert_eq!(opened(&again), Some(claims));
                 }
@@ -112,15 +112,15 @@ pub(crate) fn token(data: &[u8]) {
         }
         _ => {
             let text = String::from_utf8_lossy(data);
-            if let Ok(ring) = VerifyingRing::from_jwks(&text) {
-                let opens = ring.open(&world.token, NOW, &EXPECTED).is_ok();
+            if let Ok(keys) = VerificationKeys::from_jwks(&text) {
+                let opens = keys.open(&world.token, NOW, &EXPECTED).is_ok();
                 assert!(!opens || text.contains("crv"));
             }
         }
     }
 }
 
-/// Signed assertions. First byte, modulo 4, as in [`token`].
+/// Checks signed assertions. First byte, modulo 4, as in [`token`].
 pub(crate) fn assertion(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else {
         return;
@@ -147,7 +147,7 @@ pub(crate) fn assertion(data: &[u8]) {
         _ => {
             let text = String::from_utf8_lossy(data);
             if let Err(error) = PublicKeys::parse(&text) {
-                // The error comes from a fixed list: nothing of what was sent is in it.
+                // The error is one of a fixed list and contains nothing of the input.
                 assert!(error.to_string().len() < 300);
             }
         }
@@ -155,7 +155,11 @@ pub(crate) fn assertion(data: &[u8]) {
 }
 
 fn opened(token: &str) -> Option<Claims> {
-    WORLD.ring.verifying().open(token, NOW, &EXPECTED).ok()
+    WORLD
+        .signing_keys
+        .verification_keys()
+        .open(token, NOW, &EXPECTED)
+        .ok()
 }
 
 fn accepted(assertion: &str) -> bool {
@@ -163,7 +167,7 @@ fn accepted(assertion: &str) -> bool {
         client: &WORLD.client,
         audiences: &[ISSUER],
     };
-    WORLD.keys.open(assertion, NOW, &expected).is_ok()
+    WORLD.client_keys.open(assertion, NOW, &expected).is_ok()
 }
 
 fn halves(data: &[u8]) -> (&[u8], &[u8]) {
@@ -178,8 +182,8 @@ fn signed(pair: &ed25519_dalek::SigningKey, header: &[u8], claims: &[u8]) -> Str
     format!("{message}.{}", encode(&signature))
 }
 
-/// `text` after changes of three bytes each: where (two bytes, modulo its length), and what is put there. The lowest bit of
-/// the place says whether that replaces what is there or comes before it.
+/// Returns `text` after changes of three bytes each: the position (two bytes, modulo its length) and the new byte. The
+/// lowest bit of the position decides whether the new byte replaces the old one or is inserted before it.
 fn changed(text: &str, changes: &[u8]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for change in changes.chunks_exact(3) {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the Collector that the tests run into .cache/collector/<version>/otelcol, from builder.yaml.
-# Does nothing where that was built from the same manifest. Takes some minutes, Go and the Go module proxy.
+# Builds the Collector of the tests into .cache/collector/<version>/otelcol, from builder.yaml. Does nothing if it was
+# built from the same manifest. Needs some minutes, Go and the Go module proxy.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -24,6 +24,6 @@ GOBIN=$place go install "go.opentelemetry.io/collector/cmd/builder@v$version"
 "$place/builder" --config "$manifest"
 mv build/otelcol otelcol
 rm -rf build builder
-# Last: what is half built has no manifest and is built anew.
+# Last: an incomplete build has no manifest and is repeated.
 cp "$manifest" builder.yaml
 echo "collector: built .cache/collector/$version/otelcol"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the scrape configurations, the rules, their unit tests, the configurations of Alertmanager, and that alerts, tests and runbooks are the same set.
-# Ends with a line `N passed, N failed`: promtool prints none that a test runner knows.
+# Checks the scrape configurations, the rules and their unit tests, and the configurations of Alertmanager, and that
+# alerts, tests and runbooks are the same set. Ends with a line `N passed, N failed`: promtool prints none in a format
+# that a test runner reads.
 set -uo pipefail
 cd "$(dirname "$0")"
 ../scripts/need.sh promtool=prometheus amtool=prometheus-alertmanager || exit 1
@@ -8,7 +9,7 @@ cd "$(dirname "$0")"
 passed=0
 failed=0
 
-# check NAME COMMAND …: what the command says is shown if it fails.
+# check NAME COMMAND …: prints the command's output if it fails.
 check() {
   local name=$1 said
   shift
@@ -25,27 +26,27 @@ alerts() { sed -n 's/^ *- alert: *//p' rules/*.yml | sort; }
 tested() { find tests -name '*.yml' -exec basename -s .yml {} + | sort; }
 runbooks() { find ../docs/runbooks -name '*.md' -exec basename -s .md {} + | sort; }
 linked() { sed -n 's,^ *runbook_url: .{{ or $externalLabels.runbook_base "docs/runbooks" }}/\(.*\)\.md.$,\1,p' rules/*.yml | sort; }
-# The boards that alerts link to; each must be there.
+# The boards that alerts link to exist.
 boards() {
   local missing=0
   for board in $(sed -n 's,^ *dashboard_url: .{{ or $externalLabels.dashboard_base "/d" }}/\(.*\).$,\1,p' rules/*.yml | sort -u); do
-    [ -e "../grafana/dashboards/$board.json" ] || { echo "there is no board $board"; missing=1; }
+    [ -e "../grafana/dashboards/$board.json" ] || { echo "board $board does not exist"; missing=1; }
   done
   return "$missing"
 }
-# In the labels of the rules, the jobs of the scrape configurations, and the selectors of what is not this service's alone.
+# Labels of the rules, jobs of the scrape configurations, and selectors of metrics that other services export too.
 ours_only() {
   awk '/- alert:/ {n++} /labels: \{.*service: skriptoteket\}/ {s++} END {if (n == 0 || n != s) {print n, "alerts,", s, "of service: skriptoteket"; exit 1}}' rules/alerts.yml &&
     ! grep -n 'job_name: ' prometheus.yml direct.yml | grep -v 'job_name: skriptoteket' &&
     ! grep -nE '(^| )(up|ALERTS)\b *(\{|==|$)|otelcol_' rules/*.yml | grep -v 'job=~"skriptoteket\.\*"'
 }
-# Both configurations of Alertmanager send the same alerts to receivers of the same names.
+# Both configurations of Alertmanager route the same alerts to receivers of the same names.
 same_routes() { diff <(sed -n '/^route:/,/^receivers:/p; /^inhibit_rules:/,$p' "$1") <(sed -n '/^route:/,/^receivers:/p; /^inhibit_rules:/,$p' "$2"); }
-# FILE RECEIVER LABEL=VALUE …: where such an alert goes.
+# FILE RECEIVER LABEL=VALUE …: the receiver of such an alert.
 goes_to() { amtool config routes test --config.file="$1" --verify.receivers="$2" "${@:3}"; }
-# A secret is in a file, never in the configuration.
+# Secrets are in files, never in the configuration.
 secrets_are_files() { ! grep -nE '^ *(- )?(smtp_auth_password|slack_api_url|api_url|credentials|password|bearer_token|routing_key): ' "$1"; }
-# A test that fires its alert, and one that does not.
+# One test fires the alert, and one does not.
 fires() { grep -A2 "alertname: $1\$" "tests/$1.yml" | grep -q exp_alerts; }
 stays_quiet() { grep -Eq "alertname: $1, |promql_expr_test" "tests/$1.yml"; }
 complete() {
@@ -61,8 +62,8 @@ for file in ../docker/alertmanager.yml alertmanager.yml; do
   check "$file has no secrets" secrets_are_files "$file"
   check "$file: critical alerts" goes_to "$file" critical alertname=SessionsLost severity=critical job=skriptoteket
   check "$file: warnings" goes_to "$file" warning alertname=ActiveSessionsDrop severity=warning job=skriptoteket
-  check "$file: what is good to know" goes_to "$file" info alertname=RetiredCredentialInUse severity=info job=skriptoteket
-  check "$file: the sign of life" goes_to "$file" watchdog alertname=Watchdog severity=none
+  check "$file: informational alerts" goes_to "$file" info alertname=RetiredCredentialInUse severity=info job=skriptoteket
+  check "$file: the heartbeat" goes_to "$file" watchdog alertname=Watchdog severity=none
 done
 check "both configurations of Alertmanager have the same routes" same_routes ../docker/alertmanager.yml alertmanager.yml
 for file in rules/*.yml; do
@@ -72,7 +73,7 @@ check "every alert has tests of its name" same tested
 check "every alert has a runbook, and every runbook an alert" same runbooks
 check "every alert links its runbook" same linked
 check "every alert has severity, summary, description and a board" complete
-check "every board that is linked is there" boards
+check "every linked board exists" boards
 check "rules and scrape jobs are of this service only" ours_only
 for alert in $(alerts); do
   check "tests/$alert.yml" promtool test rules "tests/$alert.yml"

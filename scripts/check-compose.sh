@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what `docker compose up` is made of, without a Docker engine: the Compose file with every profile, the
-# Dockerfile, the Collector's configuration, the scripts that run in containers. Ends with a line `N passed, N failed`.
+# Checks the files of `docker compose up` without a Docker engine: the Compose file with every profile, the Dockerfile,
+# the Collector's configuration, the scripts that run in containers. Ends with a line `N passed, N failed`.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 scripts/need.sh jq || exit 1
@@ -25,18 +25,19 @@ check() { # NAME COMMAND …
 }
 
 config() { $compose --profile '*' config "$@"; }
-# The Compose file as Compose understands it, with every profile.
+# The Compose file as parsed by Compose, with every profile.
 model=$sandbox/model.json
 config --format json >"$model" 2>/dev/null
-# holds FILTER: the jq filter is true of it. `none` are those that break a rule, which are printed.
+# holds FILTER: the jq filter is true for the model. none FILTER: the filter selects nothing; what it selects is
+# printed.
 holds() { jq -e "$1" "$model" >/dev/null; }
 none() { [ -z "$(jq -r "$1" "$model" | tee /dev/stderr)" ]; }
-# A file, without what is in comments.
+# Prints a file without its comments.
 code() { sed 's/^ *#.*//; s/ #.*//' "$1"; }
 
-# The tag of every image is a version, and no image is without one.
+# The tag of every image is a version, and no image lacks a tag.
 pinned() { ! config --images | grep -v '^skriptoteket:local$' | grep -Ev ':v?[0-9]+\.[0-9]+\.[0-9]+(-alpine)?$'; }
-# The first versions without the published vulnerabilities and faults that were known when they were chosen.
+# The first versions without published vulnerabilities and bugs that were known when they were chosen.
 sound() {
   local image least is result=0
   while read -r image least; do
@@ -59,42 +60,43 @@ on_loopback() { none '.services | to_entries[] | select(.value.ports[]?.host_ip 
 files_are_there() {
   local missing=0 file
   for file in $(jq -r '.services[].volumes[]? | select(.type == "bind") | .source' "$model"); do
-    [ -e "$file" ] || { echo "$file is not there"; missing=1; }
+    [ -e "$file" ] || { echo "$file does not exist"; missing=1; }
   done
   return "$missing"
 }
-# A container may only read what is in the checkout, and can where SELinux is on.
+# A bind mount is read-only and readable with SELinux.
 mounts() { none '.services | to_entries[] | .key as $service | .value.volumes[]? | select(.type == "bind" and ((.read_only and .bind.selinux == "z") | not)) | "\($service): \(.source)"'; }
 same_collector() { [ "$(config --images | grep -cx "otel/opentelemetry-collector-contrib:$version")" -ge 1 ]; }
-# Three settings that have to be one.
+# Three settings that have to be equal.
 same_interval() {
   grep -q 'OTEL_METRIC_EXPORT_INTERVAL: "15000"' docker-compose.yml &&
     grep -q 'scrape_interval: 15s' prometheus/prometheus.yml &&
     grep -rq 'timeInterval: 15s' grafana/provisioning/datasources
 }
-# What a service waits for, and what those wait for.
+# The direct and indirect dependencies of a service.
 awaited='def awaited($all): (.depends_on // {} | keys) + ([.pid, .network_mode | strings | select(startswith("service:")) | .[8:]])
   | . + [.[] | $all[.] | awaited($all)[]] | unique;'
-# Everything that is not the service itself comes after it: what cannot start stops Compose from starting what is next.
+# Everything else starts after the service itself: a container that cannot start keeps Compose from starting the next
+# ones.
 service_first() {
   none "$awaited"' .services as $all | ["secrets", "redis", "app", "proxy"] as $service | $all | to_entries[]
     | (.value | awaited($all)) as $awaited
     | if .key | IN($service[]) then select($awaited - $service != []) else select($awaited | index("proxy") | not) end
     | "\(.key) waits for \($awaited)"'
 }
-# What is broken in one part of telemetry does not keep another from starting.
+# A failing part of telemetry does not keep another one from starting.
 telemetry_is_not_awaited() {
   none '.services | to_entries[] | .key as $service | .value.depends_on // {} | to_entries[]
     | select(.value.condition == "service_healthy" and (.key | IN("redis", "proxy") | not)) | "\($service) waits until \(.key) is healthy"'
 }
-# `up --wait` takes a container for failed that has no check of its own and one of its image, or that ended and was not
-# waited for.
+# `up --wait` treats two kinds of containers as failed: those with a health check both in Compose and in the image, and
+# those that ended without another container waiting for it.
 can_be_waited_for() {
   ! code Dockerfile | grep HEALTHCHECK &&
     none '[.services[].depends_on // {} | to_entries[] | select(.value.condition == "service_completed_successfully") | .key] as $waited
       | .services | to_entries[] | select(.value.restart == "no" and (.key | IN($waited[]) | not)) | "\(.key) ends, and nothing waits for it"'
 }
-# What Docker Engine 20.10, Podman's API or Compose 2.20 does not know.
+# Settings that Docker Engine 20.10, Podman's API or Compose 2.20 does not support.
 old_engines() { ! code docker-compose.yml | grep -nE 'start_interval|required: false|post_start|pre_stop|gw_priority|develop:|type: image|uts:|cgroup:'; }
 proxy_is_trusted() {
   holds '.services.proxy.networks.front.ipv4_address as $proxy | .networks.front.ipam.config[0] as $front
@@ -103,13 +105,13 @@ proxy_is_trusted() {
     and ($front.ip_range | split(".")[3] | split("/") | map(tonumber)) as [$first, $bits]
       | ($proxy | split(".")[3] | tonumber) as $own | $own < $first or $own >= $first + pow(2; 32 - $bits)'
 }
-# The proxy is the first hop: nothing of a client's own is passed on.
+# The proxy is the first hop: it passes no client-supplied address on.
 proxy_names_the_client() {
   ! code docker/nginx.conf | grep proxy_add_x_forwarded_for &&
     [ "$(code docker/nginx.conf | grep -c 'proxy_set_header X-Forwarded-For \$remote_addr;')" -eq 1 ] &&
     code docker/nginx.conf | grep -q 'proxy_read_timeout 10s' && code docker/nginx.conf | grep -q 'proxy_send_timeout 10s'
 }
-# nginx gives a block that sets a header none of those that are set around it.
+# In nginx a block that sets a header inherits no headers from the enclosing block.
 proxy_sets_all_headers() {
   code docker/nginx.conf | awk '
     $1 == "proxy_set_header" { blocks[depth, name[depth]]; sets[depth, name[depth], $2]; if (depth == 1) outer[$2] }
@@ -120,11 +122,11 @@ proxy_sets_all_headers() {
       exit missing
     }'
 }
-# An attempt may wait for others in the service. Each server of the proxy waits longer where attempts arrive: for the password
-# check after it, too.
+# An attempt may wait for others in the service. Every server of the proxy waits longer than that for attempts: the
+# password check comes after it.
 proxy_waits_for_attempts() {
   local waits servers
-  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/gate.rs)
+  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/throttle.rs)
   servers=$(code docker/nginx.conf | grep -c '^    server {')
   [ -n "$waits" ] && code docker/nginx.conf | awk -v least=$((waits + 10)) -v servers="$servers" '
     $1 == "location" { attempts = index($0, "location ~ ^/api/(login|password)$ {") }
@@ -132,7 +134,7 @@ proxy_waits_for_attempts() {
     $1 == "}" { attempts = 0 }
     END { if (enough != servers) print enough + 0 " of " servers " servers wait " least " s for attempts"; exit enough != servers }'
 }
-# The port at which the demo names its clients is of no use to anybody else.
+# Only the demo can reach the port at which the demo names its clients.
 demo_port_is_closed() {
   ! code docker/nginx.conf | grep -E '^ *listen ' | grep -vE 'listen (8080|127\.0\.0\.1:[0-9]+);' &&
     none '.services.proxy.ports[] | select(.target != 8080) | .target'
@@ -156,7 +158,7 @@ links() {
     (.services.alertmanager.command | index("--web.external-url=http://localhost:19093")) and
     (.services.grafana.environment.GF_SERVER_ROOT_URL == "http://localhost:13000")'
 }
-# Each variable that is asked for is explained.
+# Every variable in the file is documented.
 variables() {
   local missing=0 name
   for name in $(grep -o '\${[A-Z_]*' docker-compose.yml | tr -d '${' | sort -u); do
@@ -165,25 +167,25 @@ variables() {
   done
   return "$missing"
 }
-# Those that the profile adds are those that are deleted without it.
+# The data sources that the profile adds are those that are deleted without it.
 datasources() {
   diff <(sed -n 's/^  - name: //p' docker/datasources.yml | sort) <(sed -n 's/^  - {name: \(.*\), orgId: 1}$/\1/p' docker/secrets.sh | sort)
 }
-# What the service asks Redis for (its own list) is permitted, and the administration of Redis is not.
+# Redis permits the commands that the service needs (by its own list), and no administration.
 redis_commands() {
   local rule missing=0 name
   rule=$(sed -n 's/^user default //p' docker/secrets.sh)
-  for name in $(sed -n '/^const COMMANDS/,/^\];/s/^    "\([A-Z]*\).*/\L\1/p' src/store/redis/link/checks.rs); do
+  for name in $(sed -n '/^const COMMANDS/,/^\];/s/^    "\([A-Z]*\).*/\L\1/p' src/store/redis/connection/checks.rs); do
     case " $rule " in *" +$name "*) ;; *) echo "docker/secrets.sh does not permit $name"; missing=1 ;; esac
   done
   case $rule in *'~*'* | *'&*'* | *+@* | *allkeys* | *allcommands*) echo "too much is permitted: $rule"; missing=1 ;; esac
   return "$missing"
 }
-# Redis reads its users at its start: with other rules the container has to be another one.
+# Redis reads its users at its start: when the rules change, the container has to be recreated.
 redis_reads_rules() {
   local digest
   digest=$(sed -n '/^user /p' docker/secrets.sh | sha256sum | cut -c1-12)
-  holds ".services.redis.labels[\"skriptoteket.acl\"] == \"$digest\"" || { echo "the label skriptoteket.acl of redis has to be $digest"; return 1; }
+  holds ".services.redis.labels[\"skriptoteket.acl\"] == \"$digest\"" || { echo "the label skriptoteket.acl of redis must be $digest"; return 1; }
 }
 redis_keeps() { holds '.services.redis.command | (.[index("--appendonly") + 1] == "yes") and (.[index("--save") + 1] == "") and (.[index("--maxmemory-policy") + 1] == "noeviction")'; }
 demo_secrets() { holds '[.services.demo.volumes[].source] == ["secrets-admin"]'; }
@@ -191,8 +193,8 @@ never_pulled() { none '.services | to_entries[] | select(.value.image == "skript
 plugins_are_seen() { none '.services.grafana.volumes[] | select(.target == "/etc/grafana/provisioning") | .target'; }
 labels() { grep -q "org.opencontainers.image.version=\"$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)\"" Dockerfile; }
 no_frontend() { ! head -n 1 Dockerfile | grep -i '# *syntax'; }
-# The Dockerfile's own commands, with cargo, on a crate of a few lines: a source that changed and is older than the last
-# build is compiled, also when the clock was ahead in that build.
+# Runs the Dockerfile's own commands, with cargo, on a crate of a few lines: a changed source that is older than the
+# last build is compiled, also if the clock was ahead during that build.
 rebuilt() {
   local src=$sandbox/src out=$sandbox/out build
   mkdir -p "$src/src" && cd "$src" || return 1
@@ -206,12 +208,12 @@ rebuilt() {
     [ -e Cargo.lock ] || cargo generate-lockfile --offline || return 1
     sh -euc "$build" || return 1
     [ "$("$out/skriptoteket")" = "$text" ] || { echo "the $text program is not in the image"; return 1; }
-    # From now on the cache is of tomorrow.
+    # From now on the cache is dated tomorrow.
     find target -exec touch -d tomorrow {} +
   done
 }
 image_is_small() { code Dockerfile | grep -q 'CARGO_PROFILE_RELEASE_STRIP=debuginfo'; }
-# The manifest has the parts that the two files name, and no other.
+# The manifest has exactly the components that the two files name.
 parts() {
   diff <(sed -n 's,^  - gomod: .*/\([a-z]*\)\(receiver\|processor\|exporter\|extension\) .*,\1,p' otel-collector/builder.yaml | sort) \
     <("$collector" print-config --config otel-collector/config.yaml --config otel-collector/backends.yaml | named | sort -u)
@@ -222,7 +224,7 @@ secrets() {
   place=$(mktemp -d -p "$sandbox") && mkdir -p "$place"/secrets/{app,admin,redis,grafana} "$place"/{collector,grafana-datasources} || return 1
   sed "s,/secrets/,$place/secrets/,g; s,/collector,$place/collector,g; s,/grafana-datasources,$place/grafana-datasources,g
     s,/datasources/,$PWD/grafana/provisioning/datasources/,g; s/chgrp 10001/true/" docker/secrets.sh >"$place/secrets.sh"
-  # One that was made before it had a place of its own stays.
+  # A password that was created before it had its own volume is kept.
   echo old-password >"$place/secrets/app/admin_password"
   sh "$place/secrets.sh" && before=$(cat "$place"/secrets/*/*) && sh "$place/secrets.sh" && after=$(cat "$place"/secrets/*/*) || return 1
   [ -n "$before" ] && [ "$before" = "$after" ] && [ "$(cat "$place/secrets/admin/password")" = old-password ] &&
@@ -232,21 +234,21 @@ secrets() {
 check "docker-compose.yml" $compose config --quiet
 check "docker-compose.yml with every profile" config --quiet
 check "every image is pinned" pinned
-check "no image has a vulnerability that is known here" sound
+check "no image has a known vulnerability" sound
 check "every service is hardened" hardened
 check "every port is on loopback" on_loopback
-check "what is mounted is there" files_are_there
-check "what is mounted is read-only and labelled" mounts
-check "the Collector's image is the version that the tests run" same_collector
-check "export, scrape and board intervals are one" same_interval
+check "every mounted file exists" files_are_there
+check "every bind mount is read-only and labelled" mounts
+check "the Collector's image has the version of the tests" same_collector
+check "export, scrape and board intervals are equal" same_interval
 check "the service starts before everything else" service_first
 check "nothing waits for the health of telemetry" telemetry_is_not_awaited
 check "up --wait can succeed" can_be_waited_for
-check "nothing needs a newer engine than is documented" old_engines
-check "the proxy's address is the one that is trusted" proxy_is_trusted
-check "the proxy names the client itself, and does not wait for ever" proxy_names_the_client
-check "every block of the proxy that sets headers sets all" proxy_sets_all_headers
-check "the proxy waits as long as attempts do" proxy_waits_for_attempts
+check "nothing needs a newer engine than documented" old_engines
+check "only the proxy's address is trusted" proxy_is_trusted
+check "the proxy sets the client's address, and has time limits" proxy_names_the_client
+check "every block of the proxy that sets headers sets all of them" proxy_sets_all_headers
+check "the proxy waits for login attempts" proxy_waits_for_attempts
 check "the proxy has one port for clients" demo_port_is_closed
 check "docker/proxy.sh with Docker's name server" proxy_resolves 'nameserver 127.0.0.11\noptions ndots:0\n' 127.0.0.11
 check "docker/proxy.sh with Podman's name servers" proxy_resolves 'search dns.podman\nnameserver 10.89.0.1\nnameserver 10.89.1.1\n' 10.89.0.1
@@ -255,22 +257,22 @@ check "networks are small" small_networks
 check "links in alerts and boards work from outside" links
 check "SKRIPTOTEKET_PUBLIC_URL can be set" settings SKRIPTOTEKET_PUBLIC_URL=https://login.example '.services.app.environment.SKRIPTOTEKET_PUBLIC_URL == "https://login.example"'
 check "every variable is documented" variables
-check "what the profile backends adds to Grafana is deleted without it" datasources
-check "Redis permits what the service needs, and no more" redis_commands
-check "Redis is made anew when its users change" redis_reads_rules
-check "Redis keeps what it is given" redis_keeps
-check "the demo sees one secret" demo_secrets
-check "the image that is built is not pulled" never_pulled
+check "Grafana's data sources of the profile backends are deleted without it" datasources
+check "Redis permits only the commands that the service needs" redis_commands
+check "Redis is recreated when its users change" redis_reads_rules
+check "Redis persists sessions and evicts none" redis_keeps
+check "the demo has access to one secret only" demo_secrets
+check "the image that is built is never pulled" never_pulled
 check "Grafana sees its own provisioning directories" plugins_are_seen
 check "Dockerfile" scripts/hadolint.sh Dockerfile
 check "the image's version is the program's" labels
 check "no build pulls a frontend" no_frontend
-check "a rebuild compiles what changed" rebuilt
+check "a rebuild compiles changed sources" rebuilt
 check "the program in the image has no line tables" image_is_small
 check "otel-collector/config.yaml" "$collector" validate --config otel-collector/config.yaml
 check "otel-collector/backends.yaml" "$collector" validate --config otel-collector/config.yaml --config otel-collector/backends.yaml
-check "otel-collector/builder.yaml has the parts that are used" parts
-check "docker/secrets.sh makes secrets once" secrets
+check "otel-collector/builder.yaml has exactly the components in use" parts
+check "docker/secrets.sh creates secrets once" secrets
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

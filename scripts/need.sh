@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Checks that programs are there, and installs what is missing from Debian's packages. Services that come with a package
+# Checks that programs are installed, and installs missing ones from Debian's packages. Services in these packages
 # (Redis, Prometheus) are not started, now or at the next boot: the tests start their own.
 #
 #   scripts/need.sh PROGRAM[=PACKAGE] …
 #
-# PACKAGE is the Debian package that has the program, where its name is another one.
+# PACKAGE is the Debian package with the program, if its name differs.
 set -euo pipefail
 
-# Where servers are (nginx), which is not in the PATH of everybody who may run them.
+# The directory of servers (nginx), which is not in the PATH of every user.
 PATH=$PATH:/usr/sbin:/sbin
 
 missing=()
@@ -22,7 +22,7 @@ done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  echo "need: this is no Debian; install ${missing[*]} by hand, then run this again" >&2
+  echo "need: this is not Debian; install ${missing[*]} by hand, then run this again" >&2
   exit 1
 fi
 as_root=()
@@ -30,7 +30,7 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
 
-# Debian's packages ask this file whether they may start what they install; 101 is no. One that is there stays.
+# Debian's packages ask this file whether to start what they install; 101 means no. An existing file is kept.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap '"${as_root[@]}" rm -f "$policy"' EXIT
@@ -42,7 +42,7 @@ echo "need: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 
-# It says nothing about the next boot.
+# The file has no effect at the next boot.
 if [ -d /run/systemd/system ]; then
   dpkg -L "${missing[@]}" | sed -n 's,^\(/usr\)\?/lib/systemd/system/\([^@/]*\.service\)$,\2,p' |
     while read -r unit; do "${as_root[@]}" systemctl disable --quiet "$unit" || true; done

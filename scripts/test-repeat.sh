@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests again and again, to find those that depend on the speed of the machine: on the machine as it is, pinned to
-# one core, and beside busy loops. Lists every failure by the name of the test, and ends with a line `N passed, N failed`
-# that counts the tests of all runs.
+# Runs all tests repeatedly, to find those that depend on the speed of the machine: on the machine as it is, pinned to
+# one core, and alongside busy loops. Lists every failure by the name of the test, and ends with a line `N passed, N
+# failed` that counts the tests of all runs.
 #
 #   REPEAT_IDLE     runs on the machine as it is, which should do nothing else (4)
 #   REPEAT_PINNED   runs on one core (2)
@@ -9,7 +9,7 @@
 #   REPEAT_LOOPS    busy loops (one more than there are cores)
 #   REPEAT_MINUTES  after which a run is ended and has failed (90)
 #
-# The output of each run is kept in target/test-repeat/. Arguments are handed on to `cargo test`.
+# The output of each run is kept in target/test-repeat/. Arguments are passed on to `cargo test`.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 scripts/need.sh taskset=util-linux setpriv=util-linux timeout=coreutils || exit 1
@@ -17,7 +17,7 @@ scripts/need.sh taskset=util-linux setpriv=util-linux timeout=coreutils || exit 
 idle=${REPEAT_IDLE:-4} pinned=${REPEAT_PINNED:-2} busy=${REPEAT_BUSY:-2}
 loops=${REPEAT_LOOPS:-$(($(nproc) + 1))} minutes=${REPEAT_MINUTES:-90}
 for number in "$idle" "$pinned" "$busy" "$loops" "$minutes"; do
-  [[ $number =~ ^[0-9]+$ ]] || { echo "test-repeat: $number is no whole number" >&2; exit 2; }
+  [[ $number =~ ^[0-9]+$ ]] || { echo "test-repeat: $number is not a whole number" >&2; exit 2; }
 done
 
 logs=target/test-repeat
@@ -27,7 +27,7 @@ loop_ids=()
 passed=0
 failed=0
 
-# They end with this script, however that ends, and after the time of a run at the latest.
+# They end with this script, however it ends, and at the latest after the time limit of a run.
 start_loops() {
   local n
   for ((n = 0; n < loops; n++)); do
@@ -45,7 +45,7 @@ end_loops() {
 trap end_loops EXIT
 trap 'exit 130' INT TERM
 
-# From the output of `cargo test`: the failures, a line each, then the numbers of tests that passed and failed.
+# Prints the failures from the output of `cargo test`, one per line, then the numbers of passed and failed tests.
 read_log() {
   awk '
     function close_target() { if (target != "") { failures[++n] = target ": it ended without a result"; bad++ } target = "" }
@@ -70,7 +70,7 @@ run() {
   mapfile -t lines < <(read_log "$log")
   read -r good bad <<<"${lines[-1]}"
   unset 'lines[-1]'
-  # A run that was ended, or that did not get to the tests.
+  # A run that was stopped, or that did not reach the tests.
   if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
     lines+=("the run ended with status $status")
     bad=1
@@ -88,7 +88,7 @@ run() {
 }
 
 test=(cargo test --locked --no-fail-fast "$@")
-# What is tested is not how long the compiler takes.
+# The time of the compiler is not tested.
 cargo test --locked --no-run "$@" || exit 1
 core=$(taskset -pc $$ | sed 's/.*: *\([0-9]*\).*/\1/')
 

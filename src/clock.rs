@@ -1,4 +1,4 @@
-//! Time, as a dependency: the wall clock for what is stored, a monotonic clock for what is measured.
+//! Time as a dependency: the wall clock for what is stored, a monotonic clock for what is measured.
 //!
 //! Nothing else in the crate reads a clock (`.clippy.toml` bans it), so a test sets the time instead of sleeping.
 
@@ -16,7 +16,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The point `milliseconds` after the Unix epoch.
+    /// Creates the point in time `milliseconds` after the Unix epoch.
     #[must_use]
     pub const fn from_millis(milliseconds: i64) -> Self {
         Self(milliseconds)
@@ -28,20 +28,21 @@ impl Timestamp {
         self.0
     }
 
-    /// The time from `earlier` to here, zero where `earlier` is later.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// This point moved into the future; saturates at the end of time.
+    /// Returns this time plus a duration; saturates at the maximum.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// RFC 3339 in UTC with milliseconds as they are, for example `2026-01-31T12:00:00.25Z`.
+    /// Formats as RFC 3339 in UTC, with the milliseconds as a fraction without trailing zeros, for example
+    /// `2026-01-31T12:00:00.25Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
@@ -59,7 +60,7 @@ pub struct InvalidTime;
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
-    /// Reads RFC 3339, to the millisecond.
+    /// Parses RFC 3339, to the millisecond.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTime)?;
         let millis = at.unix_timestamp_nanos().div_euclid(1_000_000);
@@ -67,16 +68,16 @@ impl FromStr for Timestamp {
     }
 }
 
-/// Where the time comes from.
+/// A source of time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The wall clock.
+    /// Returns the time of the wall clock.
     fn now(&self) -> Timestamp;
 
-    /// Time since some fixed point; never goes back. For ages and durations.
+    /// Returns the time since some fixed point; never goes back. For ages and durations.
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's clocks.
+/// The clocks of the operating system.
 #[derive(Debug)]
 pub struct SystemClock {
     origin: Instant,
@@ -110,30 +111,31 @@ impl Clock for SystemClock {
     }
 }
 
-/// Tells whether the wall clock can be believed: whether it has kept pace with the monotonic clock for some time.
+/// Checks whether the wall clock can be trusted: whether it has kept pace with the monotonic clock for some time.
 ///
-/// A machine without a clock of its own starts at a wrong time, until a time server has told it the right one. What is deleted
-/// or changed by the wall clock waits until then.
+/// A machine without a battery-backed clock starts at a wrong time, until a time server corrects it. Deletions and
+/// changes that depend on the wall clock wait until then.
 #[derive(Debug)]
 pub struct ClockWatch {
     clock: Arc<dyn Clock>,
     span: Duration,
-    /// Both clocks at the last moment at which the wall clock was set, or at the start.
+    /// Both clocks when the wall clock was last set, or at the start.
     set: Mutex<(Timestamp, Duration)>,
 }
 
 impl ClockWatch {
-    /// How far the two clocks may be apart: a time server that is right moves a clock by less.
+    /// Maximum difference between the two clocks. The normal corrections of a time server are smaller.
     const TOLERANCE: Duration = Duration::from_secs(10);
 
-    /// Watches this clock from now on, and believes it when it has kept pace for `span`.
+    /// Starts watching this clock. It is trusted once it has kept pace for `span`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, span: Duration) -> Self {
         let set = Mutex::new((clock.now(), clock.monotonic()));
         Self { clock, span, set }
     }
 
-    /// Looks at the clocks. True if the wall clock was not set for the span. To be called more often than that.
+    /// Compares the clocks. Returns true if the wall clock has not been set for the span. Call it more often than
+    /// once per span.
     pub fn has_kept_pace(&self) -> bool {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let mut set = self
@@ -150,7 +152,7 @@ impl ClockWatch {
     }
 }
 
-/// A clock that stands still until a test moves it; both of its clocks move together, unless the wall clock is set.
+/// A clock that stands still until a test moves it. Both of its clocks move together, unless the wall clock is set.
 #[derive(Debug)]
 pub struct ManualClock {
     start: Mutex<Timestamp>,
@@ -158,7 +160,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// Creates a clock that shows `start`.
     #[must_use]
     pub const fn starting_at(start: Timestamp) -> Self {
         Self {
@@ -167,7 +169,7 @@ impl ManualClock {
         }
     }
 
-    /// Sets the wall clock, as an operator or a time server does. The monotonic clock stays as it is.
+    /// Sets the wall clock, as an operator or a time server does. The monotonic clock does not change.
     pub fn set(&self, now: Timestamp) {
         let elapsed = i64::try_from(self.monotonic().as_millis()).unwrap_or(i64::MAX);
         let mut start = self
@@ -188,7 +190,7 @@ impl ManualClock {
 }
 
 impl Default for ManualClock {
-    /// Shows noon of 1 January 2026, UTC.
+    /// Starts at noon of 1 January 2026, UTC.
     fn default() -> Self {
         Self::starting_at(Timestamp::from_millis(1_767_268_800_000))
     }
@@ -235,7 +237,7 @@ mod tests {
         }
         clock.advance(minute);
         assert!(watch.has_kept_pace());
-        // A time server moves it a little.
+        // A time server corrects it slightly.
         clock.set(clock.now().plus(Duration::from_secs(2)));
         assert!(watch.has_kept_pace());
         for set in [minute, Duration::ZERO] {

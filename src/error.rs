@@ -1,41 +1,40 @@
-//! What a store may answer instead of a result.
+//! Errors of a store.
 
-use std::error::Error;
-use std::fmt::Write;
+use std::{error::Error, fmt::Write};
 
 /// The cause inside a [`StoreError`], kept whole for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
-/// What is wrong with a store, in a fixed text. It repeats nothing that the store was given, so it may be logged for any
-/// request.
+/// A failure of a store, described by a fixed text. The text contains nothing that was passed to the store, so it may
+/// be logged for any request.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Explained {
-    /// What is wrong.
+    /// The description.
     pub text: &'static str,
-    /// The error of the store.
+    /// The underlying error.
     #[source]
     pub source: Option<Cause>,
 }
 
-/// Why a store did not do what it was asked.
+/// Why an operation of a store failed.
 ///
-/// The text never carries a value from the request, so it may be logged; it is never sent to a client.
+/// The text never contains a value from the request, so it may be logged; it is never sent to a client.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store did not answer, or not in time. Trying again later may help.
+    /// The store did not respond, or not in time. A retry later may succeed.
     #[error("the store is unavailable")]
     Unavailable(#[source] Cause),
-    /// What was to be added is already there.
+    /// The record already exists.
     #[error("already in the store")]
     Conflict,
-    /// What is stored cannot be read as what it should be.
+    /// The stored data cannot be decoded.
     #[error("a stored record cannot be read: {0}")]
     Corrupt(&'static str),
 }
 
 impl StoreError {
-    /// The class of this error as a closed label value (`error.type` in telemetry).
+    /// Returns the class of this error as a closed label value (`error.type` in telemetry).
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self {
@@ -45,7 +44,7 @@ impl StoreError {
         }
     }
 
-    /// Why an attempt failed that a store did not let through: `store_unavailable`, or `internal_error`.
+    /// Returns the reason of an attempt that failed because of the store: `store_unavailable`, or `internal_error`.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -54,17 +53,17 @@ impl StoreError {
         }
     }
 
-    /// This error and its causes, in one line, for operators. Only of what no request asked for: a cause may repeat
-    /// what it was given.
+    /// Formats this error and its causes in one line, for operators. Do not use it for a request: a cause may repeat
+    /// the values that were passed to the store.
     #[must_use]
     pub fn in_full(&self) -> String {
         let mut text = self.to_string();
         let mut next = self.source();
         while let Some(cause) = next {
-            // Some errors have the text of their cause in their own.
+            // Some errors include the text of their cause in their own.
             let said = cause.to_string();
             if !text.ends_with(&said) {
-                // Writing into a text does not fail.
+                // Writing to a string does not fail.
                 let _ = write!(text, ": {said}");
             }
             next = cause.source();
@@ -72,7 +71,7 @@ impl StoreError {
         text
     }
 
-    /// What is wrong, for the log of a request: without anything that the store was given.
+    /// Returns a description for the log of a request, without anything that was passed to the store.
     #[must_use]
     pub fn explanation(&self) -> &'static str {
         let mut next = self.source();
@@ -83,16 +82,16 @@ impl StoreError {
             next = cause.source();
         }
         match self {
-            Self::Unavailable(_) => "no answer, or a failure without a known cause",
+            Self::Unavailable(_) => "no response, or a failure without a known cause",
             Self::Conflict => "already in the store",
             Self::Corrupt(what) => what,
         }
     }
 
-    /// The store gave no answer within its limit.
+    /// Creates the error for a store that did not respond within its timeout.
     #[must_use]
     pub fn timed_out() -> Self {
-        let text = "no answer within the store timeout";
+        let text = "no response within the store timeout";
         Self::Unavailable(Explained { text, source: None }.into())
     }
 }

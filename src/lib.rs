@@ -1,74 +1,87 @@
-//! Skriptoteket: a login-and-session service you can see into.
+//! Skriptoteket: a login and session service with built-in metrics.
 //!
-//! # Floor plan
+//! # Layers
 //!
-//! A module imports from floors below its own, never from its own floor or above. `tests/architecture.rs` holds it.
+//! A module imports only from layers below its own. `tests/architecture` checks this.
 //!
 //! ```text
-//! floor 0  clock, error, network, patience
-//! floor 1  config, repeats
-//! floor 2  telemetry        instruments, providers, logs
-//! floor 3  accounts         names, roles, passwords, the account repository's contract
-//!          audit, guard     login trail; budgets of guesses, client addresses   (they know accounts)
-//!          services         machines that call: register, credentials, tokens, limits
-//! floor 4  sessions         keys, records, the session repository's contract, census, reaper
-//!          relying          the library's face for other applications: tokens of a Skriptoteket, verified elsewhere
-//! floor 5  login            guard → password → session: the one place that records a login
-//! floor 6  store | http     two rooms on one floor: neither sees the other
-//! floor 7  app              the composition root
-//!          cli, main        one file per command
+//!  1  clock, duration_text, error, network, wait_budget
+//!     metric               declarations of metrics and labels
+//!  2  user                 ID, name and role of a user
+//!  3  observer_state       which replica exports service-wide metrics, and whether the store answers
+//!     repeats              log lines that repeat
+//!  4  telemetry            providers, exporters, spans, log lines
+//!  5  accounts             passwords, the repository of accounts
+//!  6  audit, guard         audit trail; login throttling, client addresses
+//!     services             programs that authenticate with access tokens: register, credentials, tokens, limits
+//!  7  detached             work that goes on if its caller goes away
+//!  8  sessions             keys, records, the repository of sessions, census, reaper, gauges
+//!     resource_server      verification of our access tokens in other applications
+//!  9  account_lifecycle    changes of accounts, applied to their sessions
+//! 10  login                throttling → password → session: the only place that records a login
+//! 11  store | http         independent of each other
+//! 12  config               settings from a file and the environment
+//!     catalogue            every metric
+//! 13  app                  starts, wires and stops everything
+//! 14  cli, main            one file per command
 //! ```
 //!
-//! Outside crates have homes: `opentelemetry*` in `telemetry`, `sqlx` in `store`, `actix_*` in `http` and `app`, `clap`
-//! in `cli`, `reqwest` in `relying`, `telemetry` and `cli`; the environment is read in `config`, the clocks in `clock`.
+//! Some external crates belong to a module: `opentelemetry_sdk` and the exporters to `telemetry`, `sqlx` and `redis` to `store`, `actix_*` to
+//! `http` and `app`, `clap` to `cli`, `reqwest` to `resource_server`, `telemetry` and `cli`. The environment is read in `config`, the clocks in
+//! `clock`. A domain declares its own metrics with the `opentelemetry` API.
 //!
-//! # A request's walk
+//! # The path of a request
 //!
-//! `POST /api/login` → `http::middleware` (metrics, span, panics become problems) → actix-session with
-//! `http::session_store` → `http::login` (JSON, client address, same site) → `login::LoginService` (counts the attempt,
-//! whatever happens) → `guard` budgets through a [`guard::LimitRepository`] → `accounts::password` on its own threads →
-//! `sessions::Sessions` → a [`sessions::SessionRepository`]: `store::Cached<store::Observed<…>>` → back up, through
-//! `http::error` if it failed.
+//! `POST /api/login` → `http::middleware` (metrics, span, panics become problems) → actix-session with `http::session_store` →
+//! `http::login` (JSON, client address, same site) → `login::LoginService` (counts the attempt, however it ends) → `guard::LoginThrottle`
+//! with a [`guard::LoginThrottleRepository`] → `accounts::password` on its own threads → `sessions::Sessions` → a
+//! [`sessions::SessionRepository`]: `store::Cached<store::Decorated<…>>` → back up, through `http::error` if it failed.
 //!
-//! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, who the client says it is) → [`services::Tokens`] (counts the
-//! attempt, whatever happens) → [`services::Clients`] and [`services::Directory`] (services in memory) →
-//! [`services::Limiter`] through a [`services::QuotaRepository`] → the key ring. A request with the token →
-//! [`http::ServiceIdentity`] → [`services::Gate`], which counts it.
+//! `POST /oauth2/token` → `http::middleware` → `http::oauth` (form, credentials of the client) → [`services::Tokens`] (counts the attempt,
+//! however it ends) → [`services::ClientAuthenticator`] and [`services::ServiceCache`] (services in memory) → [`services::Limiter`] with a
+//! [`services::RateLimitRepository`] → the signing keys. A request with the token → [`http::ServiceIdentity`] →
+//! [`services::BearerAuthenticator`], which counts it.
 //!
-//! Meanwhile `sessions::census` counts, `telemetry::instruments::presence` holds the count in memory, and whoever
-//! collects the metrics reads it there.
+//! Meanwhile `sessions::census` counts sessions, [`sessions::SessionGauges`] holds the count in memory, and the exporters read it there.
 //!
-//! # 30-second finder
+//! # Where to find what
 //!
 //! | you have | look in |
 //! |---|---|
 //! | a URL | `http/mod.rs` |
 //! | a status code | `http/error.rs`; of OAuth `http/oauth/error.rs` |
-//! | a metric's name | `telemetry/instruments/catalogue.rs` |
+//! | a metric or a label | the `metrics` module of its domain; all metrics in `catalogue` |
 //! | a setting | `config/settings.rs` |
 //! | an `OTEL_…` variable | `config/otel/variables.rs` |
 //! | a table or a query | `store/<backend>/<entity>.rs` |
 //! | a rule of login | `login/mod.rs` |
-//! | a rule of tokens | `services/tokens.rs`, `services/gate.rs` |
-//! | who starts and stops what | `app/mod.rs` |
+//! | a rule of tokens | `services/tokens.rs`, `services/bearer.rs` |
+//! | what is started and stopped | `app/mod.rs` |
 //! | a command | `cli/` |
-//! | another application that takes our tokens | `relying/mod.rs`, `examples/embedded.rs` |
+//! | another application that accepts our tokens | `resource_server/mod.rs`, `examples/embedded.rs` |
 
+pub mod account_lifecycle;
 pub mod accounts;
 pub mod app;
 pub mod audit;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod detached;
+pub mod duration_text;
 pub mod error;
 pub mod guard;
 pub mod http;
 pub mod login;
+pub mod metric;
 pub mod network;
-pub mod patience;
-pub mod relying;
+pub mod observer_state;
 pub mod repeats;
+pub mod resource_server;
 pub mod services;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;
+pub mod user;
+pub mod wait_budget;

@@ -1,8 +1,11 @@
-//! The network of a client address.
+//! Network addresses: the network of a client, and URLs that lead to the local machine.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What one client has: an IPv4 address, or the /64 of an IPv6 address, which one host may own whole. IPv4 in IPv6 is IPv4.
+use url::{Host, Url};
+
+/// Returns the network of one client: an IPv4 address, or the /64 of an IPv6 address, because one host may own a
+/// whole /64. IPv4-mapped IPv6 addresses count as IPv4.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -11,6 +14,17 @@ pub fn network(address: IpAddr) -> IpAddr {
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
         v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Returns true if the URL leads to the local machine: a loopback address or `localhost`.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

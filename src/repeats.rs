@@ -1,6 +1,8 @@
-//! Log lines about what goes on failing: each cause once a minute, with the number of times it was left out.
+//! Limits log messages about repeated failures: each cause is logged once a minute, with the number of suppressed
+//! messages.
 //!
-//! A store that is full fails every request. Without a line nobody knows why; with a line for each, clients write the log.
+//! A store that is full fails every request. Without a message the operator does not learn the cause; with a message
+//! for each request, clients could fill the log.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +12,23 @@ use std::{
 
 use crate::clock::{Clock, SystemClock};
 
-/// How long a cause is not told again.
+/// How long a cause is not logged again.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// Causes that are told apart. Beyond it they count as one: some causes have an address or a number in their text.
+/// Maximum number of causes that are tracked separately. Further causes count as one, because some contain an address
+/// or a number.
 const MOST: usize = 32;
 
 static ALL: Repeats = Repeats::new();
 static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::default);
 
-/// Whether a line of this kind about this cause is due in this process, and if so, how many were left out since the
-/// last one. `None` leaves this one out.
+/// Checks whether a message of this kind about this cause is due in this process. Returns the number of messages
+/// suppressed since the last one, or `None` if this one is suppressed too.
 pub fn due(kind: &'static str, cause: &str) -> Option<u64> {
     ALL.due(kind, cause, CLOCK.monotonic())
 }
 
-/// What was told when.
+/// When each cause was last logged.
 #[derive(Debug)]
 struct Repeats(Mutex<BTreeMap<(&'static str, String), Told>>);
 
@@ -96,7 +99,7 @@ mod tests {
             .count();
         assert_eq!(told, MOST + 1);
         assert!(repeats.0.lock().unwrap().len() <= MOST + 1);
-        // A minute later there is room again.
+        // A minute later there is space again.
         assert_eq!(repeats.due("request", "new", 61 * SECOND), Some(0));
         assert_eq!(repeats.0.lock().unwrap().len(), 1);
     }

@@ -1,63 +1,129 @@
-//! What the README, the boards, the rules and the runbooks say, held against the program.
+//! Checks the README, the boards, the rules and the runbooks against the program.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::{
     collections::BTreeSet,
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use skriptoteket::{
-    config,
-    telemetry::instruments::{CATALOGUE, Instrument, Scope, Values},
+    catalogue,
+    config::{self, SettingDefault},
+    metric::{Attribute, Kind, Metric, SERVICE_LABELS, Scope, Values},
 };
 
 fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-/// The cells of the table rows of the section with this title.
-fn rows(title: &str) -> Vec<Vec<String>> {
-    let readme = readme();
-    let (_, section) = readme.split_once(&format!("\n## {title}\n")).expect(title);
-    let section = section.split("\n## ").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with('|'));
-    let cells = |row: &str| {
-        let row = row.trim_matches('|');
-        row.split('|').map(|cell| cell.trim().to_owned()).collect()
-    };
-    rows.map(cells).collect()
-}
-
-/// What stands in backquotes.
-fn quoted(text: &str) -> Vec<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
-fn described(instrument: &Instrument) -> Vec<String> {
-    let labels = instrument.attributes.iter();
-    let labels = labels.map(|it| format!("`{}`", it.key.replace('.', "_")));
-    vec![
-        format!("`{}`", instrument.prometheus),
-        labels.collect::<Vec<_>>().join(", "),
-        instrument.meaning.to_owned(),
-        match instrument.scope {
-            Scope::ServiceWide => String::from("service-wide"),
-            Scope::PerInstance => String::from("per instance"),
-        },
-    ]
+/// Compares a generated file of the repository with its expected content. With `UPDATE_REFERENCE=1` in the environment
+/// (`make reference`), writes the file instead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of `make reference`, not a setting"
+)]
+fn assert_generated(file: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        fs::write(path, expected).unwrap();
+        return;
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "{file} is outdated: `make reference` regenerates it"
+    );
 }
 
 #[test]
-fn the_table_of_metrics_is_the_catalogue() {
-    let told: Vec<_> = rows("Metrics")
-        .into_iter()
-        .filter(|row| row.len() == 4 && row[0].starts_with('`'))
-        .collect();
-    let real: Vec<_> = CATALOGUE.iter().map(described).collect();
-    assert_eq!(told, real);
+fn the_catalogue_as_json_is_that_of_the_program() {
+    let json = serde_json::to_string_pretty(&catalogue::views()).unwrap();
+    assert_generated("docs/metrics.json", &format!("{json}\n"));
 }
+
+#[test]
+fn the_reference_of_metrics_is_the_catalogue() {
+    assert_generated("docs/metrics.md", &metrics_reference());
+}
+
+fn metrics_reference() -> String {
+    let mut text = String::from(
+        "<!-- Written by `make reference`. Edit the declarations in the `metrics` modules instead. -->\n\n# Metrics\n\n",
+    );
+    text.push_str(METRICS_INTRODUCTION);
+    text.push_str("\n| metric | type | labels | scope | description |\n|---|---|---|---|---|\n");
+    for metric in catalogue::all() {
+        let labels: Vec<String> = metric.attributes.iter().map(Attribute::label).collect();
+        let labels: Vec<String> = labels.iter().map(|it| format!("`{it}`")).collect();
+        let kind = match metric.kind {
+            Kind::Counter | Kind::ObservableCounter => "counter",
+            Kind::ObservableGauge | Kind::ObservableUpDownCounter => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        writeln!(
+            text,
+            "| `{}` | {kind} | {} | {} | {} |",
+            metric.prometheus(),
+            labels.join(", "),
+            metric.scope.as_str(),
+            metric.description
+        )
+        .unwrap();
+    }
+    text.push_str("\n## Label values\n\n| label | of | values |\n|---|---|---|\n");
+    let mut seen: Vec<(Attribute, Vec<String>)> = Vec::new();
+    for metric in catalogue::all() {
+        for attribute in metric.attributes {
+            let name = format!("`{}`", metric.prometheus());
+            match seen.iter_mut().find(|(it, _)| it == attribute) {
+                Some((_, metrics)) => metrics.push(name),
+                None => seen.push((*attribute, vec![name])),
+            }
+        }
+    }
+    for (attribute, metrics) in seen {
+        let values = match attribute.values {
+            Values::Closed(values) => {
+                let values = values.iter().map(|it| match *it {
+                    "" => String::from("absent"),
+                    value => format!("`{value}`"),
+                });
+                values.collect::<Vec<_>>().join(", ")
+            }
+            Values::Bounded(words) => words.to_owned(),
+            Values::Service => {
+                format!(
+                    "the IDs of registered services, or `_other`; at most {SERVICE_LABELS} values in a process"
+                )
+            }
+        };
+        writeln!(
+            text,
+            "| `{}` | {} | {values} |",
+            attribute.label(),
+            metrics.join(", ")
+        )
+        .unwrap();
+    }
+    text
+}
+
+const METRICS_INTRODUCTION: &str = "\
+The names are the same on `/metrics` and in the Prometheus exporter of the OpenTelemetry Collector. `skriptoteket metrics` prints this
+list; with `--json`, in a form for programs ([metrics.json](metrics.json)).
+
+*Per instance* values belong to one process: aggregate them with `sum`. *Service-wide* values come from the shared store and are exported
+by one replica at a time: aggregate them with `max`. [Replicas](replicas.md) has the queries.
+
+Every counter exists at 0 before its first event. Counters of services exist for `_other` from the start, and for each service from the
+time at which the process first reads it from the register. Service-wide metrics exist from the first count on and are absent while the
+store does not answer. `skriptoteket_rate_limit_current` and `…_allowed` exist from the first charged request on. For every role,
+sessions started minus sessions ended equals live sessions, also across restarts.
+";
 
 #[test]
 fn the_variables_of_opentelemetry_are_told() {
@@ -77,44 +143,56 @@ fn the_variables_of_opentelemetry_are_told() {
 }
 
 #[test]
-fn the_values_of_labels_are_those_of_the_catalogue() {
-    let told: Vec<Vec<String>> = rows("Metrics")
-        .into_iter()
-        .filter(|row| row.len() == 2)
-        .map(|row| quoted(&row[1]).into_iter().map(str::to_owned).collect())
-        .collect();
-    let closed: Vec<Vec<String>> = CATALOGUE
-        .iter()
-        .flat_map(|instrument| instrument.attributes)
-        .filter(|attribute| ["role", "status", "reason"].contains(&attribute.key))
-        .filter_map(|attribute| match attribute.values {
-            Values::Closed(values) => Some(values.iter().map(|it| (*it).to_owned()).collect()),
-            Values::Bounded(_) | Values::Service => None,
-        })
-        .collect();
-    for values in &closed {
-        assert!(told.contains(values), "{values:?}");
-    }
-    for values in told.iter().filter(|values| !values.is_empty()) {
-        assert!(closed.contains(values), "{values:?}");
-    }
+fn the_reference_of_settings_is_the_table_of_the_program() {
+    assert_generated("docs/configuration.md", &settings_reference());
 }
 
-#[test]
-fn the_table_of_settings_has_every_setting_and_no_other() {
-    let rows = rows("Configuration");
-    let rows = rows.iter().filter(|row| row[0].starts_with('`'));
-    let told: BTreeSet<&str> = rows.flat_map(|row| quoted(&row[0])).collect();
-    let template = config::template();
-    let real: BTreeSet<&str> = template
-        .lines()
-        .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once(" = "))
-        .map(|(name, _)| name)
-        .filter(|name| !name.contains(' ') && !name.ends_with("_file"))
-        .collect();
-    assert!(real.len() > 20, "the template was read");
-    assert_eq!(told, real);
+fn settings_reference() -> String {
+    let mut text = String::from(
+        "<!-- Written by `make reference`. Edit the table in src/config/settings.rs instead. -->\n\n# Configuration\n\n",
+    );
+    text.push_str(SETTINGS_INTRODUCTION);
+    let mut section = "";
+    for setting in config::all_settings() {
+        if setting.section != section {
+            section = setting.section;
+            let heading = section[..1].to_uppercase() + &section[1..];
+            writeln!(
+                text,
+                "\n## {heading}\n\n| setting | default | values | meaning |\n|---|---|---|---|"
+            )
+            .unwrap();
+        }
+        let mark = if setting.is_secret { " \\*" } else { "" };
+        let default = match setting.default {
+            SettingDefault::Value("") => String::from("none"),
+            SettingDefault::Value(value) => format!("`{value}`"),
+            SettingDefault::Words(words) => words.to_owned(),
+        };
+        let cell = |text: &str| text.replace('\n', " ").replace('|', "\\|");
+        writeln!(
+            text,
+            "| `{}`{mark} | {} | {} | {} |",
+            setting.name,
+            cell(&default),
+            cell(&setting.expected),
+            cell(setting.help)
+        )
+        .unwrap();
+    }
+    text
 }
+
+const SETTINGS_INTRODUCTION: &str = "\
+Settings come from `skriptoteket.toml` and from environment variables; the environment takes precedence. `listen` in the file is
+`SKRIPTOTEKET_LISTEN` in the environment. A secret (marked \\*) can also be read from a file: `cookie_key_file`,
+`SKRIPTOTEKET_COOKIE_KEY_FILE`. Durations are written `500ms`, `5s`, `30m`, `12h`, `30d`.
+
+`skriptoteket config init FILE` writes a commented file, `config check` reports all errors at once, and `config show` prints the settings
+in effect and where each comes from. Settings are read at the start.
+
+OpenTelemetry has its own standard variables: [telemetry settings](telemetry.md).
+";
 
 #[test]
 fn what_the_readme_links_to_is_there() {
@@ -145,7 +223,7 @@ fn the_readme_has_the_two_commands() {
     assert_eq!(commands, ["cargo run --release -- demo", "make test"]);
 }
 
-/// All files below these folders, and what is in them.
+/// Returns all files below these folders with their content.
 fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
@@ -164,15 +242,23 @@ fn texts(folders: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The names of metrics in a text, without what a histogram's series add to them.
+/// The names of all metrics.
+static LISTED: LazyLock<BTreeSet<String>> =
+    LazyLock::new(|| catalogue::all().map(Metric::prometheus).collect());
+
+fn listed() -> BTreeSet<&'static str> {
+    LISTED.iter().map(String::as_str).collect()
+}
+
+/// Returns the names of metrics in a text, without the suffixes of histogram series.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let names = words.filter(|word| {
         let ours = word.starts_with("skriptoteket_") || word.starts_with("http_server_");
-        // A beginning of names, as in a pattern.
+        // A prefix, as in a pattern.
         ours && !word.ends_with('_')
     });
-    let whole = |name: &&str| CATALOGUE.iter().any(|it| it.prometheus == *name);
+    let whole = |name: &&str| LISTED.contains(*name);
     let of_histogram = |name| {
         let suffixes = ["_bucket", "_count", "_sum"];
         let ends = suffixes.iter().find_map(|it| str::strip_suffix(name, it));
@@ -183,7 +269,7 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_metric_of_rules_boards_and_documents_is_in_the_catalogue() {
-    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let listed = listed();
     let mut asked = 0;
     for (path, text) in texts(&["prometheus", "grafana/dashboards", "docs"]) {
         let names = metrics(&text);
@@ -191,10 +277,10 @@ fn every_metric_of_rules_boards_and_documents_is_in_the_catalogue() {
         assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
         asked += names.len();
     }
-    assert!(asked > 50, "{asked} names were found");
+    assert!(asked > 50, "only {asked} names were found");
 }
 
-/// What the recording rules record: name and expression.
+/// Returns the name and the expression of every recording rule.
 fn recorded(rules: &[(PathBuf, String)]) -> Vec<(&str, &str)> {
     let texts = rules.iter().map(|(_, text)| text.as_str());
     let records = texts.flat_map(|text| text.split("- record: ").skip(1));
@@ -218,12 +304,12 @@ fn every_metric_of_the_catalogue_is_on_a_board() {
             shown.extend(metrics(expression));
         }
     }
-    let listed: BTreeSet<&str> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+    let listed = listed();
     let missing: Vec<_> = listed.difference(&shown).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Whether `text` asks for this metric over a range of time: `name[…]` or `name{…}[…]`.
+/// Returns whether `text` queries this metric over a time range: `name[…]` or `name{…}[…]`.
 fn asks_over_a_range(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| {
         let rest = &text[at + name.len()..];
@@ -237,10 +323,11 @@ fn asks_over_a_range(text: &str, name: &str) -> bool {
 
 #[test]
 fn the_increase_of_a_total_of_the_whole_service_is_that_of_the_recorded_maximum() {
-    let totals = CATALOGUE
-        .iter()
-        .filter(|it| it.scope == Scope::ServiceWide && it.prometheus.ends_with("_total"));
-    let totals: Vec<&str> = totals.map(|it| it.prometheus).collect();
+    let service_wide = catalogue::all().filter(|it| it.scope == Scope::ServiceWide);
+    let totals: Vec<String> = service_wide
+        .map(Metric::prometheus)
+        .filter(|name| name.ends_with("_total"))
+        .collect();
     assert!(totals.len() >= 4, "{totals:?}");
     let rules = texts(&["prometheus/rules"]);
     for name in &totals {

@@ -1,15 +1,15 @@
-//! The fuzz targets of `fuzz/` on random input, so that they keep compiling and what they hold keeps holding.
+//! Runs the fuzz targets of `fuzz/` on random input, so that they keep compiling and their assertions keep holding.
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
 use proptest::{collection::vec, prelude::*};
 
-/// Input for a body: a mode, and bytes that the mode is likely to get far with.
+/// Returns input for a body: a mode, and bytes that are likely to get far in that mode.
 fn input(header: &'static [u8], claims: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
     let sound = [header, &[0], claims].concat();
     let bytes = vec(any::<u8>(), 0..200);
-    // What is signed is JSON with one place spoilt, or with two of its places joined.
+    // The signed text is JSON with one byte altered, or with two of its positions joined.
     let spoilt = (0..sound.len(), 0..sound.len(), any::<u8>(), any::<bool>()).prop_map(
         move |(at, to, byte, cut)| {
             let mut bytes = sound.clone();
@@ -41,7 +41,7 @@ proptest! {
 
 #[test]
 fn what_the_bodies_start_from_is_accepted() {
-    // A change of nothing leaves the token as it is, and the body asserts that it is opened.
+    // A change that replaces nothing leaves the token intact, and the body asserts that it is accepted.
     bodies::token(&[1]);
     bodies::assertion(&[1]);
     let signed = |header: &[u8], claims: &[u8]| [&[2], header, &[0], claims].concat();

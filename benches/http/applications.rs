@@ -1,5 +1,5 @@
-//! The programs to compare with, each a process of its own: actix-web, two workers, one handler, nothing else; and the same
-//! behind a gate, as another application would have it. All give the same answer.
+//! The programs to compare with, each in its own process: actix-web with two workers and one handler, and the same with
+//! bearer authentication, as another application would have it. All send the same response.
 
 use std::sync::Arc;
 
@@ -9,13 +9,17 @@ use actix_web::{
 };
 use anyhow::{Context, bail};
 use skriptoteket::{
+    catalogue::CATALOGUE,
     clock::{Clock, SystemClock},
     config::{self, Config, Environment},
     http::ServiceIdentity,
-    relying::RelyingParty,
-    services::{Clients, Directory, Gate, Limiter, TokenParts, TokenPolicy, TokenVerifier, Tokens},
+    resource_server::ResourceServer,
+    services::{
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, Limiter, ServiceCache, TokenParts,
+        TokenPolicy, TokenVerifier, Tokens,
+    },
     store,
-    telemetry::{Telemetry, instruments::AuthMetrics},
+    telemetry::Telemetry,
 };
 
 use super::{
@@ -25,28 +29,28 @@ use super::{
     redis_servers::free_port,
 };
 
-/// The first argument of this program when it is one of these.
+/// The first argument of this program when it runs as one of these.
 pub(crate) const NAME: &str = "application";
 
-/// Introspection, to a handler that looks at nothing.
+/// The path of introspection, at a handler that checks nothing.
 pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
 
-/// As long as the answer to `GET /api/session`.
+/// As long as the response to `GET /api/session`.
 const SESSION: &str = r#"{"user":{"id":"019a8f3e-0000-7000-8000-000000000000","username":"admin","role":"superuser"},"session":{"id":"00AAAAAAAAAAAAAAAAAAAAAA","created_at":"2026-01-01T12:00:00.000Z","expires_at":"2026-01-01T12:30:00.000Z"}}"#;
 
-/// As long as the answer to an introspection.
+/// As long as the response to an introspection.
 pub(crate) const INTROSPECTION: &str = r#"{"active":true,"client_id":"service-0","sub":"service-0","aud":"http://127.0.0.1:12000","iss":"http://127.0.0.1:12000","exp":1767268800,"iat":1767265200,"jti":"019a8f3e-0000-7000-8000-000000000000","token_type":"Bearer"}"#;
 
-/// How an application finds out about a token.
+/// How an application verifies a token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
-    /// By the register itself: revocations and all are seen.
+    /// Reads the store of the issuer: revocations take effect.
     Store,
-    /// By the issuer's public keys.
+    /// Uses the public keys of the issuer.
     Keys,
 }
 
-/// A bare application.
+/// Starts a bare application.
 pub(crate) async fn bare() -> anyhow::Result<Server> {
     let port = free_port();
     let mut command = program(std::env::current_exe()?);
@@ -56,7 +60,7 @@ pub(crate) async fn bare() -> anyhow::Result<Server> {
     Ok(server)
 }
 
-/// An application behind a gate that takes the tokens of `issuer`.
+/// Starts an application that accepts the access tokens of `issuer`.
 pub(crate) async fn behind_gate(
     issuer: &Issuer,
     way: Way,
@@ -79,16 +83,16 @@ pub(crate) async fn behind_gate(
     Ok(server)
 }
 
-/// Is one of these programs, until it is killed.
+/// Runs as one of these programs, until killed.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let (port, gate) = match arguments {
+    let (port, bearer) = match arguments {
         [port] => (port, None),
         [port, issuer, way] => (port, Some((issuer, way))),
-        _ => bail!("a port; an issuer and a way"),
+        _ => bail!("expected a port, or a port, an issuer and a method"),
     };
     let port: u16 = port.parse()?;
     rt::System::new().block_on(async {
-        match gate {
+        match bearer {
             None => serve_bare(port).await,
             Some((issuer, way)) => serve_behind_gate(port, issuer, way).await,
         }
@@ -105,7 +109,7 @@ async fn serve_bare(port: u16) -> anyhow::Result<()> {
     let server = HttpServer::new(|| {
         App::new()
             .route(CHECK, get().to(async || json(SESSION)))
-            // It takes the body: where nobody does, actix closes the connection, which costs more than all else.
+            // Reads the body: if no handler does, actix closes the connection, which costs more than everything else.
             .route(INTROSPECT, post().to(async |_: Bytes| json(INTROSPECTION)))
     });
     let server = server.workers(2).bind(("127.0.0.1", port))?;
@@ -114,7 +118,7 @@ async fn serve_bare(port: u16) -> anyhow::Result<()> {
 
 async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result<()> {
     let config = config::load(None, &Environment::from_process())?;
-    let telemetry = Telemetry::start(&config.otel)?;
+    let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let metrics = AuthMetrics::new(
         &telemetry.meter(),
@@ -123,39 +127,39 @@ async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result
     );
     let verifier: Arc<dyn TokenVerifier> = match way {
         "keys" => Arc::new(
-            RelyingParty::of(issuer, metrics.clone())
+            ResourceServer::of(issuer, metrics.clone())
                 .audience(issuer)
                 .verify_locally()?,
         ),
         _ => Arc::new(tokens(&config, issuer, &metrics, clock).await?),
     };
-    let gate = Data::new(Gate::new(verifier, metrics));
+    let bearer = Data::new(BearerAuthenticator::new(verifier, metrics));
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(gate.clone())
+            .app_data(bearer.clone())
             .route(CHECK, get().to(async |_: ServiceIdentity| json(SESSION)))
     });
     let server = server.workers(2).bind(("127.0.0.1", port))?;
     Ok(server.run().await?)
 }
 
-/// The tokens of an issuer whose embedded store this process has opened, too.
+/// Returns the tokens of an issuer whose embedded store this process also opens.
 async fn tokens(
     config: &Config,
     issuer: &str,
     metrics: &AuthMetrics,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Tokens> {
-    store::find(config).context("the issuer's store")?;
-    let stores = store::open(config, Arc::clone(&clock), None).await?;
-    let directory = Directory::new(
+    config.store().find().context("the issuer's store")?;
+    let stores = store::open(&config.store(), Arc::clone(&clock), None).await?;
+    let service_cache = ServiceCache::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
         Arc::clone(&clock),
     );
-    let clients = Clients::new(
-        directory.clone(),
+    let clients = ClientAuthenticator::new(
+        service_cache.clone(),
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
@@ -170,7 +174,7 @@ async fn tokens(
     );
     Ok(Tokens::new(TokenParts {
         clients,
-        directory,
+        service_cache,
         tokens: Arc::clone(&stores.tokens),
         limiter,
         metrics: metrics.clone(),

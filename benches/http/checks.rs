@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::{
     Scale, applications,
-    load::{CHEAP_LOGINS, Server, cookie_script, verdict::Promises},
+    load::{CHEAP_LOGINS, Server, cookie_script, promises::Promises},
     ours::{CHECK, start_ours},
     rounds::{self, Case},
 };
 
-/// Sessions that the spread load draws from.
+/// Sessions over which the load is spread.
 const SESSIONS: usize = 1_000;
 
 pub(crate) async fn compare(
@@ -20,7 +20,7 @@ pub(crate) async fn compare(
     scale: Scale,
     promises: &mut Promises,
 ) -> anyhow::Result<()> {
-    // Hashing is not what is measured here, and a thousand sessions have to be started.
+    // Hashing is not measured here, and a thousand sessions have to be started.
     let off = [CHEAP_LOGINS, &[("OTEL_SDK_DISABLED", "true")]].concat();
     let bare = applications::bare().await?;
     let on = start_ours(&dir.join("on"), CHEAP_LOGINS).await?;

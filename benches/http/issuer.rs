@@ -1,4 +1,4 @@
-//! Our service with machines in its register, and what they ask it with.
+//! The service with registered machines, and their requests.
 
 use std::{
     fmt::Write as _,
@@ -15,16 +15,16 @@ use super::{
     ours::start_ours,
 };
 
-/// Machines in the register.
+/// Registered machines.
 const SERVICES: usize = 10;
 
-/// What every request asks with.
+/// The content type of every request.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// So many that no limit is met.
+/// Limits that are never reached.
 const NO_LIMITS: (&str, u32) = ("10000/s", 1_000_000);
 
-/// Our service, and who is registered there.
+/// The service and its registered machines.
 pub(crate) struct Issuer {
     pub(crate) server: Server,
     pub(crate) machines: Vec<Machine>,
@@ -35,15 +35,15 @@ pub(crate) struct Issuer {
 /// A registered service.
 pub(crate) struct Machine {
     pub(crate) id: String,
-    /// `Authorization` of its id and secret.
+    /// The `Authorization` header with its id and secret.
     pub(crate) basic: String,
 }
 
 impl Issuer {
-    /// Starts it in `dir` with these settings beside its own, and registers the machines.
+    /// Starts the service in `dir` with these additional settings, and registers the machines.
     pub(crate) async fn start(dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let own = [
-            // The processors are shared with `wrk`: what is late here is late for all, and is no failure.
+            // The processors are shared with `wrk`: a delay affects all servers, and is not a failure.
             ("SKRIPTOTEKET_STORE_TIMEOUT", "5s"),
             ("SKRIPTOTEKET_TOKEN_LIFETIME", "2h"),
         ];
@@ -69,19 +69,19 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Where its embedded store is.
+    /// Returns the directory of its embedded store.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
 
-    /// Asks an endpoint of OAuth in the name of a machine.
+    /// Sends a request to an OAuth endpoint as a machine.
     pub(crate) fn ask(&self, machine: &Machine, path: &str, form: String) -> RequestBuilder {
         let request = self.client.post(self.server.url(path));
         let request = request.header("authorization", &machine.basic);
         request.header("content-type", FORM).body(form)
     }
 
-    /// So many tokens, of all machines in turn.
+    /// Returns `count` tokens, of all machines in turn.
     pub(crate) async fn tokens(&self, count: usize) -> anyhow::Result<Vec<String>> {
         let mut tokens = Vec::with_capacity(count);
         for machine in self.machines.iter().cycle().take(count) {
@@ -94,23 +94,23 @@ impl Issuer {
     }
 }
 
-/// The JSON that is answered to a request, which must be a success.
+/// Sends a request, which must succeed, and returns the JSON of the response.
 pub(crate) async fn answer(request: RequestBuilder) -> anyhow::Result<Value> {
     let answer = request.send().await?.error_for_status()?;
     Ok(serde_json::from_str(&answer.text().await?)?)
 }
 
-/// What a `wrk` script sends with each request: `Authorization`, and a form or nothing.
+/// The credentials of a request in a `wrk` script: `Authorization`, and a form or nothing.
 pub(crate) type Credential = (String, String);
 
-/// Bearer tokens without a form.
+/// Returns bearer tokens without a form.
 pub(crate) fn bearers(tokens: &[String]) -> Vec<Credential> {
     let bearer = |token: &String| (format!("Bearer {token}"), String::new());
     tokens.iter().map(bearer).collect()
 }
 
-/// A `wrk` script that sends these requests in turn. They are made before the load begins, so that making them takes no time
-/// from the servers.
+/// Writes a `wrk` script that sends these requests in turn. They are built before the load begins, so that building
+/// them takes no time from the servers.
 pub(crate) fn script(
     dir: &Path,
     name: &str,

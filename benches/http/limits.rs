@@ -1,4 +1,4 @@
-//! What one decision of the limiter costs Redis; tokens and decisions per second, for information.
+//! The cost of one decision of the limiter in Redis; tokens and decisions per second, for information.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use super::{
     redis_servers::RedisServer,
 };
 
-/// Decisions that are counted.
+/// Number of decisions that are counted.
 const DECISIONS: u64 = 200;
 
-/// How often they are counted at most.
+/// Maximum number of attempts to count them.
 const TRIES: usize = 50;
 
-/// Commands that the script of a decision uses inside of Redis.
+/// Commands that the script of a decision calls within Redis.
 const IN_THE_SCRIPT: [&str; 3] = ["get", "set", "time"];
 
 pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let redis = RedisServer::start(&[]);
     let url = redis.url();
-    // Nothing but the decisions asks Redis.
+    // Only the decisions use Redis.
     let shared = [
         ("SKRIPTOTEKET_REDIS_URL", url.as_str()),
         ("SKRIPTOTEKET_CENSUS_INTERVAL", "1h"),
@@ -70,18 +70,18 @@ fn load(
     Ok(wrk(&issuer.server.url(path), &script, scale.seconds)?.rate)
 }
 
-/// Asks for decisions one after the other. Each has to be one call of a script, and one packet that Redis reads.
+/// Requests decisions one after the other. Each has to be one call of a script, and one packet that Redis reads.
 async fn count_commands(issuer: &Issuer, redis: &RedisServer) -> anyhow::Result<()> {
     let token = issuer.tokens(1).await?.remove(0);
     let path = format!("/api/services/{}/check", issuer.machines[0].id);
     let client = reqwest::Client::new();
     let check = || answer(client.post(issuer.server.url(&path)).bearer_auth(&token));
-    // The first one may have to hand the script over.
+    // The first request may have to load the script.
     check().await?;
     let mut meter = Meter::open(&redis.url())?;
     let mut heard = String::new();
-    // The service has other things to ask now and then, such as who is logged in. A try without them shows what a decision is;
-    // a command that belongs to every decision is in all of them.
+    // Now and then the service sends other commands, for example to count sessions. An attempt without them shows the
+    // cost of a decision. A command that belongs to every decision is in all attempts.
     for _ in 0..TRIES {
         let reads_before = reads(redis)?;
         let before = meter.read()?;

@@ -1,22 +1,24 @@
-//! What the service costs, side by side with a bare actix-web handler, in one run.
+//! The cost of the service, measured side by side with a bare actix-web handler in one run.
 //!
-//! `make bench` runs it; `cargo bench --bench http -- --quick` runs it in small, to try it out. Servers are separate
-//! processes on loopback; `wrk` loads them in turn, round after round, with 64 connections, so that a noisy machine disturbs
-//! all of them alike. Reported are medians of the ratios within a round, never absolute figures alone.
+//! `make bench` runs it. `cargo bench --bench http -- --quick` runs it at a small scale, to try it out. Servers are
+//! separate processes on loopback. `wrk` loads them in turn, round after round, with 64 connections, so that a noisy
+//! machine disturbs all of them alike. The results are medians of the ratios within a round, never absolute figures
+//! alone.
 //!
-//! Promises are judged by the servers' processor time per request, which other programs disturb less than throughput, with a
-//! confidence interval over the rounds: kept, missed, or not decided where the interval covers what is promised. All is run
-//! whatever is missed. The run ends with a line for each promise that is missed or not decided, and fails if one is missed.
+//! Promises are judged by the servers' processor time per request, which other programs disturb less than throughput,
+//! with a confidence interval over the rounds: kept, missed, or not decided where the interval covers the bound. All
+//! parts run, whatever is missed. The run ends with a line for each promise that is missed or not decided, and fails if
+//! one is missed.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `applications` | the programs to compare with: a bare handler, and one behind a gate |
-//! | `rounds` | servers under load in turn, and the table of it |
-//! | `ours` | our service, as it is started |
+//! | `applications` | the programs to compare with: a bare handler, and one with bearer authentication |
+//! | `rounds` | loads servers in turn, and prints the table |
+//! | `ours` | the service, as the benchmarks start it |
 //! | `checks` | session checks |
-//! | `issuer` | our service with machines in its register, and their tokens |
+//! | `issuer` | the service with registered machines, and their tokens |
 //! | `tokens` | requests with an access token, and introspection |
-//! | `limits` | what one decision costs Redis; tokens and decisions per second |
+//! | `limits` | the cost of one decision in Redis; tokens and decisions per second |
 //! | `telemetry` | session checks while telemetry is exported |
 //! | `size` | start-up and memory |
 
@@ -52,23 +54,23 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use load::verdict::Promises;
+use load::promises::Promises;
 
-/// How much of everything.
+/// The scale of a run.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     /// Rounds of session checks, and of requests with tokens.
     rounds: usize,
-    /// Rounds at most, where a promise is not decided by then.
+    /// Maximum number of rounds, while a promise is not decided.
     most_rounds: usize,
     /// Seconds that each load of a round takes.
     seconds: u32,
-    /// Starts that are timed.
+    /// Number of timed starts.
     starts: usize,
 }
 
 impl Scale {
-    /// As long, in turns so short that small differences show.
+    /// Returns a scale of the same duration in short turns, so that small differences show.
     const fn in_small_turns(self) -> Self {
         Self {
             rounds: self.rounds * self.seconds as usize,
@@ -102,7 +104,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Only http is spoken, but a client wants to know how it would speak TLS.
+    // Only HTTP is used, but a client requires a crypto provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     if arguments.first().is_some_and(|it| it == applications::NAME) {
         applications::run(&arguments[1..])?;
@@ -121,7 +123,7 @@ fn run() -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Runs every part, whatever became of those before.
+/// Runs every part, even if a previous one failed.
 async fn compare(scale: Scale) -> anyhow::Result<Promises> {
     let dir = tempfile::tempdir()?;
     let of = |part: &str| dir.path().join(part);

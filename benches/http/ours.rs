@@ -1,13 +1,13 @@
-//! Our service, as the benchmarks start it.
+//! The service, as the benchmarks start it.
 
 use std::path::Path;
 
 use super::{load::Server, redis_servers::free_port};
 
-/// Where a session check, and what is compared with it, is asked.
+/// The path of a session check, and of the handlers that it is compared with.
 pub(crate) const CHECK: &str = "/api/session";
 
-/// Our service in `dir`.
+/// Starts the service in `dir`.
 pub(crate) async fn start_ours(dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Server> {
     std::fs::create_dir_all(dir)?;
     let mut server = Server::skriptoteket(dir, [free_port(), free_port()], settings)?;

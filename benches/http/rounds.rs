@@ -1,28 +1,28 @@
-//! Servers under load in turn, round after round.
+//! Loads servers in turn, round after round.
 
 use std::path::{Path, PathBuf};
 
 use super::{
     Scale,
     load::{
-        CONNECTIONS, Server, median, ratio,
-        verdict::{Interval, Promises, Verdict},
-        wrk,
+        CONNECTIONS, Server, median,
+        promises::{Interval, Judgement, Promises},
+        ratio, wrk,
     },
 };
 
-/// How many processes of each kind there are where a few per cent matter.
+/// Number of processes of each kind where a few per cent matter.
 pub(crate) const PROCESSES: usize = 5;
 
 /// One kind of server under one load.
 pub(crate) struct Case<'a> {
     name: &'static str,
-    /// Processes of that kind. Where their memory lies makes two that are the same differ by two per cent or more for as long as
-    /// they run, so a promise about less than that needs several.
+    /// Processes of that kind. Their memory layout makes two identical processes differ by two per cent or more for
+    /// their whole life, so a smaller promised bound needs several.
     processes: Vec<Process<'a>>,
-    /// The case that it is compared with, by its place.
+    /// The index of the case that it is compared with.
     to: usize,
-    /// How many times the processor time of that case a request may take at most.
+    /// The promised maximum of processor time per request, as a multiple of that case.
     promised: Option<f64>,
     /// Requests per second, by round.
     rates: Vec<f64>,
@@ -30,7 +30,7 @@ pub(crate) struct Case<'a> {
     cpu: Vec<f64>,
 }
 
-/// A server, and what it is asked.
+/// A server and the request to it.
 struct Process<'a> {
     server: &'a Server,
     url: String,
@@ -38,7 +38,8 @@ struct Process<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// A server that is asked for `path` by this `wrk` script, and is compared with the case at the place `to`.
+    /// Creates a case: a server, the `path` and the `wrk` script of its load, and the index `to` of the case that it is
+    /// compared with.
     pub(crate) fn new(
         name: &'static str,
         server: &'a Server,
@@ -60,7 +61,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Another process of the same kind. It takes turns with the others.
+    /// Adds a process of the same kind. The processes take turns.
     pub(crate) fn and(mut self, server: &'a Server, path: &str, script: &Path) -> Self {
         self.processes.push(Process {
             server,
@@ -70,19 +71,20 @@ impl<'a> Case<'a> {
         self
     }
 
-    /// More processes of the same kind under the same load.
+    /// Adds processes of the same kind under the same load.
     pub(crate) fn and_all(self, servers: &'a [Server], path: &str, script: &Path) -> Self {
         let add = |case: Self, server| case.and(server, path, script);
         servers.iter().fold(self, add)
     }
 
-    /// Promises that a request takes at most so many times the processor time of the case that this is compared with.
+    /// Promises that a request takes at most this multiple of the processor time of the case that it is compared with.
     pub(crate) fn costs_at_most(mut self, times: f64) -> Self {
         self.promised = Some(times);
         self
     }
 
-    /// Loads the process whose turn it is. In the end each has met each of another case, which has another `place`.
+    /// Loads the process whose turn it is. Over all rounds each process is paired with each of another case, which has
+    /// another `place`.
     fn load(&mut self, seconds: u32, place: usize) -> anyhow::Result<()> {
         let (round, processes) = (self.cpu.len(), self.processes.len());
         let turn = (round + place * (round / processes)) % processes;
@@ -99,15 +101,15 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// How many times the processor time of `to` a request takes, compared within each round.
+    /// Returns the processor time of a request as a multiple of that of `to`, compared within each round.
     fn cost(&self, to: &Self) -> Option<Interval> {
         let ratios = self.cpu.iter().zip(&to.cpu).map(|(mine, its)| mine / its);
         Interval::of(&ratios.collect::<Vec<_>>())
     }
 }
 
-/// Loads them in turn, prints how they compare, and judges what is promised of them. Where a promise is not decided there are
-/// more rounds, up to what the scale allows.
+/// Loads the cases in turn, prints the comparison, and judges the promises. While a promise is not decided, more rounds
+/// follow, up to the maximum of the scale.
 pub(crate) fn compare(
     what: &str,
     cases: &mut [Case<'_>],
@@ -117,7 +119,7 @@ pub(crate) fn compare(
     let Scale { seconds, .. } = scale;
     let mut rounds = 0;
     while rounds < scale.rounds || (rounds < scale.most_rounds && is_open(cases)) {
-        // There and back, so that what gets busier or quieter meanwhile is no advantage to any of them.
+        // Alternately forwards and backwards, so that a change in the load of the machine favours none of them.
         let mut all: Vec<_> = cases.iter_mut().enumerate().collect();
         if rounds % 2 == 1 {
             all.reverse();
@@ -140,8 +142,8 @@ pub(crate) fn compare(
         let cost = case.cost(to);
         let bound = case.promised.map_or_else(String::new, |times| {
             let name = format!("{what}: {} to {}", case.name, to.name);
-            let verdict = promises.judge(&name, cost, times, "");
-            format!("{times:.3}, {verdict}")
+            let judgement = promises.judge(&name, cost, times, "");
+            format!("{times:.3}, {judgement}")
         });
         let (rate, cost, to) = if place == case.to {
             (String::from("1"), String::from("1"), "")
@@ -161,11 +163,11 @@ pub(crate) fn compare(
     Ok(())
 }
 
-/// Whether a promise is not decided yet.
+/// Returns whether a promise is not decided yet.
 fn is_open(cases: &[Case<'_>]) -> bool {
     cases.iter().any(|case| {
         let cost = case.cost(&cases[case.to]);
-        let verdict = |times| cost.map_or(Verdict::NotDecided, |it| it.held_to(times));
-        case.promised.map(verdict) == Some(Verdict::NotDecided)
+        let judgement = |times| cost.map_or(Judgement::NotDecided, |it| it.held_to(times));
+        case.promised.map(judgement) == Some(Judgement::NotDecided)
     })
 }

@@ -1,4 +1,4 @@
-//! Start-up and memory, with default settings throughout: OWASP's cost of a password hash included.
+//! Start-up time and memory, with default settings throughout, including OWASP's cost of a password hash.
 
 use std::{path::Path, time::Duration};
 
@@ -8,13 +8,13 @@ use super::{
     Scale,
     load::{
         Server, median,
-        verdict::{Interval, Promises},
+        promises::{Interval, Promises},
     },
     ours::start_ours,
     redis_servers::{free_port, send_signal},
 };
 
-/// Within how many seconds an idle service ends after a signal.
+/// The maximum time from a signal to the end of an idle service, in seconds.
 const STOP: f64 = 2.0;
 
 pub(crate) async fn measure(
@@ -22,7 +22,7 @@ pub(crate) async fn measure(
     scale: Scale,
     promises: &mut Promises,
 ) -> anyhow::Result<()> {
-    // The first start makes the database and the superuser; it is not counted.
+    // The first start creates the database and the superuser. It is not counted.
     drop(start_ours(dir, &[]).await?);
     let (mut starts, mut stops) = (Vec::new(), Vec::new());
     for _ in 0..scale.starts {
@@ -50,7 +50,7 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// Resident memory in MiB.
+/// Returns the resident memory in MiB.
 fn resident(server: &Server) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));

@@ -1,4 +1,4 @@
-//! What exporting telemetry costs a session check, with the settings of `docker-compose.yml` and a real Collector.
+//! The cost of telemetry export for a session check, with the settings of `docker-compose.yml` and a real Collector.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -11,7 +11,7 @@ use anyhow::{bail, ensure};
 
 use super::{
     Scale,
-    load::{CHEAP_LOGINS, cookie_script, verdict::Promises},
+    load::{CHEAP_LOGINS, cookie_script, promises::Promises},
     ours::{CHECK, start_ours},
     redis_servers::{free_port, spawn_for_life},
     rounds::{self, Case, PROCESSES},
@@ -19,11 +19,11 @@ use super::{
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// How many times the processor time without telemetry a session check may take.
+/// The promised maximum of processor time per session check, as a multiple of that without telemetry.
 const PROMISED: f64 = 1.03;
 
-/// How long the Collector may take to listen.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum time until the Collector listens.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn compare(
     dir: &Path,
@@ -65,7 +65,7 @@ pub(crate) async fn compare(
     rounds::compare(what, &mut cases, scale.in_small_turns(), promises)
 }
 
-/// The `OTEL_…` variables that `docker-compose.yml` gives the service, with another endpoint.
+/// Returns the `OTEL_…` variables of the service in `docker-compose.yml`, with another endpoint.
 fn composed(endpoint: &str) -> Vec<(&'static str, &str)> {
     let lines = include_str!("../../docker-compose.yml").lines();
     let variables = lines.filter_map(|line| line.trim().split_once(": "));
@@ -81,7 +81,7 @@ fn composed(endpoint: &str) -> Vec<(&'static str, &str)> {
     variables
 }
 
-/// A Collector with the configuration that ships; it ends when this is dropped.
+/// A Collector with the shipped configuration. It is killed when this is dropped.
 struct Collector {
     otlp: SocketAddr,
     process: Child,
@@ -115,7 +115,10 @@ impl Collector {
             if let Some(status) = collector.process.try_wait()? {
                 bail!("the Collector ended: {status}");
             }
-            ensure!(begun.elapsed() < PATIENCE, "the Collector does not listen");
+            ensure!(
+                begun.elapsed() < TIME_LIMIT,
+                "the Collector does not listen"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(collector)
@@ -124,7 +127,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended on its own.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

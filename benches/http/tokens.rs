@@ -1,4 +1,4 @@
-//! Requests that come with an access token, and introspection, on the embedded store.
+//! Requests with an access token, and introspection, on the embedded store.
 
 use std::{
     path::Path,
@@ -11,27 +11,27 @@ use super::{
     Scale,
     applications::{self, INTROSPECT, INTROSPECTION, Way},
     issuer::{Issuer, answer, bearers, script},
-    load::{Server, verdict::Promises},
+    load::{Server, promises::Promises},
     ours::CHECK,
     rounds::{self, Case, PROCESSES},
 };
 
-/// Tokens that the spread load draws from.
+/// Tokens over which the load is spread.
 const TOKENS: usize = 1_000;
 
-/// Within which time a revocation is seen.
+/// The promised time until a revocation takes effect.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long it is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the benchmark waits for it.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// How many times the processor time of the bare handler a request with a token may take.
+/// The promised maximum of processor time per request with a token, as a multiple of that of the bare handler.
 const VERIFICATION: f64 = 1.0 / 0.6;
 
-/// The same for an introspection.
+/// The same for introspection.
 const INTROSPECTION_COST: f64 = 1.0 / 0.3;
 
-/// How many times the processor time without metrics a request may take.
+/// The promised maximum of processor time per request, as a multiple of that without metrics.
 const METRICS: f64 = 1.03;
 
 pub(crate) async fn compare(
@@ -96,7 +96,7 @@ async fn verification(
     revocation(issuer, &on, &tokens[0], promises).await
 }
 
-/// Revokes a token at the issuer and waits for the other application to refuse it.
+/// Revokes a token at the issuer, and waits until the other application rejects it.
 async fn revocation(
     issuer: &Issuer,
     other: &Server,
@@ -108,14 +108,17 @@ async fn revocation(
     request.send().await?.error_for_status()?;
     let revoked = Instant::now();
     while get(other, token).await?.status() != 401 {
-        ensure!(revoked.elapsed() < PATIENCE, "a revocation is not seen");
+        ensure!(
+            revoked.elapsed() < TIME_LIMIT,
+            "the revocation did not take effect"
+        );
     }
     let seen = format!(
         "a revoked token was refused by the other application after {:.3} s",
         revoked.elapsed().as_secs_f64()
     );
     println!("\n{seen}.");
-    let line = format!("{seen}, promised within {SEEN_WITHIN:?}");
+    let line = format!("{seen}; promised: within {SEEN_WITHIN:?}");
     promises.hold(revoked.elapsed() < SEEN_WITHIN, line);
     Ok(())
 }
@@ -128,7 +131,7 @@ async fn introspection(
     (scale, promises): (Scale, &mut Promises),
 ) -> anyhow::Result<()> {
     let machine = &issuer.machines[1];
-    // The first one is revoked by now.
+    // The first token is revoked by now.
     let tokens = &tokens[1..];
     let form = |token: &String| (machine.basic.clone(), format!("token={token}"));
     let forms: Vec<_> = tokens.iter().map(form).collect();
@@ -137,7 +140,7 @@ async fn introspection(
     let length = said.to_string().len();
     ensure!(
         length.abs_diff(INTROSPECTION.len()) <= 8,
-        "answers differ in length: {said}"
+        "responses differ in length: {said}"
     );
     let one = script(dir, "introspect.lua", "POST", &forms[..1])?;
     let many = script(dir, "introspect-many.lua", "POST", &forms)?;

@@ -1,35 +1,35 @@
-//! What Redis says of itself: processor time, commands, memory.
+//! Redis's own statistics: processor time, commands, memory.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use redis::Connection;
 
-/// A connection of the benchmark's own, by which it reads and writes what no repository offers.
+/// The benchmark's own connection, for commands that no repository offers.
 pub(crate) struct Meter {
     connection: Connection,
 }
 
-/// What was spent since the server started.
+/// The resources used since the server started.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reading {
     /// Processor time of the whole server, in µs.
     cpu: f64,
-    /// By command: how often it was called, and the µs it took. A script's own commands are counted beside the script.
+    /// Calls and µs by command. The commands of a script are listed in addition to the script.
     commands: BTreeMap<String, (u64, u64)>,
 }
 
-/// What was spent between two readings.
+/// The resources used between two readings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spent {
-    /// Processor time of the whole server, in µs: network and parsing included.
+    /// Processor time of the whole server, in µs, including network and parsing.
     pub(crate) cpu: f64,
-    /// By command, as in a reading; only those that were called.
+    /// Calls and µs by command; only commands that were called.
     pub(crate) commands: BTreeMap<String, (u64, u64)>,
 }
 
 impl Spent {
-    /// The µs that scripts took, or where none ran, that commands took: without network and parsing.
+    /// Returns the µs that scripts took, or commands if there were no scripts: without network and parsing.
     pub(crate) fn executing(&self) -> f64 {
         let total = |scripts: bool| -> u64 {
             let commands = self.commands.iter();
@@ -44,18 +44,18 @@ impl Spent {
 }
 
 impl Meter {
-    /// A connection to the server, and the database, of this URL.
+    /// Connects to the server and the database of this URL.
     pub(crate) fn open(url: &str) -> anyhow::Result<Self> {
         let connection = redis::Client::open(url)?.get_connection()?;
         Ok(Self { connection })
     }
 
-    /// For commands that are not readings.
+    /// Returns the connection, for commands other than readings.
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
-    /// What was spent until now.
+    /// Returns the resources used so far.
     pub(crate) fn read(&mut self) -> anyhow::Result<Reading> {
         let mut reading = Reading::default();
         for (name, value) in self.info("cpu")? {
@@ -83,7 +83,7 @@ impl Meter {
         Ok(reading)
     }
 
-    /// What was spent since `earlier`.
+    /// Returns the resources used since `earlier`.
     pub(crate) fn since(&mut self, earlier: &Reading) -> anyhow::Result<Spent> {
         let now = self.read()?;
         let commands = now.commands.into_iter().filter_map(|(name, (calls, us))| {
@@ -97,7 +97,7 @@ impl Meter {
         })
     }
 
-    /// Bytes of data: what is allocated, without the buffers of clients.
+    /// Returns the bytes of data: allocated memory without the buffers of clients.
     pub(crate) fn memory(&mut self) -> anyhow::Result<f64> {
         let info = self.info("memory")?;
         let number = |name: &str| -> anyhow::Result<f64> {
@@ -106,12 +106,12 @@ impl Meter {
         Ok(number("used_memory")? - number("mem_clients_normal")?)
     }
 
-    /// How many keys its database has.
+    /// Returns the number of keys in its database.
     pub(crate) fn keys(&mut self) -> anyhow::Result<u64> {
         Ok(redis::cmd("DBSIZE").query(&mut self.connection)?)
     }
 
-    /// The server's version.
+    /// Returns the server's version.
     pub(crate) fn version(&mut self) -> anyhow::Result<String> {
         let info = self.info("server")?;
         Ok(info.get("redis_version").context("a version")?.clone())

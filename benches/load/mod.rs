@@ -1,9 +1,9 @@
-//! What the benchmarks are made of: servers in processes of their own, `wrk` that loads them, medians and ratios.
+//! Building blocks of the benchmarks: servers in their own processes, load by `wrk`, medians and ratios.
 
-#![allow(dead_code, reason = "each benchmark uses what it needs of the servers")]
+#![allow(dead_code, reason = "not every benchmark uses all of it")]
 
 pub(crate) mod meter;
-pub(crate) mod verdict;
+pub(crate) mod promises;
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
-/// Connections that `wrk` holds open.
+/// Connections that `wrk` keeps open.
 pub(crate) const CONNECTIONS: &str = "64";
 
-/// Everybody's password.
+/// The password of all accounts.
 pub(crate) const PASSWORD: &str = "tundra-lantern-quarry-41";
 
-/// Settings under which a login costs next to nothing but what the stores take, as often as anybody likes.
+/// Settings with which a login costs little more than its store calls, and is not limited.
 pub(crate) const CHEAP_LOGINS: &[(&str, &str)] = &[
     ("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8"),
     ("SKRIPTOTEKET_ARGON2_ITERATIONS", "1"),
@@ -33,14 +33,14 @@ pub(crate) const CHEAP_LOGINS: &[(&str, &str)] = &[
     ("SKRIPTOTEKET_GUARD_ADDRESS_ATTEMPTS", "1000000"),
 ];
 
-/// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum time for a server to start.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A server process that ends with this value, or with the benchmark however that ends.
+/// A server process. It is killed when this is dropped, and when the benchmark ends in any way.
 pub(crate) struct Server {
     child: Child,
     port: u16,
-    /// Where readiness is asked for; a server without it is ready when it listens.
+    /// The port of the readiness probe. A server without one is ready when it listens.
     management_port: Option<u16>,
     started: Instant,
 }
@@ -52,7 +52,7 @@ impl Drop for Server {
     }
 }
 
-/// A program that ends when the thread does that starts it, which has to be the main one.
+/// Returns a command for a program that ends with the thread that starts it, which has to be the main thread.
 pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(path);
@@ -60,7 +60,7 @@ pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
 }
 
 impl Server {
-    /// Starts a server that listens on `port` and has no probe.
+    /// Starts a server that listens on `port` and has no readiness probe.
     pub(crate) fn spawn(command: &mut Command, port: u16) -> anyhow::Result<Self> {
         Self::start(command, port, None)
     }
@@ -83,7 +83,7 @@ impl Server {
         })
     }
 
-    /// Starts our service in `dir` on these two ports.
+    /// Starts the service in `dir` on these two ports.
     pub(crate) fn skriptoteket(
         dir: &Path,
         [port, management_port]: [u16; 2],
@@ -108,22 +108,22 @@ impl Server {
         Self::start(&mut command, port, Some(management_port))
     }
 
-    /// A URL of the public listener.
+    /// Returns a URL of the public listener.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// A URL of the management listener, or of the only one.
+    /// Returns a URL of the management listener, or of the only listener.
     pub(crate) fn management(&self, path: &str) -> String {
         let port = self.management_port.unwrap_or(self.port);
         format!("http://127.0.0.1:{port}{path}")
     }
 
-    /// Waits until it is ready; returns how long that took from the start of the process.
+    /// Waits until the server is ready. Returns the time since the start of the process.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<Duration> {
         let client = reqwest::Client::new();
         let probe = self.management("/readyz");
-        while self.started.elapsed() < PATIENCE {
+        while self.started.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended: {status}");
             }
@@ -141,27 +141,27 @@ impl Server {
         bail!("the server was not ready in time")
     }
 
-    /// Logs the superuser in as our API has it; returns the cookie.
+    /// Logs the superuser in through the service's API, and returns the cookie.
     pub(crate) async fn login(&self) -> anyhow::Result<String> {
         let credentials = json!({"username": "admin", "password": PASSWORD});
         let client = reqwest::Client::new();
         cookie_of(client.post(self.url("/api/login")).json(&credentials)).await
     }
 
-    /// The number of the process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The process, for a signal to it.
+    /// Returns the process, to send a signal to it.
     pub(crate) fn process(&self) -> &Child {
         &self.child
     }
 
-    /// Waits until it has ended by itself; returns how long that took.
+    /// Waits until the process has ended on its own. Returns the time that this took.
     pub(crate) async fn ended(mut self) -> anyhow::Result<Duration> {
         let since = Instant::now();
-        while since.elapsed() < PATIENCE {
+        while since.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait()? {
                 ensure!(status.success(), "the server ended: {status}");
                 return Ok(since.elapsed());
@@ -171,15 +171,15 @@ impl Server {
         bail!("the server did not end in time")
     }
 
-    /// The processor time that its threads have taken until now.
+    /// Returns the processor time that its threads have used so far.
     ///
-    /// `/proc/PID/stat` has it in hundredths of a second, which is more than the differences that are looked for; the
-    /// scheduler's own figures, by thread, are in nanoseconds.
+    /// `/proc/PID/stat` has hundredths of a second, which is coarser than the differences to measure. The scheduler's
+    /// own figures, by thread, are in nanoseconds.
     pub(crate) fn cpu_time(&self) -> anyhow::Result<CpuTime> {
         let mut threads = BTreeMap::new();
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
             let thread = thread?;
-            // One that has ended meanwhile is not there any more.
+            // The thread has ended meanwhile.
             let Ok(stat) = std::fs::read_to_string(thread.path().join("schedstat")) else {
                 continue;
             };
@@ -199,7 +199,7 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
-    /// What was spent since an earlier moment by threads that are still there.
+    /// Returns the time used since an earlier moment by threads that still exist.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let spent = self.threads.iter().map(|(thread, now)| {
             let before = earlier.threads.get(thread).copied().unwrap_or_default();
@@ -209,7 +209,7 @@ impl CpuTime {
     }
 }
 
-/// Sends a request that starts a session; returns the cookie, as a browser would send it back.
+/// Sends a request that starts a session. Returns the cookie as a browser would send it back.
 pub(crate) async fn cookie_of(request: reqwest::RequestBuilder) -> anyhow::Result<String> {
     let answer = request.send().await?.error_for_status()?;
     let cookie = answer.headers().get("set-cookie").context("a cookie")?;
@@ -217,16 +217,16 @@ pub(crate) async fn cookie_of(request: reqwest::RequestBuilder) -> anyhow::Resul
     Ok(pair.to_owned())
 }
 
-/// What `wrk` measured.
+/// The measurements of `wrk`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     /// Requests per second.
     pub(crate) rate: f64,
-    /// Requests that were answered.
+    /// Requests that got a response.
     pub(crate) requests: f64,
 }
 
-/// Loads a server for some seconds; every answer must be a success.
+/// Loads a server for some seconds. Every response must be a success.
 pub(crate) fn wrk(url: &str, script: &Path, seconds: u32) -> anyhow::Result<Load> {
     let output = Command::new("wrk")
         .args(["-t2", "-c", CONNECTIONS, "-d", &seconds.to_string(), "-s"])
@@ -237,7 +237,7 @@ pub(crate) fn wrk(url: &str, script: &Path, seconds: u32) -> anyhow::Result<Load
     let text = String::from_utf8(output.stdout)?;
     ensure!(
         output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors"),
-        "wrk met errors:\n{text}"
+        "wrk reported errors:\n{text}"
     );
     let rate = text
         .lines()
@@ -251,7 +251,7 @@ pub(crate) fn wrk(url: &str, script: &Path, seconds: u32) -> anyhow::Result<Load
     })
 }
 
-/// A `wrk` script that asks with these cookies in turn.
+/// Writes a `wrk` script that sends these cookies in turn.
 pub(crate) fn cookie_script(dir: &Path, name: &str, cookies: &[String]) -> anyhow::Result<PathBuf> {
     let mut script = String::from("local cookies = {\n");
     for cookie in cookies {
@@ -264,20 +264,20 @@ pub(crate) fn cookie_script(dir: &Path, name: &str, cookies: &[String]) -> anyho
     write_script(dir, name, &script)
 }
 
-/// A `wrk` script with this text.
+/// Writes a `wrk` script with this text.
 pub(crate) fn write_script(dir: &Path, name: &str, script: &str) -> anyhow::Result<PathBuf> {
     let path = dir.join(name);
     std::fs::write(&path, script)?;
     Ok(path)
 }
 
-/// The middle one; of an even number, the upper of the two in the middle.
+/// Returns the median; for an even number of values, the upper of the two in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// The median of the ratios within a round.
+/// Returns the median of the ratios within a round.
 pub(crate) fn ratio(these: &[f64], to: &[f64]) -> f64 {
     median(these.iter().zip(to).map(|(a, b)| a / b).collect())
 }

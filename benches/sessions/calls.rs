@@ -1,4 +1,4 @@
-//! What each call to the repository costs.
+//! The cost of each repository call.
 
 use std::{future::Future, time::Duration, time::Instant};
 
@@ -16,22 +16,22 @@ use super::{
     redis_servers::RedisServer,
 };
 
-/// Sessions of each user of whom all are moved or ended at once.
+/// Sessions per user in the calls that change or end all of them at once.
 const OF_ONE_USER: u64 = 5;
 
-/// Calls made one after the other, for the time that one takes when nothing else happens.
+/// Calls made one after the other, for the duration of a single call without other load.
 const ALONE: usize = 500;
 
-/// How long the sessions of this part live without use.
+/// The idle timeout of the sessions in this part.
 const IDLE: Duration = Duration::from_hours(1);
 
-/// Measures calls and prints a row for each.
+/// Measures calls and prints a row for each kind.
 struct Table {
     meter: Meter,
 }
 
 impl Table {
-    /// Calls once for each item: some alone, the rest [`IN_FLIGHT`] at a time. Returns all answers.
+    /// Makes a call for each item: some alone, the rest [`IN_FLIGHT`] at a time. Returns all results.
     async fn row<T, R, F>(
         &mut self,
         name: &str,
@@ -65,7 +65,7 @@ impl Table {
     }
 }
 
-/// Measures each call, and leaves the sessions as they were.
+/// Measures each call, and leaves the sessions unchanged.
 pub(crate) async fn measure(
     population: &Population,
     redis: &RedisServer,
@@ -143,7 +143,7 @@ pub(crate) async fn measure(
         .await?;
     ensure!(
         moved.iter().all(|moved| moved.moved() == OF_ONE_USER),
-        "all were moved"
+        "all roles were changed"
     );
     let ended = table
         .row("revoke all 5 sessions of a user", users, |user| {

@@ -1,4 +1,5 @@
-//! Session checks: ours, actix-session's own Redis store, express-session, and a handler that checks nothing.
+//! Session checks: those of the service, actix-session's own Redis store, express-session, and a handler that checks
+//! nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use super::{
 
 const CHECK: &str = "/api/session";
 
-/// Sessions that the load is spread over.
+/// Sessions over which the load is spread.
 const SESSIONS: usize = 1_000;
 
 /// One server under one load.
@@ -50,7 +51,7 @@ impl Case {
     }
 }
 
-/// Loads the servers in turn and prints how they compare.
+/// Loads the servers in turn and prints the comparison.
 pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> anyhow::Result<()> {
     let ours = our_service(&dir.join("checks"), redis).await?;
     let (stock, bare) = peers::stock_and_bare(redis).await?;
@@ -68,13 +69,13 @@ pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> an
         answer(&express.url(CHECK), &express_cookies[0]).await?,
         answer(&format!("{bare}{CHECK}"), "").await?,
     ];
-    // Ours is a few bytes shorter now and then: zeros at the end of a time are left out.
+    // The service's response is sometimes a few bytes shorter: trailing zeros of a time are omitted.
     let first = answers[0].len();
     ensure!(
         answers
             .iter()
             .all(|answer| answer.len().abs_diff(first) <= 8),
-        "answers differ in length: {answers:?}"
+        "responses differ in length: {answers:?}"
     );
 
     let one = cookie_script(dir, "one.lua", &our_cookies[..1])?;
@@ -116,13 +117,13 @@ pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> an
     Ok(())
 }
 
-/// Our service on this Redis, made for many cheap logins.
+/// Starts the service on this Redis, set up for many cheap logins.
 pub(crate) async fn our_service(dir: &Path, redis: &RedisServer) -> anyhow::Result<Server> {
     std::fs::create_dir_all(dir)?;
     let url = peers::our_url(redis);
     let of_store = [
         ("SKRIPTOTEKET_REDIS_URL", url.as_str()),
-        // The processors are shared with `wrk`: what is late here is late for all, and is no failure.
+        // The processors are shared with `wrk`: a delay affects all servers, and is not a failure.
         ("SKRIPTOTEKET_STORE_TIMEOUT", "5s"),
     ];
     let settings = [CHEAP_LOGINS, &of_store].concat();

@@ -1,4 +1,4 @@
-//! The census against SCAN + MGET, and the memory of a session.
+//! The census compared with SCAN + MGET, and the memory of a session.
 
 use std::{
     collections::BTreeMap,
@@ -15,14 +15,14 @@ use super::{
     scanning,
 };
 
-/// Censuses of a round, and rounds. One SCAN + MGET goes with each round.
+/// Censuses of a round, and rounds. Each round has one SCAN + MGET.
 const CENSUSES: usize = 50;
 const ROUNDS: usize = 3;
 
-/// How long the peer may count.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// Maximum time for the peer to count.
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 
-/// Commands whose cost grows with what is stored.
+/// Commands whose cost grows with the number of stored items.
 const GROWING: &[&str] = &[
     "keys", "scan", "sscan", "zscan", "hscan", "smembers", "mget",
 ];
@@ -40,7 +40,7 @@ struct Row {
     scanned_bytes: f64,
 }
 
-/// Counts at each size, and prints what that took.
+/// Counts sessions at each size, and prints the cost.
 pub(crate) async fn compare(
     population: &mut Population,
     redis: &RedisServer,
@@ -49,7 +49,7 @@ pub(crate) async fn compare(
     let mut meter = Meter::open(&redis.url())?;
     let mut scanned = Meter::open(&peers::express_url(redis))?;
     let express = peers::express(redis).await?;
-    // The scripts and the hashes of totals are not to be taken for memory of sessions.
+    // The scripts and the hashes of totals must not count as memory of sessions.
     population.grow(scale.sizes[0] / 10).await?;
 
     let (mut rows, mut grown) = (Vec::<Row>::new(), Grown::default());
@@ -61,7 +61,7 @@ pub(crate) async fn compare(
         if let Some(first) = rows.first() {
             ensure!(
                 row.commands == first.commands,
-                "a census sends more to more sessions: {:?}",
+                "the commands of a census grow with the sessions: {:?}",
                 row.commands
             );
         }
@@ -71,7 +71,7 @@ pub(crate) async fn compare(
     Ok(())
 }
 
-/// How much memory sessions have taken, ours and connect-redis's.
+/// The memory that sessions take, those of the service and of connect-redis.
 #[derive(Default)]
 struct Grown {
     ours: f64,
@@ -156,7 +156,7 @@ async fn count(
     })
 }
 
-/// What one census sends. The odd command of a connection's own upkeep is not part of it.
+/// Returns the commands of one census. The occasional housekeeping command of a connection is not part of it.
 fn per_census(commands: &BTreeMap<String, (u64, u64)>) -> BTreeMap<String, u64> {
     let each = commands
         .iter()
@@ -164,12 +164,12 @@ fn per_census(commands: &BTreeMap<String, (u64, u64)>) -> BTreeMap<String, u64> 
     each.filter(|(_, calls)| *calls > 0).collect()
 }
 
-/// The seconds that the peer needs to show its gauge.
+/// Returns the seconds that the peer needs to export its gauge.
 async fn scrape(express: &Server, size: u64) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let answer = reqwest::Client::new()
         .get(express.url("/metrics"))
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .send()
         .await?;
     let page = answer.error_for_status()?.text().await?;
@@ -226,7 +226,7 @@ fn report(rows: &[Row]) {
     }
 }
 
-/// With commas between the thousands.
+/// Formats a number with commas between the thousands.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups = digits.as_bytes().rchunks(3).rev();

@@ -1,4 +1,4 @@
-//! Sessions that expire, and nobody comes.
+//! Sessions that expire without any further request.
 
 use std::{
     path::Path,
@@ -20,19 +20,19 @@ use super::{
     redis_servers::RedisServer,
 };
 
-/// Sessions that come and go before anything is measured, so that all shards and scripts are there.
+/// Sessions that come and go before the measurement, so that all shards and scripts exist.
 const BEFORE: u64 = 2_000;
 
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Time limit of every wait.
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
-/// What Redis may hold more than before: its tables shrink in steps.
+/// How much more memory Redis may use than before, as a share: its tables shrink in steps.
 const NOISE: f64 = 0.03;
 
-/// Servers that share the sessions. One of them ends what has expired.
+/// Servers that share the sessions. One of them ends the expired sessions.
 const REPLICAS: usize = 3;
 
-/// Between two questions of whoever uses the store meanwhile.
+/// The interval of the store calls made meanwhile.
 const ASKED_EVERY: Duration = Duration::from_millis(2);
 
 async fn others(dir: &Path, redis: &RedisServer) -> anyhow::Result<Vec<Server>> {
@@ -43,7 +43,7 @@ async fn others(dir: &Path, redis: &RedisServer) -> anyhow::Result<Vec<Server>> 
     Ok(others)
 }
 
-/// Asks the store until `until`; returns how long it took to answer in half of the cases, and in 99 of 100, in ms.
+/// Calls the store until `until`. Returns the median and the 99th percentile of the duration, in ms.
 async fn asked(sessions: Arc<dyn SessionRepository>, until: Instant) -> anyhow::Result<[f64; 2]> {
     let mut took = Vec::new();
     while Instant::now() < until {
@@ -52,12 +52,12 @@ async fn asked(sessions: Arc<dyn SessionRepository>, until: Instant) -> anyhow::
         took.push(begun.elapsed().as_secs_f64() * 1e3);
         tokio::time::sleep(ASKED_EVERY).await;
     }
-    ensure!(!took.is_empty(), "nothing was asked");
+    ensure!(!took.is_empty(), "the store was not called");
     took.sort_by(f64::total_cmp);
     Ok([took[took.len() / 2], took[took.len() * 99 / 100]])
 }
 
-/// What the service says of itself.
+/// Values on the service's metrics page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Page {
     active: Option<u64>,
@@ -92,7 +92,7 @@ async fn page(service: &Server) -> anyhow::Result<Page> {
     Ok(page)
 }
 
-/// Waits for a page on which something is so; returns it with the time since `begun`.
+/// Waits until a page satisfies a condition. Returns it with the time since `begun`.
 async fn page_where(
     service: &Server,
     begun: Instant,
@@ -106,14 +106,14 @@ async fn page_where(
             return Ok((page, begun.elapsed()));
         }
         ensure!(
-            waiting.elapsed() < PATIENCE,
-            "waited in vain for {what}: {page:?}"
+            waiting.elapsed() < TIME_LIMIT,
+            "timeout while waiting for {what}: {page:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Lets sessions expire under running replicas of the service, and prints how long that stays visible, and to whom.
+/// Lets sessions expire under running replicas of the service, and prints how long they remain visible, and where.
 pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let redis = RedisServer::start(&[]);
     let service = our_service(&dir.join("expiry"), &redis).await?;
@@ -142,13 +142,13 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     .await?;
     let (keys_before, memory_before) = (meter.keys()?, meter.memory()?);
 
-    // Time enough to start them all, and for a count that sees them all.
+    // Long enough to start them all and to count them all.
     let life = pace.mul_f64(2.0 * scale.expiring as f64) + Duration::from_secs(8);
     let deadline = Instant::now() + life;
     start(scale.expiring, deadline).await?;
     ensure!(
         Instant::now() < deadline,
-        "starting them took longer than they lived"
+        "starting the sessions took longer than their lifetime"
     );
     page_where(&service, deadline, "a count of all", |page| {
         page.active == Some(scale.expiring)
@@ -160,7 +160,7 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         scale.expiring
     ));
     let quiet = asked(stores.sessions.clone(), deadline).await?;
-    // As long as most of the ends take, whatever the machine does.
+    // Covers the time in which most of them end, whatever the speed of the machine.
     let busy = asked(stores.sessions.clone(), deadline + Duration::from_secs(2));
     let busy = tokio::spawn(busy);
 
@@ -180,7 +180,7 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let waiting = Instant::now();
     while meter.keys()? > keys_before || meter.memory()? > memory_before * (1.0 + NOISE) {
         ensure!(
-            waiting.elapsed() < PATIENCE,
+            waiting.elapsed() < TIME_LIMIT,
             "Redis keeps {} keys and {} bytes",
             meter.keys()?,
             meter.memory()?

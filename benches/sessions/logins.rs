@@ -1,4 +1,4 @@
-//! Logins per second with the census on, and off.
+//! Logins per second, with the census on and off.
 
 use std::{
     path::Path,
@@ -20,13 +20,14 @@ use super::{
 /// Users who log in, in turn.
 const USERS: usize = 2_000;
 
-/// Who observes; see `store/redis/keys.rs`.
+/// The key of the observer lease; see `store/redis/keys.rs`.
 const LEASE: &str = "{skriptoteket:observer}:lease";
 
-/// How long a replica may take to see that the lease is another's, or nobody's.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time until a replica notices that the lease is held by another replica, or free.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// Loads one service in turn with the lease its own, and with the lease somebody else's, so that it does not count.
+/// Loads one service in turn while it holds the lease, and while another holder does, so that the service does not
+/// count.
 pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> anyhow::Result<()> {
     let dir = dir.join("logins");
     let service = our_service(&dir, redis).await?;
@@ -36,7 +37,7 @@ pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> an
     let live = redis::cmd("DBSIZE").query::<u64>(meter.connection())?;
 
     let (mut on, mut off, mut counted) = (Vec::new(), Vec::new(), [0_u64; 2]);
-    // The first round warms up: accounts and scripts come into memory.
+    // The first round warms up: accounts and scripts are loaded into memory.
     for round in 0..=scale.rounds {
         let order = if round % 2 == 0 {
             [true, false]
@@ -106,7 +107,7 @@ async fn add_users(dir: &Path, redis: &RedisServer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs one user after the other in; the two threads begin at two places.
+/// Returns a script that logs in one user after the other. The two threads start at different users.
 fn login_script() -> String {
     format!(
         "math.randomseed(tonumber(tostring({{}}):match('0x(%x+)'), 16) % 2147483648)\n\
@@ -118,7 +119,7 @@ fn login_script() -> String {
     )
 }
 
-/// Makes the service the observer, or somebody else, and waits until it knows.
+/// Gives the lease to the service, or to another holder, and waits until the service notices.
 async fn give_lease(meter: &mut Meter, service: &Server, to_service: bool) -> anyhow::Result<()> {
     if to_service {
         let holder: Option<String> = redis::cmd("GET").arg(LEASE).query(meter.connection())?;
@@ -136,15 +137,15 @@ async fn give_lease(meter: &mut Meter, service: &Server, to_service: bool) -> an
     let begun = Instant::now();
     while observes(service).await? != to_service {
         ensure!(
-            begun.elapsed() < PATIENCE,
-            "waited in vain for the lease to be seen"
+            begun.elapsed() < TIME_LIMIT,
+            "the change of the lease was not noticed in time"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
 
-/// Whether the service says that it is the one that observes.
+/// Returns whether the service reports that it is the observer.
 async fn observes(service: &Server) -> anyhow::Result<bool> {
     let page = reqwest::get(service.management("/metrics"))
         .await?

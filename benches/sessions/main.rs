@@ -1,23 +1,23 @@
-//! What sessions in Redis cost, side by side with what others do, in one run.
+//! The cost of sessions in Redis, measured side by side with other implementations in one run.
 //!
-//! `make bench-redis` builds the peers and runs it; `cargo bench --bench sessions -- --quick` runs it in small, to try it
-//! out. It starts its own Redis, two peers (`benches/peers/`) and our service, each a process of its own on loopback, and
-//! loads them in turn, round after round, so that a noisy machine disturbs all of them alike. Ratios are medians of the
-//! ratios within a round. It prints the tables of `docs/benchmarks.md`.
+//! `make bench-redis` builds the peers and runs it. `cargo bench --bench sessions -- --quick` runs it at a small scale,
+//! to try it out. It starts its own Redis, two peers (`benches/peers/`) and the service, each in its own process on
+//! loopback, and loads them in turn, round after round, so that a noisy machine disturbs all of them alike. Ratios are
+//! medians of the ratios within a round. It prints the tables of `docs/benchmarks.md`.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `population` | our repository, and how many sessions get into it |
-//! | `counting` | the census against SCAN + MGET, and the memory of a session |
-//! | `scanning` | sessions as connect-redis keeps them, counted by SCAN + MGET |
-//! | `calls` | what each call to the repository costs |
+//! | `population` | the service's repository, filled with sessions |
+//! | `counting` | the census compared with SCAN + MGET, and the memory of a session |
+//! | `scanning` | sessions as connect-redis stores them, counted by SCAN + MGET |
+//! | `calls` | the cost of each repository call |
 //! | `peers` | the servers to compare with |
 //! | `checks` | session checks by `wrk` |
 //! | `logins` | logins with the census on and off |
-//! | `expiry` | sessions that expire and nobody comes |
+//! | `expiry` | sessions that expire without any further request |
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports to a terminal")]
-#![expect(clippy::print_stderr, reason = "and says how far it is")]
+#![expect(clippy::print_stderr, reason = "a benchmark reports its progress")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 #![expect(
     clippy::cast_precision_loss,
@@ -50,17 +50,17 @@ use load::meter::Meter;
 use population::Population;
 use redis_servers::RedisServer;
 
-/// How much of everything.
+/// The scale of a run.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
-    /// Numbers of live sessions at which they are counted; the rest is measured with the last of them live.
+    /// Numbers of live sessions to count. The other parts run with the last of these.
     sizes: &'static [u64],
     /// Calls of each kind.
     calls: usize,
     /// Rounds of `wrk`, and the seconds that each load of a round takes.
     rounds: usize,
     seconds: u32,
-    /// Sessions that expire untouched.
+    /// Sessions that expire unused.
     expiring: u64,
 }
 
@@ -82,7 +82,7 @@ const QUICK: Scale = Scale {
 
 fn main() -> anyhow::Result<()> {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    // Only http is spoken, but a client wants to know how it would speak TLS.
+    // Only HTTP is used, but a client requires a crypto provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -109,12 +109,12 @@ async fn compare(scale: Scale) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says on the terminal what is not for the tables.
+/// Prints progress to the terminal, apart from the tables.
 fn progress(what: fmt::Arguments<'_>) {
     eprintln!("  … {what}");
 }
 
-/// What this ran on.
+/// Returns a description of the machine.
 fn machine(redis: &mut Meter) -> anyhow::Result<String> {
     let processors = std::thread::available_parallelism()?;
     let model = std::fs::read_to_string("/proc/cpuinfo")?

@@ -1,4 +1,4 @@
-//! The servers to compare with. `make bench-redis` builds them.
+//! The peers to compare with. `make bench-redis` builds them.
 
 use std::{path::PathBuf, process::Stdio};
 
@@ -17,7 +17,7 @@ fn express_directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/peers/express-session")
 }
 
-/// Says what is missing before anything is measured.
+/// Fails with the missing files before anything is measured.
 pub(crate) fn check_built() -> anyhow::Result<()> {
     let modules = express_directory().join("node_modules");
     for path in [stock_program(), modules] {
@@ -30,7 +30,7 @@ pub(crate) fn check_built() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The database of our service, one for each server: none meets keys of another.
+/// Returns the Redis database of the service. Each server has its own, so that none sees keys of another.
 pub(crate) fn our_url(redis: &RedisServer) -> String {
     format!("{}/0", redis.url())
 }
@@ -39,12 +39,12 @@ fn stock_url(redis: &RedisServer) -> String {
     format!("{}/1", redis.url())
 }
 
-/// The database that express-session keeps its sessions in.
+/// Returns the Redis database of express-session.
 pub(crate) fn express_url(redis: &RedisServer) -> String {
     format!("{}/2", redis.url())
 }
 
-/// actix-session with its own Redis store, and beside it in the same process the bare handler.
+/// Starts actix-session with its own Redis store and, in the same process, the bare handler.
 pub(crate) async fn stock_and_bare(redis: &RedisServer) -> anyhow::Result<(Server, String)> {
     let (port, bare_port) = (free_port(), free_port());
     let mut command = program(stock_program());
@@ -56,7 +56,7 @@ pub(crate) async fn stock_and_bare(redis: &RedisServer) -> anyhow::Result<(Serve
     Ok((server, format!("http://127.0.0.1:{bare_port}")))
 }
 
-/// express-session on connect-redis.
+/// Starts express-session on connect-redis.
 pub(crate) async fn express(redis: &RedisServer) -> anyhow::Result<Server> {
     let port = free_port();
     let mut command = program("node");

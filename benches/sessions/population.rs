@@ -1,4 +1,4 @@
-//! Our repository, as another program would open it, and how many sessions get into it.
+//! The service's repository, opened as another program would open it, and filled with sessions.
 
 use std::{
     future::Future,
@@ -18,19 +18,19 @@ use skriptoteket::{
     store::{self, Stores},
 };
 
-/// Calls under way at the same time.
+/// Calls in progress at the same time.
 pub(crate) const IN_FLIGHT: usize = 64;
 
-/// Longer than any session lives here.
+/// Longer than the life of any session here.
 const LIFETIME: Duration = Duration::from_hours(12);
 
-/// What a common browser says it is.
+/// The user agent of a common browser.
 const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
 /// Sessions that were put into Redis by the repository, without a service.
 pub(crate) struct Population {
     pub(crate) stores: Stores,
-    /// Sessions that were started.
+    /// Number of sessions that were started.
     pub(crate) size: u64,
 }
 
@@ -43,7 +43,7 @@ impl Population {
         })
     }
 
-    /// Starts sessions until there are `size`, one per user; returns the seconds that took.
+    /// Starts sessions until there are `size`, one per user. Returns the seconds that this took.
     pub(crate) async fn grow(&mut self, size: u64) -> anyhow::Result<f64> {
         let begun = Instant::now();
         let sessions = &self.stores.sessions;
@@ -64,11 +64,11 @@ pub(crate) async fn open(directory: &Path, redis_url: &str) -> anyhow::Result<St
         .with("SKRIPTOTEKET_REDIS_URL", redis_url)
         .with("SKRIPTOTEKET_STORE_TIMEOUT", "30s");
     let config = config::load(None, &environment)?;
-    let stores = store::open(&config, Arc::new(SystemClock::default()), None).await;
+    let stores = store::open(&config.store(), Arc::new(SystemClock::default()), None).await;
     stores.context("the stores")
 }
 
-/// Does `call` for each item, [`IN_FLIGHT`] at a time.
+/// Makes `call` for each item, [`IN_FLIGHT`] at a time.
 pub(crate) async fn in_flight<T, R, F>(
     items: impl IntoIterator<Item = T>,
     call: impl Fn(T) -> F,
@@ -83,7 +83,7 @@ where
         .await
 }
 
-/// A session that ends if nobody uses it for `idle`. Of a hundred users in turn, one is a superuser.
+/// Returns a session that ends after `idle` without use. One user in a hundred is a superuser.
 pub(crate) fn session_of(user: UserId, n: u64, idle: Duration) -> NewSession {
     NewSession {
         id: new_id(user),
@@ -104,7 +104,7 @@ fn new_id(user: UserId) -> SessionId {
     SessionKey::generate(user).id()
 }
 
-/// 90 users, 7 contributors, 2 admins, 1 superuser, and so on.
+/// Returns the role of user `n`: of a hundred, 90 users, 7 contributors, 2 admins, 1 superuser.
 pub(crate) const fn role_of(n: u64) -> Role {
     match n % 100 {
         0 => Role::Superuser,

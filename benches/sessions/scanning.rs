@@ -1,4 +1,4 @@
-//! Sessions as connect-redis keeps them, and counted as those have to count who keep no index: SCAN + MGET.
+//! Sessions as connect-redis stores them, counted in the way that is left without an index: SCAN + MGET.
 
 use anyhow::ensure;
 use redis::Connection;
@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::population::role_of;
 
-/// Keys that one SCAN or MGET is about, and commands of one pipeline.
+/// Keys per SCAN or MGET, and commands per pipeline.
 const BATCH: u64 = 1_000;
 
-/// What has to be decoded to know a session's role.
+/// The part of a session that has to be decoded to find its role.
 #[derive(Deserialize)]
 struct Session {
     user: User,
@@ -21,7 +21,7 @@ struct User {
     role: String,
 }
 
-/// Puts sessions from number `from` up to `to` into this database.
+/// Adds the sessions from number `from` up to `to` to this database.
 pub(crate) fn grow(redis: &mut Connection, from: u64, to: u64) -> anyhow::Result<()> {
     for first in (from..to).step_by(usize::try_from(BATCH)?) {
         let mut pipe = redis::pipe();
@@ -53,7 +53,7 @@ pub(crate) fn grow(redis: &mut Connection, from: u64, to: u64) -> anyhow::Result
     Ok(())
 }
 
-/// Counts all sessions of this database by role. Kinder than it should be: keys that SCAN names twice are not removed.
+/// Counts all sessions of this database by role. This favours the peer: keys that SCAN returns twice are not removed.
 pub(crate) fn count(redis: &mut Connection, expected: u64) -> anyhow::Result<[u64; 4]> {
     let (mut cursor, mut by_role) = (0_u64, [0; 4]);
     loop {

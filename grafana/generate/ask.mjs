@@ -1,8 +1,9 @@
 // Runs every expression of every board on a Prometheus: node ask.mjs PROMETHEUS_URL FOLDER [MINUTES [INTERVAL [WORLD]]]
 //
-// INTERVAL is that of scrapes, in seconds (15). WORLD is "direct" where Prometheus scrapes the replicas itself, and there is
-// no Collector ("collector").
-// Each must have data, and none NaN or infinite, over the last MINUTES (10). Those in quiet.json may be empty.
+// INTERVAL is the scrape interval in seconds (15). WORLD is "direct" where Prometheus scrapes the replicas without a
+// Collector, else "collector" (the default).
+// Each expression must have data, and no NaN or infinite value, over the last MINUTES (10). Those in quiet.json may be
+// empty.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -22,7 +23,7 @@ const start = end - Number(minutes) * 60;
 
 const milliseconds = (seconds) => `${Math.round(seconds * 1000)}ms`;
 
-/** As Grafana fills them in for this range, with this `timeInterval`. */
+/** Values of Grafana's variables for this range, with this `timeInterval`. */
 const values = [
   ["$__rate_interval", milliseconds(4 * interval)],
   ["$__interval", milliseconds(interval)],
@@ -41,7 +42,7 @@ async function get(api, parameters) {
   return answer.data;
 }
 
-/** The values of an expression; those of a label, for a variable. */
+/** Returns the values of an expression; for a variable, the values of its label. */
 async function numbers({ expr, instant, label }) {
   const query = filled(expr, values);
   if (label) {

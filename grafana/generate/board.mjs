@@ -1,18 +1,18 @@
-// What all boards have in common: variables, annotations, links, and rows of panels.
+// The common parts of all boards: variables, annotations, links, and rows of panels.
 
 import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 
 import { DATASOURCE } from "./panels.mjs";
 import { FIRING, own } from "./queries.mjs";
 
-/** The tag by which the boards find each other: a new board is linked from all others by having it. */
+/** The tag by which the boards link to each other. A new board is linked from all others through it. */
 const TAG = "skriptoteket";
 
 /**
  * A board.
  *
- * `name` is the end of its uid and of its file's name; it stays, for links lead there. `question` is what the board
- * answers. `rows` are the panels, from the top. `services` adds the choice of services.
+ * `name` is the end of its uid and of its file name. It must not change, because links use it. `question` is the
+ * question that the board answers. `rows` are the panels, from the top. `services` adds the choice of services.
  */
 export function board({ name, title, question, rows, services = false }) {
   const builder = new dashboard.DashboardBuilder(title)
@@ -38,7 +38,7 @@ export function board({ name, title, question, rows, services = false }) {
   return shown(builder.build());
 }
 
-/** The SDK hides links and annotations in a menu; shown at the top they are where one looks for them. */
+/** Shows links and annotations at the top of the board. The SDK would hide them in a menu. */
 function shown(built) {
   for (const it of [...built.links, ...built.annotations.list]) {
     delete it.placement;
@@ -49,10 +49,10 @@ function shown(built) {
 /** Panels side by side, all of this height. Their widths add up to 24. */
 export const row = (height, ...panels) => panels.map((panel) => panel.height(height));
 
-/** Series that every replica has from its start to its end. */
+/** A series that every replica has from its start to its end. */
 const REPLICA = "skriptoteket_session_census_up";
 
-/** Series that every service has, and those that are none together, from the first that a replica hears of them. */
+/** A series that every service has, including the combined unregistered ones, from when a replica first learns of it. */
 const SERVICE = "skriptoteket_successful_auths_total";
 
 function variables(services) {
@@ -101,7 +101,7 @@ function annotations() {
       "{{alertname}}",
       "severity",
     ),
-    // Each process has an instance of its own, so a start is an instance that was not there before.
+    // Each process has its own instance, so a start shows as an instance that did not exist before.
     annotation(
       "Replicas started",
       "blue",

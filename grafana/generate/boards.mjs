@@ -1,4 +1,4 @@
-// The boards, in the order in which one reads them. A new one is a file in boards/ and a line here.
+// The boards, in reading order. To add one, create a file in boards/ and add a line here.
 
 import { logins } from "./boards/logins.mjs";
 import { overview } from "./boards/overview.mjs";

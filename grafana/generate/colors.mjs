@@ -1,4 +1,4 @@
-// One colour for each value of a label, the same on every board.
+// One colour for each value of a label, the same on all boards.
 
 /** Colours by role, lowest first. */
 export const ROLES = {
@@ -14,7 +14,7 @@ export const STATUSES = {
   failure: "red",
 };
 
-/** Colours by reason of a failed login: shades of red are the service's own faults. */
+/** Colours by reason of a failed login. Shades of red are faults of the service. */
 export const FAILURES = {
   invalid_credentials: "yellow",
   account_locked: "orange",
@@ -27,7 +27,10 @@ export const FAILURES = {
   cancelled: "text",
 };
 
-/** What a token can be found to be, beside valid, and what a service can fail by: the same word, the same colour. */
+/**
+ * Results of a token check other than valid, which are also reasons of failed authentications: the same word has the
+ * same colour.
+ */
 const INVALID = {
   unknown_service: "light-orange",
   disabled: "light-blue",
@@ -40,10 +43,10 @@ const INVALID = {
   internal_error: "dark-red",
 };
 
-/** Colours by what a token was found to be. */
+/** Colours by result of a token check. */
 export const TOKENS = { valid: "green", ...INVALID };
 
-/** Colours by reason why a service was not let in. */
+/** Colours by reason of a failed service authentication. */
 export const REFUSALS = {
   ...INVALID,
   bad_secret: "yellow",
@@ -52,7 +55,7 @@ export const REFUSALS = {
   cancelled: "text",
 };
 
-/** Colours by what an authentication of a service was for. */
+/** Colours by operation of a service authentication. */
 export const OPERATIONS = {
   token_issue: "green",
   token_verification: "blue",
@@ -69,13 +72,13 @@ export const HEALTHS = {
   disabled: "text",
 };
 
-/** Colours by what is done with a request whose limit cannot be checked. */
+/** Colours by policy for a request whose limit cannot be checked. */
 export const POLICIES = {
   closed: "orange",
   open: "red",
 };
 
-/** Colours by what became of a registration. */
+/** Colours by event of a registration. */
 export const REGISTRATIONS = {
   registered: "green",
   deleted: "orange",
@@ -87,7 +90,7 @@ export const ROTATIONS = {
   refused: "red",
 };
 
-/** Colours by reason why a session ended. */
+/** Colours by reason of the end of a session. */
 export const ENDS = {
   logout: "green",
   idle: "blue",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the generator's packages as the lock file has them; does nothing where they are there.
+# Installs the generator's packages in the versions of the lock file. Does nothing if they are installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 if ! cmp -s package-lock.json node_modules/.installed; then

@@ -1,4 +1,4 @@
-// Writes the boards as Grafana reads them into a folder: node main.mjs FOLDER
+// Writes the boards in Grafana's format into a folder: node main.mjs FOLDER
 
 import fs from "node:fs";
 import path from "node:path";

@@ -1,5 +1,5 @@
-// The kinds of panels, each with everything that a panel must say: what it shows, in which unit, in which colour, and
-// what stands there when there is no data.
+// The kinds of panels. Each requires everything that a panel must state: its content, unit, colour, and the text
+// without data.
 
 import * as bargauge from "@grafana/grafana-foundation-sdk/bargauge";
 import * as common from "@grafana/grafana-foundation-sdk/common";
@@ -10,10 +10,10 @@ import * as statPanel from "@grafana/grafana-foundation-sdk/stat";
 import * as tablePanel from "@grafana/grafana-foundation-sdk/table";
 import * as timeseries from "@grafana/grafana-foundation-sdk/timeseries";
 
-/** The datasource that is picked at the top of the board. */
+/** The data source selected at the top of the board. */
 export const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
 
-/** Units. Counts are written out: 1,100 and not 1 K. */
+/** Units. Counts are shown in full: 1,100 and not 1 K. */
 export const COUNT = "locale";
 export const MULTIPLE = "short";
 export const PER_SECOND = "suffix:/s";
@@ -24,10 +24,10 @@ export const RATIO = "percentunit";
 export const BYTES = "bytes";
 
 /**
- * A value now. Its query is of one instant: of a range it would show the last value that there was, and a number that
- * is not known any more would stay.
+ * A current value. Its query is an instant query: a range query would show the last value of the range, and an outdated
+ * number would stay visible.
  *
- * `steps` are thresholds as `[from, colour]`, the first from anywhere; without them the value has one colour.
+ * `steps` are thresholds as `[from, colour]`, the first without a lower bound; without them the value has one colour.
  */
 export function stat({ steps, color = "blue", words, ...about }) {
   const panel = base(new statPanel.PanelBuilder(), about)
@@ -49,7 +49,7 @@ export function gauge({ steps, ...about }) {
     .reduceOptions(last());
 }
 
-/** A bar for each series, the value now. `steps` as for a stat; `top` is where the bars end. */
+/** A bar for each series with its current value. `steps` as for a stat; `top` is the end of the bars. */
 export function bars({ steps, color = "blue", top, ...about }) {
   const panel = base(new bargauge.PanelBuilder(), about);
   if (top !== undefined) {
@@ -63,8 +63,8 @@ export function bars({ steps, color = "blue", top, ...about }) {
 }
 
 /**
- * A row for each series, the value now, the greatest first. `columns` are the titles of the labels, by name, and `value`
- * that of the value, which stands there as `words` have it: `[word, colour]` by value.
+ * A row for each series with its current value, the highest first. `columns` are the titles of the labels, by name, and
+ * `value` is the title of the value, which is displayed according to `words`: `[word, colour]` by value.
  */
 export function table({ columns, value, words, ...about }) {
   const told = Object.entries(words).map(([number, [text, color]], index) => [number, { text, color, index }]);
@@ -88,16 +88,16 @@ export function table({ columns, value, words, ...about }) {
 /**
  * Lines over time.
  *
- * `colors` are the colours of the series by name; others take theirs from the palette by name, so that a series keeps
- * its colour when another one comes or goes. `dashed` names series that are there to compare with. `limits` are lines
- * across, as thresholds `[from, colour]`. `top` is where the axis ends, `softTop` where it ends at least.
+ * `colors` are the colours of the series by name. Others get theirs from the palette by name, so that a series keeps its
+ * colour when another one comes or goes. `dashed` names series for comparison. `limits` are horizontal lines, as
+ * thresholds `[from, colour]`. `top` is the end of the axis, `softTop` its minimum.
  */
 export function lines({ colors = {}, dashed = [], limits, stacked = false, steps = false, top, softTop, ...about }) {
   const panel = base(new timeseries.PanelBuilder(), about)
     .colorScheme(new dashboard.FieldColorBuilder().mode(dashboard.FieldColorModeId.PaletteClassicByName))
     .drawStyle(common.GraphDrawStyle.Line)
     .lineInterpolation(steps ? common.LineInterpolation.StepAfter : common.LineInterpolation.Linear)
-    // The line of a stacked 0 would lie on top of the stack, in its colour, as if there were something.
+    // The line of a stacked 0 would be on top of the stack, in its colour, as if there were a value.
     .lineWidth(stacked ? 0 : 2)
     .fillOpacity(stacked ? 65 : 8)
     .showPoints(common.VisibilityMode.Never)
@@ -144,7 +144,7 @@ export function lines({ colors = {}, dashed = [], limits, stacked = false, steps
   return panel;
 }
 
-/** The buckets of a histogram over time. `unit` is that of the buckets. */
+/** The buckets of a histogram over time. `unit` is the unit of the buckets. */
 export function heatmap({ unit, ...about }) {
   return plain(base(new heatmapPanel.PanelBuilder(), { unit, ...about }), "blue")
     .calculate(false)

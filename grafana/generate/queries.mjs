@@ -1,8 +1,9 @@
-// Queries in PromQL, and the selectors that they are made of.
+// Queries in PromQL, and the selectors that they are built from.
 //
-// Two kinds of series want two kinds of selectors. A replica has its own (`own`): they add up over the instances that
-// were picked. The service has some that are the same truth wherever they are read (`shared`): one replica at a time
-// exports them, under an instance of their own, so `max` is taken and `$instance` must not filter them.
+// There are two kinds of series, with two kinds of selectors. A replica has its own series (`own`): they add up over
+// the selected instances. Other series describe the whole service (`shared`) and have the same value wherever they are
+// read: one replica at a time exports them, under a separate instance, so `max` is used and `$instance` must not filter
+// them.
 
 import * as prometheus from "@grafana/grafana-foundation-sdk/prometheus";
 
@@ -11,46 +12,46 @@ const INSTANCE = 'instance=~"$instance"';
 
 const select = (metric, matchers) => `${metric}{${matchers.join(",")}}`;
 
-/** The series that each replica has for itself. */
+/** Selects series that each replica has for itself. */
 export const own = (metric, ...matchers) => select(metric, [JOB, INSTANCE, ...matchers]);
 
-/** The series that the service has once. */
+/** Selects series that the service has once. */
 export const shared = (metric, ...matchers) => select(metric, [JOB, ...matchers]);
 
-/** The matcher of the services that were picked, where series are of a service. */
+/** Matches the selected services, for series of a service. */
 export const PICKED = 'service_id=~"$service"';
 
 /**
- * A total that the service has once, as the rules record it: the maximum over the replicas.
+ * Selects a total of the whole service as recorded by the rules: the maximum over the replicas.
  *
- * `rate` and `increase` are taken of this and never of the replicas' series. Where Prometheus scrapes replicas directly,
- * those begin anew on another target when another replica takes over.
+ * `rate` and `increase` are computed from this, never from the replicas' series. Where Prometheus scrapes replicas
+ * directly, another replica that takes over starts a new series on another target.
  */
 export const total = (name, ...matchers) => select(`skriptoteket:${name}:max`, [JOB, ...matchers]);
 
 /**
- * The scrape jobs of this service, its Collector and its Prometheus: a shared Prometheus has others too. Their names begin
- * with "skriptoteket", as in the scrape configurations that ship.
+ * Matches the scrape jobs of this service, its Collector and its Prometheus, because a shared Prometheus has others too.
+ * Their names begin with "skriptoteket", as in the shipped scrape configurations.
  */
 const SCRAPED = 'job=~"skriptoteket.*"';
 
 /** Whether Prometheus can scrape each target of this service. */
 export const TARGETS = `up{${SCRAPED}}`;
 
-/** Alerts of this service that fire, without the one that always does. */
+/** Alerts of this service that are firing, except the one that always does. */
 export const FIRING = 'ALERTS{alertstate="firing",service="skriptoteket",alertname!="Watchdog"}';
 
-/** A metric of the Collector. Its counters end in `_total` or not, depending on how they are read. */
+/** Selects a metric of the Collector. Its counters end in `_total` or not, depending on how they are exported. */
 export const collector = (name) => `{__name__=~"otelcol_${name}(_total)?",${SCRAPED}}`;
 
-/** Events per second, as it was `ago`. The rate comes before the sum: that is right over restarts. */
+/** Events per second, optionally as of `ago`. The rate comes before the sum: this is correct across restarts. */
 export const rate = (selector, window = "$__rate_interval", ago = "") =>
   `rate(${selector}[${window}]${ago && ` offset ${ago}`})`;
 
-/** Events within a time. */
+/** Events within a period. */
 export const increase = (selector, window = "$__range") => `increase(${selector}[${window}])`;
 
-/** `of` over the whole time range, as its end sees it: a number that is the same at each step. */
+/** `of` over the whole time range, as of its end: a number that is the same at each step. */
 export const whole = (of, selector) => `${of}(${selector}[$__range] @ end())`;
 
 export const sum = (expr) => `sum(${expr})`;
@@ -58,33 +59,33 @@ export const sumBy = (labels, expr) => `sum by (${labels}) (${expr})`;
 export const max = (expr) => `max(${expr})`;
 export const maxBy = (labels, expr) => `max by (${labels}) (${expr})`;
 
-/** What each service has once, of all services that were picked: installations add up, replicas do not. */
+/** The value that each service has once, summed over the selected services: installations add up, replicas do not. */
 export const once = (expr) => `sum(max by (job) (${expr}))`;
 export const onceBy = (labels, expr) => `sum by (${labels}) (max by (job, ${labels}) (${expr}))`;
 
 /**
- * A share of a total: 0 where nothing of it ever happened, nothing where there was nothing to share. Without the
- * `vector(0)` a total outage would be an empty panel, without the `> 0` a quiet night would be NaN.
+ * A share of a total: 0 if the part has no events, no data if the total has none. Without the `vector(0)` a total outage
+ * would show as an empty panel; without the `> 0` a quiet night would be NaN.
  */
 export const share = (part, total) => `(${part} or vector(0)) / (${total} > 0)`;
 
-/** `expr`, or 0 while `alive` has data: a 0 that cannot come from a dead pipeline. */
+/** `expr`, or 0 while `alive` has data: a dead pipeline cannot produce this 0. */
 export const zeroWhile = (alive, expr) => `(${expr} or vector(0)) and on() ${alive}`;
 
-/** The ten series of `expr` that have the most of `total`, which is the same at each step: so they are the same ten. */
+/** The ten series of `expr` with the highest `total`. The total is the same at each step, so the ten series are too. */
 export const ten = (labels, expr, total) => `${expr} and on(${labels}) topk(10, ${total})`;
 
-/** A quantile of a histogram; nothing, rather than NaN, where nothing was recorded. */
+/** A quantile of a histogram; no data instead of NaN where nothing was recorded. */
 export const quantile = (q, selector, window = "$__rate_interval", by = "le") =>
   `histogram_quantile(${q}, ${sumBy(by, rate(selector, window))}) >= 0`;
 
-/** A query whose values are drawn over time, under `legend`. */
+/** A query whose values are drawn over time, with the name `legend`. */
 export const over = (expr, legend) => query(expr, legend).range();
 
-/** A query for one value, now. */
+/** A query for one current value. */
 export const now = (expr, legend) => query(expr, legend).instant();
 
-/** A query for the rows of a table, now. */
+/** A query for the current rows of a table. */
 export const cells = (expr) => query(expr, "__auto").instant().format(prometheus.PromQueryFormat.Table);
 
 /** A query for the buckets of a histogram, drawn as a heatmap. */

@@ -1,4 +1,4 @@
-//! Argon2id with memory that goes back to the system.
+//! Argon2id whose memory is returned to the system.
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -8,12 +8,12 @@ use argon2::{
     },
 };
 
-/// A hash takes 19 MiB. The C library's allocator returns what is larger than 32 MiB as soon as it is freed, but keeps
-/// smaller blocks in the arena of every thread that ever made one: some 250 MiB after twenty logins, for good. So at least
-/// this much is asked for; pages that are not touched cost nothing.
+/// A hash takes 19 MiB. The C library's allocator returns allocations above 32 MiB as soon as they are freed, but keeps
+/// smaller blocks in the arena of every thread that ever made one: some 250 MiB after twenty logins, permanently.
+/// Therefore at least this much is allocated; pages that are not touched cost nothing.
 const LEAST_BLOCKS: usize = 33 * 1024;
 
-/// Argon2id under parameters of ours.
+/// Argon2id with configurable parameters.
 #[derive(Debug)]
 pub(super) struct Argon2id {
     argon2: Argon2<'static>,
@@ -56,7 +56,7 @@ impl PasswordHasher<PasswordHash> for Argon2id {
     }
 }
 
-/// With it a stored hash is checked under the parameters that it was made with.
+/// Required to check a stored hash with the parameters that it was created with.
 impl CustomizedPasswordHasher<PasswordHash> for Argon2id {
     type Params = Params;
 

@@ -1,12 +1,12 @@
-//! Passwords: their normal form, and Argon2id off the async threads.
+//! Passwords: their normal form, and Argon2id outside the async threads.
 //!
-//! Parameters from the OWASP Password Storage Cheat Sheet (Argon2id, 19 MiB, 2 iterations, 1 lane).
+//! Parameters follow the OWASP Password Storage Cheat Sheet (Argon2id, 19 MiB, 2 iterations, 1 lane).
 //!
 //! # Unicode
 //!
-//! A password is hashed in the normal form NFKC (NIST SP 800-63B, section 3.1.1.2): one keyboard writes `ö` as one character,
-//! another as two. Hashes that were made before that rule are of the bytes as they were typed. So where the two differ, both
-//! are checked, always both: how long a check takes depends on the password alone, and not on what is stored.
+//! A password is hashed in the normal form NFKC (NIST SP 800-63B, section 3.1.1.2), because one keyboard writes `ö` as
+//! one character, another as two. Older hashes were created from the bytes as typed. If the two forms differ, both are
+//! always checked, so the duration of a check depends on the password alone and not on what is stored.
 
 use std::{fmt, sync::Arc};
 
@@ -16,11 +16,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use zeroize::Zeroizing;
 
-use super::hashing::Argon2id;
 pub use super::strength::{MAX_CHARS, MIN_CHARS, WeakPassword, check_new, guesses_log10};
-use crate::{config::Argon2Settings, telemetry::instruments::PasswordMetrics};
+use super::{
+    hashing::Argon2id,
+    metrics::{PasswordCheck, PasswordMetrics},
+};
 
-/// The cost of a hash and how many may be made at once.
+/// The cost of a hash, and how many may run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashingPolicy {
     /// Memory of one hash, in KiB.
@@ -29,22 +31,10 @@ pub struct HashingPolicy {
     pub iterations: u32,
     /// Lanes.
     pub parallelism: u32,
-    /// Hashes made at the same time.
+    /// Hashes computed at the same time.
     pub threads: usize,
     /// Checks that may wait for a thread.
     pub queue: usize,
-}
-
-impl From<&Argon2Settings> for HashingPolicy {
-    fn from(settings: &Argon2Settings) -> Self {
-        Self {
-            memory_kib: settings.memory_kib,
-            iterations: settings.iterations,
-            parallelism: settings.parallelism,
-            threads: settings.threads,
-            queue: settings.queue,
-        }
-    }
 }
 
 /// Why a password was not hashed or checked.
@@ -53,24 +43,24 @@ pub enum HashingError {
     /// All threads are busy and the queue is full.
     #[error("too many password checks are waiting")]
     Overloaded,
-    /// The parameters are outside what Argon2 allows.
+    /// The parameters are outside the range that Argon2 allows.
     #[error("the Argon2 parameters are invalid")]
     Parameters(#[source] argon2::Error),
     /// A stored hash cannot be read, or the hash function failed.
     #[error("the password hash function failed")]
     Failed(#[source] argon2::password_hash::Error),
-    /// The thread that made the hash is gone.
+    /// The thread that computed the hash is gone.
     #[error("the password check did not finish")]
     Aborted(#[source] tokio::task::JoinError),
 }
 
-/// Why there is no hash of a new password.
+/// Why a new password was not hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum NewPasswordError {
-    /// It would be guessed.
+    /// The password is too weak.
     #[error(transparent)]
     Weak(#[from] WeakPassword),
-    /// It was not hashed.
+    /// The hash could not be computed.
     #[error(transparent)]
     Hashing(#[from] HashingError),
 }
@@ -78,10 +68,10 @@ pub enum NewPasswordError {
 /// The result of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The password is right.
+    /// The password is correct.
     pub matches: bool,
-    /// The hash was made with other parameters than those in force, or of a password that was not in its normal form: make
-    /// it anew.
+    /// The hash was created with other parameters than the current ones, or from a password that was not in its normal
+    /// form, and has to be upgraded.
     pub outdated: bool,
 }
 
@@ -89,11 +79,11 @@ pub struct Verified {
 #[derive(Clone)]
 pub struct Passwords {
     hasher: Arc<Argon2id>,
-    /// A hash of nothing anyone knows, checked where an account does not exist.
+    /// The hash of a random password, checked if the account does not exist.
     dummy: Arc<SecretString>,
-    /// One permit per check that runs or waits.
+    /// One permit per check that is running or waiting.
     places: Arc<Semaphore>,
-    /// One permit per check that runs.
+    /// One permit per check that is running.
     threads: Arc<Semaphore>,
     metrics: PasswordMetrics,
 }
@@ -107,11 +97,11 @@ impl fmt::Debug for Passwords {
 }
 
 impl Passwords {
-    /// Prepares the pool. Makes one hash, which takes as long as a login.
+    /// Creates the pool. Computes one hash, which takes as long as a login.
     ///
     /// # Errors
     ///
-    /// [`HashingError::Parameters`] if Argon2 does not allow them.
+    /// [`HashingError::Parameters`] if Argon2 rejects the parameters.
     pub fn new(policy: &HashingPolicy, metrics: PasswordMetrics) -> Result<Self, HashingError> {
         let params = Params::new(
             policy.memory_kib,
@@ -133,7 +123,7 @@ impl Passwords {
         })
     }
 
-    /// Hashes a password into PHC string format. Takes tens of milliseconds on a thread of its own.
+    /// Hashes a password into PHC string format. Takes tens of milliseconds on a blocking thread.
     ///
     /// # Errors
     ///
@@ -144,8 +134,8 @@ impl Passwords {
             .await
     }
 
-    /// Checks that a new password is hard to guess, and hashes it into PHC string format; see [`check_new`] for `related`.
-    /// Takes up to some hundred milliseconds on a thread of its own.
+    /// Checks that a new password is hard to guess, and hashes it into PHC string format; see [`check_new`] for
+    /// `related`. Takes up to some hundred milliseconds on a blocking thread.
     ///
     /// # Errors
     ///
@@ -165,12 +155,12 @@ impl Passwords {
         .await
     }
 
-    /// Checks a password against `hash`, or against a dummy that matches nothing where there is no account: both take
-    /// the same time. A password longer than [`MAX_CHARS`] is checked like any other.
+    /// Checks a password against `hash`, or against a dummy that never matches if there is no account: both take the
+    /// same time. A password longer than [`MAX_CHARS`] is checked like any other.
     ///
     /// # Errors
     ///
-    /// [`HashingError::Overloaded`] at once if the queue is full; nothing was checked then.
+    /// [`HashingError::Overloaded`] at once if the queue is full; the password was not checked then.
     pub async fn verify(
         &self,
         password: SecretString,
@@ -183,7 +173,11 @@ impl Passwords {
             let known = hash.is_some();
             let verified = verify_with(&hasher, &password, hash.as_ref().unwrap_or(&dummy))?;
             let matches = verified.matches && known;
-            metrics.checked(matches);
+            metrics.checked(if matches {
+                PasswordCheck::Match
+            } else {
+                PasswordCheck::Mismatch
+            });
             Ok(Verified {
                 matches,
                 ..verified
@@ -198,7 +192,7 @@ impl Passwords {
     ) -> Result<T, E> {
         let place = self.place()?;
         let thread = Arc::clone(&self.threads).acquire_owned().await;
-        // Both permits go with the work: a caller that goes away does not free a thread that is still busy.
+        // Both permits move into the task, so a cancelled caller does not release a thread that is still busy.
         let task = tokio::task::spawn_blocking(move || {
             let _held = (place, thread);
             work()
@@ -210,7 +204,7 @@ impl Passwords {
         Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_full| {
-                self.metrics.overloaded();
+                self.metrics.checked(PasswordCheck::Overloaded);
                 HashingError::Overloaded
             })
     }
@@ -223,10 +217,10 @@ fn hash_with(hasher: &Argon2id, password: &[u8]) -> Result<SecretString, Hashing
     Ok(hash.to_string().into())
 }
 
-/// The normal form of a password.
+/// Returns the normal form of a password.
 fn normal(password: &SecretString) -> Zeroizing<String> {
     let password = password.expose_secret();
-    // Room from the start: a string that grows leaves what it has outgrown in memory.
+    // Allocated at full size: a string that grows leaves copies of its content in memory.
     let mut normal = Zeroizing::new(String::with_capacity(
         password.nfkc().map(char::len_utf8).sum(),
     ));
@@ -248,7 +242,7 @@ fn verify_with(
     };
     let typed = password.expose_secret();
     let of_typed = is_of(typed)?;
-    // `is_nfkc` is quick for ASCII.
+    // `is_nfkc` is fast for ASCII.
     let of_normal = if is_nfkc(typed) {
         of_typed
     } else {
@@ -318,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn how_guessable_a_password_is_is_found_out_on_a_hash_thread() {
-        // One place, and that is taken for as long as a hash of 64 MiB takes.
+        // One place, which stays taken while a hash of 64 MiB is computed.
         let passwords = passwords(65_536, 1, 0);
         let (hashed, rated) = tokio::join!(
             passwords.hash("tundra-lantern-quarry-41".into()),

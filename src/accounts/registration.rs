@@ -1,4 +1,4 @@
-//! Registration: the rules by which accounts come to be and get passwords.
+//! Registration: the rules for creating accounts and setting passwords.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use super::{
 };
 use crate::error::StoreError;
 
-/// Makes accounts and sets passwords. Cheap to clone.
+/// Creates accounts and sets passwords. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registrar {
     accounts: Arc<dyn AccountRepository>,
     passwords: Passwords,
 }
 
-/// Why an account was not made, or a password not set.
+/// Why an account was not created, or a password not set.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// The name cannot be a login name.
+    /// The name is not a valid user name.
     #[error(transparent)]
     Name(#[from] InvalidUsername),
-    /// The password would be guessed.
+    /// The password is too weak.
     #[error(transparent)]
     Weak(#[from] WeakPassword),
-    /// There is an account of this name.
+    /// An account with this name exists.
     #[error("the user name is taken")]
-    Taken,
-    /// There is no such account any more, or it has another password.
+    AlreadyExists,
+    /// The account no longer exists, or its password was changed in the meantime.
     #[error("there is no such account")]
-    Gone,
-    /// All threads that hash passwords are busy and the queue is full.
+    NotFound,
+    /// All password hashing threads are busy and the queue is full.
     #[error("too many passwords are being hashed at once")]
     Overloaded,
     /// A store failed.
@@ -44,14 +44,14 @@ pub enum RegisterError {
 }
 
 impl RegisterError {
-    /// The outcome in the audit trail.
+    /// Returns the outcome for the audit trail.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Name(_) => "invalid_request",
             Self::Weak(_) => "weak_password",
-            Self::Taken => "conflict",
-            Self::Gone => "not_found",
+            Self::AlreadyExists => "conflict",
+            Self::NotFound => "not_found",
             Self::Store(error) => error.reason(),
             Self::Overloaded | Self::Hash(_) => "internal_error",
         }
@@ -61,7 +61,7 @@ impl RegisterError {
 impl From<StoreError> for RegisterError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict => Self::Taken,
+            StoreError::Conflict => Self::AlreadyExists,
             other => Self::Store(other),
         }
     }
@@ -86,7 +86,7 @@ impl From<NewPasswordError> for RegisterError {
 }
 
 impl Registrar {
-    /// A registrar of these accounts.
+    /// Creates a registrar for these accounts.
     #[must_use]
     pub fn new(accounts: Arc<dyn AccountRepository>, passwords: Passwords) -> Self {
         Self {
@@ -95,11 +95,11 @@ impl Registrar {
         }
     }
 
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     ///
-    /// [`RegisterError`]; nothing was made.
+    /// [`RegisterError`]; no account was created.
     pub async fn register(
         &self,
         username: &str,
@@ -116,8 +116,8 @@ impl Registrar {
         Ok(self.accounts.add(account).await?)
     }
 
-    /// Sets the password of an account. Its sessions end once [`Sessions::settle`](crate::sessions::Sessions::settle) has run,
-    /// at the caller's or the reaper's instance.
+    /// Sets the password of an account. Its sessions end once [`Sessions::settle`](crate::sessions::Sessions::settle)
+    /// has run, called by the caller or by the reaper.
     ///
     /// # Errors
     ///
@@ -131,16 +131,17 @@ impl Registrar {
         if self.accounts.set_password(user.id, &hash).await? {
             Ok(())
         } else {
-            Err(RegisterError::Gone)
+            Err(RegisterError::NotFound)
         }
     }
 
-    /// Sets the password of an account if it still is the one of `account`: of two who know it, one changes it. Its sessions
-    /// end as with [`set_password`](Self::set_password).
+    /// Sets the password of an account if it is still the password of `account`, so that of two concurrent changes only
+    /// one succeeds. Its sessions end as with [`set_password`](Self::set_password).
     ///
     /// # Errors
     ///
-    /// [`RegisterError`]; the old password stays. [`RegisterError::Gone`] if it is no longer that one.
+    /// [`RegisterError`]; the old password stays. [`RegisterError::NotFound`] if the password was changed in the
+    /// meantime.
     pub async fn replace_password(
         &self,
         account: &Account,
@@ -158,7 +159,7 @@ impl Registrar {
         if replaced {
             Ok(())
         } else {
-            Err(RegisterError::Gone)
+            Err(RegisterError::NotFound)
         }
     }
 

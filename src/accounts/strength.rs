@@ -1,16 +1,16 @@
-//! What a new password must be: NIST SP 800-63B (length, no composition rules) and zxcvbn for guessability.
+//! Rules for new passwords: NIST SP 800-63B (length, no composition rules), and zxcvbn for guessability.
 
 use zeroize::Zeroizing;
 use zxcvbn::feedback::Feedback;
 
-/// The shortest new password, in characters.
+/// The minimum length of a new password, in characters.
 pub const MIN_CHARS: usize = 8;
-/// The longest password, in characters.
+/// The maximum length of a password, in characters.
 pub const MAX_CHARS: usize = 128;
-/// The least zxcvbn score (0 to 4) of a new password.
+/// The minimum zxcvbn score (0 to 4) of a new password.
 const MIN_SCORE: u8 = 3;
 
-/// Why a new password is refused.
+/// Why a new password is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
     /// Fewer than [`MIN_CHARS`] characters.
@@ -19,21 +19,21 @@ pub enum WeakPassword {
     /// More than [`MAX_CHARS`] characters.
     #[error("the password is too long: it must have at most {MAX_CHARS} characters")]
     TooLong,
-    /// It would be guessed. The text says why, and never holds the password.
+    /// It is easy to guess. The text gives the reason and never contains the password.
     #[error("the password is too easy to guess: {0}")]
     Guessable(String),
 }
 
-/// Checks a new password; `related` are words, in lower case, that must not make it up, such as the user's name.
+/// Checks a new password. `related` are lower-case words that must not make up the password, for example the user name.
 ///
-/// Takes up to some hundred milliseconds: [`Passwords::hash_new`](super::password::Passwords::hash_new) does it on a thread for
-/// that.
+/// Takes up to some hundred milliseconds: [`Passwords::hash_new`](super::password::Passwords::hash_new) runs it on a
+/// blocking thread.
 ///
 /// # Errors
 ///
-/// What is wrong with it, in words for the person who chose it.
+/// Returns what is wrong with the password, as a text for the user.
 pub fn check_new(password: &str, related: &[&str]) -> Result<(), WeakPassword> {
-    // Counted only as far as the limit: the text may be long.
+    // Counts only up to the limit, because the text may be long.
     let chars = password.chars().take(MAX_CHARS + 1).count();
     if chars < MIN_CHARS {
         return Err(WeakPassword::TooShort);
@@ -56,8 +56,8 @@ pub fn check_new(password: &str, related: &[&str]) -> Result<(), WeakPassword> {
     Err(WeakPassword::Guessable(why))
 }
 
-/// How many guesses a secret takes, as a power of ten: an estimate, for a warning about one that a person chose. Random text
-/// takes about as many as it has characters.
+/// Estimates the number of guesses that a secret withstands, as a power of ten. Used to warn about secrets that an
+/// operator chose. For random text it is close to the number of characters.
 #[must_use]
 pub fn guesses_log10(secret: &str) -> f64 {
     let text: Zeroizing<String> = Zeroizing::new(secret.chars().take(MAX_CHARS).collect());
@@ -68,15 +68,16 @@ pub fn guesses_log10(secret: &str) -> f64 {
     guesses.sum()
 }
 
-/// How many characters are rated at once. A password is at least as hard to guess as any part of it.
+/// Maximum number of characters rated at once. A password is at least as hard to guess as any part of it.
 ///
-/// zxcvbn takes up to a second for a hundred characters, and its arithmetic overflows from 28 turns on a keyboard.
+/// zxcvbn takes up to a second for a hundred characters, and its arithmetic overflows for 28 or more turns on a
+/// keyboard.
 const PIECE_CHARS: usize = 24;
 
-/// The parts of a password that are rated.
+/// Returns the parts of a password that are rated.
 fn pieces(password: &str, related: &[&str]) -> Vec<Zeroizing<String>> {
     let mut rest = Zeroizing::new(password.to_owned());
-    // A word that no piece can hold whole is not found in the pieces.
+    // A word longer than a piece would not be found in the pieces.
     for word in related
         .iter()
         .filter(|word| word.chars().count() > PIECE_CHARS)
@@ -129,7 +130,7 @@ mod tests {
     }
 
     proptest! {
-        /// Turns on keyboards, repeats and substitutions are what its estimate has trouble with.
+        /// Keyboard turns, repeats and substitutions are the patterns that zxcvbn's estimate has trouble with.
         #[test]
         fn no_password_makes_the_check_panic(
             text in "([a-z0-9@$!|(\\[{<é🦀]{1,6}){1,3}",

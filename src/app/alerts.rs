@@ -1,4 +1,4 @@
-//! A receiver of Alertmanager's webhook, to look at what is sent.
+//! Receives Alertmanager webhooks, for inspection of what is sent.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::listeners::bind;
 
-/// The longest notification that is taken, in bytes. Alertmanager sends all alerts of a group in one.
+/// Maximum size of a notification, in bytes. Alertmanager sends all alerts of a group in one.
 const LONGEST: usize = 4 * 1024 * 1024;
 
-/// What Alertmanager sends to a webhook; members that are not shown are left out.
+/// Body of an Alertmanager webhook. Members that are not shown are omitted.
 ///
 /// Source: <https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>, version 4.
 #[derive(Debug, Deserialize)]
@@ -33,9 +33,10 @@ pub(crate) struct Alert {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-/// Listens, and hands every notification to `show`. Any path is taken; what is no notification is answered with 400.
+/// Listens on `address` and passes every notification to `show`. Accepts any path; responds with 400 to a body that is
+/// not a notification.
 ///
-/// Returns the address and the server, which ends with Ctrl-C or SIGTERM.
+/// Returns the address and the server, which stops on Ctrl-C or SIGTERM.
 ///
 /// # Errors
 ///

@@ -1,36 +1,38 @@
-//! What runs beside the server: the census, the roll call, the reaper, and housekeeping.
+//! Background tasks of the server: census, service census, reaper, account settlement and housekeeping.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{Tasks, services::Keys};
 use crate::{
+    account_lifecycle::AccountLifecycle,
     audit::AuditRepository,
     clock::{Clock, ClockWatch},
     error::StoreError,
-    guard::LimitRepository,
+    guard::LoginThrottleRepository,
     http::Management,
-    services::{RollCall, TokenRepository},
+    observer_state::ObserverState,
+    services::{ServiceCensus, TokenRepository},
     sessions::{census::CensusTaker, reaper::Reaper},
-    telemetry::instruments::Presence,
 };
 
-/// How often old audit events and spent budgets are looked for, and how many are removed in one step.
+/// Interval of the search for old audit events and spent login budgets, and how many of them one step removes.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 const BATCH: u32 = 1_000;
 
 /// How long the wall clock must not have been set before anything is deleted by it.
 pub(super) const CLOCK_SPAN: Duration = Duration::from_mins(10);
 
-/// After a task has failed it is started again, but not faster than this.
+/// Minimum delay before a failed task is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// The tasks, before they are started.
+/// The background tasks before they are started.
 #[derive(Debug)]
 pub(super) struct Background {
     pub(super) census: Arc<CensusTaker>,
-    pub(super) presence: Presence,
+    pub(super) observer: ObserverState,
     pub(super) reaper: Arc<Reaper>,
-    pub(super) roll_call: Arc<RollCall>,
+    pub(super) lifecycle: AccountLifecycle,
+    pub(super) service_census: Arc<ServiceCensus>,
     pub(super) housekeeping: Arc<Housekeeping>,
 }
 
@@ -39,9 +41,10 @@ impl Background {
     pub(super) fn start(self) -> Tasks {
         let Self {
             census,
-            presence,
+            observer,
             reaper,
-            roll_call,
+            lifecycle,
+            service_census,
             housekeeping,
         } = self;
         let count = move || {
@@ -52,25 +55,30 @@ impl Background {
             let reaper = Arc::clone(&reaper);
             async move { reaper.run().await }
         };
+        let settle = move || {
+            let lifecycle = lifecycle.clone();
+            async move { lifecycle.run().await }
+        };
         let call = move || {
-            let roll_call = Arc::clone(&roll_call);
-            async move { roll_call.run().await }
+            let service_census = Arc::clone(&service_census);
+            async move { service_census.run().await }
         };
         let tidy = move || {
             let housekeeping = Arc::clone(&housekeeping);
             async move { housekeeping.run().await }
         };
         vec![
-            // Without the census nobody would take a frozen gauge away.
-            keep_running("census", count, move || presence.withdraw()),
+            // Without the census, nothing would remove a stale gauge.
+            keep_running("census", count, move || observer.count_unanswered()),
             keep_running("reaper", reap, || {}),
-            keep_running("roll call", call, || {}),
+            keep_running("account settlement", settle, || {}),
+            keep_running("service census", call, || {}),
             keep_running("housekeeping", tidy, || {}),
         ]
     }
 }
 
-/// Runs a task that never ends; if it panics, says so, does `on_failure` and starts it again.
+/// Runs a task that never ends. If it ends or panics, logs that, calls `on_failure` and restarts the task.
 fn keep_running<F>(
     name: &'static str,
     task: impl Fn() -> F + Send + 'static,
@@ -87,7 +95,7 @@ where
             tracing::error!(
                 task = name,
                 crashed = ended.is_err(),
-                "a background task ended; starting it again"
+                "a background task ended; restarting it"
             );
             tokio::time::sleep(RESTART_PAUSE).await;
             running = AbortOnDrop(tokio::spawn(task()));
@@ -95,7 +103,7 @@ where
     })
 }
 
-/// A task that does not outlive whoever watches it.
+/// A task that is aborted when its supervisor is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -104,19 +112,19 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Removes what is no longer needed.
+/// Removes expired data.
 #[derive(Debug)]
 pub(super) struct Housekeeping {
     pub(super) audit: Arc<dyn AuditRepository>,
-    pub(super) limits: Arc<dyn LimitRepository>,
-    /// How far away the expiry of a budget's state can be.
+    pub(super) limits: Arc<dyn LoginThrottleRepository>,
+    /// How far in the future the state of a login budget can expire.
     pub(super) limits_horizon: Duration,
     pub(super) tokens: Arc<dyn TokenRepository>,
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
-    /// Whether that clock can be believed.
+    /// Shows whether the clock can be trusted.
     pub(super) watch: ClockWatch,
-    /// What tells whether the stores can be used.
+    /// Shows whether the stores can be used.
     pub(super) readiness: Management,
     pub(super) audit_retention: Duration,
 }
@@ -127,20 +135,22 @@ impl Housekeeping {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Said in the log also where nobody logs in and nothing asks /readyz: a full disk is best known before.
+            // Logs store faults even if there are no logins and no requests to /readyz: a full disk should be known
+            // early.
             self.readiness.faults().await;
             let believed = self.watch.has_kept_pace();
-            if let Err(error) = self.keys.tend(believed).await {
-                tracing::warn!(%error, "no new signing key could be made; it is tried again");
+            if let Err(error) = self.keys.rotate_if_due(believed).await {
+                tracing::warn!(%error, "no new signing key could be created; will retry");
             }
             if let Err(error) = self.tidy(believed).await {
-                tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; it is tried again");
+                tracing::warn!(error.type = error.error_type(), error = error.in_full(), "housekeeping failed; will retry");
             }
         }
     }
 
-    /// Removes what is old. By a clock that is not `believed` no audit event is removed or moved, and no revocation or key is
-    /// removed: it may be the clock that is wrong. A token would be good again whose revocation was removed too early.
+    /// Removes old data. If the clock is not trusted (`believed` is false), no audit event is removed or moved, and no
+    /// revocation or key is removed, because the clock may be wrong. A token would become valid again if its revocation
+    /// were removed too early.
     async fn tidy(&self, believed: bool) -> Result<(), StoreError> {
         let retention = i64::try_from(self.audit_retention.as_millis()).unwrap_or(i64::MAX);
         let now = self.clock.now().as_millis();

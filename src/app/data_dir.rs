@@ -1,4 +1,4 @@
-//! The data directory: who may run on it at the same time, and the cookie key where none is configured.
+//! The data directory: its lock, and the cookie key if none is configured.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -11,37 +11,38 @@ use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use secrecy::SecretString;
 
-/// Fewer bytes are no key.
+/// Minimum length of a key.
 const LEAST_KEY_BYTES: usize = 32;
 
-/// How a server runs on a data directory.
+/// How a server uses a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tenancy {
-    /// Alone: sessions are in the embedded store. Two servers would each export its totals and cache its sessions.
+    /// Exclusively: sessions are in the embedded store. Two servers would each export its totals and cache its
+    /// sessions.
     Alone,
-    /// Beside others that keep sessions in the same Redis.
+    /// Together with other servers that keep sessions in the same Redis.
     Shared,
 }
 
-/// A data directory that this process holds.
+/// A data directory locked by this process.
 ///
-/// The commands of the CLI do not take the lock; they may run beside a server.
+/// CLI commands do not take the lock; they may run beside a server.
 #[derive(Debug)]
 pub(super) struct DataDir {
     path: PathBuf,
-    /// Locked as long as it is open; the system lets go of it even after `kill -9`.
+    /// Holds the lock while it is open; the operating system releases it even after `kill -9`.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes the directory (mode 0700) where it is missing, and takes its lock.
+    /// Creates the directory (mode 0700) if it is missing, and locks it.
     pub(super) fn lock(path: &Path, tenancy: Tenancy) -> anyhow::Result<Self> {
         let describe = || format!("data_dir = {}", path.display());
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .with_context(|| format!("{}: the directory cannot be made", describe()))?;
+            .with_context(|| format!("{}: the directory cannot be created", describe()))?;
         let file = lock_file(&path.join("server.lock"))
             .with_context(|| format!("{}: the directory cannot be written", describe()))?;
         let locked = match tenancy {
@@ -67,7 +68,8 @@ impl DataDir {
         }
     }
 
-    /// The key in `cookie.key`, made at the first start. Of servers that start at once one makes it, and all have it.
+    /// Returns the key in `cookie.key`, which is created at the first start. If several servers start at once, one of
+    /// them creates the key and all of them use it.
     pub(super) fn cookie_key(&self) -> anyhow::Result<SecretString> {
         let path = self.path.join("cookie.key");
         if let Some(key) = read_key(&path)? {
@@ -79,7 +81,7 @@ impl DataDir {
             Ok(file)
         };
         let _held = only_one()
-            .with_context(|| format!("{}: the cookie key cannot be made", path.display()))?;
+            .with_context(|| format!("{}: the cookie key cannot be created", path.display()))?;
         match read_key(&path)? {
             Some(key) => Ok(key),
             None => make_key(&path),
@@ -87,7 +89,7 @@ impl DataDir {
     }
 }
 
-/// A file to lock, made where it is missing.
+/// Opens a lock file and creates it if it is missing.
 fn lock_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -101,8 +103,8 @@ fn read_key(path: &Path) -> anyhow::Result<Option<SecretString>> {
     match fs::read_to_string(path) {
         Ok(key) if key.trim().len() >= LEAST_KEY_BYTES => Ok(Some(key.trim().into())),
         Ok(_) => anyhow::bail!(
-            "{}: the cookie key is shorter than {LEAST_KEY_BYTES} bytes; remove the file to have a new one made \
-             (everybody is logged out then)",
+            "{}: the cookie key is shorter than {LEAST_KEY_BYTES} bytes; remove the file to generate a new one \
+             (this logs out all users)",
             path.display()
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -112,7 +114,8 @@ fn read_key(path: &Path) -> anyhow::Result<Option<SecretString>> {
     }
 }
 
-/// Written beside and renamed, so that a crash leaves a whole key or none, and nobody reads half of one.
+/// Writes the key to a temporary file and renames it, so that a crash leaves a whole key or none, and no process reads
+/// half a key.
 fn make_key(path: &Path) -> anyhow::Result<SecretString> {
     let random: [u8; 64] = rand::random();
     let key = BASE64_STANDARD_NO_PAD.encode(random);

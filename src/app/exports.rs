@@ -1,4 +1,4 @@
-//! The first export of metrics and the last one, which do not wait for the interval.
+//! The first and the last export of metrics, which do not wait for the interval.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use crate::{
     telemetry::{AllMetrics, ServiceWide},
 };
 
-/// What a Collector that does not answer may add to the start.
+/// Maximum delay of the start by a Collector that does not respond.
 const FIRST_EXPORT: Duration = Duration::from_millis(500);
 
-/// What the export of the last count takes of [`super::LAST_TASKS`] at most. Without it the lease is kept, so that the
-/// end of telemetry, which has more time, tries again.
+/// Maximum share of [`super::LAST_TASKS`] for the export of the last count. If the export fails, the lease is kept, so
+/// that the shutdown of telemetry, which has more time, tries again.
 const HAND_OVER: Duration = Duration::from_millis(200);
 
-/// Exports every counter at 0 before anybody is served. Whoever asks for an increase compares two values: what happens
-/// before the first export is never told.
+/// Exports every counter at 0 before the first request is served. An increase is computed from two values, so events
+/// before the first export would never be reported.
 ///
-/// Without a Collector there is nobody to tell; the service serves all the same.
+/// Without a Collector the values go nowhere; the service starts all the same.
 pub(super) async fn first_export(metrics: AllMetrics) {
     let flush = tokio::task::spawn_blocking(move || metrics.flush(FIRST_EXPORT));
     if let Ok(Err(error)) = flush.await {
         tracing::debug!(
             error = &error as &dyn std::error::Error,
-            "the first metrics were not delivered"
+            "the first export of metrics failed"
         );
     }
 }
 
-/// Counts the sessions and, where another replica may take over, exports that and releases the lease.
+/// Counts the sessions. If another replica may take over, also exports the count and releases the lease.
 pub(super) async fn last_count(census: &CensusTaker, hand_over: Option<ServiceWide>) {
     let _ = census.count().await;
     let Some(service_wide) = hand_over else {
         return;
     };
-    // In this order: once another one observes, an export of this one would bring older counts under the same name, and
-    // a total that goes back is taken for a restart of the store.
+    // The order matters: once another replica observes, an export from this one would write older counts to the same
+    // series, and a total that decreases is taken for a restart of the store.
     let flush = tokio::task::spawn_blocking(move || service_wide.flush(HAND_OVER));
     if let Ok(Ok(())) = flush.await
         && let Err(error) = census.resign().await
     {
-        tracing::debug!(error.type = error.error_type(), "the lease was not released; it ends by itself");
+        tracing::debug!(error.type = error.error_type(), "the lease was not released; it will expire");
     }
 }

@@ -1,4 +1,4 @@
-//! The file limit of the process, and how the listeners share it.
+//! The open file limit of the process, and how the listeners share it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -7,19 +7,20 @@ use crate::{
     http::{ConnectionLimits, Timeouts},
 };
 
-/// The most that is asked for. Systems without a limit answer much larger numbers, and refuse them.
+/// Maximum limit to request. Systems without a limit report much larger numbers, and reject them.
 const ENOUGH: u64 = 1 << 20;
-/// How many files the stores, the exporters, the log and the management listener may have, whatever happens on the public
-/// one.
+/// Number of files reserved for the stores, the exporters, the log and the management listener, whatever happens on the
+/// public listener.
 const RESERVE: u64 = 192;
-/// How many of them are connections of the management listener.
+/// Number of reserved files that are connections of the management listener.
 const MANAGEMENT: usize = 64;
 
-/// The limits of the public and of the management listener.
+/// Returns the limits of the public and of the management listener.
 ///
-/// The soft limit of open files is raised to the hard one: the soft one is low by tradition, for programs that use
-/// `select` (systemd leaves 1,024, and half a million above it). What is left above [`RESERVE`] is for public connections, so that
-/// they never take the last file: a process that has none accepts nobody, not even a probe.
+/// Raises the soft limit of open files to the hard limit. The soft limit is low by tradition, for programs that use
+/// `select` (systemd sets 1,024, with a hard limit of half a million). Public connections get what is left above
+/// [`RESERVE`], so that they never take the last file: a process without free files accepts no connection, not even
+/// from a probe.
 pub(super) fn connection_limits(config: &Config) -> (ConnectionLimits, ConnectionLimits) {
     let files = raise_limit();
     let settings = &config.connections;
@@ -29,7 +30,7 @@ pub(super) fn connection_limits(config: &Config) -> (ConnectionLimits, Connectio
         tracing::info!(
             max_connections = room,
             open_files = files,
-            "max_connections is lowered to what the limit of open files leaves"
+            "max_connections is reduced to fit the limit of open files"
         );
     }
     let timeouts = Timeouts {
@@ -42,7 +43,7 @@ pub(super) fn connection_limits(config: &Config) -> (ConnectionLimits, Connectio
     (limits(settings.most.min(room)), limits(MANAGEMENT))
 }
 
-/// Raises the soft limit of open files to the hard one, and says what it is now.
+/// Raises the soft limit of open files to the hard limit, and returns the current soft limit.
 fn raise_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(ENOUGH).min(ENOUGH);

@@ -1,4 +1,4 @@
-//! The listeners: how they are bound, what happens when one ends, how both are stopped.
+//! The listeners: binding, unexpected ends, shutdown.
 
 use std::{
     io::{self, ErrorKind},
@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::net::TcpSocket;
 use url::Url;
 
-/// Connections that may wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
 /// Linux's default of `net.ipv4.ip_unprivileged_port_start`.
@@ -20,7 +20,7 @@ const PRIVILEGED_BELOW: u16 = 1_024;
 /// How long the other side of a connection may take to close.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server with the address it got.
+/// A server and its actual address.
 pub(super) struct Listening {
     pub(super) server: Server,
     pub(super) address: SocketAddr,
@@ -32,18 +32,18 @@ impl std::fmt::Debug for Listening {
     }
 }
 
-pub(super) fn bind(
-    setting: &str,
-    address: SocketAddr,
-) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let bind = || -> io::Result<(TcpListener, SocketAddr)> {
+/// A listener and its actual address.
+pub(super) type Bound = (TcpListener, SocketAddr);
+
+pub(super) fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<Bound> {
+    let bind = || -> io::Result<Bound> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        // The standard library's queue of 128 makes clients of a burst wait a second for their second try.
+        // With the standard library's queue of 128, clients of a burst would wait a second before they retry.
         let listener = socket.listen(BACKLOG)?.into_std()?;
         let address = listener.local_addr()?;
         Ok((listener, address))
@@ -56,12 +56,12 @@ pub(super) fn bind(
     })
 }
 
-/// What would be right where the system does not let this process listen.
+/// Returns advice for an address on which the system does not let this process listen.
 fn advice(address: SocketAddr, kind: ErrorKind) -> String {
     let port = address.port();
     match kind {
         ErrorKind::AddrInUse => format!(
-            "another process has port {port} (`ss -ltnp sport = :{port}` shows which): end that one, or choose another port"
+            "another process uses port {port} (`ss -ltnp sport = :{port}` shows which): stop it, or choose another port"
         ),
         ErrorKind::PermissionDenied if (1..PRIVILEGED_BELOW).contains(&port) => format!(
             "ports below {PRIVILEGED_BELOW} need a privilege: choose a port from {PRIVILEGED_BELOW} on behind a proxy, or give \
@@ -75,11 +75,11 @@ fn advice(address: SocketAddr, kind: ErrorKind) -> String {
     }
 }
 
-/// The URL that follows from `listen = …:0`, with the port that the system gave.
+/// Returns the URL that follows from `listen = …:0`, with the port that the system assigned.
 pub(super) fn with_real_port(url: &Url, address: SocketAddr) -> Url {
     let mut url = url.clone();
     if url.port() == Some(0) {
-        // Fails for URLs without a host only, and this one has one.
+        // This fails only for URLs without a host, and this URL has one.
         let _ = url.set_port(Some(address.port()));
     }
     url
@@ -92,10 +92,10 @@ pub(super) fn ended_early(
     ended
         .with_context(|| format!("the {which} listener crashed"))?
         .with_context(|| format!("the {which} listener failed"))?;
-    anyhow::bail!("the {which} listener ended by itself")
+    anyhow::bail!("the {which} listener ended unexpectedly")
 }
 
-/// The management listener stays until the public one is done, so that probes see a service that is stopping.
+/// Stops the public listener first, then the management listener, so that probes can see that the service is stopping.
 pub(super) async fn stop_gracefully(public: &ServerHandle, management: &ServerHandle) {
     public.stop(true).await;
     management.stop(true).await;
@@ -116,7 +116,7 @@ mod tests {
         ] {
             assert!(privileged.contains(way), "{privileged}");
         }
-        // Something else than the number forbids this one, SELinux perhaps.
+        // The port number is not the cause here; SELinux may be.
         let other = of("0.0.0.0:8080", ErrorKind::PermissionDenied);
         assert!(!other.contains("CAP_NET_BIND_SERVICE"), "{other}");
         assert!(of("[::1]:81", ErrorKind::AddrInUse).contains("ss -ltnp sport = :81"));

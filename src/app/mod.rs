@@ -2,32 +2,36 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `data_dir` | the lock that keeps servers apart that must not meet, the generated cookie key |
-//! | `identity` | what the replicas of a service call themselves together |
-//! | `exports` | the first export of metrics and the last one |
-//! | `files` | the file limit of the process, and how the listeners share it |
-//! | `listeners` | how the listeners are bound and stopped |
-//! | `services` | what services need, wired |
-//! | `place` | where sessions were kept when a server last started here |
-//! | `alerts` | a receiver of Alertmanager's webhook |
-//! | `warnings` | settings that are valid and still probably wrong |
-//! | `background` | the tasks that run beside the server, and what happens when one of them fails |
+//! | `data_dir` | the lock that prevents conflicting servers, the generated cookie key |
+//! | `instance_id` | the `service.instance.id` shared by all replicas |
+//! | `exports` | the first and the last export of metrics |
+//! | `files` | the open file limit of the process, and how the listeners share it |
+//! | `listeners` | binding and shutdown of the listeners |
+//! | `recorders` | the recorders of metrics |
+//! | `services` | wiring of everything that services need |
+//! | `session_location` | where sessions were stored when a server last started here |
+//! | `sessions` | wiring of everything that sessions need |
+//! | `alerts` | a receiver of Alertmanager webhooks |
+//! | `warnings` | settings that are valid but probably wrong |
+//! | `background` | the tasks that run beside the server, and their restart after a failure |
 
 pub(crate) mod alerts;
 mod background;
 mod data_dir;
 mod exports;
 mod files;
-mod identity;
+mod instance_id;
 mod listeners;
-pub(crate) mod place;
+mod recorders;
 mod services;
+pub(crate) mod session_location;
+mod sessions;
 pub(crate) mod warnings;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{runtime::Handle, task::JoinHandle};
 use url::Url;
 
@@ -35,7 +39,8 @@ use self::{
     background::{Background, CLOCK_SPAN, Housekeeping},
     data_dir::{DataDir, Tenancy},
     exports::{first_export, last_count},
-    listeners::{Listening, bind, ended_early, stop_gracefully, with_real_port},
+    listeners::{Bound, Listening, bind, ended_early, stop_gracefully, with_real_port},
+    recorders::Recorders,
     services::Keys,
 };
 use crate::{
@@ -50,22 +55,12 @@ use crate::{
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    sessions::{
-        Sessions,
-        census::{CensusPace, CensusTaker},
-        reaper::Reaper,
-    },
     store::{self, Stores},
-    telemetry::{
-        ServiceWide, Telemetry,
-        instruments::{
-            AuthMetrics, HttpMetrics, LoginMetrics, PasswordMetrics, Presence, StoreMetrics,
-        },
-    },
+    telemetry::{ServiceWide, Telemetry},
 };
 
-/// How long the store may take, after the listeners were closed, with the end of the audit trail and the last count, and
-/// then with the end of the file. It is not the store timeout, which may be longer than a stop.
+/// How long the store may take, after the listeners are closed, to write the end of the audit trail and to answer the
+/// last count, and then to close its file. This is not the store timeout, which may exceed the time of a shutdown.
 const LAST_TASKS: Duration = Duration::from_millis(300);
 const CLOSE: Duration = Duration::from_millis(150);
 
@@ -77,148 +72,145 @@ pub struct Application {
     background: Background,
     audit: AuditWriter,
     stores: Stores,
-    /// What is handed over to another replica at the end, where there may be one.
+    /// Handed over to another replica at shutdown, if there may be one.
     hand_over: Option<ServiceWide>,
     public_url: Url,
     _data_dir: DataDir,
 }
 
 impl Application {
-    /// Opens the stores, makes the first superuser where the configuration asks for one, counts the sessions once and
-    /// binds both listeners. Takes one password hash's time.
+    /// Opens the stores, creates the first superuser if the configuration names one, counts the sessions once and binds
+    /// both listeners. Takes the time of one password hash.
     ///
     /// # Errors
     ///
-    /// What could not be opened, made or bound, and why.
+    /// Describes what could not be opened, created or bound, and why.
     pub async fn build(
         config: &Config,
         telemetry: &Telemetry,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        // Bound first: a port that is taken is told before anything is touched.
-        let (public, address) = bind("listen", config.listen)?;
-        let (management_listener, management_address) =
-            bind("management_listen", config.management_listen)?;
-        let public_url = with_real_port(&config.public_url, address);
-        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
-        let store_metrics = StoreMetrics::new(&meter, Arc::clone(&clock));
+        // Bound first: a port in use is reported before anything is changed.
+        let public = bind("listen", config.listen)?;
+        let management_listener = bind("management_listen", config.management_listen)?;
+        let public_url = with_real_port(&config.public_url, public.1);
+        let recorders = Recorders::new(telemetry, &clock);
         let data_dir = DataDir::lock(&config.data_dir, tenancy(config))?;
-        let stores = store::open(config, Arc::clone(&clock), Some(store_metrics)).await?;
-        let key = match &config.cookie_key {
-            Some(key) => key.clone(),
-            None => data_dir.cookie_key()?,
-        };
-        place::remember(config);
-        let service = identity::of_the_service(&key, config.redis.as_ref());
+        let stores =
+            store::open(&config.store(), Arc::clone(&clock), Some(recorders.store)).await?;
+        let key = cookie_key(config, &data_dir)?;
+        session_location::remember(config);
+        let service = instance_id::of_the_service(&key, config.redis.as_ref());
         let service_wide = telemetry.service_wide(service)?;
-        let own_clock = Arc::clone(&clock);
-        let presence = Presence::new(&meter, &observed, &service_wide.meters(), own_clock);
-        let login_metrics = LoginMetrics::new(&meter, Arc::clone(&clock));
-        let passwords = Passwords::new(&(&config.argon2).into(), PasswordMetrics::new(&meter))?;
+        let passwords = Passwords::new(&config.argon2, recorders.passwords)?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
-        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), login_metrics.clone());
+        let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), recorders.audit);
         let admin_audit =
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
         bootstrap(config, &stores, &registrar, &admin_audit).await?;
 
-        let census = census(config, &stores, service, &presence, &clock);
-        let (sessions, reaper) = sessions(config, &stores, &presence, &census, &clock);
+        let session = sessions::open(
+            config,
+            &stores,
+            service,
+            (telemetry, &service_wide),
+            recorders.sessions,
+            &clock,
+        );
         let login = LoginService::new(LoginParts {
             accounts: Arc::clone(&stores.accounts),
             limits: Arc::clone(&stores.limits),
             policy: guard_policy(config),
             entities: Entities::keyed(key.expose_secret().as_bytes()),
             passwords,
-            sessions: sessions.clone(),
+            sessions: session.sessions.clone(),
+            lifecycle: session.lifecycle.clone(),
             audit: trail,
-            metrics: login_metrics,
+            metrics: recorders.login,
             clock: Arc::clone(&clock),
             runtime: Handle::current(),
         });
-        let auth_metrics = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
-        let services = services::open(config, &stores, &public_url, &auth_metrics, &clock);
+        let services = services::open(config, &stores, &public_url, &recorders.auth, &clock);
         let keys = services.start(&admin_audit).await?;
         let meters = service_wide.meters();
-        let roll_call = services.roll_call(config, &stores, &meters, &presence, &clock);
-        // Counted before anyone can ask: the first scrape shows what is there. A store that is away does not keep the
-        // service from starting; the gauges are absent until it answers.
-        let _ = census.take().await;
-        let _ = roll_call.take().await;
-        let http_metrics = HttpMetrics::new(&meter, &observed, Arc::clone(&clock));
+        let service_census =
+            services.service_census(config, &stores, &meters, &session.observer, &clock);
+        // Counted before the listeners accept requests, so that the first scrape shows current values. An unavailable
+        // store does not prevent the start; the gauges are absent until it responds.
+        let _ = session.census.take().await;
+        let _ = service_census.take().await;
         first_export(telemetry.all_metrics()).await;
 
         let api = Api {
             login,
-            sessions,
+            sessions: session.sessions,
+            lifecycle: session.lifecycle.clone(),
             accounts: Arc::clone(&stores.accounts),
             registrar,
             trail: Arc::clone(&stores.audit),
             audit: admin_audit,
             clients: services.clients,
-            directory: services.directory,
+            service_cache: services.service_cache,
             registry: services.registry,
             tokens: services.tokens,
             keys_kept: services::keys_kept(config),
-            gate: services.gate,
+            bearer: services.bearer,
             limiter: services.limiter,
-            auth_metrics,
-            metrics: http_metrics,
+            auth_metrics: recorders.auth,
+            metrics: recorders.http,
             traces: telemetry.request_traces(Arc::clone(&clock)),
             cookie: CookieSettings::new(&key, &public_url),
             origin: (&public_url).into(),
             trusted_proxies: config.trusted_proxies.clone().into(),
-            patience: config.store_timeout,
+            wait_budget: config.store_timeout,
         };
         let management = management(config, telemetry, &stores);
-        let (limits, management_limits) = files::connection_limits(config);
-        let readiness = management.clone();
-        let public = Listening {
-            server: serve_public(api, public, config.workers, limits)?,
-            address,
-        };
-        let management = Listening {
-            server: serve_management(management, management_listener, management_limits)?,
-            address: management_address,
-        };
-        let housekeeping = housekeeping(config, &stores, readiness, keys, clock);
+        let (public, management_listening) = serve(
+            config,
+            (api, public),
+            (management.clone(), management_listener),
+        )?;
+        let housekeeping = housekeeping(config, &stores, management, keys, clock);
+        let hand_over = stores.is_shared().then_some(service_wide);
         Ok(Self {
             public,
-            management,
+            management: management_listening,
             background: Background {
-                census: Arc::new(census),
-                presence,
-                reaper: Arc::new(reaper),
-                roll_call: Arc::new(roll_call),
+                census: Arc::new(session.census),
+                observer: session.observer,
+                reaper: Arc::new(session.reaper),
+                lifecycle: session.lifecycle,
+                service_census: Arc::new(service_census),
                 housekeeping: Arc::new(housekeeping),
             },
             audit,
             stores,
-            hand_over: config.redis.is_some().then_some(service_wide),
+            hand_over,
             public_url,
             _data_dir: data_dir,
         })
     }
 
-    /// Where the public listener is bound.
+    /// Returns the address of the public listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.public.address
     }
 
-    /// Where the management listener is bound.
+    /// Returns the address of the management listener.
     #[must_use]
     pub const fn management_address(&self) -> SocketAddr {
         self.management.address
     }
 
-    /// The origin under which browsers see the service.
+    /// Returns the origin under which browsers see the service.
     #[must_use]
     pub const fn public_url(&self) -> &Url {
         &self.public_url
     }
 
-    /// Serves until `stop` is ready, then answers what is in flight, writes what is queued and returns. The stop takes
-    /// at most a second and a half.
+    /// Serves until `stop` is ready, then completes the requests in flight, writes what is queued and returns. The
+    /// shutdown takes at most a second and a half.
     ///
     /// # Errors
     ///
@@ -250,73 +242,25 @@ impl Application {
         for task in tasks {
             task.abort();
         }
-        // The last login's event is in the queue by now, and the queue closes with the last worker. Without an answer to
-        // the last count the gauges are what they were.
+        // The event of the last login is in the queue by now, and the queue closes with the last worker. If the last
+        // count is not answered, the gauges keep their values.
         let (written, _) = tokio::join!(
             tokio::time::timeout(LAST_TASKS, &mut audit),
             tokio::time::timeout(LAST_TASKS, last_count(&census, hand_over)),
         );
         if written.is_err() {
-            // It counts what is lost, which the last export tells. One whose commit was not answered may be there all the same.
+            // The writer counts the lost events, and the last export reports them. An event whose commit was not
+            // confirmed may be stored all the same.
             audit.abort();
             let _ = audit.await;
         }
         if tokio::time::timeout(CLOSE, stores.close()).await.is_err() {
             tracing::warn!(
-                "the store is still busy; its write-ahead log is read at the next start"
+                "the store is still busy; its write-ahead log will be read at the next start"
             );
         }
         result
     }
-}
-
-fn census(
-    config: &Config,
-    stores: &Stores,
-    service: uuid::Uuid,
-    presence: &Presence,
-    clock: &Arc<dyn Clock>,
-) -> CensusTaker {
-    let pace = CensusPace {
-        interval: config.census_interval,
-        timeout: config.store_timeout,
-    };
-    CensusTaker::new(
-        Arc::clone(&stores.sessions),
-        Arc::clone(&stores.ledger),
-        Arc::clone(&stores.observer),
-        service,
-        presence.clone(),
-        Arc::clone(clock),
-        pace,
-    )
-}
-
-/// Who is in, and who ends what has expired.
-fn sessions(
-    config: &Config,
-    stores: &Stores,
-    presence: &Presence,
-    census: &CensusTaker,
-    clock: &Arc<dyn Clock>,
-) -> (Sessions, Reaper) {
-    let sessions = Sessions::new(
-        Arc::clone(&stores.sessions),
-        Arc::clone(&stores.accounts),
-        presence.clone(),
-        Arc::clone(clock),
-        config.into(),
-        census.bell(),
-        Handle::current(),
-    );
-    let reaper = Reaper::new(
-        Arc::clone(&stores.sessions),
-        Arc::clone(&stores.accounts),
-        sessions.clone(),
-        presence.clone(),
-        census.bell(),
-    );
-    (sessions, reaper)
 }
 
 fn housekeeping(
@@ -339,6 +283,31 @@ fn housekeeping(
     }
 }
 
+/// Starts both servers on their listeners.
+fn serve(
+    config: &Config,
+    (api, (public, address)): (Api, Bound),
+    (management, (management_listener, management_address)): (Management, Bound),
+) -> anyhow::Result<(Listening, Listening)> {
+    let (limits, management_limits) = files::connection_limits(config);
+    let public = Listening {
+        server: serve_public(api, public, config.workers, limits)?,
+        address,
+    };
+    let management = Listening {
+        server: serve_management(management, management_listener, management_limits)?,
+        address: management_address,
+    };
+    Ok((public, management))
+}
+
+fn cookie_key(config: &Config, data_dir: &DataDir) -> anyhow::Result<SecretString> {
+    match &config.cookie_key {
+        Some(key) => Ok(key.clone()),
+        None => data_dir.cookie_key(),
+    }
+}
+
 fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Management {
     Management {
         page: telemetry.page(),
@@ -349,14 +318,15 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
     }
 }
 
-const fn tenancy(config: &Config) -> Tenancy {
-    match config.redis {
-        Some(_) => Tenancy::Shared,
-        None => Tenancy::Alone,
+fn tenancy(config: &Config) -> Tenancy {
+    if config.store().is_shared() {
+        Tenancy::Shared
+    } else {
+        Tenancy::Alone
     }
 }
 
-/// Makes the first superuser if there is no account and the configuration names one.
+/// Creates the first superuser if there is no account and the configuration names one.
 async fn bootstrap(
     config: &Config,
     stores: &Stores,
@@ -368,7 +338,7 @@ async fn bootstrap(
     }
     let Some(first) = &config.bootstrap else {
         tracing::warn!(
-            "there is no account yet, so nobody can log in; make the first one with the same settings: \
+            "there is no account yet, so no user can log in; create the first one with the same settings: \
              `skriptoteket user add NAME --role superuser`"
         );
         return Ok(());
@@ -378,11 +348,11 @@ async fn bootstrap(
     let made = recording.during(register).await;
     recording.finish(made.as_ref().err().map_or(SUCCESS, RegisterError::reason));
     match made {
-        // Another replica that started at the same moment made it.
-        Err(RegisterError::Taken) => {}
+        // Another replica that started at the same moment has created it.
+        Err(RegisterError::AlreadyExists) => {}
         made => {
-            made.context("bootstrap_password: the first superuser was not made")?;
-            tracing::info!("the first superuser was made from bootstrap_password");
+            made.context("bootstrap_password: the first superuser was not created")?;
+            tracing::info!("the first superuser was created from bootstrap_password");
         }
     }
     Ok(())
@@ -390,9 +360,9 @@ async fn bootstrap(
 
 fn guard_policy(config: &Config) -> GuardPolicy {
     let guard = &config.guard;
-    let budget = |attempts, regain| Budget {
+    let budget = |attempts, refill| Budget {
         attempts,
-        regain,
+        refill,
         lock: guard.lock,
         longest_lock: guard.longest_lock,
         forget: guard.forget,
@@ -403,5 +373,5 @@ fn guard_policy(config: &Config) -> GuardPolicy {
     }
 }
 
-/// Stops tasks when the server does.
+/// Background tasks, aborted at shutdown.
 type Tasks = Vec<JoinHandle<()>>;

@@ -1,4 +1,4 @@
-//! Wires what services need: who they are, their tokens, their limits.
+//! Wires what services need: registration, tokens and rate limits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,37 +8,36 @@ use crate::{
     audit::{AdminAudit, Kind, SUCCESS},
     clock::Clock,
     config::Config,
+    observer_state::ObserverState,
     services::{
-        Clients, Directory, Gate, HealthPolicy, KeeperError, KeyKeeper, Limiter, Registry,
-        RollCall, TokenParts, TokenPolicy, Tokens,
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError,
+        KeyRotator, Limiter, Registry, ServiceCache, ServiceCensus, ServiceGauges, TokenParts,
+        TokenPolicy, Tokens,
     },
     store::Stores,
-    telemetry::{
-        Meter,
-        instruments::{AuthMetrics, Presence, Roll},
-    },
+    telemetry::Meter,
 };
 
-/// All that has to do with services.
+/// All parts that handle services.
 #[derive(Debug)]
 pub(super) struct Services {
-    pub(super) clients: Clients,
-    pub(super) directory: Directory,
+    pub(super) clients: ClientAuthenticator,
+    pub(super) service_cache: ServiceCache,
     pub(super) registry: Registry,
     pub(super) tokens: Tokens,
-    pub(super) gate: Gate,
+    pub(super) bearer: BearerAuthenticator,
     pub(super) limiter: Limiter,
-    keeper: KeyKeeper,
+    key_rotator: KeyRotator,
 }
 
-/// The signing keys, and where new ones are recorded.
+/// The signing keys, and the audit trail that records new ones.
 #[derive(Debug)]
 pub(super) struct Keys {
-    keeper: KeyKeeper,
+    key_rotator: KeyRotator,
     audit: AdminAudit,
 }
 
-/// Wires them over these stores. `public_url` is where clients find the service.
+/// Wires the parts over these stores. `public_url` is where clients reach the service.
 pub(super) fn open(
     config: &Config,
     stores: &Stores,
@@ -47,7 +46,7 @@ pub(super) fn open(
     clock: &Arc<dyn Clock>,
 ) -> Services {
     let settings = Arc::new(config.services.clone());
-    let directory = Directory::new(
+    let service_cache = ServiceCache::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
@@ -55,13 +54,13 @@ pub(super) fn open(
     );
     let policy = token_policy(config, public_url);
     let issuer = &policy.issuer;
-    let clients = Clients::new(
-        directory.clone(),
+    let clients = ClientAuthenticator::new(
+        service_cache.clone(),
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
         metrics.clone(),
         Arc::clone(clock),
-        // Where a client may think that its assertion goes (RFC 7523, section 3, leaves it to the server).
+        // The audiences that a client may use in its assertion (RFC 7523, section 3, leaves the choice to the server).
         ["", "/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"]
             .map(|path| format!("{issuer}{path}"))
             .to_vec(),
@@ -74,7 +73,7 @@ pub(super) fn open(
     );
     let tokens = Tokens::new(TokenParts {
         clients: clients.clone(),
-        directory: directory.clone(),
+        service_cache: service_cache.clone(),
         tokens: Arc::clone(&stores.tokens),
         limiter: limiter.clone(),
         metrics: metrics.clone(),
@@ -84,39 +83,41 @@ pub(super) fn open(
     let registry = Registry::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.quotas),
-        directory.clone(),
+        service_cache.clone(),
         metrics.clone(),
         Arc::clone(&settings),
         Arc::clone(clock),
     );
-    let keeper = KeyKeeper::new(
+    let key_rotator = KeyRotator::new(
         Arc::clone(&stores.tokens),
-        directory.clone(),
+        service_cache.clone(),
         settings,
         Arc::clone(clock),
     );
     Services {
-        gate: Gate::new(Arc::new(tokens.clone()), metrics.clone()),
+        bearer: BearerAuthenticator::new(Arc::new(tokens.clone()), metrics.clone()),
         clients,
-        directory,
+        service_cache,
         registry,
         tokens,
         limiter,
-        keeper,
+        key_rotator,
     }
 }
 
 impl Keys {
-    /// Makes a signing key where one is due, as an action of the service itself; see [`KeyKeeper::tend`].
-    pub(super) async fn tend(&self, believed: bool) -> Result<bool, KeeperError> {
+    /// Creates a signing key if one is due, as an action of the service itself; see [`KeyRotator::rotate_if_due`].
+    pub(super) async fn rotate_if_due(&self, believed: bool) -> Result<bool, KeyRotationError> {
         let recording = self.audit.begin_if_due(Kind::KeyRotate);
-        let made = recording.during(self.keeper.tend(believed)).await;
+        let made = recording
+            .during(self.key_rotator.rotate_if_due(believed))
+            .await;
         recording.finish(SUCCESS);
         made
     }
 }
 
-/// What tokens say. The audience that follows from `public_url` gets its real port, too.
+/// Returns the contents of tokens. An audience that follows from `public_url` gets its actual port, too.
 fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
     let issuer = public_url.origin().ascii_serialization();
     let configured = config.public_url.origin().ascii_serialization();
@@ -135,39 +136,39 @@ fn token_policy(config: &Config, public_url: &Url) -> TokenPolicy {
 }
 
 impl Services {
-    /// Makes the first signing key and reads what there is, so that every service has its series before it does anything.
-    /// Keys are recorded in `audit`.
+    /// Creates the first signing key and reads the stored services, so that every service has its series before its
+    /// first request. Keys are recorded in `audit`.
     pub(super) async fn start(&self, audit: &AdminAudit) -> anyhow::Result<Keys> {
         let keys = Keys {
-            keeper: self.keeper.clone(),
+            key_rotator: self.key_rotator.clone(),
             audit: audit.clone(),
         };
-        keys.tend(false).await?;
-        self.directory.view().await?;
+        keys.rotate_if_due(false).await?;
+        self.service_cache.snapshot().await?;
         Ok(keys)
     }
 
-    /// What reads the services for the gauges, as often as sessions are counted.
-    pub(super) fn roll_call(
+    /// Returns the task that reads the services for the gauges, at the interval of the session census.
+    pub(super) fn service_census(
         &self,
         config: &Config,
         stores: &Stores,
         meters: &[Meter],
-        presence: &Presence,
+        observer: &ObserverState,
         clock: &Arc<dyn Clock>,
-    ) -> RollCall {
-        // Two counts may fail.
+    ) -> ServiceCensus {
+        // Allows for two failed counts.
         let believed_for = 2 * config.census_interval + 2 * config.store_timeout;
-        let roll = Roll::new(meters, presence.clone(), Arc::clone(clock), believed_for);
+        let gauges = ServiceGauges::new(meters, observer.clone(), Arc::clone(clock), believed_for);
         let policy = HealthPolicy {
             degraded_after: config.services.degraded_after,
             stale_after: config.services.stale_after,
         };
-        RollCall::new(
+        ServiceCensus::new(
             Arc::clone(&stores.services),
             Arc::clone(&stores.tokens),
-            roll,
-            self.directory.clone(),
+            gauges,
+            self.service_cache.clone(),
             policy,
             Arc::clone(clock),
             config.census_interval,
@@ -175,7 +176,7 @@ impl Services {
     }
 }
 
-/// How long others may keep the public keys.
+/// Returns how long clients may cache the public keys.
 pub(super) fn keys_kept(config: &Config) -> Duration {
     config.services.key_lead.min(Duration::from_mins(5))
 }

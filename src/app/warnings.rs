@@ -1,4 +1,4 @@
-//! Settings that are valid and still probably wrong: told by `config check`, and in the log at every start.
+//! Settings that are valid but probably wrong: reported by `config check`, and in the log at every start.
 
 use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt, path::Path};
 
@@ -10,17 +10,18 @@ use crate::{
     config::Config,
 };
 
-/// A proxy network with fewer bits than this is not a network of proxies: /8 is the largest private one of IPv4.
+/// A proxy network with fewer bits is too large to contain only proxies: /8 is the largest private network of IPv4.
 const LEAST_BITS_V4: u8 = 8;
-/// For IPv6: `fd00::/8` is private; of the public space nobody has more than a /16.
+/// The same for IPv6: `fd00::/8` is private, and no public allocation exceeds a /16.
 const LEAST_BITS_V6: u8 = 8;
 
-/// Guesses, as a power of ten, that a secret for machines should take at least. 16 random characters take more.
+/// Minimum number of guesses for a secret used by machines, as a power of ten. 16 random characters need more.
 const TOKEN_GUESSES_LOG10: f64 = 12.0;
-/// The same for a key: whoever has a cookie guesses on his own machine.
+/// The same for a key: an attacker who has a cookie can guess offline.
 const KEY_GUESSES_LOG10: f64 = 20.0;
 
-/// Everything doubtful, a line each: what, where, and what would be right. No secret is in it.
+/// Returns one line for each doubtful setting: its name, its value and the recommended change. No line contains a
+/// secret.
 pub(crate) fn of(config: &Config) -> Vec<String> {
     let mut doubts = Vec::new();
     for network in &config.trusted_proxies {
@@ -28,7 +29,8 @@ pub(crate) fn of(config: &Config) -> Vec<String> {
     }
     if config.metrics_token.is_none() && !config.management_listen.ip().is_loopback() {
         doubts.push(format!(
-            "management_listen = {}: whoever reaches this address reads /metrics; set metrics_token, or listen on loopback",
+            "management_listen = {}: any client that reaches this address can read /metrics; set metrics_token, or \
+             listen on loopback",
             config.management_listen
         ));
     }
@@ -66,8 +68,8 @@ fn is_mapped(address: IpAddr) -> bool {
 
 fn everybody(network: &IpNet) -> String {
     format!(
-        "trusted_proxies: {network} lets clients choose their own address in X-Forwarded-For, which budgets of guesses and the \
-         audit trail rely on; name the addresses of the proxies only"
+        "trusted_proxies: {network} lets clients choose their own address in X-Forwarded-For, which login limits and the audit \
+         trail rely on; list only the addresses of the proxies"
     )
 }
 
@@ -83,7 +85,7 @@ fn weak_secrets(config: &Config) -> Vec<String> {
     ] {
         if weak(secret, least) {
             doubts.push(format!(
-                "{name} is easy to guess; make a random one, as with `openssl rand -base64 48`"
+                "{name} is easy to guess; generate a random one, for example with `openssl rand -base64 48`"
             ));
         }
     }
@@ -94,16 +96,16 @@ fn weak_secrets(config: &Config) -> Vec<String> {
         )
     {
         doubts.push(format!(
-            "bootstrap_password: {why}; where there is no account yet, the service does not start with it"
+            "bootstrap_password: {why}; if there is no account yet, the service does not start with it"
         ));
     }
     doubts
 }
 
-/// What others of this machine may do with a file or directory, from its mode.
+/// Returns the permissions of other users of this machine for a file or directory, from its mode.
 fn others(path: &Path) -> u32 {
     let mode = fs::metadata(path).map(|it| it.permissions().mode());
-    // Whether it is there, and can be read, is told elsewhere.
+    // A missing or unreadable file is reported elsewhere.
     mode.unwrap_or(0) & 0o007
 }
 
@@ -128,7 +130,7 @@ fn open_directory(directory: &Path) -> Option<String> {
     })
 }
 
-/// A filter that names targets only, and not this service.
+/// Returns a warning for a filter that names only targets, and not this service.
 fn silent_log(filter: &str) -> Option<String> {
     let is_heard = filter.split(',').map(str::trim).any(|directive| {
         let target = directive.split(['=', '[']).next().unwrap_or_default();
@@ -136,8 +138,8 @@ fn silent_log(filter: &str) -> Option<String> {
     });
     (!is_heard).then(|| {
         format!(
-            "log = {filter}: lets no line of this service through but errors of other targets; begin it with a level, such as \
-             info,{filter}"
+            "log = {filter}: lets no line of this service through, only errors of other targets; start it with a level, for \
+             example info,{filter}"
         )
     })
 }

@@ -1,12 +1,12 @@
-//! An administrative action under way.
+//! Administrative actions in progress.
 //!
-//! A change and its row in the trail are one transaction: whoever begins an action lets the work run
-//! [`during`](Recording::during) it, and the store that makes the change asks for the [`current`] action and writes the
-//! event beside the change. What no store has written by the end of the work (refused attempts, actions on sessions,
-//! which may live in another store) is recorded by the one who began it.
+//! A change and its audit row are written in one transaction. The caller that begins an action runs the work
+//! [`during`](Recording::during) it; the store that performs the change reads the [`current`] action and writes the
+//! event together with the change. If no store has written the event by the end of the work (rejected attempts, or
+//! actions on sessions, which may be in another store), the caller that began the action records it.
 //!
-//! The action travels with the task, as [`crate::patience`] does, and not through every signature: repositories are asked
-//! by the login and by the service itself too, and those have nobody to name.
+//! The action is carried by the task, like [`crate::wait_budget`], and not by every signature: repositories are also
+//! called by the login and by the service itself, which have no actor to pass.
 
 use std::{
     future::Future,
@@ -29,7 +29,7 @@ tokio::task_local! {
     static CURRENT: Action;
 }
 
-/// An action under way. Clones share it.
+/// An action in progress. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Action {
     state: Arc<Mutex<State>>,
@@ -39,29 +39,29 @@ pub struct Action {
 #[derive(Debug)]
 struct State {
     event: AuditEvent,
-    /// A store has written the event in the transaction of the change.
+    /// True once a store has written the event in the transaction of the change.
     written: bool,
 }
 
-/// The action under way, to say what it concerns.
+/// Returns the action in progress, so that its target can be set.
 #[must_use]
 pub fn under_way() -> Option<Action> {
     CURRENT.try_with(Action::clone).ok()
 }
 
-/// The action under way, if it is one of this kind. For the store that makes the change.
+/// Returns the action in progress if it is of this kind. For the store that performs the change.
 #[must_use]
 pub fn current(kind: Kind) -> Option<Action> {
     under_way().filter(|action| action.state().event.kind == kind)
 }
 
-/// Writes the row of the action under way before the action is carried out, with the outcome [`PENDING`]: for an action
-/// on a store that cannot write the row itself. The end gives the row its outcome. Does nothing where no action of this
-/// kind is under way.
+/// Writes the row of the current action with the outcome [`PENDING`] before the action is carried out. Used for actions
+/// on a store that cannot write the row itself. The row gets its outcome at the end of the action. Does nothing if no
+/// action of this kind is in progress.
 ///
 /// # Errors
 ///
-/// [`StoreError`] of the trail; then the action must not be carried out.
+/// [`StoreError`] of the audit trail; the action must not be carried out then.
 pub async fn announce(kind: Kind) -> Result<(), StoreError> {
     let Some(action) = current(kind) else {
         return Ok(());
@@ -77,7 +77,7 @@ pub async fn announce(kind: Kind) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Work for another task that somebody here waits for: it goes on under the action of this one.
+/// Wraps work for another task that the current one waits for, so that it runs under the current action.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let action = under_way();
     async move {
@@ -93,22 +93,22 @@ impl Action {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names the account concerned.
+    /// Sets the account concerned.
     pub fn set_user(&self, id: UserId) {
         self.state().event.user_id = Some(id);
     }
 
-    /// Names what else is concerned; see [`AuditEvent::target`].
+    /// Sets what else is concerned; see [`AuditEvent::target`].
     pub fn set_target(&self, target: String) {
         self.state().event.target = Some(target);
     }
 
-    /// Says what is changed; see [`AuditEvent::detail`].
+    /// Sets what was changed; see [`AuditEvent::detail`].
     pub fn set_detail(&self, detail: String) {
         self.state().event.detail = Some(detail);
     }
 
-    /// The event to be written in the transaction of the change.
+    /// Returns the event to write in the transaction of the change.
     #[must_use]
     pub fn succeeded(&self, at: Timestamp) -> AuditEvent {
         AuditEvent {
@@ -118,7 +118,7 @@ impl Action {
         }
     }
 
-    /// The transaction that holds the event was committed.
+    /// Notes that the transaction that contains the event was committed.
     pub fn written(&self) {
         self.state().written = true;
     }
@@ -133,7 +133,7 @@ pub struct AdminAudit {
 }
 
 impl AdminAudit {
-    /// Actions that are recorded in `trail`, and announced in `repository`.
+    /// Creates an audit that records actions in `trail` and announces them in `repository`.
     #[must_use]
     pub fn new(
         trail: AuditTrail,
@@ -147,7 +147,7 @@ impl AdminAudit {
         }
     }
 
-    /// Begins an action. It is recorded once, however it ends; dropped, its outcome is `cancelled`.
+    /// Begins an action. It is recorded exactly once; if dropped, with the outcome `cancelled`.
     #[must_use]
     pub fn begin(&self, kind: Kind, actor: Option<Actor>, address: Option<IpAddr>) -> Recording {
         let event = AuditEvent {
@@ -169,8 +169,8 @@ impl AdminAudit {
         }
     }
 
-    /// Begins what the service itself does where it is due. It is recorded only if a store has written it beside the
-    /// change: that nothing was due, or that it is tried again, is no action.
+    /// Begins an action that the service performs when it is due. It is recorded only if a store has written it
+    /// together with the change: a check that finds nothing due, or a retry, is not an action.
     #[must_use]
     pub fn begin_if_due(&self, kind: Kind) -> Recording {
         let mut recording = self.begin(kind, Some(Actor::System), None);
@@ -185,7 +185,7 @@ const CANCELLED: &str = "cancelled";
 /// The outcome of an action whose work panicked.
 const INTERNAL_ERROR: &str = "internal_error";
 
-/// Records an action once, however it ends.
+/// Records an action exactly once.
 #[derive(Debug)]
 pub struct Recording {
     action: Action,
@@ -194,18 +194,18 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// The action, to say what it concerns.
+    /// Returns the action, so that its target can be set.
     #[must_use]
     pub const fn action(&self) -> &Action {
         &self.action
     }
 
-    /// Does `work` under this action. What `work` spawns is under none, unless it is [`carried`].
+    /// Runs `work` under this action. Tasks that `work` spawns run under no action, unless they are [`carried`].
     pub fn during<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.action.clone(), work)
     }
 
-    /// Records the outcome, unless a store has written the success beside the change.
+    /// Records the outcome, unless a store has written the success together with the change.
     pub fn finish(mut self, outcome: &'static str) {
         self.end(outcome);
     }
@@ -250,8 +250,8 @@ impl Drop for Recording {
     }
 }
 
-/// Administrative actions are also log records. Who acted and which account is concerned is in the trail only: telemetry
-/// names nobody.
+/// Writes administrative actions to the log, too. The actor and the account concerned are in the audit trail only:
+/// telemetry contains no identities.
 fn log(event: &AuditEvent) {
     let by = match event.actor {
         Some(Actor::User(_)) => "user",

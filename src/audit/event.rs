@@ -1,4 +1,4 @@
-//! What one row of the audit trail says.
+//! The content of audit rows.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -15,10 +15,10 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every kind, in the order of the documentation.
+            /// All kinds, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The name, as in the `kind` column, in the API and on the command line.
+            /// Returns the name, as in the `kind` column, in the API and on the command line.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -56,9 +56,9 @@ kinds! {
     ServiceRotate = "service_rotate",
     /// A service is deleted.
     ServiceDelete = "service_delete",
-    /// A signing key is made.
+    /// A signing key is created.
     KeyRotate = "key_rotate",
-    /// An administrative resource is read. Only refused reads are recorded.
+    /// An administrative resource is read. Only rejected reads are recorded.
     AdminRead = "admin_read",
 }
 
@@ -82,23 +82,23 @@ impl FromStr for Kind {
     }
 }
 
-/// The outcome of an attempt that succeeded.
+/// The outcome of a successful attempt.
 pub const SUCCESS: &str = "success";
 
-/// The outcome of an action that has begun and whose end is not recorded yet. It stays where the process died in between:
-/// then it is not known whether the action took place.
+/// The outcome of an action that has begun and whose end is not recorded yet. It stays if the process died in between;
+/// then it is unknown whether the action took place.
 pub const PENDING: &str = "pending";
 
-/// Who acted.
+/// The actor of an attempt.
 ///
-/// As text: `user:<id>`, `cli:<uid>` (`cli` where the user id of the process is not known), `system`.
+/// As text: `user:<id>`, `cli:<uid>` (`cli` if the user id of the process is unknown), `system`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// A logged-in user.
     User(UserId),
     /// The command line, run by this user of the operating system.
     CommandLine {
-        /// The numeric user id of the process, where it is known.
+        /// The numeric user id of the process, if known.
         uid: Option<u32>,
     },
     /// The service itself.
@@ -139,7 +139,7 @@ impl FromStr for Actor {
     }
 }
 
-/// One attempt and how it came out.
+/// One attempt and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     /// Identifies the attempt, so that recording it twice leaves one row.
@@ -148,24 +148,25 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// What was attempted.
     pub kind: Kind,
-    /// [`SUCCESS`], [`PENDING`], or why the attempt was refused. For a login: a reason of `skriptoteket.login_failures`.
+    /// [`SUCCESS`], [`PENDING`], or why the attempt was rejected. For a login: a reason of
+    /// `skriptoteket.login_failures`.
     pub outcome: &'static str,
-    /// Who acted; `None` for a login, and for a request without a session.
+    /// The actor; `None` for a login, and for a request without a session.
     pub actor: Option<Actor>,
-    /// The account concerned. For a login: the account of the name, where the attempt came as far as looking it up.
+    /// The account concerned. For a login: the account of the name, if the attempt got as far as looking it up.
     pub user_id: Option<UserId>,
     /// What else is concerned: `service:<id>`, `key:<kid>` or `session:<id>`.
     pub target: Option<String>,
-    /// What was changed, in words of the service: never a name, never text of a request.
+    /// What was changed, in fixed words: never a name, never text of a request.
     pub detail: Option<String>,
     /// The client's address.
     pub address: Option<IpAddr>,
-    /// True where a row with [`PENDING`] was written before the action: that row takes the outcome.
+    /// True if a row with [`PENDING`] was written before the action: that row gets the outcome.
     pub announced: bool,
 }
 
 impl AuditEvent {
-    /// An event of this kind that concerns nothing yet.
+    /// Creates an event of this kind without a target.
     #[must_use]
     pub fn new(kind: Kind, at: Timestamp, outcome: &'static str) -> Self {
         Self {
@@ -182,17 +183,18 @@ impl AuditEvent {
         }
     }
 
-    /// True for an attempt that shares a row with others of its kind, outcome, entity and minute: one that was refused.
+    /// True for rejected attempts: they share a row with others of the same kind, outcome, entity and minute.
     #[must_use]
     pub fn is_aggregated(&self) -> bool {
         self.outcome != SUCCESS && self.outcome != PENDING && !self.announced
     }
 
-    /// What refused attempts of one row have in common: the client, and what they concern where that is known to be there.
+    /// Returns the key by which rejected attempts are aggregated: the client, and the target if it is known to exist.
     ///
-    /// A request that was refused before that is known (it is not allowed, it is wrong, there is no such thing) concerns
-    /// what the client made up: such requests have only the client in common, and so has what is refused because of the
-    /// address. One client fills one row a minute for each kind and outcome with them.
+    /// If a request is rejected before the target is known to exist (it is not allowed, it is invalid, or there is no
+    /// such target), its target is whatever the client sent. Such requests are aggregated by client only, and so are
+    /// requests rejected because of the address. So with them one client fills at most one row a minute for each kind
+    /// and outcome.
     #[must_use]
     pub fn aggregate_entity(&self) -> String {
         let client = self.client();
@@ -206,7 +208,7 @@ impl AuditEvent {
         format!("{client} {user} {target}")
     }
 
-    /// The client: its network and who acts. Of IPv6 the /64 counts, as for the login guard.
+    /// Returns the client: its network and the actor. For IPv6 the /64 network counts, as in the login guard.
     #[must_use]
     pub fn client(&self) -> String {
         let address = self.address.map(|address| network(address).to_string());
@@ -215,7 +217,7 @@ impl AuditEvent {
         format!("{} {}", or_none(address), or_none(actor))
     }
 
-    /// The event as its row has it: without what only the client says that it concerns.
+    /// Returns the event as its row stores it: without a target that only the client claims.
     #[must_use]
     pub fn stripped(&self) -> Self {
         if self.is_aggregated() && self.is_by_client() {
@@ -225,7 +227,7 @@ impl AuditEvent {
         }
     }
 
-    /// The event without what it concerns, beside the one who acts.
+    /// Returns the event without its target. The account is kept if it is the actor's own.
     #[must_use]
     pub fn of_client(&self) -> Self {
         let acts = |id: &UserId| self.actor == Some(Actor::User(*id));
@@ -238,17 +240,17 @@ impl AuditEvent {
     }
 
     fn is_by_client(&self) -> bool {
-        // A login names an account only after it was found.
+        // A login has an account only after the account was found.
         let is_request = self.address.is_some() && self.kind != Kind::Login;
         self.outcome == RATE_LIMITED
             || (is_request && !CONCERNS_WHAT_IS_THERE.contains(&self.outcome))
     }
 }
 
-/// The outcome of what was refused because of its address, whatever it was.
+/// The outcome of attempts rejected because of their address, of any kind.
 const RATE_LIMITED: &str = "rate_limited";
 
-/// The outcomes of requests that were allowed, and whose object was found.
+/// The outcomes of requests that were allowed and whose target was found.
 const CONCERNS_WHAT_IS_THERE: &[&str] = &[
     "account_locked",
     "conflict",
@@ -257,22 +259,23 @@ const CONCERNS_WHAT_IS_THERE: &[&str] = &[
     "weak_password",
 ];
 
-/// A row read back from the trail.
+/// A row read from the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
-    /// The place of the row in the trail, rising.
+    /// The position of the row in the trail, increasing.
     pub seq: i64,
-    /// When the attempt ended; of several, the first.
+    /// When the attempt ended; of several attempts, the first one.
     pub at: Timestamp,
     /// When the last of several attempts ended.
     pub last_at: Timestamp,
-    /// How many attempts this row stands for: 1, or more for refused attempts of one kind, outcome, entity and minute.
+    /// Number of attempts that this row represents: 1, or more for rejected attempts of one kind, outcome, entity and
+    /// minute.
     pub count: u64,
-    /// What was attempted: a [`Kind`], or one of a newer release.
+    /// What was attempted: a [`Kind`], or a kind of a newer release.
     pub kind: String,
-    /// How it came out; see [`AuditEvent::outcome`].
+    /// The outcome; see [`AuditEvent::outcome`].
     pub outcome: String,
-    /// Who acted: an [`Actor`] as text.
+    /// The actor: an [`Actor`] as text.
     pub actor: Option<String>,
     /// The account concerned.
     pub user_id: Option<UserId>,
@@ -284,12 +287,12 @@ pub struct AuditRow {
     pub address: Option<IpAddr>,
 }
 
-/// Which rows are wanted; `None` leaves a condition out.
+/// The conditions of a search; `None` leaves a condition out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Rows that concern this account.
     pub user_id: Option<UserId>,
-    /// Rows of this actor. `cli` without a user id stands for every user of the operating system.
+    /// Rows of this actor. `cli` without a user id matches every user of the operating system.
     pub actor: Option<Actor>,
     /// Rows of this kind.
     pub kind: Option<Kind>,
@@ -297,15 +300,15 @@ pub struct AuditFilter {
     pub outcome: Option<String>,
     /// Rows of this address.
     pub address: Option<IpAddr>,
-    /// Rows from this time on.
+    /// Rows at or after this time.
     pub since: Option<Timestamp>,
-    /// Rows from before this time.
+    /// Rows before this time.
     pub until: Option<Timestamp>,
-    /// Rows that come after this one in the order of the answer.
+    /// Rows that follow this position in the order of the results.
     pub after: Option<AuditCursor>,
 }
 
-/// A place in the order of answers: the row that was read last. As text: `<milliseconds>-<seq>`.
+/// A position in the order of the results: the last row read. As text: `<milliseconds>-<seq>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditCursor {
     /// [`AuditRow::at`].

@@ -1,17 +1,18 @@
 //! The audit trail: login attempts, password changes and administrative actions, kept in the account store.
 //!
-//! Unlike telemetry it may name accounts (by id) and addresses, because it stays in the operator's own database. It never
-//! holds a name or a password that was typed.
+//! Unlike telemetry, the audit trail may identify accounts (by id) and addresses, because it stays in the operator's
+//! own database. It never contains a name or password that was typed.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the contract of a store of the trail |
+//! | `mod` | the contract of an audit store |
 //! | `event` | events, rows, filters |
-//! | `action` | an administrative action under way: who acts, and its row in the transaction of the change |
-//! | `trail` | the queue, and the task that writes it |
+//! | `action` | administrative actions in progress: the actor, and the row in the transaction of the change |
+//! | `trail` | the queue, and the task that writes events |
 
 mod action;
 mod event;
+pub mod metrics;
 mod trail;
 
 use std::fmt;
@@ -25,32 +26,33 @@ pub use event::{
     Actor, AuditCursor, AuditEvent, AuditFilter, AuditRow, Kind, PENDING, SUCCESS, UnknownActor,
     UnknownCursor, UnknownKind,
 };
+pub use metrics::AuditMetrics;
 pub use trail::{AuditTrail, AuditWriter};
 
-/// A place that keeps the audit trail.
+/// A repository of audit events.
 ///
-/// All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout.
+/// All methods fail with [`StoreError::Unavailable`] if the store does not respond within its timeout.
 #[async_trait]
 pub trait AuditRepository: fmt::Debug + Send + Sync {
     /// Adds events, all or none.
     ///
-    /// Refused attempts of one kind, outcome, entity ([`AuditEvent::aggregate_entity`]) and minute become one row that
-    /// counts them. An event whose id is already there is left out; one that was announced gives the row its outcome, also
-    /// where the one who announced it never heard that the row was written. The
-    /// same events appended twice in a row by one caller are counted once, so an append whose answer was lost may be
-    /// repeated. One caller at a time.
+    /// Rejected attempts of one kind, outcome, entity ([`AuditEvent::aggregate_entity`]) and minute become one row that
+    /// counts them. An event whose id already exists is left out; an announced event updates the outcome of its row,
+    /// even if its caller never received the confirmation that the row was written. If one caller appends the same
+    /// events twice in a row, they are counted once, so an append without a reply may be repeated. One caller at a
+    /// time.
     async fn append(&self, events: &[AuditEvent]) -> Result<(), StoreError>;
 
     /// Adds one event as a row of its own, durably, before the action that it announces.
     async fn announce(&self, event: &AuditEvent) -> Result<(), StoreError>;
 
-    /// At most `limit` rows that pass `filter`, newest first.
+    /// Returns at most `limit` rows that match `filter`, newest first.
     ///
-    /// Rows of an account, of an address, of other kinds than logins, and refused ones are found by an index.
+    /// Searches by account, by address, by kinds other than logins, and for rejected attempts use an index.
     async fn search(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 
-    /// Removes at most `limit` rows from before `before`. A row from more than a minute ahead is of a clock that was wrong: it
-    /// would outlive all others and stand before them in every list, so it gets the time of now, and says which one it had;
-    /// at most `limit` rows. Returns how many rows were removed or changed.
+    /// Deletes at most `limit` rows older than `before`. A row more than a minute in the future comes from a wrong
+    /// clock: it would outlive all others and precede them in every list. Such rows, at most `limit`, get the current
+    /// time, and their detail notes the original one. Returns the number of rows deleted or changed.
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

@@ -4,40 +4,41 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{AuditEvent, AuditRepository};
-use crate::{error::StoreError, telemetry::instruments::LoginMetrics};
+use super::{AuditEvent, AuditMetrics, AuditRepository};
+use crate::error::StoreError;
 
-/// How many events may wait to be written. At 1,000 logins a second this is ten seconds of a store that is away.
+/// Maximum number of events waiting to be written. At 1,000 logins a second this bridges ten seconds of a store outage.
 const QUEUE: usize = 10_000;
 
-/// How much of the queue is left free by refused attempts of clients that are not logged in: a flood of them does not drive
-/// out what others do.
+/// Places in the queue that rejected attempts of unauthenticated clients may not use, so that a flood of them does not
+/// displace other events.
 const RESERVED: usize = 2_000;
 
-/// How many events are written in one step.
+/// Number of events written in one step.
 const BATCH: usize = 256;
 
-/// Hands events to the one task that writes them, without waiting. Cheap to clone.
+/// Queues events for the task that writes them, without waiting. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AuditTrail {
     queue: mpsc::Sender<AuditEvent>,
-    metrics: LoginMetrics,
+    metrics: AuditMetrics,
 }
 
-/// The task that writes the trail. Dropped before it has come to its end, it counts what it has not written as dropped.
+/// The task that writes the trail. If it is dropped before its end, the events that it has not written count as
+/// dropped.
 #[derive(Debug)]
 pub struct AuditWriter {
     queue: mpsc::Receiver<AuditEvent>,
-    /// What was taken from the queue and is not written yet.
+    /// Events taken from the queue and not written yet.
     batch: Vec<AuditEvent>,
     repository: Arc<dyn AuditRepository>,
-    metrics: LoginMetrics,
+    metrics: AuditMetrics,
 }
 
 impl AuditTrail {
-    /// A trail and the writer that must run for it.
+    /// Creates a trail and the writer that must run for it.
     #[must_use]
-    pub fn new(repository: Arc<dyn AuditRepository>, metrics: LoginMetrics) -> (Self, AuditWriter) {
+    pub fn new(repository: Arc<dyn AuditRepository>, metrics: AuditMetrics) -> (Self, AuditWriter) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let trail = Self {
             queue: sender,
@@ -52,20 +53,20 @@ impl AuditTrail {
         (trail, writer)
     }
 
-    /// Queues an event. Never waits and never fails: what finds no place in the queue is counted as dropped.
+    /// Queues an event. Never waits and never fails: an event that does not fit into the queue is counted as dropped.
     pub fn record(&self, event: AuditEvent) {
         let is_anybodys = event.is_aggregated() && event.actor.is_none();
         let has_place = !is_anybodys || self.queue.capacity() > RESERVED;
         if !has_place || self.queue.try_send(event).is_err() {
-            self.metrics.audit_events_dropped(1);
+            self.metrics.events_dropped(1);
         }
     }
 }
 
 impl AuditWriter {
-    /// Writes events as they come, until every [`AuditTrail`] is gone and the queue is empty.
+    /// Writes events as they arrive, until every [`AuditTrail`] is dropped and the queue is empty.
     ///
-    /// What the store does not take is tried again, with growing pauses; meanwhile the queue fills.
+    /// If the store is unavailable, the write is retried with growing pauses; meanwhile the queue fills.
     pub async fn run(mut self) {
         while self.queue.recv_many(&mut self.batch, BATCH).await > 0 {
             self.write(&self.batch).await;
@@ -77,32 +78,32 @@ impl AuditWriter {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.repository.append(batch).await {
             if !matches!(error, StoreError::Unavailable(_)) {
-                // The store answers and does not want them: it will not tomorrow.
+                // The store responds and rejects the events: retrying would not help.
                 tracing::error!(
                     error.type = error.error_type(), error = error.explanation(), events = batch.len(),
-                    "audit events are lost: the store does not take them"
+                    "audit events lost: the store rejected them"
                 );
-                self.metrics.audit_events_dropped(batch.len() as u64);
+                self.metrics.events_dropped(batch.len() as u64);
                 return;
             }
             if pause == FIRST_PAUSE {
                 tracing::warn!(
                     error.type = error.error_type(), error = error.explanation(), events = batch.len(),
-                    "the audit trail could not be written; it is tried until the store answers"
+                    "the audit trail could not be written; retrying until the store responds"
                 );
             }
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
         if pause > FIRST_PAUSE {
-            tracing::info!("the audit trail is written again");
+            tracing::info!("the audit trail can be written again");
         }
     }
 }
 
 impl Drop for AuditWriter {
     fn drop(&mut self) {
-        // From here on whoever records counts their own.
+        // From here on, each caller of `record` counts its own dropped event.
         self.queue.close();
         let mut lost = self.batch.len() as u64;
         while self.queue.try_recv().is_ok() {
@@ -111,13 +112,13 @@ impl Drop for AuditWriter {
         if lost > 0 {
             tracing::warn!(
                 events = lost,
-                "audit events are lost: the audit trail was not written to its end"
+                "audit events lost: the writer of the audit trail ended before the queue was empty"
             );
-            self.metrics.audit_events_dropped(lost);
+            self.metrics.events_dropped(lost);
         }
     }
 }
 
-/// The pauses between tries of one batch: they double up to the longest.
+/// The pauses between retries of one batch: they double up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -10,10 +10,10 @@ use crate::{
     clock::{Clock, SystemClock},
 };
 
-/// What `skriptoteket alerts` takes.
+/// Arguments of `skriptoteket alerts`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct AlertsArgs {
-    /// Where the webhook listens
+    /// Address of the webhook
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9095")]
     listen: SocketAddr,
 }
@@ -22,14 +22,14 @@ pub(super) struct AlertsArgs {
 ///
 /// # Errors
 ///
-/// If it cannot listen there.
+/// If it cannot listen on the address.
 pub(super) async fn run(args: AlertsArgs) -> anyhow::Result<()> {
     let clock = SystemClock::default();
     let show = move |notification: &Notification| {
         let now = clock.now().to_rfc3339();
         let now = output::to_the_second(&now);
         for alert in &notification.alerts {
-            // Where standard output is gone there is nobody to tell.
+            // If standard output is closed, the alert cannot be printed.
             let _ = line(described(&now, &notification.receiver, alert));
         }
     };
@@ -40,10 +40,10 @@ pub(super) async fn run(args: AlertsArgs) -> anyhow::Result<()> {
     server.await.context("the webhook failed")
 }
 
-/// Labels that have a place of their own.
+/// Labels with a fixed position in the output.
 const PLACED: [&str; 3] = ["alertname", "severity", "service"];
 
-/// One alert in a few lines: state, severity, name, labels; what it says; where it leads.
+/// Formats one alert in a few lines: state, severity, name and labels; annotations; links.
 fn described(now: &str, receiver: &str, alert: &Alert) -> String {
     let label = |name: &str| alert.labels.get(name).map_or("-", String::as_str);
     let mut text = format!(
@@ -54,7 +54,7 @@ fn described(now: &str, receiver: &str, alert: &Alert) -> String {
     );
     let others = alert.labels.iter();
     for (name, value) in others.filter(|(name, _)| !PLACED.contains(&name.as_str())) {
-        // Writing into a string does not fail.
+        // Writing to a string does not fail.
         let _ = write!(text, " {name}={value}");
     }
     let _ = write!(text, " (receiver {receiver})");

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Source,
-    desk::Desk,
+    command_context::CommandContext,
     output::{self, Row},
     span::span,
 };
@@ -21,10 +21,10 @@ use crate::{
 /// Rows read from the store in one step.
 const PAGE: u32 = 500;
 
-/// What can be done with the trail: it is read only.
+/// Commands on the audit trail, which is read-only.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// List login attempts, password changes and administrative actions, the newest first
+    /// List login attempts, password changes and administrative actions, newest first
     #[command(after_help = "\
 Examples:
   skriptoteket audit list --limit 20
@@ -34,12 +34,12 @@ Examples:
   skriptoteket audit list --json \\
     | jq -r '.[] | select(.outcome != \"success\") | .address'
 
-Refused attempts of one kind, outcome and client are one row a minute; `count` is their number. \
+Rejected attempts of one kind, outcome and client share one row per minute; `count` is their number. \
 The outcome `pending` is an action whose end was not recorded, because the process died. \
 An attempt under a name that belongs to no account has no user: people type passwords into that field.")]
     List(List),
 
-    /// Count attempts by address, user, outcome or kind, the most frequent first
+    /// Count attempts by address, user, outcome or kind, most frequent first
     #[command(after_help = "\
 Examples:
   skriptoteket audit top address --since 1h --kind login
@@ -47,12 +47,12 @@ Examples:
     Top(Top),
 }
 
-/// Which rows are listed.
+/// Arguments of `audit list`.
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
     conditions: Conditions,
-    /// How many, at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Print JSON
@@ -60,14 +60,14 @@ pub(super) struct List {
     json: bool,
 }
 
-/// What is counted.
+/// Arguments of `audit top`.
 #[derive(Debug, Args)]
 pub(super) struct Top {
-    /// By what
+    /// Group by
     by: By,
     #[command(flatten)]
     conditions: Conditions,
-    /// How many lines, at most
+    /// Maximum number of lines
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Print JSON
@@ -75,7 +75,7 @@ pub(super) struct Top {
     json: bool,
 }
 
-/// What attempts have in common.
+/// How attempts are grouped.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum By {
     Address,
@@ -84,13 +84,13 @@ enum By {
     Kind,
 }
 
-/// Which rows are wanted.
+/// Filters of rows.
 #[derive(Debug, Args)]
 pub(super) struct Conditions {
-    /// Only rows that concern this user; a name, or the id of a deleted one
+    /// Only rows about this user: a name, or the ID of a deleted user
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Only rows of this actor: the name or id of a user, `cli`, or `system`
+    /// Only rows of this actor: the name or ID of a user, `cli`, or `system`
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
     /// Only rows of this kind, for example `login` or `user_change`
@@ -102,15 +102,15 @@ pub(super) struct Conditions {
     /// Only rows of this client address
     #[arg(long, value_name = "ADDRESS")]
     address: Option<IpAddr>,
-    /// Only rows from this time on: RFC 3339, or how long ago (`30m`, `2h`, `7d`)
+    /// Only rows since this time: RFC 3339, or a duration before now (`30m`, `2h`, `7d`)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
-    /// Only rows from before this time
+    /// Only rows before this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
 }
 
-/// A time, or how long ago it was.
+/// A time, or a duration before now.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     At(Timestamp),
@@ -124,7 +124,7 @@ fn moment(text: &str) -> Result<Moment, String> {
     let at = text.parse().map(Moment::At);
     at.map_err(|_| {
         String::from(
-            "expected RFC 3339, for example 2026-01-31T12:00:00Z, or how long ago: 30m, 2h, 7d",
+            "expected RFC 3339, for example 2026-01-31T12:00:00Z, or a duration before now: 30m, 2h, 7d",
         )
     })
 }
@@ -142,44 +142,44 @@ impl Moment {
 }
 
 pub(super) async fn run(command: AuditCommand, source: &Source) -> anyhow::Result<()> {
-    let desk = Desk::open(source).await?;
+    let context = CommandContext::open(source).await?;
     let result = match command {
-        AuditCommand::List(args) => list(&desk, args).await,
-        AuditCommand::Top(args) => top(&desk, args).await,
+        AuditCommand::List(args) => list(&context, args).await,
+        AuditCommand::Top(args) => top(&context, args).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
 impl Conditions {
-    async fn filter(self, desk: &Desk) -> anyhow::Result<AuditFilter> {
+    async fn filter(self, context: &CommandContext) -> anyhow::Result<AuditFilter> {
         Ok(AuditFilter {
             user_id: match &self.user {
-                Some(text) => Some(user(desk, text).await?),
+                Some(text) => Some(user(context, text).await?),
                 None => None,
             },
             actor: match &self.actor {
-                Some(text) => Some(actor(desk, text).await?),
+                Some(text) => Some(actor(context, text).await?),
                 None => None,
             },
             kind: self.kind,
             outcome: self.outcome,
             address: self.address,
-            since: self.since.map(|it| it.timestamp(desk.now())),
-            until: self.until.map(|it| it.timestamp(desk.now())),
+            since: self.since.map(|it| it.timestamp(context.now())),
+            until: self.until.map(|it| it.timestamp(context.now())),
             after: None,
         })
     }
 }
 
-async fn list(desk: &Desk, args: List) -> anyhow::Result<()> {
-    let mut filter = args.conditions.filter(desk).await?;
+async fn list(context: &CommandContext, args: List) -> anyhow::Result<()> {
+    let mut filter = args.conditions.filter(context).await?;
     let mut names = Names::default();
     let mut shown = Vec::new();
     let mut left = args.limit;
     while left > 0 {
         let wanted = left.min(PAGE);
-        let rows = desk.stores.audit.search(&filter, wanted).await?;
+        let rows = context.stores.audit.search(&filter, wanted).await?;
         filter.after = rows.last().map(AuditCursor::from);
         left = if rows.len() < wanted as usize {
             0
@@ -187,20 +187,20 @@ async fn list(desk: &Desk, args: List) -> anyhow::Result<()> {
             left - wanted
         };
         for row in rows {
-            let username = names.of(desk, row.user_id).await?;
-            let actor_name = names.of(desk, user_in(row.actor.as_deref())).await?;
+            let username = names.of(context, row.user_id).await?;
+            let actor_name = names.of(context, user_in(row.actor.as_deref())).await?;
             shown.push(ShownRow::new(row, username, actor_name));
         }
     }
     output::list(&shown, args.json)
 }
 
-async fn top(desk: &Desk, args: Top) -> anyhow::Result<()> {
-    let mut filter = args.conditions.filter(desk).await?;
+async fn top(context: &CommandContext, args: Top) -> anyhow::Result<()> {
+    let mut filter = args.conditions.filter(context).await?;
     let mut names = Names::default();
     let mut sums: HashMap<Option<String>, u64> = HashMap::new();
     loop {
-        let rows = desk.stores.audit.search(&filter, PAGE).await?;
+        let rows = context.stores.audit.search(&filter, PAGE).await?;
         let Some(last) = rows.last() else {
             break;
         };
@@ -211,7 +211,7 @@ async fn top(desk: &Desk, args: Top) -> anyhow::Result<()> {
                 By::Outcome => Some(row.outcome),
                 By::Kind => Some(row.kind),
                 By::User => {
-                    let name = names.of(desk, row.user_id).await?;
+                    let name = names.of(context, row.user_id).await?;
                     name.map(|it| it.to_string())
                         .or(row.user_id.map(|it| it.to_string()))
                 }
@@ -228,11 +228,11 @@ async fn top(desk: &Desk, args: Top) -> anyhow::Result<()> {
     output::list(&shown, args.json)
 }
 
-/// How many attempts have a value in common.
+/// The number of attempts with the same value.
 #[derive(Debug, Serialize)]
 struct Sum {
     attempts: u64,
-    /// `null` where the attempts have none: no such account, no address.
+    /// `null` if the attempts have no value: no such account, no address.
     value: Option<String>,
 }
 
@@ -248,19 +248,19 @@ impl Row for Sum {
     }
 }
 
-/// The id of an account, by name or as it is.
-async fn user(desk: &Desk, text: &str) -> anyhow::Result<UserId> {
+/// Returns the ID of an account, given by name or ID.
+async fn user(context: &CommandContext, text: &str) -> anyhow::Result<UserId> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
     let name: Username = text.parse().with_context(|| format!("--user {text}"))?;
-    Ok(desk.user(&name).await?.id)
+    Ok(context.user(&name).await?.id)
 }
 
-async fn actor(desk: &Desk, text: &str) -> anyhow::Result<Actor> {
+async fn actor(context: &CommandContext, text: &str) -> anyhow::Result<Actor> {
     match text.parse() {
         Ok(actor) => Ok(actor),
-        Err(_) => Ok(Actor::User(user(desk, text).await?)),
+        Err(_) => Ok(Actor::User(user(context, text).await?)),
     }
 }
 
@@ -276,21 +276,25 @@ fn user_in(actor: Option<&str>) -> Option<UserId> {
 struct Names(HashMap<UserId, Option<Username>>);
 
 impl Names {
-    async fn of(&mut self, desk: &Desk, id: Option<UserId>) -> anyhow::Result<Option<Username>> {
+    async fn of(
+        &mut self,
+        context: &CommandContext,
+        id: Option<UserId>,
+    ) -> anyhow::Result<Option<Username>> {
         let Some(id) = id else {
             return Ok(None);
         };
         if let Some(name) = self.0.get(&id) {
             return Ok(name.clone());
         }
-        let account = desk.stores.accounts.find(id).await?;
+        let account = context.stores.accounts.find(id).await?;
         let name = account.map(|account| account.user.username);
         self.0.insert(id, name.clone());
         Ok(name)
     }
 }
 
-/// A row as it is printed.
+/// A row for output.
 #[derive(Debug, Serialize)]
 struct ShownRow {
     at: String,
@@ -299,10 +303,10 @@ struct ShownRow {
     kind: String,
     outcome: String,
     actor: Option<String>,
-    /// The name, while there is such an account.
+    /// The name, if the account still exists.
     actor_name: Option<Username>,
     user_id: Option<UserId>,
-    /// The name, while there is such an account.
+    /// The name, if the account still exists.
     username: Option<Username>,
     target: Option<String>,
     detail: Option<String>,
@@ -338,7 +342,7 @@ impl Row for ShownRow {
         let name = |name: Option<&Username>| name.map(ToString::to_string);
         let actor = name(self.actor_name.as_ref()).or_else(|| self.actor.clone());
         let user = name(self.username.as_ref()).or(self.user_id.map(|id| id.to_string()));
-        // A login without an account has no user, whatever name was typed.
+        // A failed login without an account has no user, whatever name was entered.
         let concerns = user.or_else(|| self.target.clone());
         vec![
             output::to_the_second(&self.at),

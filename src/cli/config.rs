@@ -1,4 +1,4 @@
-//! `config`: the configuration, checked, shown, or started.
+//! `config`: checks, shows or creates a configuration.
 
 use std::{
     fs::{self, OpenOptions},
@@ -16,30 +16,30 @@ use crate::{
     config::{show, template},
 };
 
-/// What can be done with the configuration. None of it needs a running server.
+/// Commands on the configuration. None of them needs a running server.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Say whether the configuration is valid, or everything that is wrong with it
+    /// Check the configuration and report all errors
     ///
-    /// Settings that are valid and still probably wrong are warnings on standard error: a proxy network that is everybody's,
-    /// secrets that are easy to guess or in files that everybody reads. `serve` logs the same.
+    /// Settings that are valid and probably wrong are warnings on standard error: a proxy network that includes all addresses,
+    /// secrets that are easy to guess or in files that all users can read. `serve` logs the same warnings.
     #[command(after_help = "\
 Examples:
   skriptoteket config check
   skriptoteket --config /etc/skriptoteket.toml config check
 
 Exit codes:
-  0  it is valid; what has no effect is a warning on standard error
-  2  it is not; each fault is a line on standard error")]
+  0  valid; settings without effect are warnings on standard error
+  2  invalid; each fault is a line on standard error")]
     Check,
 
-    /// Print every setting in force and where it comes from; secrets stay hidden
+    /// Print the settings in effect and where each comes from, without secrets
     #[command(after_help = "\
 Example:
   skriptoteket config show | grep environment")]
     Show,
 
-    /// Write or print a file with every setting, described and commented out at its default
+    /// Create or print a file with every setting, described and commented out at its default
     #[command(after_help = "\
 Examples:
   skriptoteket config init skriptoteket.toml
@@ -50,7 +50,7 @@ Exit codes:
   1  it cannot be written
   2  the command line is wrong, or FILE exists already and is left as it is")]
     Init {
-        /// The file to write, for this user only (mode 0600); without it the text is printed
+        /// File to create, for this user only (mode 0600); without it the text is printed
         file: Option<PathBuf>,
     },
 }
@@ -76,10 +76,10 @@ pub(super) fn run(command: &ConfigCommand, source: &Source) -> anyhow::Result<()
     }
 }
 
-/// Writes the commented file, where there is none yet. It may come to hold secrets, so it is for this user only.
+/// Creates the commented file. It may later contain secrets, so it is readable by this user only.
 fn start(file: &Path) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
-    // Nothing that is there is opened, not even by way of a symbolic link.
+    // Existing files are never opened, not even through a symbolic link.
     options.write(true).create_new(true).mode(0o600);
     let mut made = match options.open(file) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -97,7 +97,7 @@ fn start(file: &Path) -> anyhow::Result<()> {
         })?,
     };
     made.write_all(template().as_bytes()).map_err(|error| {
-        // Half a file would be in the way of the next attempt.
+        // An incomplete file would block the next attempt.
         let _ = fs::remove_file(file);
         anyhow::Error::new(error).context(format!("{}: cannot be written", file.display()))
     })

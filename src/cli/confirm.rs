@@ -1,11 +1,11 @@
-//! The question before something is deleted.
+//! The confirmation before something is deleted.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, bail};
 
-/// Asks whether to go on, where there is somebody to ask: with standard input and standard error on a terminal. Anything
-/// but yes is an error. Scripts have no terminal and are not asked; neither is whoever says `yes` beforehand.
+/// Asks for confirmation if standard input and standard error are a terminal. Any answer but yes is an error. Scripts
+/// have no terminal and are not asked, nor is a user who passes `--yes`.
 pub(super) fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
     if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(());
@@ -14,16 +14,16 @@ pub(super) fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
 }
 
 fn ask(what: &str, mut answers: impl BufRead, mut questions: impl Write) -> anyhow::Result<()> {
-    write!(questions, "{what} Go on? [y/N] ").context("the question cannot be asked")?;
-    questions.flush().context("the question cannot be asked")?;
+    write!(questions, "{what} Continue? [y/N] ").context("cannot ask for confirmation")?;
+    questions.flush().context("cannot ask for confirmation")?;
     let mut answer = String::new();
     answers
         .read_line(&mut answer)
-        .context("the answer cannot be read")?;
+        .context("cannot read the confirmation")?;
     if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
         return Ok(());
     }
-    bail!("nothing was done: answer y to go on, or give --yes")
+    bail!("nothing was done: answer y to continue, or use --yes")
 }
 
 #[cfg(test)]

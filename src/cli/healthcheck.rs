@@ -1,4 +1,4 @@
-//! `healthcheck`: is the running service ready?
+//! `healthcheck`: checks whether the running service is ready.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -9,23 +9,23 @@ use anyhow::{Context, bail, ensure};
 
 use super::{Source, output};
 
-/// How long the service may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of the request.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// How much of an answer is repeated, in characters.
+/// Maximum number of characters of a response that are printed.
 const REPEATED_CHARS: usize = 200;
 
 pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
     let listener = source.load()?.management_listen;
     ensure!(
         listener.port() != 0,
-        "management_listen has port 0, so nobody knows where the service listens; give it a port of its own"
+        "management_listen has port 0, so the port of the service is unknown; set a fixed port"
     );
     let url = format!("http://{}/readyz", reachable(listener));
-    // A proxy of the environment has no business between this process and its own machine.
+    // A proxy from the environment must not be used for the local machine.
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .build()
         .context("the HTTP client cannot be set up")?;
     let answer = client.get(&url).send().await;
@@ -37,12 +37,12 @@ pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
         let body = response.text().await.unwrap_or_default();
         let body: String = body.split_whitespace().collect::<Vec<_>>().join(" ");
         let said: String = body.chars().take(REPEATED_CHARS).collect();
-        bail!("the service is not ready: {url} answers {status} {said}");
+        bail!("the service is not ready: {url} responded with {status} {said}");
     }
     output::line("ready")
 }
 
-/// An address under which a listener that takes every address is reached from the same machine.
+/// Returns an address that reaches a listener on this machine, also if it listens on all addresses.
 fn reachable(listener: SocketAddr) -> SocketAddr {
     let ip = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

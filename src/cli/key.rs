@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Source,
-    desk::{Desk, Refused},
+    command_context::{CommandContext, Refused},
     output::{self, Row},
 };
 use crate::{
@@ -15,21 +15,21 @@ use crate::{
     services::{SigningKey, signs_at},
 };
 
-/// What can be done with signing keys. All of it works while the server runs, and reaches it within a second.
+/// Commands on signing keys. They work while the server runs, and take effect within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// List the keys that have not expired, the oldest first
+    /// List the keys that have not expired, oldest first
     ///
-    /// A key is published first, so that verifiers know it; then it signs; then it is retired, and stays published until
-    /// what it has signed has expired. Private parts are never shown. On a terminal the table fits its width, with times (UTC)
-    /// to the minute; --wide shows key ids and times in full.
+    /// A key is published first, so that verifiers know it; then it signs; then it is retired, and stays published until the
+    /// tokens that it signed have expired. Private keys are never shown. On a terminal, the table is fitted to its width, with
+    /// times (UTC) to the minute; --wide shows key IDs and times in full.
     #[command(after_help = "\
 Examples:
   skriptoteket key list
   skriptoteket key list --json \\
     | jq -r '.[] | select(.state == \"signing\") | .kid'")]
     List {
-        /// Show ids and times in full, also where they do not fit
+        /// Show IDs and times in full, even if they do not fit
         #[arg(long)]
         wide: bool,
         /// Print JSON
@@ -37,9 +37,9 @@ Examples:
         json: bool,
     },
 
-    /// Make a new key now, and not only when the time of the old one is over
+    /// Create a new key now, before the current one is due for rotation
     ///
-    /// It is published at once and signs after `signing_key_lead`, when every verifier has had the time to fetch it.
+    /// It is published at once and signs after `signing_key_lead`, when every verifier has had time to fetch it.
     #[command(after_help = "\
 Examples:
   skriptoteket key rotate
@@ -48,43 +48,43 @@ Examples:
 What the key before has signed stays valid until it expires. No token is refused because of a rotation; with --soon \
 a verifier that keeps the published keys has to fetch them again when it meets a key that it does not know.")]
     Rotate {
-        /// Sign with it as soon as every replica knows it, within seconds
+        /// Sign with it as soon as all replicas have read it, within seconds
         #[arg(long)]
         soon: bool,
     },
 }
 
 pub(super) async fn run(command: KeyCommand, source: &Source) -> anyhow::Result<()> {
-    let desk = Desk::open(source).await?;
+    let context = CommandContext::open(source).await?;
     let result = match command {
-        KeyCommand::List { wide, json } => list(&desk, wide, json).await,
+        KeyCommand::List { wide, json } => list(&context, wide, json).await,
         KeyCommand::Rotate { soon } => {
-            let rotate = rotate(&desk, soon);
-            desk.audited(Kind::KeyRotate, |_| {}, rotate).await
+            let rotate = rotate(&context, soon);
+            context.audited(Kind::KeyRotate, |_| {}, rotate).await
         }
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
-async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
-    let keys = desk.keeper().keys().await?;
-    output::fitted(&rows(&keys, desk.now()), json, wide)
+async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Result<()> {
+    let keys = context.key_rotator().keys().await?;
+    output::fitted(&rows(&keys, context.now()), json, wide)
 }
 
-async fn rotate(desk: &Desk, soon: bool) -> anyhow::Result<()> {
-    let keeper = desk.keeper();
-    if !keeper.rotate(soon).await? {
-        let text = "another process has just made a key; `skriptoteket key list` shows it";
+async fn rotate(context: &CommandContext, soon: bool) -> anyhow::Result<()> {
+    let key_rotator = context.key_rotator();
+    if !key_rotator.rotate(soon).await? {
+        let text = "another process has just created a key; `skriptoteket key list` shows it";
         return Err(Refused {
             text: text.into(),
             reason: "conflict",
         }
         .into());
     }
-    let keys = keeper.keys().await?;
+    let keys = key_rotator.keys().await?;
     let Some(key) = keys.last() else {
-        bail!("the new key is gone already; `skriptoteket key list` shows those there are");
+        bail!("the new key no longer exists; `skriptoteket key list` shows the existing keys");
     };
     output::line(format!(
         "the key {} is published, and signs from {} on",

@@ -1,25 +1,27 @@
 //! The command line.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
 //! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
-//! | `alerts` | what Alertmanager sends, printed |
-//! | `demo` | the command that shows the others' worth: a service that is used |
-//! | `desk` | what commands on accounts, sessions and services work with: the stores of the server |
-//! | `confirm` | the question before something is deleted |
-//! | `password` | how a new password is asked for |
-//! | `signals` | which signals stop the process |
-//! | `span` | times as arguments |
+//! | `metrics` | the catalogue of metrics |
+//! | `alerts` | prints the alerts that Alertmanager sends |
+//! | `demo` | runs a service with simulated users |
+//! | `command_context` | the context of commands on accounts, sessions and services: the stores of the server |
+//! | `confirm` | the confirmation before something is deleted |
+//! | `password` | prompts for a new password |
+//! | `signals` | the signals that stop the process |
+//! | `span` | durations as arguments |
 //! | `output` | tables and JSON |
 
 mod alerts;
 mod audit;
+mod command_context;
 mod config;
 mod confirm;
 mod demo;
-mod desk;
 mod healthcheck;
 mod key;
+mod metrics;
 mod output;
 mod password;
 mod serve;
@@ -39,48 +41,46 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    app::place::Elsewhere,
+    app::session_location::Elsewhere,
     config::{Config, Environment, Faults, load},
     store::OpenError,
 };
 
-/// The command did what it was asked.
 const DONE: u8 = 0;
-/// It did not.
 const FAILED: u8 = 1;
-/// The command line or the configuration is wrong; clap uses the same number.
+/// The command line or the configuration is invalid; clap uses the same number.
 const MISUSED: u8 = 2;
 
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
   1  failed
-  2  the command line or the configuration is wrong";
+  2  the command line or the configuration is invalid";
 
 const AFTER_LONG_HELP: &str = "\
 Examples:
   skriptoteket config init skriptoteket.toml   a file with every setting
-  skriptoteket demo                            a service in use, to look at
+  skriptoteket demo                            a demo with simulated users
   skriptoteket user add ada --role superuser   the first account
   skriptoteket serve                           the service, until Ctrl-C
-  skriptoteket service register inventory      a machine that asks for tokens
+  skriptoteket service register inventory      a program that gets access tokens
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
   Settings come from the file and from the environment, which wins: `listen` in
   the file is SKRIPTOTEKET_LISTEN there. `config init` describes them all,
-  `config show` tells what is in force. OpenTelemetry is configured by its
+  `config show` prints those in effect. OpenTelemetry is configured by its
   standard OTEL_… variables.
 
 Exit codes:
   0  done
   1  failed
-  2  the command line or the configuration is wrong";
+  2  the command line or the configuration is invalid";
 
-/// A login-and-session service you can see into.
+/// A login and session service with built-in metrics.
 ///
-/// People log in, and metrics, traces and logs tell who is there, by role, and who is trying to get in. Accounts and
-/// sessions are kept in an embedded SQLite file; nothing else has to be installed.
+/// Users log in over HTTP. Metrics, traces and logs show live sessions by role, login outcomes and attacks. Accounts and
+/// sessions are stored in an embedded SQLite file; no other software is needed.
 #[derive(Debug, Parser)]
 #[command(
     name = "skriptoteket",
@@ -90,7 +90,7 @@ Exit codes:
     max_term_width = 100
 )]
 struct Arguments {
-    /// The configuration file [default: that of `SKRIPTOTEKET_CONFIG`, or skriptoteket.toml if it is there]
+    /// Configuration file [default: the one in `SKRIPTOTEKET_CONFIG`, or skriptoteket.toml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -103,8 +103,8 @@ enum Command {
     /// Run the service
     ///
     /// Serves the API and, on the management listener, /metrics, /livez and /readyz, until Ctrl-C, SIGTERM, SIGHUP or
-    /// SIGQUIT. A stop answers what is in flight, sends the last telemetry, and takes two seconds at most. SIGUSR1 and
-    /// SIGUSR2 do nothing. Settings are read once: after a change, start it again.
+    /// SIGQUIT. On stop it finishes requests in flight and exports the last telemetry, in two seconds at most. SIGUSR1 and
+    /// SIGUSR2 have no effect. Settings are read once; restart the service after a change.
     #[command(after_help = "\
 Examples:
   skriptoteket serve
@@ -113,18 +113,18 @@ Examples:
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 skriptoteket serve
 
 Exit codes:
-  0  it was told to stop, and did
+  0  stopped by a signal
   1  it could not start, or failed
-  2  the command line or the configuration is wrong")]
+  2  the command line or the configuration is invalid")]
     Serve,
 
-    /// Run a service that is used, to look at
+    /// Run a demo with simulated users
     ///
-    /// Starts the service in a temporary directory, makes 40 accounts, and uses it as people do: they log in, mistype,
-    /// leave without logging out; now and then somebody guesses passwords. Three services ask for tokens, use them,
-    /// exceed their limits and get new secrets. A day takes minutes. At the end it compares what it did with what
-    /// /metrics says, and nothing of it stays behind. With --redis its sessions are in a Redis; with --target it uses a
-    /// service that is there already, and deletes what it made there.
+    /// Starts the service in a temporary directory, creates 40 accounts, and simulates their users: they log in, mistype
+    /// passwords and leave without logging out, and an attacker guesses passwords from time to time. Three services request
+    /// access tokens, use them, exceed their limits and rotate their secrets. A simulated day takes minutes. At the end it
+    /// compares its own counts with /metrics and deletes everything. With --redis, its sessions are in Redis. With --target,
+    /// it uses a running service and deletes what it created there.
     #[command(after_help = "\
 Examples:
   skriptoteket demo
@@ -135,9 +135,9 @@ Examples:
   skriptoteket demo --clean
 
 Exit codes:
-  0  the metrics say what was done (or there was nothing to compare with)
-  1  they do not, or the service failed or did not answer
-  2  the command line is wrong, or what is in Redis does not fit")]
+  0  the metrics agree with the demo's counts, or could not be read
+  1  they do not agree, or the service failed or did not respond
+  2  the command line is invalid, or Redis cannot be used")]
     Demo(Box<demo::DemoArgs>),
 
     /// Manage accounts
@@ -149,11 +149,11 @@ Examples:
   skriptoteket user set-role ada admin
   skriptoteket user list
 
-All of it works while the service runs; live sessions follow within a second."
+The commands work while the service runs; live sessions follow within a second."
     )]
     User(user::UserCommand),
 
-    /// Manage services: machines that call
+    /// Manage services: programs that authenticate with access tokens
     #[command(
         subcommand,
         after_help = "\
@@ -162,11 +162,11 @@ Examples:
   skriptoteket service list
   skriptoteket service rotate inventory
 
-All of it works while the service runs, and reaches it within a second."
+The commands work while the service runs and take effect within a second."
     )]
     Service(service::ServiceCommand),
 
-    /// See and rotate the keys that sign access tokens
+    /// List and rotate the keys that sign access tokens
     #[command(
         subcommand,
         after_help = "\
@@ -174,24 +174,24 @@ Examples:
   skriptoteket key list
   skriptoteket key rotate
 
-The service makes a new key in time by itself (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
+The service rotates the key by itself (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
     )]
     Key(key::KeyCommand),
 
-    /// See, count, recount and end sessions
+    /// List, count, verify and end sessions
     #[command(
         subcommand,
         after_help = "\
 Examples:
   skriptoteket session list --role superuser
   skriptoteket session revoke --user ada
-  skriptoteket session audit
+  skriptoteket session verify
 
-All of it works while the service runs."
+The commands work while the service runs."
     )]
     Session(session::SessionCommand),
 
-    /// Read the trail of login attempts, password changes and administrative actions
+    /// Read the audit trail: login attempts, password changes and administrative actions
     #[command(
         subcommand,
         after_help = "\
@@ -200,7 +200,7 @@ Example:
     )]
     Audit(audit::AuditCommand),
 
-    /// Check, show or start a configuration
+    /// Check, print or create a configuration
     #[command(
         subcommand,
         after_help = "\
@@ -211,29 +211,38 @@ Examples:
     )]
     Config(config::ConfigCommand),
 
-    /// Ask the running service whether it is ready
+    /// Check whether the running service is ready
     ///
-    /// Asks /readyz of the management listener, and waits two seconds at most. Made for HEALTHCHECK in a Dockerfile and
-    /// for service managers.
+    /// Requests /readyz from the management listener and waits two seconds at most. For HEALTHCHECK in a Dockerfile and for
+    /// service managers.
     #[command(after_help = "\
 Example:
   HEALTHCHECK CMD [\"skriptoteket\", \"healthcheck\"]
 
 Exit codes:
   0  the service is ready
-  1  it is not, or it does not answer
-  2  the command line or the configuration is wrong")]
+  1  it is not ready, or does not respond
+  2  the command line or the configuration is invalid")]
     Healthcheck,
 
     /// Print the alerts that Alertmanager sends
     ///
-    /// A receiver for webhooks of Alertmanager: to try routes with, and to see what arrives. It prints each alert
-    /// with its labels, texts and links, until Ctrl-C.
+    /// A webhook receiver for testing routes. It prints each alert with its labels, annotations and links, until Ctrl-C.
     #[command(after_help = "\
 Examples:
   skriptoteket alerts
   skriptoteket alerts --listen 0.0.0.0:9095")]
     Alerts(alerts::AlertsArgs),
+
+    /// List the metrics that the service exports
+    ///
+    /// Prints each metric with its labels, its scope and its description. The scope says how to combine the values of several
+    /// servers: `max` for service-wide metrics, `sum` for the others. Needs no configuration and no running service.
+    #[command(after_help = "\
+Examples:
+  skriptoteket metrics
+  skriptoteket metrics --json | jq -r '.[].prometheus'")]
+    Metrics(metrics::MetricsArgs),
 
     /// Print a completion script for a shell
     #[command(after_help = "\
@@ -247,12 +256,12 @@ Examples:
     },
 }
 
-/// What was asked for cannot be meant. Exit code 2.
+/// The arguments are invalid. Exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Misuse(String);
 
-/// Where the configuration comes from: read by the commands that need it, when they need it.
+/// The source of the configuration, read when a command needs it.
 #[derive(Debug)]
 struct Source {
     file: Option<PathBuf>,
@@ -265,12 +274,12 @@ impl Source {
     }
 }
 
-/// Does what the process's arguments ask for. What went wrong is on standard error, in one line a fault.
+/// Runs the command given by the process's arguments. Errors are printed on standard error, one line each.
 pub async fn run() -> ExitCode {
     let Arguments { config, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => {
-            // Also `--help` and `--version`; where they cannot be written nobody is there to be told.
+            // Also `--help` and `--version`. A failure to print them cannot be reported.
             let _ = answer.print();
             return answer
                 .exit_code()
@@ -279,7 +288,7 @@ pub async fn run() -> ExitCode {
                 .into();
         }
     };
-    // For every HTTP client of this process; a second call would change nothing.
+    // For every HTTP client of this process; a second call has no effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let source = Source {
         file: config,
@@ -303,6 +312,7 @@ async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
         Command::Config(command) => config::run(&command, source),
         Command::Healthcheck => healthcheck::run(source).await,
         Command::Alerts(args) => alerts::run(args).await,
+        Command::Metrics(args) => metrics::run(&args),
         Command::Completions { shell } => completions(shell),
     }
 }
@@ -318,10 +328,10 @@ fn completions(shell: Shell) -> anyhow::Result<()> {
     output::write(&script)
 }
 
-/// Says what went wrong, causes appended, and returns the exit code.
+/// Prints the error with its causes and returns the exit code.
 fn complain(error: &anyhow::Error) -> u8 {
     let mut stderr = io::stderr().lock();
-    // Where standard error is gone there is nobody to tell that either.
+    // If standard error is closed, the error cannot be printed.
     if let Some(faults) = error.downcast_ref::<Faults>() {
         for fault in faults {
             let _ = writeln!(stderr, "error: {fault}");
@@ -330,14 +340,14 @@ fn complain(error: &anyhow::Error) -> u8 {
     }
     let _ = writeln!(stderr, "error: {}", in_one_line(error));
     match error.downcast_ref() {
-        // Waiting does not mend it: what is configured does not fit what is there.
+        // Retrying does not help: the configuration does not match the store.
         Some(OpenError::Redis(_) | OpenError::InUse) => MISUSED,
         _ if error.is::<Elsewhere>() || error.is::<Misuse>() => MISUSED,
         _ => FAILED,
     }
 }
 
-/// An error and its causes. Some errors have the text of their cause in their own; it is not repeated.
+/// Formats an error and its causes. Some errors include the text of their cause, which is then not repeated.
 fn in_one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {

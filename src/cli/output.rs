@@ -1,4 +1,4 @@
-//! What commands print: lines, tables, JSON.
+//! Output of commands: lines, tables, JSON.
 
 use std::{
     fmt::Display,
@@ -9,7 +9,7 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
-/// How narrow text of any length may become, in characters.
+/// Minimum width of a column of prose, in characters.
 const LEAST_PROSE_WIDTH: u16 = 24;
 
 /// A row of a list: an object in JSON, cells in a table.
@@ -17,30 +17,30 @@ pub(super) trait Row: Serialize {
     /// The columns of the table.
     const COLUMNS: &'static [&'static str];
 
-    /// True where the last column holds text of any length, which may be broken on a narrow terminal. Other cells are
-    /// never broken: they are there to be copied.
+    /// True if the last column contains text of any length, which may be wrapped on a narrow terminal. Other cells
+    /// are never wrapped, because users copy them.
     const LAST_COLUMN_IS_PROSE: bool = false;
 
-    /// True where all columns but the first hold numbers, which stand under one another by their last digits.
+    /// True if all columns but the first contain numbers, which are right-aligned.
     const NUMBERS: bool = false;
 
-    /// Columns that [`fitted`] leaves out on a terminal unless they are asked for.
+    /// Columns that [`fitted`] omits on a terminal unless they are requested.
     const WIDE_ONLY: &'static [&'static str] = &[];
 
-    /// Columns whose text [`fitted`] may cut, the first of them first, and to how many characters at least.
+    /// Columns whose text [`fitted`] may truncate, in this order, each with its minimum length in characters.
     const CUT: &'static [(&'static str, usize)] = &[];
 
-    /// The cells of this row, one per column.
+    /// Returns the cells of this row, one per column.
     fn cells(&self) -> Vec<String>;
 }
 
-/// Prints a list as [`list`] does; but on a terminal every row takes one line of it: without the columns that are wide
-/// only, with times to the minute, and with texts cut where the rest does not fit.
+/// Prints a list like [`list`], but on a terminal every row takes one line: without the wide-only columns, with times
+/// to the minute, and with texts truncated if the rest does not fit.
 pub(super) fn fitted<R: Row>(rows: &[R], json: bool, wide: bool) -> anyhow::Result<()> {
     if json || wide || !io::stdout().is_terminal() {
         return list(rows, json);
     }
-    // Where the terminal does not say how wide it is, it is as wide as terminals were.
+    // If the terminal does not report its width, use the width of a classic terminal.
     let width = crossterm::terminal::size().map_or(0, |(columns, _)| columns);
     let width = if width == 0 { 80 } else { usize::from(width) };
     let (columns, cells) = fit(rows, width);
@@ -54,7 +54,8 @@ pub(super) fn fitted<R: Row>(rows: &[R], json: bool, wide: bool) -> anyhow::Resu
     line(table.trim_fmt())
 }
 
-/// The columns of a list and its cells, so that a framed table of them is `width` characters wide, if that can be had.
+/// Returns the columns of a list and its cells, so that a framed table of them is `width` characters wide if
+/// possible.
 fn fit<R: Row>(rows: &[R], width: usize) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let is_shown = |name: &&str| !R::WIDE_ONLY.contains(name);
     let columns: Vec<&str> = R::COLUMNS.iter().copied().filter(is_shown).collect();
@@ -69,7 +70,7 @@ fn fit<R: Row>(rows: &[R], width: usize) -> (Vec<&'static str>, Vec<Vec<String>>
         })
         .collect();
     let length = |text: &str| text.chars().count();
-    // A column takes its text, a space on both sides, and a line; and there is one line more.
+    // A column takes its text, a space on both sides, and a border; and there is one more border.
     let mut widths: Vec<usize> = columns.iter().map(|name| length(name)).collect();
     for row in &cells {
         for (column, cell) in widths.iter_mut().zip(row) {
@@ -103,7 +104,7 @@ fn cut(text: &str, most: usize) -> String {
     kept.chain(['…']).collect()
 }
 
-/// A time (RFC 3339, UTC) without what is less than a minute; another text as it is.
+/// Returns a time (RFC 3339, UTC) without seconds; other texts unchanged.
 fn to_the_minute(text: &str) -> String {
     let is_time = text.len() >= 20
         && text.is_ascii()
@@ -117,7 +118,7 @@ fn to_the_minute(text: &str) -> String {
     }
 }
 
-/// Prints a list: as JSON, or as [`table`] does.
+/// Prints a list: as JSON, or like [`table`].
 pub(super) fn list<R: Row>(rows: &[R], json: bool) -> anyhow::Result<()> {
     if json {
         return self::json(rows);
@@ -125,25 +126,24 @@ pub(super) fn list<R: Row>(rows: &[R], json: bool) -> anyhow::Result<()> {
     table(rows)
 }
 
-/// Prints JSON.
 pub(super) fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(value).context("this cannot be written as JSON")?;
     line(json)
 }
 
-/// Tells a doubt on standard error: the command goes on.
+/// Prints a warning on standard error; the command continues.
 pub(super) fn warn(doubt: &str) {
-    // Where standard error is gone there is nobody to tell.
+    // If standard error is closed, the warning cannot be printed.
     let _ = writeln!(io::stderr().lock(), "warning: {doubt}");
 }
 
-/// Tells on standard error what was done beside what was asked for.
+/// Prints a note on standard error about an additional effect of the command.
 pub(super) fn note(what: &str) {
-    // Where standard error is gone there is nobody to tell.
+    // If standard error is closed, the note cannot be printed.
     let _ = writeln!(io::stderr().lock(), "note: {what}");
 }
 
-/// A time as people read it: without what is less than a second. JSON keeps that.
+/// Returns a time for people, without fractions of a second. JSON keeps them.
 pub(super) fn to_the_second(time: &str) -> String {
     match time.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
@@ -151,7 +151,7 @@ pub(super) fn to_the_second(time: &str) -> String {
     }
 }
 
-/// Prints rows: as a framed table on a terminal, as plain columns where something else reads it.
+/// Prints rows: as a framed table on a terminal, otherwise as plain columns.
 pub(super) fn table<R: Row>(rows: &[R]) -> anyhow::Result<()> {
     let mut table = Table::new();
     if io::stdout().is_terminal() {
@@ -179,12 +179,11 @@ pub(super) fn table<R: Row>(rows: &[R]) -> anyhow::Result<()> {
     line(table.trim_fmt())
 }
 
-/// Prints one line.
 pub(super) fn line(text: impl Display) -> anyhow::Result<()> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Writes to standard output. A reader that has gone, such as `head`, has had what it wanted.
+/// Writes to standard output. A reader that has closed the pipe, for example `head`, is not an error.
 pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -195,7 +194,7 @@ pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Without what a terminal would obey: a user agent is whatever a client sent.
+/// Removes control characters that a terminal would interpret: a client can send any user agent.
 pub(super) fn printable(cell: &str) -> String {
     cell.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
@@ -232,7 +231,7 @@ mod tests {
             };
             (0..columns.len()).map(of).sum::<usize>() + 3 * columns.len() + 1
         };
-        // What fits is left as it is.
+        // Cells that fit are not changed.
         let (columns, cells) = fit(&[row("ada", "curl")], 80);
         assert_eq!(columns, ["user", "role", "seen", "device"]);
         assert_eq!(cells, [["ada", "contributor", "2026-01-31 12:00", "curl"]]);
@@ -243,7 +242,7 @@ mod tests {
             assert!(cells[0][3].ends_with('…'));
             assert_eq!(cells[1][0], "bob");
         }
-        // Narrower than anything fits in: as narrow as may be, and still in order.
+        // Too narrow for the content: as narrow as possible, and still aligned.
         let (_, cells) = fit(&[row(&"n".repeat(64), &device)], 20);
         assert_eq!(
             cells[0],

@@ -1,4 +1,4 @@
-//! How a new password is asked for: from a terminal, twice and unseen, or as one line of standard input.
+//! Reads a new password: from a terminal, twice and without echo, or as one line of standard input.
 
 use std::io::{self, BufRead};
 
@@ -9,14 +9,14 @@ use zeroize::Zeroizing;
 use super::output;
 use crate::accounts::{Username, password::check_new};
 
-/// The longest line that is read, in bytes: more than the longest password takes.
+/// Maximum length of a line, in bytes: more than the longest password needs.
 const LONGEST_LINE: u64 = 4096;
 
-/// How often a new password is asked for until one is good enough and was typed twice.
+/// Maximum number of prompts until a new password is strong enough and was typed twice.
 const TRIES: u32 = 3;
 
-/// A new password for `name`. On a terminal a weak one is told at once, and another one asked for; that of standard input
-/// is judged by whoever uses it.
+/// Returns a new password for `name`. On a terminal a weak one is reported at once and prompted for again; one from
+/// standard input is checked when it is used.
 pub(super) fn ask(name: &Username, from_stdin: bool) -> anyhow::Result<SecretString> {
     if from_stdin {
         return read_line(io::stdin().lock());
@@ -30,7 +30,7 @@ pub(super) fn ask(name: &Username, from_stdin: bool) -> anyhow::Result<SecretStr
     ask_once(name)?.map_err(|why| anyhow::anyhow!("{why}; nothing was changed"))
 }
 
-/// Asks twice. Behind the first `?` is what is wrong with the terminal, in the inner result what is wrong with the password.
+/// Prompts twice. The outer error is a failure of the terminal, the inner one a problem with the password.
 fn ask_once(name: &Username) -> anyhow::Result<Result<SecretString, String>> {
     let first = prompt(&format!("New password for {name}: "))?;
     if let Err(why) = check_new(first.expose_secret(), &[name.as_str()]) {
@@ -45,7 +45,7 @@ fn ask_once(name: &Username) -> anyhow::Result<Result<SecretString, String>> {
 
 fn prompt(question: &str) -> anyhow::Result<SecretString> {
     let answer = rpassword::prompt_password(question).context(
-        "the password cannot be asked for on a terminal; give it on standard input with --password-stdin",
+        "cannot prompt for the password on a terminal; pass it on standard input with --password-stdin",
     )?;
     Ok(answer.into())
 }
@@ -60,7 +60,7 @@ fn read_line(input: impl BufRead) -> anyhow::Result<SecretString> {
     let password = password.strip_suffix('\r').unwrap_or(password);
     if password.starts_with('\u{feff}') {
         bail!(
-            "a byte order mark (U+FEFF) stands before the password on standard input; save the file without one"
+            "a byte order mark (U+FEFF) precedes the password on standard input; save the file without one"
         );
     }
     if password.is_empty() {

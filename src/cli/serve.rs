@@ -6,25 +6,26 @@ use anyhow::Context;
 
 use super::{Source, signals};
 use crate::{
-    app::{Application, place, warnings},
+    app::{Application, warnings},
+    catalogue::CATALOGUE,
     clock::SystemClock,
-    config::{Config, Database, OtelSettings},
-    telemetry::{Telemetry, tracing::install},
+    config::{Config, Database},
+    telemetry::{OtelSettings, Telemetry, tracing::install},
 };
 
-/// What telemetry gets of the two seconds in which a stop has to be done; the application takes one and a half.
+/// The share of telemetry in the two seconds in which a stop must complete; the application takes one and a half.
 const TELEMETRY_FLUSH: Duration = Duration::from_millis(400);
 
 pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
     let config = source.load()?;
-    let telemetry = Telemetry::start(&config.otel)?;
+    let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
     install(&config.log, &telemetry)?;
     for warning in config.warnings.iter().cloned().chain(warnings::of(&config)) {
         tracing::warn!("{warning}");
     }
     let served = serve(&config, &telemetry).await;
-    // On every path: what was recorded last may say why it failed. On a thread that may block, while the runtime that
-    // the exporters need is still there.
+    // On every path, because the last telemetry may show why it failed. On a thread that may block, while the runtime
+    // that the exporters need still exists.
     let shutdown = tokio::task::spawn_blocking(move || telemetry.shutdown(TELEMETRY_FLUSH));
     if let Err(error) = shutdown.await.context("telemetry was not shut down")? {
         tracing::warn!(
@@ -36,12 +37,12 @@ pub(super) async fn run(source: &Source) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
-    // Heard from here on, so that a stop during the start is a stop as well.
+    // Signals are received from here on, so that a stop during the start is handled too.
     let mut stop = Box::pin(stop_signal().context("signals cannot be received")?);
     let clock = Arc::new(SystemClock::default());
     let application = tokio::select! {
         built = Application::build(config, telemetry, clock) => built?,
-        // A store that makes the start wait does not make the stop wait.
+        // A store that delays the start must not delay the stop.
         () = &mut stop => return Ok(()),
     };
     started(config, &application);
@@ -50,7 +51,7 @@ async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The line that says that the service is there, and what one has to know to look at it: no secret is in it.
+/// Logs that the service is listening, with the information needed to inspect it; it contains no secret.
 fn started(config: &Config, application: &Application) {
     let Database::Sqlite { path } = &config.database;
     let file = config.file.as_deref();
@@ -61,7 +62,7 @@ fn started(config: &Config, application: &Application) {
         listen = %application.address(),
         management = %application.management_address(),
         accounts = absolute(path),
-        sessions = place::place(config),
+        sessions = config.store().session_location(),
         config = file,
         telemetry = telemetry(&config.otel),
         "the service is listening"
@@ -73,7 +74,7 @@ fn absolute(path: &path::Path) -> String {
     absolute.as_deref().unwrap_or(path).display().to_string()
 }
 
-/// Where telemetry goes, in words.
+/// Describes where telemetry is exported to.
 fn telemetry(otel: &OtelSettings) -> String {
     if otel.disabled {
         return "off".into();
@@ -85,7 +86,7 @@ fn telemetry(otel: &OtelSettings) -> String {
         ("logs", &otel.logs),
     ] {
         let Some(target) = target else { continue };
-        // Signals of one Collector differ in their path only.
+        // The endpoints of one Collector differ only in their path.
         let place = target.collector();
         match targets.iter_mut().find(|(known, _)| *known == place) {
             Some((_, signals)) => signals.push(signal),
@@ -105,7 +106,7 @@ fn telemetry(otel: &OtelSettings) -> String {
     text.join("; ")
 }
 
-/// Ready at the first signal that asks for a stop.
+/// Completes at the first signal that requests a stop.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut stops = signals::stops()?;
     Ok(async move {

@@ -1,9 +1,9 @@
-//! Signals: which of them stop the process gracefully, and which do nothing.
+//! Signals: which of them stop the process gracefully, and which have no effect.
 //!
-//! | signal | what happens |
+//! | signal | effect |
 //! |---|---|
-//! | `SIGINT`, `SIGTERM`, `SIGHUP`, `SIGQUIT` | a graceful stop; `SIGHUP` and `SIGQUIT` not where the parent process ignores them (`nohup`) |
-//! | `SIGUSR1`, `SIGUSR2` | nothing but a log line: without a handler they would end the process at once |
+//! | `SIGINT`, `SIGTERM`, `SIGHUP`, `SIGQUIT` | a graceful stop; the last two not if the parent process ignores them (`nohup`) |
+//! | `SIGUSR1`, `SIGUSR2` | only a log line: without a handler they would end the process at once |
 //! | `SIGXFSZ` | nothing, and no log line: a write beyond the file size limit fails like one on a full disk |
 //!
 //! There is nothing to reload: settings and secrets are read once, at the start.
@@ -18,10 +18,10 @@ use tokio::{
 /// The number of `SIGXFSZ` on Linux and on macOS.
 const FILE_SIZE_EXCEEDED: i32 = 25;
 
-/// A signal, by the name that operators know.
+/// A signal, with its common name.
 type Named = (SignalKind, &'static str);
 
-/// Receives the signals that ask for a stop, by name, from here on; ignores the others that would end the process.
+/// Receives the signals that request a stop, by name, from here on; ignores the others that would end the process.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub(super) fn stops() -> io::Result<mpsc::UnboundedReceiver<&'static str>> {
         .filter(|(kind, _)| !is_in(ignored, *kind));
     for named in always.into_iter().chain(heard) {
         let asked = asked.clone();
-        // It fails where nobody waits for a stop any more: the stop is under way.
+        // Fails if the receiver has been dropped: the stop is under way.
         on_each(named, move |name| {
             let _ = asked.send(name);
         })?;
@@ -55,7 +55,7 @@ pub(super) fn stops() -> io::Result<mpsc::UnboundedReceiver<&'static str>> {
             tracing::info!(signal, "the signal is ignored");
         })?;
     }
-    // Every write beyond the limit sends one, also that of a log line: each line would ask for the next, for ever.
+    // Every write beyond the limit sends one, also that of a log line: each line would cause another, forever.
     let exceeded = SignalKind::from_raw(FILE_SIZE_EXCEEDED);
     on_each((exceeded, "SIGXFSZ"), |_| {})?;
     Ok(stops)
@@ -71,8 +71,8 @@ fn on_each((kind, name): Named, act: impl Fn(&'static str) + Send + 'static) -> 
     Ok(())
 }
 
-/// The signals that were ignored when this process was started, as Linux shows them: bit n - 1 is signal n. None where
-/// that cannot be read.
+/// Returns the signals that were ignored when this process was started, as Linux reports them: bit n - 1 is signal n.
+/// None if that cannot be read.
 fn ignored_by_parent() -> u64 {
     fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status))
 }

@@ -8,8 +8,9 @@ use clap::{
 use serde::Serialize;
 
 use super::{
-    Source, confirm,
-    desk::{Desk, Refused},
+    Source,
+    command_context::{CommandContext, Refused},
+    confirm,
     output::{self, Row},
     password,
 };
@@ -17,16 +18,15 @@ use crate::{
     accounts::{AccountChange, Role, User, UserId, Username, registration::RegisterError},
     audit::{self, Kind},
     guard::Entity,
-    telemetry::instruments::ROLES,
 };
 
 /// Accounts read from the store in one step.
 const PAGE: u32 = 500;
 
-/// What can be done to accounts. All of it works while the server runs; sessions follow within a second.
+/// Commands on accounts. They work while the server runs; sessions follow within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
-    /// Add an account; the password is asked for
+    /// Add an account; prompts for the password
     #[command(after_help = "\
 Examples:
   skriptoteket user add ada --role superuser
@@ -34,25 +34,26 @@ Examples:
 
 A password has 8 to 128 characters and must not be easy to guess; several uncommon words are good.")]
     Add {
-        /// The login name: 1 to 64 letters, digits or . _ - @ +; upper and lower case are the same
+        /// Login name: 1 to 64 letters, digits or . _ - @ +; case-insensitive
         name: Username,
-        /// What the account may do
+        /// Role of the account
         #[arg(long, default_value = "user", value_parser = role_parser())]
         role: Role,
-        /// Read the password from standard input (one line) instead of asking for it
+        /// Read the password from standard input (one line) instead of prompting
         #[arg(long)]
         password_stdin: bool,
     },
 
-    /// List all accounts, the oldest first
+    /// List all accounts, oldest first
     ///
-    /// On a terminal the table fits its width, without ids and with times (UTC) to the minute; --wide shows all.
+    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows
+    /// all columns.
     #[command(after_help = "\
 Examples:
   skriptoteket user list
   skriptoteket user list --json | jq '.[] | select(.disabled) | .username'")]
     List {
-        /// Show all columns, also where they do not fit
+        /// Show all columns, even if they do not fit
         #[arg(long)]
         wide: bool,
         /// Print JSON
@@ -60,39 +61,39 @@ Examples:
         json: bool,
     },
 
-    /// Give an account another role; its live sessions follow
+    /// Change the role of an account; its live sessions follow
     #[command(after_help = "\
 Example:
   skriptoteket user set-role ada admin
 
 The last superuser who can log in keeps the role.")]
     SetRole {
-        /// The login name
+        /// Login name
         name: Username,
-        /// What the account may do from now on
+        /// New role of the account
         #[arg(value_parser = role_parser())]
         role: Role,
     },
 
-    /// Keep an account from logging in, and end its sessions
+    /// Disable an account and end its sessions
     #[command(after_help = "\
 Example:
   skriptoteket user disable ada")]
     Disable {
-        /// The login name
+        /// Login name
         name: Username,
     },
 
-    /// Let a disabled account log in again, and forget wrong passwords
+    /// Enable a disabled account and reset its failed logins
     #[command(after_help = "\
 Example:
   skriptoteket user enable ada")]
     Enable {
-        /// The login name
+        /// Login name
         name: Username,
     },
 
-    /// Let an account log in again that too many wrong passwords have locked
+    /// Unlock an account that was locked after failed logins
     #[command(after_help = "\
 Example:
   skriptoteket user unlock ada
@@ -100,31 +101,31 @@ Example:
 A lock also ends by itself, after guard_longest_lock at the latest. `user set-password` and `user enable` unlock too. \
 An address that is locked stays locked.")]
     Unlock {
-        /// The login name
+        /// Login name
         name: Username,
     },
 
-    /// Set a new password, end the account's sessions, and unlock it
+    /// Set a new password, end the sessions of the account, and unlock it
     #[command(after_help = "\
 Examples:
   skriptoteket user set-password ada
   skriptoteket user set-password ada --password-stdin < ada.password")]
     SetPassword {
-        /// The login name
+        /// Login name
         name: Username,
-        /// Read the password from standard input (one line) instead of asking for it
+        /// Read the password from standard input (one line) instead of prompting
         #[arg(long)]
         password_stdin: bool,
     },
 
-    /// Delete an account, and end its sessions
+    /// Delete an account and end its sessions
     #[command(after_help = "\
 Example:
   skriptoteket user delete ada
 
 On a terminal it asks for confirmation. What the audit trail knows of the account stays until it is too old.")]
     Delete {
-        /// The login name
+        /// Login name
         name: Username,
         /// Do not ask for confirmation
         #[arg(long)]
@@ -132,30 +133,30 @@ On a terminal it asks for confirmation. What the audit trail knows of the accoun
     },
 }
 
-/// Takes the names of roles, and knows them for help and completion.
+/// Accepts the names of roles, and lists them in help and completion.
 pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
-    PossibleValuesParser::new(ROLES).try_map(|name| name.parse::<Role>())
+    PossibleValuesParser::new(Role::NAMES).try_map(|name| name.parse::<Role>())
 }
 
 pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {
-    // Before it begins: what was not wanted is no refused action.
+    // Before the action begins: a cancelled command is not recorded as rejected.
     if let UserCommand::Delete { name, yes } = &command {
         let question = format!("This deletes the account {name} and ends its sessions.");
         confirm::confirm(&question, *yes)?;
     }
-    let desk = match command {
-        UserCommand::Add { .. } => Desk::open_or_make(source).await?,
-        _ => Desk::open(source).await?,
+    let context = match command {
+        UserCommand::Add { .. } => CommandContext::open_or_make(source).await?,
+        _ => CommandContext::open(source).await?,
     };
     let result = match action(&command) {
-        Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
-        None => obey(command, &desk).await,
+        Some(kind) => context.audited(kind, |_| {}, obey(command, &context)).await,
+        None => obey(command, &context).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
-/// The administrative action that a command is; `None` where it only reads.
+/// Returns the administrative action of a command; `None` if it only reads.
 const fn action(command: &UserCommand) -> Option<Kind> {
     match command {
         UserCommand::List { .. } => None,
@@ -169,40 +170,40 @@ const fn action(command: &UserCommand) -> Option<Kind> {
     }
 }
 
-async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
+async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<()> {
     match command {
         UserCommand::Add {
             name,
             role,
             password_stdin,
-        } => add(desk, &name, role, password_stdin).await,
-        UserCommand::List { wide, json } => list(desk, wide, json).await,
+        } => add(context, &name, role, password_stdin).await,
+        UserCommand::List { wide, json } => list(context, wide, json).await,
         UserCommand::SetRole { name, role } => {
             let change = AccountChange {
                 role: Some(role),
                 ..AccountChange::default()
             };
-            change_account(desk, &name, change).await?;
+            change_account(context, &name, change).await?;
             output::line(format!("{name} is {role} now"))
         }
         UserCommand::Disable { name } => {
-            set_disabled(desk, &name, true).await?;
+            set_disabled(context, &name, true).await?;
             output::line(format!(
                 "{name} is disabled; all sessions of {name} have ended"
             ))
         }
         UserCommand::Enable { name } => {
-            set_disabled(desk, &name, false).await?;
-            let user = desk.user(&name).await?;
-            unlock(desk, &user).await.context(
-                "the user is enabled, and wrong passwords were not forgotten; run the command again",
+            set_disabled(context, &name, false).await?;
+            let user = context.user(&name).await?;
+            unlock(context, &user).await.context(
+                "the user is enabled, but failed logins were not reset; run the command again",
             )?;
             output::line(format!("{name} is enabled"))
         }
         UserCommand::Unlock { name } => {
-            let user = desk.user(&name).await?;
+            let user = context.user(&name).await?;
             audit::announce(Kind::UserUnlock).await?;
-            let had_failures = unlock(desk, &user).await?;
+            let had_failures = unlock(context, &user).await?;
             output::line(if had_failures {
                 format!("{name} is unlocked; wrong passwords so far are forgotten")
             } else {
@@ -212,10 +213,10 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
         UserCommand::SetPassword {
             name,
             password_stdin,
-        } => set_password(desk, &name, password_stdin).await,
+        } => set_password(context, &name, password_stdin).await,
         UserCommand::Delete { name, .. } => {
-            let user = desk.user(&name).await?;
-            if !desk.sessions.delete_account(user.id).await? {
+            let user = context.user(&name).await?;
+            if !context.lifecycle.delete(user.id).await? {
                 return Err(Refused::no_such_user(&name).into());
             }
             output::line(format!(
@@ -225,18 +226,29 @@ async fn obey(command: UserCommand, desk: &Desk) -> anyhow::Result<()> {
     }
 }
 
-async fn add(desk: &Desk, name: &Username, role: Role, from_stdin: bool) -> anyhow::Result<()> {
-    // Asked before the password is: nobody should type one twice for nothing.
-    if desk.stores.accounts.find_by_username(name).await?.is_some() {
+async fn add(
+    context: &CommandContext,
+    name: &Username,
+    role: Role,
+    from_stdin: bool,
+) -> anyhow::Result<()> {
+    // Checked before the password prompt, so that the user does not type a password in vain.
+    if context
+        .stores
+        .accounts
+        .find_by_username(name)
+        .await?
+        .is_some()
+    {
         return Err(taken(name));
     }
     let password = password::ask(name, from_stdin)?;
-    let registered = desk
+    let registered = context
         .registrar()?
         .register(name.as_str(), role, password)
         .await;
     let user = match registered {
-        Err(RegisterError::Taken) => return Err(taken(name)),
+        Err(RegisterError::AlreadyExists) => return Err(taken(name)),
         other => other?,
     };
     output::line(format!("added {} as {}", user.username, user.role))
@@ -246,53 +258,73 @@ fn taken(name: &Username) -> anyhow::Error {
     let text = format!(
         "there is a user {name} already; choose another name, or `skriptoteket user set-password {name}`"
     );
-    let reason = RegisterError::Taken.reason();
+    let reason = RegisterError::AlreadyExists.reason();
     Refused { text, reason }.into()
 }
 
-async fn set_password(desk: &Desk, name: &Username, from_stdin: bool) -> anyhow::Result<()> {
-    let user = desk.user(name).await?;
+async fn set_password(
+    context: &CommandContext,
+    name: &Username,
+    from_stdin: bool,
+) -> anyhow::Result<()> {
+    let user = context.user(name).await?;
     let password = password::ask(name, from_stdin)?;
-    match desk.registrar()?.set_password(&user, password).await {
-        Err(RegisterError::Gone) => return Err(Refused::no_such_user(name).into()),
+    match context.registrar()?.set_password(&user, password).await {
+        Err(RegisterError::NotFound) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
-    let left = "the password is set, and sessions of the user may go on: a running server ends them once their store answers, or \
-        run the command again";
-    let ended = desk.sessions.end_user(user.id, None).await.context(left)?;
-    desk.sessions.settle(user.id).await.context(left)?;
-    unlock(desk, &user).await.context(
-        "the password is set, and a lock of the account was not taken off; run `skriptoteket user unlock` for that",
+    let left = "the password is set, but sessions of the user may continue: a running server ends them once their store \
+        responds, or run the command again";
+    let ended = context
+        .sessions
+        .end_user(user.id, None)
+        .await
+        .context(left)?;
+    context.lifecycle.settle(user.id).await.context(left)?;
+    unlock(context, &user).await.context(
+        "the password is set, but the account may still be locked; run `skriptoteket user unlock`",
     )?;
     output::line(format!(
         "the password of {name} is set; sessions ended: {ended}"
     ))
 }
 
-/// Forgets wrong passwords for an account, and its lock. Returns whether there were any.
-async fn unlock(desk: &Desk, user: &User) -> anyhow::Result<bool> {
-    Ok(desk.stores.limits.clear(Entity::Account(user.id)).await?)
+/// Resets the failed logins of an account, and its lock. Returns whether there were any.
+async fn unlock(context: &CommandContext, user: &User) -> anyhow::Result<bool> {
+    Ok(context
+        .stores
+        .limits
+        .clear(Entity::Account(user.id))
+        .await?)
 }
 
-async fn set_disabled(desk: &Desk, name: &Username, disabled: bool) -> anyhow::Result<()> {
+async fn set_disabled(
+    context: &CommandContext,
+    name: &Username,
+    disabled: bool,
+) -> anyhow::Result<()> {
     let change = AccountChange {
         disabled: Some(disabled),
         ..AccountChange::default()
     };
-    change_account(desk, name, change).await
+    change_account(context, name, change).await
 }
 
-async fn change_account(desk: &Desk, name: &Username, change: AccountChange) -> anyhow::Result<()> {
-    let user = desk.user(name).await?;
-    let changed = desk.sessions.change_account(user.id, change).await?;
+async fn change_account(
+    context: &CommandContext,
+    name: &Username,
+    change: AccountChange,
+) -> anyhow::Result<()> {
+    let user = context.user(name).await?;
+    let changed = context.lifecycle.change(user.id, change).await?;
     changed.ok_or_else(|| Refused::no_such_user(name))?;
     Ok(())
 }
 
-async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
+async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Result<()> {
     let (mut rows, mut after): (Vec<UserRow>, Option<UserId>) = (Vec::new(), None);
     loop {
-        let page = desk.stores.accounts.list(after, PAGE).await?;
+        let page = context.stores.accounts.list(after, PAGE).await?;
         let Some(last) = page.last() else {
             return output::fitted(&rows, json, wide);
         };
@@ -301,7 +333,7 @@ async fn list(desk: &Desk, wide: bool, json: bool) -> anyhow::Result<()> {
     }
 }
 
-/// An account as the API shows it.
+/// An account, in the format of the API.
 #[derive(Debug, Serialize)]
 struct UserRow {
     id: UserId,

@@ -1,4 +1,4 @@
-//! From settings one by one to the whole [`Config`], with the checks of settings against each other.
+//! Builds the whole [`Config`] from the individual settings, and checks settings against each other.
 //!
 //! Every setting is read before the first `?`: a fault in one must not hide the faults in the next.
 
@@ -13,16 +13,21 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    Argon2Settings, Bootstrap, Config, Database, GuardSettings, LogSettings, Rate, ServiceSettings,
-    connections,
+    Bootstrap, Config, Database, GuardSettings, connections,
     faults::{Origin, Problem, Reported},
-    forms::{Form, Span, duration_text},
+    forms::{Form, Span},
     otel,
     reader::{Given, Reader},
     settings as s, sharing,
 };
+use crate::{
+    accounts::password::HashingPolicy,
+    duration_text,
+    services::{Rate, ServiceSettings},
+    telemetry::LogSettings,
+};
 
-/// The whole configuration. What is wrong is in the reader's faults, also where a value comes back.
+/// Returns the whole configuration. Faults are collected by the reader, even if a value is returned.
 pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let listen = reader.get(&s::LISTEN);
     let management_listen = reader.get(&s::MANAGEMENT_LISTEN);
@@ -90,15 +95,15 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         bootstrap: bootstrap?,
         log: log?,
         otel: otel?,
-        // Those of the reader, when all is read.
+        // Filled from the reader once everything has been read.
         warnings: Vec::new(),
     })
 }
 
-/// A setting as it was read.
+/// A setting that has been read.
 type Setting<T> = Result<Given<T>, Reported>;
 
-/// As many as the machine has, within what the settings allow.
+/// The number of processors of the machine, within the range of the setting.
 fn processors() -> String {
     available_parallelism()
         .map_or(1, |it| it.get().min(256))
@@ -127,7 +132,7 @@ fn metrics_token(reader: &mut Reader<'_>) -> Result<Option<SecretString>, Report
     if bytes.all(|byte| byte.is_ascii_graphic()) {
         return Ok(Some(token.value));
     }
-    // No header could carry it, so nobody could ever read the metrics.
+    // No header can carry such a token, so `/metrics` could never be read.
     let problem = s::METRICS_TOKEN.form.unexpected();
     Err(reader.faults.report(token.origin, None, problem))
 }
@@ -151,16 +156,16 @@ fn database(reader: &mut Reader<'_>, data_dir: &Setting<PathBuf>) -> Result<Data
     }
 }
 
-/// The path in `sqlite:PATH` or `sqlite://PATH`.
+/// Returns the path in `sqlite:PATH` or `sqlite://PATH`.
 fn sqlite_path(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
-    // In memory every connection would have a database of its own.
+    // With an in-memory database every connection would have its own database.
     let is_file = !path.is_empty() && !path.contains(['?', '#', '\0']) && path != ":memory:";
     is_file.then(|| Path::new(path).to_path_buf())
 }
 
-fn argon2(reader: &mut Reader<'_>) -> Result<Argon2Settings, Reported> {
+fn argon2(reader: &mut Reader<'_>) -> Result<HashingPolicy, Reported> {
     let memory_kib = reader.get(&s::ARGON2_MEMORY_KIB);
     let iterations = reader.get(&s::ARGON2_ITERATIONS);
     let parallelism = reader.get(&s::ARGON2_PARALLELISM);
@@ -173,7 +178,7 @@ fn argon2(reader: &mut Reader<'_>) -> Result<Argon2Settings, Reported> {
         let expected = format!("at least 8 times argon2_parallelism, which is {least}");
         reader.refuse(memory, expected);
     }
-    Ok(Argon2Settings {
+    Ok(HashingPolicy {
         memory_kib: memory_kib?.value,
         iterations: iterations?.value,
         parallelism: parallelism?.value,
@@ -223,7 +228,7 @@ fn services(
     let credential_overlap = reader.get(&s::SERVICE_CREDENTIAL_OVERLAP);
     let rate = reader.get(&s::SERVICE_RATE);
     let burst = reader.get(&s::SERVICE_BURST);
-    regained_in_time(reader, &rate, &burst);
+    refills_in_time(reader, &rate, &burst);
     let daily_quota = reader.get(&s::SERVICE_DAILY_QUOTA);
     let limit_failure = reader.get(&s::SERVICE_LIMIT_FAILURE);
     let stale_after = reader.get(&s::SERVICE_STALE_AFTER);
@@ -293,15 +298,15 @@ fn listeners_differ(
     let (one, other) = (public.value, management.value);
     let overlap =
         one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    // Port 0 is another free port each time.
+    // Port 0 selects another free port each time.
     if one.port() != 0 && one.port() == other.port() && overlap {
-        let expected = format!("another port than that of listen, which is {one}");
+        let expected = format!("a port other than that of listen, which is {one}");
         reader.refuse(management, expected);
     }
 }
 
-/// Refuses a burst that the rate regains too slowly.
-fn regained_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setting<u32>) {
+/// Rejects a burst that the rate refills too slowly.
+fn refills_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setting<u32>) {
     let (Ok(rate), Ok(size)) = (rate, burst) else {
         return;
     };
@@ -310,12 +315,13 @@ fn regained_in_time(reader: &mut Reader<'_>, rate: &Setting<Rate>, burst: &Setti
         let (name, shown) = (s::SERVICE_RATE.name, rate.value);
         reader.refuse(
             size,
-            format!("at most {most}, which {name} = {shown} regains in 3650 days"),
+            format!("at most {most}, which {name} = {shown} refills in 3650 days"),
         );
     }
 }
 
-/// A duration whose default gives way to another setting: who changes one should not have to change both.
+/// Reads a duration whose default adapts to another setting, so that a change of one does not require a change of
+/// both.
 fn beside(
     reader: &mut Reader<'_>,
     setting: &'static s::Setting<Span>,
@@ -326,12 +332,12 @@ fn beside(
         && let Ok(default) = setting.form.read(text)
         && give_way(default, other.value) != default
     {
-        return reader.get_or(setting, &duration_text(other.value));
+        return reader.get_or(setting, &duration_text::write(other.value));
     }
     reader.get(setting)
 }
 
-/// Refuses `lesser` where it is greater than `greater`, the setting of this name.
+/// Rejects `lesser` if it is greater than `greater`, the setting of this name.
 fn at_most<T: PartialOrd>(
     reader: &mut Reader<'_>,
     lesser: &Setting<T>,

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use super::{faults::Reported, reader::Reader, settings as s};
 
-/// How many connections the public listener has, and how long each part of one may take.
+/// Limits of the public listener: the number of connections, and the timeouts of each part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionSettings {
-    /// Open connections of the public listener. Fewer where the file limit of the process is lower.
+    /// Maximum number of open connections of the public listener. Reduced if the file limit of the process is lower.
     pub most: usize,
-    /// How long the head of a request may take to arrive.
+    /// Timeout for the head of a request to arrive.
     pub head_timeout: Duration,
-    /// How long the body of a request may take to arrive, and how long a client may not read its answer;
-    /// one that reads slowly has ten times as long for the whole answer.
+    /// Timeout for the body of a request to arrive, and for a client that does not read its response; a client that
+    /// reads slowly has ten times as long for the whole response.
     pub body_timeout: Duration,
-    /// How long a connection may be idle between requests.
+    /// Maximum idle time of a connection between requests.
     pub keep_alive: Duration,
 }
 

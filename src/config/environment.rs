@@ -1,4 +1,4 @@
-//! The process environment, as a value: what is read once and handed down.
+//! The process environment as a value: read once and passed on.
 
 use std::{
     collections::BTreeMap,
@@ -7,18 +7,18 @@ use std::{
     path::PathBuf,
 };
 
-/// What every variable of a setting begins with.
+/// The prefix of the variables of all settings.
 pub(super) const PREFIX: &str = "SKRIPTOTEKET_";
 
-/// What the standard variables of OpenTelemetry begin with.
+/// The prefix of the standard variables of OpenTelemetry.
 const OTEL_PREFIX: &str = "OTEL_";
 
-/// The file that is read from the working directory if no other is named.
+/// The file that is read from the working directory if no other is given.
 const DEFAULT_FILE: &str = "skriptoteket.toml";
 
-/// Environment variables, and the file to look for where none of them names one.
+/// Environment variables, and the default file if none of them names one.
 ///
-/// [`Environment::default`] is empty and looks for no file: a test fills it with [`Environment::with`].
+/// [`Environment::default`] is empty and has no default file: a test fills it with [`Environment::with`].
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, OsString>,
@@ -26,11 +26,11 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment of this process: its `SKRIPTOTEKET_…` and `OTEL_…` variables, and `skriptoteket.toml` in the
-    /// working directory. Everything else stays unread.
+    /// Reads the environment of this process: its `SKRIPTOTEKET_…` and `OTEL_…` variables, and `skriptoteket.toml` in
+    /// the working directory as the default file. Other variables are not read.
     #[must_use]
     pub fn from_process() -> Self {
-        // `vars_os`, because `vars` panics on what is not UTF-8.
+        // `vars_os`, because `vars` panics on values that are not UTF-8.
         #[expect(
             clippy::disallowed_methods,
             reason = "this is where the environment enters the crate"
@@ -45,14 +45,15 @@ impl Environment {
         }
     }
 
-    /// This environment with one variable more.
+    /// Returns this environment with one more variable.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// This environment without the service's own settings and without a file: what is standard stays.
+    /// Returns this environment without the service's own settings and without a file; the standard variables are
+    /// kept.
     #[must_use]
     pub fn standard_only(mut self) -> Self {
         self.variables
@@ -65,14 +66,14 @@ impl Environment {
         self.variables.get(name)
     }
 
-    /// All variables that begin like a setting's.
+    /// Returns all variables with the prefix of settings.
     pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &OsStr)> {
         let variables = self.variables.iter();
         let variables = variables.map(|(name, value)| (name.as_str(), value.as_os_str()));
         variables.filter(|(name, _)| name.starts_with(PREFIX))
     }
 
-    /// The names of all variables that begin like those of OpenTelemetry.
+    /// Returns the names of all variables with the prefix of OpenTelemetry.
     pub(super) fn standard(&self) -> impl Iterator<Item = &str> {
         let names = self.variables.keys().map(String::as_str);
         names.filter(|name| name.starts_with(OTEL_PREFIX))
@@ -84,7 +85,7 @@ impl Environment {
 }
 
 impl fmt::Debug for Environment {
-    /// Shows names only: some of the values are secrets.
+    /// Prints names only: some of the values are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment")
             .field("variables", &self.variables.keys())

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every fault at once, each where it was written, none with a secret in it.
+//! The faults of a configuration: all at once, each with its location, none containing a secret.
 
 use std::{
     error::Error,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The default of this setting.
@@ -17,7 +17,7 @@ pub(super) enum Origin {
     Key {
         /// The file.
         file: PathBuf,
-        /// The key as it is written there.
+        /// The key as written in the file.
         key: String,
     },
     /// The configuration file as a whole.
@@ -38,56 +38,59 @@ impl fmt::Display for Origin {
 /// What is wrong with a value.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
-    /// It is not written as it should be.
+    /// The value does not have the expected form.
     #[error("expected {0}")]
     Expected(String),
-    /// There is no such setting.
+    /// The setting does not exist.
     #[error("there is no such setting{}", suggestion(nearest.as_deref()))]
     Unknown {
-        /// The name that is most like it, as it would be written in the same place.
+        /// The most similar known name, in the form used by that source.
         nearest: Option<String>,
     },
-    /// Settings are flat, and this is a table.
+    /// The key is a table, but settings are not grouped.
     #[error(
         "settings are not grouped in tables: write `name = value` lines above the first `[table]`"
     )]
     Table,
-    /// A secret was given itself and as a file.
+    /// A secret was given both directly and as a file.
     #[error("{0} is also set: keep one of the two")]
     Twice(Origin),
-    /// The file cannot be read. Why not is part of the line: faults are printed as a list, not as a chain.
+    /// The file cannot be read. The cause is part of the message, because faults are printed as a list, not as a
+    /// chain.
     #[error("the file cannot be read: {0}")]
     Unreadable(io::Error),
-    /// The file is not TOML. The parser's own words are left out: some of them quote the file.
+    /// The file is not TOML. The parser's own message is omitted, because it may quote the file.
     #[error(
         "line {line}, column {column}: not valid TOML: expected `name = value` lines, with texts in quotes and no name twice"
     )]
     Syntax {
         /// The line, counted from 1.
         line: usize,
-        /// The character in that line, counted from 1.
+        /// The column, in characters, counted from 1.
         column: usize,
     },
-    /// The variable holds bytes that are not UTF-8.
+    /// The variable is not valid UTF-8.
     #[error("expected text in UTF-8")]
     NotUnicode,
-    /// Something that nobody sees stands before or behind the value.
+    /// An invisible character precedes or follows the value.
     #[error(
-        "{0} stands before or behind the value: remove it (in a shell `printf %s` writes no line end, `echo` does; save files without a byte order mark)"
+        "{0} precedes or follows the value: remove it (in a shell `printf %s` writes no line end, `echo` does; \
+         save files without a byte order mark)"
     )]
     Edge(&'static str),
     /// The same in the file of a secret.
     #[error(
-        "in the file it names, {0} stands before or behind the secret: write the secret there and nothing else but one line end, in UTF-8 without a byte order mark"
+        "in the file it names, {0} precedes or follows the secret: the file may contain only the secret and one \
+         line end, in UTF-8 without a byte order mark"
     )]
     EdgeOfFile(&'static str),
-    /// It has no default here.
+    /// The setting has no default here.
     #[error("has to be given: expected {0}")]
     Missing(String),
-    /// This build cannot do what the value asks for.
+    /// This build does not support the value.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// It is no fault, but not what it looks like either.
+    /// Not a fault, but the value does not have the effect that it seems to have.
     #[error("{0}")]
     Note(String),
 }
@@ -96,7 +99,7 @@ fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
-/// One fault: where it was written, the value unless it is a secret, and what would be right.
+/// One fault: its location, the value unless it is a secret, and what was expected.
 #[derive(Debug)]
 pub struct Fault {
     origin: Origin,
@@ -105,7 +108,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// What is wrong with a value, or worth a word. The caller leaves `value` out where it is a secret.
+    /// Creates a fault or a note about a value. The caller omits `value` if it is a secret.
     pub(super) const fn new(origin: Origin, value: Option<String>, problem: Problem) -> Self {
         Self {
             origin,
@@ -128,12 +131,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with a configuration, one line each. Holds no secret.
+/// All faults of a configuration, one line each. Contains no secret.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Each fault, in the order of the settings.
+    /// Returns the faults, in the order of the settings.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
     }
@@ -142,7 +145,7 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// Adds a fault. `value` is shown: the caller leaves it out where it is a secret.
+    /// Adds a fault. `value` is shown: the caller omits it if it is a secret.
     pub(super) fn report(
         &mut self,
         origin: Origin,
@@ -150,7 +153,7 @@ impl Faults {
         problem: Problem,
     ) -> Reported {
         let fault = Fault::new(origin, value, problem);
-        // What several settings depend on is said once.
+        // A fault of something that several settings depend on is reported once.
         let text = fault.to_string();
         if !self.0.iter().any(|it| it.to_string() == text) {
             self.0.push(fault);
@@ -180,7 +183,7 @@ impl fmt::Display for Faults {
 
 impl Error for Faults {}
 
-/// The value is missing because a fault was reported for it; what depends on it cannot be checked.
+/// The value is missing because a fault was reported for it; checks that depend on it are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
 
@@ -188,10 +191,10 @@ fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy())
 }
 
-/// The longest value that is shown whole, in characters.
+/// Maximum number of characters of a value that are shown.
 const SHOWN_CHARS: usize = 100;
 
-/// The text on one line of bounded length: a fault is one line, whatever was typed.
+/// Returns the text on one line of limited length, so that a fault is one line, whatever the user typed.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for (index, c) in text.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! What settings are called in the file and in the environment, and what is like such a name.
+//! The names of settings in the file and in the environment, and variables with similar names.
 
 use std::ffi::OsStr;
 
@@ -7,20 +7,20 @@ use super::{
     settings::{self, Entry},
 };
 
-/// Names the configuration file, where no argument does.
+/// The variable that names the configuration file, if no argument does.
 pub(super) const CONFIG_VARIABLE: &str = "SKRIPTOTEKET_CONFIG";
 
-/// The environment variable of a key.
+/// Returns the environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// The key that names a file with the secret in it.
+/// Returns the key that names a file with the secret in it.
 pub(super) fn file_key(name: &str) -> String {
     format!("{name}_file")
 }
 
-/// Every key that a file may hold.
+/// Returns every key that a file may contain.
 pub(super) fn known_keys() -> Vec<String> {
     let keys = |entry: &dyn Entry| {
         let as_file = entry.is_secret().then(|| file_key(entry.name()));
@@ -29,15 +29,15 @@ pub(super) fn known_keys() -> Vec<String> {
     settings::all().flat_map(keys).flatten().collect()
 }
 
-/// Every variable that the environment may hold.
+/// Returns every variable that the environment may contain.
 pub(super) fn known_variables() -> Vec<String> {
     let mut known: Vec<String> = known_keys().iter().map(|key| variable(key)).collect();
     known.push(CONFIG_VARIABLE.to_owned());
     known
 }
 
-/// True for the variables that Kubernetes puts into every container of a namespace with a service named
-/// `skriptoteket…`: nobody wrote them, so they are no mistake.
+/// Returns true for the variables that Kubernetes adds to every container of a namespace with a service named
+/// `skriptoteket…`: they are not mistakes of the operator.
 pub(super) fn is_service_link(name: &str, value: &OsStr) -> bool {
     let value = value.to_string_lossy();
     let mut schemes = ["tcp://", "udp://", "sctp://"].into_iter();
@@ -46,32 +46,4 @@ pub(super) fn is_service_link(name: &str, value: &OsStr) -> bool {
         || name.contains("_SERVICE_PORT")
         || (name.contains("_PORT_") && protocols.any(|it| name.contains(it)))
         || (name.ends_with("_PORT") && schemes.any(|it| value.starts_with(it)))
-}
-
-/// The known name that is most like this one, if one is like it at all.
-pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
-    let name: Vec<char> = name.chars().take(80).collect();
-    let candidates = known.iter().map(|it| (distance(&name, it), it));
-    let (distance, nearest) = candidates.min_by_key(|(distance, _)| *distance)?;
-    // The environment's prefix is long and always right: it must not make everything alike.
-    let given = name.len().saturating_sub(if nearest.starts_with(PREFIX) {
-        PREFIX.len()
-    } else {
-        0
-    });
-    (distance <= 1 + given / 4).then_some(nearest)
-}
-
-/// Levenshtein's distance: how many characters to insert, remove or replace.
-fn distance(from: &[char], to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=from.len()).collect();
-    for (i, c) in to.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in from.iter().enumerate() {
-            let replaced = diagonal + usize::from(c != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[from.len()]
 }

@@ -1,4 +1,4 @@
-//! The two sources of settings, file and environment, read into typed values; faults are collected, not returned.
+//! Reads the two sources of settings, file and environment, into typed values. Faults are collected, not returned.
 
 use std::{
     fs::File,
@@ -13,39 +13,37 @@ use super::{
     environment::Environment,
     faults::{Faults, Origin, Problem, Reported},
     forms::{Form, Secret, quoted},
-    names::{
-        CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, nearest, variable,
-    },
+    names::{CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, variable},
+    nearest::nearest,
     settings::{Preset, Setting},
 };
 
-/// The longest secret that is read from a file, in bytes: `/dev/zero` has no end.
+/// Maximum size of a secret that is read from a file, in bytes: `/dev/zero` has no end.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
-/// A setting's value in force.
+/// The value of a setting in effect.
 #[derive(Debug)]
 pub(super) struct Effective {
-    /// The setting.
     pub(super) name: &'static str,
-    /// The value as TOML; of a secret only whether there is one.
+    /// The value as TOML; for a secret only whether it is set.
     pub(super) toml: String,
-    /// Where it comes from.
+    /// The source of the value.
     pub(super) origin: Origin,
 }
 
-/// Reads settings one by one, and remembers what was wrong and what came from where.
+/// Reads settings one by one, and records faults and the source of each value.
 pub(super) struct Reader<'a> {
     environment: &'a Environment,
     file: Option<(PathBuf, toml::Table)>,
     pub(super) faults: Faults,
     pub(super) effective: Vec<Effective>,
-    /// What is no fault and worth a line, as `NAME: what about it`.
+    /// Notes that are not faults, as `NAME: note`.
     pub(super) warnings: Vec<String>,
     /// The files that secrets were read from, with the name of the setting.
     pub(super) secret_files: Vec<(&'static str, PathBuf)>,
 }
 
-/// A value with its origin, so that a check of two settings against each other can name it.
+/// A value with its origin, so that a check of two settings against each other can report it.
 #[derive(Clone, Debug)]
 pub(super) struct Given<T> {
     pub(super) value: T,
@@ -54,16 +52,17 @@ pub(super) struct Given<T> {
     pub(super) shown: Option<String>,
 }
 
-/// A value as it was found, before it is read.
+/// A value as it was found, before it is parsed.
 pub(super) struct Found {
     pub(super) text: String,
     pub(super) origin: Origin,
-    /// The text as it stands there, quotes included.
+    /// The text as it is written in its source, with quotes.
     pub(super) written: String,
 }
 
 impl<'a> Reader<'a> {
-    /// Opens the sources: `file`, or what the environment names, or the file in the working directory if there is one.
+    /// Opens the sources: `file`, or the file that the environment names, or the one in the working directory if it
+    /// exists.
     pub(super) fn open(file: Option<&Path>, environment: &'a Environment) -> Self {
         let mut reader = Self {
             environment,
@@ -78,7 +77,7 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// The file that was read, if there was one.
+    /// Returns the file that was read, if there was one.
     pub(super) fn file(&self) -> Option<PathBuf> {
         self.file.as_ref().map(|(path, _)| path.clone())
     }
@@ -88,7 +87,7 @@ impl<'a> Reader<'a> {
         let (path, origin) = match (file, by_variable, self.environment.default_file()) {
             (Some(path), _, _) => (path.to_path_buf(), Some(Origin::File(path.to_path_buf()))),
             (None, Some(path), _) => (path, Some(Origin::Variable(CONFIG_VARIABLE.to_owned()))),
-            // Not named by anyone: it may be missing.
+            // The default file may be missing.
             (None, None, Some(path)) => (path.clone(), None),
             (None, None, None) => return,
         };
@@ -134,7 +133,7 @@ impl<'a> Reader<'a> {
                     Problem::Unknown { nearest }
                 };
                 let (file, key) = (file.clone(), key.clone());
-                // No value: it may be a secret under a name that is only nearly right.
+                // The value is not shown: it may be a secret under a misspelt name.
                 self.faults.report(Origin::Key { file, key }, None, problem);
             }
         }
@@ -150,7 +149,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of a setting that has a fixed default.
+    /// Returns the value of a setting that has a fixed default.
     pub(super) fn get<F: Form>(
         &mut self,
         setting: &'static Setting<F>,
@@ -162,7 +161,7 @@ impl<'a> Reader<'a> {
         self.get_or(setting, fallback)
     }
 
-    /// The value of a setting whose default is this text.
+    /// Returns the value of a setting whose default is this text.
     pub(super) fn get_or<F: Form>(
         &mut self,
         setting: &'static Setting<F>,
@@ -195,21 +194,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports a value that is well written and still wrong beside the others.
+    /// Reports a value that has the right form but conflicts with other settings.
     pub(super) fn refuse<T>(&mut self, read: &Given<T>, expected: String) -> Reported {
         let (origin, shown) = (read.origin.clone(), read.shown.clone());
         self.faults
             .report(origin, shown, Problem::Expected(expected))
     }
 
-    /// True where the setting is given, rightly or not.
+    /// Returns true if the setting is given, valid or not.
     pub(super) fn is_given<F>(&self, setting: &Setting<F>) -> bool {
         let in_file = |(_, table): &(PathBuf, toml::Table)| table.contains_key(setting.name);
         self.environment.get(&variable(setting.name)).is_some()
             || self.file.as_ref().is_some_and(in_file)
     }
 
-    /// A secret, if it is given: itself, or as the file that `<name>_file` names.
+    /// Returns a secret, if it is given: directly, or as the file that `<name>_file` names.
     pub(super) fn secret(
         &mut self,
         setting: &'static Setting<Secret>,
@@ -246,7 +245,7 @@ impl<'a> Reader<'a> {
         setting: &'static Setting<Secret>,
     ) -> Result<Option<(SecretString, Origin)>, Reported> {
         let as_file = file_key(setting.name);
-        // The environment first, in whichever way it gives the secret: it wins over the file.
+        // The environment first, whichever way it gives the secret, because it overrides the file.
         let given = (
             self.in_environment(setting.name)?,
             self.in_environment(&as_file)?,
@@ -272,7 +271,7 @@ impl<'a> Reader<'a> {
                     self.secret_files.push((setting.name, file));
                     Ok(Some((secret, found.origin)))
                 }
-                // Not the path: someone may have written the secret itself there.
+                // The path is not shown: the operator may have written the secret itself there.
                 Err(problem) => Err(self.faults.report(found.origin, None, problem)),
             },
             (Some(found), Some(other)) => {
@@ -293,7 +292,7 @@ impl<'a> Reader<'a> {
         self.variable(&variable(name))
     }
 
-    /// A variable of the environment as text.
+    /// Returns a variable of the environment as text.
     pub(super) fn variable(&mut self, name: &str) -> Result<Option<Found>, Reported> {
         let Some(value) = self.environment.get(name) else {
             return Ok(None);
@@ -312,7 +311,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The names of all standard variables of OpenTelemetry that the environment holds.
+    /// Returns the names of all standard variables of OpenTelemetry in the environment.
     pub(super) fn otel_variables(&self) -> Vec<String> {
         self.environment.standard().map(str::to_owned).collect()
     }
@@ -321,7 +320,7 @@ impl<'a> Reader<'a> {
         let Some((file, table)) = &self.file else {
             return Ok(None);
         };
-        // A table has been refused already.
+        // A table has already been rejected.
         let Some(value) = table.get(key).filter(|value| !value.is_table()) else {
             return Ok(None);
         };
@@ -344,7 +343,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads a secret's file: at most [`LONGEST_SECRET`] bytes, less the line end that editors add.
+/// Reads a secret's file: at most [`LONGEST_SECRET`] bytes, without the line end that editors add.
 fn read_secret(path: &Path) -> Result<SecretString, Problem> {
     let unreadable = Problem::Unreadable;
     let mut text = Zeroizing::new(String::new());
@@ -366,8 +365,8 @@ fn read_secret(path: &Path) -> Result<SecretString, Problem> {
     }
 }
 
-/// What stands before or behind a text that nobody can see and nobody means: a byte order mark, or a line end. Of a secret
-/// it would become a part, which other readers of the same secret do not have.
+/// Returns the invisible character that precedes or follows a text unintentionally: a byte order mark, or a line end.
+/// It would become part of a secret, but other readers of the same secret may ignore it.
 pub(super) fn edge(text: &str) -> Option<&'static str> {
     let invisible = |c: char| match c {
         '\u{feff}' => Some("a byte order mark (U+FEFF)"),

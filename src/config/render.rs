@@ -1,18 +1,19 @@
-//! The configuration as TOML: what is in force, and a file to start from.
+//! The configuration as TOML: the settings in effect, and a template file.
 
 use std::fmt::Write;
 
+use crate::telemetry::{OtelSettings, OtlpTarget};
+
 use super::{
-    OtelSettings, OtlpTarget,
     faults::{Origin, one_line},
     names::{file_key, variable},
     reader::Effective,
     settings::{Entry, Preset, SECTIONS},
 };
 
-/// What is in force, setting by setting, in the order of the table.
+/// Formats the settings in effect, in the order of the table.
 pub(super) fn effective(settings: &[Effective], otel: &OtelSettings) -> String {
-    let mut text = String::from("# The configuration in force, and where each value comes from.\n");
+    let mut text = String::from("# The settings in effect, and the source of each value.\n");
     for (title, entries) in SECTIONS {
         let _ = write!(text, "\n# {title}\n");
         for entry in *entries {
@@ -56,7 +57,53 @@ fn source(origin: &Origin) -> String {
     }
 }
 
-/// A configuration file to start from: every setting with its meaning, commented out at its default.
+/// A setting, for the reference documentation.
+#[derive(Clone, Debug)]
+pub struct SettingView {
+    /// The heading of its section.
+    pub section: &'static str,
+    /// The name in the file; the variable is `SKRIPTOTEKET_` followed by this in upper case.
+    pub name: &'static str,
+    /// True if it is a secret, which can also be read from a file.
+    pub is_secret: bool,
+    /// The value if it is not set: as it is written, or described in words.
+    pub default: SettingDefault,
+    /// The form of a value.
+    pub expected: String,
+    /// The help text.
+    pub help: &'static str,
+}
+
+/// The value of a setting that is not set.
+#[derive(Clone, Copy, Debug)]
+pub enum SettingDefault {
+    /// This value.
+    Value(&'static str),
+    /// A description of what is used instead.
+    Words(&'static str),
+}
+
+/// Returns every setting, in the order of the table.
+#[must_use]
+pub fn settings() -> Vec<SettingView> {
+    let view = |section: &'static str, entry: &'static dyn Entry| SettingView {
+        section,
+        name: entry.name(),
+        is_secret: entry.is_secret(),
+        default: match entry.preset() {
+            Preset::Fixed(value) => SettingDefault::Value(value),
+            Preset::Otherwise { what, .. } => SettingDefault::Words(what),
+        },
+        expected: entry.expected(),
+        help: entry.help(),
+    };
+    SECTIONS
+        .iter()
+        .flat_map(|(section, entries)| entries.iter().map(move |entry| view(section, *entry)))
+        .collect()
+}
+
+/// Returns a template for a configuration file: every setting with its description, commented out at its default.
 #[must_use]
 pub fn template() -> String {
     let mut text = format!(

@@ -1,52 +1,52 @@
-//! The table of all settings: name, form with its range, default and meaning. What is not in it is not a setting.
+//! The table of all settings: name, form with its range, default and help. It is complete: there are no other
+//! settings.
 
 use std::time::Duration;
 
-use super::{
-    LimitFailure, LogFormat, ServiceSettings, TokenAlgorithm,
-    forms::{
-        Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number,
-        Optional, REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text,
-        WebOrigin,
-    },
+use super::forms::{
+    Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number, Optional,
+    REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text, WebOrigin,
+};
+use crate::{
+    services::{FailurePolicy, ServiceSettings, TokenAlgorithm},
+    telemetry::LogFormat,
 };
 
 /// A setting whose values have the form `F`.
 pub(super) struct Setting<F> {
-    /// The name in the file; the environment's is `SKRIPTOTEKET_` and this in upper case.
+    /// The name in the file; the variable is `SKRIPTOTEKET_` followed by this in upper case.
     pub(super) name: &'static str,
-    /// How a value is written, and its range.
+    /// The syntax of a value, and its range.
     pub(super) form: F,
-    /// What holds if it is not given.
+    /// The value if it is not given.
     pub(super) preset: Preset,
-    /// What it does.
     pub(super) help: &'static str,
 }
 
-/// What holds if a setting is not given.
+/// The value of a setting that is not given.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Preset {
     /// This value.
     Fixed(&'static str),
-    /// Something that this text does not say by itself.
+    /// A value that depends on something else.
     Otherwise {
-        /// What holds, in words.
+        /// The value in words.
         what: &'static str,
-        /// A value that could be given, for the file that `config init` writes. Of a secret that has to be made up it is
-        /// empty, which is refused: an example would end up in use.
+        /// An example value for the file that `config init` writes. It is empty, and therefore rejected, for a secret
+        /// that the operator has to generate: an example would end up in use.
         example: &'static str,
     },
 }
 
-/// A setting of whatever form, for all that goes through the whole table.
+/// A setting of any form, for code that processes the whole table.
 pub(super) trait Entry: Sync {
     fn name(&self) -> &'static str;
     fn preset(&self) -> Preset;
     fn help(&self) -> &'static str;
     fn is_secret(&self) -> bool;
-    /// What a value looks like; see [`Form::expected`].
+    /// Describes the expected value; see [`Form::expected`].
     fn expected(&self) -> String;
-    /// A value as TOML; see [`Form::toml`].
+    /// Formats a value as TOML; see [`Form::toml`].
     fn toml(&self, text: &str) -> String;
 }
 
@@ -76,7 +76,7 @@ impl<F: Form> Entry for Setting<F> {
     }
 }
 
-/// Every setting, in the order of the table.
+/// Returns every setting, in the order of the table.
 pub(super) fn all() -> impl Iterator<Item = &'static dyn Entry> {
     SECTIONS
         .iter()
@@ -108,7 +108,7 @@ const fn otherwise(what: &'static str, example: &'static str) -> Preset {
     Preset::Otherwise { what, example }
 }
 
-/// Makes a static of each setting, and `SECTIONS` of them all, so that none can be left out.
+/// Declares a static for each setting, and `SECTIONS` with all of them, so that none can be left out.
 macro_rules! table {
     ($($title:literal {$(
         $id:ident: $kind:ty, $name:literal, $form:expr, $preset:expr, $help:literal;
@@ -130,146 +130,146 @@ use Preset::Fixed;
 table! {
     "Listeners" {
         LISTEN: Address, "listen", Address, Fixed("127.0.0.1:8080"),
-            "Where the public listener binds: the API. Port 0 takes any free port.";
+            "Address of the public listener, which serves the API. Port 0 selects a free port.";
         MANAGEMENT_LISTEN: Address, "management_listen", Address, Fixed("127.0.0.1:9464"),
-            "Where the management listener binds: /metrics, /livez, /readyz. Keep it off the internet.";
+            "Address of the management listener: /metrics, /livez, /readyz. Do not expose it to the internet.";
         PUBLIC_URL: WebOrigin, "public_url", WebOrigin,
-            otherwise("http:// and `listen` where that is on loopback; elsewhere it has to be given", "https://login.example.org"),
-            "The origin under which browsers see the service. Requests of other sites are refused by it, and it decides\nwhether the session cookie is Secure.";
+            otherwise("http:// and `listen` on loopback; otherwise it must be set", "https://login.example.org"),
+            "Origin under which browsers reach the service. Requests from other sites are rejected by it, and it decides whether\nthe session cookie is Secure.";
         TRUSTED_PROXIES: Networks, "trusted_proxies", Networks, Fixed("127.0.0.0/8, ::1/128"),
-            "The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. An empty list believes nobody.";
+            "Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted. With an empty list, none is.";
         WORKERS: Number<usize>, "workers", number(1, 256), otherwise("the number of processors", "4"),
             "HTTP worker threads.";
         MAX_CONNECTIONS: Number<usize>, "max_connections", number(8, 1_000_000), Fixed("20000"),
-            "Open connections of the public listener. Near it, those that are idle are closed for new ones. Lowered at start to\nwhat the limit of open files leaves.";
+            "Open connections of the public listener. Near the limit, idle connections are closed for new ones. Reduced at start to\nwhat the limit of open files allows.";
         REQUEST_HEAD_TIMEOUT: Span, "request_head_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("5s"),
-            "How long the head of a request may take to arrive. After it: 408.";
+            "Time in which the head of a request must arrive. After it: 408.";
         REQUEST_BODY_TIMEOUT: Span, "request_body_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("10s"),
-            "How long the body of a request may take to arrive (408), and how long a client may not read its answer.\nA client that reads slowly has ten times as long for the whole answer.";
+            "Time in which the body of a request must arrive (408), and for which a client may not read its response. A client\nthat reads slowly has ten times as long for the whole response.";
         KEEP_ALIVE: Span, "keep_alive", span(MILLISECOND.saturating_mul(10), HOUR), Fixed("75s"),
-            "How long a connection may be idle between requests: longer than the proxy in front holds its own, which is a\nminute by default, so that it sends no request into a connection that is just being closed.";
+            "Idle time of a connection between requests. It should be longer than that of the proxy in front, which is usually a\nminute, so that the proxy does not send a request on a connection that is being closed.";
         METRICS_TOKEN: Secret, "metrics_token", secret(1, "visible ASCII without spaces"),
-            otherwise("none: /metrics asks for nothing", ""),
-            "The bearer token that /metrics asks for.";
+            otherwise("none: /metrics requires no token", ""),
+            "Bearer token that /metrics requires.";
     }
     "Stores" {
         DATA_DIR: FilePath, "data_dir", FilePath, Fixed("skriptoteket-data"),
-            "The directory of the embedded store and of the generated cookie key. Made where it is missing. With redis_url\nseveral servers on one machine may share it.";
+            "Directory of the embedded store and of the generated cookie key. Created if it is missing. With redis_url, several\nservers on one machine may share it.";
         DATABASE_URL: Secret, "database_url", secret(0, "sqlite:PATH, a file without parameters"),
             otherwise("skriptoteket.db in data_dir", "sqlite:skriptoteket-data/skriptoteket.db"),
-            "Where accounts and the audit trail are kept, with or without redis_url, and without it sessions too.";
+            "Database of accounts and the audit trail; without redis_url also of sessions and limits.";
         REDIS_URL: Secret, "redis_url", secret(0, URL_OF_REDIS),
-            otherwise("none: sessions are kept in the database", "redis://127.0.0.1:6379"),
-            "Where sessions and budgets of guesses are kept, so that several servers can share them: Redis 7 or newer, or\nValkey. In user name and password, percent-encode what has a meaning in URLs.";
+            otherwise("none: sessions are in the database", "redis://127.0.0.1:6379"),
+            "Redis 7 or newer, or Valkey, for sessions and limits, so that several servers can share them. Percent-encode\ncharacters in user name and password that have a meaning in URLs.";
         REDIS_USERNAME: Optional<RedisUser>, "redis_username", Optional(RedisUser), Fixed(""),
-            "The Redis user to log in as, where redis_url does not name one. Nothing is the default user.";
+            "Redis user, if redis_url does not name one. Empty: the default user.";
         REDIS_PASSWORD: Secret, "redis_password", secret(0, "the password as it is, without percent-encoding"),
             otherwise("that of redis_url, or none", ""),
-            "The password of that user.";
+            "Password of that user.";
         REDIS_SENTINEL_PASSWORD: Secret, "redis_sentinel_password", secret(0, "the password as it is"),
             otherwise("none", ""),
-            "The password of the Sentinels, where they ask for one.";
+            "Password of the Sentinels, if they require one.";
         REDIS_TLS_CA: Optional<FilePath>, "redis_tls_ca", Optional(FilePath), Fixed(""),
-            "A PEM file of the authorities that may sign Redis's certificate. Nothing takes those of the system.";
+            "PEM file of the certificate authorities for Redis. Empty: those of the system.";
         REDIS_KEY_PREFIX: KeyPrefix, "redis_key_prefix", KeyPrefix, Fixed("skriptoteket"),
-            "What every key begins with, behind a brace: all keys match {PREFIX:*, which is what an ACL has to allow. Replicas\nshare it; services that share a Redis do not.";
+            "Prefix of every key, after a brace: all keys match {PREFIX:*, which an ACL has to allow. Replicas share it;\nseparate services on one Redis must not.";
         REDIS_CONNECT_TIMEOUT: Span, "redis_connect_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("1s"),
-            "How long making a connection to Redis may take.";
+            "Timeout of a new connection to Redis.";
         REDIS_ALLOW_EVICTION: Switch, "redis_allow_eviction", Switch, Fixed("false"),
-            "Start with a Redis whose maxmemory-policy lets it evict keys. It ends sessions without counting them.";
+            "Start although the maxmemory-policy of Redis allows it to evict keys. Evicted sessions are lost.";
         STORE_TIMEOUT: Span, "store_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("500ms"),
-            "How long a store may take to answer. After it: 503, and the session gauges are absent.";
+            "Timeout of a store operation. After it: 503, and the session gauges are absent.";
         AUDIT_RETENTION: Span, "audit_retention", span(HOUR, DAY.saturating_mul(3_650)), Fixed("90d"),
-            "How long audit events are kept.";
+            "Retention of the audit trail.";
     }
     "Sessions" {
         COOKIE_KEY: Secret, "cookie_key", secret(32, "a random text of at least 32 bytes, as from `openssl rand -base64 48`"),
-            otherwise("made at the first start and kept in data_dir", ""),
-            "What the session cookie is encrypted under. Replicas share it, or data_dir; a new one ends all sessions.";
+            otherwise("generated at the first start and kept in data_dir", ""),
+            "Key material that encrypts the session cookie. Replicas share it, or data_dir. A new key ends all sessions.";
         SESSION_IDLE_TIMEOUT: Span, "session_idle_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30m"),
-            "How long a session lives without use. At most session_absolute_timeout, to which the default gives way.";
+            "Lifetime of a session without use. At most session_absolute_timeout; the default is reduced to it.";
         SESSION_ABSOLUTE_TIMEOUT: Span, "session_absolute_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("12h"),
-            "How long a session lives at most.";
+            "Maximum lifetime of a session.";
         SESSION_REMEMBER_TIMEOUT: Span, "session_remember_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30d"),
-            "How long a session lives that was started with remember_me. At least session_absolute_timeout, to\nwhich the default gives way.";
+            "Lifetime of a session that was started with remember_me. At least session_absolute_timeout; the default is raised\nto it.";
         MAX_SESSIONS_PER_USER: Number<u32>, "max_sessions_per_user", number(1, 1_000), Fixed("10"),
-            "Live sessions of one user; a login beyond it ends the oldest.";
+            "Live sessions of one user. A further login ends the oldest.";
         CENSUS_INTERVAL: Span, "census_interval", span(MILLISECOND.saturating_mul(100), HOUR), Fixed("5s"),
-            "How often sessions are counted for the gauges.";
+            "Interval at which sessions are counted for the gauges.";
     }
     "Password hashing (Argon2id)" {
         ARGON2_MEMORY_KIB: Number<u32>, "argon2_memory_kib", number(8, 2_097_152), Fixed("19456"),
-            "Memory of one hash, in KiB; at least 8 times argon2_parallelism. At login, hashes of other costs are renewed.";
+            "Memory of one hash in KiB; at least 8 times argon2_parallelism. Hashes with other costs are renewed at login.";
         ARGON2_ITERATIONS: Number<u32>, "argon2_iterations", number(1, 100), Fixed("2"),
             "Passes over that memory.";
         ARGON2_PARALLELISM: Number<u32>, "argon2_parallelism", number(1, 64), Fixed("1"),
             "Lanes of one hash.";
         ARGON2_THREADS: Number<usize>, "argon2_threads", number(1, 256), otherwise("the number of processors", "4"),
-            "Hashes made at the same time. Each takes argon2_memory_kib.";
+            "Concurrent password hashes. Each uses argon2_memory_kib.";
         ARGON2_QUEUE: Number<usize>, "argon2_queue", number(0, 100_000), Fixed("64"),
-            "Password checks that may wait for a thread; more are answered 503.";
+            "Password checks that may wait for a thread. Further ones are rejected with 503.";
     }
     "Login guard" {
         GUARD_ACCOUNT_ATTEMPTS: Number<u32>, "guard_account_attempts", number(1, 1_000_000), Fixed("10"),
-            "Failed logins until an account is locked.";
+            "Failed logins before an account is locked.";
         GUARD_ADDRESS_ATTEMPTS: Number<u32>, "guard_address_attempts", number(1, 1_000_000), Fixed("100"),
-            "Failed logins until an address (IPv6: its /64) is locked out.";
+            "Failed logins before an address (IPv6: its /64) is locked.";
         GUARD_LOCK: Span, "guard_lock", span(SECOND, DAY), Fixed("60s"),
-            "How long the first lock lasts; each further one lasts twice as long.";
+            "Duration of the first lock. Each further lock lasts twice as long as the previous one.";
         GUARD_LONGEST_LOCK: Span, "guard_longest_lock", span(SECOND, DAY.saturating_mul(7)), Fixed("15m"),
-            "How long a lock lasts at most. At least guard_lock, to which the default gives way.";
+            "Maximum duration of a lock. At least guard_lock; the default is raised to it.";
         GUARD_ACCOUNT_REGAIN: Span, "guard_account_regain", span(MILLISECOND.saturating_mul(100), DAY), Fixed("5m"),
-            "In which time one failed login of an account is forgotten.";
+            "Time after which one failed login of an account no longer counts.";
         GUARD_ADDRESS_REGAIN: Span, "guard_address_regain", span(MILLISECOND.saturating_mul(100), DAY), Fixed("10s"),
-            "In which time one failed login of an address is forgotten.";
+            "Time after which one failed login of an address no longer counts.";
         GUARD_FORGET: Span, "guard_forget", span(MINUTE, DAY.saturating_mul(400)), Fixed("24h"),
-            "After which quiet time it is forgotten how often there was a lock.";
+            "Idle time after which the lock back-off resets.";
     }
     "Services" {
         MAX_SERVICES: Number<u32>, "max_services", number(1, 1_000), Fixed("500"),
-            "Services that may be registered at a time. Each has series of its own in the metrics.";
+            "Maximum number of registered services. Each has time series of its own.";
         TOKEN_AUDIENCES: Audiences, "token_audiences", Audiences,
             otherwise("public_url", "https://api.example.org"),
-            "For whom access tokens may be asked for (RFC 8707). The first is for those who do not say.";
+            "Audiences for which access tokens are issued (RFC 8707). The first is the default.";
         TOKEN_ALGORITHM: Choice<TokenAlgorithm>, "token_algorithm",
             Choice(&[("EdDSA", TokenAlgorithm::EdDsa), ("ES256", TokenAlgorithm::Es256)]), Fixed("EdDSA"),
-            "How access tokens are signed. After a change a new key signs, and what was signed before stays valid.";
+            "Signature algorithm of access tokens. After a change, a new key signs, and older tokens stay valid.";
         TOKEN_LIFETIME: Span, "token_lifetime", span(SECOND.saturating_mul(10), DAY), Fixed("10m"),
-            "How long an access token is valid.";
+            "Lifetime of an access token.";
         SIGNING_KEY_ROTATION: Span, "signing_key_rotation", span(HOUR, DAY.saturating_mul(3_650)), Fixed("30d"),
-            "How long a key signs until a new one takes its place.";
+            "Time for which a key signs before a new one replaces it.";
         SIGNING_KEY_LEAD: Span, "signing_key_lead", span(SECOND, DAY), Fixed("10m"),
-            "How long a new key is published before it signs: longer than verifiers keep /.well-known/jwks.json, which they\nmay for 5m.";
+            "Time for which a new key is published before it signs. It should be longer than verifiers cache\n/.well-known/jwks.json, which they may for 5m.";
         SERVICE_CREDENTIAL_LIFETIME: Span, "service_credential_lifetime", span(MINUTE, DAY.saturating_mul(3_650)), Fixed("365d"),
-            "How long a client secret is accepted.";
+            "Lifetime of a client secret.";
         SERVICE_CREDENTIAL_OVERLAP: Span, "service_credential_overlap", span(Duration::ZERO, ServiceSettings::LONGEST_OVERLAP), Fixed("24h"),
-            "How long the one before is still accepted after a rotation.";
+            "Time for which the previous secret is accepted after a rotation.";
         SERVICE_RATE: RateForm, "service_rate", RateForm, Fixed("100/s"),
-            "The rate of requests of a service for which no other one is set.";
+            "Default rate limit of a service.";
         SERVICE_BURST: Number<u32>, "service_burst", number(1, ServiceSettings::MAX_BURST), Fixed("200"),
-            "How many requests of such a service pass at once after a rest. At service_rate they are regained within 3650 days.";
+            "Default burst of a service: requests that pass at once after a pause. service_rate must refill it within 3650 days.";
         SERVICE_DAILY_QUOTA: Number<u64>, "service_daily_quota", number(0, ServiceSettings::MAX_DAILY_QUOTA), Fixed("0"),
-            "Requests of such a service in a day (UTC). 0 sets no quota.";
-        SERVICE_LIMIT_FAILURE: Choice<LimitFailure>, "service_limit_failure",
-            Choice(&[("closed", LimitFailure::Closed), ("open", LimitFailure::Open)]), Fixed("closed"),
-            "What is done with a request whose limits cannot be checked because the store does not answer. closed: 503.\nopen: it passes, is counted and logged.";
+            "Default quota of requests of a service per day (UTC). 0: no quota.";
+        SERVICE_LIMIT_FAILURE: Choice<FailurePolicy>, "service_limit_failure",
+            Choice(&[("closed", FailurePolicy::Closed), ("open", FailurePolicy::Open)]), Fixed("closed"),
+            "Reject or allow requests when rate limits are unavailable because the store does not respond. closed: 503.\nopen: the request passes, is counted and logged.";
         SERVICE_DEGRADED_AFTER: Span, "service_degraded_after", span(SECOND, DAY.saturating_mul(365)), Fixed("15m"),
-            "After which silence a service is called degraded. At most service_stale_after, to which the default gives way.";
+            "Idle time after which a service is degraded. At most service_stale_after; the default is reduced to it.";
         SERVICE_STALE_AFTER: Span, "service_stale_after", span(SECOND, DAY.saturating_mul(365)), Fixed("1h"),
-            "After which silence a service is called stale.";
+            "Idle time after which a service is stale.";
     }
     "First superuser" {
         BOOTSTRAP_USERNAME: Text, "bootstrap_username", Text, Fixed("admin"),
-            "The name of the superuser that is made at start where there is no account and bootstrap_password is given.";
+            "Name of the superuser that is created at start if there is no account and bootstrap_password is set.";
         BOOTSTRAP_PASSWORD: Secret, "bootstrap_password", secret(1, "a password of 8 to 128 characters that is not easy to guess"),
-            otherwise("none: `skriptoteket user add NAME --role superuser` makes the first account", ""),
-            "The password of that superuser.";
+            otherwise("none: `skriptoteket user add NAME --role superuser` creates the first account", ""),
+            "Password of that superuser.";
     }
     "Logs" {
         LOG: LogFilter, "log", LogFilter, Fixed("info,actix_server=warn,actix_session=error"),
-            "Which log lines are written: a level, or targets with levels. By default without the lines that any visitor\ncan cause with a cookie of his own making.";
+            "Log filter: a level, or targets with levels. The default leaves out lines that a request with a forged cookie causes.";
         LOG_FORMAT: Choice<LogFormat>, "log_format",
             Choice(&[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]), Fixed("auto"),
-            "How they are written. auto: human on a terminal, JSON otherwise.";
+            "Log format. auto: human on a terminal, JSON otherwise.";
     }
 }

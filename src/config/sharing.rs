@@ -1,18 +1,19 @@
-//! The Redis settings, put together from the URL and those beside it.
+//! The Redis settings, from the URL and the separate settings.
 
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::store::RedisSettings;
+
 use super::{
-    RedisSettings,
     faults::{Problem, Reported},
     forms::RedisUrl,
     reader::{Given, Reader},
     settings as s,
 };
 
-/// All of them; `None` where no URL is given.
+/// Returns all of them; `None` if no URL is given.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Result<Option<RedisSettings>, Reported> {
     let url = url(reader);
     let username = reader.get(&s::REDIS_USERNAME);
@@ -55,7 +56,7 @@ fn url(reader: &mut Reader<'_>) -> Result<Option<Given<RedisUrl>>, Reported> {
     }
 }
 
-/// Who to log in as: the URL and the settings may say the same, and no two things.
+/// Returns the credentials: the URL and the settings may both give them, but must agree.
 fn login(
     reader: &mut Reader<'_>,
     url: &Given<RedisUrl>,
@@ -85,7 +86,7 @@ fn login(
     });
     let (username, password) = (username?, password?);
     if username.is_some() && password.is_none() {
-        // Redis has no login with a name alone; the name would be left out and the default user be used.
+        // Redis has no login with a user name alone; the name would be ignored and the default user be used.
         let problem = Problem::Expected(
             "a password beside the user name: USER:PASSWORD@ here, or redis_password".into(),
         );
@@ -94,7 +95,8 @@ fn login(
     Ok((username, password))
 }
 
-/// The authorities' file. Without TLS nobody would look at it, and whoever gives it means to have TLS.
+/// Returns the file of certificate authorities. It is rejected without TLS: it would have no effect, and its presence
+/// shows that TLS is expected.
 fn authorities(
     reader: &mut Reader<'_>,
     url: &RedisUrl,

@@ -1,14 +1,14 @@
-//! Which address a request comes from, when proxies stand between.
+//! Determines the client address behind proxies.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The client's address: the last hop that is not one of our own proxies.
+/// Returns the client's address: the last hop that is not a trusted proxy.
 ///
-/// `X-Forwarded-For` is read from right to left, because each proxy appends the address it saw and anyone may have
-/// written what stands further left. A hop is believed only while the one to its right is trusted; the first one that
-/// is not is the client. With nothing trusted, or nothing readable, the peer itself is the client.
+/// `X-Forwarded-For` is read from right to left, because each proxy appends the address that it saw, and a client can
+/// forge everything further left. A hop is trusted only while the hop to its right is trusted; the first untrusted hop
+/// is the client. If no proxy is trusted, or the header cannot be read, the peer is the client.
 ///
 /// `forwarded` holds the values of all `X-Forwarded-For` headers in the order they were received.
 #[must_use]
@@ -25,14 +25,14 @@ pub fn client_address<'a>(
         }
         match parse_hop(hop.trim()) {
             Some(address) => client = address.to_canonical(),
-            // What the trusted proxy could not name is nobody: the proxy answers for it.
+            // The trusted proxy did not name a readable address, so the proxy itself counts as the client.
             None => break,
         }
     }
     client
 }
 
-/// An address as proxies write it: bare, with a port, or an IPv6 address in brackets.
+/// Parses an address as proxies write it: bare, with a port, or an IPv6 address in brackets.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let bare = || hop.parse::<IpAddr>().ok();
     let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|it| it.ip());

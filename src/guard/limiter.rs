@@ -1,70 +1,69 @@
-//! The arithmetic of a budget, free of stores and clocks.
+//! The arithmetic of a budget, independent of stores and clocks.
 //!
-//! A budget is two things. **Failures** are counted; when `attempts` of them are reached the entity is locked, for `lock`
-//! at first and for twice as long each time it is locked again, up to `longest_lock`. When a lock has passed the count
-//! starts **afresh**: a lock that left its count behind would lock again at the next mistake. Between locks the count falls
-//! by one every `regain`, so that the mistakes of a week do not add up. How often it was locked is forgotten after `forget`
-//! without a failure.
+//! A budget has two parts. **Failures** are counted; when they reach `attempts`, the entity is locked, for `lock` at
+//! first and for twice as long each further time, up to `longest_lock`. After a lock the count starts at **zero**:
+//! otherwise the next mistake would lock again. Between locks the count falls by one every `refill`, so that the
+//! mistakes of a week do not add up. The number of locks is reset after `forget` without a failure.
 //!
-//! An attempt whose outcome is not known yet **holds** a place: failures and holds together never exceed `attempts`, so
-//! guesses sent at once cannot pass together. A hold is no failure and locks nothing. Who finds all places held waits for an
-//! outcome.
+//! An attempt whose outcome is not known yet **holds** a place. Failures and holds together never exceed `attempts`, so
+//! concurrent guesses cannot exceed the budget. A hold is not a failure and locks nothing. An attempt that finds all
+//! places held waits for an outcome.
 //!
-//! A hold that nobody settles, because the replica died, becomes a failure after one to two [`HOLD_WINDOW`]s. Holds are
-//! counted by the window that they were taken in, this one and the one before, so that a state has a fixed size and a dead
-//! replica's holds age while others come and go.
+//! A hold that is never settled, because its replica died, becomes a failure after one to two [`HOLD_WINDOW`]s. Holds
+//! are counted per window, for the current and the previous one. This gives the state a fixed size and lets the holds
+//! of a dead replica age while others are taken and released.
 //!
-//! A time that is further ahead than it could have been set is from a clock that was wrong: it is cut to the furthest that is
-//! possible now.
+//! A time further in the future than it could have been set comes from a wrong clock: it is reduced to the latest time
+//! that is possible now.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// The length of the windows by which holds are counted. A hold lives for one to two of them: longer than a password check
-/// takes, the wait for a hash thread included.
+/// The length of the windows by which holds are counted. A hold lives for one to two windows: longer than a password
+/// check takes, including the wait for a hashing thread.
 pub const HOLD_WINDOW: Duration = Duration::from_secs(15);
 
-/// What an entity may spend.
+/// The limits of an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Failures until the lock; at least 1.
     pub attempts: u32,
-    /// In which time one failure is forgotten.
-    pub regain: Duration,
-    /// How long the first lock lasts.
+    /// Time after which one failure is forgotten.
+    pub refill: Duration,
+    /// Duration of the first lock.
     pub lock: Duration,
-    /// How long a lock lasts at most.
+    /// Maximum duration of a lock.
     pub longest_lock: Duration,
-    /// After which time without a failure an entity starts from nothing.
+    /// Time without a failure after which the state of the entity is reset.
     pub forget: Duration,
 }
 
-/// What is remembered of an entity.
+/// The stored state of an entity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitState {
     /// Failures that count against the budget.
     pub spent: u32,
-    /// When `spent` was last brought up to date.
+    /// When `spent` was last updated.
     pub as_of: Timestamp,
-    /// Until when the entity is locked; zero if it is not.
+    /// End of the lock; zero if the entity is not locked.
     pub locked_until: Timestamp,
-    /// How many locks in a row.
+    /// Number of consecutive locks.
     pub locks: u32,
-    /// Number of the window that `held` belongs to, counted in [`HOLD_WINDOW`]s since 1970.
+    /// Number of the window that `held` belongs to, in [`HOLD_WINDOW`]s since 1970.
     pub window: u32,
-    /// Attempts that began in this window and are not settled.
+    /// Unsettled attempts that began in this window.
     pub held: u32,
-    /// Attempts that began in the window before and are not settled.
+    /// Unsettled attempts that began in the previous window.
     pub held_before: u32,
 }
 
 impl LimitState {
-    /// From when on this state says nothing that no state would not say.
+    /// Returns when this state becomes equivalent to none.
     #[must_use]
     pub fn expires_at(&self, budget: &Budget) -> Timestamp {
         if self.in_flight() > 0 {
-            // If nobody settles them they turn into failures, and may lock.
+            // Unsettled holds become failures, which may lock the entity.
             let end = self
                 .window
                 .saturating_add(if self.held > 0 { 2 } else { 1 });
@@ -81,11 +80,11 @@ impl LimitState {
         if self.locks > 0 || self.locked_until > Timestamp::default() {
             return self.as_of.max(self.locked_until).plus(budget.forget);
         }
-        let regained = regain(budget).saturating_mul(self.spent);
-        self.as_of.plus(regained.min(budget.forget))
+        let refilled = refill(budget).saturating_mul(self.spent);
+        self.as_of.plus(refilled.min(budget.forget))
     }
 
-    /// True where this says the same as no state at all.
+    /// True if this state is equivalent to none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.spent == 0
@@ -94,7 +93,7 @@ impl LimitState {
             && self.locked_until == Timestamp::default()
     }
 
-    /// The same without failures and locks: what is in flight stays in flight.
+    /// Returns the state without failures and locks. Attempts in flight stay in flight.
     #[must_use]
     pub fn cleared(self, now: Timestamp) -> Self {
         Self {
@@ -111,72 +110,73 @@ impl LimitState {
     }
 }
 
-/// The place that one attempt takes in each of its budgets until its outcome is known.
+/// The place that an attempt holds in each of its budgets until its outcome is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// The window that it was taken in.
+    /// The window in which it was taken.
     pub window: u32,
 }
 
-/// How an attempt came out.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// The password was right: a person's budget is whole again, and that of an address as it was before. (Not whole: else
-    /// an attacker would refill his address with logins of his own.)
+    /// The password was correct: the budget of a person is reset, and the budget of an address is as before the
+    /// attempt. (It is not reset: otherwise an attacker could refill the budget of their address by logging in to their
+    /// own account.)
     Right,
     /// The password was wrong.
     Wrong,
-    /// The password was not looked at: as if there had been no attempt.
+    /// The password was not checked: the attempt has no effect.
     NotChecked,
 }
 
-/// The answer to an attempt on several budgets, named by their places in the slice.
+/// The result of reserving places in several budgets. Budgets are identified by their index in the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Each holds a place for it; go on.
+pub enum Reserved {
+    /// The attempt holds a place in each budget and may go on.
     Go(Hold),
-    /// All places of this one are failures or held: wait for an outcome. Nothing was changed.
+    /// All places of this budget are failures or held: wait for an outcome. Nothing was changed.
     Busy(usize),
-    /// This one is locked for this long, at least a millisecond. Those before it count a failure.
+    /// This budget is locked for this long, at least a millisecond. The budgets before it count a failure.
     Locked(usize, Duration),
 }
 
-/// Takes a place for one attempt in each of these budgets at `now`, or in none. A budget that was asked for nothing, because
-/// an earlier one refused, stays untouched.
+/// Takes a place for one attempt in each of these budgets at `now`, or in none. Budgets after the first one that
+/// rejects the attempt stay unchanged.
 #[must_use]
-pub fn reserve(states: &mut [LimitState], budgets: &[Budget], now: Timestamp) -> Verdict {
+pub fn reserve(states: &mut [LimitState], budgets: &[Budget], now: Timestamp) -> Reserved {
     let mut entities = states.iter_mut().zip(budgets).enumerate();
     let refused = entities.find_map(|(at, (state, budget))| {
         *state = current(*state, now, budget);
         if state.locked_until > now {
-            return Some(Verdict::Locked(at, state.locked_until.since(now)));
+            return Some(Reserved::Locked(at, state.locked_until.since(now)));
         }
         let taken = state.spent.saturating_add(state.in_flight());
-        (taken >= budget.attempts).then_some(Verdict::Busy(at))
+        (taken >= budget.attempts).then_some(Reserved::Busy(at))
     });
     match refused {
-        Some(Verdict::Locked(at, wait)) => {
+        Some(Reserved::Locked(at, wait)) => {
             for (state, budget) in states.iter_mut().zip(budgets).take(at) {
                 fail(state, 1, now, budget);
             }
-            Verdict::Locked(at, wait)
+            Reserved::Locked(at, wait)
         }
         Some(busy) => busy,
         None => {
             for state in states {
                 state.held += 1;
             }
-            Verdict::Go(Hold {
+            Reserved::Go(Hold {
                 window: window_at(now),
             })
         }
     }
 }
 
-/// Ends a hold on one budget. `is_person` where a right password makes the budget whole.
+/// Ends a hold on one budget. With `is_person`, a correct password resets the budget.
 ///
-/// A hold that was not settled in time has become a failure: one that should not have been is taken back, together with a
-/// lock that it brought about.
+/// A hold that was not settled in time has become a failure. If it should not have been one, the failure is taken back,
+/// together with a lock that it caused.
 #[must_use]
 pub fn settle(
     state: LimitState,
@@ -204,7 +204,7 @@ pub fn settle(
     state
 }
 
-/// Takes one hold away. False if it is there no more.
+/// Releases one hold. Returns false if it no longer exists.
 fn release(state: &mut LimitState, hold: Hold) -> bool {
     let places = if hold.window >= state.window {
         &mut state.held
@@ -218,7 +218,7 @@ fn release(state: &mut LimitState, hold: Hold) -> bool {
     was_there
 }
 
-/// Counts failures, and locks when there are as many as the budget has.
+/// Counts failures, and locks when they reach the size of the budget.
 fn fail(state: &mut LimitState, failures: u32, now: Timestamp, budget: &Budget) {
     if state.spent == 0 {
         state.as_of = now;
@@ -231,8 +231,8 @@ fn fail(state: &mut LimitState, failures: u32, now: Timestamp, budget: &Budget) 
     }
 }
 
-/// The state brought up to `now`: afresh after a lock, less what was regained, nothing after `forget`; holds that are too
-/// old are failures.
+/// Returns the state updated to `now`: reset after a lock, reduced by the refill, reset after `forget`; holds that are
+/// too old become failures.
 fn current(state: LimitState, now: Timestamp, budget: &Budget) -> LimitState {
     let mut state = state;
     state.as_of = state.as_of.min(now);
@@ -246,12 +246,12 @@ fn current(state: LimitState, now: Timestamp, budget: &Budget) -> LimitState {
             state.as_of = state.locked_until;
             state.locked_until = Timestamp::default();
         }
-        let regain = regain(budget).as_millis();
-        let steps = now.since(state.as_of).as_millis() / regain;
+        let refill = refill(budget).as_millis();
+        let steps = now.since(state.as_of).as_millis() / refill;
         if steps > 0 {
             let forgotten = u32::try_from(steps).unwrap_or(u32::MAX);
             state.spent = state.spent.saturating_sub(forgotten);
-            let moved = u64::try_from(steps * regain).unwrap_or(u64::MAX);
+            let moved = u64::try_from(steps * refill).unwrap_or(u64::MAX);
             state.as_of = state.as_of.plus(Duration::from_millis(moved));
         }
     }
@@ -262,13 +262,13 @@ fn current(state: LimitState, now: Timestamp, budget: &Budget) -> LimitState {
     state
 }
 
-/// Turns to this window. Returns how many holds are too old.
+/// Advances to this window. Returns how many holds are too old.
 fn turn(state: &mut LimitState, window: u32) -> u32 {
     let passed = window.saturating_sub(state.window);
     let lapsed = match passed {
         0 => {
             if state.window > window {
-                // The clock was put back: what is held is held from now on.
+                // The clock was set back: existing holds count from now on.
                 (state.held, state.held_before) = (state.in_flight(), 0);
             }
             0
@@ -288,15 +288,15 @@ fn turn(state: &mut LimitState, window: u32) -> u32 {
     lapsed
 }
 
-/// The number of the window at `now`.
+/// Returns the number of the window at `now`.
 fn window_at(now: Timestamp) -> u32 {
     let millis = now.since(Timestamp::default()).as_millis();
     u32::try_from(millis / HOLD_WINDOW.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// A budget whose failures are forgotten at once would divide by nothing.
-fn regain(budget: &Budget) -> Duration {
-    budget.regain.max(Duration::from_millis(1))
+/// Returns `refill`, but at least 1 ms: the rate of an immediate refill would be a division by zero.
+fn refill(budget: &Budget) -> Duration {
+    budget.refill.max(Duration::from_millis(1))
 }
 
 #[cfg(test)]

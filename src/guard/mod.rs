@@ -1,18 +1,18 @@
-//! The login guard: how many wrong guesses an account, an address or a session gets.
+//! The login guard: limits wrong guesses per account, address and session.
 //!
-//! An attempt takes a place in its budgets **before** the password check, so that guesses sent at the same moment cannot
-//! pass together, and what it turns out to be is counted after it: only a wrong password is a failure. Accounts that do not
-//! exist are charged like those that do.
+//! An attempt takes a place in its budgets **before** the password check, so that concurrent guesses cannot exceed a
+//! budget. Its outcome is counted after the check: only a wrong password is a failure. Accounts that do not exist are
+//! charged like those that do.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `limiter` | the arithmetic: budgets, holds, locks, fresh starts |
-//! | `gate` | waits where all that is left of a budget is in flight |
-//! | `address` | who the client is, behind which proxies |
+//! | `limiter` | the arithmetic: budgets, holds, locks, resets |
+//! | `throttle` | waits while the rest of a budget is held by attempts in flight |
+//! | `address` | determines the client address behind proxies |
 
 mod address;
-mod gate;
 mod limiter;
+mod throttle;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -21,29 +21,31 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 pub use address::client_address;
-pub use gate::{Gate, Refusal, Reservation};
-pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Verdict, reserve, settle};
+pub use limiter::{Budget, Checked, HOLD_WINDOW, Hold, LimitState, Reserved, reserve, settle};
+pub use throttle::{LoginThrottle, Refusal, Reservation};
 
 use crate::{accounts::UserId, error::StoreError, network::network};
 
-/// How many buckets unknown names and addresses are hashed into, each: what an attacker makes up cannot grow the store.
+/// Number of buckets that unknown names and addresses are hashed into, each: names invented by an attacker cannot grow
+/// the store.
 const BUCKETS: u32 = 1 << 18;
 
-/// Something that has a budget of guesses.
+/// An entity with a budget of guesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Entity {
     /// An account that exists.
     Account(UserId),
-    /// A name that belongs to no account, as one of 2^18 buckets.
+    /// A name without an account, as one of 2^18 buckets.
     UnknownName(u32),
-    /// A client address (IPv6: its /64), as one of 2^18 buckets.
+    /// A client address (IPv6: its /64 network), as one of 2^18 buckets.
     Address(u32),
-    /// A session in which the current password is asked for, by 128 bits of a keyed hash.
+    /// A session that asks for the current password, as 128 bits of a keyed hash.
     Session(u128),
 }
 
 impl Entity {
-    /// True where a right password makes the whole budget good: it is one person's. Many share an address.
+    /// True if a correct password resets the budget, because the entity is one person. An address may be shared by
+    /// many.
     #[must_use]
     pub const fn is_person(self) -> bool {
         !matches!(self, Self::Address(_))
@@ -51,7 +53,7 @@ impl Entity {
 }
 
 impl fmt::Display for Entity {
-    /// A key for stores: short, and tells neither name nor address.
+    /// Writes a short key for stores that reveals neither name nor address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(id) => write!(f, "u:{id}"),
@@ -65,31 +67,32 @@ impl fmt::Display for Entity {
 /// The budgets of accounts and addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardPolicy {
-    /// What one account gets, whoever asks.
+    /// The budget of one account, regardless of the client.
     pub account: Budget,
-    /// What one address gets, whatever it asks for.
+    /// The budget of one address, regardless of the account.
     pub address: Budget,
 }
 
-/// One budget that an attempt is charged to.
+/// A budget that an attempt is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// Whose it is.
+    /// The owner of the budget.
     pub entity: Entity,
-    /// How large it is.
+    /// The size of the budget.
     pub budget: Budget,
 }
 
-/// Names an attempt in the store, from before it takes its places: one whose answer was lost can be settled all the same.
+/// Identifies an attempt in the store. It is created before the attempt takes its places, so that an attempt whose
+/// reservation got no reply can still be settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptId(u128);
 
 impl AttemptId {
-    /// How long a store remembers an attempt that is not settled, or was settled before it took its places. Longer than a hold
-    /// lives, and than anybody tries to settle it.
+    /// How long a store remembers an attempt that is not settled, or that was settled before it took its places. This
+    /// is longer than a hold lives, and longer than settling is retried.
     pub const KEPT: Duration = Duration::from_mins(2);
 
-    /// A new one.
+    /// Creates a new id.
     #[must_use]
     pub fn generate() -> Self {
         Self(rand::random())
@@ -97,46 +100,46 @@ impl AttemptId {
 }
 
 impl fmt::Display for AttemptId {
-    /// A key for stores, unlike that of any [`Entity`].
+    /// Writes a key for stores that differs from the key of any [`Entity`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "t:{:032x}", self.0)
     }
 }
 
-/// What the guard says to one attempt.
+/// The decision about an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The password may be checked; a place is held in all budgets until [`LimitRepository::settle`].
+    /// The password may be checked. A place is held in all budgets until [`LoginThrottleRepository::settle`].
     Go,
-    /// Failures and attempts in flight together have used up this entity's budget. Nothing was changed: ask again when one of
-    /// those in flight is settled.
+    /// Failures and attempts in flight together use up the budget of this entity. Nothing was changed: try again when
+    /// an attempt in flight is settled.
     Busy(Entity),
-    /// This entity has used up its budget. Those before it count a failure, those after it nothing: an address that is out
-    /// cannot lock accounts.
+    /// This entity has exhausted its budget. The entities before it count a failure, those after it do not: an address
+    /// that is rejected cannot lock accounts.
     Locked {
-        /// Whose budget it is.
+        /// The owner of the budget.
         entity: Entity,
-        /// When the next attempt may pass; never zero.
+        /// Time until the next attempt may pass; never zero.
         retry_after: Duration,
     },
 }
 
-/// A place that keeps budgets, shared by all who serve.
+/// A repository of budgets, shared by all replicas.
 ///
-/// Each method is one atomic step and fails with [`StoreError::Unavailable`] if the store does not answer within its
-/// timeout. The store's own clock decides. A state that says nothing is not kept.
+/// Each method is one atomic step and fails with [`StoreError::Unavailable`] if the store does not respond within its
+/// timeout. The store's own clock decides. A state equivalent to none is not kept.
 #[async_trait]
-pub trait LimitRepository: fmt::Debug + Send + Sync {
-    /// Takes a place for one attempt in each of these budgets, or in none; they are asked in this order. Each call has an id
-    /// of its own.
+pub trait LoginThrottleRepository: fmt::Debug + Send + Sync {
+    /// Takes a place for one attempt in each of these budgets, or in none. The budgets are checked in this order. Each
+    /// call has its own id.
     ///
-    /// After an error it may have taken its places, and may still do so: settle it as [`Checked::NotChecked`]. One that was
-    /// settled before gets no place; its decision says [`Decision::Busy`].
+    /// After an error the call may have taken its places, or may still take them: settle the attempt as
+    /// [`Checked::NotChecked`]. An attempt that was settled first gets no place; its decision is [`Decision::Busy`].
     async fn reserve(&self, attempt: AttemptId, charges: &[Charge])
     -> Result<Decision, StoreError>;
 
-    /// Ends the hold that [`LimitRepository::reserve`] took on the same budgets, and counts what the attempt was: once,
-    /// however often it is called. Of an attempt that holds nothing nothing is given back.
+    /// Ends the hold that [`LoginThrottleRepository::reserve`] took on the same budgets, and counts the outcome of the
+    /// attempt. Repeated calls have no further effect. An attempt without a hold gives nothing back.
     async fn settle(
         &self,
         attempt: AttemptId,
@@ -144,17 +147,18 @@ pub trait LimitRepository: fmt::Debug + Send + Sync {
         checked: Checked,
     ) -> Result<(), StoreError>;
 
-    /// Forgets the failures and locks of an entity; what is in flight stays in flight. Returns whether there were any.
+    /// Clears the failures and locks of an entity. Attempts in flight stay in flight. Returns whether there were any.
     async fn clear(&self, entity: Entity) -> Result<bool, StoreError>;
 
-    /// Forgets at most `limit` entities whose state says nothing any more. Returns how many.
+    /// Deletes at most `limit` entities whose state is equivalent to none. Returns how many.
     ///
-    /// An expiry further away than `horizon`, which no state reaches, is from a clock that was ahead: it is cut to that.
+    /// An expiry further away than `horizon`, which no state reaches, comes from a clock that was ahead: it is reduced
+    /// to `horizon`.
     async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError>;
 }
 
 impl GuardPolicy {
-    /// How far away the expiry of a state can be at most.
+    /// Returns the maximum time until a state expires.
     #[must_use]
     pub fn horizon(&self) -> Duration {
         let of = |it: &Budget| it.longest_lock + it.longest_lock + it.forget + 2 * HOLD_WINDOW;
@@ -162,7 +166,8 @@ impl GuardPolicy {
     }
 }
 
-/// Names what is charged. The hash is keyed, so that nobody outside can find two names that share a bucket.
+/// Derives entities from names, addresses and sessions. The hash is keyed, so that an outsider cannot find two names
+/// that share a bucket.
 #[derive(Clone)]
 pub struct Entities {
     mac: Hmac<Sha256>,
@@ -175,10 +180,10 @@ impl fmt::Debug for Entities {
 }
 
 impl Entities {
-    /// Hashes under this key, which all replicas share.
+    /// Creates the hash from this key, which all replicas share.
     #[must_use]
     pub fn keyed(key: &[u8]) -> Self {
-        // Hashed to the block length first, which every HMAC takes.
+        // Hashed to the block length first, which every HMAC accepts.
         let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
         block[..32].copy_from_slice(&Sha256::digest(key));
         Self {
@@ -186,7 +191,8 @@ impl Entities {
         }
     }
 
-    /// The entity of a client address. IPv4 in IPv6 is IPv4; of IPv6 the /64 counts, which one host may own whole.
+    /// Returns the entity of a client address. An IPv4-mapped IPv6 address counts as IPv4. For IPv6 the /64 network
+    /// counts, because one host may own all of it.
     #[must_use]
     pub fn address(&self, address: IpAddr) -> Entity {
         let bucket = match network(address) {
@@ -196,7 +202,7 @@ impl Entities {
         Entity::Address(bucket)
     }
 
-    /// The entity of an account, or of a name that belongs to none.
+    /// Returns the entity of an account, or of a name without an account.
     #[must_use]
     pub fn account(&self, known: Option<UserId>, name: &str) -> Entity {
         known.map_or_else(
@@ -205,7 +211,7 @@ impl Entities {
         )
     }
 
-    /// The entity of a session, by its public id.
+    /// Returns the entity of a session, by its public id.
     #[must_use]
     pub fn session(&self, id: &str) -> Entity {
         Entity::Session(self.digest(b"s", id.as_bytes()))

@@ -22,37 +22,37 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditPage)]
 pub(super) struct AuditPageView<'a> {
-    /// The newest first.
+    /// Newest first.
     events: Vec<AuditEventView<'a>>,
-    /// The `cursor` of the next page; null after the last one.
+    /// The `cursor` of the next page; null after the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// A login attempt, a password change or an administrative action; or several refused ones of one minute.
+/// A login attempt, a password change or an administrative action, or several rejected ones within one minute.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEvent)]
 pub(super) struct AuditEventView<'a> {
-    /// When it ended; of several, the first.
+    /// When it ended; for several, when the first one ended.
     #[schema(format = DateTime)]
     at: String,
     /// When the last of several ended.
     #[schema(format = DateTime)]
     last_at: String,
-    /// How many attempts the event stands for.
+    /// Number of attempts that the event represents.
     count: u64,
     /// What was attempted.
     kind: &'a str,
-    /// `success`, `pending`, or why it was refused.
+    /// `success`, `pending`, or the reason of the rejection.
     outcome: &'a str,
-    /// Who acted: `user:` and an id, `cli:` and the user id of the operating system, or `system`. Null for a login, and
-    /// where the request had no session.
+    /// The actor: `user:` and an id, `cli:` and the user id of the operating system, or `system`. Null for a login, and
+    /// if the request had no session.
     #[schema(required)]
     actor: Option<&'a str>,
     /// The account concerned.
     #[schema(required, value_type = Option<String>, format = "uuid")]
     user_id: Option<UserId>,
-    /// What else is concerned: `service:` and an id, `key:` and its `kid`, `session:` and an id.
+    /// The other object concerned: `service:` and an id, `key:` and its `kid`, `session:` and an id.
     #[schema(required)]
     target: Option<&'a str>,
     /// What was changed.
@@ -82,8 +82,8 @@ impl<'a> From<&'a AuditRow> for AuditEventView<'a> {
 
 /// List the audit trail
 ///
-/// Login attempts, password changes and administrative actions, refused ones included. Refused attempts of one kind,
-/// outcome and client are one event a minute, with their number in `count`.
+/// Login attempts, password changes and administrative actions, including rejected ones. Rejected attempts with the
+/// same kind, outcome and client are combined into one event per minute, with their number in `count`.
 #[utoipa::path(
     get, path = "/api/admin/audit", operation_id = "listAuditEvents", tag = "admin", security(("session" = [])),
     params(
@@ -121,7 +121,7 @@ pub(super) async fn list(
     let user_id = match user {
         None => None,
         Some(text) => match super::admin_sessions::find_user(&api, &text).await? {
-            // A name that belongs to no account is in no event.
+            // No event concerns a name that belongs to no account.
             None => return Ok(page(&[], None)),
             found => found,
         },
@@ -136,7 +136,7 @@ pub(super) async fn list(
         until: parsed::<Timestamp>("until", until)?,
         after: parsed::<AuditCursor>("cursor", cursor)?,
     };
-    // One more than fits says whether there is a next page.
+    // One more than the page size shows whether there is a next page.
     let mut rows = api.trail.search(&filter, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);

@@ -15,16 +15,15 @@ use super::{
         Body, JsonBody, OptionalJsonBody, Segment, SuperPrincipal, Whole, given, given_whole,
         whole_or_null,
     },
-    openapi::{RateText, ScopeText, ServiceIdText},
     rejection::Rejection,
+    schemas::{RateText, ScopeText, ServiceIdText},
     service_view::{IssuedView, ServiceListView, ServiceView},
 };
-use crate::{
-    config::{Rate, ServiceSettings},
-    services::{LimitChange, Registration, Scope, ServiceChange, ServiceId},
+use crate::services::{
+    LimitChange, Rate, Registration, Scope, ServiceChange, ServiceId, ServiceSettings,
 };
 
-/// A service to be registered.
+/// A service to register.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewService)]
 #[serde(deny_unknown_fields)]
@@ -34,18 +33,18 @@ pub(super) struct NewServiceBody {
     #[serde(default)]
     #[schema(max_length = 200)]
     description: String,
-    /// What it may ask tokens for.
+    /// Scopes for which the service may request tokens.
     #[serde(default)]
     #[schema(value_type = Vec<ScopeText>, max_items = 50)]
     scopes: Vec<String>,
-    /// What the configuration says where it is left out.
+    /// The configured default if omitted.
     #[schema(value_type = Option<RateText>)]
     rate: Option<String>,
-    /// What the configuration says where it is left out.
+    /// The configured default if omitted.
     #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
-    /// None where it is null, what the configuration says where it is left out.
+    /// Null for no quota; the configured default if omitted.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
     daily_quota: Said<Whole<u64>>,
@@ -57,7 +56,7 @@ impl Body for NewServiceBody {
     const EXPECTED: &'static str = r#"{"id": string} and, where wanted, "description": string, "scopes": [string], "rate": string, "burst": number, "daily_quota": number or null, "public_keys": object"#;
 }
 
-/// What to change of a service; at least one of them.
+/// Changes to a service; at least one member is required.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ServiceChange)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +64,7 @@ pub(super) struct ServiceChangeBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_length = 200)]
     description: Option<String>,
-    /// True where it may not authenticate any more.
+    /// True to prevent the service from authenticating.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     disabled: Option<bool>,
@@ -78,11 +77,11 @@ pub(super) struct ServiceChangeBody {
     #[serde(default, deserialize_with = "given_whole")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000)]
     burst: Option<u32>,
-    /// Null takes it away.
+    /// Null removes the quota.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
     daily_quota: Said<Whole<u64>>,
-    /// Null takes them away.
+    /// Null removes the keys.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     public_keys: Said<Map<String, Value>>,
@@ -92,12 +91,12 @@ impl Body for ServiceChangeBody {
     const EXPECTED: &'static str = r#"at least one of "description": string, "disabled": boolean, "scopes": [string], "rate": string, "burst": number, "daily_quota": number or null, "public_keys": object or null"#;
 }
 
-/// How a new secret takes the place of the old one.
+/// How a new secret replaces the current one.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Rotation)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotationBody {
-    /// How long the old one is still accepted; what the configuration says where it is left out.
+    /// How long the previous secret is still accepted; the configured default if omitted.
     #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 0, maximum = 31_536_000)]
     overlap_seconds: Option<u64>,
@@ -111,7 +110,7 @@ impl Body for RotationBody {
         r#"{"overlap_seconds": number, "force": boolean}, where both may be left out"#;
 }
 
-/// A value that may be left out, or be null.
+/// A value that may be omitted or null.
 #[derive(Clone, Copy, Debug, Default)]
 enum Said<T> {
     #[default]
@@ -127,7 +126,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Said<T> {
     }
 }
 
-/// Limits as they are asked for.
+/// Returns the requested limits.
 fn limits(
     rate: Option<&str>,
     burst: Option<u32>,
@@ -171,7 +170,7 @@ pub(super) async fn list(api: Data<Api>, _: SuperPrincipal) -> Result<HttpRespon
 
 /// Register a service
 ///
-/// Its client secret is shown this once.
+/// The client secret is shown only once.
 #[utoipa::path(
     post, path = "/api/admin/services", operation_id = "registerService", tag = "admin", security(("session" = [])),
     request_body = NewServiceBody,
@@ -230,7 +229,7 @@ pub(super) async fn show(
 
 /// Change a service, disable or enable it
 ///
-/// Disabling refuses its secrets and its tokens, on every replica within a second.
+/// The secrets and tokens of a disabled service are rejected on every replica within a second.
 #[utoipa::path(
     patch, path = "/api/admin/services/{id}", operation_id = "changeService", tag = "admin", security(("session" = [])),
     request_body = ServiceChangeBody, params(("id" = String, Path, description = "The id of a service")),
@@ -271,7 +270,7 @@ pub(super) async fn change(
 
 /// Delete a service
 ///
-/// Its secrets and its tokens are refused from then on, also if another one is registered under its id.
+/// Its secrets and tokens are rejected from then on, even if another service is registered under the same id.
 #[utoipa::path(
     delete, path = "/api/admin/services/{id}", operation_id = "deleteService", tag = "admin", security(("session" = [])),
     params(("id" = String, Path, description = "The id of a service")),
@@ -291,7 +290,7 @@ pub(super) async fn delete(
 
 /// Give a service a new secret
 ///
-/// The one before is accepted for some more time. The new one is shown this once. The body may be left out.
+/// The previous secret is accepted for some more time. The new secret is shown only once. The body is optional.
 #[utoipa::path(
     post, path = "/api/admin/services/{id}/rotate", operation_id = "rotateCredential", tag = "admin", security(("session" = [])),
     request_body = Option<RotationBody>, params(("id" = String, Path, description = "The id of a service")),

@@ -1,4 +1,4 @@
-//! `/api/admin/sessions`, `/api/admin/users/{id}/sessions`: everybody's sessions.
+//! `/api/admin/sessions`, `/api/admin/users/{id}/sessions`: the sessions of all users.
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
@@ -22,12 +22,12 @@ use crate::{
 #[schema(as = SessionPage)]
 pub(super) struct SessionPageView<'a> {
     sessions: Vec<AnySessionView<'a>>,
-    /// The `cursor` of the next page; null after the last one.
+    /// The `cursor` of the next page; null after the last page.
     #[schema(required)]
     next_cursor: Option<&'a str>,
 }
 
-/// Somebody's live session.
+/// A live session of any user.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AnySession)]
 pub(super) struct AnySessionView<'a> {
@@ -35,13 +35,13 @@ pub(super) struct AnySessionView<'a> {
     user: UserView<'a>,
     #[schema(format = DateTime)]
     created_at: String,
-    /// Up to a minute before its last use.
+    /// Up to a minute earlier than the actual last use.
     #[schema(format = DateTime)]
     last_seen_at: String,
-    /// When it ends if nobody uses it.
+    /// When the session ends if it is not used.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// What the client said it was; may be empty.
+    /// The client's `User-Agent` header; may be empty.
     user_agent: &'a str,
 }
 
@@ -83,13 +83,13 @@ pub(super) async fn list(
     let user = match user {
         None => None,
         Some(text) => match find_user(&api, &text).await? {
-            // A name that belongs to nobody has no sessions.
+            // A name that belongs to no account has no sessions.
             None => return Ok(page(&[], None)),
             found => found,
         },
     };
     let filter = SessionFilter { role, user };
-    // One more than fits says whether there is a next page.
+    // One more than the page size shows whether there is a next page.
     let mut records = api.sessions.page(filter, after.as_ref(), limit + 1).await?;
     let more = records.len() > limit as usize;
     records.truncate(limit as usize);
@@ -97,7 +97,7 @@ pub(super) async fn list(
     Ok(page(&records, next.map(|last| last.id.as_str())))
 }
 
-/// The account with this id or name.
+/// Returns the account with this id or name.
 pub(super) async fn find_user(api: &Api, text: &str) -> Result<Option<UserId>, ApiError> {
     if let Ok(id) = text.parse() {
         return Ok(Some(id));

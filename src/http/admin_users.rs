@@ -9,8 +9,8 @@ use super::{
     Api,
     error::ApiError,
     extract::{Body, JsonBody, Parameters, Segment, SuperPrincipal, given, page_size, secret},
-    openapi::UsernameText,
     rejection::Rejection,
+    schemas::UsernameText,
     session::RoleName,
 };
 use crate::accounts::{AccountChange, Role, User, UserId};
@@ -24,7 +24,7 @@ pub(super) struct AccountView<'a> {
     username: &'a str,
     #[schema(value_type = RoleName)]
     role: Role,
-    /// True where it may not log in.
+    /// True if the user may not log in.
     disabled: bool,
     #[schema(format = DateTime)]
     created_at: String,
@@ -46,14 +46,14 @@ impl<'a> From<&'a User> for AccountView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountPage)]
 pub(super) struct AccountPageView<'a> {
-    /// The oldest first.
+    /// Oldest first.
     users: Vec<AccountView<'a>>,
-    /// The `cursor` of the next page; null after the last one.
+    /// The `cursor` of the next page; null after the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// An account to be made.
+/// An account to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewAccount)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +63,7 @@ pub(super) struct NewAccountBody {
     #[serde(deserialize_with = "secret")]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
     password: SecretString,
-    /// `user` where it is left out.
+    /// `user` if omitted.
     #[schema(value_type = Option<RoleName>)]
     role: Option<String>,
 }
@@ -73,7 +73,7 @@ impl Body for NewAccountBody {
         r#"{"username": string, "password": string, "role": string (may be left out)}"#;
 }
 
-/// What to change of an account; at least one of them.
+/// Changes to an account; at least one member is required.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = AccountChange)]
 #[serde(deny_unknown_fields)]
@@ -114,7 +114,7 @@ pub(super) async fn list(
     let limit = page_size(limit.as_deref())?;
     let after = cursor.map(|it| it.parse::<UserId>()).transpose();
     let after = after.map_err(|_| Rejection::Parameter("cursor is none of ours".into()))?;
-    // One more than fits says whether there is a next page.
+    // One more than the page size shows whether there is a next page.
     let mut users = api.accounts.list(after, limit + 1).await?;
     let more = users.len() > limit as usize;
     users.truncate(limit as usize);
@@ -125,7 +125,7 @@ pub(super) async fn list(
     }))
 }
 
-/// Make an account
+/// Create an account
 #[utoipa::path(
     post, path = "/api/admin/users", operation_id = "createAccount", tag = "admin", security(("session" = [])), request_body = NewAccountBody,
     responses(
@@ -153,8 +153,8 @@ pub(super) async fn create(
 
 /// Change an account's role, disable or enable it
 ///
-/// Reaches its live sessions at once: a new role moves them, disabling ends them. Enabling also unlocks the account where wrong
-/// passwords have locked it, as far as their store answers; a lock ends by itself.
+/// Takes effect on live sessions at once: a new role is applied to them, disabling ends them. Enabling also unlocks an
+/// account that wrong passwords have locked, if the store of locks responds; a lock also expires by itself.
 #[utoipa::path(
     patch, path = "/api/admin/users/{id}", operation_id = "changeAccount", tag = "admin", security(("session" = [])),
     request_body = AccountChangeBody, params(("id" = String, Path, description = "The id of a user")),
@@ -183,16 +183,16 @@ pub(super) async fn change(
         }
         .into());
     }
-    let user = api.sessions.change_account(id, change).await?;
+    let user = api.lifecycle.change(id, change).await?;
     let user = user.ok_or(Rejection::NotFound)?;
     if change.disabled == Some(false) {
-        // The account is changed, and that is written down: what a lock adds is over in time.
+        // The account is changed and the change is recorded. What remains of a lock expires by itself.
         if let Err(error) = api.login.unlock(id).await {
             tracing::warn!(
                 user.id = %id,
                 error.type = error.error_type(),
                 error = error.explanation(),
-                "an account was enabled, and wrong passwords before that were not forgotten"
+                "an account was enabled, but its earlier failed logins could not be reset"
             );
         }
     }
@@ -216,7 +216,7 @@ pub(super) async fn delete(
     _: SuperPrincipal,
     Segment(id): Segment<UserId>,
 ) -> Result<HttpResponse, ApiError> {
-    if api.sessions.delete_account(id).await? {
+    if api.lifecycle.delete(id).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Rejection::NotFound.into())

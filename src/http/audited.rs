@@ -1,8 +1,8 @@
 //! Administrative actions in the audit trail: each request to a route that the table marks is recorded once, whatever
-//! becomes of it.
+//! its result.
 //!
-//! A change and its row are written in one transaction by the store; see [`crate::audit`]. Refused requests are recorded
-//! here, with the outcome that their error has.
+//! The store writes a change and its row in one transaction; see [`crate::audit`]. Rejected requests are recorded here,
+//! with the outcome of their error.
 
 use actix_web::{
     Error, Route,
@@ -12,14 +12,14 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Api, error::ApiError, exchange::Exchange, extract::Client};
+use super::{Api, error::ApiError, extract::Client, request_context::RequestContext};
 use crate::{
     accounts::UserId,
     audit::{Action, Actor, Kind, SUCCESS},
     services::ServiceId,
 };
 
-/// The route, recorded as actions of this kind.
+/// Returns the route, with its requests recorded as actions of this kind.
 pub(super) fn route(kind: Kind, route: Route) -> Route {
     route.wrap(from_fn(move |request, next| record(kind, request, next)))
 }
@@ -33,7 +33,7 @@ async fn record<B: MessageBody + 'static>(
     let Some(api) = request.app_data::<Data<Api>>() else {
         return next.call(request).await;
     };
-    let user = Exchange::session().map(|session| session.user_id);
+    let user = RequestContext::session().map(|session| session.user_id);
     let recording = api
         .audit
         .begin(kind, user.map(Actor::User), Some(client.address));
@@ -48,8 +48,8 @@ async fn record<B: MessageBody + 'static>(
     result
 }
 
-/// Names what the path names: which of the two that is, the route says. The path is text of the client, and no more than a
-/// claim before the request is allowed and its object is found: until then no row has it, see
+/// Records the object that the path names; the route determines its type. The path is text from the client and only a
+/// claim until the request is allowed and the object is found. Until then it is in no row, see
 /// [`AuditEvent::stripped`](crate::audit::AuditEvent::stripped).
 fn concerns(kind: Kind, action: &Action, request: &ServiceRequest) {
     let Some(id) = request.match_info().get("id") else {
@@ -78,7 +78,7 @@ fn outcome_of<B>(result: &Result<ServiceResponse<B>, Error>) -> &'static str {
     match response.error() {
         Some(error) => reason(error),
         None if response.status().is_success() => SUCCESS,
-        // The framework refused it before a handler was asked.
+        // The framework rejected the request before it reached a handler.
         None => "invalid_request",
     }
 }

@@ -13,12 +13,12 @@ use url::Url;
 
 use crate::sessions::SessionKey;
 
-/// Over https: the prefix makes browsers refuse the cookie from anyone but this host, over anything but TLS.
+/// Name over https. The prefix makes browsers accept the cookie only from this host and only over TLS.
 pub(super) const SECURE_NAME: &str = "__Host-skriptoteket";
-/// Over plain http, where browsers refuse `Secure` cookies; only on loopback.
+/// Name over plain http, where browsers reject `Secure` cookies; used only on loopback.
 pub(super) const PLAIN_NAME: &str = "skriptoteket";
 
-/// How the session cookie looks and how it is encrypted. Cheap to clone.
+/// Attributes and encryption key of the session cookie. Cheap to clone.
 #[derive(Clone)]
 pub struct CookieSettings {
     secure: bool,
@@ -34,7 +34,8 @@ impl fmt::Debug for CookieSettings {
 }
 
 impl CookieSettings {
-    /// Cookies encrypted under keys made from `key`, for the origin that browsers see: `Secure` unless it is plain http.
+    /// Settings of cookies encrypted under keys derived from `key`, for the origin that browsers see: `Secure` unless
+    /// that origin is plain http.
     #[must_use]
     pub fn new(key: &SecretString, public_url: &Url) -> Self {
         Self {
@@ -43,24 +44,25 @@ impl CookieSettings {
         }
     }
 
-    /// The cookie's name.
+    /// Returns the name of the cookie.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         if self.secure { SECURE_NAME } else { PLAIN_NAME }
     }
 
-    /// Whether it goes over https only.
+    /// Returns whether the cookie is sent over https only.
     #[must_use]
     pub const fn secure(&self) -> bool {
         self.secure
     }
 
-    /// What encrypts it.
+    /// Returns the encryption key.
     pub(super) fn key(&self) -> Key {
         self.key.clone()
     }
 
-    /// The cookie that carries this key, as the session middleware makes it; `max_age` keeps it beyond the browser's session.
+    /// Returns the `Set-Cookie` value for this key, as the session middleware would create it. With `max_age` the
+    /// cookie outlives the browser's session.
     pub(super) fn carrying(
         &self,
         key: &SessionKey,
@@ -77,7 +79,7 @@ impl CookieSettings {
         HeaderValue::from_str(&encrypted).ok()
     }
 
-    /// A cookie that takes the session cookie away.
+    /// Returns a cookie that removes the session cookie.
     pub(super) fn removal(&self) -> Cookie<'static> {
         let mut cookie = self.with_value(String::new());
         cookie.make_removal();
@@ -94,7 +96,8 @@ impl CookieSettings {
     }
 }
 
-/// 64 bytes from key material of any length, for this purpose alone: the same material also keys the login guard.
+/// Derives 64 bytes from key material of any length, for this purpose only: the same material also keys the login
+/// guard.
 fn derive(material: &[u8]) -> Key {
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
     block[..32].copy_from_slice(&Sha256::digest(material));

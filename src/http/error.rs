@@ -1,4 +1,4 @@
-//! THE match from errors to answers: the one place that knows which error has which status.
+//! Maps errors to responses. No other module decides which error has which status.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use actix_web::{
 };
 
 use super::{
-    extract::BearerError,
+    bearer_error::BearerError,
     problem::{Kind, Problem},
     rejection::Rejection,
 };
@@ -20,7 +20,7 @@ use crate::{
     services::{AuthFailure, RegistryError},
 };
 
-/// When to come back where we cannot know: a store that is away, a queue that is full.
+/// `Retry-After` if the time is unknown: an unavailable store, a full queue.
 pub(super) const COME_BACK: Duration = Duration::from_secs(2);
 
 const INVALID_CREDENTIALS: Kind = Kind::new(
@@ -133,7 +133,7 @@ const STILL_OVERLAPPING: Kind = Kind::new(
 /// Everything that a request can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// It did not get as far as a use case.
+    /// The request was rejected before it reached a use case.
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The login failed.
@@ -142,7 +142,7 @@ pub enum ApiError {
     /// The password was not changed.
     #[error(transparent)]
     PasswordChange(#[from] PasswordChangeError),
-    /// The account was not made.
+    /// The account was not created.
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// The account was not changed.
@@ -151,7 +151,7 @@ pub enum ApiError {
     /// The access token is not accepted.
     #[error(transparent)]
     Bearer(#[from] BearerError),
-    /// A service is not let in any further.
+    /// An authenticated service is rejected.
     #[error(transparent)]
     Service(#[from] AuthFailure),
     /// A service was not registered, changed or deleted.
@@ -161,23 +161,23 @@ pub enum ApiError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The service failed.
-    #[error("the request failed for a reason of our own")]
+    #[error("the request failed because of an internal error")]
     Internal(#[source] Cause),
 }
 
-/// A handler panicked. The panic hook has told where.
+/// A handler panicked. The panic hook has logged the location.
 #[derive(Debug, thiserror::Error)]
 #[error("a handler panicked")]
 pub(super) struct Panicked;
 
 impl ApiError {
-    /// The answer to this error.
+    /// Returns the problem document for this error.
     pub(super) fn problem(&self) -> Problem {
         match self {
             Self::Rejected(rejection) => rejected(rejection),
             Self::Login(error) => match error {
                 LoginError::CrossSite => CROSS_SITE.into(),
-                // That an account is disabled is told to nobody who is not in already.
+                // A disabled account is not revealed to clients that are not authenticated.
                 LoginError::InvalidCredentials | LoginError::AccountDisabled => {
                     INVALID_CREDENTIALS.into()
                 }
@@ -200,8 +200,8 @@ impl ApiError {
                     Problem::from(INVALID_VALUE).with_detail(why.to_string())
                 }
                 RegisterError::Weak(why) => weak(why),
-                RegisterError::Taken => NAME_TAKEN.into(),
-                RegisterError::Gone => Kind::blank(StatusCode::NOT_FOUND).into(),
+                RegisterError::AlreadyExists => NAME_TAKEN.into(),
+                RegisterError::NotFound => Kind::blank(StatusCode::NOT_FOUND).into(),
                 RegisterError::Overloaded => unavailable(),
                 RegisterError::Store(error) => store(error),
                 RegisterError::Hash(_) => internal(),
@@ -215,7 +215,7 @@ impl ApiError {
         }
     }
 
-    /// The outcome in the audit trail of an action that failed with this.
+    /// Returns the outcome that the audit trail records for an action that failed with this error.
     pub(super) const fn reason(&self) -> &'static str {
         match self {
             Self::Rejected(rejection) => match rejection {
@@ -225,8 +225,8 @@ impl ApiError {
                 Rejection::NotFound => "not_found",
                 _ => "invalid_request",
             },
-            Self::Login(error) => error.reason(),
-            Self::PasswordChange(error) => error.reason(),
+            Self::Login(error) => error.failure().as_str(),
+            Self::PasswordChange(error) => error.result().as_str(),
             Self::Register(error) => error.reason(),
             Self::Account(error) => error.reason(),
             Self::Registry(error) => error.reason(),
@@ -237,21 +237,21 @@ impl ApiError {
         }
     }
 
-    /// The answer to this error, as a response; logs it.
+    /// Logs this error and returns the response to it.
     pub(super) fn response(&self) -> HttpResponse {
         respond(self, &self.problem())
     }
 }
 
-/// The response that this answer to an error is; logs the error.
+/// Logs the error and returns the response for its problem document.
 pub(super) fn respond(error: &dyn Error, problem: &Problem) -> HttpResponse {
     log(error, problem.status());
     problem.response()
 }
 
-/// Writes what is our own fault to the log, with its causes: the client is told nothing of it.
+/// Logs errors of the service, with their causes; the client learns nothing about them.
 ///
-/// A store that is away or a full queue is logged once a minute for each cause, not for each request; the metrics count
+/// An unavailable store or a full queue is logged once a minute for each cause, not for each request; the metrics count
 /// them.
 pub(super) fn log(error: &dyn Error, status: StatusCode) {
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -259,7 +259,7 @@ pub(super) fn log(error: &dyn Error, status: StatusCode) {
         if let Some(unlogged) = repeats::due("request", &cause) {
             tracing::warn!(error = %cause, unlogged, "requests cannot be served now (503)");
         } else {
-            tracing::debug!(error = %cause, "a request could not be served now");
+            tracing::debug!(error = %cause, "a request could not be served (503)");
         }
     } else if status.is_server_error() {
         tracing::error!(error = %Chain(error), "a request failed");
@@ -310,7 +310,7 @@ fn store(error: &StoreError) -> Problem {
     }
 }
 
-/// The answer to a service whose access token is not accepted, or not sufficient (RFC 6750, section 3).
+/// Returns the response to a service whose access token is not accepted or not sufficient (RFC 6750, section 3).
 pub(super) fn bearer(error: &BearerError) -> Problem {
     let challenge = |error: Option<(&str, &str)>| {
         let error = error.map(|(code, description)| {
@@ -322,7 +322,7 @@ pub(super) fn bearer(error: &BearerError) -> Problem {
         )
     };
     let (kind, challenge) = match error {
-        // Who did not know that a token is wanted is told no error (section 3.1).
+        // A request without a token gets no error code (section 3.1).
         BearerError::Missing => (NO_TOKEN, challenge(None)),
         BearerError::Malformed => {
             let text = "send one header Authorization: Bearer, followed by the token";
@@ -341,14 +341,14 @@ pub(super) fn bearer(error: &BearerError) -> Problem {
         BearerError::Unavailable(_) => return unavailable(),
         BearerError::Internal(_) => return internal(),
     };
-    // Fixed texts, and a scope, which is visible ASCII without quotes.
+    // The challenge contains fixed texts and a scope, which is visible ASCII without quotes.
     match HeaderValue::from_str(&challenge) {
         Ok(challenge) => Problem::from(kind).with_challenge(challenge),
         Err(_) => kind.into(),
     }
 }
 
-/// The answer to a service that is in already, but not let in any further.
+/// Returns the response to an authenticated service that is rejected later.
 fn service(failure: &AuthFailure) -> Problem {
     match failure {
         AuthFailure::RateLimited {
@@ -360,7 +360,7 @@ fn service(failure: &AuthFailure) -> Problem {
             .with_allowance(*allowance),
         AuthFailure::Store(error) => store(error),
         AuthFailure::Internal(_) => internal(),
-        // It was deleted or disabled since it came in.
+        // The service was deleted or disabled after it was authenticated.
         AuthFailure::UnknownService
         | AuthFailure::BadSecret
         | AuthFailure::ExpiredCredential
@@ -376,9 +376,9 @@ fn service(failure: &AuthFailure) -> Problem {
 fn registry(error: &RegistryError) -> Problem {
     let told = |kind: Kind| Problem::from(kind).with_detail(error.to_string());
     match error {
-        RegistryError::Taken => SERVICE_TAKEN.into(),
+        RegistryError::AlreadyExists => SERVICE_TAKEN.into(),
         RegistryError::Full(_) => told(TOO_MANY_SERVICES),
-        RegistryError::Gone => Kind::blank(StatusCode::NOT_FOUND).into(),
+        RegistryError::NotFound => Kind::blank(StatusCode::NOT_FOUND).into(),
         RegistryError::StillOverlapping { .. } => told(STILL_OVERLAPPING),
         RegistryError::Description
         | RegistryError::Scopes
@@ -404,7 +404,7 @@ fn internal() -> Problem {
     Kind::blank(StatusCode::INTERNAL_SERVER_ERROR).into()
 }
 
-/// An error and its causes in one line.
+/// Displays an error and its causes in one line.
 struct Chain<'a>(&'a dyn Error);
 
 impl fmt::Display for Chain<'_> {

@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::ApiError,
-    exchange::Exchange,
     extract::{Body, Client, JsonBody, SameSite, secret},
+    request_context::RequestContext,
     session::{LoggedInView, UserView},
     session_store,
 };
 use crate::login::{Caller, Credentials};
 
-/// A name and a password.
+/// A user name and a password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = Credentials)]
 pub(super) struct LoginBody {
@@ -24,7 +24,7 @@ pub(super) struct LoginBody {
     #[serde(deserialize_with = "secret")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// True for a session that outlives the browser.
+    /// True for a session that outlives the browser's session.
     #[serde(default)]
     remember_me: bool,
 }
@@ -36,8 +36,8 @@ impl Body for LoginBody {
 
 /// Log in
 ///
-/// Answers alike, and as slowly, for an unknown user, a wrong password and a disabled account. A session that the
-/// client had before ends.
+/// An unknown user, a wrong password and a disabled account get the same response after the same delay. A session that
+/// the client had before ends.
 #[utoipa::path(
     post, path = "/api/login", operation_id = "logIn", tag = "session", request_body = LoginBody,
     responses(
@@ -62,14 +62,14 @@ pub(super) async fn log_in(
         address: client.address,
         cross_site: client.cross_site,
         user_agent: client.user_agent,
-        session: Exchange::session_before(),
+        session: RequestContext::session_before(),
     };
     let logged_in = api.login.login(credentials, caller).await?;
-    // A planted cookie that comes before the new one must not bring its session back.
+    // A planted cookie that precedes the new one must not revive its session.
     if let Err(error) = session_store::end_others(&api.sessions).await {
         tracing::warn!(
             error = error.explanation(),
-            "a session that was presented beside another one was not ended"
+            "an additional session presented by the client was not ended"
         );
     }
     let (user, started) = (logged_in.user, logged_in.session);
@@ -89,8 +89,8 @@ pub(super) async fn log_in(
 
 /// Log out
 ///
-/// Ends the session and takes the cookie away; every one of them, if the client presents several. Logging out twice is no
-/// error.
+/// Ends the session and removes the cookie. If the client presents several sessions, all of them end. Repeated logouts
+/// are not an error.
 #[utoipa::path(
     post, path = "/api/logout", operation_id = "logOut", tag = "session", security((), ("session" = [])),
     responses((status = 204, description = "Nobody is logged in here any more",
@@ -103,8 +103,8 @@ pub(super) async fn log_out(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::NoContent();
-    if Exchange::session().is_some() {
-        // The session middleware ends it, and takes its cookie away.
+    if RequestContext::session().is_some() {
+        // The session middleware ends the session and removes its cookie.
         session.purge();
     } else {
         session_store::end_others(&api.sessions).await?;
@@ -112,6 +112,6 @@ pub(super) async fn log_out(
             response.cookie(api.cookie.removal());
         }
     }
-    Exchange::current(|exchange| exchange.logged_out.set(true));
+    RequestContext::current(|context| context.logged_out.set(true));
     Ok(response.finish())
 }

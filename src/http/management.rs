@@ -1,4 +1,4 @@
-//! The management listener: what operators and probes ask. Nothing of it is on the public one.
+//! The management listener: metrics and probes. The public listener serves none of them.
 
 use std::{
     fmt::Display,
@@ -35,24 +35,24 @@ use crate::{
     telemetry::MetricsPage,
 };
 
-/// What the management listener shows. Cheap to clone.
+/// What the management listener serves. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Management {
-    /// The metrics.
+    /// The metrics page.
     pub page: MetricsPage,
-    /// What `/metrics` asks for as a bearer token; none asks for none.
+    /// The bearer token that `/metrics` requires, if any.
     pub token: Option<SecretString>,
-    /// Where accounts are; it must answer for the service to be ready.
+    /// The account store; it must respond for the service to be ready.
     pub accounts: Arc<dyn AccountRepository>,
-    /// Where sessions are; it must answer for the service to be ready.
+    /// The session store; it must respond for the service to be ready.
     pub sessions: Arc<dyn SessionRepository>,
-    /// How long they have for that.
+    /// How long the stores may take to respond.
     pub timeout: Duration,
 }
 
 impl Management {
-    /// What keeps the stores from being read and written, one text for each that is not ready. Each cause is logged, at
-    /// most once a minute. Takes at most [`Management::timeout`].
+    /// Returns one text for each store that cannot be read and written. Logs each cause at most once a minute. Takes at
+    /// most [`Management::timeout`].
     pub async fn faults(&self) -> Vec<String> {
         let accounts = tokio::time::timeout(self.timeout, self.accounts.ping());
         let sessions = tokio::time::timeout(self.timeout, self.sessions.ping());
@@ -70,8 +70,8 @@ impl Management {
     }
 }
 
-/// Serves `/metrics`, `/livez` and `/readyz` on `listener`. The server runs while its future is polled; signals are not
-/// its business.
+/// Serves `/metrics`, `/livez` and `/readyz` on `listener`. The server runs while its future is polled; it does not
+/// handle signals.
 ///
 /// # Errors
 ///
@@ -97,7 +97,7 @@ pub fn serve_management(
     connection::serve(app, listener, 1, limits)
 }
 
-/// What answers `GET`, and `HEAD`, which some probes send.
+/// Creates a resource for `GET`, and for `HEAD`, which some probes send.
 fn read(path: &'static str, route: Route) -> Resource {
     let asked = guard::Any(guard::Get()).or(guard::Head());
     web::resource(path)
@@ -108,7 +108,7 @@ fn read(path: &'static str, route: Route) -> Resource {
         }))
 }
 
-/// Refuses what a web page made a browser send, and makes every answer safe.
+/// Rejects requests that a web page caused a browser to send, and adds the security headers to every response.
 async fn guard(
     on_loopback: bool,
     request: ServiceRequest,
@@ -129,11 +129,11 @@ async fn guard(
     Ok(response)
 }
 
-/// Whether the `Host` header is an address or `localhost`, or missing.
+/// Returns whether the `Host` header is an address or `localhost`, or missing.
 ///
-/// A page of another site can make the name of its own host point to this machine, and then read what a listener on
-/// loopback answers (DNS rebinding); such a request names that host. Listeners on other addresses are asked by names that
-/// are not known here (a container's, a service's), and are kept from browsers by the network.
+/// A page of another site can make its own host name resolve to this machine, and then read the responses of a listener
+/// on loopback (DNS rebinding); such a request carries that host name. Listeners on other addresses are reached under
+/// names that are not known here (of a container, of a service), and the network protects them from browsers.
 fn names_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else {
         return true;
@@ -151,7 +151,7 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     local || host.is_empty() || name.parse::<IpAddr>().is_ok()
 }
 
-/// The metrics, for those who have the token where there is one.
+/// Returns the metrics, to clients that present the token if one is set.
 async fn metrics(management: Data<Management>, request: HttpRequest) -> HttpResponse {
     if let Some(token) = &management.token
         && !presents(request.headers(), token)
@@ -168,13 +168,14 @@ async fn metrics(management: Data<Management>, request: HttpRequest) -> HttpResp
             .insert_header((header::CONTENT_TYPE, MetricsPage::CONTENT_TYPE))
             .body(page),
         Err(error) => {
-            tracing::error!(error = %error, "the metrics page cannot be shown");
+            tracing::error!(error = %error, "the metrics page could not be rendered");
             Problem::from(Kind::blank(StatusCode::INTERNAL_SERVER_ERROR)).response()
         }
     }
 }
 
-/// Whether the request presents this bearer token. How long it takes tells nothing of the token, its length included.
+/// Returns whether the request presents this bearer token. The time of the comparison reveals nothing about the token,
+/// not even its length.
 fn presents(headers: &HeaderMap, token: &SecretString) -> bool {
     let presented = headers.get(header::AUTHORIZATION);
     let presented = presented.and_then(|value| value.as_bytes().split_at_checked(7));
@@ -186,12 +187,12 @@ fn presents(headers: &HeaderMap, token: &SecretString) -> bool {
     scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(same)
 }
 
-/// Alive: the process answers.
+/// Liveness: the process responds.
 async fn alive() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// Ready: the stores answer.
+/// Readiness: the stores respond.
 async fn ready(management: Data<Management>) -> HttpResponse {
     let faults = management.faults().await;
     if faults.is_empty() {
@@ -199,7 +200,7 @@ async fn ready(management: Data<Management>) -> HttpResponse {
             .content_type("text/plain")
             .body("ready\n");
     }
-    // Unlike the public listener this one may say what is wrong.
+    // Unlike the public listener, this one may report causes.
     Problem::from(Kind::blank(StatusCode::SERVICE_UNAVAILABLE))
         .with_detail(faults.join("; "))
         .with_retry_after(Duration::from_secs(1))

@@ -1,4 +1,4 @@
-//! What happens around every request: it is counted, traced, kept from crashing, and its answer made safe.
+//! The layer around every request: metrics, tracing, panic handling and security headers.
 
 use std::{
     future::{Future, Ready, ready},
@@ -28,22 +28,19 @@ use super::{
     connection::{Answering, Connection, Refusal},
     cookie::CookieSettings,
     error::{ApiError, Panicked},
-    exchange::{CookieFate, Exchange},
-    extract::{Perimeter, over_https},
     presented,
     problem::{Kind, Problem},
+    request_context::{CookieFate, RequestContext},
+    trust_boundary::{TrustBoundary, over_https},
 };
 use crate::{
-    patience::Patience,
-    telemetry::{
-        RequestFacts, RequestTrace, RequestTraces,
-        instruments::{HttpMetrics, HttpRecorder, RequestLabels},
-        tracing::rename,
-    },
+    http::metrics::{HttpMetrics, HttpRecorder, RequestLabels},
+    telemetry::{RequestFacts, RequestTrace, RequestTraces, tracing::rename},
+    wait_budget::WaitBudget,
 };
 
-/// Headers of every answer. It is data, never a page: nothing in it may be run, framed or guessed at, nor kept unless the
-/// handler says so.
+/// Headers of every response. Responses are data, never pages: browsers must not run, frame or sniff them, and must not
+/// cache them unless the handler allows it.
 static SAFETY: [(HeaderName, HeaderValue); 5] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
@@ -64,24 +61,24 @@ static SAFETY: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
-/// Over https: browsers come by https only for a year (OWASP ASVS 5.0, 3.4.1). Other hosts of the domain are not ours to
-/// speak for.
+/// Over https: browsers use only https for a year (OWASP ASVS 5.0, 3.4.1). Other hosts of the domain are not included,
+/// because they do not belong to this service.
 const TRANSPORT: (HeaderName, HeaderValue) = (
     header::STRICT_TRANSPORT_SECURITY,
     HeaderValue::from_static("max-age=31536000"),
 );
 
-/// At a logout over https: what the origin has in the browser goes, but for cookies: that directive takes those of all
-/// applications of the domain away.
+/// At a logout over https: the browser clears the data of the origin, but not cookies, because that directive would
+/// clear the cookies of all applications of the domain.
 const FORGET: (HeaderName, HeaderValue) = (
     HeaderName::from_static("clear-site-data"),
     HeaderValue::from_static("\"cache\", \"storage\""),
 );
 
-/// Adds the headers of every answer, but for those that it has already.
+/// Adds the security headers to a response. `Cache-Control` is kept if it is already set.
 pub(super) fn make_safe(headers: &mut HeaderMap) {
     for (name, value) in &SAFETY {
-        // A handler that knows better says how long its answer may be kept.
+        // A handler may set its own caching policy.
         if name != header::CACHE_CONTROL || !headers.contains_key(name) {
             headers.insert(name.clone(), value.clone());
         }
@@ -90,44 +87,45 @@ pub(super) fn make_safe(headers: &mut HeaderMap) {
 
 /// The outermost layer of an application: metrics, span, panics, problems, cookies, headers.
 ///
-/// * Every answered request is counted once, by method, matched pattern (see [`matched`]), status and scheme. One whose
-///   client went away is in flight until then and leaves no duration.
-/// * A request that is sampled has a span; one that is not, and fails or is slow, gets one at its end. A `traceparent` header
-///   is believed where it comes from a trusted proxy: it can have every request traced.
-/// * A panic becomes a 500 that tells nothing, a store that does not answer the session middleware a 503.
-/// * Error answers that the framework makes by itself (empty, or plain text) become `application/problem+json`.
+/// * Every request that gets a response is counted once, by method, matched pattern (see [`matched`]), status and
+///   scheme. If the client disconnects, the request is in flight until then and records no duration.
+/// * A sampled request has a span; a request that is not sampled gets one at its end if it fails or is slow. A
+///   `traceparent` header is trusted if it comes from a trusted proxy, because it can cause every request to be traced.
+/// * A panic becomes a 500 without details; a store that does not respond to the session middleware becomes a 503.
+/// * Error responses created by the framework (empty or plain text) become `application/problem+json`.
 ///
-/// Cheap to clone; the metrics are made once and shared by all workers.
+/// Cheap to clone; the metrics are created once and shared by all workers.
 #[derive(Clone, Debug)]
 pub struct RequestLayer {
     metrics: HttpMetrics,
     traces: RequestTraces,
-    perimeter: Arc<Perimeter>,
-    patience: Duration,
+    trust_boundary: Arc<TrustBoundary>,
+    wait_budget: Duration,
     cookie: Option<CookieSettings>,
 }
 
 impl RequestLayer {
-    /// A layer that counts into `metrics`, believes what `perimeter` allows, and lets a request wait for stores for no longer
-    /// than `patience`, all waits together. It traces nothing.
+    /// Creates a layer that records into `metrics`, trusts what `trust_boundary` allows, and limits the time that a
+    /// request waits for stores to `wait_budget` in total. It traces nothing.
     #[must_use]
-    pub fn new(metrics: HttpMetrics, perimeter: Perimeter, patience: Duration) -> Self {
+    pub fn new(metrics: HttpMetrics, trust_boundary: TrustBoundary, wait_budget: Duration) -> Self {
         Self {
             metrics,
             traces: RequestTraces::off(),
-            perimeter: Arc::new(perimeter),
-            patience,
+            trust_boundary: Arc::new(trust_boundary),
+            wait_budget,
             cookie: None,
         }
     }
 
-    /// A layer that traces the requests which `traces` chooses.
+    /// Traces the requests that `traces` selects.
     #[must_use]
     pub fn traced(self, traces: RequestTraces) -> Self {
         Self { traces, ..self }
     }
 
-    /// Reads the session cookie like this. Without it actix does, which gives all cookies up where one cannot be read.
+    /// Reads the session cookie with these settings. Without them actix reads the cookies, and ignores all of them if
+    /// one is unreadable.
     #[must_use]
     pub fn with_session_cookie(mut self, cookie: CookieSettings) -> Self {
         self.cookie = Some(cookie);
@@ -135,14 +133,14 @@ impl RequestLayer {
     }
 }
 
-/// A guard that lets everything pass and notes the pattern of the resource it guards, for metrics and spans.
+/// Returns a guard that accepts every request and records the pattern of its resource, for metrics and spans.
 ///
-/// The router asks it when the path has matched. That is the one moment at which the pattern can be had without being
-/// looked up again, and before anything below can fail.
+/// The router evaluates the guard when the path has matched. This is the only point at which the pattern is known
+/// without another look-up, and before anything below can fail.
 #[must_use]
 pub fn matched(pattern: &'static str) -> impl Guard {
     move |_: &GuardContext<'_>| {
-        Exchange::current(|exchange| exchange.route.set(Some(pattern)));
+        RequestContext::current(|context| context.route.set(Some(pattern)));
         true
     }
 }
@@ -161,10 +159,10 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(Layered {
             service: Rc::new(service),
-            perimeter: Arc::clone(&self.perimeter),
+            trust_boundary: Arc::clone(&self.trust_boundary),
             recorder: self.metrics.recorder(),
             traces: Rc::new(self.traces.clone()),
-            patience: self.patience,
+            wait_budget: self.wait_budget,
             cookie: self.cookie.clone(),
         }))
     }
@@ -174,10 +172,10 @@ where
 #[derive(Debug)]
 pub struct Layered<S> {
     service: Rc<S>,
-    perimeter: Arc<Perimeter>,
+    trust_boundary: Arc<TrustBoundary>,
     recorder: HttpRecorder,
     traces: Rc<RequestTraces>,
-    patience: Duration,
+    wait_budget: Duration,
     cookie: Option<CookieSettings>,
 }
 
@@ -195,18 +193,18 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let (answering, refusal) = begin(&request);
-        let exchange = Exchange::new(Arc::clone(&self.perimeter));
+        let context = RequestContext::new(Arc::clone(&self.trust_boundary));
         if let Some(cookie) = &self.cookie {
             let presented = presented::sort_out(request.headers_mut(), cookie);
-            exchange.presented.replace(presented);
+            context.presented.replace(presented);
         }
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
-        let patience = Patience::new(self.patience);
-        Box::pin(exchange.during(async move {
+        let wait_budget = WaitBudget::new(self.wait_budget);
+        Box::pin(context.during(async move {
             let labels = match refusal {
                 None => labels(&request),
-                // What was refused has no method that could be believed.
+                // The method of a rejected request cannot be trusted.
                 Some(_) => RequestLabels::new("", false),
             };
             let timer = recorder.request_started(labels);
@@ -216,14 +214,14 @@ where
                 Answer::Whole(request.into_response(refused(refusal).response()))
             } else {
                 let answer = answer(async { service.call(request).await });
-                patience.during(answer.instrument(span.clone())).await
+                wait_budget.during(answer.instrument(span.clone())).await
             };
             let status = finish(&mut answer);
             answer.close_where_it_ends(answering.as_ref());
-            // A method that a path does not have was served by no route; counted under it, made-up methods would make
-            // ten series for every path.
+            // A method that a path does not support is not served by any route. Counted under the route, arbitrary
+            // methods would create ten series for every path.
             let served = status != StatusCode::METHOD_NOT_ALLOWED;
-            let route = Exchange::current(|exchange| exchange.route.get()).flatten();
+            let route = RequestContext::current(|context| context.route.get()).flatten();
             let route = route.filter(|_| served);
             let facts = RequestFacts {
                 method: labels.method(),
@@ -235,7 +233,7 @@ where
             traces.end(&trace, &span, facts);
             match answer {
                 Answer::Whole(response) => Ok(response),
-                // Without the request no service response can be made: the server takes this one as it is.
+                // A service response needs the request. Without it, the server sends this response as it is.
                 Answer::Bare(response) => {
                     Err(InternalError::from_response("an error answer", response).into())
                 }
@@ -244,7 +242,7 @@ where
     }
 }
 
-/// An answer, with or without the request that it belongs to.
+/// A response, with or without its request.
 enum Answer {
     Whole(ServiceResponse<BoxBody>),
     Bare(HttpResponse<BoxBody>),
@@ -259,7 +257,7 @@ impl Answer {
     }
 }
 
-/// Begins to answer a request, on a connection of our own server. If it stands for one that was refused: why.
+/// Starts a request on a connection of our own server. Returns the reason if the request stands for a rejected one.
 pub(super) fn begin(request: &ServiceRequest) -> (Option<Answering>, Option<Refusal>) {
     match request.conn_data::<Rc<Connection>>() {
         Some(connection) => {
@@ -270,7 +268,7 @@ pub(super) fn begin(request: &ServiceRequest) -> (Option<Answering>, Option<Refu
     }
 }
 
-/// The answer to what did not become a request.
+/// Returns the problem document for a request that was rejected by the connection.
 pub(super) fn refused(refusal: Refusal) -> Problem {
     let blank = |status| Problem::from(Kind::blank(status));
     match refusal {
@@ -281,8 +279,8 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
     }
 }
 
-/// Says that the connection ends with this answer, where it does: the client was too slow (RFC 9110, section 15.5.9), or has
-/// not sent all of a body that nobody waits for.
+/// Sets `Connection: close` if the connection ends with this response: the client was too slow (RFC 9110, section
+/// 15.5.9), or has not sent all of a body that is not awaited.
 pub(super) fn close_where_it_ends<B>(
     response: &mut HttpResponse<B>,
     answering: Option<&Answering>,
@@ -298,22 +296,23 @@ pub(super) fn close_where_it_ends<B>(
 fn labels(request: &ServiceRequest) -> RequestLabels {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let headers = request.headers();
-    let https = Exchange::current(|it| over_https(&it.perimeter, peer, headers));
+    let https = RequestContext::current(|it| over_https(&it.trust_boundary, peer, headers));
     RequestLabels::new(request.method().as_str(), https.unwrap_or(false))
 }
 
-/// The `traceparent` header of one of our own proxies.
+/// Returns the `traceparent` header if a trusted proxy sent it.
 fn parent(request: &ServiceRequest) -> Option<&str> {
     let header = request.headers().get("traceparent")?;
     let peer = request.peer_addr().map(|peer| peer.ip());
-    let trusted = Exchange::current(|it| it.perimeter.trusts(peer));
+    let trusted = RequestContext::current(|it| it.trust_boundary.trusts(peer));
     header.to_str().ok().filter(|_| trusted == Some(true))
 }
 
-/// A span of closed values only: no path, no query, no address, nothing that the client wrote but the trace it is part
-/// of.
+/// Creates a span with values from closed sets only: no path, no query, no address, and nothing from the client except
+/// the trace that it continues.
 ///
-/// That of a request which is not sampled is for log lines of level `debug`; without them it is none, and costs nothing.
+/// The span of a request that is not sampled exists for log lines of level `debug`. If these are disabled, so is the
+/// span, and it costs nothing.
 fn span(trace: &RequestTrace, labels: RequestLabels) -> Span {
     if !trace.is_sampled() {
         return tracing::debug_span!(
@@ -338,7 +337,7 @@ fn span(trace: &RequestTrace, labels: RequestLabels) -> Span {
     span
 }
 
-/// Adds to the span what is known at its end, named as the semantic conventions want it.
+/// Adds to the span what is known at its end, with the names of the semantic conventions.
 fn describe(span: &Span, facts: RequestFacts) {
     if span.is_disabled() {
         return;
@@ -353,7 +352,7 @@ fn describe(span: &Span, facts: RequestFacts) {
     rename(span, facts.span_name());
 }
 
-/// Runs the application; whatever becomes of it is an answer.
+/// Runs the application and turns every outcome into a response.
 fn answer<B: MessageBody + 'static>(
     work: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> impl Future<Output = Answer> {
@@ -365,9 +364,9 @@ fn answer<B: MessageBody + 'static>(
     })
 }
 
-/// The answer to what a middleware failed with. (What handlers fail with has become a response before.)
+/// Returns the response to an error of a middleware. (Errors of handlers are responses by now.)
 fn failed(error: &Error) -> HttpResponse {
-    let fault = Exchange::current(|exchange| exchange.fault.take()).flatten();
+    let fault = RequestContext::current(|context| context.fault.take()).flatten();
     if let Some(fault) = fault {
         return ApiError::Store(fault).response();
     }
@@ -378,7 +377,8 @@ fn failed(error: &Error) -> HttpResponse {
     Problem::from(Kind::blank(status)).response()
 }
 
-/// Turns an error answer that the framework made into a problem. What has another media type was meant so.
+/// Turns an error response of the framework into a problem document. Responses with another media type are intentional
+/// and stay unchanged.
 fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -393,38 +393,38 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     response.into_response(problem.response())
 }
 
-/// What is done to every answer before it leaves.
+/// Completes the headers of a response, and returns its status.
 fn finish(answer: &mut Answer) -> StatusCode {
     let (status, headers) = match answer {
         Answer::Whole(response) => (response.status(), response.headers_mut()),
         Answer::Bare(response) => (response.status(), response.headers_mut()),
     };
     make_safe(headers);
-    let seen_by_https = Exchange::current(|it| it.perimeter.is_https()).unwrap_or(false);
+    let seen_by_https = RequestContext::current(|it| it.trust_boundary.is_https()).unwrap_or(false);
     if seen_by_https {
         let (name, value) = TRANSPORT;
         headers.insert(name, value);
-        let logged_out = Exchange::current(|it| it.logged_out.get()).unwrap_or(false);
+        let logged_out = RequestContext::current(|it| it.logged_out.get()).unwrap_or(false);
         if logged_out && status.is_success() {
             let (name, value) = FORGET;
             headers.insert(name, value);
         }
     }
-    if let Some(fate) = Exchange::current(|exchange| exchange.cookie.get()).flatten() {
+    if let Some(fate) = RequestContext::current(|context| context.cookie.get()).flatten() {
         rewrite_cookie(headers, fate);
     }
-    if let Some(cookie) = Exchange::take_renewed() {
+    if let Some(cookie) = RequestContext::take_renewed() {
         headers.append(header::SET_COOKIE, cookie);
-        // Whatever the handler allows: a shared cache would hand the key out to others.
+        // Overrides the handler's policy: a shared cache would hand the key to other clients.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     status
 }
 
-/// Gives the session cookie its age, or takes it out.
+/// Sets the age of the session cookie, or removes the cookie.
 ///
-/// actix-session knows one age for all cookies and sets one whenever state was saved, so it cannot tell a remembered
-/// session from another one, and would make the former the latter at the first change of its state.
+/// actix-session has one age for all cookies and sets a cookie whenever it saves state. It cannot distinguish a
+/// remembered session from another one, and would turn the former into the latter at the first change of its state.
 fn rewrite_cookie(headers: &mut HeaderMap, fate: CookieFate) {
     let cookies: Vec<HeaderValue> = headers.remove(header::SET_COOKIE).collect();
     for value in cookies {

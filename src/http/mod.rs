@@ -1,24 +1,26 @@
-//! HTTP: the contract as it is spoken. Handlers are thin; every rule they apply lives below.
+//! HTTP: the implementation of the API. Handlers are thin; every rule that they apply is implemented in lower layers.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | THE route table, the public listener |
-//! | `error` | THE match from errors to statuses |
+//! | `mod` | the route table, the public listener |
+//! | `error`, `bearer_error` | the mapping from errors to statuses |
+//! | `trust_boundary` | the trusted proxies and our own origin |
 //! | `rejection` | why a request does not reach a use case |
-//! | `problem` | error answers as RFC 9457 has them |
-//! | `middleware` | what happens around every request |
-//! | `connection` | connections: how many, how long, and what is no request |
-//! | `exchange` | what the layers tell each other about one request |
-//! | `session_store`, `cookie`, `presented` | THE adapter to actix-session, its cookie, and how it is found among others |
-//! | `extract` | what handlers take from a request, checked |
+//! | `problem` | error responses according to RFC 9457 |
+//! | `middleware` | the layer around every request |
+//! | `connection` | connections: limits, timeouts, and bytes that are not a request |
+//! | `request_context` | what the layers share about one request |
+//! | `session_store`, `cookie`, `presented` | the adapter to actix-session, its cookie, and how it is found among others |
+//! | `extract` | validated extractors for handlers |
 //! | `login`, `session`, `sessions`, `password`, `admin_sessions`, `admin_users` | one file per resource |
 //! | `oauth` | the authorization server: tokens for services |
-//! | `services` | what a service asks about itself, with its token |
+//! | `services` | endpoints for a service about itself, with its token |
 //! | `admin_services`, `service_view` | the register of services |
 //! | `audited` | which requests are administrative actions, and their rows in the audit trail |
 //! | `admin_audit` | the audit trail |
-//! | `rate_limit` | what is left of a service's limits, in headers |
-//! | `openapi` | the contract as a document |
+//! | `metrics` | the metrics of HTTP requests |
+//! | `rate_limit` | the remaining limits of a service, in headers |
+//! | `openapi`, `schemas` | the OpenAPI document |
 //! | `management` | the other listener: metrics and probes |
 
 mod admin_audit;
@@ -26,13 +28,14 @@ mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod audited;
+mod bearer_error;
 mod connection;
 mod cookie;
 mod error;
-mod exchange;
 mod extract;
 mod login;
 mod management;
+pub mod metrics;
 mod middleware;
 mod oauth;
 mod openapi;
@@ -41,20 +44,25 @@ mod presented;
 mod problem;
 mod rate_limit;
 mod rejection;
+mod request_context;
+mod schemas;
 mod service_view;
 mod services;
 mod session;
 mod session_store;
 mod sessions;
+mod trust_boundary;
 
+pub use bearer_error::BearerError;
 pub use connection::{ConnectionLimits, Timeouts};
 pub use cookie::CookieSettings;
 pub use error::ApiError;
-pub use extract::{BearerError, Identifying, Origin, Perimeter, Principal, ServiceIdentity};
+pub use extract::{Identifying, Principal, ServiceIdentity};
 pub use management::{Management, serve_management};
 pub use middleware::{Layered, RequestLayer, matched};
 pub use rejection::Rejection;
 pub use session_store::SessionAdapter;
+pub use trust_boundary::{Origin, TrustBoundary};
 
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
@@ -71,25 +79,27 @@ use ipnet::IpNet;
 use session_store::session_middleware;
 
 use crate::{
+    account_lifecycle::AccountLifecycle,
     accounts::{AccountRepository, registration::Registrar},
     audit::{AdminAudit, AuditRepository, Kind},
+    http::metrics::HttpMetrics,
     login::LoginService,
-    services::{Clients, Directory, Gate, Limiter, Registry, Tokens},
-    sessions::Sessions,
-    telemetry::{
-        RequestTraces,
-        instruments::{AuthMetrics, HttpMetrics},
+    services::{
+        AuthMetrics, BearerAuthenticator, ClientAuthenticator, Limiter, Registry, ServiceCache,
+        Tokens,
     },
+    sessions::Sessions,
+    telemetry::RequestTraces,
 };
 
-/// The pattern of the login.
+/// Pattern of the login route.
 const LOG_IN: &str = "/api/login";
 
-/// The pattern of the logout.
+/// Pattern of the logout route.
 const LOG_OUT: &str = "/api/logout";
 
-/// THE route table: method, pattern, handler. Rows of one pattern stand together; what is asked most stands first,
-/// because the router goes through the patterns in this order.
+/// The route table: method, pattern, handler. Rows with the same pattern are adjacent. The most frequent patterns come
+/// first, because the router tries them in this order.
 const ROUTES: &[Row] = &[
     row(Method::GET, "/api/session", || to(session::show)),
     row(Method::POST, LOG_IN, || to(login::log_in)),
@@ -166,7 +176,7 @@ const ROUTES: &[Row] = &[
     row(Method::GET, "/api/openapi.json", || to(openapi::show)),
 ];
 
-/// The routes of machines, in the same form. They have no session: no cookie is looked at, and none is set.
+/// Routes for machines, in the same form. They have no session: cookies are neither read nor set.
 const SERVICE_ROUTES: &[Row] = &[
     row(Method::POST, "/api/services/{id}/check", || {
         to(services::check)
@@ -196,7 +206,7 @@ struct Row {
     method: Method,
     pattern: &'static str,
     handler: fn() -> Route,
-    /// The kind of the administrative action that a request is.
+    /// The kind of administrative action that a request performs, if any.
     action: Option<Kind>,
 }
 
@@ -209,7 +219,7 @@ const fn row(method: Method, pattern: &'static str, handler: fn() -> Route) -> R
     }
 }
 
-/// A row whose requests are actions of this kind, recorded in the audit trail.
+/// Creates a row whose requests are actions of this kind, recorded in the audit trail.
 const fn audited(kind: Kind, method: Method, pattern: &'static str, handler: fn() -> Route) -> Row {
     Row {
         method,
@@ -219,78 +229,81 @@ const fn audited(kind: Kind, method: Method, pattern: &'static str, handler: fn(
     }
 }
 
-/// What the API works with. Made once; all workers share it.
+/// The dependencies of the API. Created once and shared by all workers.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// Lets people in, and changes passwords.
+    /// Logs users in and changes passwords.
     pub login: LoginService,
-    /// Who is in.
+    /// The sessions.
     pub sessions: Sessions,
-    /// Who may be let in.
+    /// Changes and deletes accounts.
+    pub lifecycle: AccountLifecycle,
+    /// The accounts.
     pub accounts: Arc<dyn AccountRepository>,
-    /// Makes accounts.
+    /// Creates accounts.
     pub registrar: Registrar,
-    /// The audit trail, to be read.
+    /// Reads the audit trail.
     pub trail: Arc<dyn AuditRepository>,
     /// Records administrative actions.
     pub audit: AdminAudit,
-    /// Who clients are.
-    pub clients: Clients,
+    /// Authenticates clients.
+    pub clients: ClientAuthenticator,
     /// Services, keys and revocations in memory.
-    pub directory: Directory,
-    /// What operators do with services.
+    pub service_cache: ServiceCache,
+    /// Service management for operators.
     pub registry: Registry,
     /// Issues, introspects and revokes access tokens.
     pub tokens: Tokens,
-    /// How long others may keep the public keys: not longer than a new key is published before it signs.
+    /// How long clients may cache the public keys: at most as long as a new key is published before it signs.
     pub keys_kept: Duration,
-    /// Lets in who comes with one.
-    pub gate: Gate,
-    /// How much services may ask.
+    /// Authenticates requests by access token.
+    pub bearer: BearerAuthenticator,
+    /// Enforces the rate limits of services.
     pub limiter: Limiter,
-    /// Counts what services do.
+    /// The metrics of services.
     pub auth_metrics: AuthMetrics,
-    /// Counts requests.
+    /// The metrics of requests.
     pub metrics: HttpMetrics,
     /// Decides which requests are traced.
     pub traces: RequestTraces,
-    /// How the session cookie looks.
+    /// Attributes and key of the session cookie.
     pub cookie: CookieSettings,
     /// The origin under which browsers see the service.
     pub origin: Origin,
-    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// How long one request waits for stores, all waits together.
-    pub patience: Duration,
+    /// How long one request may wait for stores, in total.
+    pub wait_budget: Duration,
 }
 
 impl Api {
-    /// What has to be around an application that takes in [`Api::routes`] or [`Api::session_middleware`].
+    /// Returns the layer that an application with [`Api::routes`] or [`Api::session_middleware`] must be wrapped in.
     #[must_use]
     pub fn layer(&self) -> RequestLayer {
-        let perimeter = Perimeter::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
-        RequestLayer::new(self.metrics.clone(), perimeter, self.patience)
+        let trust_boundary =
+            TrustBoundary::new(self.origin.clone(), Arc::clone(&self.trusted_proxies));
+        RequestLayer::new(self.metrics.clone(), trust_boundary, self.wait_budget)
             .traced(self.traces.clone())
             .with_session_cookie(self.cookie.clone())
     }
 
-    /// What finds the session of a request, for resources beside the contract. It works inside [`Api::layer`] only.
-    /// Make one per worker, in the application's factory, and clone it from there.
+    /// Returns the middleware that finds the session of a request, for resources outside the API. It works inside
+    /// [`Api::layer`] only. Create one per worker, in the application's factory, and clone it from there.
     ///
-    /// What handlers `insert` into actix-session's `Session` is kept for those who are logged in and dropped for all
-    /// others. `Session::purge` logs out. `Session::renew` does too: only a login, a password change and
-    /// a promotion give a new key. The cookie of that last one is in the answer, whatever the handler does.
+    /// State that handlers `insert` into actix-session's `Session` is kept for users who are logged in and dropped for
+    /// all other clients. `Session::purge` logs out. `Session::renew` does too: only a login, a password change and a
+    /// promotion assign a new key. After a promotion, the cookie is in the response whatever the handler does.
     #[must_use]
     pub fn session_middleware(&self) -> SessionMiddleware<SessionAdapter> {
         session_middleware(self.sessions.clone(), &self.cookie)
     }
 
-    /// Registers every route of the contract.
+    /// Registers every route of the API.
     pub fn routes(&self, config: &mut ServiceConfig) {
         let session = self.session_middleware();
         config
             .app_data(Data::new(self.clone()))
-            .app_data(Data::new(self.gate.clone()));
+            .app_data(Data::new(self.bearer.clone()));
         for rows in by_pattern(ROUTES) {
             if let Some(resource) = resource(rows) {
                 config.service(resource.wrap(session.clone()));
@@ -304,12 +317,12 @@ impl Api {
     }
 }
 
-/// The rows of each pattern.
+/// Groups the rows by pattern.
 fn by_pattern(table: &'static [Row]) -> impl Iterator<Item = &'static [Row]> {
     table.chunk_by(|a, b| a.pattern == b.pattern)
 }
 
-/// What these rows of one pattern answer.
+/// Creates the resource for the rows of one pattern.
 fn resource(rows: &'static [Row]) -> Option<Resource> {
     let pattern = rows.first()?.pattern;
     let mut resource = web::resource(pattern).guard(matched(pattern));
@@ -320,7 +333,7 @@ fn resource(rows: &'static [Row]) -> Option<Resource> {
         ..
     } in rows
     {
-        // actix's own method guard collects all methods of the resource, for every request anew.
+        // actix's own method guard would collect all methods of the resource again for every request.
         let guard = move |request: &GuardContext<'_>| serves(method, &request.head().method);
         let route = handler().guard(guard);
         resource = resource.route(match *action {
@@ -335,8 +348,8 @@ fn resource(rows: &'static [Row]) -> Option<Resource> {
     })))
 }
 
-/// Serves the contract on `listener` with `workers` threads. The server runs while its future is polled; signals are
-/// not its business. A stop answers what is under way, for at most a second.
+/// Serves the API on `listener` with `workers` threads. The server runs while its future is polled; it does not handle
+/// signals. A stop completes the requests in flight, for at most a second.
 ///
 /// # Errors
 ///
@@ -357,13 +370,13 @@ pub fn serve_public(
     connection::serve(app, listener, workers, limits)
 }
 
-/// Whether a route of this method answers a request of that one. What answers `GET` answers `HEAD` (RFC 9110, section 9.1);
-/// the server leaves the body out.
+/// Returns whether a route of this method serves a request with method `asked`. A route for `GET` also serves `HEAD`
+/// (RFC 9110, section 9.1); the server omits the body.
 fn serves(route: &Method, asked: &Method) -> bool {
     route == asked || (*route == Method::GET && *asked == Method::HEAD)
 }
 
-/// The `Allow` header of these rows.
+/// Returns the `Allow` header for these rows.
 fn allowed(rows: &[Row]) -> HeaderValue {
     let mut methods = Vec::new();
     for Row { method, .. } in rows {
@@ -372,11 +385,12 @@ fn allowed(rows: &[Row]) -> HeaderValue {
             methods.push(Method::HEAD.as_str());
         }
     }
-    // The names of methods are header text; were they not, the header would be empty and the status say it.
+    // Method names are valid header text. If they were not, the header would be empty and the status would still be
+    // correct.
     HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// The answer to a path that is in no row.
+/// The response to a path that matches no row.
 async fn no_such_path() -> Result<String, ApiError> {
     Err(Rejection::NotFound.into())
 }

@@ -1,6 +1,6 @@
-//! `/api/openapi.json`: the contract as a document, made from the handlers.
+//! `/api/openapi.json`: the OpenAPI document, generated from the handlers.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
 use actix_web::{
     HttpResponse,
@@ -8,9 +8,9 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use utoipa::{
-    Modify, OpenApi, PartialSchema, ToSchema,
+    Modify, OpenApi, ToSchema,
     openapi::{
-        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
+        Content, Header, HttpMethod, Object, Ref, RefOr, Response, ResponseBuilder, Type,
         path::{Operation, Parameter, ParameterIn},
         security::{
             ApiKey, ApiKeyValue, ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes,
@@ -25,10 +25,6 @@ use super::{
     login, oauth, password,
     problem::{MEDIA_TYPE, ProblemBody},
     services, session, sessions,
-};
-use crate::{
-    accounts::Username,
-    services::{Scope, ServiceId},
 };
 
 #[derive(OpenApi)]
@@ -84,7 +80,7 @@ use crate::{
 )]
 struct Contract;
 
-/// The document for each name of the session cookie, made once.
+/// The document for each name of the session cookie, generated once.
 static DOCUMENTS: [LazyLock<Bytes>; 2] = [
     LazyLock::new(|| document(PLAIN_NAME)),
     LazyLock::new(|| document(SECURE_NAME)),
@@ -95,9 +91,9 @@ fn document(cookie: &str) -> Bytes {
     let session = ApiKeyValue::with_description(cookie, "Set by a login.");
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
-    // Made of names and texts: this cannot fail.
+    // Consists of names and texts, so this cannot fail.
     let mut json = serde_json::to_value(&document).unwrap_or_default();
-    // The derive macros have no word for it.
+    // The derive macros have no attribute for this.
     for change in ["AccountChange", "ServiceChange"] {
         if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{change}")) {
             schema["minProperties"] = 1.into();
@@ -106,45 +102,7 @@ fn document(cookie: &str) -> Bytes {
     Bytes::from(serde_json::to_vec(&json).unwrap_or_default())
 }
 
-/// A text with a pattern, which the document has under a name.
-macro_rules! text {
-    ($(#[doc = $doc:literal] $type:ident, $name:literal: $length:expr, $pattern:expr, $example:literal;)*) => {$(
-        #[doc = $doc]
-        pub(super) struct $type;
-
-        impl PartialSchema for $type {
-            fn schema() -> RefOr<Schema> {
-                Object::builder()
-                    .schema_type(Type::String)
-                    .description(Some($doc.trim()))
-                    .min_length(Some(1))
-                    .max_length(Some($length))
-                    .pattern(Some($pattern))
-                    .examples([$example])
-                    .into()
-            }
-        }
-
-        impl ToSchema for $type {
-            fn name() -> Cow<'static, str> {
-                Cow::Borrowed($name)
-            }
-        }
-    )*};
-}
-
-text! {
-    /// The id of a service: small letters, digits and `. _ -`, beginning with a letter and ending with a letter or digit.
-    ServiceIdText, "ServiceId": ServiceId::MAX_BYTES, "^[a-z]([a-z0-9._-]*[a-z0-9])?$", "orders";
-    /// A scope (RFC 6749, section 3.3).
-    ScopeText, "Scope": Scope::MAX_BYTES, r"^[!#-\[\]-~]+$", "read";
-    /// A number of requests and a unit of time: from 1/d to 10000/s.
-    RateText, "Rate": 32, r"^[0-9]+(\.[0-9]+)?/[smhd]$", "100/s";
-    /// A login name: letters, digits and `. _ - @ +`, beginning with a letter or digit. Case makes no difference.
-    UsernameText, "Username": Username::MAX_CHARS, r"^[\p{L}\p{N}][\p{L}\p{N}._@+-]*$", "ada";
-}
-
-/// This document
+/// Get this document
 #[utoipa::path(
     get, path = "/api/openapi.json", operation_id = "document", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)),
@@ -156,7 +114,7 @@ pub(super) async fn show(api: Data<Api>) -> HttpResponse {
         .body(Bytes::clone(document))
 }
 
-/// Says how a session is proved, and who a service is.
+/// Adds the security schemes of sessions and services.
 struct Security;
 
 impl Modify for Security {
@@ -178,7 +136,7 @@ impl Modify for Security {
     }
 }
 
-/// Adds what any operation of its kind can answer beside its own: the extractors and the layers do so for all alike.
+/// Adds the responses that all operations of a kind have in common, which come from the extractors and the layers.
 struct Problems;
 
 impl Modify for Problems {
@@ -227,7 +185,7 @@ fn complete(path: &str, operation: &mut Operation, method: &HttpMethod) {
     }
 }
 
-/// Where errors are OAuth's.
+/// Prefix of the paths with OAuth errors.
 const OAUTH: &str = "/oauth2/";
 
 fn of_clients() -> Usual {
@@ -282,14 +240,14 @@ fn of_people(path: &str, operation: &Operation, method: &HttpMethod) -> Usual {
     usual
 }
 
-/// Gives an error response its body and its headers.
+/// Adds the body and the headers to an error response.
 fn as_error(response: &Response, status: u16, oauth: bool) -> Response {
     let mut built = ResponseBuilder::new().description(response.description.clone());
     if oauth {
         let schema = Ref::from_schema_name(oauth::ErrorView::name());
         built = built.content("application/json", Content::new(Some(schema)));
     }
-    // What crashes is answered by the layer around all.
+    // The outermost layer responds to a panic.
     if !oauth || status == 500 {
         let schema = Ref::from_schema_name(ProblemBody::name());
         built = built.content(MEDIA_TYPE, Content::new(Some(schema)));
@@ -328,7 +286,7 @@ mod tests {
         serde_json::from_slice(&DOCUMENTS[0]).unwrap()
     }
 
-    /// Every operation of the document with its method and path.
+    /// Returns every operation of the document with its method and path.
     fn operations(document: &Value) -> Vec<(String, String, &Value)> {
         let paths = document["paths"].as_object().unwrap();
         let of_path = |(path, item): (&String, _)| {

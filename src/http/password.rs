@@ -1,4 +1,4 @@
-//! `/api/password`: changing one's own.
+//! `/api/password`: changing one's own password.
 
 use actix_session::Session;
 use actix_web::{HttpResponse, web::Data};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{login::PasswordChange, sessions::SessionRecord};
 
-/// The password in force and the one that replaces it.
+/// The current password and the new one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PasswordChange)]
 #[serde(deny_unknown_fields)]
@@ -33,8 +33,8 @@ impl Body for PasswordBody {
 
 /// Change one's password
 ///
-/// All other sessions of the user end, and this one goes on under a new key: the answer sets its cookie. A lock of the account
-/// does not matter here; too many wrong passwords in one session do.
+/// All other sessions of the user end. The current session continues under a new key, and the response sets its cookie.
+/// A lock of the account has no effect here; too many wrong passwords in one session do.
 #[utoipa::path(
     post, path = "/api/password", operation_id = "changePassword", tag = "session", security(("session" = [])), request_body = PasswordBody,
     responses(

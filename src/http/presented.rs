@@ -1,10 +1,10 @@
-//! The session cookies that a request presents, read from the octets of its `Cookie` headers.
+//! The session cookies of a request, read from the octets of its `Cookie` headers.
 //!
-//! The `Cookie` header belongs to every application of the host, and its syntax is loose: a server gets octets (RFC 6265,
-//! section 5.4). actix reads all cookies or none: one octet that is not UTF-8, in the cookie of any application, hides all of
-//! them. It also decodes percent signs in names and trims Unicode spaces, so that `__%48ost-name` passes for `__Host-name`,
-//! which the prefix is there to prevent. This module reads the pairs one by one, and leaves only those that actix reads as
-//! they were sent.
+//! The `Cookie` header is shared by all applications of the host, and its syntax is loose: a server gets octets (RFC
+//! 6265, section 5.4). actix reads all cookies or none: one octet that is not UTF-8, in the cookie of any application,
+//! hides all of them. It also decodes percent signs in names and trims Unicode spaces, so that `__%48ost-name` passes
+//! for `__Host-name`, which the prefix is meant to prevent. This module reads the pairs one by one, and keeps only
+//! those that actix reads as they were sent.
 
 use actix_web::{
     cookie::{Cookie, CookieJar},
@@ -14,12 +14,13 @@ use actix_web::{
 use super::cookie::CookieSettings;
 use crate::sessions::SessionId;
 
-/// Leaves in `headers` the cookies that can be read, and of those with the name of the session cookie only the first that
-/// we have made. Returns the sessions of all of them, in the order of the header and each once, where there are several or
-/// where one had to be looked for; nothing for the usual request, which is left as it is.
+/// Leaves in `headers` the readable cookies and, of those with the name of the session cookie, only the first that this
+/// service has issued. Returns the sessions of all issued cookies, in the order of the header and without duplicates,
+/// if there are several or if the header had to be searched. Returns nothing for an ordinary request, which stays
+/// unchanged.
 ///
-/// Costs one pass over the header. Only where there are several candidates, each is decrypted: some microseconds each, and
-/// no more of them than a request head has room for.
+/// Costs one pass over the header. Only if there are several candidates, each is decrypted, which takes some
+/// microseconds; the size of a request head limits their number.
 pub(super) fn sort_out(headers: &mut HeaderMap, settings: &CookieSettings) -> Vec<SessionId> {
     if is_usual(headers, settings.name()) {
         return Vec::new();
@@ -41,10 +42,10 @@ pub(super) fn sort_out(headers: &mut HeaderMap, settings: &CookieSettings) -> Ve
 /// The cookies of a request, sorted.
 #[derive(Default)]
 struct Sorted {
-    /// The cookie of ours that is used.
+    /// The session cookie to use.
     ours: Option<String>,
     others: Vec<String>,
-    /// The sessions of all cookies that we have made.
+    /// The sessions of all cookies issued by this service.
     sessions: Vec<SessionId>,
 }
 
@@ -53,7 +54,7 @@ impl Sorted {
         let Ok(text) = str::from_utf8(pair) else {
             return;
         };
-        // As actix reads it.
+        // Parsed in the same way as by actix.
         let Ok(cookie) = Cookie::parse_encoded(text) else {
             return;
         };
@@ -61,7 +62,7 @@ impl Sorted {
             self.others.push(text.to_owned());
             return;
         }
-        // Another name in truth, which no prefix protects.
+        // The name as sent is different, and no prefix protects it.
         if name_of(pair) != settings.name().as_bytes() {
             return;
         }
@@ -77,7 +78,7 @@ impl Sorted {
     }
 }
 
-/// The session that this cookie of ours names; none where we have not made it.
+/// Returns the session that this cookie names, or `None` if this service did not issue the cookie.
 fn session_of(cookie: Cookie<'static>, settings: &CookieSettings) -> Option<SessionId> {
     let mut jar = CookieJar::new();
     jar.add_original(cookie);
@@ -85,7 +86,7 @@ fn session_of(cookie: Cookie<'static>, settings: &CookieSettings) -> Option<Sess
     SessionId::of_key(opened.value()).ok()
 }
 
-/// Whether actix reads these headers as they were meant: one header in ASCII, plain names, one cookie of ours at most.
+/// Returns whether actix reads these headers correctly: one ASCII header, plain names, at most one session cookie.
 fn is_usual(headers: &HeaderMap, name: &str) -> bool {
     let mut all = headers.get_all(COOKIE);
     let Some(header) = all.next() else {
@@ -101,13 +102,13 @@ fn is_usual(headers: &HeaderMap, name: &str) -> bool {
     plain && ours <= 1
 }
 
-/// The name of a pair, as it was sent.
+/// Returns the name of a pair as it was sent.
 fn name_of(pair: &[u8]) -> &[u8] {
     let end = pair.iter().position(|it| *it == b'=');
     trim(&pair[..end.unwrap_or(pair.len())])
 }
 
-/// Without the spaces and tabs around it (RFC 6265bis, section 5.6, step 4).
+/// Trims spaces and tabs (RFC 6265bis, section 5.6, step 4).
 fn trim(text: &[u8]) -> &[u8] {
     text.trim_ascii()
 }
@@ -124,7 +125,7 @@ mod tests {
         CookieSettings::new(&"key material".into(), &url)
     }
 
-    /// A session and a cookie that names it.
+    /// Creates a session and a cookie that names it.
     fn made() -> (SessionId, String) {
         let key = SessionKey::generate(UserId::from(Uuid::now_v7()));
         let settings = settings();

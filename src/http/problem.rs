@@ -1,4 +1,4 @@
-//! Problems: error answers as RFC 9457 has them.
+//! Problem details: error responses according to RFC 9457.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -15,15 +15,15 @@ use utoipa::ToSchema;
 use super::rate_limit;
 use crate::services::Allowance;
 
-/// The media type of every error answer.
+/// The media type of every error response.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
-    /// The `type`: a stable identifier. `about:blank` where the status says it all.
+    /// The `type`: a stable identifier. `about:blank` if the status is sufficient.
     pub(super) id: &'static str,
-    /// What it is, in one line that is always the same.
+    /// The `title`: one constant line.
     pub(super) title: &'static str,
     pub(super) status: StatusCode,
 }
@@ -33,14 +33,14 @@ impl Kind {
         Self { id, title, status }
     }
 
-    /// The kind that says no more than its status.
+    /// Creates a kind that adds nothing to its status.
     pub(super) fn blank(status: StatusCode) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self::new("about:blank", title, status)
     }
 }
 
-/// An error answer.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     kind: Kind,
@@ -51,21 +51,21 @@ pub(super) struct Problem {
     allowance: Option<Allowance>,
 }
 
-/// An error answer's body (RFC 9457).
+/// The body of an error response (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemBody<'a> {
-    /// Which kind of problem: a stable identifier, not meant to be opened.
+    /// The kind of problem: a stable identifier that does not have to resolve.
     #[serde(rename = "type")]
     #[schema(example = "/problems/invalid-credentials")]
     kind: &'a str,
-    /// What the kind is.
+    /// Description of the kind.
     #[schema(example = "The user name or the password is wrong")]
     title: &'a str,
     /// The HTTP status.
     #[schema(example = 401, minimum = 400, maximum = 599)]
     status: u16,
-    /// What is wrong with this request, where there is more to say.
+    /// What is wrong with this request, if there is more to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     detail: Option<&'a str>,
@@ -85,31 +85,31 @@ impl From<Kind> for Problem {
 }
 
 impl Problem {
-    /// Says what is wrong with this request in particular.
+    /// Adds what is wrong with this request in particular.
     pub(super) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// Says when to try again. Rounded up to whole seconds, at least one: a client that comes earlier comes in vain.
+    /// Adds `Retry-After`. Rounded up to whole seconds, at least one, because an earlier retry would fail.
     pub(super) fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(retry_after(wait));
         self
     }
 
-    /// Says which methods there are.
+    /// Adds the allowed methods.
     pub(super) fn with_allow(mut self, allow: Option<HeaderValue>) -> Self {
         self.allow = allow;
         self
     }
 
-    /// Says how to prove who one is, where that is not by a session.
+    /// Adds the challenge of a scheme other than the session.
     pub(super) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);
         self
     }
 
-    /// Says what is left of the limits of the service that asks.
+    /// Adds the remaining limits of the service.
     pub(super) const fn with_allowance(mut self, allowance: Allowance) -> Self {
         self.allowance = Some(allowance);
         self
@@ -119,7 +119,7 @@ impl Problem {
         self.kind.status
     }
 
-    /// The answer.
+    /// Returns the response.
     pub(super) fn response(&self) -> HttpResponse {
         let body = ProblemBody {
             kind: self.kind.id,
@@ -138,10 +138,10 @@ impl Problem {
         if let Some(challenge) = &self.challenge {
             response.insert_header((header::WWW_AUTHENTICATE, challenge.clone()));
         } else if self.kind.status == StatusCode::UNAUTHORIZED {
-            // RFC 9110 demands a challenge. No browser knows this scheme, so none opens a window of its own.
+            // RFC 9110 requires a challenge. Browsers do not know this scheme, so they open no dialog.
             response.insert_header((header::WWW_AUTHENTICATE, r#"Session realm="skriptoteket""#));
         }
-        // Text and numbers: this cannot fail, and an empty body would still have its status.
+        // Consists of texts and numbers, so this cannot fail; even with an empty body, the status would be correct.
         let mut response = response.body(serde_json::to_vec(&body).unwrap_or_default());
         if let Some(allowance) = &self.allowance {
             rate_limit::tell(response.headers_mut(), allowance);
@@ -150,7 +150,7 @@ impl Problem {
     }
 }
 
-/// The seconds of `Retry-After`: rounded up, at least one.
+/// Returns the seconds of `Retry-After`: rounded up, at least one.
 pub(super) fn retry_after(wait: Duration) -> u64 {
     let rounded = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     rounded.max(1)

@@ -1,8 +1,8 @@
-//! `RateLimit` and `RateLimit-Policy`: what is left of a service's limits, for the service
+//! `RateLimit` and `RateLimit-Policy`: the remaining limits of a service, for the service
 //! (draft-ietf-httpapi-ratelimit-headers-11).
 //!
-//! `r` requests can pass now, and no more within `t` seconds (section 4.1.2). The limit regains one request after the other, so
-//! `t` is the time until the next one is regained. Where nothing is left that is `Retry-After` (section 6).
+//! `r` requests can pass now, and no more within `t` seconds (section 4.1.2). The limit refills one request at a time,
+//! so `t` is the time until the next one is refilled. If nothing is left, this equals `Retry-After` (section 6).
 
 use std::time::Duration;
 
@@ -13,21 +13,22 @@ use crate::services::Allowance;
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A day, the window of the daily quota.
+/// One day, the window of the daily quota.
 const DAY: Duration = Duration::from_hours(24);
 
-/// Says in `headers` what is left.
+/// Writes the remaining limits into `headers`.
 pub(super) fn tell(headers: &mut HeaderMap, allowance: &Allowance) {
     let (policy, limit) = texts(allowance);
     for (name, text) in [(POLICY, policy), (LIMIT, limit)] {
-        // Names and numbers: this is header text.
+        // Consists of names and numbers, so it is valid header text.
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(name, value);
         }
     }
 }
 
-/// The values of `RateLimit-Policy` and `RateLimit`. Times are rounded up: who comes earlier comes in vain.
+/// Returns the values of `RateLimit-Policy` and `RateLimit`. Times are rounded up, because an earlier request would
+/// fail.
 fn texts(allowance: &Allowance) -> (String, String) {
     let mut policies = vec![format!(
         r#""requests";q={};w={}"#,
@@ -37,7 +38,7 @@ fn texts(allowance: &Allowance) -> (String, String) {
     let mut limits = vec![format!(
         r#""requests";r={};t={}"#,
         allowance.remaining,
-        seconds(regained_in(allowance)),
+        seconds(refilled_in(allowance)),
     )];
     if let Some(daily) = &allowance.daily {
         let (quota, left) = (daily.quota, daily.remaining);
@@ -48,8 +49,8 @@ fn texts(allowance: &Allowance) -> (String, String) {
     (policies.join(", "), limits.join(", "))
 }
 
-/// Until one more request may pass than now; zero where nothing is used.
-fn regained_in(allowance: &Allowance) -> Duration {
+/// Returns the time until one more request can pass; zero if nothing is used.
+fn refilled_in(allowance: &Allowance) -> Duration {
     let interval = allowance.window / allowance.burst.max(1);
     let used = allowance.burst.saturating_sub(allowance.remaining);
     let later = interval * used.saturating_sub(1);
@@ -85,7 +86,7 @@ mod tests {
         );
         assert_eq!(limit, r#""requests";r=150;t=1, "daily_quota";r=10;t=3600"#);
         allowance.daily = None;
-        // 20/m with a burst of 2, used up: one passes after 3 s, both after 6.
+        // 20/m with a burst of 2, used up: one request passes after 3 s, both after 6 s.
         (allowance.burst, allowance.remaining) = (2, 0);
         (allowance.window, allowance.recovers_in) =
             (Duration::from_secs(6), Duration::from_secs(6));

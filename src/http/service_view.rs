@@ -1,4 +1,4 @@
-//! Services as operators see them.
+//! Services as shown to operators.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,15 +7,14 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    config::Rate,
-    services::{Credential, Issued, Registry, Scope, Service},
+    services::{Credential, Issued, Rate, Registry, Scope, Service},
 };
 
 /// All services.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ServiceList)]
 pub(super) struct ServiceListView<'a> {
-    /// In the order of their ids.
+    /// Sorted by id.
     pub(super) services: Vec<ServiceView<'a>>,
 }
 
@@ -23,43 +22,43 @@ pub(super) struct ServiceListView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Service)]
 pub(super) struct ServiceView<'a> {
-    /// Its `client_id`.
+    /// The `client_id`.
     id: &'a str,
     description: &'a str,
-    /// True where it may not authenticate.
+    /// True if the service may not authenticate.
     disabled: bool,
-    /// `healthy`, `degraded`, `stale` or `disabled`, by its last sign of life.
+    /// `healthy`, `degraded`, `stale` or `disabled`, from the last sign of life.
     #[schema(example = "healthy")]
     health: &'static str,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime, required)]
     last_heartbeat: Option<String>,
-    /// Up to some seconds before the last one.
+    /// Up to some seconds earlier than the actual last authentication.
     #[schema(format = DateTime, required)]
     last_authentication: Option<String>,
     scopes: Vec<&'a str>,
     limits: LimitsView,
-    /// Its client secrets, the newest first.
+    /// The client secrets, newest first.
     credentials: Vec<CredentialView>,
-    /// The JWK Set that its assertions are checked with.
+    /// The JWK Set that verifies the service's assertions.
     #[schema(value_type = Option<Object>, required)]
     public_keys: Option<Value>,
 }
 
-/// How much a service may ask.
+/// The limits of a service.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Limits)]
 pub(super) struct LimitsView {
     #[schema(example = "100/s")]
     rate: String,
     burst: u32,
-    /// Requests a day (UTC); null where that is not limited.
+    /// Requests per day (UTC); null if unlimited.
     #[schema(required)]
     daily_quota: Option<u64>,
 }
 
-/// A client secret, without what is secret of it.
+/// A client secret, without its secret part.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Credential)]
 pub(super) struct CredentialView {
@@ -67,10 +66,10 @@ pub(super) struct CredentialView {
     id: Uuid,
     #[schema(format = DateTime)]
     created_at: String,
-    /// From when on it is not accepted.
+    /// When the secret expires.
     #[schema(format = DateTime, required)]
     expires_at: Option<String>,
-    /// When a newer one took its place.
+    /// When a newer secret replaced it.
     #[schema(format = DateTime, required)]
     retired_at: Option<String>,
 }
@@ -80,7 +79,7 @@ pub(super) struct CredentialView {
 #[schema(as = IssuedCredential)]
 pub(super) struct IssuedView<'a> {
     client_id: &'a str,
-    /// Shown this once.
+    /// Shown only once.
     #[schema(format = Password)]
     client_secret: &'a str,
     /// When the secret expires.
@@ -114,7 +113,7 @@ impl<'a> ServiceView<'a> {
             scopes: service.scopes.iter().map(Scope::as_str).collect(),
             limits: LimitsView {
                 rate: Rate::every(limits.interval).map_or_else(
-                    // None that could be written was kept.
+                    // Only rates that can be written are stored.
                     || format!("1/{}us", limits.interval_us()),
                     |rate| rate.to_string(),
                 ),
@@ -123,7 +122,7 @@ impl<'a> ServiceView<'a> {
             },
             credentials: service.credentials.iter().map(Into::into).collect(),
             public_keys: service.public_keys.as_deref().and_then(|json| {
-                // It was checked when it came.
+                // The text was validated when it was received.
                 serde_json::from_str(json).ok()
             }),
         }

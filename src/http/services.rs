@@ -1,4 +1,4 @@
-//! `/api/services/{id}`: what a service asks about itself, with its access token.
+//! `/api/services/{id}`: endpoints for a service about itself, with its access token.
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
@@ -10,26 +10,24 @@ use super::{
     extract::{Segment, ServiceIdentity},
     rate_limit,
 };
-use crate::{
-    services::{AuthFailure, Charged, Claims},
-    telemetry::instruments::AuthOperation,
-};
+use crate::services::{AuthFailure, AuthOperation, Charged, Claims};
 
-/// A request that passes.
+/// A request that is allowed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LimitCheck)]
 pub(super) struct CheckView {
-    /// Always true: what does not pass is answered with 429.
+    /// Always true: a request that is not allowed gets a 429.
     allowed: bool,
-    /// How many more would pass now; null where the limits could not be checked and the service lets requests pass then.
+    /// How many more requests are allowed now; null if the limits could not be checked and requests are allowed in that
+    /// case.
     #[schema(required)]
     remaining: Option<u64>,
 }
 
 /// Charge a request to one's own limits
 ///
-/// For a gateway that stands before a service: it asks this with the service's token for every request, and lets pass what is
-/// answered with 200.
+/// For a gateway in front of a service: it calls this endpoint with the service's token for every request, and passes
+/// requests on if the status is 200.
 #[utoipa::path(
     post, path = "/api/services/{id}/check", operation_id = "checkLimits", tag = "service", security(("bearer" = []), ("oauth2" = [])),
     params(("id" = String, Path, description = "The id of the service that asks")),
@@ -66,9 +64,9 @@ pub(super) async fn check(
 }
 
 async fn charge(api: &Api, caller: &Claims) -> Result<Charged, AuthFailure> {
-    let view = api.directory.view().await?;
-    // It may have gone since its token was looked at, and another one may have its id.
-    let service = view
+    let snapshot = api.service_cache.snapshot().await?;
+    // The service may have been deleted since its token was checked, and another one may have its id.
+    let service = snapshot
         .service(caller.service.as_str())
         .filter(|it| it.registration == caller.registration);
     api.limiter
@@ -76,7 +74,7 @@ async fn charge(api: &Api, caller: &Claims) -> Result<Charged, AuthFailure> {
         .await
 }
 
-/// Say that one is well
+/// Send a heartbeat
 #[utoipa::path(
     post, path = "/api/services/{id}/heartbeat", operation_id = "heartbeat", tag = "service", security(("bearer" = []), ("oauth2" = [])),
     params(("id" = String, Path, description = "The id of the service that is well")),

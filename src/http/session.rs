@@ -1,4 +1,4 @@
-//! `/api/session`: who is logged in here.
+//! `/api/session`: the current user and session.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::{
     sessions::SessionRecord,
 };
 
-/// Who is logged in, and by which session.
+/// The user who is logged in, and their session.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LoggedIn)]
 pub(super) struct LoggedInView<'a> {
@@ -23,7 +23,7 @@ pub(super) struct LoggedInView<'a> {
     session: SessionView<'a>,
 }
 
-/// A user as others see them.
+/// A user as shown to others.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = User)]
 pub(super) struct UserView<'a> {
@@ -38,16 +38,16 @@ pub(super) struct UserView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Session)]
 pub(super) struct SessionView<'a> {
-    /// Public: no cookie can be made from it. It changes with the key of the session, after a promotion.
+    /// Public: no cookie can be derived from it. It changes with the key of the session, after a promotion.
     id: &'a str,
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it ends if nobody uses it.
+    /// When the session ends if it is not used.
     #[schema(format = DateTime)]
     expires_at: String,
 }
 
-/// The names of roles, as the document has them.
+/// The names of roles, as described in the document.
 pub(super) struct RoleName;
 
 impl PartialSchema for RoleName {
@@ -89,9 +89,9 @@ impl<'a> LoggedInView<'a> {
     }
 }
 
-/// Who is logged in
+/// Get the current user and session
 ///
-/// Using it keeps the session alive.
+/// The request keeps the session alive.
 #[utoipa::path(
     get, path = "/api/session", operation_id = "currentSession", tag = "session", security(("session" = [])),
     responses((status = 200, description = "Somebody is", body = LoggedInView)),

@@ -1,17 +1,17 @@
-//! THE adapter between [`Sessions`] and actix-session.
+//! The only adapter between [`Sessions`] and actix-session.
 //!
-//! actix-session encrypts the cookie and carries the application's state; who is logged in, and until when, is decided
-//! by [`Sessions`]. A session begins at login and at a password change and nowhere else, so this store never makes one. A session
-//! that was promoted gets a new key at its next request, here; actix-session does not know: the cookie is put into the answer by
-//! [`RequestLayer`](super::RequestLayer), also into one that is an error or comes after a panic.
+//! actix-session encrypts the cookie and carries the application's state; [`Sessions`] decides who is logged in and
+//! until when. Only a login and a password change start a session, so this store never creates one. A session that was
+//! promoted gets a new key at its next request, in this module. actix-session does not know about it:
+//! [`RequestLayer`](super::RequestLayer) adds the cookie to the response, even to an error response and after a panic.
 //!
-//! | actix-session says | here |
+//! | actix-session calls | action |
 //! |---|---|
-//! | `load` | [`Sessions::check`], which also moves the idle expiry, and [`Sessions::renew`]; the record goes to the [`Exchange`]. A login goes on without. Where several cookies of ours came, the first live session counts |
-//! | `save` | hands out the key that a login or a password change left in the [`Exchange`]; without one, nothing is kept and no cookie is set |
+//! | `load` | [`Sessions::check`], which also extends the idle expiry, and [`Sessions::renew`]; the record goes to the [`RequestContext`]. A login continues without a session. If the request has several session cookies, the first live session counts |
+//! | `save` | returns the key that a login or a password change left in the [`RequestContext`]; without one, nothing is stored and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
-//! | `delete` | [`Sessions::end`] as a logout, of every session that was presented, unless the handler has ended the session itself |
+//! | `delete` | [`Sessions::end`] as a logout, for every session that was presented, unless the handler has ended the session itself |
 
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
@@ -25,20 +25,20 @@ use actix_web::cookie::{SameSite, time::Duration as CookieDuration};
 use super::{
     LOG_IN, LOG_OUT,
     cookie::CookieSettings,
-    exchange::{CookieFate, Exchange, RenewedCookie},
+    request_context::{CookieFate, RenewedCookie, RequestContext},
 };
 use crate::{
     error::StoreError,
     sessions::{EndReason, Renewed, SessionId, SessionKey, SessionRecord, Sessions},
 };
 
-/// The application's state as actix-session has it.
+/// The application's state in the form of actix-session.
 type State = HashMap<String, String>;
 
-/// An entry that makes actix-session save a session that has no state of its own; it is not kept.
+/// An entry that makes actix-session save a session without state of its own; it is not stored.
 const NEW: &str = "skriptoteket.new";
 
-/// The session middleware; see [`Api::session_middleware`](super::Api::session_middleware).
+/// Creates the session middleware; see [`Api::session_middleware`](super::Api::session_middleware).
 pub(super) fn session_middleware(
     sessions: Sessions,
     cookie: &CookieSettings,
@@ -55,21 +55,22 @@ pub(super) fn session_middleware(
         .cookie_path(String::from("/"))
         .cookie_domain(None)
         .cookie_content_security(CookieContentSecurity::Private)
-        // A cookie of the browser's session. One that is to be remembered gets its age in `CookieFate`.
+        // A browser session cookie. `CookieFate` sets the age of a remembered one.
         .session_lifecycle(BrowserSession::default())
         .build()
 }
 
-/// [`Sessions`] as actix-session wants them. See the module's table.
+/// Adapts [`Sessions`] to actix-session. See the module's table.
 #[derive(Clone, Debug)]
 pub struct SessionAdapter {
     sessions: Sessions,
     cookie: CookieSettings,
 }
 
-/// Makes the session that a login has started the one of this browser; `max_age` keeps its cookie beyond the browser's.
+/// Assigns the session that a login has started to this browser; with `max_age` its cookie outlives the browser's
+/// session.
 ///
-/// The state of a session before it is gone: it may have been somebody else's.
+/// The state of a previous session is dropped, because it may belong to another user.
 pub(super) fn issue(
     session: &Session,
     key: SessionKey,
@@ -82,7 +83,7 @@ pub(super) fn issue(
     Ok(())
 }
 
-/// Gives the browser the key of the session that has taken the place of its own. The state goes on: the caller has put it into
+/// Gives the browser the key of the session that has replaced its own. The state is kept: the caller has copied it into
 /// the new session.
 pub(super) fn hand_out(
     session: &Session,
@@ -91,75 +92,81 @@ pub(super) fn hand_out(
     cookie: &CookieSettings,
 ) {
     session.renew();
-    Exchange::take_renewed();
-    Exchange::current(|exchange| {
-        exchange.issued.replace(Some(key));
-        exchange.cookie.set(max_age.map(|max_age| CookieFate {
+    RequestContext::take_renewed();
+    RequestContext::current(|context| {
+        context.issued.replace(Some(key));
+        context.cookie.set(max_age.map(|max_age| CookieFate {
             name: cookie.name(),
             max_age: Some(max_age),
         }));
     });
 }
 
-/// Takes the cookie of a session away that the handler has ended.
+/// Removes the cookie of a session that the handler has ended.
 pub(super) fn dismiss(session: &Session) {
     session.purge();
-    Exchange::take_renewed();
-    Exchange::current(|exchange| {
-        exchange.ended.set(true);
-        exchange.logged_out.set(true);
+    RequestContext::take_renewed();
+    RequestContext::current(|context| {
+        context.ended.set(true);
+        context.logged_out.set(true);
     });
 }
 
-/// Ends the sessions that the request presents beside the live one, as a logout.
+/// Ends the sessions that the request presents in addition to the live one, as a logout.
 ///
-/// A cookie that stands before the live one, or behind it, would otherwise let its session live on when the client has
-/// been told that nobody is logged in, or take the place of the one that a login has started. Those behind [`MOST_CHECKED`] are
-/// left: a head has room for hundreds, and one request would write as often. No browser presents so many.
+/// Otherwise a cookie before or after the live one would keep its session alive although the client has been logged
+/// out, or replace the session that a login has started. Sessions beyond [`MOST_CHECKED`] are not ended: a head has
+/// room for hundreds, and one request would cause as many writes. No browser presents that many.
 pub(super) async fn end_others(sessions: &Sessions) -> Result<(), StoreError> {
-    for id in Exchange::other_sessions().into_iter().take(MOST_CHECKED) {
+    for id in RequestContext::other_sessions()
+        .into_iter()
+        .take(MOST_CHECKED)
+    {
         sessions.end(id, EndReason::Logout).await?;
     }
     Ok(())
 }
 
-/// Where the store fails, actix-session answers 500: the layer around it finds the reason here and says 503.
+/// Records why the store failed. actix-session responds with 500; the layer around it finds the reason here and
+/// responds with 503.
 fn report(error: StoreError) -> Unanswered {
-    Exchange::current(|exchange| exchange.fault.replace(Some(error)));
+    RequestContext::current(|context| context.fault.replace(Some(error)));
     Unanswered
 }
 
-/// The store did not answer; why is in the [`Exchange`].
+/// The store did not respond; the [`RequestContext`] holds the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the session store failed")]
 struct Unanswered;
 
-/// Whoever reads a key that this store did not make, makes nothing of it.
+/// Returns the session id of a key, or `None` for a key that this store did not create.
 fn id_of(key: &CookieValue) -> Option<SessionId> {
     SessionId::of_key(key.as_ref()).ok()
 }
 
-/// Whether the request is a login. That needs no session, and is to be tried and counted also while the store is away.
+/// Returns whether the request is a login. A login needs no session, and is attempted and counted even if the store is
+/// unavailable.
 fn logs_in() -> bool {
     route() == Some(LOG_IN)
 }
 
-/// Whether the session may be given a new key: not where it is about to end anyway, nor where nobody would put the key into the
-/// answer.
+/// Returns whether the session may get a new key: not if it is about to end anyway, nor if nothing would add the key to
+/// the response.
 fn may_renew() -> bool {
-    Exchange::is_under_way() && !matches!(route(), Some(LOG_IN | LOG_OUT))
+    RequestContext::is_under_way() && !matches!(route(), Some(LOG_IN | LOG_OUT))
 }
 
 fn route() -> Option<&'static str> {
-    Exchange::current(|exchange| exchange.route.get()).flatten()
+    RequestContext::current(|context| context.route.get()).flatten()
 }
 
-/// How many presented sessions one request asks the store about. Browsers present one, two where paths or domains differ.
+/// How many presented sessions one request checks in the store. Browsers present one, or two if paths or domains
+/// differ.
 const MOST_CHECKED: usize = 8;
 
-/// The sessions that may be the one of this request, the likeliest first.
+/// Returns the sessions that may belong to this request, the most likely first.
 fn candidates(key: &CookieValue) -> Vec<SessionId> {
-    let presented = Exchange::current(|it| it.presented.borrow().clone()).unwrap_or_default();
+    let presented = RequestContext::current(|it| it.presented.borrow().clone()).unwrap_or_default();
     let mut all = if presented.is_empty() {
         Vec::from_iter(id_of(key))
     } else {
@@ -169,14 +176,14 @@ fn candidates(key: &CookieValue) -> Vec<SessionId> {
     all
 }
 
-/// The session that is meant by this key: the live one, where it came beside the key's.
+/// Returns the session for this key: the live one, if it was presented together with the key's own.
 fn meant_by(key: &CookieValue) -> Option<SessionId> {
-    let live = Exchange::session().map(|session| session.id.clone());
+    let live = RequestContext::session().map(|session| session.id.clone());
     live.or_else(|| id_of(key))
 }
 
 impl SessionAdapter {
-    /// The first live one of these sessions; `None` where there is none, or where a login goes on without knowing.
+    /// Returns the first live session; `None` if there is none, or if a login continues without knowing.
     async fn first_live(
         &self,
         candidates: Vec<SessionId>,
@@ -186,7 +193,7 @@ impl SessionAdapter {
                 Ok(Some(record)) => return Ok(Some(record)),
                 Ok(None) => {}
                 Err(_) if logs_in() => {
-                    Exchange::current(|exchange| exchange.unchecked.replace(Some(id)));
+                    RequestContext::current(|context| context.unchecked.replace(Some(id)));
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
@@ -195,8 +202,8 @@ impl SessionAdapter {
         Ok(None)
     }
 
-    /// The live session of this key. One that was promoted under the key gets another one first; without that it is not used:
-    /// a copy of the key may have been made when it was worth less.
+    /// Returns the live session of this key. A session that was promoted under the key gets a new key first; without
+    /// one it is not used, because the key may have been copied while it had fewer privileges.
     async fn live(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let Some(record) = self.sessions.check(id).await? else {
             return Ok(None);
@@ -216,17 +223,17 @@ impl SessionAdapter {
         let Some(header) = self.cookie.carrying(&key, max_age) else {
             return Ok(None);
         };
-        Exchange::current(|exchange| {
+        RequestContext::current(|context| {
             let cookie = RenewedCookie { header, unclaimed };
-            exchange.renewed.replace(Some(cookie));
+            context.renewed.replace(Some(cookie));
         });
         Ok(Some(record))
     }
 
-    /// Leaves the cookie that the client has as it is.
+    /// Leaves the client's cookie unchanged.
     fn keep_cookie(&self) {
-        Exchange::current(|exchange| {
-            exchange.cookie.set(Some(CookieFate {
+        RequestContext::current(|context| {
+            context.cookie.set(Some(CookieFate {
                 name: self.cookie.name(),
                 max_age: None,
             }));
@@ -242,18 +249,18 @@ impl SessionStore for SessionAdapter {
             return Ok(None);
         };
         let state = std::mem::take(&mut record.state).into_iter().collect();
-        Exchange::current(|exchange| exchange.session.replace(Some(Rc::new(record))));
+        RequestContext::current(|context| context.session.replace(Some(Rc::new(record))));
         Ok(Some(state))
     }
 
     async fn save(&self, state: State, _: &CookieDuration) -> Result<CookieValue, SaveError> {
-        let issued = Exchange::current(|exchange| exchange.issued.take()).flatten();
+        let issued = RequestContext::current(|context| context.issued.take()).flatten();
         let value = if let Some(key) = issued {
             key.expose().to_owned()
         } else {
             tracing::debug!(
                 entries = state.len(),
-                "a visitor who is not logged in has no session; the state is dropped"
+                "the client is not logged in and has no session; its state is dropped"
             );
             self.keep_cookie();
             String::new()
@@ -283,11 +290,11 @@ impl SessionStore for SessionAdapter {
     }
 
     async fn delete(&self, key: &CookieValue) -> Result<(), anyhow::Error> {
-        let done = Exchange::current(|it| it.ended.get() || it.issued.borrow().is_some());
+        let done = RequestContext::current(|it| it.ended.get() || it.issued.borrow().is_some());
         if let (Some(id), false) = (meant_by(key), done.unwrap_or(false)) {
             let ended = self.sessions.end(id, EndReason::Logout).await;
             ended.map_err(report)?;
-            Exchange::take_renewed();
+            RequestContext::take_renewed();
             end_others(&self.sessions).await.map_err(report)?;
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::sessions::{EndReason, SessionId, SessionRecord};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnSessions)]
 pub(super) struct OwnSessionsView<'a> {
-    /// The newest first.
+    /// Newest first.
     sessions: Vec<OwnSessionView<'a>>,
 }
 
@@ -26,19 +26,19 @@ pub(super) struct OwnSessionsView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnSession)]
 pub(super) struct OwnSessionView<'a> {
-    /// It changes with the key of the session, after a promotion.
+    /// Changes with the key of the session, after a promotion.
     id: &'a str,
     #[schema(format = DateTime)]
     created_at: String,
-    /// Up to a minute before its last use.
+    /// Up to a minute earlier than the actual last use.
     #[schema(format = DateTime)]
     last_seen_at: String,
-    /// When it ends if nobody uses it.
+    /// When the session ends if it is not used.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// What the client said it was; may be empty.
+    /// The client's `User-Agent` header; may be empty.
     user_agent: &'a str,
-    /// True for the session that asks.
+    /// True for the session of this request.
     current: bool,
 }
 
@@ -90,7 +90,8 @@ pub(super) async fn end(
         return Err(Rejection::NotFound.into());
     }
     let current = id == principal.id;
-    // Ended, or under another id, since it was listed: one that lives on must not be told to be gone.
+    // If the session was not ended, it has ended or changed its id since it was listed. A session that is still live
+    // must not be reported as gone.
     let ended = api.sessions.end(id, EndReason::Revoked).await?;
     ended.ok_or(Rejection::NotFound)?;
     if current {
@@ -99,7 +100,7 @@ pub(super) async fn end(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Which of one's own sessions are spared.
+/// Which of one's own sessions are kept.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "it is only described")]

@@ -1,4 +1,4 @@
-//! Conclusion of an attempt: the password check, and what follows a right password.
+//! Completes an attempt: the password check, and the steps after a correct password.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
@@ -8,13 +8,13 @@ use super::{LoggedIn, LoginError, LoginService};
 use crate::{
     accounts::{Account, User, password::Verified},
     guard::{Checked, Reservation},
-    patience,
     sessions::{EndReason, SessionId, SessionState, StartSession, Started, Unclaimed},
+    wait_budget,
 };
 
-/// An attempt that the guard has let through.
+/// An attempt that has passed the guard.
 pub(super) struct Attempt {
-    /// `None` where nobody has this name.
+    /// `None` if no account has this name.
     pub(super) account: Option<Account>,
     pub(super) password: SecretString,
     pub(super) reservation: Reservation,
@@ -23,11 +23,11 @@ pub(super) struct Attempt {
     pub(super) replaces: Option<SessionId>,
 }
 
-/// An attempt with a right password.
+/// An attempt with a correct password.
 struct Admission {
     account: Account,
     password: SecretString,
-    /// The hash is to be made anew.
+    /// True if the hash has to be upgraded.
     outdated: bool,
     remember_me: bool,
     user_agent: String,
@@ -35,14 +35,14 @@ struct Admission {
 }
 
 impl LoginService {
-    /// All that follows the guard, on a task of its own: of a client that goes away in the middle the guard learns what the
-    /// attempt was all the same, and it leaves no session behind.
+    /// Runs everything after the guard on its own task. If the client disconnects, the outcome of the attempt still
+    /// reaches the guard, and no session is left behind.
     pub(super) async fn conclude(&self, attempt: Attempt) -> Result<LoggedIn, LoginError> {
         let (answer, result) = oneshot::channel();
         let this = self.clone();
         let conclusion = async move {
             let result = match this.check(attempt).await {
-                // A session that nobody waits for need not begin.
+                // The client has disconnected: do not start a session.
                 Ok(_) if answer.is_closed() => return,
                 Ok(admission) => this.admit(admission).await,
                 Err(error) => Err(error),
@@ -51,10 +51,11 @@ impl LoginService {
                 let id = logged_in.session.record.id.clone();
                 (Unclaimed::new(this.parts.sessions.clone(), id), logged_in)
             });
-            // What nobody waits for is dropped here, and what nobody comes to take, where it lies.
+            // If the receiver is gone, the result is dropped here. If it is never received, it is dropped with the
+            // channel.
             let _ = answer.send(result);
         };
-        let conclusion = patience::carried(conclusion).in_current_span();
+        let conclusion = wait_budget::carried(conclusion).in_current_span();
         self.parts.runtime.spawn(conclusion);
         match result.await {
             Ok(result) => result.map(|(unclaimed, logged_in)| unclaimed.claim(logged_in)),
@@ -72,7 +73,7 @@ impl LoginService {
             replaces,
         } = attempt;
         let hash = account.as_ref().map(|it| it.password_hash.clone());
-        // The right password of a disabled account is a failure like any other: nobody gets in by it.
+        // The correct password of a disabled account is a failure like any other, because it does not log the user in.
         let is_enabled = account.as_ref().is_some_and(|it| !it.user.disabled);
         let verified = self
             .verify(reservation, password.clone(), hash, is_enabled)
@@ -93,8 +94,8 @@ impl LoginService {
         })
     }
 
-    /// Checks a password and tells the guard. What was not looked at costs nothing; one that is right counts as such only if
-    /// it `may_pass`.
+    /// Checks a password and reports the outcome to the guard. A password that was not checked costs nothing. A correct
+    /// one counts as such only if it `may_pass`.
     pub(super) async fn verify(
         &self,
         reservation: Reservation,
@@ -133,7 +134,10 @@ impl LoginService {
         } = admission;
         loop {
             let start = StartSession {
-                user: account.user.clone(),
+                user_id: account.user.id,
+                username: account.user.username.clone(),
+                role: account.user.role,
+                account_version: account.user.version,
                 remember_me,
                 user_agent: user_agent.clone(),
                 replaces: replaces.take(),
@@ -147,8 +151,8 @@ impl LoginService {
                     return Err(error);
                 }
             };
-            // Sessions of before have ended, this one too: the account was disabled and enabled again, or its password was set
-            // to the same one.
+            // The earlier sessions have ended, including this one: the account was disabled and enabled again, or its
+            // password was set to the same value.
             if user.sessions_since > account.user.version {
                 account.user = user;
                 continue;
@@ -160,7 +164,8 @@ impl LoginService {
         }
     }
 
-    /// The account may have changed since it was read, and the change have reached only the sessions of before.
+    /// Settles the account if it has changed since it was read, because that change may have reached only the earlier
+    /// sessions. Returns the user as it is now.
     async fn recheck(
         &self,
         read: &Account,
@@ -174,7 +179,7 @@ impl LoginService {
             .as_ref()
             .is_some_and(|now| now.user.version == read.user.version);
         if !unchanged || started.record.role != read.user.role {
-            parts.sessions.settle(id).await?;
+            parts.lifecycle.settle(id).await?;
         }
         let Some(now) = now.filter(|now| !now.user.disabled) else {
             return Err(LoginError::AccountDisabled);
@@ -182,7 +187,7 @@ impl LoginService {
         if now.password_hash.expose_secret() == read.password_hash.expose_secret() {
             return Ok(now.user);
         }
-        // Either the password was changed, or another login has brought the hash of the same one up to date.
+        // Either the password was changed, or a concurrent login has upgraded the hash of the same password.
         let check = parts
             .passwords
             .verify(password.clone(), Some(now.password_hash));
@@ -193,7 +198,7 @@ impl LoginService {
         }
     }
 
-    /// Ends a session that nobody gets the key of: it would be counted until it is idle.
+    /// Ends a session whose key is never delivered. Otherwise it would be counted until its idle timeout.
     async fn take_back(&self, id: SessionId) {
         let sessions = &self.parts.sessions;
         if sessions.end(id.clone(), EndReason::Revoked).await.is_err() {
@@ -201,7 +206,7 @@ impl LoginService {
         }
     }
 
-    /// Brings an old hash up to the parameters in force. A login does not fail over it: the next one tries again.
+    /// Upgrades an outdated hash to the current parameters. A failure does not fail the login: the next login retries.
     async fn rehash(&self, account: &Account, password: SecretString) {
         let parts = &self.parts;
         let Ok(hash) = parts.passwords.hash(password).await else {
@@ -212,7 +217,10 @@ impl LoginService {
             .upgrade_hash(account.user.id, &account.password_hash, &hash)
             .await;
         if let Err(error) = stored {
-            tracing::warn!(error.type = error.error_type(), error = error.explanation(), "an outdated password hash was not replaced");
+            tracing::warn!(
+                error.type = error.error_type(), error = error.explanation(),
+                "could not upgrade an outdated password hash"
+            );
         }
     }
 }

@@ -1,16 +1,18 @@
-//! Login: guard → password → session. The one place that records a login.
+//! Login: guard → password → session. This is the only module that records a login.
 //!
-//! [`LoginService::login`] wraps the attempt once and maps its result once, so every exit is counted exactly once, in
-//! the metrics and in the audit trail: `?`, the client going away, and a panic included.
+//! [`LoginService::login`] wraps the attempt once and maps its result once, so every exit is counted exactly once in
+//! the metrics and in the audit trail. This includes `?`, a client that disconnects, and a panic.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the attempt, up to the guard |
-//! | `admission` | the password check, and what follows a right password |
-//! | `password_change` | changing one's own password |
-//! | `record` | counts an attempt, whatever happens |
+//! | `mod` | the login attempt, up to the guard |
+//! | `admission` | the password check, and the steps after a correct password |
+//! | `password_change` | password changes by the user |
+//! | `metrics` | the metrics of logins and password changes |
+//! | `record` | counts an attempt exactly once |
 
 mod admission;
+pub mod metrics;
 mod password_change;
 mod record;
 
@@ -21,6 +23,7 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
 
 use crate::{
+    account_lifecycle::AccountLifecycle,
     accounts::{
         Account, AccountRepository, User, UserId, Username,
         password::{HashingError, Passwords},
@@ -28,41 +31,44 @@ use crate::{
     audit::AuditTrail,
     clock::Clock,
     error::{Cause, StoreError},
-    guard::{Charge, Entities, Entity, Gate, GuardPolicy, LimitRepository, Refusal, Reservation},
+    guard::{
+        Charge, Entities, Entity, GuardPolicy, LoginThrottle, LoginThrottleRepository, Refusal,
+        Reservation,
+    },
     sessions::{SessionId, Sessions, Started},
-    telemetry::instruments::{LoginMetrics, Outcome},
 };
 
 pub use password_change::{PasswordChange, PasswordChangeError};
 
 use admission::Attempt;
+use metrics::{LoginFailure, LoginMetrics, LoginStatus, Outcome};
 use record::Record;
 
-/// What a person presents.
+/// The credentials of a login attempt.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The name as it was typed.
+    /// The user name as typed.
     pub username: String,
-    /// The password as it was typed.
+    /// The password as typed.
     pub password: SecretString,
-    /// True for the longer session.
+    /// True to request the longer session lifetime.
     pub remember_me: bool,
 }
 
-/// Where an attempt comes from.
+/// The origin of a login attempt.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The client's address, behind trusted proxies.
+    /// The client's address, resolved through trusted proxies.
     pub address: IpAddr,
-    /// True where a browser says that another site sent the request.
+    /// True if the browser reports that the request comes from another site.
     pub cross_site: bool,
-    /// What the client says it is.
+    /// The `User-Agent` of the client.
     pub user_agent: String,
-    /// The session that the client has already; it ends when the login succeeds.
+    /// The client's current session, if any. It ends when the login succeeds.
     pub session: Option<SessionId>,
 }
 
-/// Someone who is in.
+/// A successful login.
 #[derive(Clone, Debug)]
 pub struct LoggedIn {
     /// The account.
@@ -71,53 +77,53 @@ pub struct LoggedIn {
     pub session: Started,
 }
 
-/// Why someone is not in.
+/// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// Another site sent the request.
     #[error("the login came from another site")]
     CrossSite,
-    /// There is no such user, or the password is wrong; which of them is not told.
+    /// The user does not exist, or the password is wrong. The client cannot distinguish the two.
     #[error("the user name or the password is wrong")]
     InvalidCredentials,
-    /// The password is right but the account is disabled. To the client this is [`LoginError::InvalidCredentials`].
+    /// The password is correct but the account is disabled. To the client this is [`LoginError::InvalidCredentials`].
     #[error("the account is disabled")]
     AccountDisabled,
-    /// The account's budget of guesses is used up.
+    /// The account's budget of guesses is exhausted.
     #[error("the account is locked")]
     AccountLocked {
-        /// When the next attempt may pass.
+        /// Time until the next attempt may pass.
         retry_after: Duration,
     },
-    /// The address's budget of guesses is used up, or too many attempts on one budget are in flight.
-    #[error("the address is limited")]
+    /// The address's budget of guesses is exhausted, or too many attempts on one budget are in flight.
+    #[error("the address is rate limited")]
     RateLimited {
-        /// When the next attempt may pass.
+        /// Time until the next attempt may pass.
         retry_after: Duration,
     },
-    /// All threads that check passwords are busy and the queue is full.
+    /// All password hashing threads are busy and the queue is full.
     #[error("too many logins at once")]
     Overloaded,
     /// A store failed.
     #[error("a store failed")]
     Store(#[from] StoreError),
-    /// The service failed.
-    #[error("the login failed for a reason of our own")]
+    /// An internal error occurred.
+    #[error("the login failed because of an internal error")]
     Internal(#[source] Cause),
 }
 
 impl LoginError {
-    /// The `reason` of `skriptoteket.login_failures`: THE map from errors to what is counted.
+    /// Returns the reason under which the failure is counted and recorded in the audit trail.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn failure(&self) -> LoginFailure {
         match self {
-            Self::CrossSite => "cross_site",
-            Self::InvalidCredentials => "invalid_credentials",
-            Self::AccountDisabled => "account_disabled",
-            Self::AccountLocked { .. } => "account_locked",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Store(error) => error.reason(),
-            Self::Overloaded | Self::Internal(_) => "internal_error",
+            Self::CrossSite => LoginFailure::CrossSite,
+            Self::InvalidCredentials => LoginFailure::InvalidCredentials,
+            Self::AccountDisabled => LoginFailure::AccountDisabled,
+            Self::AccountLocked { .. } => LoginFailure::AccountLocked,
+            Self::RateLimited { .. } => LoginFailure::RateLimited,
+            Self::Store(StoreError::Unavailable(_)) => LoginFailure::StoreUnavailable,
+            Self::Store(_) | Self::Overloaded | Self::Internal(_) => LoginFailure::InternalError,
         }
     }
 }
@@ -146,36 +152,38 @@ impl From<Refusal> for LoginError {
     }
 }
 
-/// What a [`LoginService`] works with.
+/// The dependencies of a [`LoginService`].
 #[derive(Clone, Debug)]
 pub struct LoginParts {
-    /// The accounts.
+    /// The account repository.
     pub accounts: Arc<dyn AccountRepository>,
-    /// The budgets of guesses.
-    pub limits: Arc<dyn LimitRepository>,
-    /// How large they are.
+    /// The repository of the guess budgets.
+    pub limits: Arc<dyn LoginThrottleRepository>,
+    /// The sizes of the guess budgets.
     pub policy: GuardPolicy,
-    /// What names them.
+    /// Derives the entities that budgets belong to.
     pub entities: Entities,
-    /// The hash threads.
+    /// The password hashing threads.
     pub passwords: Passwords,
-    /// The sessions.
+    /// The session service.
     pub sessions: Sessions,
+    /// Applies account changes to sessions.
+    pub lifecycle: AccountLifecycle,
     /// The audit trail.
     pub audit: AuditTrail,
-    /// The counters.
+    /// The login metrics.
     pub metrics: LoginMetrics,
-    /// The time of audit events.
+    /// The clock for audit events.
     pub clock: Arc<dyn Clock>,
-    /// Where work goes on that must not stop half-way.
+    /// The runtime for work that must not be interrupted.
     pub runtime: Handle,
 }
 
-/// Lets people in. Cheap to clone.
+/// Logs users in. Cheap to clone.
 #[derive(Clone)]
 pub struct LoginService {
     parts: Arc<LoginParts>,
-    gate: Gate,
+    throttle: LoginThrottle,
 }
 
 impl fmt::Debug for LoginService {
@@ -185,24 +193,24 @@ impl fmt::Debug for LoginService {
 }
 
 impl LoginService {
-    /// A login service of these parts.
+    /// Creates a login service from its parts.
     #[must_use]
     pub fn new(parts: LoginParts) -> Self {
         Self {
-            gate: Gate::new(Arc::clone(&parts.limits), parts.runtime.clone()),
+            throttle: LoginThrottle::new(Arc::clone(&parts.limits), parts.runtime.clone()),
             parts: Arc::new(parts),
         }
     }
 
-    /// Tries to log someone in.
+    /// Logs a user in.
     ///
     /// Unknown user, wrong password and disabled account take the same time: each costs one look-up, one place in the
-    /// budgets and one password check. An attempt waits where its account or its address has as many others in flight as
-    /// its budget has left.
+    /// budgets and one password check. An attempt waits while the other attempts in flight for its account or address
+    /// hold all that is left of the budget.
     ///
     /// # Errors
     ///
-    /// [`LoginError`]; [`LoginError::reason`] says how each was counted.
+    /// [`LoginError`]; [`LoginError::failure`] returns the reason under which each is counted.
     ///
     /// # Cancellation
     ///
@@ -217,7 +225,10 @@ impl LoginService {
         let attempt = self.attempt(credentials, from, &mut record);
         let result = attempt.instrument(span.clone()).await;
         let outcome = outcome_of(&result);
-        span.record("outcome", outcome.err().unwrap_or("success"));
+        span.record(
+            "outcome",
+            outcome.map_or_else(LoginFailure::as_str, |()| LoginStatus::Success.as_str()),
+        );
         record.finish(outcome);
         result
     }
@@ -250,7 +261,7 @@ impl LoginService {
         self.conclude(attempt).await
     }
 
-    /// A name that cannot be a name belongs to nobody, like any other unknown one.
+    /// Looks the account up. A name that is not a valid user name is handled like an unknown one.
     async fn find(&self, name: Option<&Username>) -> Result<Option<Account>, LoginError> {
         match name {
             Some(name) => Ok(self.parts.accounts.find_by_username(name).await?),
@@ -258,7 +269,7 @@ impl LoginService {
         }
     }
 
-    /// Takes a place in both budgets before anything is checked, so that guesses sent at once cannot pass together.
+    /// Takes a place in both budgets before the password check, so that concurrent guesses cannot exceed a budget.
     async fn enter(&self, address: Entity, person: Entity) -> Result<Reservation, Refusal> {
         let policy = &self.parts.policy;
         let address = Charge {
@@ -269,10 +280,10 @@ impl LoginService {
             entity: person,
             budget: policy.account,
         };
-        self.gate.enter(vec![address, person]).await
+        self.throttle.enter(vec![address, person]).await
     }
 
-    /// Forgets the failed guesses at an account, and its lock. Returns whether there were any.
+    /// Clears the failed guesses and the lock of an account. Returns whether there were any.
     ///
     /// # Errors
     ///
@@ -282,8 +293,9 @@ impl LoginService {
     }
 }
 
-/// The name that an attempt is charged to if it belongs to nobody: as it would be stored. An account has one budget under
-/// every way to write its name; a name that had one for each would thereby tell that it is none.
+/// Returns the name to charge if no account has it: the normalised form in which it would be stored. An account has one
+/// budget for all spellings of its name. If an unknown name had one budget per spelling, that difference would reveal
+/// that the account does not exist.
 fn budgeted<'a>(name: Option<&'a Username>, typed: &'a str) -> &'a str {
     name.map_or(typed, Username::as_str)
 }
@@ -291,6 +303,6 @@ fn budgeted<'a>(name: Option<&'a Username>, typed: &'a str) -> &'a str {
 const fn outcome_of(result: &Result<LoggedIn, LoginError>) -> Outcome {
     match result {
         Ok(_) => Ok(()),
-        Err(error) => Err(error.reason()),
+        Err(error) => Err(error.failure()),
     }
 }

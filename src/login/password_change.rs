@@ -1,8 +1,8 @@
-//! Changing one's own password, in a session.
+//! Password changes by the user, within a session.
 //!
-//! A stolen session must not be a place to guess, so each session has a budget of guesses at the current password. It is the
-//! session's own: strangers who have locked the account or the address cannot keep its owner from changing the password, and
-//! so from ending what was stolen.
+//! A stolen session must not allow unlimited guesses, so each session has its own budget of guesses at the current
+//! password. Because it belongs to the session, an attacker who has locked the account or the address cannot keep the
+//! owner from changing the password, which ends the stolen sessions.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{LoginError, LoginService};
+use super::{LoginError, LoginService, metrics::PasswordChangeResult};
 use crate::{
     accounts::{
         Account,
@@ -20,46 +20,48 @@ use crate::{
     audit,
     error::{Cause, StoreError},
     guard::{Charge, Refusal},
-    patience,
     sessions::{SessionRecord, SessionState, StartSession, Started, Unclaimed},
+    wait_budget,
 };
 
 /// Why a password was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordChangeError {
-    /// The current password is wrong, or is no longer the current one.
+    /// The current password is wrong, or it was changed in the meantime.
     #[error("the current password is wrong")]
     WrongPassword,
-    /// The new password would be guessed.
+    /// The new password is too weak.
     #[error(transparent)]
     Weak(#[from] WeakPassword),
-    /// The session's budget of guesses is used up.
+    /// The session's budget of guesses is exhausted.
     #[error("too many wrong passwords in this session")]
     RateLimited {
-        /// When the next attempt may pass.
+        /// Time until the next attempt may pass.
         retry_after: Duration,
     },
-    /// All threads that hash passwords are busy and the queue is full.
+    /// All password hashing threads are busy and the queue is full.
     #[error("too many password checks at once")]
     Overloaded,
     /// A store failed.
     #[error("a store failed")]
     Store(#[from] StoreError),
-    /// The service failed.
-    #[error("the password change failed for a reason of our own")]
+    /// An internal error occurred.
+    #[error("the password change failed because of an internal error")]
     Internal(#[source] Cause),
 }
 
 impl PasswordChangeError {
-    /// The outcome in the audit trail, and the `result` of `skriptoteket.password_changes`.
+    /// Returns the result under which the attempt is counted.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn result(&self) -> PasswordChangeResult {
         match self {
-            Self::WrongPassword => "invalid_credentials",
-            Self::Weak(_) => "weak_password",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Store(error) => error.reason(),
-            Self::Overloaded | Self::Internal(_) => "internal_error",
+            Self::WrongPassword => PasswordChangeResult::InvalidCredentials,
+            Self::Weak(_) => PasswordChangeResult::WeakPassword,
+            Self::RateLimited { .. } => PasswordChangeResult::RateLimited,
+            Self::Store(StoreError::Unavailable(_)) => PasswordChangeResult::StoreUnavailable,
+            Self::Store(_) | Self::Overloaded | Self::Internal(_) => {
+                PasswordChangeResult::InternalError
+            }
         }
     }
 }
@@ -86,10 +88,10 @@ impl From<RegisterError> for PasswordChangeError {
             RegisterError::Weak(weak) => Self::Weak(weak),
             RegisterError::Overloaded => Self::Overloaded,
             RegisterError::Store(error) => Self::Store(error),
-            RegisterError::Gone => Self::WrongPassword,
-            other @ (RegisterError::Name(_) | RegisterError::Taken | RegisterError::Hash(_)) => {
-                Self::Internal(other.into())
-            }
+            RegisterError::NotFound => Self::WrongPassword,
+            other @ (RegisterError::Name(_)
+            | RegisterError::AlreadyExists
+            | RegisterError::Hash(_)) => Self::Internal(other.into()),
         }
     }
 }
@@ -100,34 +102,34 @@ impl From<Refusal> for PasswordChangeError {
     }
 }
 
-/// A change of one's own password.
+/// A request by a user to change their password.
 #[derive(Debug)]
 pub struct PasswordChange {
-    /// The session that asks for it.
+    /// The session that requests the change.
     pub session: SessionRecord,
-    /// What the application keeps in that session: it goes on in the new one.
+    /// The application state of that session. It is carried over to the new session.
     pub state: SessionState,
-    /// The password in force, as it was typed.
+    /// The current password as typed.
     pub current: SecretString,
-    /// The one that replaces it.
+    /// The new password.
     pub new: SecretString,
 }
 
 impl LoginService {
-    /// Changes the password of the owner of a session. All sessions of that user end, this one too, and a new one takes its
-    /// place: a copy of its key is worth nothing any more.
+    /// Changes the password of the owner of a session. All sessions of that user end, including this one, and a new
+    /// session replaces it, so a copied session key becomes worthless.
     ///
-    /// The current password is charged to a budget of the session, and to no other. Success forgets failed guesses at the
+    /// The current password is charged to the budget of the session only. Success clears the failed guesses of the
     /// account.
     ///
     /// # Errors
     ///
-    /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] it may have been changed; the
-    /// sessions then end within the reaper's interval once the stores answer.
+    /// [`PasswordChangeError`]; the old password stays. After [`PasswordChangeError::Store`] the password may have been
+    /// changed; the sessions then end within the reaper's interval once the stores respond again.
     ///
     /// # Cancellation
     ///
-    /// What was guessed is counted. A change that has begun is made, and the new session ends at once.
+    /// The guess is still counted. A change that has begun is completed, and the new session ends at once.
     pub async fn change_password(
         &self,
         change: PasswordChange,
@@ -135,8 +137,8 @@ impl LoginService {
         let attempt = self.parts.metrics.password_change_started();
         let result = self.attempt_change(change).await;
         attempt.finish(match &result {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.reason()),
+            Ok(_) => PasswordChangeResult::Success,
+            Err(error) => error.result(),
         });
         result
     }
@@ -151,10 +153,10 @@ impl LoginService {
             entity: parts.entities.session(change.session.id.as_str()),
             budget: parts.policy.account,
         };
-        let reservation = self.gate.enter(vec![guess]).await?;
+        let reservation = self.throttle.enter(vec![guess]).await?;
         let this = self.clone();
-        // On a task of its own: a client that goes away in the middle cannot part a guess from its count, nor the new password
-        // from the end of the sessions that were started with the old one.
+        // Runs on its own task: a client that disconnects can separate neither a guess from its count, nor the new
+        // password from the end of the sessions that were started with the old one.
         let task = async move {
             let (current, hash) = (change.current.clone(), account.password_hash.clone());
             let verified = this.verify(reservation, current, Some(hash), true).await;
@@ -174,7 +176,7 @@ impl LoginService {
             });
             let _ = answer.send(result);
         };
-        let task = audit::carried(patience::carried(task)).in_current_span();
+        let task = audit::carried(wait_budget::carried(task)).in_current_span();
         self.parts.runtime.spawn(task);
         match result.await {
             Ok(result) => result.map(|(unclaimed, started)| unclaimed.claim(started)),
@@ -191,15 +193,18 @@ impl LoginService {
         let registrar = Registrar::new(parts.accounts.clone(), parts.passwords.clone());
         registrar.replace_password(&account, change.new).await?;
         let user_id = account.user.id;
-        // Ends the sessions of before. Where a store fails here, the reaper does it once the stores answer.
-        parts.sessions.settle(user_id).await?;
+        // Ends the earlier sessions. If a store fails here, the reaper ends them once the stores respond again.
+        parts.lifecycle.settle(user_id).await?;
         let account = parts.accounts.find(user_id).await?;
         let account = account.filter(|it| !it.user.disabled);
         let account = account.ok_or(PasswordChangeError::WrongPassword)?;
         let started = parts
             .sessions
             .start(StartSession {
-                user: account.user,
+                user_id,
+                username: account.user.username,
+                role: account.user.role,
+                account_version: account.user.version,
                 remember_me: change.session.is_remembered(),
                 user_agent: change.session.user_agent,
                 replaces: None,
@@ -208,11 +213,11 @@ impl LoginService {
             .await?;
         let id = started.record.id.clone();
         let unclaimed = Unclaimed::new(parts.sessions.clone(), id);
-        // The account may have changed since it was read, and the change have reached only the sessions of before.
-        parts.sessions.settle(user_id).await?;
+        // The account may have changed since it was read, and that change may have reached only the earlier sessions.
+        parts.lifecycle.settle(user_id).await?;
         if let Err(error) = self.unlock(user_id).await {
-            // The password is changed; a lock passes by itself.
-            tracing::warn!(error.type = error.error_type(), "failed guesses at an account were not forgotten");
+            // The password is changed already, and a lock expires by itself.
+            tracing::warn!(error.type = error.error_type(), "could not clear the failed guesses of an account");
         }
         Ok(unclaimed.claim(started))
     }

@@ -1,15 +1,17 @@
-//! The record of one attempt: its metrics and its audit event.
+//! Records one login attempt: its metrics and its audit event.
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::LoginParts;
+use super::{
+    LoginParts,
+    metrics::{LoginAttempt, LoginFailure, Outcome},
+};
 use crate::{
     audit::{AuditEvent, AuditTrail, Kind, SUCCESS},
     clock::Clock,
-    telemetry::instruments::{LoginAttempt, Outcome},
 };
 
-/// Counts an attempt and writes its audit event, once, however it ends.
+/// Counts an attempt and writes its audit event exactly once, whatever the exit.
 pub(super) struct Record {
     attempt: Option<LoginAttempt>,
     pub(super) event: AuditEvent,
@@ -23,7 +25,11 @@ impl Record {
             attempt: Some(parts.metrics.login_started()),
             event: AuditEvent {
                 address: Some(address),
-                ..AuditEvent::new(Kind::Login, parts.clock.now(), "cancelled")
+                ..AuditEvent::new(
+                    Kind::Login,
+                    parts.clock.now(),
+                    LoginFailure::Cancelled.as_str(),
+                )
             },
             audit: parts.audit.clone(),
             clock: Arc::clone(&parts.clock),
@@ -37,7 +43,7 @@ impl Record {
     fn end(&mut self, outcome: Outcome) {
         if let Some(attempt) = self.attempt.take() {
             self.event.at = self.clock.now();
-            self.event.outcome = outcome.err().unwrap_or(SUCCESS);
+            self.event.outcome = outcome.err().map_or(SUCCESS, LoginFailure::as_str);
             self.audit.record(self.event.clone());
             attempt.finish(outcome);
         }
@@ -46,6 +52,6 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.end(Err(LoginAttempt::outcome_if_dropped()));
+        self.end(Err(LoginAttempt::failure_if_dropped()));
     }
 }

@@ -1,4 +1,4 @@
-//! Signed assertions: how a client proves with a key pair of its own who it is (`private_key_jwt`, RFC 7523).
+//! Signed assertions: a client authenticates with its own key pair (`private_key_jwt`, RFC 7523).
 
 use std::{fmt, time::Duration};
 
@@ -15,23 +15,23 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// How long an assertion may last: an hour, as stock clients write it (authlib does), though it is used at once. How long its
-/// `jti` has to be remembered grows with this.
+/// Maximum lifetime of an assertion: an hour, as common clients set it (authlib does), although it is used at once. A
+/// longer lifetime would mean remembering its `jti` for longer.
 const LONGEST: Duration = Duration::from_hours(1);
-/// The longest `jti`, in bytes.
+/// The maximum length of a `jti`, in bytes.
 const MAX_JTI: usize = 256;
 
 /// The public keys of a client.
 #[derive(Clone)]
 pub struct PublicKeys(Vec<PublicKey>);
 
-/// Why public keys are not accepted. The text says what would be right and quotes nothing.
+/// Why public keys are rejected. The text says what is expected and quotes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPublicKeys {
-    /// There is too much of it.
+    /// The JWK Set is too large.
     #[error("the public keys have more than {} bytes", Service::MAX_PUBLIC_KEYS)]
     TooLarge,
-    /// It is no JWK Set.
+    /// The text is not a JWK Set.
     #[error(
         "not a JWK Set: expected a JSON object such as {{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"…\"}}]}}"
     )]
@@ -39,17 +39,17 @@ pub enum InvalidPublicKeys {
     /// There is no key, or there are too many.
     #[error("a client has 1 to {} public keys", PublicKeys::MAX_KEYS)]
     Count,
-    /// A key is not accepted.
+    /// A key is rejected.
     #[error("public key {place}: {why}")]
     Key {
-        /// Which, from 1.
+        /// The position of the key, from 1.
         place: usize,
-        /// Why, and what would be right.
+        /// The reason, and what is expected.
         why: WhyNot,
     },
 }
 
-/// Why one public key is not accepted.
+/// Why a public key is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WhyNot(InvalidJwk);
 
@@ -59,22 +59,22 @@ impl fmt::Display for WhyNot {
     }
 }
 
-/// What an assertion has to be to be accepted.
+/// What an assertion has to contain to be accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct ExpectedAssertion<'a> {
-    /// Whose it must be: its `iss` and its `sub`.
+    /// The client: required as `iss` and as `sub`.
     pub client: &'a ServiceId,
-    /// How it may call us: one of these is enough (our issuer, our endpoints).
+    /// The names under which this server may be addressed; one of them is enough (the issuer, the endpoints).
     pub audiences: &'a [&'a str],
 }
 
-/// An assertion that was accepted. It still has to be the first of its kind: see
+/// An assertion that was accepted. The caller still has to check that it was not used before: see
 /// [`TokenRepository::use_assertion`](super::TokenRepository::use_assertion).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assertion {
     /// The SHA-256 of the client's id and of the assertion's `jti`.
     pub digest: [u8; 32],
-    /// From when on nobody accepts it, so that it can be forgotten: its `exp` and [`SKEW`].
+    /// When it is no longer accepted, so that it can be deleted: its `exp` plus [`SKEW`].
     pub expires_at: Timestamp,
 }
 
@@ -90,14 +90,14 @@ struct Claims {
     nbf: Option<Date>,
 }
 
-/// Whom an assertion claims to be of.
+/// The client that an assertion claims to come from.
 #[derive(Deserialize)]
 struct Subject {
     sub: ServiceId,
 }
 
 impl PublicKeys {
-    /// The most keys of a client: two while it changes from one to the next, and some for its replicas.
+    /// The maximum number of keys of a client: two while it replaces its key, and some for its replicas.
     pub const MAX_KEYS: usize = 8;
 
     /// Reads a JWK Set of 1 to [`PublicKeys::MAX_KEYS`] public keys: Ed25519 (`EdDSA`), P-256 (`ES256`) or RSA with 2048 to
@@ -105,7 +105,7 @@ impl PublicKeys {
     ///
     /// # Errors
     ///
-    /// [`InvalidPublicKeys`] says what would be right. A private key is refused, so that none is stored.
+    /// [`InvalidPublicKeys`] says what is expected. A private key is rejected, so that none is stored.
     pub fn parse(jwks_json: &str) -> Result<Self, InvalidPublicKeys> {
         if jwks_json.len() > Service::MAX_PUBLIC_KEYS {
             return Err(InvalidPublicKeys::TooLarge);
@@ -127,15 +127,15 @@ impl PublicKeys {
         Ok(Self(keys))
     }
 
-    /// Checks an assertion.
+    /// Verifies an assertion.
     ///
-    /// Costs one signature check for each key that it can be of: those with its `kid` or without any, or all where it
-    /// names none, as far as they sign by its algorithm.
+    /// Costs one signature check for each candidate key: the keys with its `kid` or without any, or all keys if it has
+    /// no `kid`, as far as they use its algorithm.
     ///
     /// # Errors
     ///
-    /// `Malformed`, `BadSignature`, `ExpiredToken` (outside its time) or `WrongAudience` (for somebody else, or of another
-    /// client).
+    /// `Malformed`, `BadSignature`, `ExpiredToken` (outside its validity) or `WrongAudience` (for another audience, or
+    /// from another client).
     pub fn open(
         &self,
         assertion: &str,
@@ -162,15 +162,16 @@ impl PublicKeys {
     }
 }
 
-/// Whom an assertion claims to be of, to look its keys up. Nothing is checked: believe it only after
-/// [`PublicKeys::open`].
+/// Returns the client that an assertion claims to come from, to look its keys up. Nothing is verified: trust it only
+/// after [`PublicKeys::open`].
 #[must_use]
 pub fn claimed_client(assertion: &str) -> Option<ServiceId> {
     let parts = front(assertion).ok()?;
     object(parts.claims(), &[]).map(|Subject { sub }| sub)
 }
 
-/// Takes an assertion apart. An access token is none: a service to which one was shown could pass as its owner.
+/// Parses an assertion. An access token is rejected: a service that receives one could otherwise authenticate as its
+/// owner.
 fn front(assertion: &str) -> Result<Parts<'_>, AuthFailure> {
     let parts = Parts::of(assertion)?;
     if parts.has_type() && !parts.is_of_type(&["JWT", "client-authentication+jwt"]) {
@@ -210,7 +211,7 @@ impl Claims {
         if self.iss != client || self.sub != client || !audiences.iter().any(for_us) {
             return Err(AuthFailure::WrongAudience);
         }
-        // No id has a zero byte: two pairs of id and `jti` never make the same text.
+        // No id contains a zero byte, so two different pairs of id and `jti` never give the same text.
         let digest = Sha256::new()
             .chain_update(client)
             .chain_update([0])
@@ -254,7 +255,7 @@ impl Visitor<'_> for DateVisitor {
     fn visit_f64<E: Error>(self, seconds: f64) -> Result<Date, E> {
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "the cast saturates, and what is out of range is refused"
+            reason = "the cast saturates, and values out of range are rejected"
         )]
         let whole = seconds.floor() as i64;
         self.visit_i64(whole)

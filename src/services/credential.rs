@@ -1,4 +1,4 @@
-//! Client secrets: 256 bits from the system's generator, shown once, kept as a digest.
+//! Client secrets: 256 bits from the system's random generator, shown once, stored as a digest.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 
-/// What every client secret begins with, so that a scanner finds one that was committed somewhere.
+/// The prefix of every client secret, so that a secret scanner finds one that was committed by mistake.
 const PREFIX: &str = "sks_";
 
-/// A client secret in the clear. It exists from its making until it has been shown.
+/// A client secret in plain text. It exists from its creation until it has been shown.
 #[derive(Clone, Debug)]
 pub struct ClientSecret(SecretString);
 
 impl ClientSecret {
-    /// A new secret.
+    /// Creates a new secret.
     #[must_use]
     pub fn generate() -> Self {
         let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
@@ -27,44 +27,44 @@ impl ClientSecret {
         Self(format!("{PREFIX}{}", *text).into())
     }
 
-    /// What is stored of it.
+    /// Returns the digest, which is what is stored.
     #[must_use]
     pub fn digest(&self) -> SecretDigest {
         SecretDigest::of(self.0.expose_secret())
     }
 
-    /// The secret, to be shown to whoever is to have it.
+    /// Returns the secret, to show it to its recipient.
     #[must_use]
     pub const fn to_be_shown(&self) -> &SecretString {
         &self.0
     }
 }
 
-/// The SHA-256 of a client secret. One round is enough: nobody guesses 256 random bits, and a slow hash would let anyone
-/// keep the processors busy.
+/// The SHA-256 of a client secret. One round is enough: 256 random bits cannot be guessed, and a slow hash would let an
+/// attacker keep the processors busy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretDigest([u8; 32]);
 
 impl SecretDigest {
-    /// The digest of a secret in the clear.
+    /// Returns the digest of a secret in plain text.
     #[must_use]
     pub fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret.as_bytes()).into())
     }
 
-    /// The digest with these bytes.
+    /// Creates a digest from its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns the bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether both are the same; how long it takes does not tell where they differ.
+    /// Compares two digests in constant time.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         bool::from(self.0.ct_eq(&other.0))
@@ -77,26 +77,26 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// Identifies a client secret; no secret itself.
+/// Identifies a client secret; not secret itself.
 pub type CredentialId = Uuid;
 
-/// A client secret as it is stored.
+/// A stored client secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// Its id.
     pub id: CredentialId,
     /// Its digest.
     pub digest: SecretDigest,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// From when on it is not accepted, if ever.
+    /// When it stops being accepted, if ever.
     pub expires_at: Option<Timestamp>,
-    /// When a newer one took its place, if one has. Until it expires it is still accepted.
+    /// When it was replaced by a newer one, if it was. Until it expires it is still accepted.
     pub retired_at: Option<Timestamp>,
 }
 
 impl Credential {
-    /// True where it is accepted no more.
+    /// True if it is no longer accepted.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)

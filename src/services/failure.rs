@@ -1,102 +1,75 @@
-//! Why a service is not let in.
+//! Why the authentication of a service failed.
 
 use std::time::Duration;
 
-use super::{Allowance, Charged};
-use crate::{
-    error::{Cause, StoreError},
-    telemetry::instruments::LimitType,
-};
+use super::{Allowance, AuthFailureReason, LimitType};
+use crate::error::{Cause, StoreError};
 
-/// Why a service is not let in. The text quotes nothing from the request.
+/// Why the authentication of a service failed. The text quotes nothing from the request.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthFailure {
     /// There is no such service.
     #[error("there is no such service")]
     UnknownService,
-    /// The secret is none of the service's.
+    /// The secret is not one of the service's secrets.
     #[error("the secret is wrong")]
     BadSecret,
-    /// The secret was the service's once.
+    /// The secret has expired.
     #[error("the credential has expired")]
     ExpiredCredential,
-    /// The service may not authenticate.
+    /// The service is disabled.
     #[error("the service is disabled")]
     Disabled,
-    /// The token or assertion is not signed by whom it should be, or not signed at all.
+    /// The token or assertion is unsigned, or signed with another key.
     #[error("the signature is wrong")]
     BadSignature,
-    /// The token or assertion is outside its time.
+    /// The token or assertion has expired, or is not valid yet.
     #[error("the token has expired, or is not valid yet")]
     ExpiredToken,
-    /// The token was revoked, or the assertion used before.
+    /// The token was revoked, or the assertion was used before.
     #[error("the token was revoked")]
     RevokedToken,
-    /// The token or assertion is of another issuer, or for somebody else.
+    /// The token or assertion is from another issuer, or for another audience.
     #[error("the token is not for this audience")]
     WrongAudience,
-    /// What was sent is not in the form of a credential, or there is none, or there is more than one.
+    /// The request has no credential in the expected form, or more than one.
     #[error("{0}")]
     Malformed(&'static str),
     /// A limit of the service is reached.
     #[error("too many requests")]
     RateLimited {
-        /// Which.
+        /// The limit that was reached.
         limit: LimitType,
-        /// When the next one may pass; never zero.
+        /// Time until the next request may pass; never zero.
         retry_after: Duration,
         /// What is left of the limits.
         allowance: Allowance,
     },
-    /// A store did not answer.
+    /// A store did not respond.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The service failed.
-    #[error("the authentication failed for a reason of our own")]
+    /// An internal error occurred.
+    #[error("the authentication failed because of an internal error")]
     Internal(#[source] Cause),
 }
 
-impl Charged {
-    /// What is left, where that is known.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthFailure::RateLimited`] where the request does not pass.
-    pub const fn passed(self) -> Result<Option<Allowance>, AuthFailure> {
-        match self {
-            Self::Passed(allowance) => Ok(Some(allowance)),
-            Self::Unchecked => Ok(None),
-            Self::Refused {
-                limit,
-                retry_after,
-                allowance,
-            } => Err(AuthFailure::RateLimited {
-                limit,
-                retry_after,
-                allowance,
-            }),
-        }
-    }
-}
-
 impl AuthFailure {
-    /// The value of `reason`, one of [`AUTH_FAILURES`](crate::telemetry::instruments::AUTH_FAILURES). For all that a token
-    /// can be found to be it is the value of `status` too.
+    /// Returns the reason under which the failure is counted.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> AuthFailureReason {
         match self {
-            Self::UnknownService => "unknown_service",
-            Self::BadSecret => "bad_secret",
-            Self::ExpiredCredential => "expired_credential",
-            Self::Disabled => "disabled",
-            Self::BadSignature => "bad_signature",
-            Self::ExpiredToken => "expired_token",
-            Self::RevokedToken => "revoked_token",
-            Self::WrongAudience => "wrong_audience",
-            Self::Malformed(_) => "malformed",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Store(StoreError::Unavailable(_)) => "store_unavailable",
-            Self::Store(_) | Self::Internal(_) => "internal_error",
+            Self::UnknownService => AuthFailureReason::UnknownService,
+            Self::BadSecret => AuthFailureReason::BadSecret,
+            Self::ExpiredCredential => AuthFailureReason::ExpiredCredential,
+            Self::Disabled => AuthFailureReason::Disabled,
+            Self::BadSignature => AuthFailureReason::BadSignature,
+            Self::ExpiredToken => AuthFailureReason::ExpiredToken,
+            Self::RevokedToken => AuthFailureReason::RevokedToken,
+            Self::WrongAudience => AuthFailureReason::WrongAudience,
+            Self::Malformed(_) => AuthFailureReason::Malformed,
+            Self::RateLimited { .. } => AuthFailureReason::RateLimited,
+            Self::Store(StoreError::Unavailable(_)) => AuthFailureReason::StoreUnavailable,
+            Self::Store(_) | Self::Internal(_) => AuthFailureReason::InternalError,
         }
     }
 }

@@ -1,47 +1,39 @@
-//! What the last signs of life of a service say.
+//! The health of a service, derived from its last sign of life.
 
 use std::time::Duration;
 
-use super::{SKEW, Service};
-use crate::{clock::Timestamp, telemetry::instruments::HEALTHS};
+use super::clock_skew::SKEW;
+use crate::{clock::Timestamp, label};
 
-/// How a service is, as far as its last sign of life tells: a heartbeat or an authentication, whichever is later, or its
-/// registration if there was neither. A time that is still to come is from a clock that was ahead, and no sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(usize)]
-pub enum Health {
-    /// It showed itself lately.
-    Healthy = 0,
-    /// Not for some time.
-    Degraded = 1,
-    /// Not for so long that it may be gone.
-    Stale = 2,
-    /// It may not authenticate.
-    Disabled = 3,
+label! {
+    /// The health of a service, derived from its last sign of life: a heartbeat or an authentication, whichever is
+    /// later, or its registration if there was neither. A time in the future comes from a clock that was ahead, and
+    /// does not count.
+    pub enum Health: "health" {
+        /// The service was active recently.
+        Healthy = "healthy",
+        /// It was not active for some time.
+        Degraded = "degraded",
+        /// It was not active for so long that it may be gone.
+        Stale = "stale",
+        /// It may not authenticate.
+        Disabled = "disabled",
+    }
 }
 
-/// After which silence a service is what.
+/// The times without a sign of life after which the health of a service changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthPolicy {
-    /// After this it is degraded.
+    /// After this time the service is degraded.
     pub degraded_after: Duration,
-    /// After this it is stale; not less than the other.
+    /// After this time it is stale; at least `degraded_after`.
     pub stale_after: Duration,
 }
 
 impl Health {
-    /// The health of `service` at `now`.
-    #[must_use]
-    pub fn of(service: &Service, now: Timestamp, policy: &HealthPolicy) -> Self {
-        if service.disabled {
-            return Self::Disabled;
-        }
-        let signs = [
-            service.last_heartbeat,
-            service.last_authentication,
-            Some(service.created_at),
-        ];
-        // Clocks of replicas differ a little.
+    /// Returns the health at `now` of an enabled service with these signs of life.
+    pub(super) fn of(signs: [Option<Timestamp>; 3], now: Timestamp, policy: &HealthPolicy) -> Self {
+        // The clocks of replicas differ slightly.
         let furthest = now.plus(SKEW);
         let last = signs.into_iter().flatten().filter(|at| *at <= furthest);
         let silence = now.since(last.max().unwrap_or_default());
@@ -54,9 +46,9 @@ impl Health {
         }
     }
 
-    /// Its name, as in the API and in the `health` label.
+    /// True for a service that is in use.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        HEALTHS[self as usize]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Healthy | Self::Degraded)
     }
 }

@@ -1,19 +1,22 @@
-//! Who a service is.
+//! Services, their ids and scopes.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
-use super::{Credential, LimitChange, LimitPolicy, credential::SecretDigest};
-use crate::{clock::Timestamp, telemetry::instruments::OTHER_SERVICE};
+use super::{
+    Credential, Health, HealthPolicy, LimitChange, LimitPolicy, OTHER_SERVICE,
+    credential::SecretDigest,
+};
+use crate::clock::Timestamp;
 
-/// Names a service: 1 to 64 lower-case letters, digits or `. _ -`, from a letter to a letter or digit. It is the service's
-/// `client_id` and the value of the `service_id` label. Cheap to clone.
+/// The id of a service: 1 to 64 lower-case letters, digits or `. _ -`; it begins with a letter and ends with a letter
+/// or digit. It is the service's `client_id` and the value of the `service_id` label. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(Arc<str>);
 
-/// The text is no id of a service.
+/// The text is not a service id.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a service id: expected 1 to 64 lower-case letters, digits or . _ -, from a letter to a letter or digit"
@@ -21,16 +24,16 @@ pub struct ServiceId(Arc<str>);
 pub struct InvalidServiceId;
 
 impl ServiceId {
-    /// The longest id, in bytes.
+    /// The maximum length of an id, in bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The id as text that can be kept.
+    /// Returns the id as shared text.
     #[must_use]
     pub fn to_arc(&self) -> Arc<str> {
         Arc::clone(&self.0)
@@ -46,7 +49,7 @@ impl FromStr for ServiceId {
             && text.chars().all(allowed)
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && text.ends_with(|c: char| c.is_ascii_alphanumeric());
-        // It begins with a letter, so it is not the label of all others.
+        // It begins with a letter, so it cannot be the label of all other services.
         debug_assert!(!fits || text != OTHER_SERVICE);
         fits.then(|| Self(text.into())).ok_or(InvalidServiceId)
     }
@@ -83,21 +86,21 @@ impl<'de> Deserialize<'de> for ServiceId {
     }
 }
 
-/// One thing that a token allows: 1 to 64 visible ASCII characters but `"` and `\` (RFC 6749, section 3.3).
+/// A scope of a token: 1 to 64 visible ASCII characters except `"` and `\` (RFC 6749, section 3.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Scope(Arc<str>);
 
-/// The text is no scope.
+/// The text is not a scope.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a scope: expected 1 to 64 visible ASCII characters other than \" and \\")]
 pub struct InvalidScope;
 
 impl Scope {
-    /// The longest scope, in bytes.
+    /// The maximum length of a scope, in bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// The scope as text.
+    /// Returns the scope as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -125,69 +128,83 @@ impl fmt::Display for Scope {
 pub struct Service {
     /// Its id.
     pub id: ServiceId,
-    /// Which registration of this id it is: a token of an earlier one is none of its own.
+    /// Identifies the registration of this id: tokens of an earlier registration are not valid for it.
     pub registration: Uuid,
-    /// What it is, for people; at most [`Service::MAX_DESCRIPTION`] characters.
+    /// A description for people; at most [`Service::MAX_DESCRIPTION`] characters.
     pub description: String,
-    /// True where it may not authenticate.
+    /// True if the service may not authenticate.
     pub disabled: bool,
     /// When it was registered.
     pub created_at: Timestamp,
-    /// What it may ask tokens for, in order and each once; at most [`Service::MAX_SCOPES`].
+    /// The scopes that it may request, sorted and each once; at most [`Service::MAX_SCOPES`].
     pub scopes: Vec<Scope>,
-    /// How much it may ask.
+    /// Its rate limit and quota.
     pub limits: LimitPolicy,
-    /// Its client secrets, the newest first. Expired ones stay until the next rotation, so that their use has a reason of its
-    /// own.
+    /// Its client secrets, newest first. Expired ones stay until the next rotation, so that their use has its own
+    /// failure reason.
     pub credentials: Vec<Credential>,
-    /// The public keys that its signed assertions are checked with (`private_key_jwt`): a JWK Set as JSON, where it has one.
+    /// The public keys that verify its signed assertions (`private_key_jwt`): a JWK Set as JSON, if it has one.
     pub public_keys: Option<Arc<str>>,
-    /// When it last said that it is well.
+    /// Time of its last heartbeat.
     pub last_heartbeat: Option<Timestamp>,
-    /// When it last authenticated, up to some seconds.
+    /// Time of its last authentication, accurate to some seconds.
     pub last_authentication: Option<Timestamp>,
 }
 
 impl Service {
-    /// The longest description, in characters.
+    /// The maximum length of a description, in characters.
     pub const MAX_DESCRIPTION: usize = 200;
-    /// The most scopes.
+    /// The maximum number of scopes.
     pub const MAX_SCOPES: usize = 50;
-    /// The largest set of public keys, in bytes.
+    /// The maximum size of a set of public keys, in bytes.
     pub const MAX_PUBLIC_KEYS: usize = 16 * 1024;
+
+    /// Returns the health at `now`.
+    #[must_use]
+    pub fn health(&self, now: Timestamp, policy: &HealthPolicy) -> Health {
+        if self.disabled {
+            return Health::Disabled;
+        }
+        let signs = [
+            self.last_heartbeat,
+            self.last_authentication,
+            Some(self.created_at),
+        ];
+        Health::of(signs, now, policy)
+    }
 }
 
-/// A service to be registered.
+/// A service to register.
 #[derive(Clone, Debug)]
 pub struct NewService {
-    /// Its id; must be free.
+    /// Its id; must not be taken.
     pub id: ServiceId,
-    /// What it is.
+    /// Its description.
     pub description: String,
-    /// What it may ask tokens for.
+    /// The scopes that it may request.
     pub scopes: Vec<Scope>,
-    /// How much it may ask.
+    /// Its rate limit and quota.
     pub limits: LimitPolicy,
     /// The digest of its first client secret.
     pub secret: SecretDigest,
-    /// When that secret expires, if it does.
+    /// When that secret expires, if ever.
     pub secret_expires_at: Option<Timestamp>,
-    /// Its public keys, where it has some.
+    /// Its public keys, if it has any.
     pub public_keys: Option<Arc<str>>,
 }
 
-/// What to change of a service; `None` leaves it.
+/// Changes to a service; `None` leaves a value unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceChange {
-    /// What it is.
+    /// The new description.
     pub description: Option<String>,
-    /// Whether it may not authenticate.
+    /// True to disable the service.
     pub disabled: Option<bool>,
-    /// What it may ask tokens for.
+    /// The new scopes.
     pub scopes: Option<Vec<Scope>>,
-    /// How much it may ask.
+    /// The new limits.
     pub limits: LimitChange,
-    /// Its public keys; `Some(None)` takes them away.
+    /// The new public keys; `Some(None)` removes them.
     pub public_keys: Option<Option<Arc<str>>>,
 }
 

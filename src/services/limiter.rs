@@ -1,4 +1,4 @@
-//! The limiter: charges requests to the limits of services, and says what is done when that cannot be.
+//! The rate limiter: charges requests to the limits of services, and handles store failures.
 
 use std::{
     fmt,
@@ -6,47 +6,67 @@ use std::{
     time::Duration,
 };
 
-use super::{Allowance, AuthFailure, QuotaRepository, Service};
-use crate::{
-    clock::Clock,
-    config::LimitFailure,
-    error::StoreError,
-    telemetry::instruments::{AuthMetrics, LimitType},
+use super::{
+    Allowance, AuthFailure, AuthMetrics, FailurePolicy, LimitType, RateLimitRepository, Service,
 };
+use crate::{clock::Clock, error::StoreError};
 
-/// What became of a request that was charged.
+/// The outcome of a charged request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charged {
-    /// It passes; this is left.
+    /// The request passes; this is left.
     Passed(Allowance),
-    /// It does not; this is left, and the next one may pass after the time.
+    /// The request is rejected; this is left, and the next one may pass after the time.
     Refused {
-        /// Which limit refuses it.
+        /// The limit that rejects it.
         limit: LimitType,
-        /// When the next one may pass; never zero.
+        /// Time until the next request may pass; never zero.
         retry_after: Duration,
         /// What is left.
         allowance: Allowance,
     },
-    /// It passes unchecked: the store did not answer, and the configuration lets requests through then.
+    /// The request passes unchecked: the store did not respond, and the configuration allows requests in that case.
     Unchecked,
 }
 
-/// How often it is said at most that limits cannot be checked, and that they can be again: a store that answers every other
-/// request would fill the log.
+impl Charged {
+    /// Returns what is left, if known.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthFailure::RateLimited`] if the request does not pass.
+    pub const fn passed(self) -> Result<Option<Allowance>, AuthFailure> {
+        match self {
+            Self::Passed(allowance) => Ok(Some(allowance)),
+            Self::Unchecked => Ok(None),
+            Self::Refused {
+                limit,
+                retry_after,
+                allowance,
+            } => Err(AuthFailure::RateLimited {
+                limit,
+                retry_after,
+                allowance,
+            }),
+        }
+    }
+}
+
+/// Minimum time between log records about a failing and a recovered store. Without it, a store that responds to every
+/// other request would fill the log.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// What was said last of the store.
+/// The last log record about the store.
 #[derive(Debug, Default)]
 struct Said {
-    /// That it fails, and not yet that it answers again.
+    /// True if it reported a failure, and no recovery since.
     failing: bool,
-    /// When, by the monotonic clock.
+    /// When it was written, by the monotonic clock.
     at: Option<Duration>,
 }
 
 impl Said {
-    /// Whether it is to be said at `now` that the store fails, or answers again.
+    /// Returns whether to log at `now` that the store fails, or that it has recovered.
     fn is_told(&mut self, failing: bool, now: Duration) -> bool {
         let lately = self
             .at
@@ -65,8 +85,8 @@ impl Said {
 /// Charges requests to the limits of services. Cheap to clone.
 #[derive(Clone)]
 pub struct Limiter {
-    quotas: Arc<dyn QuotaRepository>,
-    on_failure: LimitFailure,
+    quotas: Arc<dyn RateLimitRepository>,
+    on_failure: FailurePolicy,
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
     said: Arc<Mutex<Said>>,
@@ -79,11 +99,11 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// A limiter on what `quotas` keeps.
+    /// Creates a limiter that uses `quotas`.
     #[must_use]
     pub fn new(
-        quotas: Arc<dyn QuotaRepository>,
-        on_failure: LimitFailure,
+        quotas: Arc<dyn RateLimitRepository>,
+        on_failure: FailurePolicy,
         metrics: AuthMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -96,11 +116,11 @@ impl Limiter {
         }
     }
 
-    /// Charges one request to the limits of `service`. One step of the store.
+    /// Charges one request to the limits of `service`, in one atomic step of the store.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::Store`] if the store does not answer and the configuration refuses requests then.
+    /// [`AuthFailure::Store`] if the store does not respond and the configuration rejects requests in that case.
     pub async fn charge(&self, service: &Service) -> Result<Charged, AuthFailure> {
         let id = service.id.as_str();
         let decision = match self
@@ -112,7 +132,7 @@ impl Limiter {
             Err(error) => return self.unchecked(error),
         };
         if self.has_news(false) {
-            tracing::info!("the limits of services are checked again");
+            tracing::info!("rate limits of services can be checked again");
         }
         let allowance = decision.allowance;
         self.metrics
@@ -136,13 +156,13 @@ impl Limiter {
     }
 
     fn unchecked(&self, error: StoreError) -> Result<Charged, AuthFailure> {
-        let open = self.on_failure == LimitFailure::Open;
-        self.metrics.limit_store_failed(open);
+        let policy = self.on_failure;
+        let open = policy == FailurePolicy::Open;
+        self.metrics.limit_store_failed(policy);
         if self.has_news(true) {
-            let policy = if open { "open" } else { "closed" };
             tracing::error!(
-                error.type = error.error_type(), error = error.in_full(), policy,
-                "the limits of services cannot be checked; requests pass (open) or are refused (closed) until they can"
+                error.type = error.error_type(), error = error.in_full(), policy = policy.as_str(),
+                "rate limits of services cannot be checked; until they can, requests are allowed (open) or rejected (closed)"
             );
         }
         if open {
@@ -165,7 +185,7 @@ mod tests {
             .filter(|now| said.is_told(now.as_millis().is_multiple_of(2), *now))
             .count();
         assert_eq!(told, 6);
-        // Each of the two is said once.
+        // Each of the two is logged once.
         let later = Duration::from_hours(1);
         let failing = said.failing;
         assert!(said.is_told(!failing, later));

@@ -1,71 +1,86 @@
-//! Services: machines that call, how they prove who they are, and how much they may ask.
+//! Services: clients that are programs, their authentication, and their limits.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `identity` | ids, scopes, services as everyone sees them |
+//! | `identity` | ids, scopes, services |
 //! | `credential` | client secrets and their digests |
-//! | `health` | what the last signs of life say |
-//! | `failure` | why a service is not let in: the reasons and their labels |
-//! | `repository` | the contracts of the stores: the register, and what tokens need |
-//! | `registry` | what operators do with services |
-//! | `directory` | services, keys and revocations in memory |
-//! | `clients` | how services prove who they are to us |
-//! | `tokens` | THE authorization server: issues, introspects, revokes, and counts that |
-//! | `wish` | what clients ask tokens for, what they get, and why they do not |
-//! | `gate` | lets requests in that come with a token, and counts them |
-//! | `token` | access tokens: what they say, and how one is opened |
-//! | `keyring`, `keeper` | the keys that sign tokens; who makes new ones in time |
-//! | `assertion` | how a client proves with a key pair of its own who it is |
-//! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; what is done with it |
-//! | `resource` | when two URLs name the same resource |
-//! | `roll_call` | reads all services now and then, for the gauges |
+//! | `clock_skew` | the tolerance for clocks that differ |
+//! | `health` | the health of a service, from its last sign of life |
+//! | `failure` | why the authentication of a service failed: the reasons and their labels |
+//! | `repository` | the contracts of the stores: services, and the data of tokens |
+//! | `registry` | service management by operators |
+//! | `service_cache` | services, keys and revocations in memory |
+//! | `client_authenticator` | authenticates services by secret or assertion |
+//! | `tokens` | the authorization server: issues, introspects and revokes tokens, and counts the requests |
+//! | `token_request` | token requests, issued tokens, and token errors |
+//! | `bearer` | authenticates requests by their access token, and counts them |
+//! | `token` | access tokens: their claims and their verification |
+//! | `signing_keys`, `key_rotator` | the keys that sign tokens, and their rotation |
+//! | `assertion` | authentication with a client's own key pair |
+//! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; charging requests |
+//! | `resource` | comparison of resource URLs |
+//! | `service_census` | reads all services periodically, for the gauges |
 
 mod assertion;
-mod clients;
+mod bearer;
+mod client_authenticator;
+mod clock_skew;
 mod credential;
-mod directory;
 mod failure;
-mod gate;
 mod health;
 mod identity;
-mod keeper;
-mod keyring;
+mod key_rotator;
 mod limiter;
+pub mod metrics;
 mod quota;
+mod rate;
 mod registry;
 mod repository;
 mod resource;
-mod roll_call;
+mod service_cache;
+mod service_census;
+mod settings;
+mod signing_keys;
 mod token;
+mod token_request;
 mod tokens;
-mod wish;
+mod verification;
 
 pub use assertion::{
     Assertion, ExpectedAssertion, InvalidPublicKeys, PublicKeys, WhyNot, claimed_client,
 };
-pub use clients::{Clients, Presented};
+pub use bearer::{BearerAuthenticator, Pending, Verification};
+pub use client_authenticator::{ClientAuthenticator, ClientCredentials};
+pub use clock_skew::SKEW;
 pub use credential::{ClientSecret, Credential, CredentialId, SecretDigest};
-pub use directory::{Directory, FRESH, View};
 pub use failure::AuthFailure;
-pub use gate::{Asking, Begun, Gate, TokenVerifier, Unverified};
 pub use health::{Health, HealthPolicy};
 pub use identity::{
     InvalidScope, InvalidServiceId, NewService, Scope, Service, ServiceChange, ServiceId,
 };
-pub use keeper::{KeeperError, KeyKeeper};
-pub use keyring::{KeyError, KeyRing, NewKey, RingKey, signs_at};
+pub use key_rotator::{KeyRotationError, KeyRotator};
 pub use limiter::{Charged, Limiter};
-pub use quota::{
-    Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision,
-    QuotaRepository, QuotaState, charge,
+pub use metrics::{
+    AuthAttempt, AuthFailureReason, AuthMetrics, AuthOperation, CredentialRotation, DailyUsage,
+    FailurePolicy, LimitType, OTHER_SERVICE, RateLimitUsage, RegistrationEvent, ServiceGauges,
+    ServiceSample, ServiceSnapshot, Started, TokenStatus,
 };
+pub use quota::{
+    Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision, QuotaState,
+    RateLimitRepository, charge,
+};
+pub use rate::{InvalidRate, Rate};
 pub use registry::{Issued, Registration, Registry, RegistryError};
 pub use repository::{
     KeyAlgorithm, NewSigningKey, Register, RegisterError, Revision, Revocation, Rotation,
     ServiceRepository, SignOfLife, SigningKey, TokenId, TokenRepository, Totals,
 };
 pub use resource::same_resource;
-pub use roll_call::RollCall;
-pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, SKEW, Unopened, VerifyingRing};
+pub use service_cache::{FRESH, ServiceCache, Snapshot};
+pub use service_census::ServiceCensus;
+pub use settings::{ServiceSettings, TokenAlgorithm};
+pub use signing_keys::{KeyError, LoadedKey, NewKey, SigningKeys, signs_at};
+pub use token::{Claims, Expected, InvalidJwks, MAX_TOKEN, TokenRejected, VerificationKeys};
+pub use token_request::{IssuedToken, TokenError, TokenPolicy, TokenRequest};
 pub use tokens::{TokenParts, Tokens};
-pub use wish::{IssuedToken, TokenError, TokenPolicy, Wish};
+pub use verification::{TokenVerifier, VerificationError};

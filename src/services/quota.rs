@@ -1,74 +1,74 @@
-//! How much a service may ask: the arithmetic, free of stores and clocks, and the contract of a store.
+//! Rate limits and quotas of services: the arithmetic, independent of stores and clocks, and the contract of a store.
 //!
-//! The **rate** is kept by the generic cell rate algorithm. Each request moves a *theoretical arrival time* on by one
-//! `interval`; a request passes while that time is no more than `burst` intervals ahead. So `burst` requests pass at once
-//! after a rest, and then one per interval, and what is refused costs nothing. The **quota** counts the requests of a day,
-//! from midnight to midnight UTC. A request is charged to both or to none.
+//! The **rate** uses the generic cell rate algorithm. Each request advances a *theoretical arrival time* by one
+//! `interval`; a request passes while that time is no more than `burst` intervals ahead. So `burst` requests pass at
+//! once after an idle period, and then one per interval. Rejected requests cost nothing. The **quota** counts the
+//! requests of a day, from midnight to midnight UTC. A request is charged to both or to neither.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::{DailyUsage, LimitType, RateLimitUsage};
 use crate::{
     clock::Timestamp,
-    config::{Rate, ServiceSettings},
     error::StoreError,
-    telemetry::instruments::{DailyUsage, LimitType, RateLimitUsage},
+    services::{Rate, ServiceSettings},
 };
 
 /// A day, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
-/// How much a service may ask. What is registered was [`checked`](LimitPolicy::checked).
+/// The limits of a service. Registered limits have passed [`checked`](LimitPolicy::checked).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitPolicy {
-    /// In which time one request is regained: 10 ms is a rate of 100 requests a second. From 1 µs to a day, in whole
+    /// Time in which one request is refilled: 10 ms is a rate of 100 requests a second. From 1 µs to a day, in whole
     /// microseconds.
     pub interval: Duration,
-    /// How many requests pass at once after a rest; from 1 to [`ServiceSettings::MAX_BURST`], and regained within
+    /// Requests that pass at once after an idle period; from 1 to [`ServiceSettings::MAX_BURST`], and refilled within
     /// [`ServiceSettings::LONGEST_WINDOW`].
     pub burst: u32,
-    /// How many pass in a day (UTC), where that is limited; from 1 to [`ServiceSettings::MAX_DAILY_QUOTA`].
+    /// Requests that pass in a day (UTC), if limited; from 1 to [`ServiceSettings::MAX_DAILY_QUOTA`].
     pub daily_quota: Option<u64>,
 }
 
-/// Why limits are none that a service can have.
+/// Why limits are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLimits {
     /// The interval is too short or too long.
     #[error("rate: from 1/d to 10000/s")]
     Rate,
-    /// The burst is none, or too large.
+    /// The burst is zero or too large.
     #[error("burst: from 1 to {}", ServiceSettings::MAX_BURST)]
     Burst,
-    /// The burst is regained too slowly.
+    /// The burst is refilled too slowly.
     #[error(
-        "burst: at most {most} at this rate: all of it has to be regained within {} days",
+        "burst: at most {most} at this rate: all of it has to be refilled within {} days",
         ServiceSettings::LONGEST_WINDOW.as_secs() / 86_400
     )]
     Window {
-        /// The greatest burst at this rate.
+        /// The maximum burst at this rate.
         most: u32,
     },
-    /// The quota is none, or too large.
+    /// The quota is zero or too large.
     #[error("daily_quota: from 1 to {}", ServiceSettings::MAX_DAILY_QUOTA)]
     DailyQuota,
 }
 
-/// What to change of limits; `None` leaves it.
+/// Changes to limits; `None` leaves a value unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitChange {
-    /// In which time one request is regained.
+    /// Time in which one request is refilled.
     pub interval: Option<Duration>,
-    /// How many requests pass at once after a rest.
+    /// Requests that pass at once after an idle period.
     pub burst: Option<u32>,
-    /// How many pass in a day; `Some(None)` takes the quota away.
+    /// Requests that pass in a day; `Some(None)` removes the quota.
     pub daily_quota: Option<Option<u64>>,
 }
 
 impl LimitChange {
-    /// These limits, and those of `policy` where none is named.
+    /// Returns these limits, with the values of `policy` where none are set.
     #[must_use]
     pub fn over(&self, policy: LimitPolicy) -> LimitPolicy {
         LimitPolicy {
@@ -79,23 +79,23 @@ impl LimitChange {
     }
 }
 
-/// What is remembered of a service.
+/// The stored state of a service's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuotaState {
     /// The theoretical arrival time, in microseconds since the Unix epoch.
     pub arrival_us: i64,
-    /// The day that `used` counts: days since the Unix epoch.
+    /// The day that `used` belongs to: days since the Unix epoch.
     pub day: i64,
     /// Requests of that day.
     pub used: u64,
 }
 
-/// The answer to one request.
+/// The decision about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaDecision {
-    /// Which limit refuses the request, and when the next one may pass (never zero); `None` lets it pass.
+    /// The limit that rejects the request, and the time until the next one may pass (never zero); `None` if it passes.
     pub refused: Option<(LimitType, Duration)>,
-    /// What is left after it.
+    /// What is left after the request.
     pub allowance: Allowance,
 }
 
@@ -104,13 +104,13 @@ pub struct QuotaDecision {
 pub struct Allowance {
     /// The burst.
     pub burst: u32,
-    /// How many of it would pass now.
+    /// Requests that would pass now.
     pub remaining: u32,
-    /// In which time all of it is regained.
+    /// Time in which the whole burst is refilled.
     pub window: Duration,
-    /// When all of it would pass again.
+    /// Time until the whole burst is available again.
     pub recovers_in: Duration,
-    /// The day's quota, where there is one.
+    /// The day's quota, if there is one.
     pub daily: Option<DailyAllowance>,
 }
 
@@ -119,9 +119,9 @@ pub struct Allowance {
 pub struct DailyAllowance {
     /// The quota.
     pub quota: u64,
-    /// How many are left.
+    /// Requests left.
     pub remaining: u64,
-    /// When the day ends.
+    /// Time until the day ends.
     pub resets_in: Duration,
 }
 
@@ -141,11 +141,11 @@ impl From<&Allowance> for RateLimitUsage {
 }
 
 impl LimitPolicy {
-    /// These limits, where a service can have them.
+    /// Returns these limits if they are valid.
     ///
     /// # Errors
     ///
-    /// [`InvalidLimits`], the first thing that is wrong.
+    /// [`InvalidLimits`] with the first violation.
     pub fn checked(self) -> Result<Self, InvalidLimits> {
         if self.interval.is_zero() || self.interval > Rate::SLOWEST {
             return Err(InvalidLimits::Rate);
@@ -164,24 +164,25 @@ impl LimitPolicy {
         Ok(self)
     }
 
-    /// The interval by which requests are charged, in whole microseconds: the nearest ones, from one to a day. At the fastest
-    /// rates that is half a per cent more or less than the rate says.
+    /// Returns the interval by which requests are charged, rounded to whole microseconds, from one to a day. At the
+    /// highest rates the rounding error is up to half a per cent.
     #[must_use]
     pub fn interval_us(&self) -> i64 {
         let half = Duration::from_nanos(500);
         whole_micros(self.interval.min(Rate::SLOWEST) + half).max(1)
     }
 
-    /// How far ahead the theoretical arrival time may be, in microseconds: at most [`ServiceSettings::LONGEST_WINDOW`], also
-    /// of limits that nobody has checked, so that no script counts past what a double holds.
+    /// Returns how far ahead the theoretical arrival time may be, in microseconds: at most
+    /// [`ServiceSettings::LONGEST_WINDOW`], even for limits that were not checked, so that no script exceeds the
+    /// integer range of a double.
     #[must_use]
     pub fn tolerance_us(&self) -> i64 {
         let whole = self.interval_us().saturating_mul(self.burst.max(1).into());
         whole.min(whole_micros(ServiceSettings::LONGEST_WINDOW))
     }
 
-    /// What is left where the theoretical arrival time is `ahead_us` ahead and `used` requests of a day have passed that
-    /// ends in `resets_in`.
+    /// Returns what is left if the theoretical arrival time is `ahead_us` ahead, and `used` requests have passed on a
+    /// day that ends in `resets_in`.
     #[must_use]
     pub fn allowance(&self, ahead_us: i64, used: u64, resets_in: Duration) -> Allowance {
         let ahead_us = ahead_us.max(0);
@@ -201,7 +202,7 @@ impl LimitPolicy {
     }
 }
 
-/// Charges one request at `now`. What is refused is not counted; the state is only brought up to `now` and `policy`.
+/// Charges one request at `now`. A rejected request is not counted; the state is only updated to `now` and `policy`.
 #[must_use]
 pub fn charge(
     state: Option<QuotaState>,
@@ -211,13 +212,13 @@ pub fn charge(
     let mut state = state.unwrap_or_default();
     let now_us = now.as_millis().saturating_mul(1_000);
     let day = now.as_millis().div_euclid(DAY_MS);
-    // The next day's may be met where the clock steps back over midnight, as between two servers: that gives no second quota.
-    // What is further ahead is of a clock that was wrong.
+    // The next day is possible if the clock steps back over midnight, for example between two servers: that must not
+    // give a second quota. A day further ahead comes from a wrong clock.
     if !(day..=day + 1).contains(&state.day) {
         (state.day, state.used) = (day, 0);
     }
-    // Further ahead this policy never moves it: it was another policy, or the clock was set back. Who is given more must not
-    // wait for what was used of less: one request passes.
+    // This policy never advances further: the limits were changed, or the clock was set back. A service with raised
+    // limits must not wait for what it used under the lower ones: one request passes.
     let most_ahead = now_us.saturating_add(policy.tolerance_us());
     if state.arrival_us > most_ahead {
         state.arrival_us = most_ahead - policy.interval_us();
@@ -229,7 +230,7 @@ pub fn charge(
         .saturating_add(policy.interval_us());
     let too_early = (arrival - now_us).saturating_sub(policy.tolerance_us());
     let refused = if policy.daily_quota.is_some_and(|quota| state.used >= quota) {
-        // First, because it waits for longer.
+        // Checked first, because its wait is longer.
         Some((LimitType::DailyQuota, resets_in))
     } else if too_early > 0 {
         Some((LimitType::Requests, micros(too_early)))
@@ -241,7 +242,7 @@ pub fn charge(
     (state, QuotaDecision { refused, allowance })
 }
 
-/// Until the midnight (UTC) that ends this day or the next; never zero.
+/// Returns the time until the midnight (UTC) that ends this day or the next; never zero.
 fn until_end_of(day: i64, now: Timestamp) -> Duration {
     let left = (day + 1) * DAY_MS - now.as_millis();
     Duration::from_millis(u64::try_from(left).unwrap_or(1))
@@ -255,13 +256,13 @@ fn micros(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 
-/// A place that keeps what services have used, shared by all who serve. It is kept by registration: a service that is
-/// registered under the id of a deleted one has used nothing.
+/// A repository of the limit states of services, shared by all replicas. State is kept per registration: a service that
+/// is registered under the id of a deleted one starts with unused limits.
 ///
-/// Both methods are one atomic step, in Redis one round trip, and fail with [`StoreError::Unavailable`] if the store does not
-/// answer within its timeout. The store's own clock decides.
+/// Both methods are one atomic step, in Redis one round trip, and fail with [`StoreError::Unavailable`] if the store
+/// does not respond within its timeout. The store's own clock decides.
 #[async_trait]
-pub trait QuotaRepository: std::fmt::Debug + Send + Sync {
+pub trait RateLimitRepository: std::fmt::Debug + Send + Sync {
     /// Charges one request, as [`charge`] does.
     async fn charge(
         &self,
@@ -269,7 +270,7 @@ pub trait QuotaRepository: std::fmt::Debug + Send + Sync {
         policy: &LimitPolicy,
     ) -> Result<QuotaDecision, StoreError>;
 
-    /// Forgets what a service has used.
+    /// Deletes the state of a service.
     async fn forget(&self, registration: Uuid) -> Result<(), StoreError>;
 }
 
@@ -367,7 +368,7 @@ mod tests {
         let (_, refused) = charge(state, Timestamp::from_millis(before), &policy);
         let wait = Duration::from_millis(86_400_250);
         assert_eq!(refused.refused, Some((LimitType::DailyQuota, wait)));
-        // A clock that was years ahead for a moment keeps no quota for years.
+        // A clock that was years ahead for a moment must not use up a quota for years.
         let ahead = Timestamp::from_millis(midnight + 700 * DAY_MS);
         while passes(&mut state, ahead, &policy) {}
         assert!(passes(&mut state, Timestamp::from_millis(after), &policy));

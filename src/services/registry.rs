@@ -1,69 +1,68 @@
-//! The registry: what operators do with services.
+//! The registry: service management by operators.
 
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
 use super::{
-    ClientSecret, Directory, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy,
-    NewService, PublicKeys, QuotaRepository, RegisterError, Rotation, Scope, Service,
-    ServiceChange, ServiceId, ServiceRepository, Totals,
+    AuthMetrics, ClientSecret, Health, HealthPolicy, InvalidLimits, InvalidPublicKeys, LimitPolicy,
+    NewService, PublicKeys, RateLimitRepository, RegisterError, Rotation, Scope, Service,
+    ServiceCache, ServiceChange, ServiceId, ServiceRepository, Totals,
 };
 use crate::{
     clock::{Clock, Timestamp},
-    config::ServiceSettings,
     error::StoreError,
-    telemetry::instruments::AuthMetrics,
+    services::ServiceSettings,
 };
 
-/// What a service is registered with; what is `None` follows the configuration.
+/// A service to register; values that are `None` follow the configuration.
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// Its id.
     pub id: ServiceId,
-    /// What it is, for people.
+    /// A description for people.
     pub description: String,
-    /// What it may ask tokens for.
+    /// The scopes that it may request.
     pub scopes: Vec<Scope>,
-    /// How much it may ask.
+    /// Its rate limit and quota.
     pub limits: Option<LimitPolicy>,
-    /// A JWK Set, where it signs its assertions itself.
+    /// A JWK Set, if it signs its own assertions.
     pub public_keys: Option<String>,
 }
 
-/// A service and its secret, which is shown this once.
+/// A service and its secret, which is shown only once.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The service.
     pub service: Service,
-    /// Its new client secret in the clear.
+    /// Its new client secret in plain text.
     pub secret: SecretString,
-    /// When that expires.
+    /// When that secret expires.
     pub secret_expires_at: Option<Timestamp>,
 }
 
-/// Why an operator's wish about a service was not done.
+/// Why a request of an operator about a service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// There is a service with this id.
+    /// A service with this id exists.
     #[error("the service id is taken")]
-    Taken,
-    /// There are as many as there may be.
+    AlreadyExists,
+    /// The maximum number of services is reached.
     #[error("there are {0} services already; max_services allows no more")]
     Full(u32),
     /// There is no such service.
     #[error("there is no such service")]
-    Gone,
+    NotFound,
     /// The credential that was replaced last is still accepted.
     #[error(
         "the credential that was replaced last is still accepted, until {}; a rotation now would end it before its time",
         until.to_rfc3339()
     )]
     StillOverlapping {
-        /// Until when.
+        /// Until when it is accepted.
         until: Timestamp,
     },
-    /// The description is too long, or holds what is no text.
+    /// The description is too long, or contains control characters.
     #[error(
         "the description has at most {} characters, none of them a control character",
         Service::MAX_DESCRIPTION
@@ -72,10 +71,10 @@ pub enum RegistryError {
     /// There are too many scopes.
     #[error("a service has at most {} scopes", Service::MAX_SCOPES)]
     Scopes,
-    /// No service can have these limits.
+    /// The limits are invalid.
     #[error(transparent)]
     Limits(#[from] InvalidLimits),
-    /// The public keys cannot be used.
+    /// The public keys are invalid.
     #[error(transparent)]
     PublicKeys(#[from] InvalidPublicKeys),
     /// A store failed.
@@ -84,12 +83,12 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// The outcome in the audit trail.
+    /// Returns the outcome for the audit trail.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Taken | Self::Full(_) | Self::StillOverlapping { .. } => "conflict",
-            Self::Gone => "not_found",
+            Self::AlreadyExists | Self::Full(_) | Self::StillOverlapping { .. } => "conflict",
+            Self::NotFound => "not_found",
             Self::Description | Self::Scopes | Self::Limits(_) | Self::PublicKeys(_) => {
                 "invalid_request"
             }
@@ -101,31 +100,31 @@ impl RegistryError {
 impl From<RegisterError> for RegistryError {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::Taken => Self::Taken,
+            RegisterError::AlreadyExists => Self::AlreadyExists,
             RegisterError::Full(most) => Self::Full(most),
             RegisterError::Store(error) => Self::Store(error),
         }
     }
 }
 
-/// Registers services and changes them. Cheap to clone.
+/// Registers and changes services. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry {
     services: Arc<dyn ServiceRepository>,
-    quotas: Arc<dyn QuotaRepository>,
-    directory: Directory,
+    quotas: Arc<dyn RateLimitRepository>,
+    service_cache: ServiceCache,
     metrics: AuthMetrics,
     settings: Arc<ServiceSettings>,
     clock: Arc<dyn Clock>,
 }
 
 impl Registry {
-    /// A registry on these repositories, whose changes `directory` is told of.
+    /// Creates a registry on these repositories, which notifies `service_cache` of its changes.
     #[must_use]
     pub fn new(
         services: Arc<dyn ServiceRepository>,
-        quotas: Arc<dyn QuotaRepository>,
-        directory: Directory,
+        quotas: Arc<dyn RateLimitRepository>,
+        service_cache: ServiceCache,
         metrics: AuthMetrics,
         settings: Arc<ServiceSettings>,
         clock: Arc<dyn Clock>,
@@ -133,14 +132,14 @@ impl Registry {
         Self {
             services,
             quotas,
-            directory,
+            service_cache,
             metrics,
             settings,
             clock,
         }
     }
 
-    /// The limits of a service for which none are set.
+    /// Returns the limits of a service for which none are set.
     #[must_use]
     pub fn usual_limits(&self) -> LimitPolicy {
         LimitPolicy {
@@ -150,7 +149,7 @@ impl Registry {
         }
     }
 
-    /// Registers a service with a first client secret.
+    /// Registers a service with its first client secret.
     ///
     /// # Errors
     ///
@@ -175,9 +174,9 @@ impl Registry {
             public_keys: public_keys.map(checked_keys).transpose()?,
         };
         let service = self.services.register(service, self.settings.most).await?;
-        self.directory.changed();
+        self.service_cache.changed();
         self.metrics.admit(service.id.as_str());
-        tracing::info!(service.id = %service.id, "a service was registered");
+        tracing::info!(service.id = %service.id, "service registered");
         Ok(Issued {
             service,
             secret: secret.to_be_shown().clone(),
@@ -185,8 +184,8 @@ impl Registry {
         })
     }
 
-    /// Gives a service a new client secret. The one before is accepted for `overlap` more, by default what the
-    /// configuration says. `force` ends a secret that was replaced earlier and is still accepted.
+    /// Gives a service a new client secret. The previous one stays valid for `overlap`, by default the configured time.
+    /// `force` ends a secret that was replaced earlier and is still accepted.
     ///
     /// # Errors
     ///
@@ -204,13 +203,13 @@ impl Registry {
             .rotate(id, secret.digest(), secret_expires_at, overlap, force)
             .await?;
         match rotation {
-            None => Err(RegistryError::Gone),
+            None => Err(RegistryError::NotFound),
             Some(Rotation::StillOverlapping { until }) => {
                 Err(RegistryError::StillOverlapping { until })
             }
             Some(Rotation::Rotated(service)) => {
-                self.directory.changed();
-                tracing::info!(service.id = %id, "a service has a new credential");
+                self.service_cache.changed();
+                tracing::info!(service.id = %id, "service credential rotated");
                 Ok(Issued {
                     service,
                     secret: secret.to_be_shown().clone(),
@@ -239,8 +238,8 @@ impl Registry {
         }
         let limits = change.limits;
         let changed = self.services.change(id, change).await?;
-        self.directory.changed();
-        let service = changed.ok_or(RegistryError::Gone)?;
+        self.service_cache.changed();
+        let service = changed.ok_or(RegistryError::NotFound)?;
         let wished = limits.over(service.limits);
         if wished != service.limits {
             wished.checked()?;
@@ -248,7 +247,7 @@ impl Registry {
         Ok(service)
     }
 
-    /// Deletes a service. Its tokens are refused from now on.
+    /// Deletes a service. Its tokens are rejected from now on.
     ///
     /// # Errors
     ///
@@ -256,32 +255,32 @@ impl Registry {
     pub async fn delete(&self, id: &ServiceId) -> Result<(), RegistryError> {
         let service = self.find(id).await?;
         let deleted = self.services.delete(id).await?;
-        self.directory.changed();
+        self.service_cache.changed();
         if !deleted {
-            return Err(RegistryError::Gone);
+            return Err(RegistryError::NotFound);
         }
-        tracing::info!(service.id = %id, "a service was deleted");
+        tracing::info!(service.id = %id, "service deleted");
         self.metrics.withdraw_rate_limit_usage(id.as_str());
-        // No service will ever meet it, and in Redis it goes by itself: the service is deleted also where this fails.
+        // No service will use this state again, and Redis expires it: the service counts as deleted even if this fails.
         if let Err(error) = self.quotas.forget(service.registration).await {
             tracing::warn!(
                 service.id = %id, error.type = error.error_type(), error = error.in_full(),
-                "what a deleted service had used is left behind"
+                "could not delete the rate limit state of a deleted service"
             );
         }
         Ok(())
     }
 
-    /// The service with this id.
+    /// Returns the service with this id.
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Gone`] if there is none; [`RegistryError::Store`].
+    /// [`RegistryError::NotFound`] if there is none; [`RegistryError::Store`].
     pub async fn find(&self, id: &ServiceId) -> Result<Service, RegistryError> {
-        self.services.find(id).await?.ok_or(RegistryError::Gone)
+        self.services.find(id).await?.ok_or(RegistryError::NotFound)
     }
 
-    /// All services in the order of their ids, and what ever happened.
+    /// Returns all services in the order of their ids, and the totals.
     ///
     /// # Errors
     ///
@@ -291,14 +290,14 @@ impl Registry {
         Ok((register.services, register.totals))
     }
 
-    /// How a service is now.
+    /// Returns the current health of a service.
     #[must_use]
     pub fn health(&self, service: &Service) -> Health {
         let policy = HealthPolicy {
             degraded_after: self.settings.degraded_after,
             stale_after: self.settings.stale_after,
         };
-        Health::of(service, self.clock.now(), &policy)
+        service.health(self.clock.now(), &policy)
     }
 
     fn new_secret(&self) -> (ClientSecret, Option<Timestamp>) {

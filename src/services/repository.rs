@@ -1,4 +1,4 @@
-//! What stores keep of services.
+//! The repositories of services and tokens.
 
 use std::{fmt, time::Duration};
 
@@ -9,106 +9,106 @@ use uuid::Uuid;
 use super::{NewService, SecretDigest, Service, ServiceChange, ServiceId};
 use crate::{clock::Timestamp, error::StoreError};
 
-/// Rises with every change that a reader of the register, of the keys or of the revocations has to know. Another store has
-/// others: one that is lower than it was says that the file was replaced.
+/// Increases with every change to the services, the keys or the revocations that readers have to see. Another store has
+/// other revisions: a revision lower than before means that the store file was replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub i64);
 
 /// All services at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Register {
-    /// The revision that this is, or an earlier one.
+    /// The revision of this content, or an earlier one.
     pub revision: Revision,
     /// The services, in the order of their ids.
     pub services: Vec<Service>,
-    /// What ever happened.
+    /// The totals since the store was created.
     pub totals: Totals,
 }
 
-/// What ever happened to the register, kept in the same steps.
+/// Totals of the register since the store was created, updated in the same atomic steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Services registered.
     pub registered: u64,
     /// Services deleted.
     pub deleted: u64,
-    /// Rotations made.
+    /// Rotations carried out.
     pub rotated: u64,
-    /// Rotations refused because the credential before was still overlapping.
+    /// Rotations rejected because the previous credential was still overlapping.
     pub rotations_refused: u64,
 }
 
 /// Why a service was not registered.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// There is a service with this id.
+    /// A service with this id exists.
     #[error("the service id is taken")]
-    Taken,
-    /// There are as many as there may be.
-    #[error("there are {0} services already, as many as there may be")]
+    AlreadyExists,
+    /// The maximum number of services is reached.
+    #[error("the maximum of {0} services is reached")]
     Full(u32),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What became of a rotation.
+/// The outcome of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The service as it is now: its newest credential is the new one, the one before is retired.
+    /// The service as it is now: its newest credential is the new one, the previous one is retired.
     Rotated(Service),
-    /// Nothing: the credential that was replaced last is still accepted, and somebody may still use it.
+    /// No rotation: the credential that was replaced last is still accepted and may still be in use.
     StillOverlapping {
-        /// Until when.
+        /// Until when it is accepted.
         until: Timestamp,
     },
 }
 
-/// By what a service shows that it is there.
+/// The kind of a service's sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignOfLife {
-    /// It said so.
+    /// The service sent a heartbeat.
     Heartbeat,
-    /// It authenticated.
+    /// The service authenticated.
     Authentication,
 }
 
-/// A place that keeps the register of services.
+/// A repository of services.
 ///
-/// Every method is one atomic step. All fail with [`StoreError::Unavailable`] if the store does not answer within its timeout,
-/// and with [`StoreError::Corrupt`] if a row cannot be read.
+/// Every method is one atomic step. All fail with [`StoreError::Unavailable`] if the store does not respond within its
+/// timeout, and with [`StoreError::Corrupt`] if a row cannot be read.
 #[async_trait]
 pub trait ServiceRepository: fmt::Debug + Send + Sync {
-    /// Registers a service, if there are fewer than `most`.
+    /// Registers a service if there are fewer than `most`.
     ///
     /// # Errors
     ///
     /// [`RegisterError`].
     async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError>;
 
-    /// The service with this id, if there is one.
+    /// Returns the service with this id, if there is one.
     async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError>;
 
-    /// All services.
+    /// Returns all services.
     async fn all(&self) -> Result<Register, StoreError>;
 
-    /// The revision now, of this register and of the [`TokenRepository`] beside it. One small read.
+    /// Returns the current revision of this repository and of its [`TokenRepository`]. One small read.
     async fn revision(&self) -> Result<Revision, StoreError>;
 
-    /// Changes a service. Returns it as it is now, or `None` if there is none. A change that changes nothing leaves the
-    /// revision. One after which no service could have its limits (`LimitPolicy::checked`) changes nothing at all.
+    /// Changes a service. Returns it as it is now, or `None` if it does not exist. A change without effect leaves the
+    /// revision. If the changed limits would be invalid (`LimitPolicy::checked`), nothing is changed at all.
     async fn change(
         &self,
         id: &ServiceId,
         change: ServiceChange,
     ) -> Result<Option<Service>, StoreError>;
 
-    /// Deletes a service with all that belongs to it. Returns whether there was one.
+    /// Deletes a service and all its data. Returns whether it existed.
     async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError>;
 
-    /// Makes `secret` the newest credential, retires the one before, which expires after `overlap` or when it would have
-    /// done so anyway, and removes all others. Where that would end a retired credential before its time, nothing is done
-    /// unless `force` says so. `None` if there is no such service.
+    /// Makes `secret` the newest credential. Retires the previous one, which expires after `overlap` or at its own
+    /// expiry if that is earlier, and removes all others. If this would end a retired credential before its time,
+    /// nothing is done unless `force` is set. Returns `None` if the service does not exist.
     async fn rotate(
         &self,
         id: &ServiceId,
@@ -118,14 +118,14 @@ pub trait ServiceRepository: fmt::Debug + Send + Sync {
         force: bool,
     ) -> Result<Option<Rotation>, StoreError>;
 
-    /// Notes that the service is there, now. Returns whether there is such a service. The revision stays.
+    /// Records a sign of life of the service, now. Returns whether the service exists. The revision stays.
     async fn seen(&self, id: &ServiceId, sign: SignOfLife) -> Result<bool, StoreError>;
 }
 
 /// Identifies a token (its `jti`).
 pub type TokenId = Uuid;
 
-/// By what tokens are signed.
+/// A signature algorithm for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAlgorithm {
     /// Ed25519 (`EdDSA`).
@@ -135,7 +135,7 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
-    /// Its name in JOSE headers.
+    /// Returns its name in JOSE headers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -150,37 +150,37 @@ impl KeyAlgorithm {
 pub struct SigningKey {
     /// Its `kid`.
     pub id: String,
-    /// By what it signs.
+    /// The signature algorithm.
     pub algorithm: KeyAlgorithm,
     /// The private key in PKCS #8 (DER).
     pub private: SecretSlice<u8>,
-    /// When it was made. It is published from then on.
+    /// When it was created. It is published from then on.
     pub created_at: Timestamp,
-    /// From when on it signs, until another one does.
+    /// When it begins to sign; it signs until another key does.
     pub active_from: Timestamp,
-    /// From when on nothing that it has signed is valid; `None` for the newest.
+    /// When everything that it has signed has expired; `None` for the newest key.
     pub expires_at: Option<Timestamp>,
 }
 
-/// A signing key to be added.
+/// A signing key to add.
 #[derive(Clone, Debug)]
 pub struct NewSigningKey {
     /// Its `kid`.
     pub id: String,
-    /// By what it signs.
+    /// The signature algorithm.
     pub algorithm: KeyAlgorithm,
     /// The private key in PKCS #8 (DER).
     pub private: SecretSlice<u8>,
-    /// In what time it begins to sign.
+    /// Time until it begins to sign.
     pub active_in: Duration,
-    /// How long after that what the keys before have signed is still valid.
+    /// How long after that the signatures of earlier keys stay valid.
     pub others_last: Duration,
 }
 
 /// A token that was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Its place in the order of all revocations, rising.
+    /// Its position in the order of all revocations, increasing.
     pub sequence: i64,
     /// The token.
     pub token: TokenId,
@@ -188,31 +188,31 @@ pub struct Revocation {
     pub expires_at: Timestamp,
 }
 
-/// A place that keeps what tokens need: keys, revocations and the assertions that were used. Methods are as those of
-/// [`ServiceRepository`], whose revision rises with new keys and revocations.
+/// A repository of token data: signing keys, revocations and used assertions. The methods behave like those of
+/// [`ServiceRepository`], whose revision increases with new keys and revocations.
 #[async_trait]
 pub trait TokenRepository: fmt::Debug + Send + Sync {
-    /// The signing keys that have not expired, the oldest first.
+    /// Returns the signing keys that have not expired, oldest first.
     async fn keys(&self) -> Result<Vec<SigningKey>, StoreError>;
 
-    /// Adds a signing key, lets the others expire, and drops those that would begin to sign later than it, if the
-    /// newest one still is `newest`. Returns whether it was added:
-    /// several replicas may want to at the same moment.
+    /// Adds a signing key if the newest one is still `newest`. The other keys then expire, and those that would begin
+    /// to sign later than the new one are dropped. Returns whether it was added: several replicas may try at the same
+    /// moment.
     async fn add_key(&self, key: NewSigningKey, newest: Option<&str>) -> Result<bool, StoreError>;
 
-    /// Revokes a token. One that is revoked already stays so.
+    /// Revokes a token. Revoking it again has no effect.
     async fn revoke(&self, token: TokenId, expires_at: Timestamp) -> Result<(), StoreError>;
 
-    /// All revocations after this place that have not expired.
+    /// Returns all revocations after this position that have not expired.
     async fn revocations(&self, after: i64) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Notes that an assertion was used, by the digest of who made it and of its `jti`. Returns false if it was used before.
+    /// Records the use of an assertion, by the digest of its client and its `jti`. Returns false if it was used before.
     async fn use_assertion(
         &self,
         digest: [u8; 32],
         expires_at: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Removes at most `limit` each of revocations, assertions and keys that have expired. Returns how many.
+    /// Deletes at most `limit` each of expired revocations, assertions and keys. Returns how many.
     async fn prune(&self, limit: u32) -> Result<u64, StoreError>;
 }

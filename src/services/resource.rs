@@ -1,17 +1,18 @@
-//! When two URLs name the same resource.
+//! Comparison of resource URLs.
 
 use url::Url;
 
-/// Whether two texts name the same resource: letter by letter, or as URLs after the normalization that the scheme allows
-/// (RFC 3986, sections 6.2.2.1 and 6.2.3): `https://api.example`, `https://api.example/` and `HTTPS://API.example:443` are
-/// one. URL classes of most languages write the slash by themselves.
+/// Returns whether two texts name the same resource: either they are identical, or they are equal URLs after the
+/// normalization that the scheme allows (RFC 3986, sections 6.2.2.1 and 6.2.3). `https://api.example`,
+/// `https://api.example/` and `HTTPS://API.example:443` are the same, because URL classes of most languages add the
+/// slash.
 #[must_use]
 pub fn same_resource(one: &str, other: &str) -> bool {
     one == other || canonical(one).is_some_and(|it| Some(it) == canonical(other))
 }
 
-/// A URL of the web in its normal form. Texts that browsers repair (spaces, backslashes, a missing slash) are none: they
-/// are no URLs by the RFC.
+/// Returns the normal form of an HTTP URL. Texts that only browsers repair (spaces, backslashes, a missing slash) are
+/// rejected: they are not URLs by the RFC.
 fn canonical(text: &str) -> Option<Url> {
     let plain = text.bytes().all(|it| it.is_ascii_graphic() && it != b'\\');
     let (scheme, rest) = text.split_once("://")?;

@@ -1,4 +1,4 @@
-//! Access tokens: issued, looked at, revoked. THE one place that counts what clients ask of the authorization server.
+//! Access tokens: issued, verified, revoked. This is the only module that counts requests to the authorization server.
 
 use std::{fmt, sync::Arc};
 
@@ -6,16 +6,16 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::{
-    Allowance, AuthFailure, Claims, Clients, Directory, Expected, IssuedToken, Limiter, Presented,
-    SKEW, Service, ServiceId, TokenError, TokenPolicy, TokenRepository, Unopened, Unverified, View,
-    Wish, clients::is_of_the_view, gate::record_verification,
+    Allowance, AuthAttempt, AuthFailure, AuthMetrics, AuthOperation, Claims, ClientAuthenticator,
+    ClientCredentials, Expected, IssuedToken, Limiter, SKEW, Service, ServiceCache, ServiceId,
+    Snapshot, TokenError, TokenPolicy, TokenRejected, TokenRepository, TokenRequest, TokenVerifier,
+    VerificationError, client_authenticator::depends_on_snapshot,
+    verification::record_verification,
 };
-use crate::{
-    clock::{Clock, Timestamp},
-    telemetry::instruments::{AuthAttempt, AuthMetrics, AuthOperation},
-};
+use crate::clock::{Clock, Timestamp};
+use async_trait::async_trait;
 
-/// Tokens whose signature is remembered to be right. A token and its claims take about a kilobyte.
+/// Number of tokens whose valid signature is remembered. A token and its claims take about a kilobyte.
 const REMEMBERED: usize = 10_000;
 
 /// Issues, introspects and revokes access tokens. Cheap to clone.
@@ -23,14 +23,14 @@ const REMEMBERED: usize = 10_000;
 pub struct Tokens(Arc<Inner>);
 
 struct Inner {
-    clients: Clients,
-    directory: Directory,
+    clients: ClientAuthenticator,
+    service_cache: ServiceCache,
     tokens: Arc<dyn TokenRepository>,
     limiter: Limiter,
     metrics: AuthMetrics,
     clock: Arc<dyn Clock>,
     policy: TokenPolicy,
-    /// With the generation of the keys that it was checked with: a key that is gone opens nothing any more.
+    /// Stored with the generation of the keys that verified it, so that a removed key verifies nothing any more.
     remembered: Cache<Box<str>, (u64, Arc<Claims>)>,
 }
 
@@ -40,32 +40,32 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// What [`Tokens`] works with.
+/// The dependencies of [`Tokens`].
 #[derive(Debug)]
 pub struct TokenParts {
-    /// Who asks.
-    pub clients: Clients,
-    /// The services and keys.
-    pub directory: Directory,
-    /// Where revocations are kept.
+    /// Authenticates the clients.
+    pub clients: ClientAuthenticator,
+    /// The services and signing keys.
+    pub service_cache: ServiceCache,
+    /// The repository of revocations.
     pub tokens: Arc<dyn TokenRepository>,
-    /// How much may be asked.
+    /// The rate limiter.
     pub limiter: Limiter,
-    /// What is counted.
+    /// The metrics.
     pub metrics: AuthMetrics,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What tokens say.
+    /// The content of issued tokens.
     pub policy: TokenPolicy,
 }
 
 impl Tokens {
-    /// Tokens made of these parts.
+    /// Creates the token service from its parts.
     #[must_use]
     pub fn new(parts: TokenParts) -> Self {
         Self(Arc::new(Inner {
             clients: parts.clients,
-            directory: parts.directory,
+            service_cache: parts.service_cache,
             tokens: parts.tokens,
             limiter: parts.limiter,
             metrics: parts.metrics,
@@ -75,29 +75,30 @@ impl Tokens {
         }))
     }
 
-    /// What tokens say.
+    /// Returns the policy for the content of tokens.
     #[must_use]
     pub fn policy(&self) -> &TokenPolicy {
         &self.0.policy
     }
 
-    /// The public keys as a JWK Set. They change rarely, and a new one is in it before it signs.
+    /// Returns the public keys as a JWK Set. It changes rarely, and contains a new key before that key signs.
     ///
     /// # Errors
     ///
-    /// As of [`Directory::view`].
+    /// As for [`ServiceCache::snapshot`].
     pub async fn jwks(&self) -> Result<Arc<str>, AuthFailure> {
-        let view = self.0.directory.view().await?;
-        Ok(Arc::clone(view.keys().jwks()))
+        let snapshot = self.0.service_cache.snapshot().await?;
+        Ok(Arc::clone(snapshot.keys().jwks()))
     }
 
-    /// Begins to count an authentication of a client, so that it counts though what the client sends never comes.
+    /// Starts counting an authentication of a client, so that it is counted even if the rest of the request never
+    /// arrives.
     pub fn begin(&self, operation: AuthOperation) -> AuthAttempt {
         self.0.metrics.auth_started(operation)
     }
 
-    /// Issues a token to the client that `presented` is, and charges it one request. A form that cannot be read is an
-    /// `Err` in the place of who presents it: that counts as an attempt too.
+    /// Issues a token to the client with these `credentials`, and charges it one request. If the form could not be
+    /// read, `credentials` is an `Err`, which counts as an attempt too.
     ///
     /// # Errors
     ///
@@ -105,39 +106,39 @@ impl Tokens {
     pub async fn issue(
         &self,
         attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
-        wish: &Wish,
+        credentials: Result<ClientCredentials, AuthFailure>,
+        token_request: &TokenRequest,
     ) -> Result<IssuedToken, TokenError> {
-        self.counted(attempt, presented, async |service| {
+        self.counted(attempt, credentials, async |service| {
             let allowance = self.0.limiter.charge(service).await?.passed()?;
-            self.0.make(service, wish, allowance).await
+            self.0.make(service, token_request, allowance).await
         })
         .await
     }
 
-    /// Says what a token is: its claims while it is valid, `None` for all else (RFC 7662 tells no reasons). Every registered
-    /// service may ask.
+    /// Introspects a token: returns its claims while it is valid, otherwise `None` (RFC 7662 returns no reasons). Every
+    /// registered service may introspect.
     ///
     /// # Errors
     ///
-    /// [`TokenError`]; also if the store does not answer, because then nobody knows.
+    /// [`TokenError`]; also if the store does not respond, because the validity is unknown then.
     pub async fn introspect(
         &self,
         attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         token: Option<&str>,
     ) -> Result<Option<Arc<Claims>>, TokenError> {
-        self.counted(attempt, presented, async |_| {
+        self.counted(attempt, credentials, async |_| {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let verified = self.verify(token).await;
             record_verification(&self.0.metrics, &verified);
             match verified {
                 Ok(claims) => Ok(Some(claims)),
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Store(error),
                     ..
                 }) => Err(TokenError::Store(error)),
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Internal(error),
                     ..
                 }) => Err(TokenError::Internal(error)),
@@ -147,7 +148,7 @@ impl Tokens {
         .await
     }
 
-    /// Revokes a token of the client that asks. What is no valid token needs no revoking (RFC 7009): that is a success.
+    /// Revokes a token of the calling client. Revoking an invalid token is a success (RFC 7009).
     ///
     /// # Errors
     ///
@@ -155,18 +156,18 @@ impl Tokens {
     pub async fn revoke(
         &self,
         attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         token: Option<&str>,
     ) -> Result<(), TokenError> {
-        self.counted(attempt, presented, async |service| {
+        self.counted(attempt, credentials, async |service| {
             let token = token.ok_or(TokenError::InvalidRequest("token is missing"))?;
             let claims = match self.verify(token).await {
                 Ok(claims) => claims,
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Store(error),
                     ..
                 }) => return Err(TokenError::Store(error)),
-                Err(Unverified {
+                Err(VerificationError {
                     failure: AuthFailure::Internal(error),
                     ..
                 }) => return Err(TokenError::Internal(error)),
@@ -175,28 +176,28 @@ impl Tokens {
             if claims.service != service.id {
                 return Err(TokenError::NotYours);
             }
-            // A token is still good for a clock's difference after its time.
+            // A token is accepted for the clock skew after its expiry.
             let until = claims.expires_at.plus(SKEW);
             let revoked = self.0.tokens.revoke(claims.token, until);
             revoked.await.map_err(TokenError::Store)?;
-            self.0.directory.note_revoked(claims.token, until);
+            self.0.service_cache.note_revoked(claims.token, until);
             Ok(())
         })
         .await
     }
 
-    /// Counts one authentication of a client around what it asks for.
+    /// Counts one authentication of a client, including what it requests.
     async fn counted<T>(
         &self,
         mut attempt: AuthAttempt,
-        presented: Result<Presented, AuthFailure>,
+        credentials: Result<ClientCredentials, AuthFailure>,
         work: impl AsyncFnOnce(&Service) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
-        // How long the client took to say who it is tells nothing of us.
+        // The time until the client has sent its credentials is not part of our latency.
         attempt.measure_from_now();
         let mut who = None;
         let result = async {
-            let service = self.0.clients.authenticate(presented?, &mut who).await?;
+            let service = self.0.clients.authenticate(credentials?, &mut who).await?;
             work(&service).await
         }
         .await;
@@ -208,43 +209,46 @@ impl Tokens {
         result
     }
 
-    /// Looks at a token. Counts nothing: whoever asks knows what for.
-    pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
-        match self.verify_at_hand(token) {
+    /// Verifies a token. Counts nothing, because only the caller knows the operation.
+    pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
+        match self.verify_cached(token) {
             Some(verified) => verified,
             None => self.verify_by_store(token).await,
         }
     }
 
-    /// As [`Tokens::verify`] where that needs no question to the store.
-    pub(super) fn verify_at_hand(&self, token: &str) -> Option<Result<Arc<Claims>, Unverified>> {
-        let view = self.0.directory.at_hand()?;
-        let claims = match self.0.recall(&view, token) {
+    /// As [`Tokens::verify`], if that needs no request to the store.
+    pub(super) fn verify_cached(
+        &self,
+        token: &str,
+    ) -> Option<Result<Arc<Claims>, VerificationError>> {
+        let snapshot = self.0.service_cache.cached()?;
+        let claims = match self.0.recall(&snapshot, token) {
             Some(claims) => claims,
-            None => match self.0.open(&view, token) {
+            None => match self.0.open(&snapshot, token) {
                 Ok(claims) => claims,
-                // The key may have just come.
-                Err(unopened) if unopened.unknown_key => return None,
-                Err(unopened) => return Some(Err(unopened.into())),
+                // The key may be new.
+                Err(rejected) if rejected.unknown_key => return None,
+                Err(rejected) => return Some(Err(rejected.into())),
             },
         };
-        match self.0.check(&view, claims) {
+        match self.0.check(&snapshot, claims) {
             // Another replica may have just registered the service.
-            Err(unverified) if is_of_the_view(&unverified.failure) => None,
+            Err(error) if depends_on_snapshot(&error.failure) => None,
             verified => Some(verified),
         }
     }
 
-    async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, Unverified> {
-        let view = self.0.directory.view_of_late().await?;
-        let claims = match self.0.recall(&view, token) {
+    async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
+        let snapshot = self.0.service_cache.recent_snapshot().await?;
+        let claims = match self.0.recall(&snapshot, token) {
             Some(claims) => claims,
-            None => self.0.open(&view, token)?,
+            None => self.0.open(&snapshot, token)?,
         };
-        self.0.check(&view, claims)
+        self.0.check(&snapshot, claims)
     }
 
-    /// Notes that a service showed itself by a token.
+    /// Records a service's sign of life by a token.
     pub(super) fn note(&self, claims: &Claims) {
         self.0.clients.note(&claims.service);
     }
@@ -254,12 +258,12 @@ impl Inner {
     async fn make(
         &self,
         service: &Service,
-        wish: &Wish,
+        token_request: &TokenRequest,
         allowance: Option<Allowance>,
     ) -> Result<IssuedToken, TokenError> {
-        wish.check_grant()?;
-        let scopes = wish.scopes(service)?;
-        let audiences = wish.audiences(&self.policy)?;
+        token_request.check_grant()?;
+        let scopes = token_request.scopes(service)?;
+        let audiences = token_request.audiences(&self.policy)?;
         let now = self.clock.now();
         let claims = Claims {
             issuer: self.policy.issuer.clone(),
@@ -271,8 +275,8 @@ impl Inner {
             scopes,
             registration: service.registration,
         };
-        let view = self.directory.view().await.map_err(after_entry)?;
-        let token = view.keys().sign(now, &claims)?;
+        let snapshot = self.service_cache.snapshot().await.map_err(after_entry)?;
+        let token = snapshot.keys().sign(now, &claims)?;
         Ok(IssuedToken {
             token: token.into(),
             lifetime: self.policy.lifetime,
@@ -281,48 +285,53 @@ impl Inner {
         })
     }
 
-    /// A token whose signature is known to be right by the keys of this view.
-    fn recall(&self, view: &View, token: &str) -> Option<Arc<Claims>> {
+    /// Returns the claims of a token whose signature was verified with the keys of this snapshot before.
+    fn recall(&self, snapshot: &Snapshot, token: &str) -> Option<Arc<Claims>> {
         let (generation, claims) = self.remembered.get(token)?;
-        (generation == view.generation()).then_some(claims)
+        (generation == snapshot.generation()).then_some(claims)
     }
 
-    /// Reads a token whose signature is not known to be right.
-    fn open(&self, view: &View, token: &str) -> Result<Arc<Claims>, Unopened> {
+    /// Verifies a token whose signature was not verified before.
+    fn open(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Claims>, TokenRejected> {
         let audiences: Vec<&str> = self.policy.audiences.iter().map(String::as_str).collect();
         let expected = Expected {
             issuer: &self.policy.issuer,
             audiences: &audiences,
         };
-        let claims = view
-            .keys()
-            .verifying()
-            .open(token, self.clock.now(), &expected)?;
+        let claims =
+            snapshot
+                .keys()
+                .verification_keys()
+                .open(token, self.clock.now(), &expected)?;
         let claims = Arc::new(claims);
-        let remembered = (view.generation(), Arc::clone(&claims));
+        let remembered = (snapshot.generation(), Arc::clone(&claims));
         self.remembered.insert(token.into(), remembered);
         Ok(claims)
     }
 
-    /// What can change after a token was made: its time, its revocation, its service.
-    fn check(&self, view: &View, claims: Arc<Claims>) -> Result<Arc<Claims>, Unverified> {
-        let failure = match view.service(claims.service.as_str()) {
-            // Of an earlier registration of the same id: that service is gone.
+    /// Checks what can change after a token was issued: its expiry, its revocation, its service.
+    fn check(
+        &self,
+        snapshot: &Snapshot,
+        claims: Arc<Claims>,
+    ) -> Result<Arc<Claims>, VerificationError> {
+        let failure = match snapshot.service(claims.service.as_str()) {
+            // It belongs to an earlier registration of the same id: that service no longer exists.
             Some(service) if service.registration != claims.registration => {
                 AuthFailure::UnknownService
             }
             None => {
-                return Err(Unverified {
+                return Err(VerificationError {
                     service: None,
                     failure: AuthFailure::UnknownService,
                 });
             }
             Some(service) if service.disabled => AuthFailure::Disabled,
             Some(_) if expired(&claims, self.clock.now()) => AuthFailure::ExpiredToken,
-            Some(_) if self.directory.is_revoked(&claims.token) => AuthFailure::RevokedToken,
+            Some(_) if self.service_cache.is_revoked(&claims.token) => AuthFailure::RevokedToken,
             Some(_) => return Ok(claims),
         };
-        Err(Unverified {
+        Err(VerificationError {
             service: Some(claims.service.clone()),
             failure,
         })
@@ -333,10 +342,25 @@ fn expired(claims: &Claims, now: Timestamp) -> bool {
     claims.expires_at.plus(SKEW) <= now
 }
 
-/// What fails once the client is in.
+/// Converts a failure after the client was authenticated.
 fn after_entry(failure: AuthFailure) -> TokenError {
     match failure {
         AuthFailure::Store(error) => TokenError::Store(error),
         other => TokenError::Internal(other.into()),
+    }
+}
+
+#[async_trait]
+impl TokenVerifier for Tokens {
+    fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
+        Self::verify_cached(self, token)
+    }
+
+    async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
+        Self::verify(self, token).await
+    }
+
+    fn on_authenticated(&self, claims: &Claims) {
+        self.note(claims);
     }
 }

@@ -1,4 +1,4 @@
-//! Counts the store and enters the count in the ledger of exported totals.
+//! Counts the sessions in the store and enters each count in the ledger of exported totals.
 
 use std::{
     future::Future,
@@ -9,8 +9,8 @@ use std::{
 use super::{Census, Count, LedgerRepository, Reconciled, SavedLedger, SessionRepository};
 use crate::error::StoreError;
 
-/// How often is counted again because another replica has entered a count meanwhile. Two that observe for a moment enter
-/// a few counts in a second at most.
+/// Maximum number of attempts if other replicas enter counts meanwhile. Two replicas that are observers for a moment
+/// enter only a few counts per second.
 const TRIES: usize = 4;
 
 /// Counts one store into one ledger.
@@ -26,7 +26,7 @@ pub(super) struct Bookkeeper {
 #[derive(Debug, Default)]
 struct Kept {
     last: SavedLedger,
-    /// It could not be written. It stands until another process writes.
+    /// The ledger could not be written. It is kept in memory until another process writes.
     is_unsaved: bool,
 }
 
@@ -44,12 +44,13 @@ impl Bookkeeper {
         }
     }
 
-    /// Counts, and returns the census with the totals that are to be exported.
+    /// Counts the sessions and returns the census with the totals to export.
     ///
-    /// The ledger is read before the store is counted, and written only if nobody else has done so since. So a count that
-    /// is behind what it was entered after means that the store was put back: never that this count is the older one.
+    /// The ledger is read before the store is counted, and written only if no other process has written it since. So
+    /// if a count is behind the ledger, the store was restored to an earlier state; the count itself cannot be
+    /// outdated.
     ///
-    /// A ledger that cannot be read or written is no reason to show nothing: the totals go on in memory.
+    /// If the ledger cannot be read or written, the totals are still exported and continue in memory.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Bookkeeper {
                         is_saved = true;
                     }
                     Ok(None) if tries > 0 => continue,
-                    // The others are ahead. What they export is right.
+                    // The other processes are ahead. What they export is correct.
                     Ok(None) => {}
                     Err(error) => self.complain(&error),
                 }
@@ -88,7 +89,7 @@ impl Bookkeeper {
         }
     }
 
-    /// The ledger as it is to go on from, and whether it could be read.
+    /// Returns the ledger to continue from, and whether it could be read.
     async fn before(&self) -> (SavedLedger, bool) {
         let loaded = self.in_time(self.ledger.load()).await;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,12 +117,12 @@ impl Bookkeeper {
         kept.is_unsaved
     }
 
-    /// Once, until it is written again.
+    /// Logs the error once, until the ledger is written again.
     fn complain(&self, error: &StoreError) {
         if !self.is_unsaved() {
             tracing::warn!(
                 error.type = error.error_type(), error = error.in_full(),
-                "the totals of sessions cannot be kept beside the database; they go on in memory until this process ends"
+                "session totals cannot be saved beside the database; they continue in memory until this process ends"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The census: counts sessions now and then, and keeps the count in memory for the gauges.
+//! The census: counts sessions periodically and keeps the count in memory for the gauges.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -6,62 +6,60 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
-    Census, Lease, LedgerRepository, ObserverLease, SessionRepository, bookkeeping::Bookkeeper,
+    Census, Lease, LedgerRepository, ObserverLease, SessionGauges, SessionRepository,
+    bookkeeping::Bookkeeper,
 };
-use crate::{
-    clock::Clock,
-    error::StoreError,
-    telemetry::instruments::{Presence, Snapshot},
-};
+use crate::{clock::Clock, error::StoreError, observer_state::ObserverState};
 
-/// However much happens, the store is counted at most once in this time.
+/// Minimum time between two counts, however many sessions start and end.
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
 
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(20);
 
-/// Asks for a count soon: given to those who start and end sessions.
+/// Requests a count soon; given to the code that starts and ends sessions.
 #[derive(Clone, Debug, Default)]
 pub struct CensusBell(Arc<Notify>);
 
 impl CensusBell {
-    /// Something happened to sessions. Costs an atomic operation.
+    /// Signals that sessions have changed. Costs one atomic operation.
     pub fn ring(&self) {
         self.0.notify_one();
     }
 }
 
-/// How often is counted, and how long an answer may take.
+/// How often sessions are counted, and the timeout of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CensusPace {
-    /// Between two counts.
+    /// Time between two counts.
     pub interval: Duration,
-    /// An answer that takes longer is none.
+    /// A response that takes longer counts as a failure.
     pub timeout: Duration,
 }
 
 impl CensusPace {
-    /// For how long the lease is taken; it is asked for three times as often.
+    /// Returns the duration of the lease; it is renewed three times as often.
     ///
-    /// Half the interval: of a replica that dies, another one takes the place within a third more than that, and so before
-    /// the next count is due. Of long intervals not so much, so that nobody waits long for one; of short ones more, because
-    /// the store may take a moment to answer.
+    /// Half the interval: if a replica dies, another one takes over within a third more than that, and so before the
+    /// next count is due. The duration is capped for long intervals, so that a takeover does not take long, and has a
+    /// minimum for short intervals, because the store may take a moment to respond.
     #[must_use]
     pub fn lease(&self) -> Duration {
         (self.interval / 2).clamp(SHORTEST_LEASE, LONGEST_LEASE)
     }
 }
 
-/// Refreshes the snapshot that the session gauges read, as long as it is this replica that observes.
+/// Refreshes the snapshot that the session gauges read, while this replica is the observer.
 pub struct CensusTaker {
     books: Bookkeeper,
     observer: Arc<dyn ObserverLease>,
     service: Uuid,
-    presence: Presence,
+    gauges: SessionGauges,
+    state: ObserverState,
     clock: Arc<dyn Clock>,
     pace: CensusPace,
     bell: CensusBell,
-    /// This replica has begun to observe.
+    /// Signals that this replica has become the observer.
     begun: Notify,
 }
 
@@ -74,15 +72,15 @@ impl fmt::Debug for CensusTaker {
 }
 
 impl CensusTaker {
-    /// Counts `sessions` into `presence`, with the totals that `ledger` exports, while `observer` says that it is this replica of
-    /// `service` that does.
+    /// Creates the census. It counts `sessions` into `gauges`, with the totals that `ledger` exports, while
+    /// `observer` confirms that this replica is the observer of `service`.
     #[must_use]
     pub fn new(
         sessions: Arc<dyn SessionRepository>,
         ledger: Arc<dyn LedgerRepository>,
         observer: Arc<dyn ObserverLease>,
         service: Uuid,
-        presence: Presence,
+        gauges: SessionGauges,
         clock: Arc<dyn Clock>,
         pace: CensusPace,
     ) -> Self {
@@ -90,7 +88,8 @@ impl CensusTaker {
             books: Bookkeeper::new(sessions, ledger, pace.timeout),
             observer,
             service,
-            presence,
+            state: gauges.observer().clone(),
+            gauges,
             clock,
             pace,
             bell: CensusBell::default(),
@@ -98,19 +97,20 @@ impl CensusTaker {
         }
     }
 
-    /// What makes [`CensusTaker::run`] count before its interval is over. Does nothing where another replica observes.
+    /// Returns the handle that makes [`CensusTaker::run`] count before its interval is over. It has no effect while
+    /// another replica is the observer.
     #[must_use]
     pub fn bell(&self) -> CensusBell {
         self.bell.clone()
     }
 
-    /// Asks who observes. If it is this replica, it is so for [`CensusPace::lease`] from now, and no longer whatever happens
-    /// to this process: the gauges' callbacks look at the time themselves.
+    /// Acquires or renews the lease. If this replica holds it, it does so for [`CensusPace::lease`] from now and no
+    /// longer, whatever happens to this process: the gauges' callbacks check the time themselves.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store, or [`StoreError::Unavailable`] if it was too slow. A lease that is held goes on to its
-    /// end.
+    /// [`StoreError`] of the store, or [`StoreError::Unavailable`] if it was too slow. A lease that is held stays
+    /// valid until it expires.
     pub async fn hold(&self) -> Result<Lease, StoreError> {
         let (asked_at, ttl) = (self.clock.monotonic(), self.pace.lease());
         let answer = self.in_time(self.observer.hold(self.service, ttl)).await;
@@ -118,66 +118,69 @@ impl CensusTaker {
             Ok(Lease {
                 mine: true, epoch, ..
             }) => {
-                if self.presence.observe(*epoch, asked_at, asked_at + ttl) {
+                if self.state.lease_acquired(*epoch, asked_at, asked_at + ttl) {
                     self.begun.notify_one();
                 }
             }
             Ok(Lease {
                 mine: false, epoch, ..
-            }) => self.presence.stand_by(*epoch, asked_at, asked_at + ttl),
-            // The one that observes says by its counts whether the store answers, as long as it does.
-            Err(_) => self.presence.hear_nothing(),
+            }) => self
+                .state
+                .lease_held_elsewhere(*epoch, asked_at, asked_at + ttl),
+            // While this replica is the observer, its counts show whether the store responds.
+            Err(_) => self.state.lease_unanswered(),
         }
         answer
     }
 
-    /// Counts once and publishes the snapshot, or withdraws it if the store gives no answer in time. Does nothing if
-    /// another replica observes.
+    /// Counts once and publishes the snapshot, or withdraws it if the store does not respond in time. Does nothing if
+    /// another replica is the observer.
     ///
     /// # Errors
     ///
     /// [`StoreError`] of the store, or [`StoreError::Unavailable`] if it was too slow.
     pub async fn count(&self) -> Result<Option<Census>, StoreError> {
-        if !self.presence.observes() {
+        if !self.state.observes() {
             return Ok(None);
         }
         let asked_at = self.clock.monotonic();
         let census = self.books.count().await;
         match &census {
-            Ok(census) => self.presence.publish(snapshot(census), asked_at),
-            Err(_) => self.presence.withdraw(),
+            Ok(census) => self.gauges.publish(*census, asked_at),
+            Err(_) => self.state.count_unanswered(),
         }
         census.map(Some)
     }
 
-    /// Counts once, after it has asked who observes if it was not this replica just before.
+    /// Counts once, after trying to acquire the lease if this replica does not hold it.
     ///
     /// # Errors
     ///
-    /// As [`CensusTaker::hold`] and [`CensusTaker::count`].
+    /// See [`CensusTaker::hold`] and [`CensusTaker::count`].
     pub async fn take(&self) -> Result<Option<Census>, StoreError> {
-        if !self.presence.observes() {
+        if !self.state.observes() {
             self.hold().await?;
         }
         self.count().await
     }
 
-    /// Observes no more and lets another replica do so at once. What it has counted is to be exported before.
+    /// Stops observing and releases the lease, so that another replica can take over at once. Export the last counts
+    /// before.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store: the lease ends by itself then.
+    /// [`StoreError`] of the store: the lease then expires by itself.
     pub async fn resign(&self) -> Result<(), StoreError> {
-        self.presence.resign();
+        self.state.lease_released();
         self.in_time(self.observer.release()).await
     }
 
-    /// Holds the lease, and while it does counts every interval and soon after the bell, for ever.
+    /// Holds the lease, and while it is held counts every interval and soon after each signal, forever.
     pub async fn run(&self) {
-        // One count may be late and the next one slow; with both past, nobody is counting.
+        // One count may be late and the next one slow. After both times have passed, the counting task has stopped.
         let CensusPace { interval, timeout } = self.pace;
-        self.presence
-            .believe_for(2 * interval + 2 * timeout + LEAST_PAUSE);
+        self.state
+            .limit_count_age(2 * interval + 2 * timeout + LEAST_PAUSE);
         tokio::join!(self.keep_lease(), self.keep_count());
     }
 
@@ -189,20 +192,20 @@ impl CensusTaker {
             if let Some(Lease { kin, .. }) = lease {
                 if kin_before && !kin {
                     tracing::warn!(
-                        "a server with another cookie_key keeps its sessions under the same keys: who logs in at one of \
-                         the two is not logged in at the other; give all servers of a service one cookie_key, and each \
-                         service a redis_key_prefix of its own"
+                        "a server with another cookie_key stores its sessions under the same keys: sessions from one are not \
+                         valid on the other; give all servers of a service the same cookie_key, and each service its \
+                         own redis_key_prefix"
                     );
                 }
                 kin_before = kin;
             }
             match (mine, before) {
-                (Some(true), Some(false)) => tracing::info!("this replica observes from now on"),
-                (Some(false), Some(true)) => tracing::info!("another replica observes from now on"),
+                (Some(true), Some(false)) => tracing::info!("this replica is now the observer"),
+                (Some(false), Some(true)) => tracing::info!("another replica is now the observer"),
                 _ => {}
             }
             before = mine.or(before);
-            // Without an answer nobody may observe: the sooner it is asked again, the less goes unseen.
+            // Without a response no replica may be the observer. A fast retry keeps the gap short.
             let pause = match lease {
                 Some(_) => self.pace.lease() / 3,
                 None => LEAST_PAUSE,
@@ -214,7 +217,7 @@ impl CensusTaker {
     async fn keep_count(&self) {
         let mut answered = true;
         loop {
-            if !self.presence.observes() {
+            if !self.state.observes() {
                 self.begun.notified().await;
                 continue;
             }
@@ -223,10 +226,10 @@ impl CensusTaker {
                 (Err(error), true) => {
                     tracing::warn!(
                         error.type = error.error_type(), error = error.in_full(),
-                        "the session store does not answer; the session gauges are absent until it does"
+                        "the session store does not respond; the session gauges are absent until it does"
                     );
                 }
-                (Ok(_), false) => tracing::info!("the session store answers again"),
+                (Ok(_), false) => tracing::info!("the session store responds again"),
                 _ => {}
             }
             answered = result.is_ok();
@@ -242,7 +245,7 @@ impl CensusTaker {
                     () = self.begun.notified() => {}
                 }
             };
-            // Either the interval is over or something happened: count again in both cases.
+            // Either the interval is over or sessions have changed: count again in both cases.
             let _ = tokio::time::timeout(rest, sooner).await;
         }
     }
@@ -253,14 +256,5 @@ impl CensusTaker {
     ) -> Result<T, StoreError> {
         let answer = tokio::time::timeout(self.pace.timeout, answer).await;
         answer.unwrap_or_else(|_| Err(StoreError::timed_out()))
-    }
-}
-
-fn snapshot(census: &Census) -> Snapshot {
-    Snapshot {
-        sessions: census.sessions,
-        users: census.users,
-        started: census.totals.started,
-        ended: census.totals.ended,
     }
 }

@@ -1,4 +1,4 @@
-//! A session's two names: the secret key that the cookie carries, and the public id made from it.
+//! The two identifiers of a session: the secret key in the cookie, and the public ID derived from it.
 
 use std::{fmt, str::FromStr};
 
@@ -6,12 +6,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::accounts::UserId;
+use crate::user::UserId;
 
-/// How many shards the sessions of all users are spread over.
+/// The number of shards over which the sessions of all users are distributed.
 ///
 /// A user's sessions share one shard, so that a store can keep them, their index and their counts together. Both
-/// names of a session begin with the shard's two digits, so that a session is found from its cookie alone.
+/// identifiers of a session start with the two digits of the shard, so that a session is found from its cookie alone.
 pub const SHARDS: u8 = 64;
 
 const SHARD_DIGITS: usize = 2;
@@ -20,31 +20,32 @@ const SECRET_CHARS: usize = 43;
 /// 16 bytes in unpadded base64.
 const DIGEST_CHARS: usize = 22;
 
-/// The shard of a user's sessions, `0..SHARDS`.
+/// Returns the shard of a user's sessions, `0..SHARDS`.
 ///
-/// Ids are made by the service, so nobody can choose a shard: a plain hash spreads them evenly.
+/// The service generates user IDs, so an attacker cannot choose a shard: a plain hash distributes them evenly.
 #[must_use]
 pub fn shard_of(user: UserId) -> u8 {
     Sha256::digest(user.as_uuid().as_bytes())[0] % SHARDS
 }
 
-/// The secret that proves a session: two shard digits and 256 random bits in base64url. Only the cookie holds it.
+/// The secret that authenticates a session: two shard digits and 256 random bits in base64url. Only the cookie
+/// contains it.
 #[derive(Clone)]
 pub struct SessionKey(SecretString);
 
-/// The public name of a session: two shard digits and 128 bits of the SHA-256 of its key, in base64url.
+/// The public ID of a session: two shard digits and 128 bits of the SHA-256 of its key, in base64url.
 ///
-/// It may be shown in lists and logs: the key cannot be computed from it, and it is no key itself.
+/// It may appear in lists and logs: the key cannot be computed from it, and it is not accepted as a key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(String);
 
-/// The text is no session key, or no session id.
+/// The text is not a session key or session ID.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a session key or session id")]
 pub struct MalformedSessionName;
 
 impl SessionKey {
-    /// A new key for a session of `user`, from the operating system's random numbers.
+    /// Generates a new key for a session of `user`, from the operating system's random number generator.
     #[must_use]
     pub fn generate(user: UserId) -> Self {
         let secret: [u8; 32] = rand::random();
@@ -53,13 +54,13 @@ impl SessionKey {
         Self(format!("{shard:02}{secret}").into())
     }
 
-    /// The key as the cookie carries it (inside actix-session's encryption).
+    /// Returns the key as the cookie carries it (inside actix-session's encryption).
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// The public id of the session.
+    /// Returns the public ID of the session.
     #[must_use]
     pub fn id(&self) -> SessionId {
         SessionId::digest(self.expose())
@@ -82,11 +83,11 @@ impl fmt::Debug for SessionKey {
 }
 
 impl SessionId {
-    /// The id of the session that has this text as its key: [`SessionKey::id`] without a copy of the secret.
+    /// Returns the ID of the session with this key: like [`SessionKey::id`], but without a copy of the secret.
     ///
     /// # Errors
     ///
-    /// [`MalformedSessionName`] if the text is no key.
+    /// [`MalformedSessionName`] if the text is not a session key.
     pub fn of_key(text: &str) -> Result<Self, MalformedSessionName> {
         check(text, SECRET_CHARS)?;
         Ok(Self::digest(text))
@@ -100,13 +101,13 @@ impl SessionId {
         Self(id)
     }
 
-    /// The id as text.
+    /// Returns the ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The shard that its first two digits name.
+    /// Returns the shard, from the first two digits.
     #[must_use]
     pub fn shard(&self) -> u8 {
         self.0[..SHARD_DIGITS].parse().unwrap_or(0)

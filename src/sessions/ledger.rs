@@ -1,9 +1,9 @@
-//! The totals that are exported: they never fall, whatever the session store forgets.
+//! The exported totals: they never decrease, even if the session store loses data.
 //!
-//! A store keeps its own totals, in the same step as each start and end. If it is put back to an earlier state (a failover
-//! to a replica that is behind, an older file, `FLUSHALL`), its totals go back as well, and a counter that goes back is
-//! taken for one that began anew: the whole total would be counted as new. So what was exported is kept in a ledger outside
-//! of the store, and each count of the store is entered there: see [`Ledger::enter`].
+//! A store keeps its own totals, updated in the same step as each start and end. If it is restored to an earlier
+//! state (a failover to a replica that is behind, an older file, `FLUSHALL`), its totals decrease too. A counter that
+//! decreases looks like one that was reset, so the whole total would be counted as new. Therefore the exported totals
+//! are kept in a ledger outside the store, and each count of the store is entered there: see [`Ledger::enter`].
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,38 +14,11 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Census, Count, EndReason, Totals};
+use super::{Census, Count, EndReason, PartTotals, Totals};
 use crate::{accounts::Role, error::StoreError};
 
-/// Starts and ends that were added to the totals in one step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// When, in microseconds by the clock of the store. Tells the change from all others.
-    pub at: u64,
-    /// What was added.
-    pub added: Totals,
-    /// The sessions that started (`+`) and ended (`-`) with it, each by what it keeps from its start to its end. Empty where the
-    /// store does not say.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sessions: Vec<String>,
-}
-
-/// What one part of a store has counted since it began. A part loses its data as a whole: a shard, or a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartTotals {
-    /// What it has counted.
-    pub totals: Totals,
-    /// The time of the first change, which tells apart two histories that both began at 0. None where there was no change,
-    /// or the store does not know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<u64>,
-    /// The last changes, newest first; as many as the store remembers, perhaps none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recent: Vec<Change>,
-}
-
 impl Count {
-    /// The census with the totals that are exported, if this count is entered in `ledger`.
+    /// Returns the census with the totals that are exported once this count is entered in `ledger`.
     #[must_use]
     pub fn as_exported(&self, ledger: &Ledger) -> Census {
         let mut ledger = ledger.clone();
@@ -57,48 +30,49 @@ impl Count {
     }
 }
 
-/// What a count changed in the ledger besides what happened in the store.
+/// The corrections that a count made to the ledger, in addition to what happened in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reconciled {
     /// Sessions that the store has lost. They are counted as ended, with the reason [`EndReason::Lost`].
     pub lost: u64,
-    /// Sessions whose end the store has lost: they are there again, and counted as started again.
+    /// Sessions whose end the store has lost: they exist again and are counted as started again.
     pub restored: u64,
 }
 
-/// The totals as they are exported, and the state of the store that they were taken from.
+/// The exported totals, and the state of the store that they were taken from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The exported totals.
     pub totals: Totals,
-    /// The parts of the store, by name, as they were last counted.
+    /// The parts of the store, by name, as last counted.
     parts: BTreeMap<String, PartTotals>,
-    /// The time of the latest change that was ever entered; 0 if none was.
+    /// The time of the latest change that was ever entered; 0 if there was none.
     #[serde(default)]
     seen_at: u64,
 }
 
 impl Ledger {
-    /// True before the first count was entered.
+    /// Returns true until the first count is entered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Enters a count. Afterwards no total is less than before, and started − ended is what the parts hold, by role.
+    /// Enters a count. Afterwards no total has decreased, and started − ended equals what the parts hold, by role.
     ///
-    /// Of each part there are three states: the one that was entered last, the one that it was put back to, and the one
-    /// that it has now. Where nothing was put back the first two are one. What happened between the last two is added as it
-    /// was counted. What happened between the second and the first is forgotten by the store and stays counted. Of the
-    /// sessions that were held in the first state as many are `lost` as starts were forgotten, by role, and all of them
-    /// where the part has another history. A session whose end was forgotten is there again and counts as started again.
-    /// A session that both started and ended in the forgotten time is neither.
+    /// Each part has three states: A, the one entered last; B, the one that it was restored to; and C, the current
+    /// one. If nothing was restored, A and B are the same. Changes between B and C are added as they were counted.
+    /// Changes between B and A are forgotten by the store but stay counted. Of the sessions held in A, as many are
+    /// `lost` as starts were forgotten, by role, and all of them if the part has another history. A session whose end
+    /// was forgotten exists again and counts as started again. A session that both started and ended in the forgotten
+    /// time is neither lost nor restored.
     ///
-    /// The second state, and who started and ended since, are known from the last changes that the part remembers. Where
-    /// these do not reach back so far, totals that are less than before were put back, and what was added to them since then
-    /// goes unnoticed; and a session that both started and ended in the forgotten time may count as lost and as restored.
+    /// State B, and the sessions that started and ended since, are known from the last changes that the part keeps.
+    /// If these do not reach back far enough, a part counts as restored if its totals have decreased. What was added
+    /// to the totals since then is then not noticed, and a session that both started and ended in the forgotten time
+    /// may count as lost and as restored.
     ///
-    /// The first count of all is taken as it is.
+    /// The very first count is taken as it is.
     pub fn enter(&mut self, parts: &[(String, PartTotals)]) -> Reconciled {
         let mut reconciled = Reconciled::default();
         if self.is_empty() {
@@ -135,7 +109,7 @@ impl PartTotals {
         self.recent.first().map(|change| change.at)
     }
 
-    /// The sum of the changes after this time.
+    /// Returns the sum of the changes after this time.
     fn added_after(&self, at: u64) -> Totals {
         let mut sum = Totals::default();
         for change in self.recent.iter().take_while(|change| change.at > at) {
@@ -144,11 +118,12 @@ impl PartTotals {
         sum
     }
 
-    /// What happened in the part since `before`, or, where it was put back, since the state that it was put back to.
+    /// Returns what happened in the part since `before`, or, if it was restored, since the state that it was restored
+    /// to.
     fn added_since(&self, before: &Self, seen_at: u64) -> Totals {
         let common = before.recent.iter().find(|it| self.recent.contains(it));
         match common {
-            // Put back: what came after the last change that both know.
+            // Restored: what came after the last change that both states contain.
             Some(common) if before.changed_at() != Some(common.at) => self.added_after(common.at),
             Some(_) => self.totals.above(&before.totals),
             None => {
@@ -163,7 +138,8 @@ impl PartTotals {
         }
     }
 
-    /// How many sessions both started and ended, by role, in the changes that `now` has forgotten of this part.
+    /// Returns the number of sessions that both started and ended, by role, in the changes of this part that `now`
+    /// has forgotten.
     fn came_and_went(&self, now: &Self) -> [i64; 4] {
         let forgotten = self.recent.iter().take_while(|it| !now.recent.contains(it));
         let forgotten: Vec<_> = forgotten.collect();
@@ -184,8 +160,8 @@ impl PartTotals {
         count
     }
 
-    /// True if this is not the history that `before` was a state of. Of a part that began before it could name its origin,
-    /// and of one that cannot, that is not known.
+    /// Returns true if this part has another history than `before`. False if that is not known, because one of them
+    /// began before it could record its origin, or cannot record it.
     fn is_other_than(&self, before: &Self, seen_at: u64) -> bool {
         match before.origin {
             None if before.totals == Totals::default() => !self.began_after(seen_at),
@@ -194,16 +170,16 @@ impl PartTotals {
         }
     }
 
-    /// False if the history is known to have begun before.
+    /// Returns false if the history is known to have begun earlier.
     fn began_after(&self, at: u64) -> bool {
         self.origin.is_none_or(|origin| origin > at)
     }
 
-    /// What this part adds to totals that were exported without it.
+    /// Returns what this part adds to totals that were exported without it.
     fn added_anew(&self, seen_at: u64) -> Totals {
         match self.origin {
             Some(origin) if seen_at > 0 && origin > seen_at => self.totals,
-            // Where no change was ever seen, it is not known which were before.
+            // If no change was ever seen, it is not known which changes are older.
             _ if seen_at == 0 => Totals::default(),
             _ => self.added_after(seen_at),
         }
@@ -211,8 +187,8 @@ impl PartTotals {
 }
 
 impl Totals {
-    /// The total that has this name in stores and ledgers: `s` and the role's index for what has started, `e` and the
-    /// indices of role and reason for what has ended.
+    /// Returns the total with this name in stores and ledgers: `s` and the role's index for started sessions, `e` and
+    /// the indices of role and reason for ended ones.
     pub fn of_name(&mut self, name: &str) -> Option<&mut u64> {
         let digit = |at: usize| {
             let digit = name.as_bytes().get(at)?;
@@ -225,7 +201,7 @@ impl Totals {
         }
     }
 
-    /// Started − ended, by role: what is live, and what has expired and was not ended yet.
+    /// Returns started − ended, by role: live sessions, and expired sessions that have not been ended yet.
     #[must_use]
     pub fn held(&self) -> [i64; 4] {
         Role::ALL.map(|role| {
@@ -234,17 +210,17 @@ impl Totals {
         })
     }
 
-    /// Adds these.
+    /// Adds these totals.
     pub fn add(&mut self, other: &Self) {
         *self = self.with(other, u64::saturating_add);
     }
 
-    /// By how much each of these is more than that of `other`; 0 where it is not.
+    /// Returns how far each total exceeds that of `other`; 0 if it does not.
     fn above(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_sub)
     }
 
-    /// The greater of each.
+    /// Returns the maximum of each total.
     fn or_more(&self, other: &Self) -> Self {
         self.with(other, u64::max)
     }
@@ -260,7 +236,7 @@ impl Totals {
         result
     }
 
-    /// Adds what happened in a part between two counts, and settles what it has forgotten.
+    /// Adds what happened in a part between two counts, and corrects for what it has forgotten.
     fn follow(
         &mut self,
         before: Option<&PartTotals>,
@@ -268,7 +244,7 @@ impl Totals {
         seen_at: u64,
     ) -> Reconciled {
         let nothing = PartTotals::default();
-        // A part that was not there has a history that is not known.
+        // The history of a part that did not exist before is unknown.
         let known = before
             .zip(now)
             .is_some_and(|(before, now)| !now.is_other_than(before, seen_at));
@@ -286,7 +262,7 @@ impl Totals {
             let forgotten = (before.totals.started[role] + added.started[role])
                 .saturating_sub(now.totals.started[role])
                 .cast_signed();
-            // What is missing is lost in any case: it was held, or has started since, and is not there.
+            // Missing sessions are lost in any case: they were held, or have started since, but do not exist.
             let missing = had[role] + grown[role] - has[role];
             let perhaps = if known {
                 (forgotten - passed[role]).min(had[role])
@@ -304,7 +280,7 @@ impl Totals {
     }
 }
 
-/// Those that are not 0, each with its name.
+/// The totals that are not 0, each with its name.
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut gap = "";
@@ -331,7 +307,7 @@ impl From<Totals> for String {
     }
 }
 
-/// What a later release counts besides is left out.
+/// Ignores the totals that only a later release knows.
 impl From<String> for Totals {
     fn from(text: String) -> Self {
         let mut totals = Self::default();
@@ -346,30 +322,30 @@ impl From<String> for Totals {
     }
 }
 
-/// A ledger as it was read: to be written back only if nobody else has done so meanwhile.
+/// A ledger as it was read; written back only if no other process has written it meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedLedger {
-    /// Rises with every write.
+    /// Increases with every write.
     pub revision: u64,
-    /// What was written last; empty if nothing was.
+    /// The last ledger that was written; empty if there is none.
     pub ledger: Ledger,
 }
 
-/// Keeps the ledger: outside of the session store, and shared by all replicas.
+/// Stores the ledger outside the session store, shared by all replicas.
 ///
 /// All methods fail with [`StoreError::Unavailable`] if it cannot be read or written.
 #[async_trait]
 pub trait LedgerRepository: Debug + Send + Sync {
-    /// The ledger of the place where sessions are kept now. If they were kept in another one until now, it goes on from
-    /// what was exported there.
+    /// Reads the ledger of the current session location. If sessions were kept in another location until now, it
+    /// continues from what was exported there.
     async fn load(&self) -> Result<SavedLedger, StoreError>;
 
-    /// Writes the ledger if its revision is still the one that was read, and returns the new revision; `None` if another
-    /// process has written meanwhile.
+    /// Writes the ledger if its revision is still the one that was read, and returns the new revision. Returns `None`
+    /// if another process has written meanwhile.
     async fn save(&self, read: u64, ledger: &Ledger) -> Result<Option<u64>, StoreError>;
 }
 
-/// A ledger that lasts as long as the process: for a store that does.
+/// A ledger that lives as long as the process, for a store that does too.
 #[derive(Debug, Default)]
 pub struct MemoryLedger(Mutex<SavedLedger>);
 

@@ -1,41 +1,47 @@
-//! Sessions: who is logged in, from when to when, and how many of them there are.
+//! Sessions: their life cycle, and how many there are.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `key` | the secret key of a session and its public id |
-//! | `policy` | how long they live, how many a user may have |
-//! | `repository` | the record, and the contract every session store keeps |
-//! | `service` | what happens to sessions: start, check, end, change of role |
-//! | `renewal` | a new key for a session that has outgrown its own |
-//! | `census` | the snapshot that the gauges read |
-//! | `bookkeeping` | counts the store into the ledger |
-//! | `ledger` | the totals that are exported, whatever the store forgets |
-//! | `reaper` | ends what has expired, settles what was left half done |
-//! | `observer` | which of many replicas exports the counts |
-//! | `upkeep` | what an operator asks of a session store: recounts and repairs |
+//! | `key` | the secret key of a session and its public ID |
+//! | `policy` | lifetimes, and the number of sessions per user |
+//! | `repository` | the record, and the contract of every session store |
+//! | `service` | starts, checks, changes and ends sessions |
+//! | `renewal` | replaces the key of a session whose role has risen |
+//! | `counts` | session counts, and the reasons why sessions end |
+//! | `census` | counts sessions periodically |
+//! | `gauges`, `metrics` | the last count as gauges; all metrics of sessions |
+//! | `bookkeeping` | enters counts of the store in the ledger |
+//! | `ledger` | the exported totals, which survive data loss in the store |
+//! | `reaper` | ends expired sessions |
+//! | `observer` | the lease that selects the replica that exports the counts |
+//! | `integrity` | recounts and repairs a session store |
 
 mod bookkeeping;
 pub mod census;
+mod counts;
+mod gauges;
+mod integrity;
 mod key;
 mod ledger;
+pub mod metrics;
 mod observer;
 mod policy;
 pub mod reaper;
 mod renewal;
 mod repository;
 mod service;
-mod upkeep;
 
+pub use counts::{Census, Change, Count, EndReason, PartTotals, Totals};
+pub use gauges::SessionGauges;
+pub use integrity::{Difference, Finding, Recount, SessionIntegrity};
 pub use key::{MalformedSessionName, SHARDS, SessionId, SessionKey, shard_of};
-pub use ledger::{
-    Change, Ledger, LedgerRepository, MemoryLedger, PartTotals, Reconciled, SavedLedger,
-};
+pub use ledger::{Ledger, LedgerRepository, MemoryLedger, Reconciled, SavedLedger};
+pub use metrics::SessionMetrics;
 pub use observer::{Lease, ObserverLease, SoleObserver};
 pub use policy::SessionPolicy;
 pub use renewal::{Renewed, Unclaimed};
 pub use repository::{
-    Census, Count, EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter,
-    SessionRecord, SessionRepository, SessionState, Totals,
+    Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionRecord, SessionRepository,
+    SessionState,
 };
 pub use service::{Sessions, StartSession, Started};
-pub use upkeep::{Difference, Finding, Recount, SessionUpkeep};

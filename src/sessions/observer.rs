@@ -1,4 +1,4 @@
-//! Who observes: of many replicas on one session store, one exports its counts.
+//! The observer: of the replicas that share a session store, one exports its counts.
 
 use std::{fmt, time::Duration};
 
@@ -7,40 +7,40 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 
-/// What a replica is told when it asks to observe.
+/// The state of the lease after a request to hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// True if it is this replica that observes, for the time that it asked for.
+    /// True if this replica holds the lease, for the requested time.
     pub mine: bool,
-    /// False if the one that observes says that it belongs to another service: it has another cookie key.
+    /// False if the holder belongs to another service: it has another cookie key.
     pub kin: bool,
-    /// Rises by one whenever another replica takes over.
+    /// Increases by one whenever another replica takes over.
     pub epoch: u64,
 }
 
-/// A lease that one replica at a time holds.
+/// A lease that one replica holds at a time.
 ///
-/// Nothing that is counted rests on it: two who believe that they hold it read the same truth from the same store, and the
-/// shipped queries take the greatest.
+/// No count depends on it: two replicas that both consider themselves the holder read the same data from the same
+/// store, and the shipped queries take the maximum.
 #[async_trait]
 pub trait ObserverLease: fmt::Debug + Send + Sync {
-    /// Takes the lease for `ttl` if nobody else holds it, or holds on to it for `ttl` from now. `service` is the id that all
-    /// replicas of one service have, and no other service.
+    /// Acquires the lease for `ttl` if no other replica holds it, or renews it for `ttl` from now. `service` is the
+    /// ID shared by all replicas of one service and by no other service.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if the store does not answer within its timeout.
+    /// [`StoreError::Unavailable`] if the store does not respond within its timeout.
     async fn hold(&self, service: Uuid, ttl: Duration) -> Result<Lease, StoreError>;
 
-    /// Lets go of it, so that another replica may take over at once. Does nothing if another one holds it.
+    /// Releases the lease, so that another replica can take over at once. Does nothing if another replica holds it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if the store does not answer within its timeout.
+    /// [`StoreError::Unavailable`] if the store does not respond within its timeout.
     async fn release(&self) -> Result<(), StoreError>;
 }
 
-/// The lease of a store that only one process serves from: always held.
+/// The lease of a store that only one process uses: always held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoleObserver;
 

@@ -1,38 +1,25 @@
-//! How long sessions live and how many a user may have.
+//! Session lifetimes, and the maximum number of sessions per user.
 
 use std::time::Duration;
 
-use crate::config::Config;
-
-/// How long sessions live and how many a user may have.
+/// Session lifetimes, and the maximum number of sessions per user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionPolicy {
-    /// How long a session lives without use.
+    /// Idle timeout.
     pub idle: Duration,
-    /// How long it lives at most.
+    /// Maximum lifetime.
     pub absolute: Duration,
-    /// How long one lives, used or not, that was started with `remember_me`.
+    /// Lifetime, used or not, of a session started with `remember_me`.
     pub remembered: Duration,
-    /// Live sessions of one user.
+    /// Maximum number of live sessions per user.
     pub max_per_user: u32,
 }
 
-impl From<&Config> for SessionPolicy {
-    fn from(config: &Config) -> Self {
-        Self {
-            idle: config.session_idle_timeout,
-            absolute: config.session_absolute_timeout,
-            remembered: config.session_remember_timeout,
-            max_per_user: config.max_sessions_per_user,
-        }
-    }
-}
-
-/// A refresh is written at most this often, or every twentieth of the idle timeout where that is shorter.
+/// Minimum time between two writes of a refresh; a twentieth of the idle timeout if that is shorter.
 const LONGEST_STEP: Duration = Duration::from_mins(1);
 
 impl SessionPolicy {
-    /// How far the idle expiry must move to be worth a write.
+    /// Returns how far the idle expiry must move to justify a write.
     #[must_use]
     pub fn step(&self) -> Duration {
         LONGEST_STEP.min(self.idle / 20)

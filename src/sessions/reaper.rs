@@ -1,67 +1,62 @@
-//! The reaper: ends sessions that have expired, and brings account changes to sessions where that was left undone.
+//! The reaper: ends expired sessions.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::{SessionRepository, Sessions, census::CensusBell};
-use crate::{
-    accounts::AccountRepository, clock::Timestamp, error::StoreError,
-    telemetry::instruments::Presence,
-};
+use super::{SessionMetrics, SessionRepository, Sessions, census::CensusBell};
+use crate::{clock::Timestamp, error::StoreError, observer_state::ObserverState};
 
-/// Sessions ended in one step: small, so that no step holds the store for long.
+/// Maximum number of sessions ended in one step: small, so that no step blocks the store for long.
 const BATCH: u32 = 100;
 
-/// Accounts brought up to date in one tick.
-const ACCOUNTS: u32 = 500;
-
-/// A clock that falls behind the monotonic one by this was set back. Less is a time server at its work.
+/// A clock that falls behind the monotonic one by this much was set back. Smaller differences are the normal
+/// corrections of a time server.
 const SET_BACK: Duration = Duration::from_secs(1);
 
-/// How often the reaper looks.
+/// Time between two runs of the reaper.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Ends what has expired and settles what is unsettled.
+/// Ends expired sessions.
 #[derive(Debug)]
 pub struct Reaper {
     repository: Arc<dyn SessionRepository>,
-    accounts: Arc<dyn AccountRepository>,
     sessions: Sessions,
-    presence: Presence,
+    metrics: SessionMetrics,
+    observer: ObserverState,
     bell: CensusBell,
-    /// The monotonic time of the last look at the store's clock, and what that showed.
+    /// The monotonic time of the last look at the store's clock, and the time that it showed.
     last_look: Mutex<Option<(Duration, Timestamp)>>,
 }
 
 impl Reaper {
-    /// A reaper for these stores.
+    /// Creates a reaper of the sessions in `repository`.
     #[must_use]
     pub fn new(
         repository: Arc<dyn SessionRepository>,
-        accounts: Arc<dyn AccountRepository>,
         sessions: Sessions,
-        presence: Presence,
+        metrics: SessionMetrics,
+        observer: ObserverState,
         bell: CensusBell,
     ) -> Self {
         Self {
             repository,
-            accounts,
             sessions,
-            presence,
+            metrics,
+            observer,
             bell,
             last_look: Mutex::default(),
         }
     }
 
-    /// Ends all sessions that have expired, in batches, each once. Returns how many.
+    /// Ends all expired sessions, in batches, each session once. Returns the number of sessions.
     ///
-    /// After each batch the store has as much time for others as the batch took.
+    /// After each batch it pauses for as long as the batch took, so that the store can serve others.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store; what was ended before it stays ended and recorded.
+    /// [`StoreError`] of the store; sessions ended before the failure stay ended and recorded.
     pub async fn reap(&self) -> Result<u64, StoreError> {
         let mut reaped = 0;
         loop {
@@ -70,9 +65,7 @@ impl Reaper {
             if ended.is_empty() {
                 return Ok(reaped);
             }
-            for end in &ended {
-                self.presence.session_ended(end.reason.as_str(), end.lasted);
-            }
+            self.metrics.sessions_ended(&ended);
             reaped += ended.len() as u64;
             self.bell.ring();
             let took = self.sessions.clock().monotonic().saturating_sub(begun);
@@ -80,41 +73,23 @@ impl Reaper {
         }
     }
 
-    /// Brings changes of role and of `disabled` to the sessions where whoever made the change did not get to it: a
-    /// process that died in between, or one that has no access to the session store. Returns how many accounts.
+    /// Runs both steps; a failure of one does not prevent the other.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of either store.
-    pub async fn settle(&self) -> Result<usize, StoreError> {
-        let unsettled = self.accounts.unsettled(ACCOUNTS).await?;
-        let mut outcome = Ok(unsettled.len());
-        for user in &unsettled {
-            if let Err(error) = self.sessions.settle(user.id).await {
-                outcome = Err(error);
-            }
-        }
-        outcome
-    }
-
-    /// Does all of it: that one fails does not keep the others from their work.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] of any.
+    /// [`StoreError`] of either step.
     pub async fn tick(&self) -> Result<(), StoreError> {
-        let settled = self.settle().await;
         let clock = self.settle_clock().await;
         self.reap().await?;
-        clock.and(settled.map(drop))
+        clock
     }
 
-    /// Looks whether the clock by which sessions live was set back since the last look, and ends what that would mean to
-    /// sessions that were started or used before. At the first look it may have been.
+    /// Checks whether the clock that session expiries are based on was set back since the last check, and corrects
+    /// the sessions that were started or used before. The first check assumes that it may have been.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store; it is tried again with the next look.
+    /// [`StoreError`] of the store; the next check retries.
     pub async fn settle_clock(&self) -> Result<(), StoreError> {
         let (monotonic, now) = (
             self.sessions.clock().monotonic(),
@@ -133,7 +108,7 @@ impl Reaper {
             if settled > 0 {
                 tracing::warn!(
                     sessions = settled,
-                    "the clock was set back: sessions that were started or used while it was ahead have expiries as if that were now"
+                    "the clock was set back: sessions started or used while it was ahead now expire as if used just now"
                 );
                 self.bell.ring();
             }
@@ -145,23 +120,22 @@ impl Reaper {
         Ok(())
     }
 
-    /// Settles accounts every [`INTERVAL`], for ever. Sessions are ended by the replica that observes, so that many replicas
-    /// are no more load for the store than one.
+    /// Reaps every [`INTERVAL`], forever, while this replica is the observer: so many replicas put no more load on
+    /// the store than one.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = true;
         loop {
             ticks.tick().await;
-            let result = if self.presence.observes() {
-                self.tick().await
-            } else {
-                self.settle().await.map(drop)
-            };
+            if !self.observer.observes() {
+                continue;
+            }
+            let result = self.tick().await;
             if let (Err(error), true) = (&result, answered) {
                 tracing::warn!(
                     error.type = error.error_type(), error = error.in_full(),
-                    "not all expired sessions were ended, or not all account changes brought to sessions; trying again"
+                    "not all expired sessions were ended; trying again"
                 );
             }
             answered = result.is_ok();

@@ -1,14 +1,15 @@
-//! A new key for a live session: whoever has copied the one before has a copy of nothing.
+//! Replaces the key of a live session: copies of the previous key become useless.
 
 use std::time::Duration;
 
 use super::{EndReason, SessionId, SessionKey, SessionRecord, Sessions};
 use crate::error::StoreError;
 
-/// How often another key is made where one is taken: 128 random bits are not taken twice.
+/// Maximum number of attempts if a generated key is taken: 128 random bits do not collide twice.
 const TRIES: usize = 3;
 
-/// When a session that nobody holds is tried to be ended: over half a minute, which outlasts a restart of a store.
+/// Pauses between the attempts to end a session whose key was not delivered: over half a minute, which outlasts a
+/// restart of a store.
 const ABANDON_PAUSES: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(500),
@@ -25,13 +26,13 @@ pub struct Renewed {
     pub key: SessionKey,
     /// The record.
     pub record: SessionRecord,
-    /// How long the cookie is to outlive the browser's session: what is left of a remembered one.
+    /// How long the cookie has to outlive the browser's session: the remaining lifetime of a remembered session.
     pub max_age: Option<Duration>,
-    /// To be claimed when the key is in the answer.
+    /// Claim it once the key is in the response.
     pub unclaimed: Unclaimed,
 }
 
-/// A session on its way to whoever is to hold it: dropped unclaimed, it ends.
+/// A session whose key has not been delivered yet. If it is dropped unclaimed, the session ends.
 #[derive(Debug)]
 pub struct Unclaimed {
     sessions: Sessions,
@@ -40,14 +41,14 @@ pub struct Unclaimed {
 }
 
 impl Unclaimed {
-    /// The session that has this id.
+    /// Creates the guard of the session with this ID.
     #[must_use]
     pub const fn new(sessions: Sessions, id: SessionId) -> Self {
         let session = Some(id);
         Self { sessions, session }
     }
 
-    /// Says that somebody holds it. Returns what he is given.
+    /// Marks the key as delivered and returns `what`.
     #[must_use]
     pub fn claim<T>(mut self, what: T) -> T {
         self.session = None;
@@ -64,11 +65,11 @@ impl Drop for Unclaimed {
 }
 
 impl Sessions {
-    /// Gives a session that has outgrown its key a new one; the old one is dead from here on. `None` if the session is not
-    /// live any more, or somebody else has renewed it in the meantime.
+    /// Replaces the key of a session whose role has risen; the old key is invalid from here on. Returns `None` if the
+    /// session is no longer live, or was renewed by another request in the meantime.
     ///
-    /// A new key that nobody comes to take ends its session (`revoked`), also if the store does not say whether it was given:
-    /// the old key is dead then, too.
+    /// If the new key is not delivered, the session ends (`revoked`). This also applies if the store does not confirm
+    /// the new key: the old key is then invalid, too.
     ///
     /// # Errors
     ///
@@ -84,7 +85,7 @@ impl Sessions {
                     Ok(record) => {
                         return Ok(record.map(|record| this.renewed(key, record)));
                     }
-                    // Nothing was changed, and the session of that id is not ours to end.
+                    // Nothing was changed, and the session with that ID is not ours to end.
                     Err(StoreError::Conflict) if tries < TRIES => tries += 1,
                     Err(error) => {
                         if matches!(error, StoreError::Unavailable(_)) {
@@ -108,8 +109,8 @@ impl Sessions {
         }
     }
 
-    /// Ends a session that nobody holds the key of (`revoked`), in the background: at once if the store answers, else
-    /// after growing pauses. Where all tries fail it is left to expire.
+    /// Ends a session whose key was not delivered (`revoked`), in the background: at once if the store responds,
+    /// otherwise after increasing pauses. If all attempts fail, the session stays until it expires.
     pub fn abandon(&self, id: SessionId) {
         let this = self.clone();
         self.spawn(async move {
@@ -119,7 +120,7 @@ impl Sessions {
                     return;
                 }
             }
-            tracing::warn!(session.id = %id, "a session that nobody holds is left to expire");
+            tracing::warn!(session.id = %id, "a session whose key was not delivered cannot be ended; it stays until it expires");
         });
     }
 }

@@ -1,71 +1,69 @@
-//! The record of a session, and the contract that every session store keeps.
+//! The record of a session, and the contract of every session store.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
-use super::{PartTotals, SessionId};
+use super::{Census, Count, EndReason, SessionId};
 use crate::{
-    accounts::{Role, UserId, Username},
     clock::Timestamp,
     error::StoreError,
-    telemetry::instruments::END_REASONS,
+    user::{Role, UserId, Username},
 };
 
-/// What an application keeps in a session beside the login: actix-session's state, JSON by name.
+/// What an application stores in a session in addition to the login: actix-session's state, JSON by name.
 pub type SessionState = BTreeMap<String, String>;
 
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// The public id.
+    /// The public ID.
     pub id: SessionId,
-    /// Whose session it is.
+    /// The user that it belongs to.
     pub user_id: UserId,
-    /// The login name; an account keeps its name for ever.
+    /// The login name; the name of an account never changes.
     pub username: Username,
-    /// The role that the session has now.
+    /// The current role of the session.
     pub role: Role,
-    /// The lowest role that it has had under its key: a copy of the key was made under this one, or a higher one. That of
-    /// a session from before this was written down is its role.
+    /// The lowest role that the session has had under its key: a copy of the key was made under this role, or a
+    /// higher one. For a session from before this was recorded, its current role.
     pub key_role: Role,
-    /// When it was started.
+    /// When it started.
     pub created_at: Timestamp,
     /// When it was last refreshed: up to one refresh step before its last use.
     pub last_seen_at: Timestamp,
-    /// When it ends if nobody uses it: the earlier of idle and absolute expiry.
+    /// When it ends unless it is used: the earlier of idle and absolute expiry.
     pub expires_at: Timestamp,
-    /// When it ends in any case.
+    /// When it ends, used or not.
     pub ends_at: Timestamp,
-    /// How long it lives without use.
+    /// Its idle timeout.
     pub idle: Duration,
-    /// What the client said it was at login, at most 256 characters.
+    /// The user agent that the client sent at login, at most 256 characters.
     pub user_agent: String,
-    /// What the application keeps in it.
+    /// What the application stores in it.
     pub state: SessionState,
 }
 
 impl SessionRecord {
-    /// True where it was started with `remember_me`: it lives to its greatest age without use.
+    /// Returns true if it was started with `remember_me`: it lives to its maximum age without use.
     #[must_use]
     pub fn is_remembered(&self) -> bool {
         self.idle >= self.ends_at.since(self.created_at)
     }
 
-    /// True where it is worth more than a copy of its key was when it may have been made.
+    /// Returns true if its role is higher than when a copy of its key may have been made.
     #[must_use]
     pub fn has_outgrown_its_key(&self) -> bool {
         self.role > self.key_role
     }
 }
 
-/// A session to be started.
+/// A session to start.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// Its public id.
+    /// Its public ID.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user that it belongs to.
     pub user_id: UserId,
     /// The login name.
     pub username: Username,
@@ -73,18 +71,18 @@ pub struct NewSession {
     pub role: Role,
     /// The version of the account that it is started under.
     pub account_version: i64,
-    /// How long it lives without use.
+    /// Its idle timeout.
     pub idle: Duration,
-    /// How long it lives at most.
+    /// Its maximum lifetime.
     pub lifetime: Duration,
-    /// What the client says it is.
+    /// The user agent that the client sent.
     pub user_agent: String,
-    /// What the application keeps in it from the start.
+    /// What the application stores in it from the start.
     pub state: SessionState,
 }
 
 impl NewSession {
-    /// The longest user agent that is kept, in characters.
+    /// Maximum length of the stored user agent, in characters.
     pub const USER_AGENT_MAX_CHARS: usize = 256;
 }
 
@@ -93,15 +91,16 @@ impl NewSession {
 pub struct RoleUpdate {
     /// The role.
     pub role: Role,
-    /// The version of the account that it was read from.
+    /// The version of the account that the role was read from.
     pub version: i64,
-    /// The newest version whose role it may replace. Above `version` only where the accounts are known to have gone back to
-    /// an earlier state.
+    /// The newest version whose role it may replace. Above `version` only if the account store is known to have been
+    /// restored to an earlier state.
     pub replaces: i64,
 }
 
 impl RoleUpdate {
-    /// The role in this version of the account. It replaces that of an older version, or of the same.
+    /// Creates an update to the role in this version of the account. It replaces the role of an older version, or of
+    /// the same one.
     #[must_use]
     pub const fn new(role: Role, version: i64) -> Self {
         Self {
@@ -112,12 +111,12 @@ impl RoleUpdate {
     }
 }
 
-/// What came of a [`RoleUpdate`].
+/// The result of a [`RoleUpdate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoleUpdated {
-    /// All live sessions of the user have the role; so many had another one.
+    /// All live sessions of the user have the role; this number had another one.
     Moved(u64),
-    /// Nothing was changed: a newer version of the account has set their role.
+    /// Nothing was changed: their role comes from a newer version of the account.
     Outdated {
         /// That version.
         newest: i64,
@@ -125,7 +124,7 @@ pub enum RoleUpdated {
 }
 
 impl RoleUpdated {
-    /// How many sessions have changed their role.
+    /// Returns the number of sessions whose role has changed.
     #[must_use]
     pub const fn moved(self) -> u64 {
         match self {
@@ -135,111 +134,19 @@ impl RoleUpdated {
     }
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum EndReason {
-    /// Its owner logged out, or logged in again from the same browser.
-    Logout = 0,
-    /// Nobody used it for the idle timeout.
-    Idle = 1,
-    /// It reached its greatest age.
-    Absolute = 2,
-    /// Its owner, an administrator, a password change or a disabled account ended it.
-    Revoked = 3,
-    /// The user had too many, and it was the oldest.
-    Evicted = 4,
-    /// It goes on under another role: counted as ended under the old one and as started under the new one, so that
-    /// started − ended = active holds for every role.
-    RoleChanged = 5,
-    /// It was counted as started and is nowhere: the store lost it, or its record cannot be found any more.
-    Lost = 6,
-}
-
-impl EndReason {
-    /// Every reason; `ALL[reason.index()] == reason`.
-    pub const ALL: [Self; 7] = [
-        Self::Logout,
-        Self::Idle,
-        Self::Absolute,
-        Self::Revoked,
-        Self::Evicted,
-        Self::RoleChanged,
-        Self::Lost,
-    ];
-
-    /// The place of this reason in [`EndReason::ALL`] and in [`Totals::ended`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The value of the `reason` label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        END_REASONS[self.index()]
-    }
-}
-
-/// One end of one session. Each is handed to exactly one caller.
+/// One end of one session. Each is returned to exactly one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The session.
     pub id: SessionId,
-    /// Whose it was.
+    /// The user that it belonged to.
     pub user_id: UserId,
     /// The role that it had at its end.
     pub role: Role,
     /// Why it ended.
     pub reason: EndReason,
-    /// From its start to its end; an expired one ended at its expiry, not when it was found.
+    /// The time from its start to its end; an expired session ended at its expiry, not when it was found.
     pub lasted: Duration,
-}
-
-/// All sessions that were ever started and ended in this store. Indexed by [`Role::index`] and [`EndReason::index`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct Totals {
-    /// Started, by role.
-    pub started: [u64; 4],
-    /// Ended, by role and reason.
-    pub ended: [[u64; 7]; 4],
-}
-
-/// How many are logged in at one moment, and the totals at the same moment. Indexed by [`Role::index`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Live sessions by role.
-    pub sessions: [u64; 4],
-    /// Distinct users with a live session, by role.
-    pub users: [u64; 4],
-    /// Sessions that have expired, by role, and were not ended yet: started − ended = live + expired, always.
-    pub expired: [u64; 4],
-    /// What was ever started and ended.
-    pub totals: Totals,
-}
-
-/// A census, and the totals of each part of the store from which its totals are added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// The sum.
-    pub census: Census,
-    /// By the name of the part, which never changes.
-    pub parts: Vec<(String, PartTotals)>,
-}
-
-impl From<Census> for Count {
-    /// A store that has one part.
-    fn from(census: Census) -> Self {
-        let part = PartTotals {
-            totals: census.totals,
-            ..PartTotals::default()
-        };
-        Self {
-            census,
-            parts: vec![("all".to_owned(), part)],
-        }
-    }
 }
 
 /// Which sessions to list.
@@ -251,46 +158,50 @@ pub struct SessionFilter {
     pub user: Option<UserId>,
 }
 
-/// A place that keeps sessions.
+/// A store of sessions.
 ///
 /// # Contract
 ///
-/// * Every method is one atomic step: it happens whole or not at all, also when the process is killed or the caller's
-///   future is dropped.
-/// * The store's own clock decides. A session is live while `expires_at > now`; one that has expired is found by
-///   nothing but what ends sessions ([`SessionRepository::reap`], `end`, `end_user`), even before the reaper ran.
-/// * Every start and every end is added to [`Totals`] in the same step, so `started − ended = live + expired` for
-///   every role at every moment, across restarts. Each end is returned to exactly one caller.
-/// * All live sessions of a user have one role: that of the newest `create` or `set_role`. One that moves is counted
-///   as ended (`role_changed`) under the old role and as started under the new one.
-/// * The role of an older version of an account never replaces one that `set_role` has set from a newer version in the last
-///   hour: a write that is late, because it waited or because the store stood still, cannot bring an old role back.
-/// * The role of a session's key falls with the role of the session and never rises: only [`SessionRepository::renew`] makes
-///   it the session's role again.
-/// * Nothing here brings a session back: `touch` and `update` of a session that is not live write nothing.
-/// * All methods fail with [`StoreError::Unavailable`] if the store does not answer within its timeout. A record that
-///   cannot be read is no session: it is reported as [`StoreError::Corrupt`] by `load` and left out of lists.
+/// * Every method is one atomic step: it takes effect completely or not at all, even if the process is killed or the
+///   caller's future is dropped.
+/// * The store's own clock decides. A session is live while `expires_at > now`. An expired session is visible only to
+///   what ends sessions ([`SessionRepository::reap`], `end`, `end_user`), even before the reaper ran.
+/// * Every start and every end is added to [`Totals`](super::Totals) in the same step, so
+///   `started − ended = live + expired` holds for every role at every moment, across restarts. Each end is returned to
+///   exactly one caller.
+/// * All live sessions of a user have one role: that of the newest `create` or `set_role`. A session whose role
+///   changes is counted as ended (`role_changed`) under the old role and as started under the new one.
+/// * The role of an older version of an account never replaces one that `set_role` has set from a newer version in
+///   the last hour: a write that is late, because it waited or because the store was suspended, cannot restore an old
+///   role.
+/// * The role of a session's key falls with the role of the session and never rises: only
+///   [`SessionRepository::renew`] sets it to the session's role again.
+/// * No method revives a session: `touch` and `update` of a session that is not live write nothing.
+/// * All methods fail with [`StoreError::Unavailable`] if the store does not respond within its timeout. A record
+///   that cannot be read does not count as a session: it is reported as [`StoreError::Corrupt`] by `load` and left
+///   out of lists.
 #[async_trait]
 pub trait SessionRepository: fmt::Debug + Send + Sync {
-    /// Starts a session. Its role is that of the record that is returned: the one in force, where a newer version of the
-    /// account has set it. If the user then has more than `max_per_user` live ones, the oldest end (`evicted`, under the
-    /// role they have then) and are returned, oldest first. The new one stays in any case. Expired ones take no room and
-    /// are left to the reaper.
+    /// Starts a session. Its role is that of the returned record: if a newer version of the account has set another
+    /// role, that one applies. If the user then has more than `max_per_user` live sessions, the oldest end
+    /// (`evicted`, under the role they have then) and are returned, oldest first. The new session always stays.
+    /// Expired sessions do not count towards the maximum and are left to the reaper.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] if the id is taken.
+    /// [`StoreError::Conflict`] if the ID is taken.
     async fn create(
         &self,
         session: NewSession,
         max_per_user: u32,
     ) -> Result<(SessionRecord, Vec<Ended>), StoreError>;
 
-    /// The live session with this id, if there is one.
+    /// Returns the live session with this ID, if there is one.
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError>;
 
-    /// Moves the idle expiry to `idle` from now, never past `ends_at`, never back, and only if it moves by `step` or
-    /// more, or to `ends_at`: one that is used until then ends by its absolute expiry. Returns the record as it is then, or `None` if the session is not live.
+    /// Moves the idle expiry to `idle` from now, never past `ends_at` and never back, and only if it moves by `step`
+    /// or more, or to `ends_at`: a session that is used until then ends by its absolute expiry. Returns the resulting
+    /// record, or `None` if the session is not live.
     async fn touch(
         &self,
         id: &SessionId,
@@ -301,13 +212,13 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     /// Replaces the application's state. Returns false, and writes nothing, if the session is not live.
     async fn update(&self, id: &SessionId, state: &SessionState) -> Result<bool, StoreError>;
 
-    /// Gives a live session of this user another id, and makes its role that of its key. It goes on in its place in the order
-    /// of starts, with the same expiry and state, and is counted neither as ended nor as started; `old` names nothing from
-    /// then on. Returns the record as it is then, or `None` if `old` is not live.
+    /// Gives a live session of this user another ID, and sets the role of its key to its current role. The session
+    /// keeps its place in the order of starts, its expiry and its state, and is counted neither as ended nor as
+    /// started; `old` becomes invalid. Returns the resulting record, or `None` if `old` is not live.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] if the new id is taken, or is not one of this user's shard.
+    /// [`StoreError::Conflict`] if the new ID is taken, or belongs to another shard than this user's.
     async fn renew(
         &self,
         old: &SessionId,
@@ -315,11 +226,12 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
         new: &SessionId,
     ) -> Result<Option<SessionRecord>, StoreError>;
 
-    /// Ends one session. Returns its end, or `None` if there was none to end. One that has already expired ends with
-    /// the reason of its expiry, whatever `reason` says.
+    /// Ends one session. Returns its end, or `None` if there was none to end. A session that has already expired ends
+    /// with the reason of its expiry, whatever `reason` says.
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError>;
 
-    /// Ends all sessions of a user but `keep`. One that has already expired ends with the reason of its expiry.
+    /// Ends all sessions of a user except `keep`. Sessions that have already expired end with the reason of their
+    /// expiry.
     async fn end_user(
         &self,
         user: UserId,
@@ -327,19 +239,19 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
         keep: Option<&SessionId>,
     ) -> Result<Vec<Ended>, StoreError>;
 
-    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`). One that
-    /// has already expired ends with the reason of its expiry.
+    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`).
+    /// Sessions that have already expired end with the reason of their expiry.
     async fn end_older(&self, user: UserId, version: i64) -> Result<Vec<Ended>, StoreError>;
 
-    /// Gives all live sessions of a user this role, unless a version of the account newer than `update.replaces` has given
-    /// them one.
+    /// Sets the role of all live sessions of a user, unless a version of the account newer than `update.replaces` has
+    /// set it.
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError>;
 
-    /// The live sessions of a user, newest first. At most the configured number per user.
+    /// Returns the live sessions of a user, newest first: at most the configured number per user.
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError>;
 
-    /// At most `limit` live sessions that match, in the order of their ids, from the first after `after`. Fewer than
-    /// `limit` are all that are left.
+    /// Returns at most `limit` matching live sessions, in the order of their IDs, from the first after `after`. Fewer
+    /// than `limit` means that no more are left.
     async fn page(
         &self,
         filter: SessionFilter,
@@ -347,18 +259,18 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<SessionRecord>, StoreError>;
 
-    /// Ends at most `limit` sessions that have expired, each with the reason (`idle` or `absolute`) of its expiry.
+    /// Ends at most `limit` expired sessions, each with the reason (`idle` or `absolute`) of its expiry.
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError>;
 
-    /// Ends the consequences of a clock that was ahead: a session that started in the future starts now, and its expiries
-    /// are no later than those of one that starts, or was last used, now. Returns how many there were. To be called after
-    /// the store's clock was set back.
+    /// Repairs the effects of a clock that was ahead: a session that started in the future starts now, and its
+    /// expiries are no later than those of a session that is started, or was last used, now. Returns the number of
+    /// these sessions. Call it after the store's clock was set back.
     ///
-    /// Looks at the sessions that expire later than `idle` from now. Those of others that were started while the clock was
-    /// ahead expire within that time unless they are used.
+    /// Checks the sessions that expire later than `idle` from now. Other sessions that were started while the clock
+    /// was ahead expire within that time unless they are used.
     async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError>;
 
-    /// The time by which sessions live.
+    /// Returns the time on which session expiries are based.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Counts live sessions and distinct users by role, and reads the totals, all at one moment.
@@ -366,25 +278,11 @@ pub trait SessionRepository: fmt::Debug + Send + Sync {
     /// The cost does not depend on the number of live sessions: it reads an index, not the records.
     async fn census(&self) -> Result<Census, StoreError>;
 
-    /// The census, with the totals of each part of the store. Costs the same.
+    /// Returns the census with the totals of each part of the store. Costs the same.
     async fn count(&self) -> Result<Count, StoreError> {
         Ok(self.census().await?.into())
     }
 
-    /// Answers if the store does.
+    /// Succeeds if the store responds.
     async fn ping(&self) -> Result<(), StoreError>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_reason_is_its_index() {
-        for (index, reason) in EndReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason.index(), index);
-        }
-        assert_eq!(EndReason::RoleChanged.as_str(), "role_changed");
-        assert_eq!(EndReason::ALL.len(), END_REASONS.len());
-    }
 }

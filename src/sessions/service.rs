@@ -1,5 +1,4 @@
-//! What happens to sessions: they start, are checked, change role and end; each start and end is recorded once. New keys are
-//! in `renewal`.
+//! Starts, checks, changes and ends sessions, and records each end once. New keys are in `renewal`.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -8,29 +7,34 @@ use tracing::Instrument;
 
 use super::{
     EndReason, Ended, NewSession, RoleUpdate, RoleUpdated, SessionFilter, SessionId, SessionKey,
-    SessionPolicy, SessionRecord, SessionRepository, SessionState, census::CensusBell,
+    SessionMetrics, SessionPolicy, SessionRecord, SessionRepository, SessionState,
+    census::CensusBell,
 };
 use crate::{
-    accounts::{AccountChange, AccountError, AccountRepository, User, UserId},
-    audit,
     clock::Clock,
+    detached,
     error::StoreError,
-    patience,
-    telemetry::instruments::Presence,
+    user::{Role, UserId, Username},
 };
 
-/// A session to be started.
+/// A session to start.
 #[derive(Clone, Debug)]
 pub struct StartSession {
-    /// Whose it is; the role is taken from here.
-    pub user: User,
-    /// True for the longer life.
+    /// The user that it belongs to.
+    pub user_id: UserId,
+    /// The login name.
+    pub username: Username,
+    /// The role of the account.
+    pub role: Role,
+    /// The version of the account that name and role were read from.
+    pub account_version: i64,
+    /// True for the longer lifetime.
     pub remember_me: bool,
-    /// What the client says it is; cut to [`NewSession::USER_AGENT_MAX_CHARS`].
+    /// The user agent that the client sent; truncated to [`NewSession::USER_AGENT_MAX_CHARS`].
     pub user_agent: String,
-    /// The session that the client had before: it ends.
+    /// The previous session of the client: it ends.
     pub replaces: Option<SessionId>,
-    /// What the application keeps in it from the start.
+    /// What the application stores in it from the start.
     pub state: SessionState,
 }
 
@@ -45,8 +49,8 @@ pub struct Started {
 
 /// Starts, checks and ends sessions. Cheap to clone.
 ///
-/// What changes the store runs on a task of its own: a client that goes away in the middle cannot part a write from
-/// what has to follow it.
+/// Changes to the store run on their own tasks: if a client disconnects in the middle, the steps that have to follow
+/// a write still run.
 #[derive(Clone)]
 pub struct Sessions {
     inner: Arc<Inner>,
@@ -54,8 +58,7 @@ pub struct Sessions {
 
 struct Inner {
     repository: Arc<dyn SessionRepository>,
-    accounts: Arc<dyn AccountRepository>,
-    presence: Presence,
+    metrics: SessionMetrics,
     clock: Arc<dyn Clock>,
     policy: SessionPolicy,
     bell: CensusBell,
@@ -71,12 +74,11 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Sessions in `repository` of the users in `accounts`. Detached work runs on `runtime`.
+    /// Creates the service for the sessions in `repository`. Detached work runs on `runtime`.
     #[must_use]
     pub fn new(
         repository: Arc<dyn SessionRepository>,
-        accounts: Arc<dyn AccountRepository>,
-        presence: Presence,
+        metrics: SessionMetrics,
         clock: Arc<dyn Clock>,
         policy: SessionPolicy,
         bell: CensusBell,
@@ -84,8 +86,7 @@ impl Sessions {
     ) -> Self {
         let inner = Inner {
             repository,
-            accounts,
-            presence,
+            metrics,
             clock,
             policy,
             bell,
@@ -96,7 +97,7 @@ impl Sessions {
         }
     }
 
-    /// Starts a session under a new key; the one it replaces ends first, so its key is dead from here on.
+    /// Starts a session under a new key. The session that it replaces ends first, so its key is invalid from here on.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl Sessions {
         if let Some(old) = &request.replaces {
             self.end_now(old, EndReason::Logout).await?;
         }
-        let key = SessionKey::generate(request.user.id);
+        let key = SessionKey::generate(request.user_id);
         let lifetime = if request.remember_me {
             policy.remembered
         } else {
@@ -122,11 +123,11 @@ impl Sessions {
         let user_agent = request.user_agent.chars();
         let session = NewSession {
             id: key.id(),
-            user_id: request.user.id,
-            username: request.user.username,
-            role: request.user.role,
-            account_version: request.user.version,
-            // Remembered means remembered: such a session does not end because nobody used it for half an hour.
+            user_id: request.user_id,
+            username: request.username,
+            role: request.role,
+            account_version: request.account_version,
+            // A remembered session must not end because it was not used for half an hour.
             idle: if request.remember_me {
                 lifetime
             } else {
@@ -142,19 +143,19 @@ impl Sessions {
                 Ok(Started { key, record })
             }
             Err(error) => {
-                // A store that did not answer in time may still have done it.
+                // A store that did not respond in time may still have created it.
                 self.abandon(key.id());
                 Err(error)
             }
         }
     }
 
-    /// The clock of this process.
+    /// Returns the clock of this process.
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.inner.clock
     }
 
-    /// How long a session lives without use, where it was not started to be remembered.
+    /// Returns the idle timeout of sessions that are not remembered.
     pub(super) fn idle(&self) -> Duration {
         self.inner.policy.idle
     }
@@ -163,19 +164,19 @@ impl Sessions {
         &*self.inner.repository
     }
 
-    /// Runs what nobody waits for.
+    /// Runs work that no caller waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.runtime.spawn(task.in_current_span());
     }
 
-    /// The live session of this key, if there is one; using it moves its idle expiry.
+    /// Returns the live session with this ID, if there is one; using it moves its idle expiry.
     ///
-    /// One read. A write at most once per [`SessionPolicy::step`], and one when the absolute expiry is reached; where the store can be read but not written, the session
-    /// goes on under the expiry that it had.
+    /// Needs one read. It writes at most once per [`SessionPolicy::step`], and once when the absolute expiry is
+    /// reached. If the store can be read but not written, the session continues with its previous expiry.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the store. A record that cannot be read is no session.
+    /// [`StoreError`] of the store. A record that cannot be read does not count as a session.
     pub async fn check(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let Inner {
             repository,
@@ -185,7 +186,7 @@ impl Sessions {
         } = &*self.inner;
         let record = match repository.load(id).await {
             Err(StoreError::Corrupt(what)) => {
-                tracing::error!(session.id = %id, what, "a session record cannot be read; it is no session");
+                tracing::error!(session.id = %id, what, "a session record cannot be read and is ignored");
                 return Ok(None);
             }
             other => other?,
@@ -196,20 +197,21 @@ impl Sessions {
         let (now, idle) = (clock.now(), record.idle);
         let expiry = now.plus(idle);
         let moved = expiry.min(record.ends_at).since(record.expires_at);
-        // By a clock behind the store's it cannot be told whether it is time to move it. The store can.
+        // If this clock is behind the store's, it cannot decide whether the expiry has to move. The store can.
         let is_behind = now < record.last_seen_at && record.expires_at < record.ends_at;
         let is_worth_it = moved >= policy.step() || expiry >= record.ends_at;
         if !is_behind && (moved.is_zero() || !is_worth_it) {
             return Ok(Some(record));
         }
         match repository.touch(id, idle, policy.step()).await {
-            // It was live a moment ago. That its expiry could not be moved is no reason to turn its owner away.
+            // The session was live a moment ago. A failure to move its expiry is no reason to reject the request.
             Err(StoreError::Unavailable(_)) => Ok(Some(record)),
             touched => touched,
         }
     }
 
-    /// Replaces the application's state in a live session. Returns false if it is not live; nothing brings it back.
+    /// Replaces the application's state in a live session. Returns false if the session is not live; it is not
+    /// revived.
     ///
     /// # Errors
     ///
@@ -219,7 +221,7 @@ impl Sessions {
             .await
     }
 
-    /// Ends one session. Returns its end, or `None` if it was no longer there.
+    /// Ends one session. Returns its end, or `None` if it no longer existed.
     ///
     /// # Errors
     ///
@@ -239,7 +241,7 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Ends all sessions of a user but `keep` (`revoked`). Returns how many.
+    /// Ends all sessions of a user except `keep` (`revoked`). Returns the number of sessions.
     ///
     /// # Errors
     ///
@@ -264,7 +266,7 @@ impl Sessions {
         Ok(ended.len())
     }
 
-    /// The live sessions of a user, newest first.
+    /// Returns the live sessions of a user, newest first.
     ///
     /// # Errors
     ///
@@ -273,7 +275,7 @@ impl Sessions {
         self.inner.repository.list_user(user).await
     }
 
-    /// Live sessions by page; see [`SessionRepository::page`].
+    /// Returns a page of live sessions; see [`SessionRepository::page`].
     ///
     /// # Errors
     ///
@@ -287,110 +289,37 @@ impl Sessions {
         self.inner.repository.page(filter, after, limit).await
     }
 
-    /// Changes an account and brings the change to its live sessions: a new role moves them, disabling ends them.
+    /// Ends all sessions of a user that were started under a version of the account older than `version` (`revoked`).
+    /// Returns the number of sessions.
     ///
     /// # Errors
     ///
-    /// [`AccountError`]. After [`AccountError::Store`] the change may have been made; it then reaches the sessions
-    /// within the reaper's interval once the stores answer.
-    pub async fn change_account(
+    /// [`StoreError`] of the store.
+    pub async fn end_older(&self, user: UserId, version: i64) -> Result<usize, StoreError> {
+        self.detached(|this| async move {
+            let ended = this.inner.repository.end_older(user, version).await?;
+            this.record(&ended);
+            Ok(ended.len())
+        })
+        .await
+    }
+
+    /// Sets the role of all live sessions of a user; see [`SessionRepository::set_role`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the store.
+    pub async fn set_role(
         &self,
-        id: UserId,
-        change: AccountChange,
-    ) -> Result<Option<User>, AccountError> {
-        self.detached(|this| async move {
-            let user = this.inner.accounts.change(id, change).await?;
-            if user.is_some() {
-                this.settle_now(id).await?;
-            }
-            Ok(user)
-        })
-        .await
-    }
-
-    /// Disables an account, ends its sessions and deletes it. Returns whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// [`AccountError`]. After [`AccountError::Store`] the account may be left disabled; delete it again.
-    pub async fn delete_account(&self, id: UserId) -> Result<bool, AccountError> {
-        self.detached(|this| async move {
-            let disabled = AccountChange {
-                disabled: Some(true),
-                ..AccountChange::default()
-            };
-            // Disabled first: no login can start a session between the end of the last one and the deletion.
-            if this.inner.accounts.change(id, disabled).await?.is_none() {
-                return Ok(false);
-            }
-            this.settle_now(id).await?;
-            let deleted = this.inner.accounts.delete(id).await?;
-            // A login that had read the account before it was disabled may have started one since.
-            this.end_user_now(id, None).await?;
-            Ok(deleted)
-        })
-        .await
-    }
-
-    /// Makes the live sessions of a user what the account says: under its role, or ended if it is disabled or gone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] of either store; the account stays unsettled and the reaper tries again.
-    pub async fn settle(&self, id: UserId) -> Result<(), StoreError> {
-        self.detached(|this| async move { this.settle_now(id).await })
+        user: UserId,
+        update: RoleUpdate,
+    ) -> Result<RoleUpdated, StoreError> {
+        self.detached(|this| async move { this.inner.repository.set_role(user, update).await })
             .await
     }
 
-    async fn settle_now(&self, id: UserId) -> Result<(), StoreError> {
-        let Inner {
-            repository,
-            accounts,
-            bell,
-            ..
-        } = &*self.inner;
-        let mut newest = i64::MIN;
-        loop {
-            let Some(account) = accounts.find(id).await? else {
-                self.end_user_now(id, None).await?;
-                return Ok(());
-            };
-            // Not simply all: whoever has logged in after that must not be logged out by this, if it is late.
-            let since = if account.user.disabled {
-                account.user.version + 1
-            } else {
-                account.user.sessions_since
-            };
-            if since > 0 {
-                self.record(&repository.end_older(id, since).await?);
-            }
-            if !account.user.disabled {
-                let mut update = RoleUpdate::new(account.user.role, account.user.version);
-                // The account was read after that newer version had been seen, and is older all the same: the accounts went
-                // back to an earlier state, and what they say now holds.
-                update.replaces = update.replaces.max(newest);
-                match repository.set_role(id, update).await? {
-                    RoleUpdated::Moved(0) => {}
-                    RoleUpdated::Moved(_) => bell.ring(),
-                    RoleUpdated::Outdated { newest: seen } => {
-                        newest = seen;
-                        continue;
-                    }
-                }
-            }
-            // Someone may have changed the account meanwhile, and brought that to the sessions before this did.
-            if accounts.settle(id, account.user.version).await? {
-                return Ok(());
-            }
-        }
-    }
-
     fn record(&self, ended: &[Ended]) {
-        for end in ended {
-            self.inner
-                .presence
-                .session_ended(end.reason.as_str(), end.lasted);
-        }
+        self.inner.metrics.sessions_ended(ended);
     }
 
     pub(super) async fn detached<T, E, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, E>
@@ -406,10 +335,6 @@ impl Sessions {
             bell.ring();
             result
         };
-        let task = audit::carried(patience::carried(task)).in_current_span();
-        match self.inner.runtime.spawn(task).await {
-            Ok(result) => result,
-            Err(error) => Err(StoreError::Unavailable(error.into()).into()),
-        }
+        detached::run(&self.inner.runtime, task).await
     }
 }

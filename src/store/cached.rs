@@ -1,4 +1,4 @@
-//! Answers session checks from memory, so that one costs no SQL.
+//! Answers session checks from memory, so that a check needs no SQL.
 
 use std::{
     collections::HashMap,
@@ -19,26 +19,27 @@ use crate::{
     },
 };
 
-/// How long a record is believed: another process, such as the command line, may change the file meanwhile.
+/// How long a record is considered current: another process, for example the command line, may change the file in the
+/// meantime.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
-/// How many records a shard keeps at most: some 100,000 in all, at about half a kilobyte each.
+/// Maximum number of records per shard: some 100,000 in total, at about half a kilobyte each.
 const SHARD_CAPACITY: usize = 1_560;
 
-/// A repository of sessions that remembers what it has loaded for half a second.
+/// A session repository that caches loaded records for half a second.
 ///
-/// What is written through it is seen at once. What somebody else writes is seen when the record is that old; an expiry
-/// is always seen. Only sessions that were found are remembered: made-up ids cannot fill it.
+/// Writes through it are visible at once. Writes by others become visible when the record reaches that age; an expiry
+/// is always visible. Only sessions that were found are cached: forged IDs cannot fill the cache.
 pub struct Cached {
     inner: Arc<dyn SessionRepository>,
     clock: Arc<dyn Clock>,
-    /// By [`SessionId::shard`], so that all sessions of a user are in one.
+    /// By [`SessionId::shard`], so that all sessions of a user are in one shard.
     shards: Vec<Mutex<Shard>>,
 }
 
 #[derive(Default)]
 struct Shard {
-    /// Rises with every write. A record whose load began under an older one may be outdated and is not kept.
+    /// Increases with every write. A record whose load began under an older generation may be outdated and is not kept.
     generation: u64,
     records: HashMap<SessionId, Remembered>,
 }
@@ -55,14 +56,15 @@ impl Remembered {
     }
 }
 
-/// What a write may have changed.
+/// The records that a write may have changed.
 #[derive(Clone, Copy)]
 enum Changed<'a> {
     Session(&'a SessionId),
     User(UserId),
 }
 
-/// Forgets what was changed when it is dropped: after the write, whether it went well, failed or was given up.
+/// Removes changed records from the cache when it is dropped: after the write, whether it succeeded, failed or was
+/// cancelled.
 struct Write<'a> {
     cache: &'a Cached,
     changed: Changed<'a>,
@@ -75,7 +77,7 @@ impl Drop for Write<'_> {
 }
 
 impl Cached {
-    /// Remembers what `inner` loads.
+    /// Caches what `inner` loads.
     #[must_use]
     pub fn new(inner: Arc<dyn SessionRepository>, clock: Arc<dyn Clock>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
@@ -88,7 +90,7 @@ impl Cached {
 
     fn shard(&self, number: u8) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[usize::from(number) % self.shards.len()];
-        // A shard is a cache: whoever panicked left at worst one entry out.
+        // A shard is a cache: a panic can at worst have left one entry out.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,7 +145,7 @@ impl SessionRepository for Cached {
         session: NewSession,
         max_per_user: u32,
     ) -> Result<(SessionRecord, Vec<Ended>), StoreError> {
-        // Others of the user may change role or be evicted.
+        // Other sessions of the user may change their role or be evicted.
         let _write = self.write(Changed::User(session.user_id));
         self.inner.create(session, max_per_user).await
     }
@@ -232,7 +234,7 @@ impl SessionRepository for Cached {
 
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
         let ended = self.inner.reap(limit).await?;
-        // Nothing depends on this, for an expiry is seen in any case; it gives the memory back.
+        // Nothing depends on this, because an expiry is always visible; it frees the memory.
         for end in &ended {
             self.forget(Changed::Session(&end.id));
         }
@@ -271,14 +273,14 @@ impl SessionRepository for Cached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::Role;
     use crate::{
+        accounts::Role,
         clock::{ManualClock, Timestamp},
         sessions::SessionKey,
         store::{SqliteSettings, open_sqlite},
     };
 
-    /// A record in the shard of `user`.
+    /// Creates a record in the shard of `user`.
     fn record(user: UserId) -> SessionRecord {
         let now = Timestamp::default();
         SessionRecord {

@@ -1,7 +1,8 @@
-//! The ledger of exported totals, in a file beside the database.
+//! The ledger of exported totals, in a file next to the database.
 //!
-//! It is no table of the database, which may itself be put back to an earlier state. The file has two slots that are
-//! written in turn, each with a revision and a digest: a process that dies while it writes leaves the other slot.
+//! The ledger is not a table of the database, because the database itself may be restored to an earlier state. The file
+//! has two slots that are written in turn, each with a revision and a digest: a process that dies during a write leaves
+//! the other slot intact.
 
 use std::{
     collections::BTreeMap,
@@ -22,15 +23,15 @@ use crate::{
     sessions::{Ledger, LedgerRepository, SavedLedger},
 };
 
-/// Where the second slot begins, and how much one may hold.
+/// Offset of the second slot, and maximum size of a slot.
 const SLOT: usize = 1 << 20;
-/// Revision, length and digest.
+/// Size of revision, length and digest.
 const HEAD: usize = 8 + 8 + 32;
 
-/// Between two tries to lock the file; each holds it for about a millisecond.
+/// Pause between two attempts to lock the file; a process holds the lock for about a millisecond.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// The ledger's file, as one process uses it.
+/// The ledger file, as used by one process.
 #[derive(Clone, Debug)]
 pub(super) struct LedgerFile(Arc<Inner>);
 
@@ -45,22 +46,22 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     file: Option<File>,
-    /// This process has written the ledger of its place.
+    /// This process has written the ledger of its location.
     has_begun: bool,
 }
 
-/// What is in the file.
+/// The content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Content {
-    /// Where sessions were kept by the process that started last.
+    /// The session location of the process that started last.
     place: String,
-    /// By place. Besides the present one it has the one before, for processes that still use that.
+    /// Ledgers by session location: the current one and the previous one, for processes that still use it.
     ledgers: BTreeMap<String, Ledger>,
 }
 
 impl LedgerFile {
-    /// The ledger beside the database at `database`, for sessions that are kept at `place`. The file is made with the
-    /// first write.
+    /// The ledger of the database at `database`, for sessions in the location `place`. The file is created by the first
+    /// write.
     pub(super) fn new(database: &Path, place: String, timeout: Duration) -> Self {
         let mut path = database.as_os_str().to_owned();
         path.push(".session-totals");
@@ -101,7 +102,7 @@ impl Inner {
         Ok(state.file.insert(file))
     }
 
-    /// Takes the lock of the file, which the system lets go of even after `kill -9`.
+    /// Locks the file. The operating system releases the lock even after `kill -9`.
     fn lock(&self, file: &File) -> io::Result<()> {
         let tries = self.timeout.as_millis() / LOCK_PAUSE.as_millis();
         for _ in 0..tries.max(1) {
@@ -116,7 +117,7 @@ impl Inner {
 
     fn load(&self, state: &mut State) -> io::Result<SavedLedger> {
         let has_begun = state.has_begun;
-        // A command that only looks makes no file: it may run as another user than the service.
+        // A read-only command creates no file: it may run as another user than the service.
         let (revision, mut content) = match self.open(state, false) {
             Ok(file) => newest(file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -128,7 +129,7 @@ impl Inner {
         let ledger = if has_begun || content.place == self.place {
             own
         } else {
-            // Sessions were kept elsewhere until now, or that place has another name now: what was exported goes on.
+            // The sessions have moved from another location, or the location was renamed: the exported totals continue.
             content.ledgers.remove(&content.place).or(own)
         };
         Ok(SavedLedger {
@@ -170,7 +171,7 @@ impl Inner {
     }
 }
 
-/// What was written last, and its revision; nothing, and 0, if nothing was.
+/// Returns the content that was written last, and its revision; an empty content and 0 if there is none.
 fn newest(file: &File) -> io::Result<(u64, Content)> {
     let slots = [slot(file, 0)?, slot(file, 1)?];
     let newest = slots
@@ -183,7 +184,7 @@ fn newest(file: &File) -> io::Result<(u64, Content)> {
     Ok((revision, serde_json::from_slice(&text)?))
 }
 
-/// The revision and the text of a slot, if it was written whole.
+/// Returns the revision and the text of a slot, if it was written completely.
 fn slot(file: &File, number: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
     let at = number * SLOT as u64;
     let mut head = [0; HEAD];
@@ -311,9 +312,9 @@ mod tests {
         let before = save(&here, 7).await;
         assert_eq!(there.load().await.unwrap(), before);
         let moved = save(&there, 9).await;
-        // Whoever still uses the old place has a ledger of its own.
+        // A process that still uses the old location has its own ledger.
         assert_eq!(here.load().await.unwrap().ledger, before.ledger);
-        // One that starts there goes on from what was exported last.
+        // A process that starts there continues from the last exported totals.
         assert_eq!(open(&directory, "here").load().await.unwrap(), moved);
     }
 

@@ -1,18 +1,20 @@
-//! Where things are kept: opens the store that the configuration names, and wraps its repositories.
+//! Opens the store that the configuration names, and decorates its repositories.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
-//! | `redis/` | sessions, budgets of guesses and quotas in Redis, the scripts beside the code |
-//! | `observed/` | records how long a repository takes to answer |
-//! | `ledger` | the totals of sessions that were exported, in a file of their own |
+//! | `redis/` | sessions, login throttling and rate limits in Redis, with the scripts next to the code |
+//! | `decorated/` | bounds calls by the wait budget, and records them |
+//! | `ledger` | the exported totals of sessions, in a file of their own |
+//! | `metrics` | the metrics of store operations |
 //! | `cached` | answers session checks from memory |
 //!
-//! A repository's contract is the documentation of its trait; `tests/stores` holds every store to it.
+//! The contract of a repository is the documentation of its trait; `tests/stores` checks every store against it.
 
 mod cached;
+mod decorated;
 mod ledger;
-mod observed;
+pub mod metrics;
 mod redis;
 mod sqlite;
 
@@ -23,118 +25,122 @@ use std::{
 };
 
 pub use cached::Cached;
-pub use observed::Observed;
-pub use redis::{Erased, RedisFault, RedisStoreSettings, StoreClock, erase};
+pub use decorated::Decorated;
+pub use metrics::{StoreMetrics, StoreOperation};
+pub use redis::{
+    Erased, RedisAddress, RedisFault, RedisSettings, RedisStoreSettings, RedisTopology, StoreClock,
+    erase,
+};
 pub use sqlite::SqliteSettings;
 
 use ledger::LedgerFile;
 use redis::RedisStore;
 use sqlite::{
-    SqliteAccounts, SqliteAudit, SqliteFile, SqliteLimits, SqliteQuotas, SqliteServices,
-    SqliteSessions, SqliteTokens, SqliteUpkeep,
+    SqliteAccounts, SqliteAudit, SqliteFile, SqliteIntegrity, SqliteLimits, SqliteQuotas,
+    SqliteServices, SqliteSessions, SqliteTokens,
 };
 
 use crate::{
     accounts::AccountRepository,
     audit::AuditRepository,
     clock::Clock,
-    config::{Config, Database},
     error::StoreError,
-    guard::LimitRepository,
-    services::{QuotaRepository, ServiceRepository, TokenRepository},
-    sessions::{LedgerRepository, ObserverLease, SessionRepository, SessionUpkeep, SoleObserver},
-    telemetry::instruments::StoreMetrics,
+    guard::LoginThrottleRepository,
+    services::{RateLimitRepository, ServiceRepository, TokenRepository},
+    sessions::{
+        LedgerRepository, ObserverLease, SessionIntegrity, SessionRepository, SoleObserver,
+    },
 };
 
-/// The name of the place of sessions that are kept in no other one.
-const EMBEDDED: &str = "the embedded store";
+/// The session location if sessions are in the accounts database.
+pub const EMBEDDED: &str = "the embedded store";
 
-/// Why a store could not be opened. The text says what is wrong, where, and what would be right.
+/// Why a store could not be opened. The text says what is wrong, where, and how to correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no file, and none was to be made.
+    /// The file does not exist, and was not to be created.
     #[error("there is no database {}; name the one of your service in `data_dir`, or start with `skriptoteket user add` or `skriptoteket service register`", .path.display())]
     Missing {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The directory of the file is missing and cannot be made.
-    #[error("the data directory {} cannot be made; name one in `data_dir` that this user may write to", .path.display())]
+    /// The directory of the file is missing and cannot be created.
+    #[error("the data directory {} cannot be created; set `data_dir` to one that this user may write to", .path.display())]
     Directory {
-        /// The directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file is missing and cannot be made.
-    #[error("the database {} cannot be made; its directory must be one that this user may write to", .path.display())]
+    /// The file is missing and cannot be created.
+    #[error("the database {} cannot be created; this user must be able to write to its directory", .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file is there and cannot be opened for writing.
+    /// The file exists and cannot be opened for writing.
     #[error("the database {} cannot be opened; this user must be able to read and write it and its directory", .path.display())]
     NoAccess {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::Error,
     },
-    /// The file holds something else.
+    /// The file is not an SQLite database.
     #[error("{} is not an SQLite database; move it away, or name another file in `database_url`", .path.display())]
     NotADatabase {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The file is a database that was damaged.
+    /// The database is damaged.
     #[error("the database {} is damaged; restore it from a backup", .path.display())]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         #[source]
         source: sqlx::Error,
     },
-    /// Another process held the file for all of the store timeout.
-    #[error("the database {} is locked by another process; end that one, or try again", .path.display())]
+    /// Another process locked the file for the whole store timeout.
+    #[error("the database {} is locked by another process; stop that process, or try again", .path.display())]
     Locked {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// A newer release has written the file.
-    #[error("the database {} has schema {found} and this release knows {known}; start the release that made it, or a later one", .path.display())]
+    /// The file was written by a newer release.
+    #[error("the database {} has schema {found} and this release supports {known}; start the release that wrote it, or a later one", .path.display())]
     NewerSchema {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The newest schema in the file.
         found: i64,
         /// The newest schema of this release.
         known: i64,
     },
-    /// The tables could not be made or brought up to date.
-    #[error("the tables of the database {} cannot be brought up to date; it was left as it was", .path.display())]
+    /// The tables could not be created or migrated.
+    #[error("the tables of the database {} cannot be migrated; the database is unchanged", .path.display())]
     Schema {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::migrate::MigrateError,
     },
-    /// SQLite failed otherwise.
+    /// Another error of SQLite.
     #[error("the database {} cannot be opened", .path.display())]
     Failed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         #[source]
         source: sqlx::Error,
     },
-    /// Redis, or what is configured of it, is not as it has to be.
+    /// Redis or its configuration does not meet the requirements.
     #[error(transparent)]
     Redis(#[from] RedisFault),
     /// The keys in Redis cannot be taken over while a server uses them.
@@ -145,7 +151,7 @@ pub enum OpenError {
     /// The keys in Redis were not taken over.
     #[error("the keys in Redis were not taken over")]
     TakeOver(#[source] StoreError),
-    /// Keys in Redis were not deleted, or not all.
+    /// Some or all keys in Redis were not deleted.
     #[error("not all keys in Redis were deleted")]
     Erase(#[source] StoreError),
 }
@@ -157,29 +163,37 @@ pub struct Stores {
     pub accounts: Arc<dyn AccountRepository>,
     /// The sessions.
     pub sessions: Arc<dyn SessionRepository>,
-    /// The budgets of guesses.
-    pub limits: Arc<dyn LimitRepository>,
+    /// Login throttling.
+    pub limits: Arc<dyn LoginThrottleRepository>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepository>,
-    /// The register of services.
+    /// The service register.
     pub services: Arc<dyn ServiceRepository>,
-    /// What tokens need: keys, revocations, used assertions.
+    /// Token data: signing keys, revocations, used assertions.
     pub tokens: Arc<dyn TokenRepository>,
-    /// What services have used.
-    pub quotas: Arc<dyn QuotaRepository>,
+    /// The rate limits of services.
+    pub quotas: Arc<dyn RateLimitRepository>,
     /// Which replica exports the counts of sessions.
     pub observer: Arc<dyn ObserverLease>,
-    /// The totals of sessions that were exported.
+    /// The exported totals of sessions.
     pub ledger: Arc<dyn LedgerRepository>,
-    /// What operators ask of the sessions: recounts and repairs.
-    pub upkeep: Arc<dyn SessionUpkeep>,
+    /// Checks and repairs of the sessions.
+    pub integrity: Arc<dyn SessionIntegrity>,
     file: SqliteFile,
     redis: Option<RedisStore>,
 }
 
 impl Stores {
-    /// Writes back what is in flight, closes the files and lets go of Redis. What is asked of the repositories afterwards
-    /// is refused as unavailable. Takes at most the store timeout.
+    /// True if sessions, login throttling and rate limits are in a store that other servers can use too. Several
+    /// servers may then run, each sees the changes of the others at once, and one of them exports the service-wide
+    /// metrics.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// Writes back what is in flight, closes the files and disconnects from Redis. Later calls of the repositories are
+    /// rejected as unavailable. Takes at most the store timeout.
     pub async fn close(&self) {
         if let Some(redis) = &self.redis {
             redis.close();
@@ -188,43 +202,60 @@ impl Stores {
     }
 }
 
-/// Says whether the store that `config` names is there already. [`open`] would make it.
-///
-/// # Errors
-///
-/// [`OpenError::Missing`] if it is not.
-pub fn find(config: &Config) -> Result<(), OpenError> {
-    let Database::Sqlite { path } = &config.database;
-    if path.exists() {
-        return Ok(());
-    }
-    Err(OpenError::Missing { path: path.clone() })
+/// The locations of all data.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The accounts database; it also stores what is not in Redis.
+    pub sqlite: SqliteSettings,
+    /// The store of sessions, login throttling and rate limits, if not the database.
+    pub redis: Option<RedisStoreSettings>,
 }
 
-/// Opens the store that `config` names; makes it where there is none.
+impl StoreSettings {
+    /// True if other servers can use the store too; see [`Stores::is_shared`].
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// The location of the sessions, without user name and password.
+    #[must_use]
+    pub fn session_location(&self) -> String {
+        location(self.redis.as_ref())
+    }
+
+    /// Checks whether the store exists. [`open`] would create it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] if it does not.
+    pub fn find(&self) -> Result<(), OpenError> {
+        let path = &self.sqlite.path;
+        if path.exists() {
+            return Ok(());
+        }
+        Err(OpenError::Missing { path: path.clone() })
+    }
+}
+
+fn location(redis: Option<&RedisStoreSettings>) -> String {
+    redis.map_or_else(|| EMBEDDED.to_owned(), |it| it.redis.location())
+}
+
+/// Opens the store that `settings` name; creates it if there is none.
 ///
-/// With `metrics` the repositories are observed, and sessions of the embedded store are cached, as a service wants it.
-/// Without, as a single command wants it, they are bare.
+/// With `metrics`, as in a server, calls are recorded and sessions of the embedded store are cached. Without them, as
+/// in a single command, they are not.
 ///
 /// # Errors
 ///
-/// [`OpenError`]; the store was left as it was, but for a directory or an empty file that were made.
+/// [`OpenError`]; the store is unchanged, except for a directory or an empty file that were created.
 pub async fn open(
-    config: &Config,
+    settings: &StoreSettings,
     clock: Arc<dyn Clock>,
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
-    let Database::Sqlite { path } = &config.database;
-    let sqlite = SqliteSettings {
-        path: path.clone(),
-        timeout: config.store_timeout,
-    };
-    let redis = config.redis.clone().map(|redis| RedisStoreSettings {
-        redis,
-        timeout: config.store_timeout,
-        clock: StoreClock::Server,
-    });
-    open_with(&sqlite, redis.as_ref(), clock, metrics).await
+    open_with(&settings.sqlite, settings.redis.as_ref(), clock, metrics).await
 }
 
 /// Opens an embedded store; see [`open`].
@@ -240,8 +271,8 @@ pub async fn open_sqlite(
     open_with(settings, None, clock, metrics).await
 }
 
-/// Opens an embedded store, with sessions, budgets of guesses, quotas and the observer's lease in Redis where that is given;
-/// see [`open`].
+/// Opens an embedded store, with sessions, login throttling, rate limits and the observer lease in Redis if that is
+/// configured; see [`open`].
 ///
 /// # Errors
 ///
@@ -253,8 +284,8 @@ pub async fn open_with(
     metrics: Option<StoreMetrics>,
 ) -> Result<Stores, OpenError> {
     let file = SqliteFile::open(sqlite, Arc::clone(&clock)).await?;
-    let place = redis.map_or_else(|| EMBEDDED.to_owned(), |redis| redis.redis.place());
-    let ledger = Arc::new(LedgerFile::new(&sqlite.path, place, sqlite.timeout));
+    let location = location(redis);
+    let ledger = Arc::new(LedgerFile::new(&sqlite.path, location, sqlite.timeout));
     let redis = match redis {
         Some(settings) => {
             let deployment = deployment(&file, &sqlite.path).await?;
@@ -263,10 +294,7 @@ pub async fn open_with(
         None => None,
     };
     let bare = bare(file, redis, ledger);
-    Ok(match metrics {
-        None => bare,
-        Some(metrics) => decorated(bare, &metrics, clock),
-    })
+    Ok(decorated(bare, metrics.as_ref(), &clock))
 }
 
 async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError> {
@@ -277,7 +305,7 @@ async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError>
     })
 }
 
-/// An accounts database whose keys in Redis may belong to another one, to be made its own.
+/// An accounts database that can take over keys in Redis that may belong to another one.
 #[derive(Debug)]
 pub struct TakeOver {
     /// The audit trail, which is in the database.
@@ -288,43 +316,37 @@ pub struct TakeOver {
 }
 
 impl TakeOver {
-    /// Opens the accounts database that `config` names, and touches nothing in Redis. `None` where there is no Redis.
+    /// Opens the accounts database that `settings` name, without accessing Redis. `None` if there is no Redis.
     ///
     /// # Errors
     ///
     /// [`OpenError`], as of [`open`].
-    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Self>, OpenError> {
-        let Database::Sqlite { path } = &config.database;
-        let Some(redis) = config.redis.clone() else {
+    pub async fn open(
+        settings: &StoreSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<Self>, OpenError> {
+        let Some(redis) = settings.redis.clone() else {
             return Ok(None);
         };
-        let sqlite = SqliteSettings {
-            path: path.clone(),
-            timeout: config.store_timeout,
-        };
-        let file = SqliteFile::open(&sqlite, clock).await?;
+        let file = SqliteFile::open(&settings.sqlite, clock).await?;
         Ok(Some(Self {
             audit: Arc::new(SqliteAudit::new(file.clone())),
             file,
-            path: sqlite.path,
-            redis: RedisStoreSettings {
-                redis,
-                timeout: config.store_timeout,
-                clock: StoreClock::Server,
-            },
+            path: settings.sqlite.path.clone(),
+            redis,
         }))
     }
 
-    /// Makes the keys those of this database, whichever they belonged to, and opens the stores as for a command. The
-    /// sessions there are those of other accounts: whoever calls this ends them next.
+    /// Assigns the keys to this database, whichever they belonged to, and opens the stores as for a command. The
+    /// sessions there belong to other accounts: the caller has to end them next.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if Redis
-    /// does not answer.
+    /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if
+    /// Redis does not respond.
     pub async fn take(&self) -> Result<Stores, OpenError> {
-        let place = self.redis.redis.place();
-        let ledger = LedgerFile::new(&self.path, place, self.redis.timeout);
+        let location = self.redis.redis.location();
+        let ledger = LedgerFile::new(&self.path, location, self.redis.timeout);
         let deployment = deployment(&self.file, &self.path).await?;
         let redis = RedisStore::open(&self.redis, None).await?;
         if redis
@@ -359,7 +381,7 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) ->
             quotas: Arc::new(SqliteQuotas::new(file.clone())),
             observer: Arc::new(SoleObserver),
             ledger,
-            upkeep: Arc::new(SqliteUpkeep::new(file.clone())),
+            integrity: Arc::new(SqliteIntegrity::new(file.clone())),
             file,
             redis: None,
         },
@@ -373,35 +395,48 @@ fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) ->
             quotas: Arc::new(redis.quotas()),
             observer: Arc::new(redis.observer()),
             ledger,
-            upkeep: Arc::new(redis.upkeep()),
+            integrity: Arc::new(redis.integrity()),
             file,
             redis: Some(redis),
         },
     }
 }
 
-/// The same stores, observed, with the cache outermost: what it answers is no operation of the store. Nothing of Redis
-/// is cached: what one replica changes the others see at their next check.
-fn decorated(bare: Stores, metrics: &StoreMetrics, clock: Arc<dyn Clock>) -> Stores {
-    let observed: Arc<dyn SessionRepository> =
-        Arc::new(Observed::new(bare.sessions, metrics.clone()));
-    let sessions = if bare.redis.is_some() {
-        observed
+/// Decorates the stores. Those of a server, which has metrics, have a cache in front of the embedded sessions: a cache
+/// hit is not a store operation. Sessions in a shared store are not cached: the other replicas see the changes of one
+/// at their next check.
+fn decorated(bare: Stores, metrics: Option<&StoreMetrics>, clock: &Arc<dyn Clock>) -> Stores {
+    let is_shared = bare.is_shared();
+    let sessions = decorate(bare.sessions, metrics, clock);
+    let sessions: Arc<dyn SessionRepository> = if is_shared || metrics.is_none() {
+        sessions
     } else {
-        Arc::new(Cached::new(observed, clock))
+        Arc::new(Cached::new(sessions, Arc::clone(clock)))
     };
     Stores {
-        accounts: Arc::new(Observed::new(bare.accounts, metrics.clone())),
+        accounts: decorate(bare.accounts, metrics, clock),
         sessions,
-        limits: Arc::new(Observed::new(bare.limits, metrics.clone())),
-        audit: Arc::new(Observed::new(bare.audit, metrics.clone())),
-        services: Arc::new(Observed::new(bare.services, metrics.clone())),
-        tokens: Arc::new(Observed::new(bare.tokens, metrics.clone())),
-        quotas: Arc::new(Observed::new(bare.quotas, metrics.clone())),
+        limits: decorate(bare.limits, metrics, clock),
+        audit: decorate(bare.audit, metrics, clock),
+        services: decorate(bare.services, metrics, clock),
+        tokens: decorate(bare.tokens, metrics, clock),
+        quotas: decorate(bare.quotas, metrics, clock),
         observer: bare.observer,
         ledger: bare.ledger,
-        upkeep: bare.upkeep,
+        integrity: bare.integrity,
         file: bare.file,
         redis: bare.redis,
     }
+}
+
+fn decorate<R: ?Sized>(
+    repository: Arc<R>,
+    metrics: Option<&StoreMetrics>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Decorated<R>> {
+    Arc::new(Decorated::new(
+        repository,
+        Arc::clone(clock),
+        metrics.cloned(),
+    ))
 }

@@ -1,4 +1,4 @@
-//! Exports that fail say why, and to which endpoint.
+//! Logs why an export failed, and to which endpoint.
 
 use std::{
     error::Error,
@@ -17,21 +17,22 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-/// The target of what is said about failing exports. It is never exported.
+/// The target of log messages about failed exports. It is never exported.
 pub(super) const TARGET: &str = concat!(env!("CARGO_CRATE_NAME"), "::telemetry::export");
 
-/// The path of an origin is not shown: `host:port` of the endpoint is what exports to it have in common.
+/// The destination of a signal's exports. The path is not logged: `host:port` is what all exports to one endpoint
+/// have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
     /// `metrics`, `traces` or `logs`.
     pub(super) signal: &'static str,
-    /// The endpoint without credentials and query.
+    /// The endpoint, without credentials and query.
     pub(super) endpoint: String,
-    /// Why the last request got no answer.
+    /// Why the last request got no response.
     pub(super) cause: Cause,
 }
 
-/// Why a request got no answer. Cheap to clone; all clones are one.
+/// Why a request got no response. Cheap to clone; all clones share one value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cause(Arc<Mutex<Option<String>>>);
 
@@ -47,7 +48,7 @@ impl Cause {
 
 /// An exporter whose failures are logged, with signal, endpoint and cause.
 ///
-/// The SDK logs "network error" for whatever keeps a request from being answered, and does not say which endpoint it was.
+/// The SDK logs "network error" for every failure to get a response, and does not log the endpoint.
 #[derive(Debug)]
 pub(super) struct Reported<E> {
     exporter: E,
@@ -139,7 +140,7 @@ impl<E: LogExporter> LogExporter for Reported<E> {
     }
 }
 
-/// Sends OTLP over HTTP, and remembers why a request got no answer.
+/// Sends OTLP over HTTP and records why a request got no response.
 #[derive(Debug)]
 pub(super) struct HttpSender {
     pub(super) client: reqwest::blocking::Client,
@@ -161,12 +162,12 @@ impl HttpClient for HttpSender {
     }
 }
 
-/// An error and what caused it, in one line.
+/// Formats an error and its causes in one line.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        // A text takes whatever is written to it.
+        // Writing to a string does not fail.
         let _ = write!(text, ": {cause}");
         next = cause.source();
     }

@@ -1,19 +1,19 @@
-//! A metrics page read back: the Prometheus text format, version 0.0.4.
+//! Parser of a metrics page: the Prometheus text format, version 0.0.4.
 
 use std::{collections::BTreeMap, str::Chars};
 
-/// Why a text is not a metrics page.
+/// The text is not a metrics page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is not in the Prometheus text format")]
 pub struct NotAPage {
-    /// The first line at fault, counted from 1.
+    /// The first invalid line, counted from 1.
     pub line: usize,
 }
 
 /// One value on a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The name as it stands there: a histogram's ends in `_bucket`, `_sum` or `_count`.
+    /// The name as it appears on the page: a histogram's ends in `_bucket`, `_sum` or `_count`.
     pub name: String,
     /// The labels, by name.
     pub labels: BTreeMap<String, String>,
@@ -21,7 +21,7 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// A page: samples and the types that it declares.
+/// A page: samples, and the types that it declares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exposition {
     /// Types (`counter`, `gauge`, `histogram` …) by metric name.
@@ -31,11 +31,11 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Reads a page. Comments other than types, and timestamps, are left out.
+    /// Parses a page. Timestamps, and comments other than types, are ignored.
     ///
     /// # Errors
     ///
-    /// [`NotAPage`] with the first line that cannot be read.
+    /// [`NotAPage`] with the first line that cannot be parsed.
     pub fn parse(page: &str) -> Result<Self, NotAPage> {
         let mut exposition = Self::default();
         for (index, line) in page.lines().enumerate() {
@@ -55,7 +55,7 @@ impl Exposition {
         Ok(exposition)
     }
 
-    /// The value of the sample with this name and exactly these labels.
+    /// Returns the value of the sample with this name and exactly these labels.
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let matches = |sample: &&Sample| {
@@ -68,7 +68,7 @@ impl Exposition {
         self.samples.iter().find(matches).map(|it| it.value)
     }
 
-    /// The metric that a sample belongs to: its name, for a histogram without `_bucket`, `_sum` or `_count`.
+    /// Returns the metric that a sample belongs to: its name, for a histogram without `_bucket`, `_sum` or `_count`.
     #[must_use]
     pub fn metric_of<'a>(&self, sample: &'a Sample) -> &'a str {
         let name = sample.name.as_str();
@@ -96,7 +96,7 @@ fn sample(line: &str) -> Option<Sample> {
     })
 }
 
-/// Reads `{key="value",…}` and leaves what follows it.
+/// Parses `{key="value",…}` and leaves the rest of the text.
 fn labels(text: &mut Chars<'_>) -> Option<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     text.next();

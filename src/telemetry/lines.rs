@@ -16,10 +16,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// One JSON object a line.
+/// Formats one JSON object per line.
 ///
-/// Events of the `log` crate have the target of their record, and no fields but the message: those that the bridge adds
-/// are the source path on the machine that built the crate.
+/// Events of the `log` crate get the target of their record and only the message: the other fields that the bridge
+/// adds are the source path on the machine that built the crate.
 pub(super) struct JsonLines(Format<Json, SystemTime>);
 
 impl JsonLines {
@@ -62,7 +62,7 @@ struct Message(String);
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
-            // A text takes whatever is written to it.
+            // Writing to a string does not fail.
             let _ = write!(self.0, "{value:?}");
         }
     }

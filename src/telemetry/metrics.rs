@@ -1,4 +1,4 @@
-//! The providers behind the instruments.
+//! The meter providers behind the instruments.
 
 use std::{
     fmt,
@@ -14,26 +14,20 @@ use opentelemetry_sdk::{
 use prometheus::Registry;
 use uuid::Uuid;
 
-use super::{
-    Job, MetricsPage, TelemetryError,
-    instruments::{CATALOGUE, Instrument, SERVICE_LABELS, Values},
-    resource, run_all,
-};
+use super::{Job, MetricsPage, TelemetryError, resource, run_all};
+use crate::metric::Catalogue;
 
 /// The name of every meter.
 const METER: &str = "skriptoteket";
 
-/// Attribute sets of an instrument that has an attribute from the program: routes and statuses, operations of stores.
-/// Three times what the whole API can produce.
-const BOUNDED_SETS: usize = 1_000;
-
-/// Makes the provider of one reader for what is service-wide, once it is known what the service calls itself.
+/// Creates the provider of one reader for the service-wide metrics, once the instance ID of the service is known.
 type Source =
     Box<dyn Fn(MeterProviderBuilder) -> Result<SdkMeterProvider, TelemetryError> + Send + Sync>;
 
 /// Collects readers.
 pub(super) struct Builder {
     resource: Resource,
+    catalogue: Catalogue,
     recorded: MeterProviderBuilder,
     observed: Vec<SdkMeterProvider>,
     service_wide: Vec<Source>,
@@ -41,18 +35,19 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(resource: Resource) -> Self {
+    pub(super) fn new(resource: Resource, catalogue: Catalogue) -> Self {
         Self {
-            recorded: provider(&resource),
+            recorded: provider(&resource, catalogue),
             resource,
+            catalogue,
             observed: Vec::new(),
             service_wide: Vec::new(),
             registries: Vec::new(),
         }
     }
 
-    /// Adds a reader, which is three of a kind: one for what is recorded, one for what is observed, and one, made when
-    /// it is needed, for what is observed of the service as a whole.
+    /// Adds a reader, which consists of three: one for synchronous instruments, one for observed ones, and one for
+    /// observed service-wide instruments, created on first use.
     pub(super) fn reader<R: MetricReader>(
         mut self,
         recorded: R,
@@ -60,7 +55,9 @@ impl Builder {
         service_wide: impl Fn() -> Result<R, TelemetryError> + Send + Sync + 'static,
     ) -> Self {
         self.recorded = self.recorded.with_reader(recorded);
-        let observed = provider(&self.resource).with_reader(observed).build();
+        let observed = provider(&self.resource, self.catalogue)
+            .with_reader(observed)
+            .build();
         self.observed.push(observed);
         self.service_wide.push(Box::new(move |provider| {
             Ok(provider.with_reader(service_wide()?).build())
@@ -68,9 +65,10 @@ impl Builder {
         self
     }
 
-    /// Adds the reader behind `/metrics`.
+    /// Adds the reader of the `/metrics` page.
     pub(super) fn page(mut self) -> Result<Self, TelemetryError> {
-        // A registry each, because the exporter's collectors describe nothing and a registry takes them for the same.
+        // One registry each: the exporter's collectors have no descriptors, so a registry takes them for the same
+        // collector.
         let registries = [Registry::new(), Registry::new(), Registry::new()];
         self.registries.extend(registries.iter().cloned());
         let exporter = |registry: &Registry| {
@@ -92,6 +90,7 @@ impl Builder {
             observed: self.observed,
             service_wide: Arc::new(ServiceWideProviders {
                 resource: self.resource,
+                catalogue: self.catalogue,
                 sources: self.service_wide,
                 built: OnceLock::new(),
             }),
@@ -100,7 +99,8 @@ impl Builder {
     }
 }
 
-/// One provider for what is recorded, and for each reader two for what is observed: of this process, and of the service.
+/// One provider for synchronous instruments, and two per reader for observed ones: those of this process, and those
+/// of the service.
 #[derive(Clone, Debug)]
 pub(super) struct Providers {
     recorded: SdkMeterProvider,
@@ -111,6 +111,7 @@ pub(super) struct Providers {
 
 struct ServiceWideProviders {
     resource: Resource,
+    catalogue: Catalogue,
     sources: Vec<Source>,
     built: OnceLock<Vec<SdkMeterProvider>>,
 }
@@ -130,8 +131,8 @@ impl ServiceWideProviders {
             let made = self
                 .sources
                 .iter()
-                .map(|source| source(provider(&resource)));
-            // Whoever is second finds the first one's.
+                .map(|source| source(provider(&resource, self.catalogue)));
+            // If another thread was faster, its providers are used.
             let _ = self.built.set(made.collect::<Result<_, _>>()?);
         }
         Ok(self.made())
@@ -174,22 +175,23 @@ impl Providers {
     }
 }
 
-/// What exports the same truth on every replica of a service, under one `service.instance.id`. Cheap to clone.
+/// Exports the metrics that have the same value on every replica of a service, under one `service.instance.id`. Cheap
+/// to clone.
 ///
-/// Only the replica that observes may have values in it: the Collector takes all of them for one process.
+/// Only the observer may have values in it, because the Collector takes all replicas for one process.
 #[derive(Clone, Debug)]
 pub struct ServiceWide {
     providers: Vec<SdkMeterProvider>,
 }
 
 impl ServiceWide {
-    /// The meters on which service-wide instruments are registered: one per reader, none where nothing reads.
+    /// Returns the meters for service-wide instruments: one per reader, none if there is no reader.
     #[must_use]
     pub fn meters(&self) -> Vec<Meter> {
         meters(&self.providers)
     }
 
-    /// Sends what is to be seen now. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    /// Exports the current values. Blocks for at most `limit`: in async code, call it on a blocking thread.
     ///
     /// # Errors
     ///
@@ -199,14 +201,14 @@ impl ServiceWide {
     }
 }
 
-/// All that exports metrics. Cheap to clone.
+/// All metric exporters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AllMetrics {
     providers: Vec<SdkMeterProvider>,
 }
 
 impl AllMetrics {
-    /// Sends what is to be seen now. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    /// Exports the current values. Blocks for at most `limit`: in async code, call it on a blocking thread.
     ///
     /// # Errors
     ///
@@ -225,121 +227,20 @@ fn meters(providers: &[SdkMeterProvider]) -> Vec<Meter> {
     providers.iter().map(|it| it.meter(METER)).collect()
 }
 
-fn provider(resource: &Resource) -> MeterProviderBuilder {
+fn provider(resource: &Resource, catalogue: Catalogue) -> MeterProviderBuilder {
     SdkMeterProvider::builder()
         .with_resource(resource.clone())
-        .with_view(limited)
+        .with_view(move |instrument| limited(instrument, catalogue))
 }
 
-/// Bounds the attribute sets of every instrument of the catalogue by what the catalogue says. Beyond it the SDK counts
-/// into one series, `otel_metric_overflow="true"`. A low limit also saves memory: the SDK reserves room for all of it.
-fn limited(instrument: &sdk::Instrument) -> Option<Stream> {
-    let known = CATALOGUE.iter().find(|it| it.name == instrument.name())?;
+/// Limits the attribute sets of every instrument of the catalogue to the number that the catalogue declares. Above it
+/// the SDK counts into one series, `otel_metric_overflow="true"`. A low limit also saves memory, because the SDK
+/// reserves space for all sets.
+fn limited(instrument: &sdk::Instrument, catalogue: Catalogue) -> Option<Stream> {
+    let mut all = catalogue.iter().copied().flatten();
+    let known = all.find(|it| it.name == instrument.name())?;
     Stream::builder()
-        .with_cardinality_limit(attribute_sets(known))
+        .with_cardinality_limit(known.attribute_sets())
         .build()
         .ok()
-}
-
-fn attribute_sets(instrument: &Instrument) -> usize {
-    let mut sets = 1;
-    for attribute in instrument.attributes {
-        match attribute.values {
-            Values::Closed(values) => sets *= values.len(),
-            Values::Bounded(_) => return BOUNDED_SETS,
-            Values::Service => sets *= SERVICE_LABELS,
-        }
-    }
-    sets
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        clock::ManualClock,
-        telemetry::{
-            Telemetry,
-            exposition::Exposition,
-            instruments::{HttpMetrics, LoginMetrics, RequestLabels, StoreMetrics, StoreOperation},
-        },
-    };
-
-    fn page(telemetry: &Telemetry) -> Exposition {
-        Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn past_its_limit_an_instrument_counts_into_one_series() {
-        let (telemetry, collected) = Telemetry::in_memory();
-        let store = StoreMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
-        let recorded = 3 * BOUNDED_SETS;
-        for n in 0..recorded {
-            let operation = StoreOperation {
-                store: "accounts",
-                operation: String::leak(format!("operation-{n}")),
-            };
-            store.finish(operation, store.start(), None);
-        }
-
-        let name = "skriptoteket.store_operation_duration";
-        assert_eq!(collected.series().len(), BOUNDED_SETS + 1);
-        let overflow = collected.histogram_count(name, &[("otel.metric.overflow", "true")]);
-        assert_eq!(overflow, u64::try_from(recorded - BOUNDED_SETS).ok());
-        let known = [("store", "accounts"), ("operation", "operation-0")];
-        assert_eq!(collected.histogram_count(name, &known), Some(1));
-    }
-
-    #[test]
-    fn the_limit_of_closed_sets_is_the_number_of_their_combinations() {
-        let limit = |name| {
-            CATALOGUE
-                .iter()
-                .find(|it| it.name == name)
-                .map(attribute_sets)
-        };
-        assert_eq!(limit("skriptoteket.sessions_ended"), Some(4 * 7));
-        assert_eq!(limit("skriptoteket.active_sessions"), Some(1));
-        let of_services = limit("skriptoteket.failed_auths");
-        assert_eq!(of_services, Some(13 * SERVICE_LABELS));
-    }
-
-    #[test]
-    fn limits_leave_the_bounds_of_histograms_alone() {
-        let (telemetry, _collected) = Telemetry::in_memory();
-        let clock = Arc::new(ManualClock::default());
-        let http = HttpMetrics::new(&telemetry.meter(), &[], clock);
-        http.recorder()
-            .request_started(RequestLabels::new("GET", false))
-            .finish(None, 404);
-        let page = page(&telemetry);
-        let bounds: Vec<&str> = page
-            .samples
-            .iter()
-            .filter_map(|it| it.labels.get("le").map(String::as_str))
-            .collect();
-        assert_eq!(bounds.first(), Some(&"0.0005"));
-        assert_eq!(bounds.last(), Some(&"+Inf"));
-        assert_eq!(bounds.len(), 16);
-    }
-
-    #[test]
-    fn disabled_telemetry_takes_everything_and_shows_nothing() {
-        let telemetry = Telemetry::disabled();
-        let login = LoginMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
-        login.login_started().finish(Ok(()));
-        assert!(telemetry.observed_meters().is_empty());
-        assert_eq!(telemetry.page().render().unwrap(), "");
-    }
-
-    #[test]
-    fn a_page_that_has_gone_silent_is_an_error() {
-        let (telemetry, _collected) = Telemetry::in_memory();
-        let login = LoginMetrics::new(&telemetry.meter(), Arc::new(ManualClock::default()));
-        let page = telemetry.page();
-        assert!(page.render().unwrap().contains("skriptoteket_logins_total"));
-        telemetry.shutdown(Duration::from_secs(5)).unwrap();
-        login.login_started().finish(Ok(()));
-        assert!(page.render().is_err());
-    }
 }

@@ -1,32 +1,32 @@
-//! Telemetry: metrics, spans and logs, and the ways they leave the process.
+//! Telemetry: metrics, spans and logs, and their export.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `instruments` | every metric: name, unit, labels |
-//! | `metrics` | the providers behind the instruments |
-//! | `page` | `/metrics` |
-//! | `exposition` | such a page read back |
-//! | `otlp` | exporters, for all three signals |
-//! | `export` | exports that fail: why, and to which endpoint |
-//! | `resource` | what this process calls itself |
+//! | `metrics` | the meter providers behind the instruments |
+//! | `page` | the `/metrics` page |
+//! | `exposition` | parser of such a page |
+//! | `otlp` | exporters for all three signals |
+//! | `export` | logs failed exports with cause and endpoint |
+//! | `resource` | the resource attributes of this process |
+//! | `settings` | what is exported, and the endpoints |
 //! | `sampling` | which requests are traced |
-//! | `tracing` | log lines, spans and log records; the parent that a caller sends |
+//! | `tracing` | log lines, spans and log records; the parent trace of a request |
 //! | `lines` | log lines as JSON |
-//! | `complaints` | what other crates say, and failing exports, kept short |
-//! | `testing` | metrics read in memory |
+//! | `sdk_log_filter` | limits the log messages of other crates and of failed exports |
+//! | `testing` | reads metrics in memory |
 //!
-//! No call in here waits for the network, apart from those to flush and to shut down, which have a limit.
+//! No call in this module waits for the network, except flush and shutdown, which have a limit.
 
-mod complaints;
 mod export;
 pub mod exposition;
-pub mod instruments;
 mod lines;
 mod metrics;
 mod otlp;
 mod page;
 mod resource;
 mod sampling;
+mod sdk_log_filter;
+mod settings;
 pub mod testing;
 pub mod tracing;
 
@@ -36,6 +36,10 @@ mod tests;
 pub use metrics::{AllMetrics, ServiceWide};
 pub use page::{MetricsPage, PageError};
 pub use sampling::{RequestFacts, RequestTrace, RequestTraces};
+pub use settings::{
+    ClientIdentity, LogFormat, LogSettings, OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls,
+    SampledShare, TraceSampler,
+};
 
 use std::{
     sync::{Arc, mpsc},
@@ -54,43 +58,43 @@ use uuid::Uuid;
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, TraceSampler},
+    metric::Catalogue,
 };
 
-/// Why telemetry could not be set up, or not be delivered.
+/// Why telemetry cannot be set up or delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// An exporter cannot be built: one of the `OTEL_EXPORTER_OTLP_*` variables is wrong.
+    /// An exporter cannot be built: one of the `OTEL_EXPORTER_OTLP_*` variables is invalid.
     #[error("an OTLP exporter cannot be built")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The HTTP client of an exporter cannot be built.
     #[error("the HTTP client of an OTLP exporter cannot be built: {0}")]
     Client(String),
-    /// OTLP over gRPC needs a tokio runtime around it.
+    /// OTLP over gRPC needs a tokio runtime.
     #[error("OTLP over gRPC was started outside a tokio runtime")]
     NoRuntime(#[source] tokio::runtime::TryCurrentError),
     /// The `/metrics` page cannot be set up.
     #[error("the metrics page cannot be set up")]
     Page(#[source] OTelSdkError),
-    /// The log filter cannot be read.
+    /// The log filter cannot be parsed.
     #[error("the log filter cannot be read")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Logs are set up already in this process.
+    /// Logs are already set up in this process.
     #[error("logs are set up already")]
     Installed(#[from] tracing_subscriber::util::TryInitError),
-    /// What was recorded last did not leave.
+    /// Some of the recorded telemetry was not exported.
     #[error("not all telemetry was delivered")]
     Undelivered(#[source] OTelSdkError),
 }
 
-/// All that records and exports, as one thing to start and to shut down.
+/// All recording and exporting, to start and shut down as one.
 ///
-/// Instruments that are recorded as things happen share one provider with all readers. Observed ones are registered
-/// once per reader, each on a provider of its own: in SDK 0.33 a callback that is run for one reader writes into all
-/// readers of its provider, so that one of them could show a gauge that is already withdrawn.
+/// Synchronous instruments share one provider with all readers. Observed ones are registered once per reader, each on
+/// its own provider: in SDK 0.33 a callback that runs for one reader writes into all readers of its provider, so a
+/// reader could show a gauge that has already been withdrawn.
 ///
-/// What is the same truth on every replica has a third set of providers, which say that they are one instance wherever
-/// they run: see [`Telemetry::service_wide`].
+/// Service-wide metrics have a third set of providers, which report the same instance ID on every replica: see
+/// [`Telemetry::service_wide`].
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: metrics::Providers,
@@ -100,18 +104,19 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Builds the providers. Nothing is sent yet, so an absent Collector does not matter.
+    /// Builds the providers of the metrics in `catalogue`. Nothing is sent yet, so the Collector need not be
+    /// available.
     ///
     /// # Errors
     ///
-    /// [`TelemetryError::NoRuntime`] if a target speaks gRPC and there is no tokio runtime;
-    /// [`TelemetryError::Exporter`] if a standard variable that the exporter reads itself is wrong.
-    pub fn start(settings: &OtelSettings) -> Result<Self, TelemetryError> {
+    /// [`TelemetryError::NoRuntime`] if a target uses gRPC and there is no tokio runtime;
+    /// [`TelemetryError::Exporter`] if a standard variable that the exporter reads itself is invalid.
+    pub fn start(settings: &OtelSettings, catalogue: Catalogue) -> Result<Self, TelemetryError> {
         if settings.disabled {
             return Ok(Self::disabled());
         }
         let resource = resource::of_this_process(&settings.resource);
-        let mut metrics = metrics::Builder::new(resource.clone());
+        let mut metrics = metrics::Builder::new(resource.clone(), catalogue);
         if settings.prometheus {
             metrics = metrics.page()?;
         }
@@ -119,8 +124,9 @@ impl Telemetry {
             let (target, interval) = (target.clone(), settings.metric_export_interval);
             let reader = move |temporality| otlp::metric_reader(&target, interval, temporality);
             let (recorded, observed) = (reader(None)?, reader(None)?);
-            // The store's totals, whatever is preferred: the SDK's deltas of them begin anew after each gap, with all that
-            // ever was, and it does not survive totals that fall, as they do in a store that lost its data.
+            // The totals of the store, whatever the temporality preference: the SDK's deltas start again after each
+            // gap with the whole total, and it does not handle totals that decrease, which happens if a store loses
+            // data.
             let service_wide = move || reader(Some(Temporality::Cumulative));
             metrics = metrics.reader(recorded, observed, service_wide);
         }
@@ -144,48 +150,48 @@ impl Telemetry {
         })
     }
 
-    /// Telemetry that records nothing: instruments can be built and called, at next to no cost.
+    /// Creates telemetry that records nothing: instruments can be built and called at almost no cost.
     #[must_use]
     pub fn disabled() -> Self {
         Self {
-            metrics: metrics::Builder::new(resource::of_this_process(&[])).build(),
+            metrics: metrics::Builder::new(resource::of_this_process(&[]), &[]).build(),
             spans: None,
             logs: None,
             sampler: TraceSampler::default(),
         }
     }
 
-    /// The meter for instruments that are recorded as things happen.
+    /// Returns the meter for synchronous instruments, which record events when they happen.
     #[must_use]
     pub fn meter(&self) -> Meter {
         self.metrics.meter()
     }
 
-    /// The meters on which observed instruments are registered: one per reader, none where nothing reads.
+    /// Returns the meters for observed instruments: one per reader, none if there is no reader.
     #[must_use]
     pub fn observed_meters(&self) -> Vec<Meter> {
         self.metrics.observed_meters()
     }
 
-    /// The meters for what is the same truth on every replica; `instance` is what all of them call themselves. The
-    /// first call decides it.
+    /// Returns the meters for service-wide metrics; `instance` is the instance ID that all replicas share. The first
+    /// call sets it.
     ///
     /// # Errors
     ///
-    /// As [`Telemetry::start`].
+    /// See [`Telemetry::start`].
     pub fn service_wide(&self, instance: Uuid) -> Result<ServiceWide, TelemetryError> {
         self.metrics.service_wide(instance)
     }
 
-    /// All that exports metrics, to be flushed apart from spans and log records. What is service-wide is in it once
-    /// [`Telemetry::service_wide`] was called.
+    /// Returns all metric exporters, to flush them separately from spans and log records. Service-wide metrics are
+    /// included once [`Telemetry::service_wide`] has been called.
     #[must_use]
     pub fn all_metrics(&self) -> AllMetrics {
         self.metrics.exported()
     }
 
-    /// What decides which requests are traced. Make one and clone it: all share one allowance of traces of slow and failed
-    /// requests.
+    /// Creates the sampler of requests. Create one and clone it: all clones share one allowance for traces of slow
+    /// and failed requests.
     #[must_use]
     pub fn request_traces(&self, clock: Arc<dyn Clock>) -> RequestTraces {
         self.spans
@@ -195,13 +201,13 @@ impl Telemetry {
             })
     }
 
-    /// The `/metrics` page. It can be rendered until telemetry is shut down or dropped.
+    /// Returns the `/metrics` page. It can be rendered until telemetry is shut down or dropped.
     #[must_use]
     pub fn page(&self) -> MetricsPage {
         self.metrics.rendered()
     }
 
-    /// Sends what is waiting. Blocks for at most `limit`: in async code, call it on a blocking thread.
+    /// Exports pending telemetry. Blocks for at most `limit`: in async code, call it on a blocking thread.
     ///
     /// # Errors
     ///
@@ -220,8 +226,8 @@ impl Telemetry {
         run_all(jobs, limit)
     }
 
-    /// Sends what is waiting and ends. Blocks for at most `limit`: in async code, call it on a blocking thread, while
-    /// the runtime is still there.
+    /// Exports pending telemetry and shuts down. Blocks for at most `limit`: in async code, call it on a blocking
+    /// thread, while the runtime still exists.
     ///
     /// # Errors
     ///
@@ -243,10 +249,10 @@ impl Telemetry {
 
 type Job = Box<dyn FnOnce() -> OTelSdkResult + Send>;
 
-/// Runs every job on a thread of its own. A job that is not done in time is left alone.
+/// Runs every job on its own thread. A job that is not done in time is abandoned.
 ///
-/// The SDK cannot bound these calls itself: meter providers ignore the timeout they are given, and wait 5 s for each of
-/// their readers in turn.
+/// The SDK cannot limit these calls itself: meter providers ignore the timeout they are given, and wait 5 s for each
+/// of their readers in turn.
 fn run_all(jobs: Vec<Job>, limit: Duration) -> Result<(), TelemetryError> {
     let clock = SystemClock::default();
     let (sender, results) = mpsc::channel();
@@ -256,7 +262,7 @@ fn run_all(jobs: Vec<Job>, limit: Duration) -> Result<(), TelemetryError> {
         let sender = sender.clone();
         let started = thread::Builder::new()
             .name(String::from("telemetry-flush"))
-            // The receiver is gone once the limit has passed; then nobody wants the answer.
+            // The receiver is dropped once the limit has passed; the result is then not needed.
             .spawn(move || drop(sender.send(job())));
         match started {
             Ok(_) => waiting += 1,

@@ -1,8 +1,9 @@
 //! OTLP: the exporters of all three signals.
 //!
-//! Headers and compression come from the standard `OTEL_EXPORTER_OTLP_*` variables, which the exporters read themselves;
-//! the configuration has checked them. Everything else is given to them here.
+//! Headers and compression come from the standard `OTEL_EXPORTER_OTLP_*` variables, which the exporters read
+//! themselves; the configuration has checked them. All other settings are passed to them here.
 
+use crate::telemetry::{OtlpProtocol, OtlpTarget, OtlpTls, TraceSampler};
 use std::{thread, time::Duration};
 
 use opentelemetry_otlp::{
@@ -24,10 +25,9 @@ use super::{
     export::{Destination, HttpSender, Reported, chain},
     sampling::Decided,
 };
-use crate::config::{OtlpProtocol, OtlpTarget, OtlpTls, TraceSampler};
 
-/// A reader that sends metrics every `interval`, on a thread of its own. Without a `temporality` it is what the standard
-/// variable says.
+/// Creates a reader that exports metrics every `interval`, on its own thread. Without a `temporality`, the standard
+/// variable decides.
 pub(super) fn metric_reader(
     target: &OtlpTarget,
     interval: Duration,
@@ -47,7 +47,7 @@ pub(super) fn metric_reader(
         .build())
 }
 
-/// A provider that sends spans in batches, on a thread of its own. What does not fit its queue is dropped.
+/// Creates a provider that exports spans in batches, on its own thread. Spans that exceed its queue are dropped.
 pub(super) fn tracer_provider(
     target: &OtlpTarget,
     sampler: TraceSampler,
@@ -66,7 +66,8 @@ pub(super) fn tracer_provider(
         .build())
 }
 
-/// A provider that sends log records in batches, on a thread of its own. What does not fit its queue is dropped.
+/// Creates a provider that exports log records in batches, on its own thread. Records that exceed its queue are
+/// dropped.
 pub(super) fn logger_provider(
     target: &OtlpTarget,
     resource: Resource,
@@ -95,7 +96,7 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(
     builder: B,
     target: &OtlpTarget,
 ) -> Result<B, TelemetryError> {
-    // The channel is lazy but spawns its task at once, and panics where it cannot.
+    // The channel is lazy but spawns its task at once, and panics without a runtime.
     Handle::try_current().map_err(TelemetryError::NoRuntime)?;
     let builder = builder
         .with_endpoint(target.endpoint.as_str())
@@ -106,7 +107,7 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(
     let mut tls = ClientTlsConfig::new();
     tls = match &target.tls.authorities {
         Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-        // Without this the exporter trusts no authority at all.
+        // Without this the exporter trusts no certificate authority at all.
         None => tls.with_enabled_roots(),
     };
     if let Some(own) = &target.tls.identity {
@@ -131,10 +132,11 @@ fn over_http<B: WithExportConfig + WithHttpConfig>(
         .with_timeout(target.timeout))
 }
 
-/// A client as the exporter would make it, with the certificates of the target. It knows the proxies of the environment.
+/// Builds a client as the exporter would, with the certificates of the target. It uses the proxies from the
+/// environment.
 fn http_client(target: &OtlpTarget) -> Result<Client, TelemetryError> {
-    // The client is built without a provider of its own and asks for the process's, even for plain http. Where there is
-    // one already it is as good.
+    // The client is built without its own crypto provider and uses the process's, even for plain http. If one is
+    // already installed, it serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (timeout, tls) = (target.timeout, target.tls.clone());
     let build = move || -> reqwest::Result<Client> {
@@ -153,7 +155,7 @@ fn http_client(target: &OtlpTarget) -> Result<Client, TelemetryError> {
         }
         builder.build()
     };
-    // It may not be built on a thread of an asynchronous runtime: it brings its own, and waits for it.
+    // It must not be built on a thread of an asynchronous runtime: it starts its own and blocks on it.
     let client = thread::Builder::new()
         .name(String::from("telemetry-client"))
         .spawn(build)

@@ -2,21 +2,21 @@
 
 use prometheus::{Registry, TextEncoder};
 
-/// Why a page cannot be shown.
+/// Why a page cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// There are readers but not one series: telemetry is shut down, or no instrument was ever built. An empty page
-    /// would look like a scrape that went well.
+    /// There are readers but no series: telemetry is shut down, or no instrument was ever built. An empty page would
+    /// look like a successful scrape.
     #[error("there are no metrics to show")]
     Silent,
-    /// The metrics cannot be written as text.
+    /// The metrics cannot be formatted as text.
     #[error("the metrics cannot be written as text")]
     Encoding(#[from] prometheus::Error),
 }
 
 /// Renders metrics in the Prometheus text format, version 0.0.4. Cheap to clone.
 ///
-/// With telemetry or the Prometheus side of it switched off, the page is empty and valid.
+/// If telemetry or its Prometheus part is disabled, the page is empty and valid.
 #[derive(Clone, Debug)]
 pub struct MetricsPage {
     registries: Vec<Registry>,
@@ -30,7 +30,7 @@ impl MetricsPage {
         Self { registries }
     }
 
-    /// The page as it is now. Reads memory only; some 100 µs.
+    /// Renders the current page. Reads memory only; takes about 100 µs.
     ///
     /// # Errors
     ///

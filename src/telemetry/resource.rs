@@ -1,4 +1,4 @@
-//! What this process calls itself in everything it exports.
+//! The OpenTelemetry resource: the attributes that identify this process in everything it exports.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
@@ -7,13 +7,13 @@ use uuid::Uuid;
 const SERVICE_NAME: &str = "service.name";
 const INSTANCE: &str = "service.instance.id";
 
-/// The resource of this process: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, completed by name, version and
-/// an instance id.
+/// Returns the resource of this process: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, completed with name,
+/// version and an instance ID.
 ///
-/// The SDK's own detector is not asked: it decodes nothing, and lets `OTEL_RESOURCE_ATTRIBUTES` win over
+/// The SDK's own detector is not used: it does not percent-decode, and lets `OTEL_RESOURCE_ATTRIBUTES` override
 /// `OTEL_SERVICE_NAME`.
 ///
-/// The instance id is new in every process. Without it the replicas of a service would overwrite each other's series
+/// The instance ID is new in every process. Without it the replicas of a service would overwrite each other's series
 /// in the Collector.
 pub(super) fn of_this_process(given: &[(String, String)]) -> Resource {
     let own = [
@@ -21,7 +21,7 @@ pub(super) fn of_this_process(given: &[(String, String)]) -> Resource {
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         KeyValue::new(INSTANCE, Uuid::new_v4().to_string()),
     ];
-    // A service without a name would be one with all others that have none.
+    // Without a name the service could not be distinguished from others without one.
     let named = |(key, value): &&(String, String)| {
         !value.is_empty() || (key != SERVICE_NAME && key != INSTANCE)
     };
@@ -35,7 +35,7 @@ pub(super) fn of_this_process(given: &[(String, String)]) -> Resource {
         .build()
 }
 
-/// What begins so names one process, or where it runs.
+/// Prefixes of attributes that identify one process, or where it runs.
 const OF_ONE_PROCESS: [&str; 6] = [
     "host.",
     "os.",
@@ -45,10 +45,11 @@ const OF_ONE_PROCESS: [&str; 6] = [
     "k8s.node.",
 ];
 
-/// The resource of what is the same truth on every replica: that of a process, without what tells the processes apart.
+/// Returns the resource of the service-wide metrics: that of a process, without the attributes that distinguish
+/// processes.
 ///
-/// The instance id is `instance` whatever the environment says: a name that somebody gave to one replica would end the
-/// series when another one takes over.
+/// The instance ID is `instance` whatever the environment says: the name of a single replica would end the series
+/// when another replica takes over.
 pub(super) fn of_the_service(process: &Resource, instance: Uuid) -> Resource {
     let shared = process.iter().filter(|(key, _)| {
         let mut own = OF_ONE_PROCESS.iter();

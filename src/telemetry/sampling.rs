@@ -1,8 +1,8 @@
-//! Which requests are traced.
+//! Decides which requests are traced.
 //!
-//! It is decided before a span is made: a span costs a fifth of a session check, whether or not it is exported. A request
-//! that is not sampled gets no span, nor do the calls within it. If it turns out to be slow or fails, one span for the whole
-//! of it is made at its end; and a line of the log names its trace.
+//! The decision is made before a span is created: a span costs a fifth of a session check, whether or not it is
+//! exported. A request that is not sampled gets no span, nor do the calls within it. If it turns out to be slow or
+//! fails, one span for the whole request is created at its end, and a log message names its trace.
 
 use std::{
     collections::BTreeMap,
@@ -28,17 +28,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     clock::Clock,
-    config::{SampledShare, TraceSampler},
+    telemetry::{SampledShare, TraceSampler},
 };
 
-/// From when on a request is slow: longer than a login that waits for its turn at the password check.
+/// When a request counts as slow: longer than a login that waits for its turn at the password check.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Traces of slow and failed requests that are not sampled: so many at once, and so many a second. With a store that is
-/// away every request fails, and one trace tells as much as a thousand.
+/// Limit for traces of slow and failed requests that are not sampled: the burst, and the number per second. If a
+/// store is down every request fails, and one trace shows as much as a thousand.
 const ALLOWANCE: u32 = 10;
 
-/// How long the log does not name another trace of the same kind and route.
+/// Minimum time between two log messages that name a trace of the same kind and route.
 const QUIET: Duration = Duration::from_mins(1);
 
 /// Decides which requests are traced. Cheap to clone; all clones share one allowance.
@@ -53,13 +53,13 @@ struct Traces {
     told: Mutex<BTreeMap<(Kind, Option<&'static str>), Duration>>,
 }
 
-/// What is left of the allowance, and when it was that much.
+/// The remaining allowance, and when it was computed.
 struct Allowance {
     left: f64,
     at: Duration,
 }
 
-/// Why a request is kept that was not sampled.
+/// Why a request that was not sampled is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Failed,
@@ -75,28 +75,28 @@ impl Kind {
     }
 }
 
-/// What was decided about a request.
+/// The decision about a request.
 #[derive(Clone, Debug, Default)]
 pub struct RequestTrace {
     parent: Option<SpanContext>,
     sampled: bool,
 }
 
-/// What is known of a request at its end, all of it from closed sets.
+/// The facts about a request at its end, all of them from closed sets.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFacts {
     /// The method.
     pub method: &'static str,
-    /// The matched pattern, `None` where nothing matched.
+    /// The matched pattern, `None` if no route matched.
     pub route: Option<&'static str>,
     /// The status.
     pub status: u16,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
 impl RequestFacts {
-    /// What the span of the request is called.
+    /// Returns the name of the request's span.
     #[must_use]
     pub fn span_name(&self) -> String {
         self.route.map_or_else(
@@ -114,7 +114,7 @@ impl fmt::Debug for RequestTraces {
 }
 
 impl RequestTraces {
-    /// Traces nothing.
+    /// Creates a sampler that traces nothing.
     #[must_use]
     pub const fn off() -> Self {
         Self(None)
@@ -138,10 +138,10 @@ impl RequestTraces {
         })))
     }
 
-    /// Decides about a request that begins. `parent` gives the value of its W3C `traceparent` header, if it comes from
-    /// where that may be believed: who sends a parent that is sampled has the request traced.
+    /// Decides about a request that begins. `parent` returns the value of its W3C `traceparent` header, if it comes
+    /// from a trusted source: a client that sends a sampled parent gets its request traced.
     ///
-    /// Takes some ten nanoseconds where there is no parent.
+    /// Takes about ten nanoseconds without a parent.
     pub fn begin<'a>(&self, parent: impl FnOnce() -> Option<&'a str>) -> RequestTrace {
         let Some(traces) = &self.0 else {
             return RequestTrace::default();
@@ -159,8 +159,8 @@ impl RequestTraces {
         RequestTrace { parent, sampled }
     }
 
-    /// Keeps a request that has failed or was slow: with a span of its own, if it has none, and with a line in the log.
-    /// `span` is the request's.
+    /// Keeps a request that failed or was slow: creates a span if it has none, and writes a log message. `span` is
+    /// the request's.
     pub fn end(&self, trace: &RequestTrace, span: &Span, facts: RequestFacts) {
         let Some(traces) = &self.0 else {
             return;
@@ -181,16 +181,17 @@ impl RequestTraces {
 }
 
 impl RequestTrace {
-    /// Whether the request gets a span.
+    /// Returns true if the request gets a span.
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.sampled
     }
 
-    /// Makes `span` part of the caller's trace, if there is one. Call it before the span is entered for the first time.
+    /// Makes `span` part of the caller's trace, if there is one. Call it before the span is entered for the first
+    /// time.
     pub fn join(&self, span: &Span) {
         if let Some(parent) = &self.parent {
-            // It fails where spans are not exported; then there is nothing to join.
+            // This fails if spans are not exported; then there is nothing to join.
             let _ = span.set_parent(Context::new().with_remote_span_context(parent.clone()));
         }
     }
@@ -213,7 +214,7 @@ impl Traces {
         may
     }
 
-    /// Makes the span of a request that is over.
+    /// Creates the span of a request that is over.
     fn keep(&self, kind: Kind, trace: &RequestTrace, facts: RequestFacts) -> TraceId {
         let end = opentelemetry::time::now();
         let context = trace.parent.as_ref().map_or_else(Context::new, |parent| {
@@ -239,7 +240,7 @@ impl Traces {
         span.span_context().trace_id()
     }
 
-    /// Names the trace in the log, at most once a minute for each kind and route.
+    /// Logs the trace, at most once a minute for each kind and route.
     fn tell(&self, kind: Kind, facts: RequestFacts, trace_id: TraceId) {
         let now = self.clock.monotonic();
         let mut told = locked(&self.told);
@@ -265,7 +266,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The span that a `traceparent` header names. `tracestate` is not read: it is free text, and would leave with the span.
+/// Returns the span named by a `traceparent` header. `tracestate` is not read: it is free text, and would be exported
+/// with the span.
 fn remote(header: &str) -> Option<SpanContext> {
     let context =
         TraceContextPropagator::new().extract_with_context(&Context::new(), &TraceParent(header));
@@ -273,7 +275,7 @@ fn remote(header: &str) -> Option<SpanContext> {
     parent.is_valid().then_some(parent)
 }
 
-/// The one header of the W3C trace context that is read.
+/// The only header of the W3C trace context that is read.
 struct TraceParent<'a>(&'a str);
 
 impl Extractor for TraceParent<'_> {
@@ -286,7 +288,7 @@ impl Extractor for TraceParent<'_> {
     }
 }
 
-/// The bits of a trace id that the SDK's samplers go by.
+/// Returns the bits of a trace ID that the SDK's samplers use.
 fn randomness(trace: TraceId) -> u64 {
     let id = u128::from_be_bytes(trace.to_bytes());
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
@@ -294,8 +296,8 @@ fn randomness(trace: TraceId) -> u64 {
     lower
 }
 
-/// The sampler below [`RequestTraces`]: spans of requests are decided about before they are made, and all others belong to
-/// one of these.
+/// The sampler below [`RequestTraces`]: spans of requests are decided about before they are created, and all others
+/// belong to one of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decided(TraceSampler);
 

@@ -1,11 +1,15 @@
 //! Metrics read in memory, for tests.
 //!
 //! ```
-//! use skriptoteket::telemetry::{Telemetry, instruments::PasswordMetrics};
+//! use skriptoteket::{
+//!     accounts::metrics::{PasswordCheck, PasswordMetrics},
+//!     catalogue::CATALOGUE,
+//!     telemetry::Telemetry,
+//! };
 //!
-//! let (telemetry, collected) = Telemetry::in_memory();
+//! let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
 //! let passwords = PasswordMetrics::new(&telemetry.meter());
-//! passwords.checked(true);
+//! passwords.checked(PasswordCheck::Match);
 //!
 //! let checks = |result| collected.counter("skriptoteket.password_checks", &[("result", result)]);
 //! assert_eq!(checks("match"), Some(1));
@@ -28,18 +32,18 @@ use opentelemetry_sdk::{
 };
 
 use super::{Telemetry, metrics, resource};
-use crate::config::TraceSampler;
+use crate::{metric::Catalogue, telemetry::TraceSampler};
 
 /// The labels of a series, sorted by key.
 pub type Labels = Vec<(String, String)>;
 
-/// Reads what the instruments hold now, under their OpenTelemetry names.
+/// Reads the current values of the instruments, by their OpenTelemetry names.
 ///
-/// Every question collects anew. Labels may be given in any order but must be all of a series' labels.
+/// Every read collects again. Labels may be given in any order but must be complete.
 #[derive(Clone, Debug)]
 pub struct CollectedMetrics {
     readers: [SharedReader; 3],
-    /// Keeps the readers at work when the [`Telemetry`] is dropped.
+    /// Keeps the readers working after the [`Telemetry`] is dropped.
     _providers: metrics::Providers,
 }
 
@@ -51,18 +55,18 @@ enum Point {
 }
 
 impl Telemetry {
-    /// Telemetry with a `/metrics` page and a second reader beside it, which tests read. Nothing leaves the process
-    /// and no thread is started.
+    /// Creates telemetry of the metrics in `catalogue`, with a `/metrics` page and a second reader, which tests read.
+    /// Nothing leaves the process and no thread is started.
     ///
     /// # Panics
     ///
-    /// Never: a new registry takes what it is given.
+    /// Never: a new registry accepts every collector.
     #[must_use]
-    pub fn in_memory() -> (Self, CollectedMetrics) {
+    pub fn in_memory(catalogue: Catalogue) -> (Self, CollectedMetrics) {
         let readers: [SharedReader; 3] = std::array::from_fn(|_| SharedReader::default());
         let [recorded, observed, service_wide] = readers.clone();
         #[expect(clippy::expect_used, reason = "a new registry takes what it is given")]
-        let providers = metrics::Builder::new(resource::of_this_process(&[]))
+        let providers = metrics::Builder::new(resource::of_this_process(&[]), catalogue)
             .reader(recorded, observed, move || Ok(service_wide.clone()))
             .page()
             .expect("a new registry")
@@ -82,7 +86,7 @@ impl Telemetry {
 }
 
 impl CollectedMetrics {
-    /// The value of a counter's series, observed ones included; `None` where there is no such series.
+    /// Returns the value of a counter's series, observed ones included; `None` if there is no such series.
     #[must_use]
     pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         match self.point(name, labels)? {
@@ -91,7 +95,7 @@ impl CollectedMetrics {
         }
     }
 
-    /// The value of a gauge's series, or of an up-down counter's; `None` where there is no such series.
+    /// Returns the value of a gauge's or an up-down counter's series; `None` if there is no such series.
     #[must_use]
     pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         match self.point(name, labels)? {
@@ -100,7 +104,7 @@ impl CollectedMetrics {
         }
     }
 
-    /// How many values a histogram's series has taken; `None` where there is no such series.
+    /// Returns the number of values recorded in a histogram's series; `None` if there is no such series.
     #[must_use]
     pub fn histogram_count(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         match self.point(name, labels)? {
@@ -109,7 +113,7 @@ impl CollectedMetrics {
         }
     }
 
-    /// Every series there is, sorted: the instrument's name and the labels.
+    /// Returns every existing series, sorted: the instrument's name and the labels.
     #[must_use]
     pub fn series(&self) -> Vec<(String, Labels)> {
         let mut series: Vec<_> = self
@@ -121,7 +125,7 @@ impl CollectedMetrics {
         series
     }
 
-    /// Every series of a counter with its value, sorted.
+    /// Returns every series of a counter with its value, sorted.
     #[must_use]
     pub fn counters(&self) -> Vec<(String, Labels, u64)> {
         let value = |(name, labels, point)| match point {
@@ -202,7 +206,7 @@ fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Labels {
     labels
 }
 
-/// What an instrument counts in.
+/// The number type of an instrument.
 trait Number: Copy {
     fn whole(self) -> u64;
     fn real(self) -> f64;
@@ -245,7 +249,7 @@ mod numbers {
     }
 }
 
-/// A reader that is asked from outside the provider that owns it.
+/// A reader that can be read from outside the provider that owns it.
 #[derive(Clone, Debug, Default)]
 struct SharedReader(Arc<ManualReader>);
 

@@ -1,13 +1,13 @@
-//! Logs and spans: lines for people and machines, and what of both goes out by OTLP.
+//! Logs and spans: log lines for people and machines, and the log records and spans that are exported over OTLP.
 //!
-//! | what | where it goes | which |
+//! | what | destination | filter |
 //! |---|---|---|
-//! | log lines | standard error, so that the output of commands stays clean | by the log filter |
-//! | log records | OTLP, where there is a target for logs | by the log filter, this crate's own only |
-//! | spans | OTLP, where there is a target for traces | `debug` and above, of sampled requests, this crate's own only |
+//! | log lines | standard error, so that the output of commands stays clean | the log filter |
+//! | log records | OTLP, if logs have a target | the log filter, this crate only |
+//! | spans | OTLP, if traces have a target | `debug` and above, of sampled requests, this crate only |
 //!
-//! Events of other crates are written as lines, each at most once a minute, and never exported: any of them can come from
-//! an export that fails, and exporting it would cause the next failure.
+//! Events of other crates are written as lines, each at most once a minute, and never exported: any of them can come
+//! from a failing export, and exporting it would cause the next failure.
 
 use std::{borrow::Cow, io::IsTerminal, sync::Arc};
 
@@ -26,17 +26,21 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::{Telemetry, TelemetryError, complaints::Complaints, export, lines::JsonLines};
+use super::{
+    Telemetry, TelemetryError, export,
+    lines::JsonLines,
+    sdk_log_filter::{SdkLogFilter, is_own},
+};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{LogFormat, LogSettings},
+    telemetry::{LogFormat, LogSettings},
 };
 
 /// Sets up logs and spans for the whole process, once.
 ///
 /// # Errors
 ///
-/// [`TelemetryError::Filter`] if the filter cannot be read; [`TelemetryError::Installed`] the second time.
+/// [`TelemetryError::Filter`] if the filter cannot be parsed; [`TelemetryError::Installed`] on a second call.
 pub fn install(log: &LogSettings, telemetry: &Telemetry) -> Result<(), TelemetryError> {
     let output = Output {
         writer: std::io::stderr,
@@ -46,20 +50,21 @@ pub fn install(log: &LogSettings, telemetry: &Telemetry) -> Result<(), Telemetry
     Ok(())
 }
 
-/// Where lines go.
+/// The destination of log lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Output<W> {
-    /// Makes a writer for each line.
+    /// Creates a writer for each line.
     pub writer: W,
-    /// True for a terminal: [`LogFormat::Auto`] is for people then, and in colour.
+    /// True for a terminal: [`LogFormat::Auto`] then selects the human-readable format, in colour.
     pub terminal: bool,
 }
 
-/// What [`install`] sets up, for one thread. `clock` tells how long an event of another crate has not been repeated.
+/// Creates the subscriber that [`install`] sets up, for one thread. `clock` measures how long an event of another
+/// crate has not been repeated.
 ///
 /// # Errors
 ///
-/// [`TelemetryError::Filter`] if the filter cannot be read.
+/// [`TelemetryError::Filter`] if the filter cannot be parsed.
 pub fn subscriber<W>(
     log: &LogSettings,
     telemetry: &Telemetry,
@@ -86,7 +91,7 @@ where
             .boxed(),
     };
     let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
-    let lines = lines.with_filter(wanted.and(Complaints::new(clock)));
+    let lines = lines.with_filter(wanted.and(SdkLogFilter::new(clock)));
 
     let records = match &telemetry.logs {
         Some(provider) => {
@@ -115,20 +120,20 @@ where
     Ok(registry().with(spans).with(records).with(lines))
 }
 
-/// Gives a span another name while it runs. Where spans are not exported it does nothing.
+/// Renames a span while it runs. Does nothing if spans are not exported.
 ///
-/// Recording the field `otel.name` would not do it: tracing-opentelemetry 0.34 forgets a name that comes after the span
-/// was entered for the first time.
+/// Recording the field `otel.name` would have no effect: tracing-opentelemetry 0.34 ignores a name that is recorded
+/// after the span was entered for the first time.
 pub fn rename(span: &Span, name: impl Into<Cow<'static, str>>) {
     span.context().span().update_name(name.into());
 }
 
-/// What belongs to a trace.
+/// Selects what belongs to a trace.
 ///
-/// * A span that says its `otel.kind` begins one, unless it says that it is not `traced`.
-/// * Other spans from `debug` on belong to the trace that they are in, if any. So spans cost nothing where no traces are
-///   exported, and next to nothing in a request that is not sampled.
-/// * Events from `info` on belong to the span that they are in.
+/// * A span with an `otel.kind` starts a trace, unless it has a `traced` field, which marks spans that are not traced.
+/// * Other spans at level `debug` and above belong to the trace that they are in, if any. So spans cost nothing if no
+///   traces are exported, and almost nothing in a request that is not sampled.
+/// * Events at level `info` and above belong to the span that they are in.
 fn traced(metadata: &Metadata<'_>) -> Interest {
     let most = if metadata.is_span() {
         Level::DEBUG
@@ -145,29 +150,23 @@ fn traced(metadata: &Metadata<'_>) -> Interest {
     }
 }
 
-/// A filter that leaves the level to the one beside it: without a hint of its own it would take that one's away, and
-/// spans that nobody wants be asked for, and refused, at every request.
+/// A filter that leaves the level to the other filter of the layer: without a hint of its own it would cancel that
+/// filter's hint, and spans that are disabled would be checked and rejected at every request.
 fn at_any_level(passes: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
     FilterFn::new(passes).with_max_level_hint(LevelFilter::TRACE)
 }
 
-/// True for what may be exported: events and spans of this crate, but for those about failing exports.
+/// Returns true for what may be exported: events and spans of this crate, except those about failed exports.
 ///
-/// A list of what may leave, not of what may not: every crate below an exporter can log (TLS, DNS, HTTP), the list of
-/// those that do changes with every update, and one that is missing from it is a loop.
+/// An allow-list, not a deny-list: every crate below an exporter can log (TLS, DNS, HTTP), the list of those that do
+/// changes with every update, and one that is missing from it causes a loop.
 fn may_leave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     is_own(target) && target != export::TARGET
 }
 
-/// True for targets of this crate.
-pub(super) fn is_own(target: &str) -> bool {
-    let rest = target.strip_prefix(env!("CARGO_CRATE_NAME"));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
-/// False for what the server's crates say of each malformed request and each junk cookie: with that, whoever sends them
-/// writes our log. Requests are counted.
+/// Returns false for what the server's crates log about each malformed request and each invalid cookie: otherwise a
+/// client could fill the log. These requests are counted.
 fn is_no_echo(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let of_clients = target.starts_with("actix_http")

@@ -237,7 +237,7 @@ async fn a_second_rotation_waits_for_the_overlap_unless_it_is_forced() {
         .expect_error(401, "invalid_client");
     app.clock.advance(Duration::from_hours(24));
     let boss = app.logged_in("boss").await;
-    // The body may be left out.
+    // The body is optional.
     let rotated = boss.send(boss.request("POST", path)).await;
     rotated.expect_status(200);
     let spelled = json!({"overlap_seconds": 60.0, "force": true});
@@ -310,7 +310,7 @@ async fn services_are_for_superusers_of_the_same_site() {
                 .expect_problem(403, "/problems/cross-site");
         }
     }
-    // A service's token is no session.
+    // The access token of a service is not a session.
     let token = orders.token().await;
     let with_token = stranger.request("GET", PATH).bearer_auth(token);
     stranger.send(with_token).await.expect_status(401);
@@ -332,7 +332,7 @@ async fn limits_are_held_as_they_become_and_a_refused_change_changes_nothing() {
     let body = json!({"id": "orders", "rate": "1/m", "burst": 5000});
     boss.post(PATH, &body).await.expect_status(201);
     let path = "/api/admin/services/orders";
-    // Each is right by itself.
+    // Each change is valid on its own.
     let answer = boss
         .patch(path, &json!({"rate": "1/d", "description": "slow"}))
         .await;

@@ -210,7 +210,7 @@ async fn administrators_manage_no_accounts() {
             browser
                 .post("/api/admin/users", &new_account("eve", "superuser"))
                 .await,
-            // The body is not even looked at.
+            // The body is not read.
             browser.post("/api/admin/users", &json!("junk")).await,
             browser.patch(&path, &json!({"role": "admin"})).await,
             browser.delete(&path).await,

@@ -1,4 +1,4 @@
-//! Clients that sign who they are (`private_key_jwt`).
+//! Clients that authenticate with a signed assertion (`private_key_jwt`).
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use sha2::Sha256;
 
 use crate::support::{KeyPair, Machine, ORIGIN, jwt, spawn_app, unsigned, with_form};
 
-/// Noon of 1 January 2026, where the clock of every test begins.
+/// Noon of 1 January 2026, where the clock of each test starts.
 const NOW: i64 = 1_767_268_800;
 
-/// Sound claims of `orders`, with `changed` in the place of some.
+/// Returns valid claims of `orders`, with those in `changed` replaced.
 fn claims(jti: &str, changed: &Value) -> Value {
     let mut claims = json!({
         "iss": "orders", "sub": "orders", "aud": format!("{ORIGIN}/oauth2/token"),
@@ -114,7 +114,7 @@ async fn an_assertion_that_is_not_sound_is_refused_and_counted_as_what_it_is() {
         answer.expect_error(401, "invalid_client");
         ledger.expect(&[&format!("failed_auths {series}")]);
     }
-    // A clock may be a minute away from ours.
+    // The clock of a client may differ from ours by up to a minute.
     app.clock.advance(Duration::from_secs(59));
     ask(&orders, &with(json!({"exp": NOW})))
         .await

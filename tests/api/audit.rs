@@ -1,12 +1,12 @@
-//! `/api/admin/audit`: administrative actions and password changes are recorded once, refused ones included.
+//! `/api/admin/audit`: administrative actions and password changes are recorded once, including rejected ones.
 
 use serde_json::{Value, json};
 use skriptoteket::accounts::{Role, UserId};
 
 use crate::support::{App, Browser, PASSWORD, spawn_app};
 
-/// The events of all kinds but logins, the oldest first: kind, outcome and count. Waits until there are as many attempts as
-/// there should be: refused ones are written behind the answer.
+/// Returns all events except logins, oldest first: kind, outcome and count. Waits until the counts add up to
+/// `attempts`: rejected attempts are written after the response is sent.
 async fn actions(boss: &Browser, attempts: u64) -> Vec<(String, String, u64)> {
     loop {
         let events = all(boss, "").await;
@@ -32,7 +32,7 @@ async fn actions(boss: &Browser, attempts: u64) -> Vec<(String, String, u64)> {
     }
 }
 
-/// All events that pass, the newest first.
+/// Returns all events that match the query, newest first.
 async fn all(boss: &Browser, query: &str) -> Vec<Value> {
     let (mut events, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -115,7 +115,7 @@ async fn every_action_on_accounts_is_one_row_with_its_outcome() {
         .iter()
         .map(|(kind, outcome)| ((*kind).to_owned(), (*outcome).to_owned(), 1))
         .collect();
-    // Refused ones are written by another task than the changes: their places among each other are by time only.
+    // Rejected attempts and changes are written by different tasks, so their relative order follows from time alone.
     expected.sort();
     let mut recorded = actions(&boss, expected.len() as u64).await;
     recorded.sort();
@@ -310,7 +310,7 @@ async fn what_a_refused_request_names_makes_no_rows_and_is_not_recorded() {
             .await
             .expect_status(422);
     }
-    // The id of a service is none of a user.
+    // The ID of a service is not the ID of a user.
     boss.delete("/api/admin/users/billing")
         .await
         .expect_status(404);
@@ -336,7 +336,7 @@ async fn what_a_refused_request_names_makes_no_rows_and_is_not_recorded() {
             );
         }
     }
-    // What is there is named.
+    // Targets that exist are named.
     let own = format!("/api/admin/users/{}", id_of(&app, "boss").await);
     boss.delete(&own).await.expect_status(409);
     let ada = format!("/api/admin/users/{}", id_of(&app, "ada").await);

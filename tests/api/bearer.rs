@@ -1,4 +1,4 @@
-//! Requests that come with an access token, a wrong one, several, or none.
+//! Requests with an access token, with an invalid one, with several, or with none.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::support::{
     KeyPair, ORIGIN, host, http, jwt, service_keys, spawn_app, unsigned, with_form,
 };
 
-/// The claims of a token, with `changed` in the place of some.
+/// Returns the claims of a token, with those in `changed` replaced.
 fn claims_of(token: &str, changed: &Value) -> Value {
     let claims = token.split('.').nth(1).unwrap();
     let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
@@ -148,7 +148,7 @@ async fn there_is_one_header_with_one_token_or_the_request_is_refused() {
         orders.send(request).await.expect_challenge(status, error);
         ledger.expect(&moved);
     }
-    // Neither a query nor a form is looked at.
+    // Tokens in a query or a form are ignored.
     let mut ledger = app.ledger();
     let query = orders.request(&format!("{path}?access_token={token}"));
     orders.send(query).await.expect_challenge(401, None);
@@ -266,7 +266,7 @@ async fn a_foreign_issuer_has_no_tokens_here() {
     app.stop().await;
 }
 
-/// A page of another application that has a gate, and nothing else of ours.
+/// A page of another application that authenticates access tokens and uses nothing else of ours.
 async fn report(identity: ServiceIdentity) -> Result<String, BearerError> {
     identity.require(&"reports:read".parse().unwrap())?;
     Ok(identity.service.to_string())
@@ -277,12 +277,12 @@ async fn any_application_with_a_gate_knows_who_calls_and_what_is_allowed() {
     let host = host().await;
     let allowed = host.register_with("allowed", &["reports:read"]).await;
     let other = host.register_with("other", &["reports:write"]).await;
-    let gate = Data::new(host.api.gate.clone());
+    let bearer = Data::new(host.api.bearer.clone());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/report", listener.local_addr().unwrap());
     let server = HttpServer::new(move || {
         let page = web::resource("/report").to(report);
-        App::new().app_data(gate.clone()).service(page)
+        App::new().app_data(bearer.clone()).service(page)
     });
     let server = server.workers(1).disable_signals().listen(listener);
     let server = server.unwrap().run();
@@ -342,9 +342,9 @@ async fn an_application_without_a_gate_fails_and_lets_nobody_in() {
 async fn a_request_whose_identity_is_taken_twice_is_counted_once() {
     let host = host().await;
     let token = host.register("orders").await.token().await;
-    let gate = Data::new(host.api.gate.clone());
+    let bearer = Data::new(host.api.bearer.clone());
     let twice = async |_: ServiceIdentity, it: Option<ServiceIdentity>| it.map_or("lost", |_| "ok");
-    let app = App::new().app_data(gate).route("/", web::get().to(twice));
+    let app = App::new().app_data(bearer).route("/", web::get().to(twice));
     let app = init_service(app).await;
     for (value, status, series) in [
         (

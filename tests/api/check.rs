@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use skriptoteket::config::LimitFailure;
+use skriptoteket::services::FailurePolicy;
 
 use crate::support::{Browser, host_that, spawn_app};
 
@@ -20,7 +20,7 @@ async fn a_request_passes_until_the_burst_is_spent() {
         let answer = orders.check(&token).await;
         let body = answer.expect_status(200).json();
         assert_eq!(body, json!({"allowed": true, "remaining": left}));
-        // One more is regained in a minute, whatever is left.
+        // The next request is refilled within a minute, however many are left.
         let limit = format!(r#""requests";r={left};t=60"#);
         assert_eq!(answer.header("ratelimit"), Some(limit.as_str()));
         assert_eq!(
@@ -36,7 +36,7 @@ async fn a_request_passes_until_the_burst_is_spent() {
     answer.expect_problem(429, "/problems/too-many-requests");
     assert_eq!(answer.retry_after(), 60);
     assert_eq!(answer.header("ratelimit"), Some(r#""requests";r=0;t=60"#));
-    // The token was sound: the authentication is none that failed.
+    // The token is valid, so no failed authentication is counted.
     ledger.expect(&[
         "successful_auths orders",
         "token_verifications orders valid",
@@ -56,7 +56,7 @@ async fn of_500_at_once_exactly_the_burst_passes() {
     let boss = app.boss().await;
     let body = json!({"id": "orders", "rate": "0.01/s", "burst": 101});
     let orders = app.register(&boss, body).await;
-    // The token is the first of them.
+    // The token request is the first of the 101.
     let token = orders.token().await;
     let answers = join_all((0..500).map(|_| orders.check(&token))).await;
     let count = |status: u16| answers.iter().filter(|it| it.status == status).count();
@@ -70,7 +70,7 @@ async fn a_daily_quota_ends_at_midnight() {
     let boss = app.boss().await;
     let body = json!({"id": "orders", "daily_quota": 3});
     let orders = app.register(&boss, body).await;
-    // Noon is when the clock begins.
+    // The clock starts at noon.
     app.clock.advance(Duration::from_secs(12 * 3600 - 10));
     let token = orders.token().await;
     for left in [1, 0] {
@@ -112,14 +112,14 @@ async fn a_daily_quota_ends_at_midnight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_that_cannot_be_checked_follow_the_policy_and_are_counted() {
     for (policy, status, counted) in [
-        (LimitFailure::Closed, 503, "rate_limit_failures closed"),
-        (LimitFailure::Open, 200, "rate_limit_failures open"),
+        (FailurePolicy::Closed, 503, "rate_limit_failures closed"),
+        (FailurePolicy::Open, 200, "rate_limit_failures open"),
     ] {
         let host = host_that(policy).await;
         let orders = host.register("orders").await;
         let token = orders.token().await;
         orders.check(&token).await.expect_status(200);
-        // What is in memory stays young, because the clock stands still.
+        // The cached data stays fresh because the clock does not move.
         host.stores.close().await;
         let mut ledger = host.ledger();
         let answer = orders.check(&token).await;
@@ -176,7 +176,7 @@ async fn a_heartbeat_is_noted_and_keeps_a_service_healthy() {
         "successful_auths orders",
         "token_verifications orders valid",
     ]);
-    // An authentication is noted in the background.
+    // Authentications are recorded in the background.
     let mut seen = boss_view(&boss).await;
     for _ in 0..12_000 {
         if !seen["last_authentication"].is_null() {

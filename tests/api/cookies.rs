@@ -1,4 +1,4 @@
-//! The session cookie among other cookies: what applications on the same host set, and several of our own name.
+//! The session cookie among other cookies: cookies of applications on the same host, and several of our own name.
 
 use reqwest::header::{COOKIE, HeaderValue};
 use skriptoteket::accounts::Role;
@@ -35,7 +35,7 @@ async fn octets_in_a_cookie_of_another_application_log_nobody_out() {
             answer.expect_status(200);
         }
     }
-    // A login ends the session before also then, and a logout that is answered 204 has ended the session.
+    // With such a header, too, a login ends the previous session, and a logout with status 204 has ended the session.
     let latin = [b"lang=fran\xe7ais; ", ours.as_bytes()].concat();
     let answer = with_cookies(&app, "POST", "/api/logout", &latin).await;
     assert!(answer.expect_status(204).set_cookies()[0].contains("Max-Age=0"));
@@ -119,7 +119,7 @@ async fn a_logout_ends_no_more_sessions_than_a_request_may_ask_about() {
     let all = cookies.join("; ");
     let answer = with_cookies(&app, "POST", "/api/logout", all.as_bytes()).await;
     answer.expect_status(204);
-    // The live one, and eight beside it.
+    // The live session and eight others.
     for (at, presented) in cookies.iter().enumerate() {
         let answer = with_cookies(&app, "GET", "/api/session", presented.as_bytes()).await;
         answer.expect_status(if at < 9 { 401 } else { 200 });

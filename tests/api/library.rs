@@ -1,4 +1,4 @@
-//! Another actix application that takes the contract in: the same sessions, the same counts, its own pages.
+//! Another Actix application that embeds the HTTP contract: same sessions, same metrics, pages of its own.
 
 use std::time::Duration;
 
@@ -17,17 +17,14 @@ async fn state_is_kept_in_the_session_of_someone_who_is_logged_in() {
     for visits in 1..=3 {
         let answer = post(&browser, "/visits").await;
         assert_eq!(answer.expect_status(200).json(), visits);
-        assert!(
-            answer.set_cookies().is_empty(),
-            "the cookie is there already"
-        );
+        assert!(answer.set_cookies().is_empty(), "the cookie is already set");
     }
     assert_eq!(post(&host.ada().await, "/visits").await.json(), 1);
     browser.log_in("ada").await.expect_status(200);
     assert_eq!(
         post(&browser, "/visits").await.json(),
         1,
-        "state of the session before"
+        "state of the previous session"
     );
 }
 
@@ -140,7 +137,7 @@ async fn a_client_that_goes_away_is_in_flight_until_then_and_leaves_no_duration(
         host.metrics.gauge("http.server.active_requests", &labels)
     };
     tokio::select! {
-        _ = post(&browser, "/slow") => panic!("it waits"),
+        _ = post(&browser, "/slow") => panic!("the request did not wait"),
         () = host.slow.reached() => {}
     }
     drop(browser);

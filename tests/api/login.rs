@@ -36,7 +36,7 @@ async fn a_login_answers_who_and_how_long_and_sets_a_browser_cookie() {
         assert!(!cookie.contains(attribute), "{cookie}");
     }
     let id = session["id"].as_str().unwrap();
-    assert!(!cookie.contains(id), "the cookie shows the session's id");
+    assert!(!cookie.contains(id), "the cookie contains the session ID");
     browser.get("/api/session").await.expect_status(200);
     app.stop().await;
 }
@@ -180,7 +180,7 @@ async fn the_address_is_the_one_that_our_own_proxy_saw() {
     assert_eq!(from("203.0.113.9").await, 429);
     assert_eq!(from("198.51.100.4, 203.0.113.9").await, 429);
     assert_eq!(from("203.0.113.9, 198.51.100.4").await, 401);
-    // What the client wrote there before need not be text.
+    // The part that the client wrote need not be text.
     assert_eq!(from("\u{e9}, 203.0.113.9").await, 429);
     assert_eq!(from("\u{e9}, 203.0.113.10").await, 401);
 }
@@ -272,7 +272,7 @@ async fn a_cookie_that_was_there_before_does_not_become_the_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_is_counted_as_cancelled() {
     let app = spawn_app().await;
-    // A login writes, and waits for this transaction.
+    // A login writes to the store and waits for this transaction.
     let url = format!("sqlite://{}", app.database.display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();
     let hold = other.begin_with("BEGIN IMMEDIATE").await.unwrap();

@@ -1,7 +1,7 @@
-//! The HTTP contract, spoken to a running service: both listeners, the embedded store, real requests.
+//! The HTTP contract, tested against a running service: both listeners, the embedded store, real requests.
 //!
-//! Every answer that a test gets through [`support::Browser`] is also held against the OpenAPI document and against the
-//! rules that all answers keep.
+//! Each response that a test receives through [`support::Browser`] is also checked against the OpenAPI document and
+//! against the rules that apply to all responses.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The authorization server: what it issues, tells, takes back and publishes.
+//! The authorization server: issuing, introspecting and revoking tokens, and publishing keys.
 
 use std::time::Duration;
 
@@ -115,14 +115,14 @@ async fn what_a_client_may_not_have_is_refused_by_the_name_that_the_rfc_gives_it
     ] {
         let answer = orders.form("/oauth2/token", fields).await;
         answer.expect_error(400, error);
-        // The client has proved who it is.
+        // The client has authenticated.
         ledger.expect(&["successful_auths orders"]);
     }
     let answer = orders
         .ask_token(&[
             ("scope", "read read"),
             ("resource", ORIGIN),
-            // The same one (RFC 3986, section 6.2.3).
+            // The same URI (RFC 3986, section 6.2.3).
             ("resource", &format!("{ORIGIN}/")),
             ("foo", "1"),
             ("foo", "2"),

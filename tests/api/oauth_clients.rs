@@ -1,12 +1,9 @@
-//! Clients that do not prove who they are: what they are told, and as what they are counted.
+//! Clients that fail to authenticate: the responses that they receive and how they are counted.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skriptoteket::{
-    config::LimitFailure,
-    services::{KeyAlgorithm, NewSigningKey},
-};
+use skriptoteket::services::{FailurePolicy, KeyAlgorithm, NewSigningKey};
 
 use crate::support::{App, Machine, basic, host, host_that, spawn_app};
 
@@ -281,12 +278,12 @@ async fn what_belonged_to_a_deleted_service_is_none_of_its_successors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_is_503_and_no_stale_yes() {
-    for policy in [LimitFailure::Closed, LimitFailure::Open] {
+    for policy in [FailurePolicy::Closed, FailurePolicy::Open] {
         let host = host_that(policy).await;
         let orders = host.register("orders").await;
         let token = orders.token().await;
         host.stores.close().await;
-        // What is in memory is too old now.
+        // The cached data has expired.
         host.clock.advance(Duration::from_secs(1));
         let mut ledger = host.ledger();
         for path in ENDPOINTS {

@@ -1,4 +1,4 @@
-//! Clients that go away before they are answered: counted once, like all others.
+//! Clients that disconnect before they receive a response are counted once, like all others.
 
 use std::{
     io::{Read, Write},
@@ -11,7 +11,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::support::{App, Ledger, http, spawn_app, with_form};
 
-/// What is counted next.
+/// Waits until a counter changes and returns the changes.
 async fn later(ledger: &mut Ledger) -> Vec<(String, u64)> {
     for _ in 0..6_000 {
         let moved = ledger.moved();
@@ -35,7 +35,7 @@ async fn a_client_that_goes_away_is_counted_as_cancelled() {
     let request = http().post(format!("{}/oauth2/token", app.public));
     let request = request.basic_auth(&orders.id, Some(&orders.secret));
     let request = with_form(request, &[("grant_type", "client_credentials")]);
-    // Whoever writes waits for the transaction above.
+    // Writers wait for the transaction above.
     app.leave_once_in_flight(request).await;
     assert_eq!(
         later(&mut ledger).await,
@@ -47,7 +47,7 @@ async fn a_client_that_goes_away_is_counted_as_cancelled() {
     app.stop().await;
 }
 
-/// Sends half of a form, and goes away: without more than that, or with a reset.
+/// Sends half of a form and disconnects, with a normal close or with a reset.
 async fn send_half(app: &App, path: &str, reset: bool) {
     let address = app.public.trim_start_matches("http://").to_owned();
     let head = format!(
@@ -60,7 +60,7 @@ async fn send_half(app: &App, path: &str, reset: bool) {
         stream.set_read_timeout(limit).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         let mut told = [0; 64];
-        // A socket that is closed with something unread in it resets the connection.
+        // Closing a socket with unread data resets the connection.
         let told = if reset {
             stream.peek(&mut told)
         } else {

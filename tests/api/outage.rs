@@ -1,4 +1,4 @@
-//! Stores that do not answer: nothing is lost, nothing is told, and the client knows when to come back.
+//! Unavailable stores: no data is lost, no internals are disclosed, and the client learns when to retry.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -52,11 +52,11 @@ async fn while_the_store_is_away_all_is_503_and_the_cookie_stays() {
     ];
     let name = "http.server.request.duration";
     assert_eq!(host.metrics.histogram_count(name, &labels), Some(1));
-    // Who has no session asks the store for none.
+    // A request without a session does not query the store.
     host.browser().get("/api/session").await.expect_status(401);
     let stranger = host.browser().post("/api/login", &login).await;
     stranger.expect_status(503);
-    // A login counts, whatever cookie it brings.
+    // A login is counted, whatever cookie the request has.
     let reason = [("reason", "store_unavailable")];
     let counted = host.metrics.counter("skriptoteket.login_failures", &reason);
     assert_eq!(counted, Some(2));
@@ -92,7 +92,7 @@ async fn the_service_lives_but_is_not_ready_and_says_why() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let body: serde_json::Value = answer.json().await.unwrap();
-    // Operators are told why.
+    // Operators see the cause.
     let detail = body["detail"].as_str().unwrap();
     for store in ["accounts", "sessions"] {
         let fault = format!("{store}: the store is unavailable: ");

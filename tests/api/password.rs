@@ -5,7 +5,7 @@ use skriptoteket::accounts::Role;
 
 use crate::support::{PASSWORD, spawn_app, spawn_app_with};
 
-/// The cookie of a service that is reached over http.
+/// The name of the cookie when the service is reached over HTTP.
 const COOKIE: &str = "skriptoteket";
 const NEW: &str = "seven purple teapots sing 19";
 

@@ -1,4 +1,4 @@
-//! A promotion: the session goes on under a new key, and a copy of the old one is worth nothing.
+//! A promotion renews the session key, so a copy of the old cookie becomes worthless.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::{App, Browser, Host, PASSWORD, PUBLIC, host, spawn_app, spaw
 
 const COOKIE: &str = "skriptoteket";
 
-/// A superuser, and what he does with the others.
+/// The browser of a superuser, who manages the other users.
 struct Boss(Browser);
 
 impl Boss {
@@ -23,7 +23,7 @@ impl Boss {
         Self(app.someone("boss", Role::Superuser).await)
     }
 
-    /// Gives the user of this browser another role.
+    /// Changes the role of `user`.
     async fn give(&self, user: &Value, role: &str) {
         let path = format!("/api/admin/users/{}", user["id"].as_str().unwrap());
         let answer = self.0.patch(&path, &json!({"role": role})).await;
@@ -31,14 +31,14 @@ impl Boss {
     }
 }
 
-/// Who is logged in in this browser, and by which session.
+/// Returns the user who is logged in in this browser, and the session.
 async fn who(browser: &Browser) -> (Value, Value) {
     let answer = browser.get("/api/session").await;
     let answer = answer.expect_status(200).json();
     (answer["user"].clone(), answer["session"]["id"].clone())
 }
 
-/// Somebody else who has the cookie that this browser has now.
+/// Returns another browser with a copy of this browser's current cookie.
 fn copy(app: &App, browser: &Browser) -> Browser {
     let copy = app.browser();
     copy.set_cookie(COOKIE, &browser.cookie().unwrap());
@@ -49,7 +49,7 @@ async fn census(app: &App) -> Census {
     app.stores.sessions.census().await.unwrap()
 }
 
-/// The attributes of a `Set-Cookie`.
+/// Returns the attributes of a `Set-Cookie` header.
 fn attributes(cookie: &str) -> Vec<&str> {
     let mut attributes: Vec<&str> = cookie.split("; ").skip(1).collect();
     attributes.sort_unstable();
@@ -86,7 +86,7 @@ async fn a_copy_of_the_cookie_from_before_a_promotion_dies_with_the_first_use_af
         for path in ["/api/session", "/api/admin/sessions", "/api/sessions"] {
             let answer = thief.get(path).await;
             answer.expect_problem(401, "/problems/no-session");
-            // The browser that has lost a race must keep what it has got meanwhile.
+            // A browser that has lost a race must keep its newer cookie.
             assert!(answer.set_cookies().is_empty());
         }
         let again = browser.get("/api/admin/sessions").await;
@@ -108,7 +108,7 @@ async fn every_rise_gives_a_new_key_and_a_fall_none() {
     for (role, is_renewed) in [
         ("admin", true),
         ("contributor", false),
-        // Copied while it was worth less.
+        // The cookie was copied while it had fewer privileges.
         ("admin", true),
         ("superuser", true),
         ("user", false),
@@ -217,7 +217,7 @@ async fn what_ends_or_replaces_the_session_in_its_first_request_does_so() {
         browser.send(browser.request("POST", "/api/logout")).await;
         boss.give(&ada, "user").await;
     }
-    // All but this one: that is the renewed one.
+    // End all sessions except the current one, which is the renewed one.
     let (browser, other) = (app.logged_in("ada").await, app.logged_in("ada").await);
     let (ada, _) = who(&browser).await;
     boss.give(&ada, "superuser").await;
@@ -276,7 +276,7 @@ async fn without_a_new_key_the_new_role_is_not_used() {
     let browser = app.someone("ada", Role::User).await;
     let (ada, _) = who(&browser).await;
     boss.give(&ada, "superuser").await;
-    // Known to the cache, so that it can be read. It can in any case.
+    // The session is cached, although it could be read in any case.
     let options = SqliteConnectOptions::new().filename(&app.database);
     let mut other = SqliteConnection::connect_with(&options).await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
@@ -291,7 +291,7 @@ async fn without_a_new_key_the_new_role_is_not_used() {
     app.stop().await;
 }
 
-/// Gives ada this role; whether the session that she has follows is the same step.
+/// Gives Ada this role. Her session changes its role in the same step.
 async fn promote(host: &Host, role: Role) {
     let name = "ada".parse().unwrap();
     let account = host.stores.accounts.find_by_username(&name).await.unwrap();
@@ -300,7 +300,7 @@ async fn promote(host: &Host, role: Role) {
         ..AccountChange::default()
     };
     let id = account.unwrap().user.id;
-    let changed = host.api.sessions.change_account(id, change).await;
+    let changed = host.api.lifecycle.change(id, change).await;
     assert!(changed.unwrap().is_some());
 }
 
@@ -323,7 +323,7 @@ async fn an_application_keeps_its_state_and_what_it_changes_at_that_very_request
         assert_eq!(answer.json(), visits + 1);
         assert!(answer.set_cookies().is_empty());
     }
-    // A request that leaves the state alone.
+    // A request that does not change the session state.
     promote(&host, Role::User).await;
     promote(&host, Role::Admin).await;
     assert_eq!(browser.get("/api/session").await.set_cookies().len(), 1);
@@ -364,7 +364,7 @@ async fn a_page_that_fails_or_falls_over_does_not_lose_the_key() {
         let next = browser.get("/api/session").await;
         assert!(next.expect_status(200).set_cookies().is_empty(), "{path}");
     }
-    // What logs out does so.
+    // Requests that log out still do so.
     for path in ["/leave", "/renew"] {
         let browser = host.ada().await;
         promote(&host, Role::User).await;
@@ -382,7 +382,7 @@ async fn a_new_key_that_nobody_comes_to_take_ends_its_session() {
     let browser = host.ada().await;
     promote(&host, Role::Admin).await;
     tokio::select! {
-        _ = browser.send(browser.request("POST", "/slow")) => panic!("it waits"),
+        _ = browser.send(browser.request("POST", "/slow")) => panic!("the request did not wait"),
         () = host.slow.reached() => {}
     }
     drop(browser);

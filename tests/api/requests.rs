@@ -1,4 +1,4 @@
-//! Requests that no handler should see: malformed, oversized, of the wrong type, to nowhere.
+//! Requests that must not reach a handler: malformed, oversized, of the wrong type, or to an unknown path.
 
 use std::{
     io::{Read, Write},
@@ -148,11 +148,11 @@ async fn what_is_no_http_is_a_client_error_and_the_service_goes_on() {
     app.browser().get("/api/session").await.expect_status(401);
 }
 
-/// The head of a request with a JSON body, but for how long that is.
+/// The head of a request with a JSON body, without the value of `Content-Length`.
 const POST: &[u8] =
     b"POST /api/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n";
 
-/// Sends bytes as they are and reads the first answer.
+/// Sends raw bytes and reads the first response.
 async fn raw(app: &App, request: Vec<u8>) -> (u16, String) {
     let address = app.public.trim_start_matches("http://").to_owned();
     let talk = move || {
@@ -160,7 +160,7 @@ async fn raw(app: &App, request: Vec<u8>) -> (u16, String) {
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
-        // The service may have answered and closed before it has read everything.
+        // The service may respond and close the connection before it has read everything.
         let _ = stream.write_all(&request);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);

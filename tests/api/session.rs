@@ -1,4 +1,4 @@
-//! `GET /api/session`, `POST /api/logout`, and what a cookie is worth.
+//! `GET /api/session`, `POST /api/logout`, and the validity of cookies.
 
 use std::time::Duration;
 
@@ -113,11 +113,11 @@ async fn a_change_from_outside_reaches_the_session() {
         ..AccountChange::default()
     };
     app.stores.accounts.change(ada.id, disabled).await.unwrap();
-    // The service looks for such changes twice a second, or less often on a busy machine.
+    // The service checks for such changes twice a second, or less often on a busy machine.
     let mut status = StatusCode::OK;
     for _ in 0..300 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        // What the service remembers of a session is as old as its clock says.
+        // Cached sessions age by the clock of the service.
         app.clock.advance(Duration::from_secs(1));
         status = browser.get("/api/session").await.status;
         if status != StatusCode::OK {
@@ -146,7 +146,7 @@ async fn a_logout_ends_the_session_takes_the_cookie_away_and_can_be_repeated() {
         1
     );
 
-    // Without a cookie there is none to take away; a dead one is.
+    // Without a cookie there is none to remove; a cookie of an ended session is removed.
     let again = browser.send(browser.request("POST", "/api/logout")).await;
     assert!(again.expect_status(204).set_cookies().is_empty());
     for dead in [&cookie, "junk"] {

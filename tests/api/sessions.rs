@@ -1,4 +1,4 @@
-//! `/api/sessions`: one's own, on all devices.
+//! `/api/sessions`: the user's own sessions on all devices.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What spans and log events tell of requests: the closed values, and nothing that a client wrote.
+//! Contents of spans and log events about requests: closed sets of values, and nothing that a client sent.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use crate::support::host;
 
 type Fields = BTreeMap<&'static str, String>;
 
-/// Everything that was told in this process, of all tests.
+/// All spans and events of this process, from all tests.
 #[derive(Default)]
 struct Told {
     closed: Mutex<Vec<Fields>>,
@@ -109,7 +109,7 @@ async fn a_span_tells_method_pattern_and_status_and_nothing_of_the_client() {
         cookie.as_str(),
         "ada",
     ] {
-        assert!(!all.contains(secret), "{secret} was told");
+        assert!(!all.contains(secret), "{secret} was recorded");
     }
     let closed = told.closed.lock().unwrap();
     let has = |expected: &[(&str, &str)]| {

@@ -1,4 +1,4 @@
-//! The comparison: what is in Redis, what the replicas export, and what clients were told.
+//! Compares the content of Redis, the metrics of the replicas, and the responses that clients got.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,19 +22,18 @@ const REASONS: [&str; 7] = [
     "role_changed",
     "lost",
 ];
-/// The lease of a replica that was killed has to run out before another one observes.
+/// The lease of a killed replica has to expire before another replica observes.
 const OBSERVER: Duration = Duration::from_mins(1);
-/// What is under way in the background is done by then: the store timeout, a tick of the reaper, and as much again for a busy
-/// machine.
+/// Time until background work is finished: the store timeout and a tick of the reaper, doubled for a busy machine.
 const QUIET: Duration = Duration::from_millis(2_600);
-/// How long a count may take to be seen: a census interval, and more on a busy machine.
+/// Maximum time until a count is visible: a census interval, with room for a busy machine.
 const COUNTED: Duration = Duration::from_secs(30);
-/// An expired session is ended within a tick of the reaper; on a busy machine it takes longer.
+/// An expired session is ended within a tick of the reaper, later on a busy machine.
 const REAPED: Millis = 5_000;
-/// So many sessions that have ended are tried again.
+/// Number of ended sessions that are tried again.
 const DEAD: usize = 40;
 
-/// What the last checkpoint saw.
+/// The values at the last checkpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     totals: BTreeMap<String, f64>,
@@ -43,20 +42,20 @@ pub(crate) struct Seen {
     bounds: Bounds,
 }
 
-/// Waits until one replica observes and all say that their counts can be believed.
+/// Waits until one replica observes and all report that their counts are current.
 pub(crate) async fn wait_for_observer(victims: &Victims) -> Result<(), String> {
     let begun = Instant::now();
     loop {
         let pages = victims.replicas.pages().await;
-        let verdict = observer(&pages).map(drop);
-        if verdict.is_ok() || begun.elapsed() > OBSERVER {
-            return verdict;
+        let result = observer(&pages).map(drop);
+        if result.is_ok() || begun.elapsed() > OBSERVER {
+            return result;
         }
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// The page of the one replica that observes.
+/// Returns the page of the only replica that observes.
 pub(crate) fn observer(pages: &[Page]) -> Result<&Page, String> {
     let up = |page: &&Page| page.get("skriptoteket_session_census_up") == Some(1.0);
     let is_one = |page: &&Page| page.get("skriptoteket_session_observer") == Some(1.0);
@@ -75,7 +74,7 @@ pub(crate) fn observer(pages: &[Page]) -> Result<&Page, String> {
     Ok(pages.iter().find(is_one).unwrap())
 }
 
-/// Compares everything, while nobody acts and nothing is wrong. Returns the line to be told.
+/// Compares everything while no client acts and no fault is active. Returns the line to print.
 pub(crate) async fn compare(
     world: &World,
     victims: &Victims,
@@ -112,36 +111,36 @@ pub(crate) async fn compare(
     ))
 }
 
-/// The pages once the observing replica shows a count that was taken after this moment.
+/// Returns the pages once the observing replica shows a count taken after this moment.
 async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, String> {
     let begun = Instant::now();
     loop {
         let asked = now();
         let pages = victims.replicas.pages().await;
-        let verdict = observer(&pages);
-        if let Ok(page) = &verdict
+        let result = observer(&pages);
+        if let Ok(page) = &result
             && counted_from(page, asked) > moment
         {
             return Ok(pages);
         }
         if begun.elapsed() > COUNTED {
-            verdict?;
-            return Err("the sessions are not counted any more".into());
+            result?;
+            return Err("no new count was exported in time".into());
         }
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The earliest moment at which the count of a page was taken that was asked for at `asked`. The page was written then or
-/// later, and the age on it is that of the question, which Redis answered later still.
+/// Returns the earliest moment at which the count on a page can have been taken. The page was requested at `asked` and
+/// written then or later. Its age is counted from the query, which Redis answered later still.
 fn counted_from(page: &Page, asked: Millis) -> Millis {
     let age = page.value("skriptoteket_session_census_age_seconds");
-    #[expect(clippy::cast_possible_truncation, reason = "an age of seconds")]
+    #[expect(clippy::cast_possible_truncation, reason = "the age is in seconds")]
     let age = (age * 1_000.0).ceil() as Millis;
     asked - age
 }
 
-/// What the gauges show.
+/// Returns the values of the gauges.
 pub(crate) fn gauges(page: &Page) -> Counts {
     let of = |name: &str| {
         ROLES.map(|role| whole(page.value(&format!("skriptoteket_{name}{{role=\"{role}\"}}"))))
@@ -158,11 +157,14 @@ pub(crate) fn gauges(page: &Page) -> Counts {
     reason = "counts are whole numbers"
 )]
 fn whole(value: f64) -> u64 {
-    assert!(value >= 0.0 && value.fract() == 0.0, "{value} is no count");
+    assert!(
+        value >= 0.0 && value.fract() == 0.0,
+        "{value} is not a count"
+    );
     value as u64
 }
 
-/// Nothing happens but that sessions expire: the gauges show the enumeration at one moment of those in question.
+/// While sessions only expire, the gauges equal the enumeration at one of the moments in question.
 fn compare_counts(page: &Page, before: &Enumeration, after: &Enumeration) -> Result<(), String> {
     let shown = gauges(page);
     let sum: u64 = shown.sessions.iter().sum();
@@ -178,12 +180,13 @@ fn compare_counts(page: &Page, before: &Enumeration, after: &Enumeration) -> Res
     }
     let counted = before.counts_at(from);
     Err(format!(
-        "shown {shown:?}, counted {counted:?} ({} expired meanwhile)",
+        "exported {shown:?}, counted {counted:?} ({} expired meanwhile)",
         moments.len() - 1
     ))
 }
 
-/// Started and ended as exported lie between what Redis held before and after; less the live ones, the rest has just expired.
+/// The exported totals of started and ended lie between those in Redis before and after. Started − ended − live have
+/// just expired.
 fn compare_totals(page: &Page, before: &Enumeration, after: &Enumeration) -> Result<(), String> {
     let live = gauges(page).sessions;
     for (role, name) in ROLES.iter().enumerate() {
@@ -199,7 +202,7 @@ fn compare_totals(page: &Page, before: &Enumeration, after: &Enumeration) -> Res
             let bounds = before.ended[role][reason]..=after.ended[role][reason];
             if !bounds.contains(&ended) {
                 return Err(format!(
-                    "{name}: {ended} ended by {why}, in Redis {bounds:?}"
+                    "{name}: {ended} ended with reason {why}, in Redis {bounds:?}"
                 ));
             }
         }
@@ -221,7 +224,8 @@ fn compare_totals(page: &Page, before: &Enumeration, after: &Enumeration) -> Res
     Ok(())
 }
 
-/// How long a session lasted is recorded at most once for each end, by one replica. Those that were killed took theirs along.
+/// The duration of a session is recorded at most once for each end, by one replica. Killed replicas lost the durations
+/// that they had recorded.
 fn compare_durations(pages: &[Page], after: &Enumeration) -> Result<(), String> {
     let (_, ended) = after.logins();
     for (why, ended) in REASONS.iter().zip(ended) {
@@ -230,14 +234,14 @@ fn compare_durations(pages: &[Page], after: &Enumeration) -> Result<(), String> 
         let recorded: u64 = pages.iter().map(|it| whole(it.sum(name, &reason))).sum();
         if recorded > ended {
             return Err(format!(
-                "{recorded} ends by {why} were recorded, there were {ended}"
+                "{recorded} durations with reason {why} were recorded, but {ended} sessions ended"
             ));
         }
     }
     Ok(())
 }
 
-/// The totals of the service never go back, whoever exports them.
+/// The totals of the service never decrease, whichever replica exports them.
 fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
     for page in pages {
         for name in [
@@ -248,7 +252,7 @@ fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
                 let value = page.value(series);
                 let last = seen.totals.entry(series.to_owned()).or_default();
                 if *last > value && page.get("skriptoteket_session_observer") == Some(1.0) {
-                    return Err(format!("{series} went back from {last} to {value}"));
+                    return Err(format!("{series} decreased from {last} to {value}"));
                 }
                 *last = last.max(value);
             }
@@ -257,7 +261,8 @@ fn only_forward(pages: &[Page], seen: &mut Seen) -> Result<(), String> {
     Ok(())
 }
 
-/// Who was told that he has a session has it, or it ended for a reason; who was told that it is gone, has none.
+/// A session that was reported to a client exists, or it ended for a reason. A session reported as gone does
+/// not exist.
 fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<String, String> {
     let (mut live, mut gone) = (0, 0);
     let margin = 50;
@@ -268,12 +273,14 @@ fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<
             .filter(|(it, _)| it.expires > found.now);
         let who = format!("session {} of {}", held.id, model.accounts[held.user].name);
         match record {
-            Some(_) if held.dead.is_some() => return Err(format!("{who} has ended and is there")),
+            Some(_) if held.dead.is_some() => {
+                return Err(format!("{who} has ended but still exists"));
+            }
             Some((entry, _)) => {
                 let roles = &model.accounts[held.user].roles;
                 if roles.len() == 1 && roles[0] != ROLES[entry.role] {
                     return Err(format!(
-                        "{who} is {}, its account {}",
+                        "{who} has the role {}, its account {}",
                         ROLES[entry.role], roles[0]
                     ));
                 }
@@ -292,7 +299,7 @@ fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<
     let n = started - seen.started;
     if !may.contains(&n) {
         return Err(format!(
-            "{n} sessions were started since the last time, clients know of {may:?}"
+            "{n} sessions were started since the last checkpoint, clients know of {may:?}"
         ));
     }
     let least = bounds.logged_out - before.logged_out;
@@ -300,7 +307,7 @@ fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<
     let n = ended[0] - seen.logged_out;
     if !may.contains(&n) {
         return Err(format!(
-            "{n} logouts since the last time, clients know of {may:?}"
+            "{n} logouts since the last checkpoint, clients know of {may:?}"
         ));
     }
     (seen.started, seen.logged_out, seen.bounds) = (started, ended[0], bounds);
@@ -312,7 +319,7 @@ fn compare_model(model: &Model, found: &Enumeration, seen: &mut Seen) -> Result<
         .filter(|(_, (it, _))| it.expires > found.now);
     let orphans = all.filter(|(id, _)| !known.contains(id.as_str())).count() as u64;
     if orphans > bounds.perhaps_started + bounds.perhaps_orphaned {
-        return Err(format!("{orphans} live sessions that nobody was told of"));
+        return Err(format!("{orphans} live sessions that no client knows of"));
     }
     Ok(format!(
         "clients hold {live}, {gone} gone, {orphans} without a client"

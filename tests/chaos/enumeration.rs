@@ -1,4 +1,4 @@
-//! All sessions in a Redis, read by the test's own means: SCAN, GET, and the layout of keys as the documentation has it.
+//! Reads all sessions in a Redis independently of the service: by SCAN, GET, and the key layout in the documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use crate::{
 
 const PREFIX: &str = "skriptoteket";
 const REASONS: usize = 7;
-/// Where a change of role is among them.
+/// The index of the reason for a role change.
 const ROLE_CHANGED: usize = 5;
 /// A score is role · 2^42 + time in ms.
 const ROLE: i64 = 1 << 42;
-/// In a record: times of 13 digits each, a number of 13, the role, the user in 22 characters, a new line.
+/// A record holds times of 13 digits each, a number of 13 digits, the role, the user in 22 characters, a newline.
 const EXPIRY: std::ops::Range<usize> = 0..13;
 const ROLE_AT: usize = 78;
 const USER: std::ops::Range<usize> = 79..101;
 const HEAD: usize = 102;
 
-/// A session: its role and when it expires.
+/// A session: its role and its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) role: usize,
@@ -35,7 +35,7 @@ impl Entry {
     }
 }
 
-/// What one reading of all keys found, at one moment. Sessions go by their public id, users by their name in Redis.
+/// The keys as read at one moment. Sessions are listed by public id, users by their name in Redis.
 #[derive(Debug, Default)]
 pub(crate) struct Enumeration {
     pub(crate) now: Millis,
@@ -46,12 +46,12 @@ pub(crate) struct Enumeration {
     pub(crate) started: [u64; 4],
     pub(crate) ended: [[u64; REASONS]; 4],
     pub(crate) lost: u64,
-    /// Started − ended by shard.
+    /// Started − ended, by shard.
     balances: BTreeMap<String, i128>,
     faults: Vec<String>,
 }
 
-/// Counts by role.
+/// Numbers by role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) sessions: [u64; 4],
@@ -80,7 +80,7 @@ impl Enumeration {
         wire.ask(&["TIME"]);
         for (place, words) in &commands {
             let words: Vec<&str> = words.iter().copied().filter(|it| !it.is_empty()).collect();
-            // Of the two index keys the scores count.
+            // For two of the index keys the scores are read.
             let scores = matches!(&place[2..3], "z" | "a");
             let words = if scores {
                 [words.as_slice(), &["WITHSCORES"]].concat()
@@ -102,11 +102,11 @@ impl Enumeration {
         this
     }
 
-    /// `place`: two digits of the shard, the letter of the kind, a name.
+    /// Evaluates a key. `place` is two digits of the shard, the letter of the kind, and a name.
     fn take(&mut self, place: &str, reply: Reply) {
         let (shard, kind, name) = (&place[..2], &place[2..3], &place[3..]);
         match (kind, reply) {
-            // Gone since the SCAN.
+            // It was deleted after the SCAN.
             (_, Reply::Nil) => {}
             ("s", Reply::Bytes(record)) => {
                 if let Some(read) = decode(&record) {
@@ -146,7 +146,7 @@ impl Enumeration {
     fn totals(&mut self, shard: &str, fields: &[String]) {
         let mut balance = 0;
         for pair in fields.chunks(2) {
-            // Beside the counts there is the text of the last changes.
+            // Next to the counts there is the text of the last changes.
             let Ok(n) = pair[1].parse::<u64>() else {
                 continue;
             };
@@ -171,7 +171,7 @@ impl Enumeration {
         self.balances.insert(shard.to_owned(), balance);
     }
 
-    /// Live sessions and distinct users at a moment, from the records alone.
+    /// Returns live sessions and distinct users at a moment, from the records alone.
     pub(crate) fn counts_at(&self, moment: Millis) -> Counts {
         let mut counts = Counts::default();
         let mut seen = BTreeSet::new();
@@ -184,7 +184,7 @@ impl Enumeration {
         counts
     }
 
-    /// Sessions in the index by role, live and expired: what started − ended must be.
+    /// Returns the sessions in the index by role, live and expired. This must equal started − ended.
     pub(crate) fn indexed(&self) -> [u64; 4] {
         let mut indexed = [0; 4];
         for entry in self.index.values() {
@@ -193,7 +193,7 @@ impl Enumeration {
         indexed
     }
 
-    /// Ever started by a login, and ended for good: without the moves from role to role.
+    /// Returns sessions started by logins and sessions ended, without the moves from role to role.
     pub(crate) fn logins(&self) -> (u64, [u64; REASONS]) {
         let mut ended = [0; REASONS];
         for of_role in self.ended {
@@ -207,7 +207,7 @@ impl Enumeration {
         )
     }
 
-    /// What is not as it must be.
+    /// Returns the inconsistencies that were found.
     pub(crate) fn faults(&self) -> &[String] {
         &self.faults
     }
@@ -217,7 +217,7 @@ impl Enumeration {
         let live = |it: &Entry| it.expires > self.now;
         for (id, entry) in self.index.iter().filter(|(_, it)| live(it)) {
             match self.records.get(id) {
-                None => faults.push(format!("{id} is counted and has no record")),
+                None => faults.push(format!("{id} is counted but has no record")),
                 Some((other, _)) if other != entry => {
                     faults.push(format!(
                         "{id} is {entry:?} in the index, {other:?} in its record"
@@ -230,7 +230,7 @@ impl Enumeration {
         let mut own: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (id, (entry, user)) in self.records.iter().filter(|(_, (it, _))| live(it)) {
             if !self.index.contains_key(id) {
-                faults.push(format!("{id} can be used and is not counted"));
+                faults.push(format!("{id} can be used but is not counted"));
             }
             own.entry(user).or_default().insert(id);
             let top = latest.entry(user).or_insert(*entry);
@@ -257,7 +257,7 @@ impl Enumeration {
         for (user, entry) in self.users.iter().filter(|(_, it)| live(it)) {
             if !latest.contains_key(user.as_str()) {
                 faults.push(format!(
-                    "user {user} is counted ({entry:?}) and has no session"
+                    "user {user} is counted ({entry:?}) but has no session"
                 ));
             }
         }
@@ -268,7 +268,7 @@ impl Enumeration {
                 .count();
             if strays > 0 {
                 faults.push(format!(
-                    "{strays} sessions in the list of user {user} are in no index"
+                    "{strays} sessions in the list of user {user} are not in any index"
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! What goes wrong: replicas are killed and come back, Redis stands still, dies, and comes back with its file.
+//! Faults: replicas are killed and restarted; Redis is frozen, or killed and restarted with its file.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,13 +7,13 @@ use tokio::{sync::Mutex, time::sleep};
 
 use crate::{redis_servers::RedisServer, replicas::Replicas, world::World};
 
-/// What faults happen to. Locked while one is active.
+/// The servers on which faults are injected. Locked while a fault is active.
 pub(crate) struct Victims {
     pub(crate) replicas: Replicas,
     pub(crate) redis: RedisServer,
 }
 
-/// Faults, one after the other, until it is told to stop.
+/// Injects faults, one after the other, until stopped.
 pub(crate) async fn go_wrong(world: Arc<World>, victims: Arc<Mutex<Victims>>, mut rng: StdRng) {
     loop {
         sleep(Duration::from_millis(rng.random_range(300..2_500))).await;
@@ -23,7 +23,7 @@ pub(crate) async fn go_wrong(world: Arc<World>, victims: Arc<Mutex<Victims>>, mu
     }
 }
 
-/// A moment of at most so many ms.
+/// Waits for a random time of at most `longest` ms.
 async fn moment(rng: &mut StdRng, longest: u64) {
     sleep(Duration::from_millis(rng.random_range(0..longest))).await;
 }
@@ -64,7 +64,7 @@ async fn one_fault(victims: &mut Victims, world: &World, rng: &mut StdRng) -> &'
             "replicas killed"
         }
         52..75 => {
-            tell("Redis stands still");
+            tell("Redis is frozen");
             redis.freeze();
             let long = if rng.random_bool(0.5) { 300 } else { 3_000 };
             moment(rng, long).await;
@@ -72,7 +72,7 @@ async fn one_fault(victims: &mut Victims, world: &World, rng: &mut StdRng) -> &'
             "Redis frozen"
         }
         75..82 => {
-            tell(&format!("Redis stands still, replica {n} is killed"));
+            tell(&format!("Redis is frozen, replica {n} is killed"));
             redis.freeze();
             moment(rng, 600).await;
             replicas.kill(n).await;

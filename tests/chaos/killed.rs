@@ -1,5 +1,5 @@
-//! Ten thousand sessions and `kill -9`: one census interval after the restart the gauges are an enumeration, without a job that
-//! repairs anything.
+//! Ten thousand sessions and `kill -9`: one census interval after the restart the gauges equal an enumeration, without
+//! a job that repairs anything.
 
 use std::{
     sync::{
@@ -26,10 +26,10 @@ const REPLICAS: usize = 3;
 pub(crate) const USERS: usize = 16;
 const SESSIONS: u32 = 10_000;
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How much later than one interval a busy machine may show them.
+/// How much later than one interval a busy machine may show the gauges.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// Makes the accounts that take part, and a session of the superuser.
+/// Creates the accounts of the test, and a session of the superuser.
 pub(crate) async fn add_users(port: u16) {
     let admin = client();
     let base = format!("http://127.0.0.1:{port}");
@@ -52,7 +52,7 @@ pub(crate) async fn add_users(port: u16) {
     }
 }
 
-/// Logs a user in; returns the cookie.
+/// Logs a user in and returns the cookie.
 pub(crate) async fn log_in(port: u16, user: usize) -> Option<String> {
     let body = json!({"username": format!("user{user}"), "password": PASSWORD});
     let url = format!("http://127.0.0.1:{port}/api/login");
@@ -64,7 +64,7 @@ pub(crate) async fn log_in(port: u16, user: usize) -> Option<String> {
     cookie.to_str().ok()?.split(';').next().map(str::to_owned)
 }
 
-/// Logs in at all replicas in turn, those included that are just dead.
+/// Logs in at all replicas in turn, including those that are down.
 async fn log_in_on_and_on(ports: Vec<u16>, first: usize, answered: Arc<AtomicU32>) {
     let http = plain();
     for n in first.. {
@@ -90,7 +90,7 @@ async fn wait_for(answered: &AtomicU32, n: u32) {
     }
 }
 
-/// Kills these amid logins, stops the logins, starts the killed ones, and looks one interval later.
+/// Kills these replicas during logins, stops the logins, restarts the replicas, and compares one interval later.
 async fn round(
     replicas: &mut Replicas,
     redis: &RedisServer,
@@ -129,7 +129,7 @@ async fn round(
     };
     let after = Enumeration::read(&mut redis.wire());
     assert_eq!(before.faults(), [""; 0], "{victims:?} killed");
-    assert_eq!(before.started, after.started, "nobody acts any more");
+    assert_eq!(before.started, after.started, "all clients have stopped");
     assert_eq!(shown, listed, "{victims:?} killed");
     assert!(shown.sessions.iter().sum::<u64>() >= u64::from(upto));
 }

@@ -1,15 +1,15 @@
-//! Chaos: replicas of the real program on one Redis, people who use them, and all that goes wrong. Whatever happens, at every
-//! checkpoint what is exported is what is there, and what clients were told is so.
+//! Chaos tests: replicas of the real program on one Redis, simulated users, and faults. At every checkpoint the
+//! exported values must equal the state in Redis, and must agree with the responses that clients got.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `run` | the run: who takes part, how long, what is told of it |
-//! | `faults` | what goes wrong |
-//! | `people`, `operator` | what is asked of the service |
-//! | `model`, `rules` | what must be so after what clients were told |
-//! | `enumeration` | all sessions, read from Redis by the test's own means |
-//! | `checkpoint` | the comparison of all three |
-//! | `killed` | ten thousand sessions, and `kill -9` |
+//! | `run` | the run: actors, duration, report |
+//! | `faults` | injected faults |
+//! | `people`, `operator` | requests to the service |
+//! | `model`, `rules` | what must hold, given the responses that clients got |
+//! | `enumeration` | all sessions, read from Redis independently of the service |
+//! | `checkpoint` | comparison of the three |
+//! | `killed` | ten thousand sessions and `kill -9` |
 //! | `topologies` | a Cluster that loses a node, Sentinels that change the master |
 
 #![expect(
@@ -17,7 +17,7 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "tests fail loudly, tell how they go, and a process lives in real time"
+    reason = "tests fail loudly and print their progress, and a process runs in real time"
 )]
 
 mod checkpoint;

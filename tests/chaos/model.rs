@@ -1,8 +1,9 @@
-//! What clients were told, and what follows from it: which sessions must be dead, which may be, which must be alive.
+//! The model: the responses that clients got, and what follows from them. Some sessions must be dead, some may be, some must be
+//! alive.
 //!
-//! All times are the machine's, which all processes share: the moment before a request was sent and the moment after its
-//! answer was read. What happened to the service happened in between. A request without an answer ("unsure") may take effect
-//! until the next time that all is quiet.
+//! All times are those of the machine, which all processes share: the moment before a request was sent and the moment
+//! after its response was read. The service acted in between. A request without a response ("unsure") may take effect
+//! until the next time that everything is quiet.
 
 mod keys;
 mod logins;
@@ -12,26 +13,26 @@ use crate::rules::{Account, Ending, Held, LoginTry, Scope, Settings};
 /// Milliseconds since 1970.
 pub(crate) type Millis = i64;
 
-/// Says in one sentence what the service did that it must not do.
+/// One sentence that describes how the service broke a rule.
 pub(crate) type Violation = String;
 
-/// Which sessions are tried again although they are dead.
+/// Number of dead sessions that are kept, to be tried again.
 const REMEMBERED_DEAD: usize = 1_500;
-/// Longer than any session lives: what ended before it can touch none.
+/// Longer than the life of any session: an ending before that cannot affect any.
 const LOOK_BACK: Millis = 120_000;
 
-/// A session check that is under way.
+/// A session check in progress.
 #[derive(Debug)]
 pub(crate) struct UseTicket {
     pub(crate) session: u64,
-    /// What the request is to be sent with.
+    /// The cookie to send with the request.
     pub(crate) cookie: String,
     generation: u64,
     sent: Millis,
     epoch: u64,
 }
 
-/// What a session check saw.
+/// The result of a session check.
 #[derive(Debug)]
 pub(crate) enum Seen {
     Live {
@@ -43,18 +44,18 @@ pub(crate) enum Seen {
     Unsure,
 }
 
-/// Something under way that ends sessions.
+/// A request in progress that ends sessions.
 #[derive(Debug)]
 pub(crate) struct EndTicket {
     user: usize,
     id: u64,
-    /// It is known that it ends exactly this session, as a logout.
+    /// It ends exactly this session, as a logout does.
     logout: bool,
-    /// It ends the session that has this key: number and generation.
+    /// It ends the session that has this key: session number and key generation.
     by_key: Option<(u64, u64)>,
 }
 
-/// What is known of a request that changes something.
+/// What is known about a request that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Done,
@@ -62,14 +63,14 @@ pub(crate) enum Fate {
     Unsure,
 }
 
-/// How many there were.
+/// Numbers of events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bounds {
     pub(crate) started: u64,
     pub(crate) perhaps_started: u64,
     pub(crate) logged_out: u64,
     pub(crate) perhaps_logged_out: u64,
-    /// Sessions whose new key may have got lost.
+    /// Sessions whose new key may have been lost.
     pub(crate) perhaps_orphaned: u64,
 }
 
@@ -106,7 +107,7 @@ impl Model {
         self.held.iter().find(|it| it.number == session)
     }
 
-    /// A request with this session's cookie is about to be sent.
+    /// Records that a request with this session's cookie is about to be sent.
     pub(crate) fn begin_use(&mut self, session: u64, now: Millis) -> Option<UseTicket> {
         let index = self.index(session)?;
         let held = &mut self.held[index];
@@ -120,7 +121,7 @@ impl Model {
         })
     }
 
-    /// It was answered, and says nothing of the session itself: it may have touched it.
+    /// Records a response that says nothing about the session itself: the request may have extended it.
     pub(crate) fn touched(&mut self, ticket: &UseTicket, unsure: bool, now: Millis) {
         if let Some(index) = self.index(ticket.session) {
             let held = &mut self.held[index];
@@ -133,7 +134,7 @@ impl Model {
         }
     }
 
-    /// A session check was answered.
+    /// Records the response to a session check.
     pub(crate) fn used(
         &mut self,
         ticket: &UseTicket,
@@ -155,11 +156,14 @@ impl Model {
             }
             Seen::Live { id, expires, role } => {
                 if let Some(why) = self.must_be_dead(held, ticket.sent) {
-                    return Err(format!("{who} is used although {why}"));
+                    return Err(format!("{who} was accepted although {why}"));
                 }
                 let strict = account.epoch == ticket.epoch && account.roles.len() == 1;
                 if strict && !account.roles.contains(role) {
-                    return Err(format!("{who} is {role}, its account {}", account.roles[0]));
+                    return Err(format!(
+                        "{who} has the role {role}, its account {}",
+                        account.roles[0]
+                    ));
                 }
                 if ticket.generation == held.key.generation {
                     self.seen_with_key(index, ticket, strict, id)?;
@@ -169,9 +173,9 @@ impl Model {
                 held.last_use = held.last_use.max(now);
                 held.seen = held.seen.max(ticket.sent);
             }
-            // Another answer has brought another key meanwhile.
+            // Another response has set another key meanwhile.
             Seen::Gone if ticket.generation != held.key.generation => {}
-            // Another answer may bring another one.
+            // Another response may set another key.
             Seen::Gone if held.key.may_change && held.pending > 0 => {
                 self.held[index].key.contested = Some(now);
             }
@@ -189,7 +193,7 @@ impl Model {
         Ok(())
     }
 
-    /// A request is about to be sent that ends these sessions. `None` if there is none to end.
+    /// Records that a request that ends these sessions is about to be sent. `None` if there is none to end.
     pub(crate) fn begin_end(
         &mut self,
         user: usize,
@@ -200,7 +204,7 @@ impl Model {
         if let Scope::One(session) = scope {
             let held = self.find(session)?;
             let by_key = logout.then_some((session, held.key.generation));
-            // Only what would have lived on shows whether it is the logout that ended it.
+            // Only a session that would have lived on shows whether the logout ended it.
             let surely = logout && !self.may_be_dead(held, now + self.settings.margin);
             self.bounds.perhaps_logged_out += u64::from(logout);
             let ticket = self.push_ending(user, scope, now);
@@ -230,7 +234,7 @@ impl Model {
         }
     }
 
-    /// That request was answered.
+    /// Records the outcome of that request.
     pub(crate) fn ended(&mut self, ticket: &EndTicket, fate: Fate, now: Millis) {
         let EndTicket {
             user, id, logout, ..
@@ -249,7 +253,7 @@ impl Model {
                     return;
                 }
                 let ending = endings[at].clone();
-                // Another request may have ended it since this one was sent.
+                // Another request may have ended it since this request was sent.
                 let others =
                     |it: &Ending| it.id != id && it.closed.is_none_or(|at| at >= ending.sent);
                 let account = &self.accounts[user];
@@ -268,7 +272,7 @@ impl Model {
         }
     }
 
-    /// All is quiet: what was unsure has happened by now, or never will.
+    /// Settles unsure requests while everything is quiet: each has happened by now, or never will.
     pub(crate) fn settle(&mut self, now: Millis) {
         for account in &mut self.accounts {
             for ending in &mut account.endings {
@@ -302,19 +306,19 @@ impl Model {
         });
     }
 
-    /// Why a session cannot be live when a request is sent now.
+    /// Returns why a session cannot be live when a request is sent now.
     pub(crate) fn must_be_dead(&self, held: &Held, sent: Millis) -> Option<&'static str> {
         if held.dead.is_some_and(|it| it < sent) {
             return Some("it has ended");
         }
         if held.ends < sent {
-            return Some("it is past its greatest age");
+            return Some("it is past its maximum lifetime");
         }
         let unused = !held.remembered && !held.unsure_use && held.pending == 0;
         (unused && held.last_use + self.settings.idle < sent).then_some("it was idle for too long")
     }
 
-    /// Whether a session may be dead when an answer is there now.
+    /// Returns whether a session may be dead when a response arrives now.
     pub(crate) fn may_be_dead(&self, held: &Held, answered: Millis) -> bool {
         let account = &self.accounts[held.user];
         held.dead.is_some()
@@ -328,13 +332,13 @@ impl Model {
             || self.may_be_evicted(account, held)
     }
 
-    /// As many logins as fit may have come after its own.
+    /// Returns whether enough logins may have followed its own to evict it.
     fn may_be_evicted(&self, account: &Account, held: &Held) -> bool {
         let later = |it: &&LoginTry| {
             it.number != held.login && it.answered.is_none_or(|at| at >= held.sent)
         };
         let recent = |it: &LoginTry| it.answered.is_none_or(|at| at >= held.seen);
-        // Its own is not among them, and the one that ended it came after it was last seen.
+        // Its own login does not count, and the login that evicted it came after the session was last seen.
         account.logins.iter().filter(later).count() >= self.settings.per_user
             && account.logins.iter().any(recent)
     }

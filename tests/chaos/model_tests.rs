@@ -1,4 +1,4 @@
-//! The model must notice what it is there for, and nothing else.
+//! Tests of the model: it must detect the violations that it exists for, and no others.
 
 use crate::{
     model::{Fate, Model, Seen},
@@ -20,7 +20,7 @@ fn new_model() -> Model {
     )
 }
 
-/// Logs in from `at` to ten ms later.
+/// Logs in from `at` until ten ms later.
 fn log_in(model: &mut Model, at: i64) -> u64 {
     let ticket = model.begin_login((0, "right".into()), None, at);
     let names = (format!("id-{at}"), "cookie".into());
@@ -60,13 +60,13 @@ fn live_as(role: &str, expires: i64) -> Seen {
     }
 }
 
-/// A request from `at` to ten ms later whose answer brings a new cookie.
+/// Sends a request from `at` until ten ms later whose response sets a new cookie.
 fn renew(model: &mut Model, session: u64, at: i64) -> Result<(), String> {
     let mut ticket = model.begin_use(session, at).unwrap();
     let names = (Some(format!("id-{at}")), format!("cookie-{at}"));
-    let verdict = model.renewed(&mut ticket, names, None, at + 10);
+    let result = model.renewed(&mut ticket, names, None, at + 10);
     model.touched(&ticket, false, at + 10);
-    verdict
+    result
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_key_is_dead_once_there_is_a_new_one() {
     let early = model.begin_use(session, 1_900).unwrap();
     promote(&mut model, "admin");
     renew(&mut model, session, 2_000).unwrap();
-    // It was under way with the old key.
+    // It was in progress with the old key.
     model.used(&early, &Seen::Gone, 2_020).unwrap();
     let old = model.held.iter().find(|it| it.dead.is_some()).unwrap();
     let (number, id) = (old.number, old.id.clone());
@@ -156,7 +156,7 @@ fn a_session_that_comes_back_after_its_end_is_noticed() {
 #[test]
 fn logins_of_one_moment_are_as_many_as_they_are() {
     let mut model = new_model();
-    // Two are allowed. All were sent in the same millisecond, so the first may have made room.
+    // The limit is two. All were sent in the same millisecond, so the first may have been evicted.
     let sessions = [1_000; 3].map(|at| log_in(&mut model, at));
     check(&mut model, sessions[0], &Seen::Gone, 2_000).unwrap();
     let mut model = new_model();

@@ -1,4 +1,4 @@
-//! The superuser who manages the others, through any replica: roles, disabled accounts, revocations.
+//! The superuser who manages the other accounts through any replica: roles, disabled accounts, revocations.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
 
 pub(crate) const ROLES: [&str; 4] = ["user", "contributor", "admin", "superuser"];
 
-/// The superuser's place among the accounts.
+/// The index of the superuser among the accounts.
 pub(crate) const ADMIN: usize = 0;
 
-/// A machine that is busy with other things may be later than the store timeout, also while nothing is wrong.
+/// A busy machine may exceed the store timeout while nothing is wrong.
 const TRIES: u32 = 5;
 
-/// Someone who manages accounts.
+/// A superuser who manages accounts.
 pub(crate) struct Operator {
     person: Person,
 }
@@ -34,12 +34,12 @@ impl Operator {
         }
     }
 
-    /// Acts until it is told to stop.
+    /// Acts until stopped.
     pub(crate) async fn work(mut self) {
         loop {
             let world = Arc::clone(&self.person.world);
             {
-                let _open = world.gate.read().await;
+                let _open = world.checkpoint_lock.read().await;
                 let name = match self.person.rng.random_range(0..10) {
                     0..5 => self.change_role().await,
                     5..8 => self.disable_or_enable().await,
@@ -54,7 +54,7 @@ impl Operator {
         }
     }
 
-    /// The superuser's cookie, after a login where there is no session that can be used.
+    /// Returns the superuser's session, after a login if there is no usable one.
     async fn session(&mut self) -> Option<u64> {
         for _ in 0..2 {
             let held = {
@@ -92,28 +92,28 @@ impl Operator {
         let outcome = self.person.world.ask(replica, request).await;
         let status = outcome.status();
         let mut model = self.person.world.model();
-        // Nobody promotes the superuser.
-        let mut verdict = match outcome.new_cookie() {
-            Some(_) => Err("the superuser has got a new key".into()),
+        // The superuser is never promoted.
+        let mut result = match outcome.new_cookie() {
+            Some(_) => Err("the superuser got a new key".into()),
             None => Ok(()),
         };
         if status == 401 {
-            verdict = verdict.and(model.used(&used, &crate::model::Seen::Gone, now()));
+            result = result.and(model.used(&used, &crate::model::Seen::Gone, now()));
         } else {
             model.touched(&used, matches!(status, 0 | 503), now());
         }
         drop(model);
-        self.person.world.judge(verdict);
+        self.person.world.judge(result);
         outcome
     }
 
-    /// An account that nobody is just changing; it is being changed from here on.
+    /// Picks an account that no other request is changing, and marks it as being changed.
     fn begin(&mut self, change: impl FnOnce(&mut Account)) -> Option<(usize, String)> {
         let user = self.person.any_user();
         self.begin_with(user, change)
     }
 
-    /// The same with the first that is disabled, if one is to be enabled.
+    /// Like `begin`, but picks the first disabled account when one is about to be enabled.
     fn begin_where(
         &mut self,
         enable: bool,
@@ -147,7 +147,7 @@ impl Operator {
         let path = format!("/api/admin/users/{id}");
         let outcome = self.ask(Method::PATCH, &path, Some(change)).await;
         if !matches!(outcome.status(), 0 | 200 | 401 | 503) {
-            let violation = format!("an account change was answered {}", outcome.status());
+            let violation = format!("an account change got status {}", outcome.status());
             self.person.world.journal().violated(violation);
         }
         fate(&outcome, 200)
@@ -174,7 +174,7 @@ impl Operator {
     }
 
     async fn disable_or_enable(&mut self) -> Option<&'static str> {
-        // Few at a time are disabled.
+        // Few are disabled at the same time.
         let enable = {
             let model = self.person.world.model();
             let disabled = model.accounts.iter().filter(|it| !it.is_surely_enabled());
@@ -221,7 +221,7 @@ impl Operator {
         let path = format!("/api/admin/users/{id}/sessions");
         let outcome = self.ask(Method::DELETE, &path, None).await;
         if !matches!(outcome.status(), 0 | 204 | 401 | 503) {
-            let violation = format!("a revocation was answered {}", outcome.status());
+            let violation = format!("a revocation got status {}", outcome.status());
             self.person.world.journal().violated(violation);
         }
         self.person
@@ -231,7 +231,7 @@ impl Operator {
         Some("revocation of a user")
     }
 
-    /// Makes the accounts of all who take part.
+    /// Creates all accounts of the run.
     pub(crate) async fn make_accounts(&mut self, users: usize) {
         for n in 0..users {
             let (name, role) = (format!("user{n}"), ROLES[n % 4]);
@@ -242,14 +242,14 @@ impl Operator {
                     Outcome::Answer {
                         status: 201, body, ..
                     } => break body["id"].as_str().unwrap().to_owned(),
-                    // A busy machine may not do it in time; then it is made, or not.
+                    // A busy machine may be too slow; then the account may or may not have been created.
                     Outcome::Answer { status: 503, .. } => {}
                     Outcome::Answer { status: 409, .. } => {
                         if let Some(id) = self.id_of(&name).await {
                             break id;
                         }
                     }
-                    other => panic!("the account was not made: {other:?}"),
+                    other => panic!("the account was not created: {other:?}"),
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             };
@@ -258,7 +258,7 @@ impl Operator {
         }
     }
 
-    /// The id of an account, if the list of them is answered.
+    /// Returns the id of an account, if the request for the list succeeds.
     async fn id_of(&mut self, name: &str) -> Option<String> {
         let path = "/api/admin/users?limit=200";
         let Outcome::Answer { body, .. } = self.ask(Method::GET, path, None).await else {
@@ -269,7 +269,7 @@ impl Operator {
         user["id"].as_str().map(str::to_owned)
     }
 
-    /// While all is quiet: what the accounts are. What was known for sure must be so; what was not is known afterwards.
+    /// Reads the accounts while all is quiet. What the model knows must hold; it learns the rest.
     pub(crate) async fn review_accounts(&mut self) -> Result<(), String> {
         let outcome = self
             .ask(Method::GET, "/api/admin/users?limit=200", None)
@@ -286,7 +286,7 @@ impl Operator {
             let disabled = user["disabled"].as_bool().unwrap();
             let named = |it: &&mut Account| it.name == user["username"];
             let Some(account) = model.accounts.iter_mut().find(named) else {
-                return Err("there is an account that nobody made".into());
+                return Err("there is an account that no client created".into());
             };
             let allowed = account.roles.contains(&role) && account.disabled.contains(&disabled);
             if !allowed {
@@ -299,7 +299,7 @@ impl Operator {
         Ok(())
     }
 
-    /// While all is quiet: the ids of sessions whose new key came in an answer that did not tell.
+    /// Learns, while all is quiet, the ids of sessions whose new key came in a response without an id.
     pub(crate) async fn learn_ids(&mut self) {
         let unknown: Vec<u64> = {
             let model = self.person.world.model();
@@ -324,7 +324,7 @@ impl Operator {
         }
     }
 
-    /// While all is quiet: every session that clients hold, and some that have ended, through any replica.
+    /// Checks, while all is quiet, every session that clients hold and some that have ended, through any replica.
     pub(crate) async fn check_sessions(&mut self, dead: usize) -> usize {
         let (live, mut ended): (Vec<u64>, Vec<u64>) = {
             let model = self.person.world.model();
@@ -348,7 +348,7 @@ impl Operator {
     }
 }
 
-/// Operators and people, each with a seed of his own.
+/// Returns operators and people, each with its own seed.
 pub(crate) fn crowd(
     world: &Arc<World>,
     rng: &mut StdRng,

@@ -1,4 +1,4 @@
-//! Those who use the service: they log in and out, mistype, come back, change their passwords.
+//! The users of the service: they log in and out, mistype, come back, and change their passwords.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use crate::{
     world::{Outcome, Request, World, now},
 };
 
-/// One of many who act at the same time.
+/// One of many users who act at the same time.
 pub(crate) struct Person {
     pub(crate) world: Arc<World>,
     pub(crate) rng: StdRng,
 }
 
-/// The ms of a time in a body.
+/// Parses a time of a body into ms.
 fn millis(text: &Value) -> Millis {
     let time = OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap()
 }
 
-/// What an answer says of a request that changes something: this status, or that nothing was changed.
+/// Returns what a response says about a request that changes something: done (this status), or nothing was changed.
 pub(crate) fn fate(outcome: &Outcome, done: u16) -> Fate {
     match outcome.status() {
         0 | 503 => Fate::Unsure,
@@ -42,12 +42,12 @@ impl Person {
         }
     }
 
-    /// Acts until it is told to stop.
+    /// Acts until stopped.
     pub(crate) async fn live(mut self) {
         loop {
             let world = Arc::clone(&self.world);
             {
-                let _open = world.gate.read().await;
+                let _open = world.checkpoint_lock.read().await;
                 self.act().await;
             }
             let pause = self.rng.random_range(0..20);
@@ -71,13 +71,13 @@ impl Person {
         }
     }
 
-    /// A user who is not the superuser that manages them.
+    /// Returns a user other than the superuser who manages them.
     pub(crate) fn any_user(&mut self) -> usize {
         let users = self.world.model().accounts.len();
         self.rng.random_range(1..users)
     }
 
-    /// A session that is thought to be alive, or one that is known to be dead: number and user.
+    /// Returns the number and the user of a session: one presumed alive, or one known to be dead.
     fn any_session(&mut self, dead: bool) -> Option<(u64, usize)> {
         let model = self.world.model();
         let all = model.held.iter();
@@ -93,7 +93,7 @@ impl Person {
         let replaced = (self.rng.random_bool(0.15))
             .then(|| self.any_session(false))
             .flatten();
-        // Somebody's browser with his own old session.
+        // A browser sends only an old session of the same user.
         let replaced = replaced.filter(|(_, of)| *of == user);
         let replaced = replaced.map(|(number, _)| number);
         let remember = self.rng.random_bool(0.3);
@@ -146,7 +146,7 @@ impl Person {
         let outcome = self.world.ask(replica, request).await;
         let status = outcome.status();
         let mut model = self.world.model();
-        let verdict = match outcome {
+        let result = match outcome {
             Outcome::Answer {
                 status: 200,
                 body,
@@ -166,10 +166,10 @@ impl Person {
             Outcome::Broken | Outcome::Answer { status: 503, .. } => {
                 model.not_logged_in(&ticket, (Fate::Unsure, status), now())
             }
-            Outcome::Answer { .. } => Err(format!("a login was answered {status}")),
+            Outcome::Answer { .. } => Err(format!("a login got status {status}")),
         };
         drop(model);
-        self.world.judge(verdict);
+        self.world.judge(result);
         status
     }
 
@@ -183,7 +183,7 @@ impl Person {
         })
     }
 
-    /// Uses a session on any replica, and holds the answer against the model.
+    /// Uses a session on any replica, and checks the response against the model.
     pub(crate) async fn check(&mut self, number: u64) -> Option<u16> {
         let replica = self.world.any(&mut self.rng);
         let (mut ticket, user) = {
@@ -207,24 +207,25 @@ impl Person {
             Outcome::Answer { status: 401, .. } => Seen::Gone,
             Outcome::Answer { status: 503, .. } | Outcome::Broken => Seen::Unsure,
             Outcome::Answer { status, .. } => {
-                let violation = format!("a session check was answered {status}");
+                let violation = format!("a session check got status {status}");
                 self.world.journal().violated(violation);
                 Seen::Unsure
             }
         };
         let mut model = self.world.model();
-        let mut verdict = Ok(());
+        let mut result = Ok(());
         if let Some(cookie) = outcome.new_cookie() {
-            verdict = model.renewed(&mut ticket, (id, cookie), None, now());
+            result = model.renewed(&mut ticket, (id, cookie), None, now());
             self.world.journal().count("operations", "new key");
         }
-        let verdict = verdict.and(model.used(&ticket, &seen, now()));
+        let result = result.and(model.used(&ticket, &seen, now()));
         drop(model);
-        self.world.judge(verdict);
+        self.world.judge(result);
         Some(outcome.status())
     }
 
-    /// What the answer says of the key of the session that asked; `own` is what the request ends.
+    /// Records what a response says about the key of the session that was used. `own` is the ending that the request
+    /// caused.
     fn keep_key(
         &self,
         asked: &mut UseTicket,
@@ -273,7 +274,8 @@ impl Person {
         Some("revocation of one")
     }
 
-    /// Sends what ends these sessions with the cookie of the session `asks`, and tells the model what came of it.
+    /// Sends a request that ends these sessions, with the cookie of the session `asks`, and records its outcome in the
+    /// model.
     async fn end(
         &mut self,
         asks: u64,
@@ -294,22 +296,22 @@ impl Person {
         };
         let outcome = self.world.ask(replica, request).await;
         if !matches!(outcome.status(), 0 | 204 | 401 | 404 | 503) {
-            let violation = format!("the end of a session was answered {}", outcome.status());
+            let violation = format!("the end of a session got status {}", outcome.status());
             self.world.journal().violated(violation);
         }
         let fate = fate(&outcome, 204);
-        let verdict = self.keep_key(&mut asked, &outcome, ticket.as_ref());
+        let result = self.keep_key(&mut asked, &outcome, ticket.as_ref());
         {
             let mut model = self.world.model();
             model.touched(&asked, fate == Fate::Unsure, now());
             if let Some(ticket) = ticket {
-                // It may have been ended, and only the answer of then got lost.
+                // It may have been ended earlier by a request whose response was lost.
                 let lost = outcome.status() == 404;
                 let fate = if lost { Fate::Unsure } else { fate };
                 model.ended(&ticket, fate, now());
             }
         }
-        self.world.judge(verdict);
+        self.world.judge(result);
         if outcome.new_cookie().is_some() {
             self.check(asks).await;
         }
@@ -334,7 +336,7 @@ impl Person {
             account.epoch += 1;
             let old = account.passwords[0].clone();
             account.passwords.push(new.clone());
-            // It ends all sessions, this one too, and starts a new one.
+            // It ends all sessions, including this one, and starts a new one.
             let ticket = model.begin_end(user, Scope::All, false, now())?;
             let started = model.begin_login((user, new.clone()), None, now());
             (ticket, started, asked, old, remembered)
@@ -347,7 +349,7 @@ impl Person {
         let replica = self.world.any(&mut self.rng);
         let outcome = self.world.ask(replica, request).await;
         if !matches!(outcome.status(), 0 | 204 | 401 | 403 | 429 | 503) {
-            let violation = format!("a password change was answered {}", outcome.status());
+            let violation = format!("a password change got status {}", outcome.status());
             self.world.journal().violated(violation);
         }
         let fate = fate(&outcome, 204);
@@ -367,7 +369,7 @@ impl Person {
         account.busy = fate == Fate::Unsure;
         model.touched(&asked, fate == Fate::Unsure, now());
         model.ended(&ticket, fate, now());
-        let verdict = match (fate, new_session) {
+        let result = match (fate, new_session) {
             (Fate::Done, Some((names, expires))) => model
                 .logged_in(&started, names, (remembered, expires), now())
                 .map(drop),
@@ -375,11 +377,12 @@ impl Person {
             _ => model.not_logged_in(&started, (Fate::Unsure, 0), now()),
         };
         drop(model);
-        self.world.judge(kept.and(verdict));
+        self.world.judge(kept.and(result));
         Some("password change")
     }
 
-    /// The session of the cookie that an answer has set, if it lives and that can be known: id, cookie and expiry.
+    /// Returns the id, cookie and expiry of the session whose cookie a response has set, if it is alive and this can be
+    /// known.
     async fn issued(
         &mut self,
         outcome: &Outcome,
@@ -413,7 +416,7 @@ impl Person {
     }
 }
 
-/// A request of a user with this cookie.
+/// Returns a request of a user with this cookie.
 pub(crate) fn get<'a>(path: &str, cookie: &'a str, user: usize) -> Request<'a> {
     Request {
         method: Method::GET,

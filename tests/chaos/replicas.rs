@@ -1,4 +1,4 @@
-//! Replicas of the real program on one data directory and one Redis, each on ports of its own that it keeps for good.
+//! Replicas of the real program on one data directory and one Redis. Each keeps its own ports across restarts.
 
 use std::{
     fmt::Write,
@@ -14,12 +14,12 @@ use crate::{
     redis_servers::free_port,
 };
 
-/// How much of a log is told when the run fails, in lines.
+/// Number of log lines that are printed when the run fails.
 const TOLD: usize = 25;
 
 type Settings = Vec<(&'static str, String)>;
 
-/// Replicas, running or killed. They end with this.
+/// Replicas, running or killed. They are stopped when this is dropped.
 pub(crate) struct Replicas {
     ports: Vec<(u16, u16)>,
     running: Vec<Option<Service>>,
@@ -29,7 +29,7 @@ pub(crate) struct Replicas {
 }
 
 impl Replicas {
-    /// Starts so many, one after the other, and waits until each is ready.
+    /// Starts `n` replicas, one after the other, and waits until each is ready.
     pub(crate) async fn start(n: usize, settings: &[(&'static str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut all: Settings = settings
@@ -60,14 +60,14 @@ impl Replicas {
         self.ports.iter().map(|(public, _)| *public).collect()
     }
 
-    /// Starts one that does not run, and does not wait.
+    /// Starts a replica that is not running. Does not wait.
     pub(crate) fn launch(&mut self, n: usize) {
         assert!(self.running[n].is_none(), "replica {n} runs");
         let service = Service::launch(self.dirs[n].clone(), self.settings.clone(), self.ports[n]);
         self.running[n] = Some(service);
     }
 
-    /// Waits until one that was started is ready.
+    /// Waits until a started replica is ready.
     pub(crate) async fn ready(&mut self, n: usize) {
         self.running[n].as_mut().unwrap().wait_until_ready().await;
     }
@@ -80,7 +80,7 @@ impl Replicas {
         }
     }
 
-    /// The metrics of all, which all run.
+    /// Returns the metrics of all replicas. All must be running.
     pub(crate) async fn pages(&self) -> Vec<Page> {
         let mut pages = Vec::new();
         for service in self.running.iter().flatten() {
@@ -89,7 +89,7 @@ impl Replicas {
         pages
     }
 
-    /// Stops all by signal at once. Says what was not as it should be.
+    /// Stops all replicas at the same time by signal. Returns what went wrong.
     pub(crate) async fn stop(&mut self) -> Vec<String> {
         let mut faults = Vec::new();
         for service in self.running.iter().flatten() {
@@ -108,7 +108,7 @@ impl Replicas {
         faults
     }
 
-    /// Runs the program with these arguments in the environment of the replicas: its exit code and what it wrote.
+    /// Runs the program with these arguments in the environment of the replicas. Returns the exit code and the output.
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
         command
@@ -126,7 +126,7 @@ impl Replicas {
         )
     }
 
-    /// The ends of the logs.
+    /// Returns the last lines of the logs.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for (n, (dir, (port, _))) in self.dirs.iter().zip(&self.ports).enumerate() {

@@ -1,15 +1,15 @@
-//! What the model knows of accounts, sessions, and requests that end some.
+//! What the model knows about accounts, sessions, and requests that end sessions.
 
 use crate::model::Millis;
 
-/// How the service is configured.
+/// The configuration of the service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) idle: Millis,
     pub(crate) absolute: Millis,
     pub(crate) remember: Millis,
     pub(crate) per_user: usize,
-    /// How long a request may take that is answered at all.
+    /// Maximum time of a request that gets a response.
     pub(crate) margin: Millis,
 }
 
@@ -23,23 +23,23 @@ impl Settings {
     }
 }
 
-/// An account, and all that was tried with it.
+/// An account, and everything that was tried on it.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) name: String,
-    /// Known once the account is made.
+    /// Known once the account is created.
     pub(crate) id: String,
-    /// Those of which one is in force.
+    /// The passwords of which one is in force.
     pub(crate) passwords: Vec<String>,
-    /// Those of which it has one.
+    /// The roles of which the account has one.
     pub(crate) roles: Vec<String>,
-    /// Those of which one holds.
+    /// The states of which one holds.
     pub(crate) disabled: Vec<bool>,
-    /// Rises before and after each request that changes the account.
+    /// Incremented before and after each request that changes the account.
     pub(crate) epoch: u64,
-    /// Such a request is under way, or its fate is unknown: another one would be one too many to follow.
+    /// A request that changes the account is in progress or has an unknown outcome. A second one could not be tracked.
     pub(crate) busy: bool,
-    /// All was quiet then, and it is not known which password is in force: the next right one tells.
+    /// Set when all was quiet and the password in force was unknown: the next accepted password determines it.
     pub(crate) quiet_since: Option<Millis>,
     pub(crate) endings: Vec<Ending>,
     pub(crate) logins: Vec<LoginTry>,
@@ -70,19 +70,19 @@ impl Account {
     }
 }
 
-/// A login that may have started a session; `answered` is later than any session of one that was refused.
+/// A login that may have started a session. For a rejected login, `answered` is later than any session of it.
 #[derive(Debug)]
 pub(crate) struct LoginTry {
-    /// Tells it apart: two may be sent in the same millisecond.
+    /// Identifies the login: two may be sent in the same millisecond.
     pub(crate) number: u64,
     pub(crate) answered: Option<Millis>,
 }
 
-/// A session that a client was told it has.
+/// A session that the service reported to a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) number: u64,
-    /// Its public id; empty where it has got a new key in an answer that does not tell it.
+    /// The public id; empty if a response without the id gave the session a new key.
     pub(crate) id: String,
     pub(crate) cookie: String,
     pub(crate) key: Key,
@@ -90,38 +90,39 @@ pub(crate) struct Held {
     pub(crate) remembered: bool,
     /// The number of its login.
     pub(crate) login: u64,
-    /// When its login was sent and answered.
+    /// When its login was sent, and when it was answered.
     pub(crate) sent: Millis,
     pub(crate) answered: Millis,
-    /// It lived then, or later.
+    /// It was alive at this time, or later.
     pub(crate) seen: Millis,
-    /// It lives until then at least.
+    /// It lives at least until this time.
     pub(crate) expires: Millis,
     /// The last moment at which a request may have touched it.
     pub(crate) last_use: Millis,
-    /// Requests with its cookie that are under way.
+    /// Requests in progress with its cookie.
     pub(crate) pending: u32,
-    /// A request without an answer may touch it still.
+    /// A request without a response may still extend it.
     pub(crate) unsure_use: bool,
-    /// It lives until then at most.
+    /// It lives at most until this time.
     pub(crate) ends: Millis,
-    /// Known to be dead since.
+    /// Known to be dead since this time.
     pub(crate) dead: Option<Millis>,
 }
 
-/// What is known of the key of a session: it gets another one at the first request after a promotion.
+/// What is known about the key of a session. A session gets another key at the first request after a promotion.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Key {
-    /// How many it has had before, as far as clients were told.
+    /// Number of previous keys, as far as clients know.
     pub(crate) generation: u64,
-    /// The lowest and the highest role that the key may have: places among the roles.
+    /// The lowest and the highest role that the key may have, as indices into the roles.
     pub(crate) lowest: usize,
     pub(crate) highest: usize,
-    /// The session may have been promoted under it, and then each request with it may give the session another one.
+    /// The session may have been promoted with this key; then each request with it may give the session another one.
     pub(crate) may_change: bool,
-    /// A request without an answer may have done so: then nobody holds the session. True once all was quiet since.
+    /// A request without a response may have replaced the key; then no client holds the session. True once all was
+    /// quiet since.
     pub(crate) unsure: Option<bool>,
-    /// It was found dead while another request with it was under way, which may have given the session another one.
+    /// It was found dead while another request with it was in progress, which may have given the session another key.
     pub(crate) contested: Option<Millis>,
 }
 
@@ -130,10 +131,10 @@ pub(crate) struct Key {
 pub(crate) struct Ending {
     pub(crate) id: u64,
     pub(crate) scope: Scope,
-    /// One that it spares by an id that it may not have had any more.
+    /// A session that the request spares by an id that may have been outdated.
     pub(crate) perhaps: Option<u64>,
     pub(crate) sent: Millis,
-    /// After it, it takes no effect any more.
+    /// After this time the request no longer takes effect.
     pub(crate) closed: Option<Millis>,
 }
 
@@ -143,7 +144,7 @@ impl Ending {
     }
 }
 
-/// Which sessions of a user.
+/// Which sessions of a user are ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     One(u64),

@@ -1,7 +1,7 @@
-//! The run: who takes part, for how long, and what is told of it.
+//! The run: actors, duration, and report.
 //!
-//! `CHAOS_SECONDS` is how long it goes (60), `CHAOS_SEED` what decides who does what and what goes wrong (by the time). The
-//! same seed gives the same choices; what they meet depends on the machine.
+//! `CHAOS_SECONDS` is the duration (60). `CHAOS_SEED` decides who does what and which faults occur (default: from the
+//! clock). The same seed makes the same choices; their outcome depends on the machine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ const REPLICAS: usize = 3;
 const USERS: usize = 60;
 const PEOPLE: usize = 8;
 
-/// As the replicas are told in `settings`.
+/// The same values as in `settings`.
 const RULES: Settings = Settings {
     idle: 6_000,
     absolute: 15_000,
@@ -40,16 +40,16 @@ fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")),
+            .unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")),
     )
 }
 
-/// Redis as the documentation asks for, and the settings of replicas on it.
+/// Starts Redis as the documentation recommends. Returns it with the settings of the replicas.
 fn redis() -> (RedisServer, Vec<(&'static str, String)>) {
     let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let settings = vec![
         ("redis_url", redis.url()),
-        // The defaults: to be refused in time is part of it.
+        // The defaults: that requests are rejected in time is part of the test.
         ("store_timeout", "500ms".into()),
         ("redis_connect_timeout", "1s".into()),
         ("census_interval", "500ms".into()),
@@ -57,7 +57,7 @@ fn redis() -> (RedisServer, Vec<(&'static str, String)>) {
         ("session_absolute_timeout", "15s".into()),
         ("session_remember_timeout", "30s".into()),
         ("max_sessions_per_user", "4".into()),
-        // A burst of guesses locks an account, and not for all of the run.
+        // A burst of guesses locks an account, but not for the whole run.
         ("guard_account_attempts", "6".into()),
         ("guard_lock", "1s".into()),
         ("guard_longest_lock", "2s".into()),
@@ -105,7 +105,7 @@ async fn whatever_goes_wrong_the_counts_are_exact_and_nobody_is_told_a_lie() {
     }
 }
 
-/// What names the user of a difference in the journal: the address, the id and the name.
+/// Returns what identifies the user of a difference in the journal: the address, the id and the name.
 fn concerned(model: &Model, difference: &str) -> Vec<String> {
     let words: Vec<&str> = difference.split([' ', ',']).collect();
     let mut accounts = model.accounts.iter().enumerate();
@@ -139,19 +139,19 @@ async fn run(
     while result.is_ok() && begun.elapsed() < Duration::from_secs(seconds) {
         let pause = Duration::from_millis(rng.random_range(6_000..12_000));
         let left = Duration::from_secs(seconds).saturating_sub(begun.elapsed());
-        // One in three is calm: no request is without an answer then, and the counts have no room to differ.
+        // One in three is calm: every request gets a response, and the counts must match exactly.
         let mut calm = None;
         stretches += 1;
         if stretches % 3 == 1 {
             calm = Some(victims.lock().await);
-            world.journal().count("faults", "none for a while");
+            world.journal().count("faults", "no fault for a while");
         }
         result = sleep_unless_violated(world, pause.min(left)).await;
         if tasks.iter().any(tokio::task::JoinHandle::is_finished) {
-            result = result.and(Err("one of those who take part has crashed".into()));
+            result = result.and(Err("a task of the run has panicked".into()));
         }
         if result.is_ok() {
-            // No fault is active from here on, and people go on while a new observer is found.
+            // No fault is active from here on. Users continue while a new observer takes over.
             let victims = match calm {
                 Some(victims) => victims,
                 None => victims.lock().await,
@@ -159,7 +159,7 @@ async fn run(
             result = one_checkpoint(world, &victims, operator, &mut seen, begun).await;
         }
     }
-    // No fault is active while this is held, so none is left behind.
+    // No fault is active while this is held, so none remains active.
     let _whole = victims.lock().await;
     for task in &tasks {
         task.abort();
@@ -184,8 +184,8 @@ async fn one_checkpoint(
     begun: Instant,
 ) -> Result<(), String> {
     checkpoint::wait_for_observer(victims).await?;
-    let closed = timeout(Duration::from_mins(1), world.gate.write()).await;
-    let _closed = closed.map_err(|_| "requests are under way for a minute")?;
+    let closed = timeout(Duration::from_mins(1), world.checkpoint_lock.write()).await;
+    let _closed = closed.map_err(|_| "requests have been in progress for a minute")?;
     let told = checkpoint::compare(world, victims, operator, seen).await;
     let violation = world.journal().violation();
     let line = violation.map_or(told, Err)?;
@@ -194,11 +194,11 @@ async fn one_checkpoint(
     Ok(())
 }
 
-/// Everything stops in time, and the audit finds nothing.
+/// Stops everything within the time limit. The integrity check must find nothing.
 async fn end(victims: &mut Victims) -> Result<(), String> {
-    let (code, text) = victims.replicas.command(&["session", "audit"]);
+    let (code, text) = victims.replicas.command(&["session", "verify"]);
     if code != Some(0) {
-        return Err(format!("session audit ended with {code:?}:\n{text}"));
+        return Err(format!("session verify ended with {code:?}:\n{text}"));
     }
     let faults = victims.replicas.stop().await;
     if !faults.is_empty() {

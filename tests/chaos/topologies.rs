@@ -1,4 +1,5 @@
-//! The service on more than one Redis: a part of it goes away, nobody is logged out, and all is counted when it is back.
+//! The service on more than one Redis: one server fails, no user is logged out, and all sessions are counted after its
+//! return.
 
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use crate::{
     world::ONE_AT_A_TIME,
 };
 
-/// How long anything is waited for: a Cluster and Sentinels take seconds to agree.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Time limit of every wait: a Cluster and Sentinels take seconds to agree.
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
-/// No check may take longer: the store timeout, and more on a busy machine.
+/// Maximum time of a check: the store timeout, with room for a busy machine.
 const SLOWEST: Duration = Duration::from_secs(10);
 
-/// Two replicas on this Redis, and a session for each user.
-async fn house(url: &str) -> (Replicas, Vec<String>) {
+/// Starts two replicas on this Redis, and a session for each user.
+async fn harness(url: &str) -> (Replicas, Vec<String>) {
     let settings = [
         ("redis_url", url),
         ("store_timeout", "2s"),
@@ -36,7 +37,7 @@ async fn house(url: &str) -> (Replicas, Vec<String>) {
     (replicas, cookies)
 }
 
-/// What a session check with each cookie is answered. None takes a session away unasked.
+/// Returns the status of a session check with each cookie. No response may delete the cookie.
 async fn check(replicas: &Replicas, cookies: &[String]) -> Vec<u16> {
     let http = plain();
     let mut statuses = Vec::new();
@@ -47,7 +48,7 @@ async fn check(replicas: &Replicas, cookies: &[String]) -> Vec<u16> {
         assert!(begun.elapsed() < SLOWEST, "it took {:?}", begun.elapsed());
         assert!(
             !answer.headers().contains_key("set-cookie"),
-            "the cookie is kept"
+            "the cookie must be kept"
         );
         statuses.push(answer.status().as_u16());
     }
@@ -62,8 +63,8 @@ async fn wait_until_all_are_in(replicas: &Replicas, cookies: &[String]) {
             return;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
-            "not all are in again: {statuses:?}"
+            begun.elapsed() < TIME_LIMIT,
+            "not all sessions are usable again: {statuses:?}"
         );
         assert!(
             statuses.iter().all(|it| matches!(it, 200 | 503)),
@@ -85,7 +86,7 @@ async fn wait_until_counted(replicas: &Replicas, servers: &[&RedisServer]) {
             return;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < TIME_LIMIT,
             "{records} records, shown: {shown:?}"
         );
         sleep(Duration::from_millis(100)).await;
@@ -102,7 +103,10 @@ async fn wait_until_the_gauges_are_gone(replicas: &Replicas) {
         if !pages.iter().any(|page| shown(&page) || up(&page)) {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "the gauges are still shown");
+        assert!(
+            begun.elapsed() < TIME_LIMIT,
+            "the gauges are still exported"
+        );
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -112,7 +116,7 @@ async fn a_node_of_a_cluster_is_killed_and_comes_back_and_nobody_is_logged_out()
     let _alone = ONE_AT_A_TIME.lock().await;
     let durable = ["--appendonly", "yes", "--appendfsync", "always"];
     let mut cluster = RedisCluster::start_with(3, &durable);
-    let (replicas, cookies) = house(&cluster.url()).await;
+    let (replicas, cookies) = harness(&cluster.url()).await;
     wait_until_all_are_in(&replicas, &cookies).await;
     wait_until_counted(&replicas, &cluster.nodes.iter().collect::<Vec<_>>()).await;
     cluster.nodes[1].kill();
@@ -132,9 +136,9 @@ async fn a_node_of_a_cluster_is_killed_and_comes_back_and_nobody_is_logged_out()
 async fn sentinels_change_the_master_and_nobody_is_logged_out_or_in_again() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let mut pair = SentinelPair::start(1);
-    let (replicas, mut cookies) = house(&pair.url()).await;
+    let (replicas, mut cookies) = harness(&pair.url()).await;
     wait_until_all_are_in(&replicas, &cookies).await;
-    // Whose end was answered stays out: the answer came when the other server knew of it.
+    // A session whose end was confirmed stays ended: the response was sent after the other server had the change.
     let gone = cookies.split_off(USERS / 2);
     let http = plain();
     for cookie in &gone {
@@ -147,15 +151,15 @@ async fn sentinels_change_the_master_and_nobody_is_logged_out_or_in_again() {
             .unwrap();
         assert_eq!(answer.status(), 204);
     }
-    // What was started is not waited for by the service.
+    // The service does not wait for a replica that was just started.
     let other = pair.servers[1].port();
-    wait_until("the other server knows all", || {
+    wait_until("the other server has all sessions", || {
         pair.servers[0].is_acknowledged_by(other)
     });
     pair.servers[0].kill();
     let begun = Instant::now();
     while pair.master_port() != other {
-        assert!(begun.elapsed() < PATIENCE, "no failover");
+        assert!(begun.elapsed() < TIME_LIMIT, "no failover");
         let statuses = check(&replicas, &cookies).await;
         assert!(
             statuses.iter().all(|it| matches!(it, 200 | 503)),

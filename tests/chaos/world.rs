@@ -1,4 +1,4 @@
-//! What all who take part share: the replicas' addresses, the model, the journal, and a way to ask.
+//! State shared by all actors: the addresses of the replicas, the model, the journal, and a way to send requests.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,21 +18,21 @@ use crate::{
     process,
 };
 
-/// The tests of this crate that start replicas: two at once would be in each other's way on a small machine.
+/// Serialises the tests of this crate that start replicas: on a small machine two at once would disturb each other.
 pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// A service that takes longer does not answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// No answer may take longer, whatever is frozen: a login asks its stores several times, each half a second at most. The rest
-/// is for a busy machine.
+/// After this time a request counts as unanswered.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Maximum time of a response, whatever is frozen: a login queries its stores several times, each for at most half a
+/// second. The rest allows for a busy machine.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(15);
-/// So many events are told if the run fails.
+/// Number of events that are printed if the run fails.
 const TOLD: usize = 60;
-/// And so many of the user that it fails over, out of so many that are kept.
+/// Number of events printed for the user whose check failed, out of the number that is kept.
 const TOLD_OF_USER: usize = 80;
 const KEPT: usize = 20_000;
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Answer {
@@ -40,12 +40,12 @@ pub(crate) enum Outcome {
         body: Value,
         cookie: Option<String>,
     },
-    /// The connection broke, or was refused: it may have been done or not.
+    /// The connection broke or was refused: the request may or may not have been carried out.
     Broken,
 }
 
 impl Outcome {
-    /// 0 where there is no answer.
+    /// Returns the HTTP status, or 0 without a response.
     pub(crate) const fn status(&self) -> u16 {
         match self {
             Self::Answer { status, .. } => *status,
@@ -53,7 +53,7 @@ impl Outcome {
         }
     }
 
-    /// The session cookie that the answer sets, unless it takes one away.
+    /// Returns the session cookie that the response sets, unless it deletes one.
     pub(crate) fn new_cookie(&self) -> Option<String> {
         match self {
             Self::Answer { cookie, .. } => cookie.clone().filter(|it| !it.ends_with('=')),
@@ -68,26 +68,26 @@ pub(crate) struct Request<'a> {
     pub(crate) path: String,
     pub(crate) cookie: Option<&'a str>,
     pub(crate) body: Option<Value>,
-    /// The client's address: each has a budget of guesses.
+    /// The client's address. Each address has its own budget of guesses.
     pub(crate) address: u8,
 }
 
-/// What all share.
+/// The state that all actors share.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) ports: Vec<u16>,
     pub(crate) model: sync::Mutex<Model>,
     pub(crate) journal: sync::Mutex<Journal>,
-    /// Held for reading during a request, for writing while all is counted.
-    pub(crate) gate: RwLock<()>,
+    /// Held for reading during a request, for writing while everything is counted.
+    pub(crate) checkpoint_lock: RwLock<()>,
     client: Client,
 }
 
-/// What happened.
+/// The events so far.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) counts: BTreeMap<&'static str, BTreeMap<String, u64>>,
-    /// What took longest.
+    /// The longest duration by kind of request.
     slowest: BTreeMap<String, Duration>,
     last: VecDeque<String>,
     violation: Option<Violation>,
@@ -110,7 +110,7 @@ impl Journal {
         self.last.push_back(event);
     }
 
-    /// The first one is kept.
+    /// Records a violation. Only the first one is kept.
     pub(crate) fn violated(&mut self, violation: Violation) {
         self.violation.get_or_insert(violation);
     }
@@ -124,7 +124,7 @@ impl Journal {
         lines(self.last.iter().skip(surplus))
     }
 
-    /// The last events that name one of these, and faults.
+    /// Returns the last events that contain one of these names, and the faults.
     pub(crate) fn events_of(&self, names: &[String]) -> String {
         let concerns = |it: &&String| {
             it.contains(" fault: ") || names.iter().any(|name| it.contains(name.as_str()))
@@ -161,7 +161,7 @@ fn lines<'a>(events: impl Iterator<Item = &'a String>) -> String {
     })
 }
 
-/// Tells cookies apart, and is none.
+/// Returns enough of a cookie to tell cookies apart, but not to use one.
 fn tail_of(cookie: Option<&str>) -> String {
     let tail = |it: &str| {
         it.chars()
@@ -171,23 +171,23 @@ fn tail_of(cookie: Option<&str>) -> String {
     cookie.map_or_else(|| "-".into(), tail)
 }
 
-/// The machine's time.
+/// Returns the time of the machine.
 pub(crate) fn now() -> Millis {
     SystemClock::default().now().as_millis()
 }
 
 impl World {
     pub(crate) fn new(ports: Vec<u16>, model: Model) -> Self {
-        // The first one makes the process's cryptography known.
+        // The first client installs the crypto provider of the process.
         let _ = process::plain();
-        let client = Client::builder().no_proxy().timeout(PATIENCE);
-        // What is sent twice is counted twice.
+        let client = Client::builder().no_proxy().timeout(TIME_LIMIT);
+        // No retries: a request that is sent twice is counted twice.
         let client = client.retry(reqwest::retry::never()).build().unwrap();
         Self {
             ports,
             model: sync::Mutex::new(model),
             journal: sync::Mutex::default(),
-            gate: RwLock::new(()),
+            checkpoint_lock: RwLock::new(()),
             client,
         }
     }
@@ -200,12 +200,12 @@ impl World {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One of the replicas.
+    /// Returns a random replica.
     pub(crate) fn any(&self, rng: &mut StdRng) -> usize {
         rng.random_range(0..self.ports.len())
     }
 
-    /// Asks a replica, and holds the answer to what all answers must be.
+    /// Sends a request to a replica and checks the response against the rules for all responses.
     pub(crate) async fn ask(&self, replica: usize, request: Request<'_>) -> Outcome {
         let Request {
             method,
@@ -250,7 +250,7 @@ impl World {
             tail_of(cookie)
         ));
         if status >= 500 && status != 503 {
-            journal.violated(format!("{what} was answered {status}"));
+            journal.violated(format!("{what} got status {status}"));
         }
         if took > SLOWEST {
             journal.violated(format!("{what} took {took:?}"));
@@ -258,9 +258,9 @@ impl World {
         outcome
     }
 
-    /// An answer that the model does not allow.
-    pub(crate) fn judge(&self, verdict: Result<(), Violation>) {
-        if let Err(violation) = verdict {
+    /// Records a response that the model does not allow.
+    pub(crate) fn judge(&self, outcome: Result<(), Violation>) {
+        if let Err(violation) = outcome {
             self.journal().violated(violation);
         }
     }
@@ -277,7 +277,7 @@ async fn read(asked: reqwest::RequestBuilder) -> Outcome {
     let Ok(text) = response.text().await else {
         return Outcome::Broken;
     };
-    // Without `Retry-After` it is none of ours.
+    // A 503 without `Retry-After` does not come from the service.
     let status = if status == 503 && !waits { 500 } else { status };
     Outcome::Answer {
         status,

@@ -10,14 +10,14 @@ use skriptoteket::{
     sessions::SessionFilter,
 };
 
-use crate::house::{House, PASSWORD, log_in, user};
+use crate::harness::{Harness, PASSWORD, log_in, user};
 
 #[test]
 fn an_account_is_added_and_listed() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    let listed = house.json(&["user", "list"]);
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    let listed = harness.json(&["user", "list"]);
     assert_eq!(listed.len(), 2);
     let ada = listed[0].as_object().unwrap();
     let fields: Vec<&str> = ada.keys().map(String::as_str).collect();
@@ -29,7 +29,7 @@ fn an_account_is_added_and_listed() {
     assert_eq!(ada["disabled"], json!(false));
     assert!(ada["created_at"].as_str().unwrap().ends_with('Z'));
 
-    let table = house.done(&["user", "list"]);
+    let table = harness.done(&["user", "list"]);
     let rows: Vec<Vec<&str>> = table
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -45,18 +45,18 @@ fn an_account_is_added_and_listed() {
 
 #[test]
 fn an_empty_list_is_an_empty_array() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    assert_eq!(house.done(&["session", "list", "--json"]), "[]\n");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    assert_eq!(harness.done(&["session", "list", "--json"]), "[]\n");
 }
 
 #[test]
 fn more_accounts_than_a_page_are_all_listed_once() {
-    let house = House::new();
-    house.add("ada", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let stores = house.stores().await;
+        let stores = harness.stores().await;
         for n in 0..1_100 {
             let account = NewAccount {
                 username: format!("user{n}").parse().unwrap(),
@@ -67,7 +67,7 @@ fn more_accounts_than_a_page_are_all_listed_once() {
         }
         stores.close().await;
     });
-    let listed = house.json(&["user", "list"]);
+    let listed = harness.json(&["user", "list"]);
     let mut names: Vec<&str> = listed
         .iter()
         .map(|user| user["username"].as_str().unwrap())
@@ -79,8 +79,8 @@ fn more_accounts_than_a_page_are_all_listed_once() {
 
 #[test]
 fn a_password_comes_from_one_line_of_standard_input() {
-    let house = House::new();
-    house.add("ada", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
     for (input, complaint) in [
         ("", "error: there is no password on standard input"),
         ("\n", "error: there is no password on standard input"),
@@ -88,39 +88,39 @@ fn a_password_comes_from_one_line_of_standard_input() {
         ("password1\n", "error: the password is too easy to guess"),
         ("bob.baker\n", "error: the password is too easy to guess"),
     ] {
-        let answer = house.run_with(&["user", "add", "bob.baker", "--password-stdin"], input);
+        let answer = harness.run_with(&["user", "add", "bob.baker", "--password-stdin"], input);
         assert_eq!(answer.code, 1, "{answer:?}");
         assert!(answer.stderr.starts_with(complaint), "{answer:?}");
         assert!(answer.stdout.is_empty());
     }
-    assert_eq!(house.json(&["user", "list"]).len(), 1);
+    assert_eq!(harness.json(&["user", "list"]).len(), 1);
 }
 
 #[test]
 fn without_a_terminal_nobody_is_asked() {
-    let house = House::new();
-    let answer = house.run_with(
+    let harness = Harness::new();
+    let answer = harness.run_with(
         &["user", "add", "ada"],
         &format!("{PASSWORD}\n{PASSWORD}\n"),
     );
     assert_eq!(answer.code, 1);
     assert!(answer.stderr.contains("--password-stdin"), "{answer:?}");
-    assert!(house.json(&["user", "list"]).is_empty());
+    assert!(harness.json(&["user", "list"]).is_empty());
 }
 
 #[test]
 fn at_a_terminal_the_password_is_asked_for_twice() {
-    let house = House::new();
-    let seen = house.typed("user add ada", &format!("{PASSWORD}\n{PASSWORD}\n"));
+    let harness = Harness::new();
+    let seen = harness.typed("user add ada", &format!("{PASSWORD}\n{PASSWORD}\n"));
     assert!(seen.contains("New password for ada: "), "{seen}");
     assert!(seen.contains("added ada as user"), "{seen}");
-    let seen = house.typed("user add bob", &format!("{PASSWORD}\n{PASSWORD}x\n"));
+    let seen = harness.typed("user add bob", &format!("{PASSWORD}\n{PASSWORD}x\n"));
     assert!(
         seen.contains("the two passwords are not the same"),
         "{seen}"
     );
-    assert_eq!(house.json(&["user", "list"]).len(), 1);
-    let seen = house.typed("user list", "");
+    assert_eq!(harness.json(&["user", "list"]).len(), 1);
+    let seen = harness.typed("user list", "");
     assert!(
         seen.contains('│') && seen.contains(" ada "),
         "a frame on a terminal: {seen}"
@@ -129,9 +129,9 @@ fn at_a_terminal_the_password_is_asked_for_twice() {
 
 #[test]
 fn a_name_is_taken_once_whatever_its_case() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    let complaint = house.refused(&["user", "add", "ADA", "--password-stdin"], 1);
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    let complaint = harness.refused(&["user", "add", "ADA", "--password-stdin"], 1);
     assert!(
         complaint.starts_with("error: there is a user ada already"),
         "{complaint}"
@@ -140,23 +140,23 @@ fn a_name_is_taken_once_whatever_its_case() {
 
 #[test]
 fn names_and_roles_that_cannot_be_are_refused_before_anything_is_opened() {
-    let house = House::new();
-    let complaint = house.refused(&["user", "add", "ada lovelace"], 2);
+    let harness = Harness::new();
+    let complaint = harness.refused(&["user", "add", "ada lovelace"], 2);
     assert!(complaint.contains("not a user name"), "{complaint}");
-    let complaint = house.refused(&["user", "add", "ada", "--role", "root"], 2);
+    let complaint = harness.refused(&["user", "add", "ada", "--role", "root"], 2);
     assert!(
         complaint.contains("user, contributor, admin, superuser"),
         "{complaint}"
     );
-    house.refused(&["user", "promote", "ada"], 2);
-    house.refused(&["user", "add"], 2);
-    assert!(!house.path("skriptoteket-data").exists());
+    harness.refused(&["user", "promote", "ada"], 2);
+    harness.refused(&["user", "add"], 2);
+    assert!(!harness.path("skriptoteket-data").exists());
 }
 
 #[test]
 fn a_user_that_is_not_there_is_named() {
-    let house = House::new();
-    house.add("bob", "user");
+    let harness = Harness::new();
+    harness.add("bob", "user");
     for arguments in [
         &["user", "set-role", "nobody", "admin"][..],
         &["user", "disable", "nobody"],
@@ -166,7 +166,7 @@ fn a_user_that_is_not_there_is_named() {
         &["session", "list", "--user", "nobody"],
         &["session", "revoke", "--user", "nobody"],
     ] {
-        let complaint = house.refused(arguments, 1);
+        let complaint = harness.refused(arguments, 1);
         assert!(
             complaint.starts_with("error: there is no user nobody"),
             "{complaint}"
@@ -176,13 +176,13 @@ fn a_user_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_new_role_reaches_live_sessions() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    let stores = harness.stores().await;
     let session = log_in(&stores, "bob", "").await;
     assert_eq!(
-        house.done(&["user", "set-role", "bob", "admin"]),
+        harness.done(&["user", "set-role", "bob", "admin"]),
         "bob is admin now\n"
     );
     let session = stores.sessions.load(&session.id).await.unwrap().unwrap();
@@ -192,24 +192,24 @@ async fn a_new_role_reaches_live_sessions() {
 
 #[tokio::test]
 async fn disabling_ends_sessions_and_enabling_lets_in_again() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    let stores = harness.stores().await;
     let session = log_in(&stores, "bob", "").await;
-    house.done(&["user", "disable", "bob"]);
+    harness.done(&["user", "disable", "bob"]);
     assert_eq!(stores.sessions.load(&session.id).await.unwrap(), None);
     assert!(user(&stores, "bob").await.disabled);
-    assert_eq!(house.json(&["user", "list"])[1]["disabled"], json!(true));
-    house.done(&["user", "enable", "bob"]);
+    assert_eq!(harness.json(&["user", "list"])[1]["disabled"], json!(true));
+    harness.done(&["user", "enable", "bob"]);
     assert!(!user(&stores, "bob").await.disabled);
 }
 
 #[tokio::test]
 async fn a_new_password_ends_the_sessions() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    let stores = harness.stores().await;
     let name = "ada".parse().unwrap();
     let hash = async || {
         let account = stores.accounts.find_by_username(&name).await.unwrap();
@@ -219,9 +219,9 @@ async fn a_new_password_ends_the_sessions() {
     log_in(&stores, "ada", "one").await;
     log_in(&stores, "ada", "two").await;
     let set = ["user", "set-password", "ada", "--password-stdin"];
-    let weak = house.run_with(&set, "ada\n");
+    let weak = harness.run_with(&set, "ada\n");
     assert_eq!((weak.code, hash().await), (1, before.clone()));
-    let answer = house.run_with(&set, "quarry-tundra-lantern-14\n");
+    let answer = harness.run_with(&set, "quarry-tundra-lantern-14\n");
     assert_eq!(
         answer.stdout,
         "the password of ada is set; sessions ended: 2\n"
@@ -236,70 +236,70 @@ async fn a_new_password_ends_the_sessions() {
 
 #[tokio::test]
 async fn a_deleted_account_is_gone_with_its_sessions() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    let stores = harness.stores().await;
     let session = log_in(&stores, "bob", "").await;
-    house.done(&["user", "delete", "bob"]);
+    harness.done(&["user", "delete", "bob"]);
     assert_eq!(stores.sessions.load(&session.id).await.unwrap(), None);
-    assert_eq!(house.json(&["user", "list"]).len(), 1);
-    house.refused(&["user", "delete", "bob"], 1);
+    assert_eq!(harness.json(&["user", "list"]).len(), 1);
+    harness.refused(&["user", "delete", "bob"], 1);
 }
 
 #[test]
 fn the_last_superuser_stays() {
-    let house = House::new();
-    house.add("ada", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
     for arguments in [
         &["user", "delete", "ada"][..],
         &["user", "disable", "ada"],
         &["user", "set-role", "ada", "admin"],
     ] {
-        let complaint = house.refused(arguments, 1);
+        let complaint = harness.refused(arguments, 1);
         assert!(complaint.contains("last superuser"), "{complaint}");
     }
-    house.add("eve", "superuser");
-    house.done(&["user", "set-role", "ada", "admin"]);
+    harness.add("eve", "superuser");
+    harness.done(&["user", "set-role", "ada", "admin"]);
 }
 
 #[test]
 fn a_locked_account_is_unlocked_by_name_by_a_new_password_and_by_enabling() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("eve", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("eve", "superuser");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let locked = || runtime.block_on(lock(&house, "ada"));
+    let locked = || runtime.block_on(lock(&harness, "ada"));
     assert_eq!(
-        house.done(&["user", "unlock", "ada"]),
+        harness.done(&["user", "unlock", "ada"]),
         "ada was not locked\n"
     );
-    assert!(!locked(), "one wrong guess is all it gets here");
+    assert!(!locked(), "the budget is one wrong guess");
     assert!(locked());
     assert_eq!(
-        house.done(&["user", "unlock", "ada"]),
+        harness.done(&["user", "unlock", "ada"]),
         "ada is unlocked; wrong passwords so far are forgotten\n"
     );
     assert!(!locked());
     let set = ["user", "set-password", "ada", "--password-stdin"];
-    let answer = house.run_with(&set, "seven purple teapots sing 19\n");
+    let answer = harness.run_with(&set, "seven purple teapots sing 19\n");
     assert_eq!(answer.code, 0, "{answer:?}");
     assert!(!locked());
-    house.done(&["user", "disable", "ada"]);
-    house.done(&["user", "enable", "ada"]);
+    harness.done(&["user", "disable", "ada"]);
+    harness.done(&["user", "enable", "ada"]);
     assert!(!locked());
-    let refused = house.refused(&["user", "unlock", "nobody"], 1);
+    let refused = harness.refused(&["user", "unlock", "nobody"], 1);
     assert!(refused.contains("there is no user nobody"), "{refused}");
 }
 
-/// One wrong guess at an account with a budget of one. Returns whether it was locked already.
-async fn lock(house: &House, name: &str) -> bool {
-    let stores = house.stores().await;
+/// Makes one wrong guess at an account with a budget of one. Returns whether it was already locked.
+async fn lock(harness: &Harness, name: &str) -> bool {
+    let stores = harness.stores().await;
     let charge = Charge {
         entity: Entity::Account(user(&stores, name).await.id),
         budget: Budget {
             attempts: 1,
-            regain: Duration::from_mins(5),
+            refill: Duration::from_mins(5),
             lock: Duration::from_hours(1),
             longest_lock: Duration::from_hours(1),
             forget: Duration::from_hours(1),

@@ -1,4 +1,4 @@
-//! `alerts`, behind a real Alertmanager with the configuration that ships, and before whoever else sends something.
+//! `alerts` with a real Alertmanager that has the shipped configuration, and with other senders.
 
 use std::{
     fs::{self, File},
@@ -12,11 +12,11 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    house::House,
+    harness::Harness,
     redis_servers::{free_port, spawn_for_life},
 };
 
-/// A running `skriptoteket alerts`.
+/// A running `skriptoteket alerts` process.
 struct Sink {
     process: Child,
     address: SocketAddr,
@@ -24,8 +24,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn start(house: &House) -> Self {
-        let mut process = house.start(&["alerts", "--listen", "127.0.0.1:0"]);
+    fn start(harness: &Harness) -> Self {
+        let mut process = harness.start(&["alerts", "--listen", "127.0.0.1:0"]);
         let mut printed = BufReader::new(process.stdout.take().unwrap());
         let mut first = String::new();
         printed.read_line(&mut first).unwrap();
@@ -52,7 +52,7 @@ impl Drop for Sink {
     }
 }
 
-/// The status of the answer to a POST.
+/// Returns the status of the response to a POST request.
 fn post(to: SocketAddr, path: &str, body: &str) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -82,8 +82,8 @@ fn lost() -> Value {
 
 #[test]
 fn what_arrives_is_printed_without_what_a_terminal_would_obey_and_the_rest_is_refused() {
-    let house = House::new();
-    let mut sink = Sink::start(&house);
+    let harness = Harness::new();
+    let mut sink = Sink::start(&harness);
     for junk in ["", "{}", "[]", "{\"receiver\": 1, \"alerts\": []}"] {
         assert_eq!(post(sink.address, "/", junk).unwrap(), 400, "{junk}");
     }
@@ -106,7 +106,7 @@ fn what_arrives_is_printed_without_what_a_terminal_would_obey_and_the_rest_is_re
     assert!(!line.contains(char::is_control), "{line:?}");
 }
 
-/// The configuration that ships, with this webhook, and without the wait for others of a group.
+/// Returns the shipped configuration with this webhook, and without the wait for other alerts of a group.
 fn configuration(webhook: SocketAddr) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/alertmanager.yml");
     let shipped = fs::read_to_string(path).unwrap();
@@ -123,11 +123,11 @@ fn configuration(webhook: SocketAddr) -> String {
 
 #[test]
 fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() {
-    let house = House::new();
-    let mut sink = Sink::start(&house);
-    house.write("alertmanager.yml", &configuration(sink.address));
+    let harness = Harness::new();
+    let mut sink = Sink::start(&harness);
+    harness.write("alertmanager.yml", &configuration(sink.address));
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let log = File::create(house.path("log")).unwrap();
+    let log = File::create(harness.path("log")).unwrap();
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "prometheus-alertmanager"])
@@ -135,14 +135,14 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
         .arg("--storage.path=data")
         .arg(format!("--web.listen-address={address}"))
         .arg("--cluster.listen-address=")
-        .current_dir(house.path(""))
+        .current_dir(harness.path(""))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log);
     let mut alertmanager = spawn_for_life(command);
 
     let label = |name: &str, severity: &str| json!({"labels": {"alertname": name, "severity": severity, "job": "shop"}});
-    // What is inhibited comes after its cause.
+    // Inhibited alerts are sent after their cause.
     for alerts in [
         json!([lost(), label("Watchdog", "none")]),
         json!([
@@ -160,7 +160,7 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
             std::thread::sleep(Duration::from_millis(100));
             status = post(address, "/api/v2/alerts", &body);
         }
-        let said = fs::read_to_string(house.path("log")).unwrap();
+        let said = fs::read_to_string(harness.path("log")).unwrap();
         assert_eq!(status.unwrap(), 200, "{said}");
         let line = sink.line();
         let expected = match alerts[0]["labels"]["severity"].as_str().unwrap() {
@@ -186,7 +186,7 @@ fn alertmanager_sends_each_severity_to_its_receiver_and_the_webhook_prints_it() 
     alertmanager.wait().unwrap();
 }
 
-/// The commands of the runbooks that are the program's own, with what a reader fills in.
+/// Returns the commands of this program in the runbooks, with placeholders filled in.
 fn runbook_commands() -> Vec<(String, Vec<String>)> {
     let runbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
     let mut found = Vec::new();
@@ -215,18 +215,18 @@ fn runbook_commands() -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn every_command_of_the_runbooks_is_one_that_the_program_takes() {
-    let house = House::new();
-    house.add("ada", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
     let commands = runbook_commands();
     assert!(commands.len() > 15, "{commands:?}");
     for (runbook, words) in commands {
         let register = ["service", "register", "inventory"];
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         if !arguments.starts_with(&["service", "register"]) {
-            // There already, where no command before has deleted it.
-            house.run(&register);
+            // The service is still registered unless the previous command has deleted it.
+            harness.run(&register);
         }
-        let answer = house.run(&arguments);
+        let answer = harness.run(&arguments);
         let refused = answer.code != 0 && !arguments.starts_with(&["service", "register"]);
         assert!(
             answer.code != 2 && !refused,

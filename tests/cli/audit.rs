@@ -1,15 +1,15 @@
-//! `audit`, and what the other commands leave in the trail.
+//! `audit`, and the events that other commands record.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::house::{House, PASSWORD, log_in};
+use crate::harness::{Harness, PASSWORD, log_in};
 
-/// How often each kind came out how, and that all are of the command line.
-fn recorded(house: &House, arguments: &[&str]) -> BTreeMap<(String, String), u64> {
+/// Returns the counts by kind and outcome, and checks that all events are from the command line.
+fn recorded(harness: &Harness, arguments: &[&str]) -> BTreeMap<(String, String), u64> {
     let mut sums = BTreeMap::new();
-    for row in house.json(&[&["audit", "list"], arguments].concat()) {
+    for row in harness.json(&[&["audit", "list"], arguments].concat()) {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         let actor = text("actor");
         assert!(actor.starts_with("cli:"), "{actor}");
@@ -20,41 +20,41 @@ fn recorded(house: &House, arguments: &[&str]) -> BTreeMap<(String, String), u64
 
 #[tokio::test]
 async fn every_command_that_changes_something_is_recorded_refused_or_not() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("eve", "user");
-    let weak = house.run_with(&["user", "add", "tom", "--password-stdin"], "password1\n");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("eve", "user");
+    let weak = harness.run_with(&["user", "add", "tom", "--password-stdin"], "password1\n");
     assert_eq!(weak.code, 1);
-    house.done(&["user", "set-role", "eve", "admin"]);
-    house.refused(&["user", "set-role", "ada", "user"], 1);
-    house.refused(&["user", "disable", "tom"], 1);
-    house.done(&["user", "disable", "eve"]);
+    harness.done(&["user", "set-role", "eve", "admin"]);
+    harness.refused(&["user", "set-role", "ada", "user"], 1);
+    harness.refused(&["user", "disable", "tom"], 1);
+    harness.done(&["user", "disable", "eve"]);
     let set = ["user", "set-password", "eve", "--password-stdin"];
-    assert_eq!(house.run_with(&set, &format!("{PASSWORD}-2\n")).code, 0);
-    let stores = house.stores().await;
+    assert_eq!(harness.run_with(&set, &format!("{PASSWORD}-2\n")).code, 0);
+    let stores = harness.stores().await;
     let session = log_in(&stores, "ada", "test").await;
     stores.close().await;
-    house.done(&["session", "revoke", session.id.as_str()]);
-    house.refused(&["session", "revoke", session.id.as_str()], 1);
-    house.done(&["session", "revoke", "--user", "ada"]);
-    house.done(&["session", "revoke", "--all"]);
-    house.done(&["session", "audit", "--repair"]);
-    house.done(&["service", "register", "orders"]);
-    house.refused(&["service", "register", "orders"], 1);
-    house.done(&[
+    harness.done(&["session", "revoke", session.id.as_str()]);
+    harness.refused(&["session", "revoke", session.id.as_str()], 1);
+    harness.done(&["session", "revoke", "--user", "ada"]);
+    harness.done(&["session", "revoke", "--all"]);
+    harness.done(&["session", "verify", "--repair"]);
+    harness.done(&["service", "register", "orders"]);
+    harness.refused(&["service", "register", "orders"], 1);
+    harness.done(&[
         "service",
         "set",
         "orders",
         "--description",
         "what is ordered",
     ]);
-    house.done(&["service", "rotate", "orders"]);
-    house.refused(&["service", "rotate", "orders"], 1);
-    house.done(&["service", "disable", "orders"]);
-    house.done(&["service", "delete", "orders"]);
-    house.done(&["key", "rotate"]);
-    house.done(&["user", "unlock", "eve"]);
-    house.done(&["user", "delete", "eve"]);
+    harness.done(&["service", "rotate", "orders"]);
+    harness.refused(&["service", "rotate", "orders"], 1);
+    harness.done(&["service", "disable", "orders"]);
+    harness.done(&["service", "delete", "orders"]);
+    harness.done(&["key", "rotate"]);
+    harness.done(&["user", "unlock", "eve"]);
+    harness.done(&["user", "delete", "eve"]);
 
     let expected = [
         ("key_rotate", "success", 1),
@@ -80,43 +80,43 @@ async fn every_command_that_changes_something_is_recorded_refused_or_not() {
         .into_iter()
         .map(|(kind, outcome, n)| ((kind.to_owned(), outcome.to_owned()), n))
         .collect();
-    assert_eq!(recorded(&house, &[]), expected);
-    // Commands that only read leave nothing.
-    house.done(&["user", "list"]);
-    house.done(&["session", "list"]);
-    house.done(&["key", "list"]);
-    assert_eq!(recorded(&house, &[]), expected);
+    assert_eq!(recorded(&harness, &[]), expected);
+    // Commands that only read record no event.
+    harness.done(&["user", "list"]);
+    harness.done(&["session", "list"]);
+    harness.done(&["key", "list"]);
+    assert_eq!(recorded(&harness, &[]), expected);
     assert_eq!(
-        recorded(&house, &["--kind", "user_create", "--outcome", "success"]).len(),
+        recorded(&harness, &["--kind", "user_create", "--outcome", "success"]).len(),
         1
     );
     assert_eq!(
-        recorded(&house, &["--user", "ada", "--since", "1h"]).len(),
+        recorded(&harness, &["--user", "ada", "--since", "1h"]).len(),
         3
     );
-    assert!(recorded(&house, &["--until", "1h"]).is_empty());
-    assert_eq!(recorded(&house, &["--actor", "cli"]), expected);
+    assert!(recorded(&harness, &["--until", "1h"]).is_empty());
+    assert_eq!(recorded(&harness, &["--actor", "cli"]), expected);
 }
 
 #[test]
 fn filters_of_the_trail_are_checked_and_names_are_shown() {
-    let house = House::new();
-    house.add("ada", "superuser");
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
     for (bad, told) in [
         (["--kind", "logins"], "not a kind of audit event"),
         (["--since", "yesterday"], "RFC 3339"),
         (["--address", "here"], "invalid"),
     ] {
-        let complaint = house.refused(&[&["audit", "list"], &bad[..]].concat(), 2);
+        let complaint = harness.refused(&[&["audit", "list"], &bad[..]].concat(), 2);
         assert!(complaint.contains(told), "{complaint}");
     }
-    let complaint = house.refused(&["audit", "list", "--user", "tom"], 1);
+    let complaint = harness.refused(&["audit", "list", "--user", "tom"], 1);
     assert!(complaint.contains("there is no user tom"), "{complaint}");
-    let row: &Value = &house.json(&["audit", "list"])[0];
+    let row: &Value = &harness.json(&["audit", "list"])[0];
     assert_eq!(row["username"], "ada");
     assert_eq!(row["detail"], "role: superuser");
-    house.add("eve", "user");
-    let top = house.json(&["audit", "top", "user", "--kind", "user_create"]);
+    harness.add("eve", "user");
+    let top = harness.json(&["audit", "top", "user", "--kind", "user_create"]);
     assert_eq!(
         top,
         [
@@ -124,9 +124,9 @@ fn filters_of_the_trail_are_checked_and_names_are_shown() {
             json!({"attempts": 1, "value": "eve"})
         ]
     );
-    let top = house.json(&["audit", "top", "outcome", "--limit", "1"]);
+    let top = harness.json(&["audit", "top", "outcome", "--limit", "1"]);
     assert_eq!(top, [json!({"attempts": 2, "value": "success"})]);
-    let table = house.done(&["audit", "list"]);
+    let table = harness.done(&["audit", "list"]);
     assert!(
         table.lines().all(|line| line.chars().count() <= 80),
         "{table}"

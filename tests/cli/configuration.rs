@@ -1,36 +1,36 @@
-//! `config`, help, completions, and what is said of a wrong configuration.
+//! `config`, help, completions, and the errors of an invalid configuration.
 
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
 };
 
-use crate::house::House;
+use crate::harness::Harness;
 
 #[test]
 fn a_valid_configuration_is_said_to_be_valid() {
     assert_eq!(
-        House::new().done(&["config", "check"]),
+        Harness::new().done(&["config", "check"]),
         "configuration is valid\n"
     );
 }
 
 #[test]
 fn every_fault_is_a_line_and_no_secret_is_in_it() {
-    let house = House::new()
+    let harness = Harness::new()
         .with("SKRIPTOTEKET_CENSUS_INTERVAL", "5")
         .with("SKRIPTOTEKET_COOKIE_KEY", "planted-secret")
         .with("SKRIPTOTEKET_LISTN", "x")
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
-    house.write("skriptoteket.toml", "workers = 0\n");
-    // The same for every command that needs a configuration.
+    harness.write("skriptoteket.toml", "workers = 0\n");
+    // All commands that need a configuration report the same errors.
     for arguments in [
         &["config", "check"][..],
         &["config", "show"],
         &["user", "list"],
         &["serve"],
     ] {
-        let faults = house.refused(arguments, 2);
+        let faults = harness.refused(arguments, 2);
         let lines: Vec<&str> = faults.lines().collect();
         assert_eq!(lines.len(), 5, "{faults}");
         assert!(
@@ -52,31 +52,31 @@ fn every_fault_is_a_line_and_no_secret_is_in_it() {
 
 #[test]
 fn the_file_is_that_of_the_argument_wherever_it_stands() {
-    let house = House::new();
-    house.write("other.toml", "workers = 0\n");
+    let harness = Harness::new();
+    harness.write("other.toml", "workers = 0\n");
     for arguments in [
         ["--config", "other.toml", "config", "check"],
         ["config", "check", "--config", "other.toml"],
     ] {
-        let faults = house.refused(&arguments, 2);
+        let faults = harness.refused(&arguments, 2);
         assert!(
             faults.starts_with("error: other.toml: workers = 0: "),
             "{faults}"
         );
     }
-    let faults = house.refused(&["--config", "missing.toml", "config", "check"], 2);
+    let faults = harness.refused(&["--config", "missing.toml", "config", "check"], 2);
     assert!(faults.starts_with("error: missing.toml: "), "{faults}");
 }
 
 #[test]
 fn a_started_file_changes_nothing_and_is_shown_with_its_sources() {
-    let house = House::new().with("SKRIPTOTEKET_METRICS_TOKEN", "planted-secret");
-    let before = house.done(&["config", "show"]);
-    let file = house.done(&["config", "init"]);
-    house.write("skriptoteket.toml", &file);
-    assert_eq!(house.done(&["config", "show"]), before);
-    house.write("skriptoteket.toml", &format!("{file}\nworkers = 3\n"));
-    let shown = house.done(&["config", "show"]);
+    let harness = Harness::new().with("SKRIPTOTEKET_METRICS_TOKEN", "planted-secret");
+    let before = harness.done(&["config", "show"]);
+    let file = harness.done(&["config", "init"]);
+    harness.write("skriptoteket.toml", &file);
+    assert_eq!(harness.done(&["config", "show"]), before);
+    harness.write("skriptoteket.toml", &format!("{file}\nworkers = 3\n"));
+    let shown = harness.done(&["config", "show"]);
     assert!(
         shown.contains("workers = 3 # file: skriptoteket.toml"),
         "{shown}"
@@ -89,32 +89,32 @@ fn a_started_file_changes_nothing_and_is_shown_with_its_sources() {
 
 #[test]
 fn a_started_file_is_for_its_owner_and_replaces_nothing() {
-    let house = House::new();
-    let said = house.done(&["config", "init", "skriptoteket.toml"]);
+    let harness = Harness::new();
+    let said = harness.done(&["config", "init", "skriptoteket.toml"]);
     assert_eq!(said, "wrote skriptoteket.toml\n");
-    let file = house.path("skriptoteket.toml");
+    let file = harness.path("skriptoteket.toml");
     let text = fs::read_to_string(&file).unwrap();
-    assert_eq!(text, house.done(&["config", "init"]));
+    assert_eq!(text, harness.done(&["config", "init"]));
     let mode = fs::metadata(&file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it may come to hold secrets");
+    assert_eq!(mode & 0o777, 0o600, "the file may hold secrets later");
 
-    house.write("skriptoteket.toml", "workers = 3\n");
-    symlink(house.path("nowhere.toml"), house.path("link.toml")).unwrap();
+    harness.write("skriptoteket.toml", "workers = 3\n");
+    symlink(harness.path("nowhere.toml"), harness.path("link.toml")).unwrap();
     for name in ["skriptoteket.toml", "link.toml"] {
-        let said = house.refused(&["config", "init", name], 2);
+        let said = harness.refused(&["config", "init", name], 2);
         let told = format!("error: {name}: exists already, and is left as it is; name a new file");
         assert!(said.starts_with(&told), "{said}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "workers = 3\n");
-    assert!(!house.path("nowhere.toml").exists());
-    let said = house.refused(&["config", "init", "missing/skriptoteket.toml"], 1);
+    assert!(!harness.path("nowhere.toml").exists());
+    let said = harness.refused(&["config", "init", "missing/skriptoteket.toml"], 1);
     assert!(said.contains("a directory that exists"), "{said}");
 }
 
 #[test]
 fn help_teaches_and_tells_the_exit_codes() {
-    let house = House::new();
-    let help = house.done(&["--help"]);
+    let harness = Harness::new();
+    let help = harness.done(&["--help"]);
     for part in [
         "Exit codes:",
         "Examples:",
@@ -127,29 +127,33 @@ fn help_teaches_and_tells_the_exit_codes() {
     ] {
         assert!(help.contains(part), "{part}");
     }
-    assert!(house.done(&["user", "add", "--help"]).contains("Examples:"));
-    assert!(house.done(&["--version"]).starts_with("skriptoteket 0."));
+    assert!(
+        harness
+            .done(&["user", "add", "--help"])
+            .contains("Examples:")
+    );
+    assert!(harness.done(&["--version"]).starts_with("skriptoteket 0."));
 }
 
 #[test]
 fn a_wrong_command_line_is_2() {
-    let house = House::new();
+    let harness = Harness::new();
     for arguments in [
         &[][..],
         &["frobnicate"],
         &["user"],
         &["config", "check", "--quick"],
     ] {
-        house.refused(arguments, 2);
+        harness.refused(arguments, 2);
     }
 }
 
 #[test]
 fn completions_are_made_for_every_shell() {
-    let house = House::new();
+    let harness = Harness::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = house.done(&["completions", shell]);
+        let script = harness.done(&["completions", shell]);
         assert!(script.contains("healthcheck"), "{shell}");
     }
-    house.refused(&["completions", "command.com"], 2);
+    harness.refused(&["completions", "command.com"], 2);
 }

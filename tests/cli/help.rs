@@ -1,21 +1,21 @@
-//! `--help` of every command, in a terminal of 80 columns.
+//! `--help` of every command in a terminal of 80 columns.
 
-use crate::house::House;
+use crate::harness::Harness;
 
-/// The help of one command, as wide as that.
+/// Returns the help text of a command, wrapped at this width.
 fn help(command: &[String], long: bool, columns: u16) -> String {
-    let house = House::new().with("COLUMNS", &columns.to_string());
+    let harness = Harness::new().with("COLUMNS", &columns.to_string());
     let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
     arguments.push(if long { "--help" } else { "-h" });
-    house.done(&arguments)
+    harness.done(&arguments)
 }
 
-/// A command and all below it.
+/// Returns the command and all its subcommands.
 fn all(command: &[String]) -> Vec<Vec<String>> {
     let help = help(command, false, 100);
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let list = list.take_while(|line| !line.is_empty());
-    // What a description needs more lines for is further to the right.
+    // Continuation lines of a description are indented further.
     let names = list.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: Vec<&str> = names
         .filter_map(|it| it.split_whitespace().next())
@@ -27,7 +27,7 @@ fn all(command: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-/// True where a line of a paragraph was ended before the terminal was full.
+/// Returns true if a line of a paragraph ends before the terminal width is used.
 fn is_broken(line: &str, next: &str) -> bool {
     let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
     let word = next.split(' ').next().unwrap_or_default();
@@ -48,7 +48,7 @@ fn nothing_in_it_is_broken_in_the_wrong_place() {
             for pair in lines.windows(2) {
                 assert!(!is_broken(pair[0], pair[1]), "{command:?}: {pair:?}");
             }
-            // Examples and tables after the options were written line by line, and are to stay so.
+            // Examples and tables after the options have fixed line breaks, which must be kept.
             let written =
                 |line: &&str| line.starts_with("Example") || line.starts_with("Exit codes");
             let after = wide.lines().skip_while(|line| !written(line));

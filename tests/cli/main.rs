@@ -1,4 +1,4 @@
-//! The command line as people and scripts use it: the real binary, each test in a directory of its own.
+//! The command line as users and scripts run it: the real binary, with a separate directory for each test.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
@@ -6,12 +6,13 @@ mod accounts;
 mod alerts;
 mod audit;
 mod configuration;
+mod harness;
 mod help;
-mod house;
+mod integrity;
+mod metrics;
 mod ports;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod service;
 mod services;
 mod sessions;
-mod upkeep;

@@ -1,4 +1,4 @@
-//! `serve` and `healthcheck`, with other commands beside them.
+//! `serve` and `healthcheck`, with other commands running at the same time.
 
 use std::{
     fs,
@@ -14,18 +14,18 @@ use skriptoteket::clock::{Clock, SystemClock};
 use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    house::{House, PASSWORD, names_in},
+    harness::{Harness, PASSWORD, names_in},
     redis_servers::send_signal,
 };
 
-/// A house whose service takes any two free ports.
-fn house() -> House {
-    House::new()
+/// Creates a harness whose service uses two free ports.
+fn harness() -> Harness {
+    Harness::new()
         .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
         .with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
 }
 
-/// A service that runs until it is told to stop; killed if the test fails.
+/// A service that runs until it is stopped; killed if the test fails.
 struct Serving {
     child: Child,
     log: BufReader<ChildStderr>,
@@ -34,9 +34,9 @@ struct Serving {
 }
 
 impl Serving {
-    /// Starts `serve` and waits until it says that it is ready.
-    fn start(house: &House) -> Self {
-        let mut child = house.start(&["serve"]);
+    /// Starts `serve` and waits until it reports that it is ready.
+    fn start(harness: &Harness) -> Self {
+        let mut child = harness.start(&["serve"]);
         let log = BufReader::new(child.stderr.take().unwrap());
         let (public, management) = (String::new(), String::new());
         let mut serving = Self {
@@ -48,8 +48,12 @@ impl Serving {
         let mut line = String::new();
         while serving.public.is_empty() {
             line.clear();
-            assert_ne!(serving.log.read_line(&mut line).unwrap(), 0, "it ended");
-            // Log lines are JSON where nobody looks.
+            assert_ne!(
+                serving.log.read_line(&mut line).unwrap(),
+                0,
+                "the service ended"
+            );
+            // Log lines are JSON without a terminal.
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["message"] == "the service is listening" {
                 event["listen"]
@@ -76,7 +80,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // After `stop` there is nothing left to kill.
+        // After `stop` no process is left to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -85,24 +89,24 @@ impl Drop for Serving {
 #[test]
 fn a_stop_by_either_signal_is_a_success() {
     for signal in ["INT", "TERM"] {
-        let house = house();
-        let serving = Serving::start(&house);
-        let house = house.with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &serving.management);
-        assert_eq!(house.done(&["healthcheck"]), "ready\n");
+        let harness = harness();
+        let serving = Serving::start(&harness);
+        let harness = harness.with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &serving.management);
+        assert_eq!(harness.done(&["healthcheck"]), "ready\n");
         let (code, log) = serving.stop(signal);
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("the service has stopped"), "{log}");
-        house.refused(&["healthcheck"], 1);
+        harness.refused(&["healthcheck"], 1);
     }
 }
 
 #[tokio::test]
 async fn commands_work_beside_the_running_service() {
-    let house = house();
-    let serving = Serving::start(&house);
+    let harness = harness();
+    let serving = Serving::start(&harness);
     let client = reqwest_client();
     let origin = format!("http://{}", serving.public);
-    house.add("ada", "superuser");
+    harness.add("ada", "superuser");
     let body = serde_json::json!({"username": "ada", "password": PASSWORD});
     let answer = client
         .post(format!("{origin}/api/login"))
@@ -110,10 +114,10 @@ async fn commands_work_beside_the_running_service() {
         .send()
         .await;
     assert_eq!(answer.unwrap().status(), 200);
-    let listed = house.json(&["session", "list"]);
+    let listed = harness.json(&["session", "list"]);
     assert_eq!(listed.len(), 1);
     assert_eq!(
-        house.done(&["session", "revoke", "--user", "ada"]),
+        harness.done(&["session", "revoke", "--user", "ada"]),
         "sessions ended: 1\n"
     );
     let mut status = 200;
@@ -129,15 +133,15 @@ async fn commands_work_beside_the_running_service() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(status, 401, "a revoked session is dead soon");
+    assert_eq!(status, 401, "a revoked session is rejected soon");
     let (code, _) = serving.stop("TERM");
     assert_eq!(code, Some(0));
-    let mut attempts = house.json(&["audit", "list", "--kind", "login"]);
+    let mut attempts = harness.json(&["audit", "list", "--kind", "login"]);
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts.remove(0)["username"], "ada");
 }
 
-/// The status of a request for a token.
+/// Returns the status of a token request.
 async fn token_status(origin: &str, secret: &str) -> u16 {
     let request = reqwest_client().post(format!("{origin}/oauth2/token"));
     let request = request
@@ -149,14 +153,14 @@ async fn token_status(origin: &str, secret: &str) -> u16 {
 
 #[tokio::test]
 async fn the_running_service_sees_what_is_done_to_services() {
-    let house = house();
-    let serving = Serving::start(&house);
+    let harness = harness();
+    let serving = Serving::start(&harness);
     let origin = format!("http://{}", serving.public);
     let secret = |printed: String| {
         let printed: Value = serde_json::from_str(&printed).unwrap();
         printed["client_secret"].as_str().unwrap().to_owned()
     };
-    // Within a second on a machine that has nothing else to do: `make bench` measures it.
+    // Within a second on an idle machine: `make bench` measures it.
     let soon = async |secret: &str, expected: u16| {
         let clock = SystemClock::default();
         let mut status = token_status(&origin, secret).await;
@@ -167,11 +171,11 @@ async fn the_running_service_sees_what_is_done_to_services() {
         assert_eq!(status, expected);
     };
     assert_eq!(token_status(&origin, "sks_none").await, 401);
-    let first = secret(house.done(&["service", "register", "inventory", "--json"]));
+    let first = secret(harness.done(&["service", "register", "inventory", "--json"]));
     soon(&first, 200).await;
-    house.done(&["service", "disable", "inventory"]);
+    harness.done(&["service", "disable", "inventory"]);
     soon(&first, 401).await;
-    house.done(&["service", "enable", "inventory"]);
+    harness.done(&["service", "enable", "inventory"]);
     soon(&first, 200).await;
     let rotate = [
         "service",
@@ -181,14 +185,14 @@ async fn the_running_service_sees_what_is_done_to_services() {
         "0s",
         "--json",
     ];
-    let second = secret(house.done(&rotate));
+    let second = secret(harness.done(&rotate));
     soon(&second, 200).await;
     soon(&first, 401).await;
-    house.done(&["key", "rotate", "--soon"]);
+    harness.done(&["key", "rotate", "--soon"]);
     assert_eq!(token_status(&origin, &second).await, 200);
-    house.done(&["service", "delete", "inventory"]);
+    harness.done(&["service", "delete", "inventory"]);
     soon(&second, 401).await;
-    let listed = house.json(&["key", "list"]);
+    let listed = harness.json(&["key", "list"]);
     assert_eq!(listed.len(), 2, "{listed:?}");
 }
 
@@ -200,9 +204,9 @@ fn reqwest_client() -> reqwest::Client {
 
 #[test]
 fn a_second_service_on_the_same_data_is_refused() {
-    let house = house();
-    let _first = Serving::start(&house);
-    let complaint = house.run(&["serve"]);
+    let harness = harness();
+    let _first = Serving::start(&harness);
+    let complaint = harness.run(&["serve"]);
     assert_eq!(complaint.code, 1, "{complaint:?}");
     let last = complaint.stderr.lines().next_back().unwrap();
     assert!(last.starts_with("error: data_dir = "), "{complaint:?}");
@@ -211,11 +215,11 @@ fn a_second_service_on_the_same_data_is_refused() {
 
 #[test]
 fn a_first_superuser_is_made_from_a_password_file() {
-    let house = house();
-    house.write("first.password", &format!("{PASSWORD}\n"));
-    let house = house.with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD_FILE", "first.password");
-    Serving::start(&house).stop("TERM");
-    let listed = house.json(&["user", "list"]);
+    let harness = harness();
+    harness.write("first.password", &format!("{PASSWORD}\n"));
+    let harness = harness.with("SKRIPTOTEKET_BOOTSTRAP_PASSWORD_FILE", "first.password");
+    Serving::start(&harness).stop("TERM");
+    let listed = harness.json(&["user", "list"]);
     assert_eq!(
         (&listed[0]["username"], &listed[0]["role"]),
         (&"admin".into(), &"superuser".into())
@@ -226,7 +230,7 @@ fn a_first_superuser_is_made_from_a_password_file() {
 fn a_service_that_is_not_ready_is_said_to_be_so() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
+    let harness = Harness::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
     let unready = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = String::new();
@@ -235,7 +239,7 @@ fn a_service_that_is_not_ready_is_said_to_be_so() {
         stream.write_all(answer.as_bytes()).unwrap();
         request
     });
-    let complaint = house.refused(&["healthcheck"], 1);
+    let complaint = harness.refused(&["healthcheck"], 1);
     assert_eq!(unready.join().unwrap(), "GET /readyz HTTP/1.1\r\n");
     assert!(
         complaint.starts_with("error: the service is not ready: "),
@@ -251,21 +255,21 @@ fn a_service_that_is_not_ready_is_said_to_be_so() {
 fn a_service_that_does_not_answer_is_not_healthy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    // Accepts by its backlog, and never answers.
-    let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
-    let complaint = house.refused(&["healthcheck"], 1);
+    // The backlog accepts the connection, and no response is sent.
+    let harness = Harness::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", &address);
+    let complaint = harness.refused(&["healthcheck"], 1);
     assert!(
         complaint.starts_with("error: no answer from http://127.0.0.1:"),
         "{complaint}"
     );
-    let house = House::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0");
-    let complaint = house.refused(&["healthcheck"], 1);
+    let harness = Harness::new().with("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let complaint = harness.refused(&["healthcheck"], 1);
     assert!(complaint.contains("port 0"), "{complaint}");
 }
 
 #[test]
 fn where_no_database_is_none_is_made_but_by_adding_a_user_or_a_service() {
-    let house = House::new();
+    let harness = Harness::new();
     for arguments in [
         &["user", "list"][..],
         &["user", "disable", "ada"],
@@ -276,7 +280,7 @@ fn where_no_database_is_none_is_made_but_by_adding_a_user_or_a_service() {
         &["service", "rotate", "inventory"],
         &["key", "rotate"],
     ] {
-        let complaint = house.refused(arguments, 1);
+        let complaint = harness.refused(arguments, 1);
         assert!(
             complaint.starts_with("error: there is no database skriptoteket-data/skriptoteket.db"),
             "{complaint}"
@@ -284,43 +288,43 @@ fn where_no_database_is_none_is_made_but_by_adding_a_user_or_a_service() {
         for maker in ["`skriptoteket user add`", "`skriptoteket service register`"] {
             assert!(complaint.contains(maker), "{complaint}");
         }
-        assert!(names_in(&house.path("")).is_empty());
+        assert!(names_in(&harness.path("")).is_empty());
     }
-    house.add("ada", "superuser");
-    house.done(&["user", "list"]);
+    harness.add("ada", "superuser");
+    harness.done(&["user", "list"]);
 }
 
 #[test]
 fn whoever_makes_a_store_is_told_where() {
-    let house = House::new();
-    let made = house.run(&["service", "register", "inventory", "--json"]);
-    let place = house.path("skriptoteket-data/skriptoteket.db");
+    let harness = Harness::new();
+    let made = harness.run(&["service", "register", "inventory", "--json"]);
+    let place = harness.path("skriptoteket-data/skriptoteket.db");
     let note = format!("note: made a new store at {}\n", place.display());
     assert_eq!((made.code, made.stderr), (0, note));
-    let added = house.run(&["service", "register", "billing"]);
+    let added = harness.run(&["service", "register", "billing"]);
     assert_eq!((added.code, added.stderr), (0, String::new()));
 }
 
-/// Holds the write lock of the house's database for as long as it lives.
-async fn lock(house: &House) -> SqliteConnection {
+/// Holds the write lock of the harness's database until it is dropped.
+async fn lock(harness: &Harness) -> SqliteConnection {
     let options =
-        SqliteConnectOptions::new().filename(house.path("skriptoteket-data/skriptoteket.db"));
+        SqliteConnectOptions::new().filename(harness.path("skriptoteket-data/skriptoteket.db"));
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     connection.execute("BEGIN IMMEDIATE").await.unwrap();
     connection
 }
 
-/// Longer than a stop may take on a busy machine. The houses' store timeout is longer still.
+/// Longer than a stop takes on a busy machine. The store timeout of the harness is longer still.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_store_that_is_locked_does_not_hold_up_a_stop_during_the_start() {
-    let house = house();
-    house.add("ada", "superuser");
-    let _lock = lock(&house).await;
-    let mut child = house.start(&["serve"]);
-    // It has bound its ports and taken its directory, and waits for the lock.
-    let locked = house.path("skriptoteket-data/server.lock");
+    let harness = harness();
+    harness.add("ada", "superuser");
+    let _lock = lock(&harness).await;
+    let mut child = harness.start(&["serve"]);
+    // It has bound its ports and locked its directory, and now waits for the write lock.
+    let locked = harness.path("skriptoteket-data/server.lock");
     while !locked.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -333,16 +337,16 @@ async fn a_store_that_is_locked_does_not_hold_up_a_stop_during_the_start() {
 
 #[tokio::test]
 async fn a_store_that_is_locked_does_not_hold_up_a_stop() {
-    let house = house();
-    house.add("ada", "superuser");
-    let serving = Serving::start(&house);
-    let _lock = lock(&house).await;
+    let harness = harness();
+    harness.add("ada", "superuser");
+    let serving = Serving::start(&harness);
+    let _lock = lock(&harness).await;
     // An attempt whose audit event cannot be written.
     let url = format!("http://{}/api/login", serving.public);
     let body = serde_json::json!({"username": "ada", "password": "wrong-guess"});
     let request = reqwest_client().post(url).json(&body).send();
     let attempt = tokio::time::timeout(Duration::from_millis(200), request).await;
-    assert!(attempt.is_err(), "the attempt waits for the store");
+    assert!(attempt.is_err(), "the attempt did not wait for the store");
     let clock = SystemClock::default();
     let (code, log) = serving.stop("TERM");
     assert_eq!(code, Some(0), "{log}");
@@ -351,23 +355,23 @@ async fn a_store_that_is_locked_does_not_hold_up_a_stop() {
 
 #[test]
 fn a_store_that_cannot_be_opened_is_named() {
-    let house = House::new();
-    house.write("skriptoteket-data", "a file where a directory should be");
-    let complaint = house.refused(&["user", "list"], 1);
+    let harness = Harness::new();
+    harness.write("skriptoteket-data", "a file where a directory should be");
+    let complaint = harness.refused(&["user", "list"], 1);
     assert!(complaint.contains("skriptoteket-data"), "{complaint}");
-    let house = House::new();
-    fs::create_dir(house.path("skriptoteket-data")).unwrap();
-    house.write(
+    let harness = Harness::new();
+    fs::create_dir(harness.path("skriptoteket-data")).unwrap();
+    harness.write(
         "skriptoteket-data/skriptoteket.db",
         &"not a database at all ".repeat(100),
     );
-    let complaint = house.refused(&["user", "list"], 1);
+    let complaint = harness.refused(&["user", "list"], 1);
     assert!(
         complaint.contains("is not an SQLite database"),
         "{complaint}"
     );
     assert_eq!(
-        names_in(&house.path("skriptoteket-data")),
+        names_in(&harness.path("skriptoteket-data")),
         ["skriptoteket.db"]
     );
 }

@@ -7,18 +7,18 @@ use skriptoteket::{
     store::Stores,
 };
 
-use crate::house::{House, log_in, user};
+use crate::harness::{Harness, log_in, user};
 
 /// Ada with two sessions, Bob with one.
-async fn peopled() -> (House, Stores) {
-    let house = House::new();
-    house.add("ada", "superuser");
-    house.add("bob", "user");
-    let stores = house.stores().await;
+async fn peopled() -> (Harness, Stores) {
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    harness.add("bob", "user");
+    let stores = harness.stores().await;
     log_in(&stores, "ada", "Firefox").await;
     log_in(&stores, "ada", "curl\u{1b}[2J").await;
     log_in(&stores, "bob", "").await;
-    (house, stores)
+    (harness, stores)
 }
 
 fn owners(sessions: &[Value]) -> Vec<&str> {
@@ -32,8 +32,8 @@ fn owners(sessions: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn live_sessions_are_listed_by_user_and_role() {
-    let (house, _stores) = peopled().await;
-    let all = house.json(&["session", "list"]);
+    let (harness, _stores) = peopled().await;
+    let all = harness.json(&["session", "list"]);
     assert_eq!(owners(&all), ["ada", "ada", "bob"]);
     let fields: Vec<&String> = all[0].as_object().unwrap().keys().collect();
     assert_eq!(
@@ -48,36 +48,36 @@ async fn live_sessions_are_listed_by_user_and_role() {
         ]
     );
     assert_eq!(
-        owners(&house.json(&["session", "list", "--user", "bob"])),
+        owners(&harness.json(&["session", "list", "--user", "bob"])),
         ["bob"]
     );
     assert_eq!(
-        owners(&house.json(&["session", "list", "--role", "superuser"])),
+        owners(&harness.json(&["session", "list", "--role", "superuser"])),
         ["ada", "ada"]
     );
-    let none = house.json(&["session", "list", "--user", "bob", "--role", "admin"]);
+    let none = harness.json(&["session", "list", "--user", "bob", "--role", "admin"]);
     assert!(none.is_empty());
 
-    let table = house.done(&["session", "list"]);
+    let table = harness.done(&["session", "list"]);
     assert_eq!(table.lines().count(), 4);
     assert!(table.contains("Firefox"), "{table}");
     assert!(
         !table.contains('\u{1b}'),
-        "a user agent must not command the terminal"
+        "a user agent must not control the terminal"
     );
 }
 
 #[tokio::test]
 async fn a_session_is_revoked_by_its_id() {
-    let (house, _stores) = peopled().await;
-    let bobs = house.json(&["session", "list", "--user", "bob"]);
+    let (harness, _stores) = peopled().await;
+    let bobs = harness.json(&["session", "list", "--user", "bob"]);
     let id = bobs[0]["id"].as_str().unwrap();
     assert_eq!(
-        house.done(&["session", "revoke", id]),
+        harness.done(&["session", "revoke", id]),
         "sessions ended: 1\n"
     );
-    assert_eq!(owners(&house.json(&["session", "list"])), ["ada", "ada"]);
-    let complaint = house.refused(&["session", "revoke", id], 1);
+    assert_eq!(owners(&harness.json(&["session", "list"])), ["ada", "ada"]);
+    let complaint = harness.refused(&["session", "revoke", id], 1);
     assert!(
         complaint.starts_with(&format!("error: there is no live session {id}")),
         "{complaint}"
@@ -86,27 +86,27 @@ async fn a_session_is_revoked_by_its_id() {
 
 #[tokio::test]
 async fn the_sessions_of_a_user_or_all_are_revoked() {
-    let (house, stores) = peopled().await;
+    let (harness, stores) = peopled().await;
     assert_eq!(
-        house.done(&["session", "revoke", "--user", "ada"]),
+        harness.done(&["session", "revoke", "--user", "ada"]),
         "sessions ended: 2\n"
     );
-    assert_eq!(owners(&house.json(&["session", "list"])), ["bob"]);
+    assert_eq!(owners(&harness.json(&["session", "list"])), ["bob"]);
     for n in 0..5 {
         log_in(&stores, "ada", &n.to_string()).await;
     }
     assert_eq!(
-        house.done(&["session", "revoke", "--all"]),
+        harness.done(&["session", "revoke", "--all"]),
         "sessions ended: 6\n"
     );
-    assert!(house.json(&["session", "list"]).is_empty());
+    assert!(harness.json(&["session", "list"]).is_empty());
     let census = stores.sessions.census().await.unwrap();
     assert_eq!(census.totals.ended.concat().iter().sum::<u64>(), 8);
 }
 
 #[test]
 fn what_is_no_session_id_is_refused_with_where_to_find_one() {
-    let complaint = House::new().refused(&["session", "revoke", "ada"], 2);
+    let complaint = Harness::new().refused(&["session", "revoke", "ada"], 2);
     assert!(
         complaint.contains("expected an id as `skriptoteket session list --wide` shows it"),
         "{complaint}"
@@ -115,7 +115,7 @@ fn what_is_no_session_id_is_refused_with_where_to_find_one() {
 
 #[test]
 fn exactly_one_way_of_naming_sessions_is_taken() {
-    let house = House::new();
+    let harness = Harness::new();
     let id = "00AAAAAAAAAAAAAAAAAAAAAA";
     for arguments in [
         &["session", "revoke"][..],
@@ -123,15 +123,15 @@ fn exactly_one_way_of_naming_sessions_is_taken() {
         &["session", "revoke", id, "--all"],
         &["session", "revoke", "not-an-id"],
     ] {
-        house.refused(arguments, 2);
+        harness.refused(arguments, 2);
     }
 }
 
 #[tokio::test]
 async fn the_trail_names_who_it_knows_the_newest_first() {
-    let house = House::new();
-    house.add("ada", "superuser");
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    harness.add("ada", "superuser");
+    let stores = harness.stores().await;
     let now = SystemClock::default().now();
     let later = now.plus(std::time::Duration::from_millis(5));
     let ada = user(&stores, "ada").await.id;
@@ -146,7 +146,7 @@ async fn the_trail_names_who_it_knows_the_newest_first() {
         event(later, "invalid_credentials", None, None),
     ];
     stores.audit.append(&events).await.unwrap();
-    let listed = house.json(&["audit", "list", "--kind", "login"]);
+    let listed = harness.json(&["audit", "list", "--kind", "login"]);
     assert_eq!(
         listed,
         [
@@ -158,8 +158,8 @@ async fn the_trail_names_who_it_knows_the_newest_first() {
                    "username": "ada", "target": null, "detail": null, "address": "192.0.2.7"}),
         ]
     );
-    assert_eq!(house.json(&["audit", "list", "--limit", "1"]).len(), 1);
-    let table = house.done(&["audit", "list", "--kind", "login"]);
+    assert_eq!(harness.json(&["audit", "list", "--limit", "1"]).len(), 1);
+    let table = harness.done(&["audit", "list", "--kind", "login"]);
     let last: Vec<&str> = table
         .lines()
         .next_back()
@@ -170,5 +170,5 @@ async fn the_trail_names_who_it_knows_the_newest_first() {
         last[1..],
         ["1", "login", "success", "-", "ada", "192.0.2.7"]
     );
-    house.refused(&["audit", "list", "--limit", "0"], 2);
+    harness.refused(&["audit", "list", "--limit", "0"], 2);
 }

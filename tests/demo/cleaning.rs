@@ -1,4 +1,4 @@
-//! Nothing of a demo stays behind, however it ends; and what is not a demo's does.
+//! A demo removes everything that it created, however it ends, and nothing else.
 
 use std::{
     fs,
@@ -9,20 +9,20 @@ use std::{
 
 use crate::{
     demo,
-    house::{House, target},
+    harness::{Harness, target},
     own,
     redis_servers::send_signal,
     text, until_said,
 };
 
-/// The names in the directory for temporary files.
+/// Returns the names of all entries in a directory.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
     names.collect()
 }
 
-/// Starts a demo that has its temporary directory in here, and waits until it is used.
+/// Starts a demo with this temporary directory, and waits until it has traffic.
 fn started_in(directory: &Path) -> Child {
     let mut child = own(&[])
         .env("TMPDIR", directory)
@@ -100,11 +100,11 @@ fn what_a_killed_demo_left_is_cleaned_away_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_of_a_running_service_that_is_told_to_stop_deletes_what_it_made() {
-    let house = House::open().await;
-    let file = house.password_file();
-    // Twice: without a summary.
+    let harness = Harness::open().await;
+    let file = harness.password_file();
+    // A second signal skips the summary.
     for signals in [&["TERM"][..], &["INT", "INT"]] {
-        let mut command = demo(&target(&house.api, &file));
+        let mut command = demo(&target(&harness.api, &file));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let ended = tokio::task::spawn_blocking(move || {
             let mut rest = until_said(&mut child, "logins");
@@ -115,7 +115,7 @@ async fn a_demo_of_a_running_service_that_is_told_to_stop_deletes_what_it_made()
             child.wait().unwrap();
         });
         ended.await.unwrap();
-        assert_eq!(house.names().await, ["ada"], "{signals:?}");
+        assert_eq!(harness.names().await, ["ada"], "{signals:?}");
     }
-    house.close().await;
+    harness.close().await;
 }

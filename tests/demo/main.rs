@@ -1,13 +1,13 @@
-//! `skriptoteket demo` as a process of its own, on its own service and on one that is there already.
+//! `skriptoteket demo` as a process, with its own service and against a running one.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test cannot set up is a failure of the test"
+    reason = "a failed setup fails the test"
 )]
 
 mod cleaning;
-mod house;
+mod harness;
 mod redis;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
@@ -22,7 +22,7 @@ use std::{
 use serde_json::json;
 
 use self::{
-    house::{House, run_at},
+    harness::{Harness, run_at},
     redis_servers::send_signal,
 };
 
@@ -47,7 +47,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// Reads what a demo says on its standard output until this is in a line of it. The rest is to be read.
+/// Reads the demo's standard output until a line contains this text. The rest is left to be read.
 fn until_said(child: &mut Child, what: &str) -> BufReader<ChildStdout> {
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -67,7 +67,7 @@ fn path(path: &Path) -> &str {
 
 #[test]
 fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
-    // Eight seconds show a bit of everything, and more of them show it on a slow machine.
+    // Eight seconds show some of everything; more on a slow machine.
     let output = own(&["--duration", "20s", "--seed", "1"]).output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -94,11 +94,11 @@ fn the_demo_ends_in_time_and_the_metrics_say_what_it_did() {
     );
     assert!(
         !text.contains('\u{1b}'),
-        "no terminal, no escapes: {text:?}"
+        "escape sequences without a terminal: {text:?}"
     );
     assert!(
         !text.contains("password "),
-        "no secret in what may be a log: {text}"
+        "a secret in output that may be logged: {text}"
     );
 }
 
@@ -115,29 +115,29 @@ fn a_demo_without_end_is_stopped_by_a_signal_and_sums_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_service_is_used_and_left_as_it_was() {
-    let house = House::open().await;
-    let output = run_at(&house, &house.management, &["--duration", "6s"]).await;
+    let harness = Harness::open().await;
+    let output = run_at(&harness, &harness.management, &["--duration", "6s"]).await;
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("The metrics say what was done."), "{said}");
-    let users = house.get("/api/admin/users").await;
+    let users = harness.get("/api/admin/users").await;
     assert_eq!(users["users"].as_array().unwrap().len(), 1, "{users}");
-    let services = house.get("/api/admin/services").await;
+    let services = harness.get("/api/admin/services").await;
     assert_eq!(services["services"], json!([]));
-    let sessions = house.get("/api/admin/sessions").await;
+    let sessions = harness.get("/api/admin/sessions").await;
     let sessions = sessions["sessions"].as_array().unwrap();
     assert!(sessions.iter().all(|it| it["user"]["username"] == "ada"));
-    house.close().await;
+    harness.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_that_say_something_else_are_a_failure() {
-    let (house, other) = (House::open().await, House::open().await);
-    let output = run_at(&house, &other.management, &["--duration", "2s"]).await;
+    let (harness, other) = (Harness::open().await, Harness::open().await);
+    let output = run_at(&harness, &other.management, &["--duration", "2s"]).await;
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("NO") && said.contains("do not say"), "{said}");
-    house.close().await;
+    harness.close().await;
     other.close().await;
 }
 

@@ -1,4 +1,4 @@
-//! The demo's own service with its sessions in a Redis.
+//! The demo with its own service, whose sessions are in Redis.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use crate::{
     text, until_said,
 };
 
-/// Keys that no demo has made.
+/// Keys that do not belong to a demo.
 const OTHERS: [&str; 3] = [
     "{skriptoteket:observer}:deployment",
     "{skriptoteket-demo-00000000:00}:z",
@@ -75,7 +75,7 @@ fn what_a_killed_demo_left_in_a_redis_is_cleaned_away_and_nothing_else() {
     send_signal(&child, "KILL");
     child.wait().unwrap();
 
-    // What else happens by itself in 20 s.
+    // The leases would otherwise expire within 20 s.
     for lease in wire.scan("*:observer}:lease") {
         wire.ask(&["DEL", &lease]);
     }

@@ -1,4 +1,4 @@
-//! A service that does not answer, or not any more. `--give-up-after` makes the half minute of the default short.
+//! A service that does not respond, or no longer responds. `--give-up-after` shortens the default of half a minute.
 
 use std::{
     io::{Read, Write},
@@ -9,21 +9,21 @@ use std::{
 
 use crate::{
     demo,
-    house::{House, target},
+    harness::{Harness, target},
     redis_servers::{Certificates, RedisServer, free_port},
     text, until_said,
 };
 
-/// A demo of a service at this URL that gives up soon.
+/// Runs a demo against this URL with a short time limit.
 fn at(url: &str) -> Output {
-    let house = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(house.path(), "tundra-lantern-quarry-41").unwrap();
+    let harness = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(harness.path(), "tundra-lantern-quarry-41").unwrap();
     let soon = ["--give-up-after", "2s"];
-    let arguments = [&target(url, house.path())[..], &soon].concat();
+    let arguments = [&target(url, harness.path())[..], &soon].concat();
     demo(&arguments).output().unwrap()
 }
 
-/// Checks that the demo says where nobody answered, why, and what would be right, and meanwhile that it waits.
+/// Asserts that the demo reports the address, the cause and the remedy, and that it reports its wait before that.
 fn is_told(url: &str, why: &str, advice: &str) {
     let output = at(url);
     let said = text(&output);
@@ -33,7 +33,7 @@ fn is_told(url: &str, why: &str, advice: &str) {
     let begins = format!("error: {url}/: no answer for 2 s: ");
     assert!(error.starts_with(&begins), "{said}");
     assert!(error.contains(why) && error.contains(advice), "{said}");
-    // Where one attempt takes all the time there is nothing to tell before.
+    // If the first attempt takes all the time, there is no report before the error.
     if !why.contains("timeout") {
         let waits = format!("note: {url}/: no answer for 0 s, giving up after 2 s: ");
         assert!(progress.starts_with(&waits), "{said}");
@@ -48,7 +48,7 @@ fn a_target_where_nobody_listens_is_said_to_refuse_connections() {
 
 #[test]
 fn a_name_that_is_not_resolved_is_said_to_be_none() {
-    // No label of a host name is that long, so no resolver is asked.
+    // No label of a host name may be that long, so no resolver is queried.
     let url = format!("http://{}.invalid:8080", "a".repeat(64));
     is_told(
         &url,
@@ -113,17 +113,17 @@ fn a_password_in_a_url_is_refused_and_not_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_goes_away_is_given_up_and_what_is_left_there_can_be_cleaned_away() {
-    let house = House::open().await;
-    let file = house.password_file();
-    house.add_user("demo-ada").await;
-    house.add_user("demo-00000000-ada").await;
-    house
+    let harness = Harness::open().await;
+    let file = harness.password_file();
+    harness.add_user("demo-ada").await;
+    harness.add_user("demo-00000000-ada").await;
+    harness
         .add_service("demo-00000000-billing", "Demo: mine")
         .await;
-    let before = house.names().await;
+    let before = harness.names().await;
 
     let soon = ["--give-up-after", "2s"];
-    let mut command = demo(&[&target(&house.api, &file)[..], &soon].concat());
+    let mut command = demo(&[&target(&harness.api, &file)[..], &soon].concat());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (child, reading) = tokio::task::spawn_blocking(move || {
@@ -135,9 +135,9 @@ async fn a_service_that_goes_away_is_given_up_and_what_is_left_there_can_be_clea
     })
     .await
     .unwrap();
-    assert!(house.names().await.len() > before.len());
-    let address = house.api.replace("http://", "");
-    let dir = house.close().await;
+    assert!(harness.names().await.len() > before.len());
+    let address = harness.api.replace("http://", "");
+    let dir = harness.close().await;
     let output = tokio::task::spawn_blocking(move || {
         let output = child.wait_with_output().unwrap();
         reading.join().unwrap().unwrap();
@@ -153,9 +153,9 @@ async fn a_service_that_goes_away_is_given_up_and_what_is_left_there_can_be_clea
     );
     assert!(said.contains("`skriptoteket demo --clean`"), "{said}");
 
-    let house = House::open_in(dir, &address).await;
-    assert!(house.names().await.len() > before.len());
-    let arguments = [&target(&house.api, &file)[..], &["--clean"]].concat();
+    let harness = Harness::open_in(dir, &address).await;
+    assert!(harness.names().await.len() > before.len());
+    let arguments = [&target(&harness.api, &file)[..], &["--clean"]].concat();
     let mut command = demo(&arguments);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = output.await.unwrap();
@@ -165,6 +165,6 @@ async fn a_service_that_goes_away_is_given_up_and_what_is_left_there_can_be_clea
         said.contains("accounts and services deleted: 43\n"),
         "{said}"
     );
-    assert_eq!(house.names().await, before);
-    house.close().await;
+    assert_eq!(harness.names().await, before);
+    harness.close().await;
 }

@@ -1,4 +1,4 @@
-//! Scripts that attack, and the alerts that see it.
+//! Scripted attacks, and the alerts that detect them.
 
 use std::{
     collections::BTreeSet,
@@ -12,14 +12,14 @@ use crate::{
     world::{LIVE, Visitor, World},
 };
 
-/// In which time an attack or a trouble has to be told of.
+/// Maximum time until an attack or a fault raises its alert.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
-/// Time runs so fast that a week is ten minutes: an alert that compares with a week needs a day of it.
+/// A week takes ten minutes at this pace: an alert that compares with a week needs a day of data.
 const WEEKS: Pace = Pace(1_000);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Goes on with an attack until all of these alerts fire.
+/// Repeats an attack until all of these alerts fire.
 async fn until_firing(prometheus: &Prometheus, wanted: &[&str], mut attack: impl AsyncFnMut(u32)) {
     let begun = Instant::now();
     let wanted: BTreeSet<String> = wanted.iter().map(|it| (*it).to_owned()).collect();
@@ -39,12 +39,12 @@ async fn until_firing(prometheus: &Prometheus, wanted: &[&str], mut attack: impl
     }
 }
 
-/// Addresses that an attacker has, and never the same.
+/// Returns the `n`th address of an attacker; no two are the same.
 fn address(n: u32) -> String {
     format!("198.18.{}.{}", n / 200, n % 200 + 1)
 }
 
-/// One guess at each of many accounts, each from another address.
+/// Sends one guess at each of many accounts, each from another address.
 async fn spray(visitor: &mut Visitor, service: &Service, round: u32) {
     for n in 0..10 {
         let n = 10 * round + n;
@@ -56,7 +56,7 @@ async fn spray(visitor: &mut Visitor, service: &Service, round: u32) {
     }
 }
 
-/// Goes on at one account, which is locked soon, from many addresses.
+/// Guesses at one account, which is soon locked, from many addresses.
 async fn guess(visitor: &mut Visitor, service: &Service, round: u32) {
     for n in 0..10 {
         let n = 10 * round + n;
@@ -82,7 +82,7 @@ async fn every_attack_on_logins_and_sessions_is_told_of_within_two_minutes() {
         "LoginSuccessRatioLow",
         "NoSuccessfulLogins",
     ];
-    // Both replicas are attacked; neither sees enough by itself to be alarmed twice.
+    // Both replicas are attacked. Neither sees enough to raise the alert a second time.
     let attack = async |round: u32| {
         let service = world.replica(usize::try_from(round % 2).unwrap());
         spray(&mut visitor, service, round).await;
@@ -94,7 +94,7 @@ async fn every_attack_on_logins_and_sessions_is_told_of_within_two_minutes() {
     let attack = async |round: u32| guess(&mut visitor, world.replica(0), round).await;
     until_firing(&world.prometheus, &["LoginBruteForceSuspected"], attack).await;
 
-    // All are thrown out at once.
+    // All sessions are revoked at once.
     let password = format!("{PASSWORD}\n");
     let add = ["user", "add", "ada", "--password-stdin"];
     world.command(&add, &password);

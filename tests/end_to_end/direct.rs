@@ -1,4 +1,5 @@
-//! Prometheus scrapes the replicas itself, with `direct.yml`: rules and boards say the same as with a Collector.
+//! Prometheus scrapes the replicas directly, with `direct.yml`: rules and boards give the same results as with a
+//! Collector.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,10 @@ use crate::{
     world::{LIVE, REPLICAS, Visitor, World},
 };
 
-/// People who are logged in at the start. They log out one after the other.
+/// Users who are logged in at the start. They log out one after the other.
 const PEOPLE: u32 = 40;
 
-/// How long they take for it, during which both replicas are restarted twice.
+/// The time over which they log out. Both replicas are restarted twice meanwhile.
 const LEAVING: Duration = Duration::from_secs(24);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,10 +31,10 @@ async fn scraped_directly_totals_go_on_in_a_rolling_restart_and_no_alert_fires()
         cookies.push(visitor.cookie(world.replica(0), "ada").await);
     }
     world.prometheus.until_is(LIVE, f64::from(PEOPLE)).await;
-    // For as long as totals before are in the window that is asked for below.
+    // The window queried below must include totals from before the logouts.
     tokio::time::sleep(world.delivery()).await;
 
-    // Each replica is stopped while it may observe, so the totals move from one target to the other and back.
+    // Each replica is stopped while it may be the observer, so the totals move from one target to the other and back.
     let restarts = [0, 1, 0, 1];
     let pause = LEAVING / u32::try_from(restarts.len()).unwrap();
     for n in restarts {
@@ -55,7 +56,7 @@ async fn scraped_directly_totals_go_on_in_a_rolling_restart_and_no_alert_fires()
     prometheus.until_is(total, f64::from(PEOPLE)).await;
     let resets = "sum(resets(skriptoteket:sessions_ended:max[30m]))";
     prometheus.until_is(resets, 0.0).await;
-    // All of it is an increase. Prometheus extends it to the ends of the window, by a little.
+    // All logouts show as an increase. Prometheus extrapolates it slightly to the ends of the window.
     let increase = r#"sum(increase(skriptoteket:sessions_ended:max{reason="logout"}[10m]))"#;
     let all = f64::from(PEOPLE);
     let near = |found: &[Sample]| {
@@ -63,13 +64,13 @@ async fn scraped_directly_totals_go_on_in_a_rolling_restart_and_no_alert_fires()
         found.iter().any(near)
     };
     prometheus
-        .until("all logouts", increase, prometheus.patience(), near)
+        .until("all logouts", increase, prometheus.time_limit(), near)
         .await;
-    // What the series of the replicas make of it, one by one: the reason for what is recorded.
+    // The same from the series of the single replicas. The difference is the reason for the recording rule.
     let apart =
         r#"sum(max by (role) (increase(skriptoteket_sessions_ended_total{reason="logout"}[10m])))"#;
     let apart = prometheus.value(apart).await;
-    eprintln!("of {all} logouts the replicas' own series tell {apart:?}");
+    eprintln!("of {all} logouts the replicas' own series show {apart:?}");
 
     let fired = prometheus.fired(begun.elapsed()).await;
     assert!(fired.is_empty(), "a rolling restart wakes {fired:?}");

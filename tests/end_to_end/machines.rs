@@ -1,4 +1,4 @@
-//! Machines that use the service: registered services, and what they send.
+//! Machines that use the service: registered services and their requests.
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Registers one at this replica with these `terms`, beside its id.
+    /// Registers a service at this replica with this id and these `terms`.
     pub(crate) async fn register(
         service: &Service,
         admin: &Client,
@@ -34,7 +34,7 @@ impl Machine {
         }
     }
 
-    /// Gives it a new secret, and returns the one before.
+    /// Rotates its secret, and returns the previous one.
     pub(crate) async fn rotate(&mut self, service: &Service, admin: &Client) -> String {
         let url = service.url(&format!("/api/admin/services/{}/rotate", self.id));
         let answer = admin.post(url).json(&json!({})).send().await.unwrap();
@@ -42,7 +42,7 @@ impl Machine {
         std::mem::replace(&mut self.secret, secret(answer).await)
     }
 
-    /// Keeps it from authenticating.
+    /// Disables the service.
     pub(crate) async fn disable(&self, service: &Service, admin: &Client) {
         let url = service.url(&format!("/api/admin/services/{}", self.id));
         let request = admin.patch(url).json(&json!({"disabled": true}));
@@ -50,7 +50,7 @@ impl Machine {
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 
-    /// Asks for a token with this secret.
+    /// Requests a token with this secret.
     pub(crate) async fn ask_token(&self, service: &Service, secret: &str) -> Response {
         let form = "grant_type=client_credentials";
         let request = self.client.post(service.url("/oauth2/token"));
@@ -58,7 +58,7 @@ impl Machine {
         send(request.basic_auth(self.id, Some(secret)).body(form)).await
     }
 
-    /// A token, of its own secret.
+    /// Returns a token, requested with its own secret.
     pub(crate) async fn token(&self, service: &Service) -> String {
         let answer = self.ask_token(service, &self.secret).await;
         assert_eq!(answer.status(), 200, "{}", self.id);
@@ -66,12 +66,12 @@ impl Machine {
         issued["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// Charges a request: how that was answered.
+    /// Charges a request against its limits, and returns the HTTP status.
     pub(crate) async fn check(&self, service: &Service, token: &str) -> u16 {
         self.use_token(service, "check", token).await
     }
 
-    /// Says that it is well.
+    /// Sends a heartbeat.
     pub(crate) async fn heartbeat(&self, service: &Service, token: &str) {
         let status = self.use_token(service, "heartbeat", token).await;
         assert_eq!(status, 204, "{}", self.id);
@@ -93,7 +93,7 @@ async fn secret(issued: Response) -> String {
     issued["client_secret"].as_str().unwrap().to_owned()
 }
 
-/// The same token with another signature.
+/// Returns the same token with another signature.
 pub(crate) fn forged(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let other = if signature.starts_with('A') { 'B' } else { 'A' };

@@ -1,32 +1,33 @@
-//! The pipeline from end to end: Redis, replicas of the real program, a real Collector with the configuration that ships,
-//! and a real Prometheus with the scrape configuration and the rules that ship. What is asserted is asked of Prometheus.
+//! End-to-end tests of the pipeline: Redis, replicas of the real program, a real Collector with the shipped
+//! configuration, and a real Prometheus with the shipped scrape configuration and rules. Assertions are queries to
+//! Prometheus.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `pace` | time, shortened: the scrape configuration and the rules with every duration divided by the same number |
-//! | `prometheus` | the Prometheus process, and what it is asked |
-//! | `world` | all servers together, and people who use the service |
-//! | `machines` | machines that use it |
-//! | `truth` | what Prometheus has is what was done: names, labels, counters, gauges, a rolling restart, hostile requests |
+//! | `pace` | scaled time: the scrape configuration and the rules with every duration divided by the same number |
+//! | `prometheus` | the Prometheus process, and queries to it |
+//! | `world` | all servers of a test, and users of the service |
+//! | `machines` | machines that call the service |
+//! | `truth` | Prometheus has what was done: names, labels, counters, gauges, a rolling restart, hostile requests |
 //! | `ordinary` | ordinary days: no alert, and data in every panel and rule |
-//! | `direct` | Prometheus scrapes the replicas itself |
-//! | `attacks` | scripts that attack, and the alerts that see it |
-//! | `services` | services in trouble, and the alerts that see it |
-//! | `register` | what Prometheus has of services is the truth; their store fails |
-//! | `outages` | a Collector that is away, a store that answers no more |
-//! | `unreachable` | Collectors that never were there |
+//! | `direct` | Prometheus scrapes the replicas directly |
+//! | `attacks` | scripted attacks, and the alerts that detect them |
+//! | `services` | failing and misused services, and the alerts that detect them |
+//! | `register` | service metrics in Prometheus, also while the store fails |
+//! | `outages` | a Collector that is down, a store that does not respond |
+//! | `unreachable` | Collectors that never existed |
 //!
-//! **Time.** Ten seconds of production are one here ([`pace::TEST`]): export, scrape and evaluation come every 1.5 s
-//! instead of 15 s, the Collector forgets after 3.5 s instead of 35 s, `[5m]` is `[30s]`. So five minutes of ordinary
-//! load are 30 s, in which every rule is evaluated as often, and sees as many samples in its windows and its `for`, as in
-//! five minutes of production. Counts are not shortened: an alert that asks for 50 wrong passwords in 10 minutes gets
-//! them in one, so an attack has ten times the rate that it needs to have in production, and so has what the demo does,
-//! which makes silence harder and not easier.
+//! **Time.** Ten seconds of production take one second here ([`pace::TEST`]): export, scrape and evaluation run every
+//! 1.5 s instead of 15 s, the Collector's data expire after 3.5 s instead of 35 s, `[5m]` is `[30s]`. So five minutes
+//! of ordinary load take 30 s. In them every rule is evaluated as often, with as many samples in its windows and its
+//! `for`, as in five minutes of production. Counts are not scaled: an alert on 50 wrong passwords in 10 minutes gets
+//! them in one minute. So an attack has ten times the rate that it needs in production, and so has the demo's traffic,
+//! which makes it harder for alerts to stay silent, not easier.
 //!
-//! | variable | what it sets |
+//! | variable | meaning |
 //! |---|---|
-//! | `PIPELINE_PACE` | what time is divided by in `outages` (10); with 1 all numbers are those that ship |
-//! | `PIPELINE_AWAY_SECONDS` | how long the Collector is away (20) |
+//! | `PIPELINE_PACE` | the divisor of time in `outages` (10); with 1 all durations are those that ship |
+//! | `PIPELINE_AWAY_SECONDS` | how long the Collector is down (20) |
 
 #![expect(
     clippy::unwrap_used,
@@ -35,7 +36,7 @@
     clippy::float_cmp,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "tests fail loudly, tell what they measured, counts are whole numbers, and a process lives in real time"
+    reason = "tests fail loudly and print measurements, counts are whole numbers, and a process runs in real time"
 )]
 
 mod attacks;

@@ -17,14 +17,14 @@ use crate::{
     world::{Visitor, World, add_accounts},
 };
 
-/// Five minutes of ordinary load, and a little.
+/// Five minutes of ordinary load, with some slack.
 const LOAD: Duration = Duration::from_secs(33);
 
-/// The demo takes its accounts away no sooner than this before the end.
+/// The demo deletes its accounts no earlier than this before its end.
 const BEFORE_CLEARING: Duration = Duration::from_secs(2);
 
-/// What the demo does on purpose, so that it is seen: alerts, and in which of its services. What fires beside these would
-/// wake somebody for nothing.
+/// Alerts that the demo raises on purpose, to show them, and the services that they are about. Any other alert would be
+/// a false alarm.
 const SHOWN: [(&str, &str, &str); 3] = [
     (
         "RetiredCredentialInUse",
@@ -67,7 +67,7 @@ pub(crate) async fn assert_rules(prometheus: &Prometheus) {
     assert!(recorded > 8 && alerts > 15, "{recorded}, {alerts}");
 }
 
-/// The lines of the blocks in this language of all runbooks, each with the name of its file.
+/// Returns the lines of all code blocks of this language in the runbooks, each with its file name.
 fn runbook_lines(language: &str) -> Vec<(String, String)> {
     let runbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
     let mut found = Vec::new();
@@ -85,7 +85,7 @@ fn runbook_lines(language: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Prometheus takes every query of the runbooks.
+/// Asserts that Prometheus accepts every query in the runbooks.
 async fn assert_runbooks(prometheus: &Prometheus) {
     let lines = runbook_lines("promql");
     assert!(lines.len() > 30, "{lines:?}");
@@ -95,9 +95,9 @@ async fn assert_runbooks(prometheus: &Prometheus) {
     }
 }
 
-/// Every expression of every board, by the program beside their generator, whose `quiet.json` names those that may be empty,
-/// with reasons.
-/// `world` is `direct` where Prometheus scrapes the replicas, and panels of the Collector are empty.
+/// Runs every expression of every board, by the script next to their generator. Its `quiet.json` lists the expressions
+/// that may be empty, with reasons. `world` is `direct` where Prometheus scrapes the replicas; the Collector's panels
+/// are empty then.
 pub(crate) fn assert_boards(prometheus: &str, world: &str) {
     let grafana = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana");
     let installed = Command::new(grafana.join("generate/install.sh")).status();
@@ -116,13 +116,13 @@ pub(crate) fn assert_boards(prometheus: &str, world: &str) {
     assert!(said.contains(" passed, 0 failed"), "{said}");
 }
 
-/// At its end the demo deletes its accounts, and most of the live sessions with them.
+/// At its end the demo deletes its accounts, and with them most of the live sessions.
 const CLEARING: &str = "ActiveSessionsDrop";
 
 /// Alerts that fired, each with the service that it is about.
 type Fired = BTreeSet<(String, String)>;
 
-/// All that fired is what the demo shows, and a retired secret in use was told of at once.
+/// Asserts that only the demo's own alerts fired, and that the use of a retired secret was reported at once.
 fn assert_alerts(fired: &Fired) {
     let is_shown = |(alert, id): &(String, String)| {
         let mut shown = SHOWN.iter();
@@ -134,7 +134,7 @@ fn assert_alerts(fired: &Fired) {
     eprintln!("the demo showed {fired:?}");
 }
 
-/// A machine that does nothing wrong: it works on when the demo's are gone.
+/// A machine that behaves correctly, and continues when the demo's machines are gone.
 async fn work(machine: &Machine, world: &World, token: &mut Option<String>) {
     let service = world.replica(1);
     let token = match token {
@@ -146,8 +146,8 @@ async fn work(machine: &Machine, world: &World, token: &mut Option<String>) {
     assert_eq!(status, 200, "{}", service.output());
 }
 
-/// Five minutes of an ordinary day: the demo's people at one replica, and a person and a machine that use the other one.
-/// Returns what fired until shortly before the demo took its accounts away.
+/// Runs five minutes of an ordinary day: the demo's users at one replica, a user and a machine at the other. Returns
+/// what fired until shortly before the demo deleted its accounts.
 pub(crate) async fn use_both(world: &World, visitor: &mut Visitor) -> Fired {
     let accounts = [(String::from("bo"), "user")];
     add_accounts(world.replica(1), &mut visitor.done, &accounts).await;
@@ -173,7 +173,7 @@ pub(crate) async fn use_both(world: &World, visitor: &mut Visitor) -> Fired {
     };
     let (status, ()) = tokio::join!(world.demo(0, LOAD), other);
     assert!(status.success(), "the demo ended with {status}");
-    // What happened last may wake somebody too.
+    // The last events may raise an alert too.
     tokio::time::sleep(world.delivery()).await;
     fired
 }

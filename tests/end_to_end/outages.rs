@@ -1,4 +1,4 @@
-//! A Collector that is away, and a store that answers no more.
+//! A Collector that is down, and a store that does not respond.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,20 +8,20 @@ use crate::{
     world::{LIVE, USERS, Visitor, World, add_accounts},
 };
 
-/// Logins before the Collector goes, to compare with.
+/// Logins before the Collector is stopped, for comparison.
 const BEFORE: u32 = 40;
 
-/// Within which a gauge that nobody can count is gone from Prometheus.
+/// A gauge that no replica can measure must be gone from Prometheus within this time.
 const ABSENT: Duration = Duration::from_mins(1);
 
-/// Of [`ABSENT`] the time for an answer is part, and is not shortened: a small machine needs it.
+/// The store timeout is part of [`ABSENT`] and is not shortened: a small machine needs it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn number(name: &str) -> Option<u32> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")),
+            .unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")),
     )
 }
 
@@ -55,15 +55,20 @@ async fn without_the_collector_people_log_in_as_before_and_nothing_they_did_is_l
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let without = visitor.median();
-    eprintln!("half of the logins took at most {before:?}, without the Collector {without:?}");
+    eprintln!("median of the logins: {before:?}, without the Collector {without:?}");
     assert!(
         without < 3 * before + Duration::from_millis(250),
-        "half of the logins took {before:?} before, and {without:?} without the Collector"
+        "median of the logins: {before:?} before, {without:?} without the Collector"
     );
     let absent = |found: &[Sample]| found.is_empty();
     let prometheus = &world.prometheus;
     prometheus
-        .until("nothing old is told", LIVE, prometheus.patience(), absent)
+        .until(
+            "no old data is exported",
+            LIVE,
+            prometheus.time_limit(),
+            absent,
+        )
         .await;
 
     world.collector.start_again();
@@ -81,7 +86,7 @@ async fn without_the_collector_people_log_in_as_before_and_nothing_they_did_is_l
             "sum(max by (role) (skriptoteket_sessions_started_total))",
             done.logins,
         ),
-        // Of ada the latest five, and the superuser's.
+        // The latest five of ada, and that of the superuser.
         (LIVE, 6.0),
     ] {
         world.prometheus.until_is(expression, expected).await;
@@ -119,7 +124,7 @@ async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
         .await;
     let up = "max(skriptoteket_session_census_up)";
     world.prometheus.until_is(up, 0.0).await;
-    // It stays so; `for` is over meanwhile.
+    // It stays absent; meanwhile the `for` of the alert has elapsed.
     let firing = r#"ALERTS{alertname="SessionCensusStale", alertstate="firing"}"#;
     world
         .prometheus
@@ -145,6 +150,6 @@ async fn while_the_store_is_frozen_gauges_are_absent_and_never_old_or_zero() {
     world.prometheus.until_by("role", USERS, &users).await;
     world
         .prometheus
-        .until("it is over", stale, world.prometheus.patience(), absent)
+        .until("it is over", stale, world.prometheus.time_limit(), absent)
         .await;
 }

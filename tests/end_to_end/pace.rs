@@ -1,24 +1,24 @@
-//! Time, shortened: what ships, with every duration divided by the same number. Made anew in every run, so that what is
-//! tested is what ships.
+//! Scaled time: the shipped configuration with every duration divided by the same number. Generated in every run, so
+//! that the shipped files are what is tested.
 
 use std::{fmt::Write, fs, net::SocketAddr, path::Path, time::Duration};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// How often the service exports, and Prometheus scrapes and evaluates.
+/// The interval at which the service exports, and Prometheus scrapes and evaluates.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Ten seconds are one.
+/// Ten seconds become one.
 pub(crate) const TEST: Pace = Pace(10);
 
-/// What durations are divided by.
+/// The divisor of all durations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace(pub(crate) u32);
 
-/// What Prometheus scrapes: which of the configurations that ship, and where its targets really are.
+/// The targets of Prometheus: which of the shipped configurations, and the real addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scraped {
-    /// `prometheus.yml`: the Collector's page of the service, and that of itself.
+    /// `prometheus.yml`: the Collector's page of the service, and its own metrics.
     Collector {
         telemetry: SocketAddr,
         own: SocketAddr,
@@ -35,7 +35,7 @@ impl Scraped {
         }
     }
 
-    /// The targets as they ship, each with what it really is.
+    /// Returns the targets as shipped, each with its real address.
     fn targets(self) -> Vec<(&'static str, String)> {
         match self {
             Self::Collector { telemetry, own } => vec![
@@ -48,17 +48,17 @@ impl Scraped {
 }
 
 impl Pace {
-    /// A duration of production.
+    /// Returns a production duration at this pace.
     pub(crate) fn of(self, duration: Duration) -> Duration {
         duration / self.0
     }
 
-    /// Between exports, scrapes and evaluations; at least what a small machine keeps up with.
+    /// Returns the time between exports, scrapes and evaluations, at least what a small machine can sustain.
     pub(crate) fn interval(self) -> Duration {
         self.of(INTERVAL).max(Duration::from_millis(500))
     }
 
-    /// After which the Collector drops what it has not heard of again.
+    /// Returns the time after which the Collector drops a series without new data.
     pub(crate) fn expiration(self) -> Duration {
         let config = read("otel-collector/config.yaml");
         let (_, rest) = config
@@ -69,7 +69,7 @@ impl Pace {
         self.interval().mul_f64(intervals)
     }
 
-    /// Writes the configuration and rules of the Prometheus at this address into this directory.
+    /// Writes the configuration and rules for the Prometheus at this address into this directory.
     pub(crate) fn write(self, directory: &Path, scraped: Scraped, prometheus: SocketAddr) {
         let config = self.configuration(scraped, prometheus);
         fs::write(directory.join("prometheus.yml"), config).unwrap();
@@ -79,8 +79,8 @@ impl Pace {
         }
     }
 
-    /// The scrape configuration with this interval and these targets, and nobody to send alerts to. A scrape may take all
-    /// of the interval: how busy the machine is, is not tested.
+    /// Returns the scrape configuration with this interval and these targets, without an Alertmanager. A scrape may
+    /// take the whole interval: the speed of the machine is not tested.
     fn configuration(self, scraped: Scraped, prometheus: SocketAddr) -> String {
         let shipped = read(scraped.file());
         let interval = self.interval().as_millis();
@@ -113,7 +113,7 @@ impl Pace {
         text
     }
 
-    /// Rules with shorter windows, offsets and `for`. Names and what is told to people stay.
+    /// Returns the rules with shorter windows, offsets and `for`. Names and texts for people stay as they are.
     fn rules(self, shipped: &str) -> String {
         let mut text = String::new();
         for line in shipped.lines() {
@@ -127,8 +127,8 @@ impl Pace {
         text
     }
 
-    /// In `PromQL` a duration is a word of its own, outside quotes: nothing else that is no name begins with a digit and
-    /// ends with a unit.
+    /// Scales the durations of a line. In `PromQL` a duration is a separate word outside quotes: no other word that is
+    /// not a name begins with a digit and ends with a unit.
     fn shorten(self, line: &str, text: &mut String) {
         let mut quoted = false;
         for piece in line.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_') {
@@ -145,7 +145,7 @@ impl Pace {
     }
 }
 
-/// Not the name of a rule, what is told of it, or a comment.
+/// Returns whether a line may contain durations: it is not the name of a rule, a text for people, or a comment.
 fn has_durations(line: &str) -> bool {
     let words = [
         "- record:",
@@ -161,7 +161,7 @@ fn has_durations(line: &str) -> bool {
     !words.iter().any(|word| line.trim_start().starts_with(word))
 }
 
-/// A duration as Prometheus writes it, `1h30m`; `None` if it is something else.
+/// Parses a duration as Prometheus writes it, `1h30m`. Returns `None` for anything else.
 fn milliseconds(word: &str) -> Option<u64> {
     let mut rest = word;
     let mut sum = 0;
@@ -190,7 +190,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
 }
 
-/// The files of rules that ship.
+/// Returns the shipped rule files.
 fn shipped_rules() -> Vec<(String, String)> {
     let files = fs::read_dir(Path::new(ROOT).join("prometheus/rules")).unwrap();
     let mut rules: Vec<_> = files
@@ -214,7 +214,7 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
-    /// The values of all lines of this name.
+    /// Returns the values of all lines of this name.
     fn values<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
         let lines = text.lines().map(|line| line.trim_start_matches([' ', '-']));
         lines
@@ -222,7 +222,7 @@ mod tests {
             .collect()
     }
 
-    /// What stands behind a bracket, `offset` or `for`, read by other means than those that shorten.
+    /// Returns the durations after a bracket, `offset` or `for`, parsed independently of the code that scales them.
     fn durations(text: &str) -> Vec<u64> {
         let mut found = Vec::new();
         for start in ["[", "offset ", "  for: ", ":"] {
@@ -259,7 +259,7 @@ mod tests {
             ] {
                 assert_eq!(values(&short, name), values(&shipped, name), "{file}");
             }
-            // With the durations of both taken out they are the same.
+            // Without the durations both are the same.
             let without = |text: &str| {
                 let is_word = |c: char| c.is_alphanumeric() || c == '_';
                 let words = text.split(|c| !is_word(c));
@@ -312,7 +312,7 @@ mod tests {
             assert_eq!(rules, checked(Pace(1), scraped).0);
             assert!(rules.iter().sum::<u32>() > 20, "{rules:?}");
             assert!(!config.contains("alertmanager"), "{config}");
-            // Also the interval of names that are looked up, in a comment.
+            // The interval also occurs in a comment, for names that are looked up.
             let intervals = config.matches("1500ms").count();
             assert_eq!(
                 intervals,

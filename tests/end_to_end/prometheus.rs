@@ -1,4 +1,4 @@
-//! The Prometheus process, and what it is asked.
+//! The Prometheus process, and queries to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,15 +19,16 @@ use crate::{
     redis_servers::{free_port, spawn_for_life},
 };
 
-/// How long anything is waited for, beyond what the pace asks for.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of every wait, in addition to what the pace requires.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// What a busy machine may add to a time that the pipeline promises. At a pace of one it is little beside what is promised.
+/// What a busy machine may add to a time that the pipeline promises. At a pace of one it is small compared with the
+/// promise.
 pub(crate) const SLACK: Duration = Duration::from_secs(10);
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A running Prometheus. It ends when this is dropped, or with the test process however that ends.
+/// A running Prometheus. It is killed when this is dropped, and when the test process ends in any way.
 pub(crate) struct Prometheus {
     process: Child,
     address: SocketAddr,
@@ -36,7 +37,7 @@ pub(crate) struct Prometheus {
     directory: TempDir,
 }
 
-/// A series, and its value now.
+/// A series and its current value.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) labels: BTreeMap<String, String>,
@@ -44,14 +45,14 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// The value of a label, empty where it has none, as in `PromQL`.
+    /// Returns the value of a label, empty if the series does not have it, as in `PromQL`.
     pub(crate) fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
 
 impl Prometheus {
-    /// Starts one with what ships at this pace, and waits until it is ready.
+    /// Starts a Prometheus with the shipped configuration at this pace, and waits until it is ready.
     pub(crate) async fn start(pace: Pace, scraped: Scraped) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -81,7 +82,7 @@ impl Prometheus {
     async fn wait_until_ready(&mut self) {
         let begun = Instant::now();
         let url = format!("{}/-/ready", self.url());
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIME_LIMIT {
             if let Some(status) = self.process.try_wait().unwrap() {
                 panic!("Prometheus ended with {status}:\n{}", self.log());
             }
@@ -98,9 +99,9 @@ impl Prometheus {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
-    /// How long anything is waited for that the pipeline brings.
-    pub(crate) fn patience(&self) -> Duration {
-        PATIENCE + 4 * self.pace.interval()
+    /// Returns the time limit for data that come through the pipeline.
+    pub(crate) fn time_limit(&self) -> Duration {
+        TIME_LIMIT + 4 * self.pace.interval()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -116,7 +117,7 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// What an expression is now.
+    /// Returns the current result of an expression.
     pub(crate) async fn query(&self, expression: &str) -> Vec<Sample> {
         let data = self.get("query", &[("query", expression)]).await;
         let found = data["result"].as_array().unwrap();
@@ -127,14 +128,14 @@ impl Prometheus {
         found.iter().map(sample).collect()
     }
 
-    /// What an expression with at most one series is now.
+    /// Returns the current value of an expression with at most one series.
     pub(crate) async fn value(&self, expression: &str) -> Option<f64> {
         let found = self.query(expression).await;
         assert!(found.len() < 2, "{expression}: {found:?}");
         found.first().map(|it| it.value)
     }
 
-    /// What an expression is now, by a label that tells its series apart.
+    /// Returns the current values of an expression by a label that identifies its series.
     pub(crate) async fn by(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
         let found = self.query(expression).await;
         let number = found.len();
@@ -142,7 +143,11 @@ impl Prometheus {
             .into_iter()
             .map(|it| (it.label(label).to_owned(), it.value))
             .collect();
-        assert_eq!(by.len(), number, "{expression}: {label} tells them apart");
+        assert_eq!(
+            by.len(),
+            number,
+            "{expression}: {label} must identify each series"
+        );
         by
     }
 
@@ -160,14 +165,14 @@ impl Prometheus {
                 return;
             }
             assert!(
-                begun.elapsed() < self.patience(),
-                "{expression}: {told:?}, and expected was {expected:?}"
+                begun.elapsed() < self.time_limit(),
+                "{expression}: {told:?}, expected {expected:?}"
             );
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// The values that an expression with one series had at every evaluation since then.
+    /// Returns the values of an expression with one series at every evaluation since then.
     pub(crate) async fn history(
         &self,
         expression: &str,
@@ -193,13 +198,13 @@ impl Prometheus {
         values.map(number).collect()
     }
 
-    /// The label sets of all series that match, now or in the last hour.
+    /// Returns the label sets of all series that match, now or in the last hour.
     pub(crate) async fn series(&self, matching: &str) -> BTreeSet<BTreeMap<String, String>> {
         let data = self.get("series", &[("match[]", matching)]).await;
         data.as_array().unwrap().iter().map(labels).collect()
     }
 
-    /// All rules, as Prometheus tells of them.
+    /// Returns all rules, as the API of Prometheus lists them.
     pub(crate) async fn rules(&self) -> Vec<Value> {
         let data = self.get("rules", &[]).await;
         let groups = data["groups"].as_array().unwrap();
@@ -207,13 +212,13 @@ impl Prometheus {
         rules.flatten().cloned().collect()
     }
 
-    /// The alerts that fired at some moment of this time, apart from the one that always does.
+    /// Returns the alerts that fired at some time within this period, except the one that always fires.
     pub(crate) async fn fired(&self, within: Duration) -> BTreeSet<String> {
         let fired = self.fired_of("alertname", within).await;
         fired.into_iter().map(|(alert, _)| alert).collect()
     }
 
-    /// The same, each with its value of this label, empty where it has none.
+    /// Like `fired`, each with its value of this label, or an empty string.
     pub(crate) async fn fired_of(
         &self,
         label: &str,
@@ -227,7 +232,7 @@ impl Prometheus {
         found.iter().map(pair).collect()
     }
 
-    /// Asks until the answer is the wanted one, and returns after how long it was.
+    /// Repeats the query until the result is the wanted one, and returns the time that this took.
     pub(crate) async fn until(
         &self,
         what: &str,
@@ -253,7 +258,8 @@ impl Prometheus {
     pub(crate) async fn until_is(&self, expression: &str, value: f64) -> Duration {
         let wanted = |found: &[Sample]| found.len() == 1 && found[0].value == value;
         let what = format!("it is {value}");
-        self.until(&what, expression, self.patience(), wanted).await
+        self.until(&what, expression, self.time_limit(), wanted)
+            .await
     }
 }
 
@@ -270,7 +276,7 @@ fn labels(metric: &Value) -> BTreeMap<String, String> {
     pairs.collect()
 }
 
-/// The number of a pair of time and text.
+/// Returns the number in a pair of time and text.
 fn number(pair: &Value) -> f64 {
     pair[1].as_str().unwrap().parse().unwrap()
 }

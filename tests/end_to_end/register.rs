@@ -1,4 +1,4 @@
-//! What Prometheus has of services is the truth, with two replicas and while their store fails.
+//! The service metrics in Prometheus are correct, with two replicas and while their store fails.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use crate::{
     world::World,
 };
 
-/// Of the time until a gauge is absent the store's time for an answer is part, and is not shortened.
+/// The store timeout is part of the time until a gauge is absent, and is not shortened.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the register is read at this pace.
+/// The interval of the service census at this pace.
 const ROLL_CALL: Duration = Duration::from_millis(250);
 
 const ACTIVE: &str = "max(skriptoteket_active_services)";
@@ -32,11 +32,12 @@ fn by<const N: usize>(pairs: [(&str, f64); N]) -> BTreeMap<String, f64> {
     pairs.map(owned).into()
 }
 
-/// Once Prometheus has these, it has all: they are told of last.
+/// Asserts the expected values. The gauges that are waited for first are exported last: once Prometheus has them, it
+/// has all.
 async fn assert_truth(world: &World) {
     let prometheus = &world.prometheus;
     prometheus.until_is(ACTIVE, 2.0).await;
-    // One replica shows what all of them would.
+    // Only one replica exports the shared values.
     for once in [
         "count(skriptoteket_active_services)",
         r#"count(skriptoteket_services_by_health{health="healthy"})"#,
@@ -85,17 +86,17 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
     off.disable(first, &admin).await;
     other.rotate(first, &admin).await;
 
-    // Three tokens and five requests: eight are all that it may, wherever it asks.
-    let (mut let_in, mut refused) = (0.0, 0.0);
+    // Three tokens and five requests use up the limit of eight, at whichever replica.
+    let (mut authenticated, mut refused) = (0.0, 0.0);
     let mut tokens = Vec::new();
     for service in [first, first, second] {
         tokens.push(one.token(service).await);
-        let_in += 1.0;
+        authenticated += 1.0;
     }
     for (n, status) in [(0, 200), (1, 200), (1, 200), (0, 200), (1, 200), (0, 429)] {
         let service = world.replica(n);
         assert_eq!(one.check(service, &tokens[0]).await, status);
-        let_in += 1.0;
+        authenticated += 1.0;
     }
     for service in [first, second, second] {
         let answer = one.ask_token(service, "sks_of-somebody-else").await;
@@ -107,7 +108,7 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
     for (expression, expected) in [
         (
             r#"sum(skriptoteket_successful_auths_total{service_id="one"})"#,
-            let_in,
+            authenticated,
         ),
         (
             r#"sum(skriptoteket_failed_auths_total{service_id="one", reason="bad_secret"})"#,
@@ -125,7 +126,7 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
             r#"sum(skriptoteket_rate_limit_exceeded_total{service_id="one", limit_type="requests"})"#,
             1.0,
         ),
-        // The second replica heard of seven requests at last, the first of all eight.
+        // The second replica last saw seven requests, the first all eight.
         (
             r#"max(skriptoteket_rate_limit_current{service_id="one", limit_type="requests"})"#,
             8.0,
@@ -143,7 +144,7 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
     }
     assert_truth(&world).await;
 
-    // The replica that shows it goes, and the other one goes on.
+    // The replica that exports the gauges is stopped, and the other one takes over.
     let began = SystemTime::now();
     world.stop(0).await;
     tokio::time::sleep(world.delivery() + SERVICES.expiration()).await;
@@ -156,7 +157,7 @@ async fn prometheus_has_each_service_once_and_what_it_did_at_all_replicas() {
     assert_absent_while_the_store_fails(&world, &other).await;
 }
 
-/// Takes a table away from the services, and puts it back.
+/// Makes the services unreadable by renaming a table, and restores it.
 async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
     let file = SqliteConnectOptions::new().filename(world.database());
     let mut file = SqliteConnection::connect_with(&file).await.unwrap();
@@ -164,7 +165,7 @@ async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
     file.execute("ALTER TABLE service_register RENAME TO taken_away")
         .await
         .unwrap();
-    // Two roll calls may fail, and then exports leave it out and the Collector forgets.
+    // Two service censuses may fail; then exports omit the gauges, and the Collector's data expire.
     let believed = 2 * ROLL_CALL + 2 * STORE_TIMEOUT;
     let limit = believed + SERVICES.expiration() + 2 * world.delivery() + SLACK;
     let absent = |found: &[Sample]| found.is_empty();
@@ -179,7 +180,7 @@ async fn assert_absent_while_the_store_fails(world: &World, machine: &Machine) {
     let step = Duration::from_millis(100);
     let active = prometheus.history(ACTIVE, failed_at, step).await;
     assert!(active.iter().all(|it| *it == 2.0), "{active:?}");
-    // A total stays: it is what it was.
+    // A total stays: it keeps its value.
     prometheus.until_is(REGISTERED, 3.0).await;
 
     file.execute("ALTER TABLE taken_away RENAME TO service_register")

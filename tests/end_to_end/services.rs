@@ -1,4 +1,4 @@
-//! Services in trouble, and the alerts that see it.
+//! Failing and misused services, and the alerts that detect them.
 
 use std::{
     collections::BTreeSet,
@@ -16,16 +16,17 @@ use crate::{
     world::{REPLICAS, World},
 };
 
-/// Two of these alerts wait for ten minutes. This is the pace at which windows have as many samples as in production yet.
+/// Two of these alerts wait for ten minutes. At this pace windows still have as many samples as in production.
 pub(crate) const SERVICES: Pace = Pace(30);
 
-/// After which silence a service is stale here. The others give a sign of life every round.
+/// A service is stale here after this time without a heartbeat. The other services send one every round.
 const STALE_AFTER: &str = "15s";
 
-/// Less than the two weeks from which on a secret is told of. A threshold and no window of a rule: it is not shortened.
+/// Less than the two weeks before expiry at which a secret is reported. A threshold and not the window of a rule: it is
+/// not shortened.
 const SHORT_LIFETIME: &str = "13d";
 
-/// Alerts, and whose they are; nobody's where all of them are concerned.
+/// Alerts, each with the id of its service; empty where an alert is about all services.
 type Alerts = BTreeSet<(String, String)>;
 
 fn alerts(alerts: &[(&str, &str)]) -> Alerts {
@@ -33,7 +34,7 @@ fn alerts(alerts: &[(&str, &str)]) -> Alerts {
     alerts.iter().map(owned).collect()
 }
 
-/// Goes on until all of these fire, and returns all that did meanwhile.
+/// Repeats the traffic until all of these alerts fire. Returns all that fired meanwhile.
 async fn until_firing(
     prometheus: &Prometheus,
     wanted: &Alerts,
@@ -54,15 +55,15 @@ async fn until_firing(
         );
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    unreachable!("rounds do not end")
+    unreachable!("the rounds did not end in time")
 }
 
-/// A service that has used nine of ten requests, and its token.
+/// Returns a service that has used nine of ten requests, and its token.
 async fn nearly_full(world: &World, admin: &Client) -> (Machine, String) {
     let service = world.replica(1);
     let terms = json!({"rate": "1/h", "burst": 10});
     let machine = Machine::register(service, admin, "nearly-full", &terms).await;
-    // This is charged too.
+    // The token request is charged too.
     let token = machine.token(service).await;
     for _ in 0..8 {
         assert_eq!(machine.check(service, &token).await, 200);
@@ -78,18 +79,18 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
         ("service_limit_failure", "open"),
     ];
     let mut world = World::start(SERVICES, &settings).await;
-    // Secrets run out soon that are given here.
+    // Secrets that are issued here expire soon.
     let short = [("service_credential_lifetime", SHORT_LIFETIME)];
     world.launch(0, &short).await;
     world.launch(1, &[]).await;
-    // At this pace `TelemetryAbsent` fires while a slow machine starts them. That is over then.
+    // At this pace `TelemetryAbsent` fires while a slow machine starts the replicas. It has resolved by then.
     world.prometheus.until_is(REPLICAS, 2.0).await;
     tokio::time::sleep(world.delivery()).await;
     let (first, second) = (world.replica(0), world.replica(1));
     let admin = second.admin().await;
     let begun = Instant::now();
     let usual = json!({});
-    // Nothing is heard of it ever again.
+    // This service never sends anything.
     Machine::register(second, &admin, "silent", &usual).await;
     let at_first = first.admin().await;
     let expiring = Machine::register(first, &at_first, "expiring", &usual).await;

@@ -1,4 +1,4 @@
-//! What Prometheus has is what was done.
+//! The data in Prometheus equals what was done.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +19,8 @@ use crate::{
     world::{Done, LIVE, REPLICAS, USERS, Visitor, World, add_accounts},
 };
 
-/// All logins ever, of processes that have ended too: what each of them reached. The last export of a process tells all
-/// that it did.
+/// All logins ever, including those of processes that have ended: the maximum of each process. The last export of a
+/// process contains all that it did.
 const EVER: &str = "sum by (status) (max_over_time(skriptoteket_logins_total[1h]))";
 
 const ROLES: [&str; 4] = ["user", "contributor", "admin", "superuser"];
@@ -36,7 +36,7 @@ async fn assert_logins(world: &World, expression: &str, done: Done) {
         .await;
 }
 
-/// Exactly these labels beside `job` and `instance`, with exactly these values.
+/// Asserts that the series have exactly these labels besides `job` and `instance`, with exactly these values.
 async fn assert_labels(prometheus: &Prometheus, name: &str, label: Option<(&str, &[&str])>) {
     let mut values = BTreeSet::new();
     for series in prometheus.series(name).await {
@@ -54,14 +54,14 @@ async fn assert_labels(prometheus: &Prometheus, name: &str, label: Option<(&str,
     assert_eq!(values, expected, "{name}");
 }
 
-/// Five live sessions of four people, and nobody else.
+/// Five live sessions of four users.
 fn users() -> BTreeMap<String, f64> {
     let users = [1.0, 2.0, 0.0, 1.0];
     ROLES.map(str::to_owned).into_iter().zip(users).collect()
 }
 const SESSIONS: f64 = 5.0;
 
-/// Asks the shipped queries all the time, until told to stop. Each answer has to be the truth.
+/// Runs the shipped queries continuously until stopped. Each result must be correct.
 fn watch(prometheus: Arc<Prometheus>) -> (Arc<AtomicBool>, JoinHandle<Watched>) {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
@@ -94,7 +94,8 @@ struct Watched {
     wrong: Vec<String>,
 }
 
-/// The real names, methods and paths that a client may send, and words that are nowhere else: how many requests it were.
+/// Sends the existing names, methods and paths together with words that occur nowhere else. Returns the number of
+/// requests.
 fn hostile(port: u16, word: &str) -> u32 {
     let mut sent = 0;
     for method in ["GET", "POST", "BREW", &word.to_uppercase()] {
@@ -119,7 +120,7 @@ fn hostile(port: u16, word: &str) -> u32 {
     sent
 }
 
-/// Two waves of the same requests with other words: the second adds no series.
+/// Sends two waves of the same requests with different words: the second wave must not add a series.
 async fn assert_no_series_of_visitors(world: &World) {
     let port = world.replica(0).port();
     let answered = "sum(http_server_request_duration_seconds_count)";
@@ -130,9 +131,9 @@ async fn assert_no_series_of_visitors(world: &World) {
         let sent = f64::from(sent.await.unwrap());
         let all = |found: &[Sample]| found.iter().any(|it| it.value >= before + sent);
         let prometheus = &world.prometheus;
-        let patience = prometheus.patience();
+        let time_limit = prometheus.time_limit();
         prometheus
-            .until("all are counted", answered, patience, all)
+            .until("all are counted", answered, time_limit, all)
             .await;
         tokio::time::sleep(world.delivery()).await;
         let series = world.prometheus.series(r#"{__name__=~".+"}"#).await;
@@ -151,10 +152,10 @@ async fn assert_no_series_of_visitors(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_are_replaced() {
-    // How busy the machine is, is not tested here.
+    // The speed of the machine is not tested here.
     let mut world = World::start(TEST, &[("store_timeout", "5s")]).await;
-    // The first thing that happens after a start is an increase. This replica exports at half the pace, so that the
-    // export after it cannot come before a scrape of the one at the start.
+    // The first event after a start must show as an increase. This replica exports at half the pace, so that the export
+    // after the event cannot come before a scrape of the export at the start.
     let slower = (2 * TEST.interval()).as_millis().to_string();
     world
         .launch(0, &[("OTEL_METRIC_EXPORT_INTERVAL", &slower)])
@@ -168,7 +169,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
         .until(
             "the first failure is an increase",
             increase,
-            world.prometheus.patience(),
+            world.prometheus.time_limit(),
             told,
         )
         .await;
@@ -192,7 +193,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     let now = "sum by (status) (skriptoteket_logins_total)";
     assert_logins(&world, now, visitor.done).await;
 
-    // Two.
+    // Two replicas.
     world.launch(1, &[]).await;
     world.prometheus.until_is(REPLICAS, 2.0).await;
     for n in [0, 1, 1] {
@@ -202,7 +203,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     world.prometheus.until_is(LIVE, SESSIONS).await;
     world.prometheus.until_by("role", USERS, &users()).await;
 
-    // A rolling restart: one after the other stops and is started anew.
+    // A rolling restart: one replica after the other is stopped and started again.
     let begun = Instant::now();
     let (stop, watching) = watch(Arc::clone(&world.prometheus));
     for n in [0, 1] {
@@ -215,7 +216,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     stop.store(true, Ordering::Relaxed);
     let watched = watching.await.unwrap();
     assert!(watched.wrong.is_empty(), "{watched:?}");
-    // Without a successor it would be longer: until a replica is stopped, started, and has exported.
+    // Without a takeover the gap would be longer: until a replica is stopped, started, and has exported.
     let gap = TEST.interval() + SLACK / 4;
     assert!(watched.longest_gap <= gap, "{watched:?}");
     assert!(watched.asked > 10, "{watched:?}");

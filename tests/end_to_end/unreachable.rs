@@ -1,4 +1,5 @@
-//! Collectors that never were there: a name that nobody knows, a port that refuses, a listener that swallows everything.
+//! Collectors that never existed: a name that does not resolve, a port that refuses connections, a listener that never
+//! responds.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -10,26 +11,27 @@ use crate::{
     redis_servers::free_port,
 };
 
-/// By how much longer a start may take than that of a service without telemetry at the same time, also where a name server
-/// is asked in vain.
+/// How much longer a start may take than that of a service without telemetry at the same time, even if a DNS query
+/// times out.
 const START: Duration = Duration::from_secs(5);
-/// The same for its end, which waits for what cannot be delivered for a while. Without a limit that takes longer.
+/// The same for the shutdown, which waits a while for data that cannot be delivered. Without a limit it would take
+/// longer.
 const STOP: Duration = Duration::from_secs(9);
-/// How long a login may take. An export that nobody answers is given up after longer.
+/// Maximum time of a login. An export without a response is given up later than this.
 const LOGIN: Duration = Duration::from_secs(8);
-/// For how long complaints are listened for: several exports of each signal.
+/// How long the log is watched for export errors: several exports of each signal.
 const LISTENED: Duration = Duration::from_secs(8);
-/// Logins meanwhile, at least.
+/// Minimum number of logins meanwhile.
 const LOGINS: u32 = 10;
 
-/// How long its start and its end took.
+/// The duration of the start and of the shutdown.
 struct Life {
     what: String,
     start: Duration,
     stop: Duration,
 }
 
-/// What a service that exports there, or nowhere, does until its end.
+/// Runs a service that exports to this endpoint, or to none, until its end.
 async fn live_with(exporter: Option<(String, &'static str)>) -> Life {
     let what = format!("{exporter:?}");
     let dir = tempfile::tempdir().unwrap();
@@ -67,7 +69,7 @@ async fn live_with(exporter: Option<(String, &'static str)>) -> Life {
     let complaints: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""))
-        // What is said of the settings at the start is no complaint of an export.
+        // Log lines about the settings at the start are not export errors.
         .filter(|line| !line.contains("skriptoteket::cli::serve"))
         .collect();
     let minutes = usize::try_from(heard.elapsed().as_secs() / 60).unwrap();
@@ -83,7 +85,7 @@ async fn live_with(exporter: Option<(String, &'static str)>) -> Life {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_cannot_be_reached_costs_one_line_a_minute_and_nothing_else() {
-    // It takes connections, as its backlog does, and reads nothing.
+    // Its backlog accepts connections, and nothing reads from them.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap();
     let swallowing = silent.local_addr().unwrap().to_string();
     let refusing = format!("127.0.0.1:{}", free_port());
@@ -98,7 +100,7 @@ async fn a_collector_that_cannot_be_reached_costs_one_line_a_minute_and_nothing_
     let plain = plain.await.unwrap();
     for life in lives {
         let Life { what, start, stop } = life.await.unwrap();
-        // Twice the other's time, because a machine that is slow is not equally slow for all.
+        // Twice the other's time, because a slow machine is not equally slow for all processes.
         assert!(start < 2 * plain.start + START, "{what}: {start:?}");
         assert!(stop < 2 * plain.stop + STOP, "{what}: {stop:?}");
     }

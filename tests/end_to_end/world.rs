@@ -1,4 +1,4 @@
-//! All servers together, and people who use the service.
+//! All servers of a test, and users of the service.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 
 use reqwest::{Client, Response};
 use serde_json::json;
-use skriptoteket::config::OtlpProtocol;
+use skriptoteket::telemetry::OtlpProtocol;
 use tempfile::TempDir;
 
 use crate::{
@@ -23,21 +23,22 @@ use crate::{
     redis_servers::{RedisServer, free_port},
 };
 
-/// How often the sessions are counted in production.
+/// The interval of the session census in production.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Gauges of the service as a whole, by the queries that `docs/replicas.md` tells.
+/// Gauges of the service as a whole, by the queries in `docs/replicas.md`.
 pub(crate) const LIVE: &str = "max(skriptoteket_active_sessions)";
 pub(crate) const USERS: &str = "max by (role) (skriptoteket_users_by_role)";
 
-/// How many replicas report.
+/// The number of replicas that report.
 pub(crate) const REPLICAS: &str = "count(skriptoteket_session_observer)";
 
-/// What the demo draws its traffic from. Its attacks come ten times as fast as in production: by some seeds they are so many
-/// that `PasswordSprayingSuspected` fires, and rightly. By this one they are fewer than fifty, and an account is locked.
+/// The seed of the demo's traffic. Its attacks are ten times as fast as in production: with some seeds there are so
+/// many that `PasswordSprayingSuspected` fires, and rightly. With this seed there are fewer than fifty, and an account
+/// is locked.
 const DEMO_SEED: &str = "20";
 
-/// Redis, a Collector, a Prometheus, and replicas of the service. All end with this.
+/// Redis, a Collector, a Prometheus, and replicas of the service. All are stopped when this is dropped.
 pub(crate) struct World {
     pub(crate) prometheus: Arc<Prometheus>,
     pub(crate) collector: Collector,
@@ -50,12 +51,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts all but the replicas. `settings` are theirs, without the prefix.
+    /// Starts all but the replicas. `settings` are those of the replicas, without the prefix.
     pub(crate) async fn start(pace: Pace, settings: &[(&'static str, &str)]) -> Self {
         let collector = Collector::start_with(pace.expiration());
         let [telemetry, own] = collector.scraped();
         let prometheus = Prometheus::start(pace, Scraped::Collector { telemetry, own }).await;
-        // It finds its targets some seconds after it is ready.
+        // Prometheus finds its targets some seconds after it is ready.
         prometheus.until_is("count(up == 1)", 3.0).await;
         let ports = [(); 2].map(|()| (free_port(), free_port()));
         let mut this = Self::with(pace, prometheus, collector, ports, settings);
@@ -71,7 +72,8 @@ impl World {
         this
     }
 
-    /// The same without telemetry of the replicas: Prometheus scrapes them itself. The Collector hears nothing.
+    /// Like `start`, but the replicas export nothing: Prometheus scrapes them directly, and the Collector receives
+    /// nothing.
     pub(crate) async fn start_direct(pace: Pace, settings: &[(&'static str, &str)]) -> Self {
         let collector = Collector::start_with(pace.expiration());
         let ports = [(); 2].map(|()| (free_port(), free_port()));
@@ -91,7 +93,7 @@ impl World {
         let home = tempfile::tempdir().unwrap();
         let census = pace.of(CENSUS_INTERVAL).max(Duration::from_millis(250));
         let mut all = vec![
-            // Tokens of one are for both.
+            // Tokens issued by one replica are valid at both.
             ("public_url", format!("http://127.0.0.1:{}", ports[0].0)),
             ("redis_url", redis.url()),
             ("data_dir", home.path().join("data").display().to_string()),
@@ -114,7 +116,7 @@ impl World {
         }
     }
 
-    /// Starts a replica that does not run, 0 or 1, with these settings beside those of all, and waits until it is ready.
+    /// Starts replica 0 or 1, which must not be running, with these additional settings, and waits until it is ready.
     pub(crate) async fn launch(&mut self, n: usize, more: &[(&'static str, &str)]) {
         let directory = self.home.path().join(format!("replica-{n}"));
         std::fs::create_dir_all(&directory).unwrap();
@@ -131,7 +133,7 @@ impl World {
         );
     }
 
-    /// Starts both, and waits until Prometheus has heard of both.
+    /// Starts both, and waits until Prometheus has data of both.
     pub(crate) async fn launch_both(&mut self) {
         for n in [0, 1] {
             self.launch(n, &[]).await;
@@ -151,17 +153,17 @@ impl World {
         &self.replicas[&n]
     }
 
-    /// The file of accounts and services.
+    /// The database of accounts and services.
     pub(crate) fn database(&self) -> PathBuf {
         self.home.path().join("data/skriptoteket.db")
     }
 
-    /// What telemetry needs from the event to Prometheus at most: an export, a scrape and a little.
+    /// Maximum time from an event until Prometheus has it: an export, a scrape, and some slack.
     pub(crate) fn delivery(&self) -> Duration {
         2 * self.pace.interval() + Duration::from_millis(500)
     }
 
-    /// Runs the program's command line beside the replicas.
+    /// Runs the program's command line next to the replicas.
     pub(crate) fn command(&self, arguments: &[&str], input: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
         command
@@ -186,7 +188,7 @@ impl World {
         assert!(child.wait().unwrap().success(), "{arguments:?}");
     }
 
-    /// The program's own demo at replica `n`: how it ended.
+    /// Runs the program's own demo against replica `n`, and returns its exit status.
     pub(crate) async fn demo(&self, n: usize, duration: Duration) -> ExitStatus {
         let password: PathBuf = self.home.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
@@ -206,14 +208,14 @@ impl World {
     }
 }
 
-/// What was done, as clients were told.
+/// The completed requests, as the responses reported them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Done {
     pub(crate) logins: f64,
     pub(crate) failures: f64,
 }
 
-/// Somebody who sends logins and counts them.
+/// A client that sends logins and counts them.
 pub(crate) struct Visitor {
     client: Client,
     pub(crate) done: Done,
@@ -229,7 +231,7 @@ impl Visitor {
         }
     }
 
-    /// A login from this address.
+    /// Logs in from this address.
     pub(crate) async fn try_login(
         &mut self,
         service: &Service,
@@ -252,13 +254,13 @@ impl Visitor {
         answer
     }
 
-    /// A login that has to succeed.
+    /// Logs in, and expects success.
     pub(crate) async fn log_in(&mut self, service: &Service, name: &str) {
         let answer = self.try_login(service, "192.0.2.1", name, PASSWORD).await;
         assert_eq!(answer.status(), 200, "{name}: {}", service.output());
     }
 
-    /// The same; returns the session's cookie as a browser sends it back.
+    /// Like `log_in`, but returns the session's cookie as a browser sends it back.
     pub(crate) async fn cookie(&mut self, service: &Service, name: &str) -> String {
         let answer = self.try_login(service, "192.0.2.1", name, PASSWORD).await;
         assert_eq!(answer.status(), 200, "{name}: {}", service.output());
@@ -273,7 +275,7 @@ impl Visitor {
         assert_eq!(answer.status(), 204, "{}", service.output());
     }
 
-    /// A login with a wrong password, each time of somebody else from elsewhere, so that nobody is locked.
+    /// Logs in with a wrong password, each time as another user from another address, so that no account is locked.
     pub(crate) async fn mistype(&mut self, service: &Service) {
         let n = self.done.failures;
         let (address, name) = (format!("2001:db8:{n}::1"), format!("person-{n}"));
@@ -281,7 +283,7 @@ impl Visitor {
         assert_eq!(answer.await.status(), 401, "{name}");
     }
 
-    /// How long half of the logins took at most since this was asked.
+    /// Returns the median duration of the logins since the last call.
     pub(crate) fn median(&mut self) -> Duration {
         let mut all = std::mem::take(&mut self.durations);
         all.sort();
@@ -289,7 +291,7 @@ impl Visitor {
     }
 }
 
-/// Makes these accounts, names and roles, through a superuser whose login is counted.
+/// Creates these accounts (name and role) through a superuser whose login is counted.
 pub(crate) async fn add_accounts(service: &Service, done: &mut Done, accounts: &[(String, &str)]) {
     let admin = client();
     let answer = service.login(&admin, "admin", PASSWORD).await;

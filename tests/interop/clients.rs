@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote: they find the service by its metadata alone, and check its tokens by its keys.
+//! Third-party clients: they discover the service by its metadata alone, and verify its tokens with its published keys.
 
 use std::{
     fs::{self, File},
@@ -14,10 +14,10 @@ use crate::{operator::command, process::Service, redis_servers::spawn_for_life};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// How long a client may take for all it does.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of a client's whole run.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// The program and script of the Python client.
+/// Returns the interpreter and the script of the Python client.
 fn python() -> [PathBuf; 2] {
     [
         ".cache/interop/python/bin/python",
@@ -26,7 +26,7 @@ fn python() -> [PathBuf; 2] {
     .map(in_root)
 }
 
-/// The program and script of the Node client.
+/// Returns the interpreter and the script of the Node client.
 fn node() -> [PathBuf; 2] {
     let packages = in_root("tests/interop/node/node_modules");
     assert!(
@@ -43,7 +43,7 @@ fn in_root(path: &str) -> PathBuf {
     path
 }
 
-/// Runs a client to its end against a server whose tokens are signed by `algorithm`.
+/// Runs a client to its end against a server that signs tokens with `algorithm`.
 async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     let dir = tempfile::tempdir().unwrap();
     let server = Service::start(dir.path(), &[("token_algorithm", algorithm)]).await;
@@ -55,7 +55,7 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
         .arg(program)
         .arg(script)
         .current_dir(dir.path())
-        // Else authlib refuses to speak plain HTTP, to this machine too.
+        // Without it authlib rejects plain HTTP, even on loopback.
         .env("AUTHLIB_INSECURE_TRANSPORT", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("NO_PROXY", "*")
@@ -68,7 +68,7 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     let mut keys = String::new();
     output.read_line(&mut keys).unwrap();
     let complained = || fs::read_to_string(&complaints).unwrap();
-    assert!(!keys.is_empty(), "it made no keys: {}", complained());
+    assert!(!keys.is_empty(), "it generated no keys: {}", complained());
 
     let registered = register(dir.path(), &keys);
     let secret = registered["client_secret"].as_str().unwrap();
@@ -85,7 +85,7 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
         if let Some(status) = client.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIME_LIMIT {
             client.kill().unwrap();
             break client.wait().unwrap();
         }
@@ -93,8 +93,8 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     };
     let steps: Vec<String> = output.lines().map_while(Result::ok).collect();
     let report = format!("{steps:#?}\n{}", complained());
-    assert!(!report.contains(secret), "it told the client's secret");
-    assert!(!report.contains("eyJ"), "it told a token");
+    assert!(!report.contains(secret), "it printed the client's secret");
+    assert!(!report.contains("eyJ"), "it printed a token");
     assert!(
         status.success(),
         "{status} after {:?}: {report}",
@@ -103,7 +103,7 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     assert_eq!(steps.last().map(String::as_str), Some("done"), "{report}");
 }
 
-/// Registers `inventory` as an operator does who reads the output by a script.
+/// Registers `inventory` as an operator does in a script that reads the output.
 fn register(dir: &Path, keys: &str) -> Value {
     let file = dir.join("inventory.jwks");
     fs::write(&file, keys).unwrap();

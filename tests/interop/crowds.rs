@@ -1,4 +1,4 @@
-//! Many requests at a moment against a limit: exactly as many pass as it allows.
+//! Many simultaneous requests against a limit: exactly the allowed number is accepted.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,10 +11,11 @@ use crate::{
     redis_servers::RedisServer,
 };
 
-/// How the requests of a crowd came out.
+/// The number of requests by HTTP status.
 type Statuses = BTreeMap<u16, usize>;
 
-/// 500 requests of one service at once, evenly to all servers: half of them for tokens, half of them charged by `check`.
+/// Sends 500 requests of one service at once, spread evenly over all servers: half of them request tokens, half are
+/// charged by `check`.
 async fn crowd(servers: &[Service]) -> Statuses {
     let operator = Operator::of(&servers[0]).await;
     let caller = operator.register("orders", json!({})).await;
@@ -22,7 +23,8 @@ async fn crowd(servers: &[Service]) -> Statuses {
     let token = caller.token(&http, &servers[0]).await;
     let limits = json!({"rate": "36/h", "burst": 100});
     operator.change("orders", limits).await;
-    // Every server knows of a change within 500 ms, or later on a slow machine. Asking would use the limit up.
+    // Every server knows of a change within 500 ms, or later on a slow machine. A request to find out would use up the
+    // limit.
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     let mut crowd = JoinSet::new();
@@ -83,7 +85,7 @@ async fn of_500_requests_at_once_exactly_the_burst_of_100_passes_two_replicas_on
     let shared = [
         ("redis_url", url.as_str()),
         ("store_timeout", "20s"),
-        // One service has one name, whichever replica answers.
+        // All replicas have the same issuer.
         ("public_url", "http://127.0.0.1:1"),
     ];
     let settings = [&UNLIMITED[..], &shared].concat();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the OAuth clients that the tests ask with, as requirements.txt and package-lock.json have them; does nothing
-# where they are there.
+# Installs the OAuth clients of the tests in the versions of requirements.txt and package-lock.json. Does nothing if
+# they are installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=../..

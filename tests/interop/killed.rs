@@ -1,4 +1,4 @@
-//! `kill -9` amid requests: totals and quotas are what was answered, and what was used up or revoked stays so.
+//! `kill -9` during requests: totals and quotas equal the responses, and what was used up or revoked stays so.
 
 use std::{
     path::Path,
@@ -18,38 +18,38 @@ use crate::{
     redis_servers::RedisServer,
 };
 
-/// More than a test can use.
+/// More than a test can use up.
 const QUOTA: u32 = 1_000_000;
 const DRIVERS: u32 = 4;
 
-/// As many services as there may be, and how many of them a round may register: a fast machine would reach the limit.
+/// The maximum number of services, and how many of them a round may register: a fast machine would reach the maximum.
 const SERVICES: (&str, &str) = ("max_services", "1000");
 const REGISTERED_IN_A_ROUND: u32 = 300;
 
-/// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Time limit of the waits in these tests.
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
-/// What was answered. Of each driver one more request may have been carried out whose answer was lost.
+/// The responses so far. For each driver one more request may have been carried out whose response was lost.
 #[derive(Default)]
 struct Answered {
     tokens: AtomicU32,
     registrations: AtomicU32,
     rotations: AtomicU32,
-    /// Those who send requests shall send no more.
+    /// Tells the drivers to send no more requests.
     enough: AtomicBool,
 }
 
 fn settings<'a>(more: &[(&'static str, &'a str)]) -> Vec<(&'static str, &'a str)> {
     let common = [
         ("store_timeout", "10s"),
-        // One name, whatever port it is on after a restart.
+        // The same issuer, whatever the port after a restart.
         ("public_url", "http://127.0.0.1:1"),
         SERVICES,
     ];
     [&UNLIMITED[..], &common, more].concat()
 }
 
-/// What is left of the caller's quota, as a server tells it. Asking costs one.
+/// Returns the rest of the caller's quota, as a server reports it. The request itself costs one.
 async fn left(server: &Service, caller: &Caller) -> u32 {
     let answer = caller.token_request(&plain(), server).send().await.unwrap();
     let told = answer.headers()["ratelimit"].to_str().unwrap();
@@ -57,9 +57,9 @@ async fn left(server: &Service, caller: &Caller) -> u32 {
     daily.split(';').next().unwrap().parse().unwrap()
 }
 
-/// Sends requests to `server` until it is gone, or until it is enough.
+/// Sends requests to `server` until it is gone, or until `enough` is set.
 fn drive(tasks: &mut JoinSet<()>, server: &Service, caller: &Caller, answered: &Arc<Answered>) {
-    let http = builder().timeout(PATIENCE).build().unwrap();
+    let http = builder().timeout(TIME_LIMIT).build().unwrap();
     for _ in 0..DRIVERS {
         let request = caller.token_request(&http, server);
         let answered = Arc::clone(answered);
@@ -75,14 +75,14 @@ fn drive(tasks: &mut JoinSet<()>, server: &Service, caller: &Caller, answered: &
     }
 }
 
-/// Waits until so many tokens have been answered.
+/// Waits until this number of token responses has arrived.
 async fn until_answered(answered: &Answered, tokens: u32) {
     let enough = async {
         while answered.tokens.load(SeqCst) < tokens {
             time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = time::timeout(PATIENCE, enough).await;
+    let waited = time::timeout(TIME_LIMIT, enough).await;
     waited.unwrap_or_else(|_| panic!("{:?} of {tokens} tokens", answered.tokens));
 }
 
@@ -103,7 +103,7 @@ async fn operate(operator: Operator, round: u32, answered: Arc<Answered>) {
     }
 }
 
-/// Waits while it is so late in the day (UTC) that quotas could begin anew amid a test.
+/// Waits if a daily quota could be reset during the test, shortly before midnight (UTC).
 async fn stay_away_from_midnight() {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -119,7 +119,7 @@ async fn compare_totals(server: &Service, operator: &Operator, answered: &Answer
     let credentials = services.iter().map(|it| it["credentials"].as_array());
     let rotated = credentials.filter(|it| it.unwrap().len() == 2).count();
     let rotated = u32::try_from(rotated).unwrap();
-    // An answer of each round may have been lost.
+    // In each round one response may have been lost.
     let known = answered.registrations.load(SeqCst);
     assert!(
         (known..=known + round).contains(&registered),
@@ -134,7 +134,7 @@ async fn compare_totals(server: &Service, operator: &Operator, answered: &Answer
     let registrations = r#"skriptoteket_service_registrations_total{event="registered"}"#;
     let rotations = r#"skriptoteket_credential_rotations_total{result="success"}"#;
     let page = server
-        .page_where("the totals are what is listed", |page| {
+        .page_where("the totals equal the list", |page| {
             page.get(registrations) == Some(f64::from(registered))
         })
         .await;
@@ -175,7 +175,7 @@ async fn after_kill_9_totals_are_what_is_registered_and_quotas_what_was_used() {
             lost <= DRIVERS,
             "round {round}: {used} used, {known} answered"
         );
-        // What was lost once is known from here on.
+        // Requests whose response was lost are counted from here on.
         answered.tokens.fetch_add(lost + 1, SeqCst);
     }
 }
@@ -199,7 +199,7 @@ async fn a_replica_that_is_killed_takes_no_quota_with_it() {
         .register("orders", json!({"daily_quota": QUOTA}))
         .await;
     let answered = Arc::new(Answered::default());
-    // A replica hears of a new service within 50 ms, or later on a slow machine. A refusal costs no quota.
+    // A replica knows of a new service within 50 ms, or later on a slow machine. A rejected request costs no quota.
     let http = plain();
     let heard = async {
         while caller
@@ -213,7 +213,7 @@ async fn a_replica_that_is_killed_takes_no_quota_with_it() {
             time::sleep(Duration::from_millis(5)).await;
         }
     };
-    time::timeout(PATIENCE, heard).await.unwrap();
+    time::timeout(TIME_LIMIT, heard).await.unwrap();
     let start = QUOTA - left(&other, &caller).await;
 
     let (mut first, mut second) = (JoinSet::new(), JoinSet::new());
@@ -222,7 +222,7 @@ async fn a_replica_that_is_killed_takes_no_quota_with_it() {
     until_answered(&answered, 200).await;
     killed = killed.kill_and_restart().await;
     first.join_all().await;
-    // These went on meanwhile, and no answer of theirs is lost.
+    // These continued meanwhile, and none of their responses is lost.
     answered.enough.store(true, SeqCst);
     second.join_all().await;
 
@@ -235,7 +235,7 @@ async fn a_replica_that_is_killed_takes_no_quota_with_it() {
     assert_eq!(
         QUOTA - left(&other, &caller).await,
         used + 2,
-        "both see the same"
+        "both replicas see the same"
     );
 }
 
@@ -258,7 +258,7 @@ async fn after_kill_9_what_was_revoked_or_used_up_stays_so() {
         used.push(assertion);
         caller.revoke(&http, &server, &token).await;
         revoked.push(token);
-        // At once after the answer.
+        // Immediately after the response.
         server = server.kill_and_restart().await;
 
         for token in &revoked {
@@ -269,7 +269,7 @@ async fn after_kill_9_what_was_revoked_or_used_up_stays_so() {
             assert_eq!(assert_to(&http, &server, assertion).await.status(), 401);
         }
         let said = caller.introspect(&http, &server, &good).await;
-        assert_eq!(said["active"], true, "the keys have stayed, too");
+        assert_eq!(said["active"], true, "the keys are unchanged");
     }
     let series = r#"skriptoteket_failed_auths_total{service_id="orders",reason="revoked_token"}"#;
     assert_eq!(server.page().await.value(series), 3.0);

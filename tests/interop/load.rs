@@ -1,9 +1,10 @@
-//! Requests at a constant rate, as long as the machine keeps up with it.
+//! Requests at a constant rate, as far as the machine keeps up.
 //!
-//! Each request has its time, and is sent then although earlier ones are not answered yet; how long it took is measured
-//! from that time. So a server that stops for a second shows as a second's worth of slow answers, and not as one (no
-//! coordinated omission). Only so many requests are under way at once: a machine that cannot answer at this rate gets
-//! fewer requests, and not a queue that grows. What rate a machine can answer is a matter for `make bench`.
+//! Each request has a scheduled time and is sent then, even if earlier ones have no response yet. Its duration is
+//! measured from the scheduled time. So a server that stops for a second shows as a second's worth of slow responses,
+//! not as one (no coordinated omission). The number of requests in progress is limited: a machine that cannot keep up
+//! with the rate gets fewer requests instead of a growing queue. The rate that a machine can sustain is measured by
+//! `make bench`.
 
 use std::{
     future::Future,
@@ -13,30 +14,30 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinSet, time};
 
-/// How much is sent, and for how long.
+/// The rate and the duration of the load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// Requests a second, at most.
+    /// Maximum number of requests per second.
     pub(crate) rate: u32,
-    /// Requests under way at once, at most.
+    /// Maximum number of requests in progress.
     pub(crate) at_once: usize,
-    /// It is not over earlier.
+    /// Minimum duration.
     pub(crate) at_least: Duration,
-    /// It is over then even if it was not enough.
+    /// Maximum duration, even if it was not enough.
     pub(crate) at_most: Duration,
 }
 
-/// What became of it.
+/// The result of a load.
 pub(crate) struct Outcome<T> {
-    /// What each request came to, in the order of the answers.
+    /// The result of each request, in the order of the responses.
     pub(crate) answers: Vec<T>,
-    /// Answers a second.
+    /// Responses per second.
     pub(crate) achieved: f64,
     took: Vec<Duration>,
 }
 
 impl<T> Outcome<T> {
-    /// The time within which this share of all requests was answered.
+    /// Returns the time within which this share of all requests got a response.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         #[expect(
             clippy::cast_possible_truncation,
@@ -50,7 +51,7 @@ impl<T> Outcome<T> {
 }
 
 impl Load {
-    /// Sends requests until the time is over and it is `enough`; `send` is given the number of each.
+    /// Sends requests until the time is over and it is `enough`. `send` gets the number of each request.
     pub(crate) async fn run<T, F>(
         self,
         enough: impl Fn() -> bool,
@@ -77,7 +78,7 @@ impl Load {
                 drop(place);
                 (answer, due, Instant::now())
             });
-            // What the machine did not keep up with is not made up for.
+            // Requests that the machine was too slow for are not made up for.
             due = (due + interval).max(Instant::now());
         }
         let (mut answers, mut took) = (Vec::new(), Vec::new());

@@ -1,16 +1,16 @@
-//! Services and the authorization server as the world meets them: stock OAuth clients, constant load, crowds, attackers and
-//! `kill -9`, all against the real program.
+//! Services and the authorization server as their clients use them: stock OAuth clients, constant load, bursts,
+//! attackers and `kill -9`, all against the real program.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `operator` | who registers services and rotates secrets and keys, and callers of the API |
-//! | `clients` | clients that nobody here wrote (`python/`, `node/`), which `make interop-clients` installs |
-//! | `load` | requests at a constant rate, as long as the machine keeps up with it |
-//! | `rotation` | secrets and keys rotate under load, and nobody is refused |
-//! | `crowds` | many requests at a moment against a limit |
-//! | `strangers` | made-up names add no series, meet no 500 and fill no memory |
-//! | `secrecy` | no secret, token or assertion leaves in logs, metrics or spans |
-//! | `killed` | `kill -9` amid requests loses no total, quota, revocation or used assertion |
+//! | `operator` | registers services and rotates secrets and keys; callers of the API |
+//! | `clients` | third-party clients (`python/`, `node/`), which `make interop-clients` installs |
+//! | `load` | requests at a constant rate, as far as the machine keeps up |
+//! | `rotation` | secrets and keys rotate under load, and no request is rejected |
+//! | `crowds` | many simultaneous requests against a limit |
+//! | `strangers` | invented names add no series, cause no 500 and use up no memory |
+//! | `secrecy` | no secret, token or assertion appears in logs, metrics or spans |
+//! | `killed` | `kill -9` during requests loses no total, quota, revocation or used assertion |
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@
     clippy::float_cmp,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "tests fail loudly, tell what they measured, counts are whole numbers, and a process lives in real time"
+    reason = "tests fail loudly and print measurements, counts are whole numbers, and a process runs in real time"
 )]
 
 mod clients;

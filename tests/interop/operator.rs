@@ -1,4 +1,4 @@
-//! Who registers services and rotates secrets and keys, and callers of the API.
+//! An operator who registers services and rotates secrets and keys, and callers of the API.
 
 use std::{
     path::Path,
@@ -14,21 +14,21 @@ use url::form_urlencoded;
 
 use crate::process::Service;
 
-/// No rate or burst is ever reached with these.
+/// Settings with which no rate or burst is ever reached.
 pub(crate) const UNLIMITED: [(&str, &str); 2] =
     [("service_rate", "10000/s"), ("service_burst", "1000000")];
 
-/// The kind of an assertion.
+/// The assertion type of a signed JWT.
 pub(crate) const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// A superuser at a server.
+/// A superuser logged in at a server.
 #[derive(Clone)]
 pub(crate) struct Operator {
     client: Client,
     services: String,
 }
 
-/// A registered service that calls.
+/// A registered service that sends requests.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) id: String,
@@ -43,7 +43,7 @@ impl Operator {
         }
     }
 
-    /// Registers a service; `more` is what is not left to the configuration.
+    /// Registers a service. `more` are the settings that differ from the configured defaults.
     pub(crate) async fn register(&self, id: &str, more: Value) -> Caller {
         let answer = self.try_register(id, more).await.unwrap();
         assert_eq!(answer.status(), 201);
@@ -68,7 +68,7 @@ impl Operator {
         assert_eq!(answer.status(), 200);
     }
 
-    /// Gives the service a new secret, and returns that.
+    /// Rotates the service's secret, and returns the new one.
     pub(crate) async fn rotate(&self, id: &str, overlap_seconds: u64) -> String {
         let answer = self.try_rotate(id, overlap_seconds).await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -81,7 +81,7 @@ impl Operator {
         self.client.post(url).json(&body).send().await
     }
 
-    /// Every registered service.
+    /// Returns every registered service.
     pub(crate) async fn all(&self) -> Vec<Value> {
         let answer = self.client.get(&self.services).send().await.unwrap();
         let list: Value = answer.json().await.unwrap();
@@ -95,12 +95,12 @@ async fn secret(answer: Response) -> String {
 }
 
 impl Caller {
-    /// A form with the secret in the `Authorization` header.
+    /// Posts a form with the secret in the `Authorization` header.
     pub(crate) fn ask(&self, http: &Client, url: &str, form: &[(&str, &str)]) -> RequestBuilder {
         post_form(http, url, form).basic_auth(&self.id, Some(&self.secret))
     }
 
-    /// Asks for a token.
+    /// Requests a token.
     pub(crate) fn token_request(&self, http: &Client, service: &Service) -> RequestBuilder {
         let grant = [("grant_type", "client_credentials")];
         self.ask(http, &service.url("/oauth2/token"), &grant)
@@ -112,7 +112,7 @@ impl Caller {
         access_token(answer).await
     }
 
-    /// What the service says of a token.
+    /// Introspects a token.
     pub(crate) async fn introspect(&self, http: &Client, service: &Service, token: &str) -> Value {
         let url = service.url("/oauth2/introspect");
         let answer = self.ask(http, &url, &[("token", token)]).send().await;
@@ -127,7 +127,7 @@ impl Caller {
         assert_eq!(answer.unwrap().status(), 200);
     }
 
-    /// A request of its own API (`check`, `heartbeat`) with this token.
+    /// Sends a request of the service's own API (`check`, `heartbeat`) with this token.
     pub(crate) fn own(
         &self,
         http: &Client,
@@ -154,14 +154,14 @@ pub(crate) async fn access_token(answer: Response) -> String {
     issued["access_token"].as_str().unwrap().to_owned()
 }
 
-/// A part of a JWT: 0 is the header, 1 are the claims.
+/// Returns a part of a JWT: 0 is the header, 1 the claims.
 pub(crate) fn part(token: &str, n: usize) -> Value {
     let part = token.split('.').nth(n).unwrap();
     let json = BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
     serde_json::from_slice(&json).unwrap()
 }
 
-/// A service's own key pair.
+/// A service's key pair.
 pub(crate) struct KeyPair(SigningKey);
 
 impl KeyPair {
@@ -169,13 +169,13 @@ impl KeyPair {
         Self(SigningKey::from_bytes(&rand::random()))
     }
 
-    /// The public part as `public_keys` of a registration.
+    /// Returns the public key as `public_keys` of a registration.
     pub(crate) fn public(&self) -> Value {
         let x = BASE64_URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]})
     }
 
-    /// An assertion that `client` is who it is, for this audience.
+    /// Returns a signed assertion of `client` for this audience.
     pub(crate) fn assertion(&self, client: &str, audience: &str, jti: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let claims = json!({
@@ -188,7 +188,7 @@ impl KeyPair {
     }
 }
 
-/// Asks for a token with an assertion.
+/// Requests a token with an assertion.
 pub(crate) async fn assert_to(http: &Client, service: &Service, assertion: &str) -> Response {
     let form = [
         ("grant_type", "client_credentials"),
@@ -199,7 +199,7 @@ pub(crate) async fn assert_to(http: &Client, service: &Service, assertion: &str)
     request.send().await.unwrap()
 }
 
-/// The command line beside a server in `dir`.
+/// Runs the command line next to a server in `dir`.
 pub(crate) fn command(dir: &Path, redis_url: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skriptoteket"));
     command

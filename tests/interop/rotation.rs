@@ -1,4 +1,4 @@
-//! Secrets and keys rotate under a constant load, and nobody is refused.
+//! Secrets and keys rotate under a constant load, and no request is rejected.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,11 +18,11 @@ use crate::{
     redis_servers::RedisServer,
 };
 
-/// Tokens and keys that live as short as they may, so that all that happens to them happens in seconds.
+/// The shortest permitted lifetimes of tokens and keys, so that a whole rotation takes seconds.
 pub(crate) const QUICK_KEYS: [(&str, &str); 2] =
     [("token_lifetime", "10s"), ("signing_key_lead", "2s")];
 
-/// Two rotations of all secrets, and more where the machine is so slow that few keys have signed by then.
+/// Time for two rotations of all secrets, and more where a slow machine has signed with few keys by then.
 const LOAD: Load = Load {
     rate: 200,
     at_once: 16,
@@ -31,17 +31,17 @@ const LOAD: Load = Load {
 };
 const CALLERS: u32 = 8;
 
-/// How many keys have to sign during the load.
+/// Minimum number of keys that sign during the load.
 const KEYS: usize = 5;
 
-/// How long the secret before is accepted after a rotation, in seconds. The last caller moves to its new one half of that
-/// after the rotation, and so long a request with the old one may be under way.
+/// How long the previous secret is accepted after a rotation, in seconds. The last caller moves to its new secret after
+/// half of that time; the other half is left for requests in progress with the old one.
 const OVERLAP: u64 = 10;
 
-/// How long a caller keeps a token that lasts 10 s.
+/// How long a caller keeps a token, which lasts 10 s.
 const KEPT: Duration = Duration::from_secs(9);
 
-/// A service as it calls: with a secret that it changes when it is told, and with all its tokens that are still good.
+/// A service under load: with a secret that changes in time, and with all its tokens that are still valid.
 #[derive(Clone)]
 struct Busy {
     caller: Arc<Mutex<Caller>>,
@@ -53,7 +53,7 @@ impl Busy {
         self.caller.lock().unwrap().clone()
     }
 
-    /// Its oldest token that is still good, or its newest.
+    /// Returns its oldest token that is still valid, or its newest.
     fn token(&self, oldest: bool) -> Option<String> {
         let mut tokens = self.tokens.lock().unwrap();
         while tokens.len() > 1 && tokens.front()?.0.elapsed() > KEPT {
@@ -68,14 +68,14 @@ impl Busy {
     }
 }
 
-/// What a request came to.
+/// The result of a request.
 struct Answer {
     status: Result<u16, String>,
     what: &'static str,
     kid: Option<String>,
 }
 
-/// Sends request number `n`: every other one is for a token, and the next comes with one, which as a rule is of the other
+/// Sends request number `n`. Every other one requests a token, and the next one uses a token, usually one of the other
 /// server.
 async fn request(n: u32, busy: Busy, http: Client, servers: Arc<Vec<Service>>) -> Answer {
     let count = u32::try_from(servers.len()).unwrap();
@@ -112,7 +112,7 @@ async fn request(n: u32, busy: Busy, http: Client, servers: Arc<Vec<Service>>) -
     Answer { status, what, kid }
 }
 
-/// Rotates all secrets again and again. Each caller moves to its new one some time later.
+/// Rotates all secrets repeatedly. Each caller moves to its new secret some time later.
 async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
     loop {
         let mut moves = JoinSet::new();
@@ -120,7 +120,7 @@ async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
             let operator = operator.clone();
             moves.spawn(async move {
                 let secret = operator.rotate(&busy.caller().id, OVERLAP).await;
-                // Nobody hears of a secret sooner than the replicas, which take 50 ms, or more on a slow machine.
+                // A caller never gets a secret before the replicas, which take 50 ms, or more on a slow machine.
                 time::sleep(Duration::from_millis(1_000 + n * 570)).await;
                 busy.caller.lock().unwrap().secret = secret;
             });
@@ -130,7 +130,7 @@ async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
     }
 }
 
-/// Makes keys for ever, one in the usual time and one soon in turn.
+/// Creates signing keys forever, every other one with `--soon`.
 async fn rotate_keys(dir: PathBuf, redis_url: Option<String>) {
     for n in 0_u32.. {
         let soon: &[&str] = if n % 2 == 0 { &[] } else { &["--soon"] };
@@ -144,7 +144,7 @@ async fn rotate_keys(dir: PathBuf, redis_url: Option<String>) {
     }
 }
 
-/// The keys as a verifier has them that fetches them again and again.
+/// The keys of a verifier that fetches them periodically.
 #[derive(Clone)]
 struct Verifier {
     http: Client,
@@ -173,7 +173,7 @@ impl Verifier {
         self.known.lock().unwrap().contains(kid)
     }
 
-    /// Fetches for ever, more often than a key is published before it signs.
+    /// Fetches forever, more often than the time for which a key is published before it signs.
     async fn run(self) {
         loop {
             self.fetch().await;
@@ -182,12 +182,12 @@ impl Verifier {
     }
 }
 
-/// One load at a time: two would measure each other.
+/// Serialises the loads: two at once would measure each other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<String>) {
     let http = builder()
-        // Below what the server keeps a connection for: none is closed while a request is on its way.
+        // Shorter than the server's keep-alive: no connection is closed while a request is being sent.
         .pool_idle_timeout(Duration::from_secs(1))
         .timeout(Duration::from_mins(1))
         .build()
@@ -224,7 +224,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
             }
         })
         .await;
-    // What went wrong with an operator went wrong with the test.
+    // An operator task that failed fails the test.
     if let Some(ended) = others.try_join_next() {
         panic!("{ended:?}");
     }
@@ -239,7 +239,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
     }
     let kids = signed.lock().unwrap().clone();
     eprintln!(
-        "{} servers: {:.1} answers/s, p50 {:?}, p99 {:?}, slowest {:?}, {} keys, {late} tokens by keys not fetched yet, {statuses:?}",
+        "{} servers: {:.1} responses/s, p50 {:?}, p99 {:?}, slowest {:?}, {} keys, {late} tokens by keys not fetched yet, {statuses:?}",
         servers.len(),
         outcome.achieved,
         outcome.quantile(0.5),
@@ -257,7 +257,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
     verifier.fetch().await;
     assert!(
         kids.iter().all(|kid| verifier.knows(kid)),
-        "all are published still"
+        "all keys are still published"
     );
 
     let (mut successes, mut failures, mut retired) = (0.0, 0.0, 0.0);
@@ -270,7 +270,7 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
     let answers = f64::from(u32::try_from(outcome.answers.len()).unwrap());
     assert_eq!((successes, failures), (answers, 0.0));
     assert!(retired > 20.0, "old secrets were in use: {retired}");
-    // A secret whose overlap is over would have been refused.
+    // A secret whose overlap has ended would have been rejected.
     let answer = first.token_request(&plain(), &servers[0]).send().await;
     assert_eq!(answer.unwrap().status(), 401);
 }
@@ -279,9 +279,9 @@ async fn rotate_under_load(dir: &Path, servers: Vec<Service>, redis_url: Option<
 async fn rotations_under_load_refuse_nobody_on_sqlite() {
     let _alone = ALONE.lock().await;
     let dir = tempfile::tempdir().unwrap();
-    // What is tested here is not how busy the machine is.
-    let patience = [("store_timeout", "10s")];
-    let settings = [&UNLIMITED[..], &QUICK_KEYS, &patience].concat();
+    // The speed of the machine is not tested here.
+    let time_limit = [("store_timeout", "10s")];
+    let settings = [&UNLIMITED[..], &QUICK_KEYS, &time_limit].concat();
     let servers = vec![Service::start(dir.path(), &settings).await];
     rotate_under_load(dir.path(), servers, None).await;
 }
@@ -293,7 +293,7 @@ async fn rotations_under_load_refuse_nobody_at_two_replicas() {
     let redis = RedisServer::start(&[]);
     let url = redis.url();
     let origin = format!("http://127.0.0.1:{}", crate::redis_servers::free_port());
-    // One service has one name, whichever replica answers.
+    // All replicas have the same issuer.
     let shared = [
         ("redis_url", url.as_str()),
         ("public_url", &origin),

@@ -1,4 +1,4 @@
-//! What a service proves itself with never leaves: not in a log, a metric or a span.
+//! The credentials of a service never appear in a log, a metric or a span.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{
     operator::{KeyPair, Operator, access_token, assert_to, part, post_form},
     process::{Service, plain},
 };
-use skriptoteket::config::OtlpProtocol;
+use skriptoteket::telemetry::OtlpProtocol;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
@@ -20,7 +20,7 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         ("OTEL_METRICS_EXPORTER", "otlp,prometheus"),
-        // Every request leaves a span.
+        // Every request is recorded as a span.
         ("OTEL_TRACES_SAMPLER", "always_on"),
     ];
     let mut server = Service::start(dir.path(), &settings).await;
@@ -31,7 +31,7 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
         .register("orders", json!({"public_keys": keys.public()}))
         .await;
 
-    // Everything that is done with a secret, and that can go wrong with it.
+    // Every use of a secret, and every error with it.
     let mut secrets = vec![caller.secret.clone()];
     let token = caller.token(&http, &server).await;
     caller.secret = operator.rotate("orders", 3_600).await;
@@ -51,7 +51,7 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
     caller.revoke(&http, &server, &token).await;
     let answer = caller.own(&http, &server, "check", &token).send().await;
     assert_eq!(answer.unwrap().status(), 401);
-    // Where they should not be sent.
+    // Sent in places where they do not belong.
     let url = format!(
         "/oauth2/token?client_secret={}&token={asserted}",
         caller.secret
@@ -65,7 +65,7 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
     let url = server.url(&format!("/api/services/{}/check", caller.secret));
     let answer = http.post(url).bearer_auth(&asserted).send().await;
     assert_eq!(answer.unwrap().status(), 403);
-    // As its id, and as what it would be called by.
+    // As the id of a service, and with a wrong secret.
     let mut muddled = caller.clone();
     muddled.id.clone_from(&caller.secret);
     muddled.secret = "sks_a-guess-of-somebody".into();
@@ -79,7 +79,7 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
 
     secrets.extend(["a-jti-of-the-client", "hidden-path", "sks_a-guess"].map(str::to_owned));
     for jwt in [&token, &asserted, &assertion] {
-        // Its claims and its signature, whole and in part.
+        // Its claims and its signature, in whole and in part.
         secrets.extend(jwt.split('.').skip(1).map(|it| it[..24].to_owned()));
         secrets.extend(part(jwt, 1)["jti"].as_str().map(str::to_owned));
     }
@@ -102,7 +102,7 @@ async fn logs_metrics_and_spans_hold_no_secret_token_or_assertion() {
         ("the logs", &logs, "the service has stopped"),
         ("what is exported", &exported, "POST /oauth2/token"),
     ] {
-        assert!(text.contains(marker), "{place} say nothing of it");
+        assert!(text.contains(marker), "{place} do not mention the service");
         for secret in &secrets {
             let at = text.find(secret.as_str());
             let before = at.map(|at| text[..at].chars().rev().take(120).collect::<String>());

@@ -1,4 +1,4 @@
-//! Made-up names: they add no series, meet no 500 and fill no memory.
+//! Invented names: they add no series, cause no 500 and use up no memory.
 
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     process::{Service, plain},
 };
 
-/// Who sends what is made up, and whom it is sent to.
+/// A client that sends invented names, and the server that it sends them to.
 struct Stranger {
     http: Client,
     server: Service,
@@ -27,7 +27,7 @@ fn word(rng: &mut StdRng) -> String {
     (0..length).map(letter).collect()
 }
 
-/// What looks like a token, of a service, by a key and with an id that there are not.
+/// Returns a text that looks like a token, with a service, a key and an id that do not exist.
 fn token(rng: &mut StdRng) -> String {
     let alg = ["EdDSA", "ES256", "HS256", "none", "x"][rng.random_range(0..5)];
     let header = json!({"typ": "at+jwt", "alg": alg, "kid": word(rng)});
@@ -93,7 +93,7 @@ impl Stranger {
     }
 }
 
-/// Sends so many, ten at a time, and returns the statuses.
+/// Sends this number of requests, ten at a time, and returns the statuses.
 async fn wave(stranger: &Arc<Stranger>, seed: u64, n: usize) -> BTreeSet<u16> {
     let mut tasks = JoinSet::new();
     for driver in 0..10 {
@@ -111,7 +111,7 @@ async fn wave(stranger: &Arc<Stranger>, seed: u64, n: usize) -> BTreeSet<u16> {
     tasks.join_all().await.into_iter().flatten().collect()
 }
 
-/// The memory of the server that is in use, in KiB.
+/// Returns the resident memory of the server, in KiB.
 fn memory(server: &Service) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -144,15 +144,15 @@ async fn five_thousand_made_up_ids_tokens_and_keys_add_no_series_and_meet_no_500
         caller,
         token,
     });
-    // The gauges of the caller come with the next roll call, within five seconds.
+    // The gauges of the caller appear with the next service census, within five seconds.
     let own = r#"skriptoteket_service_health{health="healthy",service_id="orders"}"#;
     let mut asked = 0;
     while !series(&stranger.server).await.contains(own) {
         asked += 1;
-        assert!(asked < 200, "the roll was never called");
+        assert!(asked < 200, "the services were never counted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // The first wave meets every route and status that there is.
+    // The first wave covers every existing route and status.
     wave(&stranger, 1, 1_000).await;
     let (before, small) = (series(&stranger.server).await, memory(&stranger.server));
     let statuses = wave(&stranger, 2, 5_000).await;
@@ -164,8 +164,8 @@ async fn five_thousand_made_up_ids_tokens_and_keys_add_no_series_and_meet_no_500
         "{} series; memory {small} KiB, then {large} KiB",
         after.len()
     );
-    // 5,000 of the smallest things that could be kept of each, a token of half a kilobyte, are 2.5 MB; a cache that
-    // has not filled yet may grow.
+    // If 5,000 of the smallest possible entries of each cache were kept, with a token of half a kilobyte, this would be
+    // 2.5 MB. A cache that is not full yet may grow.
     assert!(large < small + 16 * 1024, "{small} KiB, then {large} KiB");
     let page = stranger.server.page().await;
     for reason in ["unknown_service", "bad_signature"] {

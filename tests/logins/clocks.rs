@@ -1,19 +1,19 @@
-//! Servers whose clock is not that of the store.
+//! Servers whose clock differs from the store's clock.
 
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     accounts::Role,
     clock::{Clock, ManualClock, Timestamp},
-    sessions::{SessionPolicy, Sessions, census::CensusBell},
-    telemetry::{Telemetry, instruments::Presence},
+    sessions::{SessionMetrics, SessionPolicy, Sessions, census::CensusBell},
+    telemetry::Telemetry,
 };
 use tokio::runtime::Handle;
 
-use crate::house::{House, PASSWORD};
+use crate::harness::{Harness, PASSWORD};
 
-/// The sessions of `house` as a server sees them that lives by `clock`.
-fn seen_by(house: &House, clock: &Arc<ManualClock>) -> Sessions {
+/// Returns the sessions of `harness` as seen by a server with this clock.
+fn seen_by(harness: &Harness, clock: &Arc<ManualClock>) -> Sessions {
     let clock: Arc<dyn Clock> = clock.clone();
     let policy = SessionPolicy {
         idle: Duration::from_mins(30),
@@ -22,9 +22,8 @@ fn seen_by(house: &House, clock: &Arc<ManualClock>) -> Sessions {
         max_per_user: 10,
     };
     Sessions::new(
-        house.stores.sessions.clone(),
-        house.stores.accounts.clone(),
-        Presence::new(&Telemetry::disabled().meter(), &[], &[], clock.clone()),
+        harness.stores.sessions.clone(),
+        SessionMetrics::new(&Telemetry::disabled().meter()),
         clock,
         policy,
         CensusBell::default(),
@@ -36,22 +35,22 @@ fn seen_by(house: &House, clock: &Arc<ManualClock>) -> Sessions {
 async fn who_uses_a_session_keeps_it_however_wrong_the_clock_of_the_server_is() {
     let hour = 3_600_000;
     for distance in [-24 * hour, -hour, -hour / 4, -1, 0, 1, hour, 24 * hour] {
-        let house = House::new().await;
-        house.user("ada", Role::User).await;
-        let id = house
+        let harness = Harness::new().await;
+        harness.user("ada", Role::User).await;
+        let id = harness
             .try_login("ada", PASSWORD)
             .await
             .unwrap()
             .session
             .record
             .id;
-        let start = Timestamp::from_millis(house.clock.now().as_millis() + distance);
+        let start = Timestamp::from_millis(harness.clock.now().as_millis() + distance);
         let clock = Arc::new(ManualClock::starting_at(start));
-        let sessions = seen_by(&house, &clock);
+        let sessions = seen_by(&harness, &clock);
         for minute in (0..12 * 60).step_by(10) {
             let checked = sessions.check(&id).await.unwrap();
             assert!(checked.is_some(), "{distance} ms off, after {minute} min");
-            for clock in [&house.clock, &clock] {
+            for clock in [&harness.clock, &clock] {
                 clock.advance(Duration::from_mins(10));
             }
         }

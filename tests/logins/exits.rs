@@ -1,4 +1,4 @@
-//! One test per exit: each attempt is counted once, under one outcome, in the metrics and in the audit trail.
+//! One test per exit: each attempt is counted once, with one outcome, in the metrics and in the audit trail.
 
 use std::time::Duration;
 
@@ -7,35 +7,40 @@ use skriptoteket::{
     audit::{AuditEvent, AuditTrail, Kind},
     clock::Clock,
     error::StoreError,
-    login::{Caller, LoginError},
+    login::{Caller, LoginError, metrics::LoginFailure},
     sessions::EndReason,
-    telemetry::instruments::FAILURE_REASONS,
 };
 use sqlx::Connection;
 
 use crate::{
     faulty::Faulty,
-    house::{CHEAP, DISABLED, House, PASSWORD, caller, credentials},
+    harness::{CHEAP, DISABLED, Harness, PASSWORD, caller, credentials},
 };
 
 #[tokio::test]
 async fn every_series_is_there_at_zero_before_the_first_attempt() {
-    let house = House::new().await;
-    assert_eq!((house.logins("success"), house.logins("failure")), (0, 0));
-    for reason in FAILURE_REASONS {
-        assert_eq!(house.failures(reason), 0, "{reason}");
+    let harness = Harness::new().await;
+    assert_eq!(
+        (harness.logins("success"), harness.logins("failure")),
+        (0, 0)
+    );
+    for reason in LoginFailure::NAMES {
+        assert_eq!(harness.failures(reason), 0, "{reason}");
     }
 }
 
 #[tokio::test]
 async fn a_right_password_is_a_success_and_starts_one_session() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::Admin).await;
-    let logged_in = house.try_login("Ada", PASSWORD).await.unwrap();
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::Admin).await;
+    let logged_in = harness.try_login("Ada", PASSWORD).await.unwrap();
     assert_eq!(logged_in.user, user);
-    assert_eq!((house.logins("success"), house.logins("failure")), (1, 0));
-    house.census.take().await.unwrap().unwrap();
-    let gauge = |name, labels: &[(&str, &str)]| house.metrics.gauge(name, labels);
+    assert_eq!(
+        (harness.logins("success"), harness.logins("failure")),
+        (1, 0)
+    );
+    harness.census.take().await.unwrap().unwrap();
+    let gauge = |name, labels: &[(&str, &str)]| harness.metrics.gauge(name, labels);
     assert_eq!(gauge("skriptoteket.active_sessions", &[]), Some(1.0));
     assert_eq!(
         gauge("skriptoteket.users_by_role", &[("role", "admin")]),
@@ -49,75 +54,74 @@ async fn a_right_password_is_a_success_and_starts_one_session() {
 
 #[tokio::test]
 async fn unknown_user_and_wrong_password_are_one_reason_and_one_error() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
     for name in ["ada", "nobody", "no user name at all!", ""] {
-        let error = house.try_login(name, "wrong").await.unwrap_err();
+        let error = harness.try_login(name, "wrong").await.unwrap_err();
         assert!(matches!(error, LoginError::InvalidCredentials), "{error:?}");
     }
-    assert_eq!(house.failures("invalid_credentials"), 4);
-    assert_eq!(house.checks(), 4, "each cost one password check");
+    assert_eq!(harness.failures("invalid_credentials"), 4);
+    assert_eq!(harness.checks(), 4, "each cost one password check");
 }
 
 #[tokio::test]
 async fn a_disabled_account_is_counted_as_such_only_with_the_right_password() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    house
-        .sessions
-        .change_account(user.id, DISABLED)
-        .await
-        .unwrap();
-    let wrong = house.try_login("ada", "wrong").await.unwrap_err();
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    harness.lifecycle.change(user.id, DISABLED).await.unwrap();
+    let wrong = harness.try_login("ada", "wrong").await.unwrap_err();
     assert!(matches!(wrong, LoginError::InvalidCredentials));
-    let right = house.try_login("ada", PASSWORD).await.unwrap_err();
+    let right = harness.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(matches!(right, LoginError::AccountDisabled));
-    assert_eq!(house.failures("account_disabled"), 1);
-    assert_eq!(house.census.take().await.unwrap().unwrap().sessions, [0; 4]);
+    assert_eq!(harness.failures("account_disabled"), 1);
+    assert_eq!(
+        harness.census.take().await.unwrap().unwrap().sessions,
+        [0; 4]
+    );
 }
 
 #[tokio::test]
 async fn an_account_is_locked_after_its_budget_and_free_again_after_the_lock() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
     for name in ["ada", "nobody"] {
         for _ in 0..5 {
-            house.try_login(name, "wrong").await.unwrap_err();
+            harness.try_login(name, "wrong").await.unwrap_err();
         }
-        let error = house.try_login(name, PASSWORD).await.unwrap_err();
+        let error = harness.try_login(name, PASSWORD).await.unwrap_err();
         let LoginError::AccountLocked { retry_after } = error else {
             panic!("{name} is not locked: {error:?}");
         };
         assert_eq!(retry_after, Duration::from_mins(1), "the same for {name}");
     }
-    assert_eq!(house.failures("account_locked"), 2);
+    assert_eq!(harness.failures("account_locked"), 2);
     assert_eq!(
-        house.checks(),
+        harness.checks(),
         10,
-        "a locked account costs no password check"
+        "a locked account causes no password check"
     );
-    house.clock.advance(Duration::from_mins(1));
+    harness.clock.advance(Duration::from_mins(1));
     for _ in 0..4 {
-        let error = house.try_login("ada", "wrong").await.unwrap_err();
+        let error = harness.try_login("ada", "wrong").await.unwrap_err();
         assert!(
             matches!(error, LoginError::InvalidCredentials),
             "a fresh budget"
         );
     }
-    house.try_login("ada", PASSWORD).await.unwrap();
+    harness.try_login("ada", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_name_has_one_budget_however_it_is_written_and_whether_it_exists_or_not() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
     for [plain, capital, wide] in [["ada", "ADA", "ａｄａ"], ["eve", "EVE", "ｅｖｅ"]] {
         for name in [plain, capital, wide, plain, wide] {
-            let error = house.try_login(name, "wrong").await.unwrap_err();
+            let error = harness.try_login(name, "wrong").await.unwrap_err();
             assert!(matches!(error, LoginError::InvalidCredentials), "{name}");
         }
         for name in [plain, capital, wide] {
-            let error = house.try_login(name, "wrong").await.unwrap_err();
+            let error = harness.try_login(name, "wrong").await.unwrap_err();
             assert!(
                 matches!(error, LoginError::AccountLocked { .. }),
                 "{name} gets more guesses than {plain}: {error:?}"
@@ -128,23 +132,23 @@ async fn a_name_has_one_budget_however_it_is_written_and_whether_it_exists_or_no
 
 #[tokio::test]
 async fn an_address_that_is_out_cannot_lock_accounts() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
     for n in 0..20 {
-        house
+        harness
             .try_login(&format!("nobody{n}"), "wrong")
             .await
             .unwrap_err();
     }
     for _ in 0..10 {
-        let error = house.try_login("ada", "wrong").await.unwrap_err();
+        let error = harness.try_login("ada", "wrong").await.unwrap_err();
         assert!(
             matches!(error, LoginError::RateLimited { retry_after } if retry_after > Duration::ZERO)
         );
     }
-    assert_eq!(house.failures("rate_limited"), 10);
+    assert_eq!(harness.failures("rate_limited"), 10);
     let elsewhere = caller("198.51.100.7");
-    house
+    harness
         .login
         .login(credentials("ada", PASSWORD), elsewhere)
         .await
@@ -153,64 +157,65 @@ async fn an_address_that_is_out_cannot_lock_accounts() {
 
 #[tokio::test]
 async fn another_site_is_refused_before_anything_is_looked_at() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
     let from = Caller {
         cross_site: true,
         ..caller("192.0.2.1")
     };
-    let error = house
+    let error = harness
         .login
         .login(credentials("ada", PASSWORD), from)
         .await
         .unwrap_err();
     assert!(matches!(error, LoginError::CrossSite));
-    assert_eq!((house.failures("cross_site"), house.checks()), (1, 0));
+    assert_eq!((harness.failures("cross_site"), harness.checks()), (1, 0));
 }
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_a_failure_of_its_own() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    let lock = house.write_lock().await;
-    let error = house.try_login("ada", PASSWORD).await.unwrap_err();
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    let lock = harness.write_lock().await;
+    let error = harness.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(
         matches!(error, LoginError::Store(StoreError::Unavailable(_))),
         "{error:?}"
     );
-    assert_eq!(house.failures("store_unavailable"), 1);
+    assert_eq!(harness.failures("store_unavailable"), 1);
     lock.close().await.unwrap();
-    house.try_login("ada", PASSWORD).await.unwrap();
-    assert_eq!(house.logins("success"), 1);
+    harness.try_login("ada", PASSWORD).await.unwrap();
+    assert_eq!(harness.logins("success"), 1);
 }
 
 #[tokio::test]
 async fn attempts_amid_an_outage_are_in_the_audit_trail_once_it_is_over() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    let lock = house.write_lock().await;
-    let attempts = (0..3).map(|_| house.try_login("ada", PASSWORD));
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    let lock = harness.write_lock().await;
+    let attempts = (0..3).map(|_| harness.try_login("ada", PASSWORD));
     let results = futures_util::future::join_all(attempts).await;
     assert!(results.iter().all(Result::is_err), "{results:?}");
     lock.close().await.unwrap();
-    assert_eq!(house.failures("store_unavailable"), 3);
+    assert_eq!(harness.failures("store_unavailable"), 3);
     let dropped = "skriptoteket.audit_events_dropped";
-    assert_eq!(house.metrics.counter(dropped, &[]), Some(0));
-    assert_eq!(house.audited_outcomes().await, ["store_unavailable"; 3]);
+    assert_eq!(harness.metrics.counter(dropped, &[]), Some(0));
+    assert_eq!(harness.audited_outcomes().await, ["store_unavailable"; 3]);
 }
 
 #[tokio::test]
 async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    let (trail, writer) = AuditTrail::new(house.stores.audit.clone(), house.parts.metrics.clone());
-    let lock = house.write_lock().await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    let (trail, writer) =
+        AuditTrail::new(harness.stores.audit.clone(), harness.audit_metrics.clone());
+    let lock = harness.write_lock().await;
     let writer = tokio::spawn(writer.run());
-    let event = || AuditEvent::new(Kind::Login, house.clock.now(), "cancelled");
+    let event = || AuditEvent::new(Kind::Login, harness.clock.now(), "cancelled");
     for _ in 0..3 {
         trail.record(event());
     }
-    // In the writer's hands by now, and in the queue.
+    // The writer has taken some of these events; the others are queued.
     tokio::time::sleep(Duration::from_millis(20)).await;
     for _ in 0..4 {
         trail.record(event());
@@ -219,7 +224,7 @@ async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
     assert!(writer.await.unwrap_err().is_cancelled());
     let dropped = || {
         let dropped = "skriptoteket.audit_events_dropped";
-        house.metrics.counter(dropped, &[])
+        harness.metrics.counter(dropped, &[])
     };
     assert_eq!(dropped(), Some(7));
     trail.record(event());
@@ -229,14 +234,15 @@ async fn attempts_that_a_stop_leaves_unwritten_are_counted_as_lost() {
 
 #[tokio::test]
 async fn a_flood_of_refused_attempts_leaves_places_in_the_queue_of_the_audit_trail() {
-    let house = House::new().await;
-    let (trail, writer) = AuditTrail::new(house.stores.audit.clone(), house.parts.metrics.clone());
+    let harness = Harness::new().await;
+    let (trail, writer) =
+        AuditTrail::new(harness.stores.audit.clone(), harness.audit_metrics.clone());
     let record = |outcome, n| {
         for _ in 0..n {
-            trail.record(AuditEvent::new(Kind::Login, house.clock.now(), outcome));
+            trail.record(AuditEvent::new(Kind::Login, harness.clock.now(), outcome));
         }
         let dropped = "skriptoteket.audit_events_dropped";
-        house.metrics.counter(dropped, &[])
+        harness.metrics.counter(dropped, &[])
     };
     assert_eq!(record("rate_limited", 10_000), Some(2_000));
     assert_eq!(record("success", 2_000), Some(2_000));
@@ -253,48 +259,48 @@ async fn a_full_queue_refuses_at_once_and_gives_the_charge_back() {
         queue: 0,
         ..CHEAP
     };
-    let house = House::with(slow, |parts| parts).await;
-    house.user("ada", Role::User).await;
-    let attempts = (0..8).map(|_| house.try_login("ada", PASSWORD));
+    let harness = Harness::with(slow, |parts| parts).await;
+    harness.user("ada", Role::User).await;
+    let attempts = (0..8).map(|_| harness.try_login("ada", PASSWORD));
     let results = futures_util::future::join_all(attempts).await;
     let refused = results
         .iter()
         .filter(|it| matches!(it, Err(LoginError::Overloaded)))
         .count();
     let passed = results.iter().filter(|it| it.is_ok()).count();
-    // Five of the eight are let through by the guard at once; of these one is hashed and four find no place.
+    // The guard admits five of the eight at once. One of these is hashed, and four find the queue full.
     assert!(passed >= 1 && refused >= 1, "{results:?}");
-    assert_eq!(house.failures("internal_error"), refused as u64);
+    assert_eq!(harness.failures("internal_error"), refused as u64);
     let overloaded = [("result", "overloaded")];
     assert_eq!(
-        house
+        harness
             .metrics
             .counter("skriptoteket.password_checks", &overloaded),
         Some(refused as u64)
     );
-    house.try_login("ada", PASSWORD).await.unwrap();
+    harness.try_login("ada", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_is_counted_as_cancelled() {
     let slow = HashingPolicy {
         memory_kib: 19_456,
-        // So long that it is under way still after a machine has stood still for a moment.
+        // Long enough that the attempt is still in progress after the machine has stalled for a moment.
         iterations: 40,
         ..CHEAP
     };
-    let house = House::with(slow, |parts| parts).await;
-    house.user("ada", Role::User).await;
-    let attempt = house.try_login("ada", PASSWORD);
+    let harness = Harness::with(slow, |parts| parts).await;
+    harness.user("ada", Role::User).await;
+    let attempt = harness.try_login("ada", PASSWORD);
     let gone = tokio::time::timeout(Duration::from_millis(5), attempt).await;
-    assert!(gone.is_err(), "the attempt was still under way");
-    assert_eq!(house.failures("cancelled"), 1);
-    assert_eq!(house.logins("failure"), 1);
+    assert!(gone.is_err(), "the attempt ended too early");
+    assert_eq!(harness.failures("cancelled"), 1);
+    assert_eq!(harness.logins("failure"), 1);
 }
 
 #[tokio::test]
 async fn a_panic_inside_the_attempt_is_counted_as_our_own_fault() {
-    let house = House::with(CHEAP, |mut parts| {
+    let harness = Harness::with(CHEAP, |mut parts| {
         parts.accounts = Faulty::new(parts.accounts, |operation| {
             assert_ne!(operation, "find_by_username", "planted");
             Ok(())
@@ -302,21 +308,21 @@ async fn a_panic_inside_the_attempt_is_counted_as_our_own_fault() {
         parts
     })
     .await;
-    let login = house.login.clone();
+    let login = harness.login.clone();
     let attempt = tokio::spawn(async move {
         let _ = login
             .login(credentials("ada", PASSWORD), caller("192.0.2.1"))
             .await;
     });
     assert!(attempt.await.unwrap_err().is_panic());
-    assert_eq!(house.failures("internal_error"), 1);
-    assert_eq!(house.logins("failure"), 1);
+    assert_eq!(harness.failures("internal_error"), 1);
+    assert_eq!(harness.logins("failure"), 1);
 }
 
 #[tokio::test]
 async fn a_session_that_nobody_got_the_key_of_does_not_stay() {
-    let house = House::with(CHEAP, |mut parts| {
-        // The store goes away between the start of the session and the last look at the account.
+    let harness = Harness::with(CHEAP, |mut parts| {
+        // The store becomes unavailable between the start of the session and the final check of the account.
         parts.accounts = Faulty::new(parts.accounts, |operation| match operation {
             "find" => Err(StoreError::timed_out()),
             _ => Ok(()),
@@ -324,19 +330,19 @@ async fn a_session_that_nobody_got_the_key_of_does_not_stay() {
         parts
     })
     .await;
-    house.user("ada", Role::User).await;
-    let error = house.try_login("ada", PASSWORD).await.unwrap_err();
+    harness.user("ada", Role::User).await;
+    let error = harness.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(matches!(error, LoginError::Store(_)), "{error:?}");
-    assert_eq!(house.failures("store_unavailable"), 1);
+    assert_eq!(harness.failures("store_unavailable"), 1);
     let ended = async {
-        while house.census.take().await.unwrap().unwrap().sessions != [0; 4] {
+        while harness.census.take().await.unwrap().unwrap().sessions != [0; 4] {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_mins(1), ended)
         .await
         .unwrap();
-    let totals = house.census.take().await.unwrap().unwrap().totals;
+    let totals = harness.census.take().await.unwrap().unwrap().totals;
     assert_eq!(
         (
             totals.started[0],
@@ -348,21 +354,21 @@ async fn a_session_that_nobody_got_the_key_of_does_not_stay() {
 
 #[tokio::test]
 async fn metrics_and_audit_trail_agree_on_every_outcome() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    let disabled = house.user("eve", Role::User).await;
-    house
-        .sessions
-        .change_account(disabled.id, DISABLED)
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    let disabled = harness.user("eve", Role::User).await;
+    harness
+        .lifecycle
+        .change(disabled.id, DISABLED)
         .await
         .unwrap();
-    house.try_login("ada", PASSWORD).await.unwrap();
-    house.try_login("eve", PASSWORD).await.unwrap_err();
+    harness.try_login("ada", PASSWORD).await.unwrap();
+    harness.try_login("eve", PASSWORD).await.unwrap_err();
     for _ in 0..7 {
-        house.try_login("ada", "wrong").await.unwrap_err();
+        harness.try_login("ada", "wrong").await.unwrap_err();
     }
     for n in 0..14 {
-        house
+        harness
             .try_login(&format!("nobody{n}"), "wrong")
             .await
             .unwrap_err();
@@ -371,40 +377,43 @@ async fn metrics_and_audit_trail_agree_on_every_outcome() {
         cross_site: true,
         ..caller("192.0.2.1")
     };
-    house
+    harness
         .login
         .login(credentials("ada", PASSWORD), cross)
         .await
         .unwrap_err();
     drop(
-        house
+        harness
             .login
             .login(credentials("ada", PASSWORD), caller("192.0.2.9")),
     );
-    let _ = futures_util::FutureExt::now_or_never(house.try_login("ada", PASSWORD));
+    let _ = futures_util::FutureExt::now_or_never(harness.try_login("ada", PASSWORD));
 
-    let mut counted: Vec<(String, u64)> = FAILURE_REASONS
+    let mut counted: Vec<(String, u64)> = LoginFailure::NAMES
         .iter()
-        .map(|reason| ((*reason).to_owned(), house.failures(reason)))
+        .map(|reason| ((*reason).to_owned(), harness.failures(reason)))
         .collect();
-    counted.push(("success".into(), house.logins("success")));
+    counted.push(("success".into(), harness.logins("success")));
     counted.retain(|(_, n)| *n > 0);
     counted.sort();
-    let failures: u64 = FAILURE_REASONS.iter().map(|it| house.failures(it)).sum();
-    assert_eq!(failures, house.logins("failure"));
-    let attempts = failures + house.logins("success");
+    let failures: u64 = LoginFailure::NAMES
+        .iter()
+        .map(|it| harness.failures(it))
+        .sum();
+    assert_eq!(failures, harness.logins("failure"));
+    let attempts = failures + harness.logins("success");
     assert_eq!(
         attempts,
         1 + 1 + 7 + 14 + 1 + 1,
-        "a future that was never polled is no attempt"
+        "a future that was never polled is not an attempt"
     );
 
-    let account = crate::house::account(&house.stores.accounts, &user).await;
+    let account = crate::harness::account(&harness.stores.accounts, &user).await;
     assert_eq!(
         account.version, user.version,
-        "failed logins leave the account alone"
+        "failed logins do not change the account"
     );
-    let outcomes = house.audited_outcomes().await;
+    let outcomes = harness.audited_outcomes().await;
     let mut audited: Vec<(String, u64)> = Vec::new();
     for (name, _) in &counted {
         let n = outcomes.iter().filter(|it| *it == name).count() as u64;

@@ -1,4 +1,4 @@
-//! Real accounts with a fault planted in front of them.
+//! Real accounts behind an injected fault.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use skriptoteket::{
     error::StoreError,
 };
 
-/// What happens before an operation, by its name.
+/// Decides by the name of an operation whether it fails before it starts.
 pub(crate) type Plant = fn(&'static str) -> Result<(), StoreError>;
 
-/// Real accounts with a planted fault.
+/// Real accounts with an injected fault.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     real: Arc<dyn AccountRepository>,

@@ -1,4 +1,4 @@
-//! Attempts whose outcome is not known yet: they take places in a budget and are no failures.
+//! Attempts in progress: they reserve places in a budget and are not failures.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use skriptoteket::{
     login::LoginError,
 };
 
-use crate::house::{CHEAP, House, PASSWORD, caller, credentials};
+use crate::harness::{CHEAP, Harness, PASSWORD, caller, credentials};
 
-/// Slow enough that a client can go away in the middle.
+/// Slow enough that a client can disconnect during the hash.
 const SLOW: HashingPolicy = HashingPolicy {
     memory_kib: 19_456,
     iterations: 4,
@@ -18,9 +18,9 @@ const SLOW: HashingPolicy = HashingPolicy {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_right_logins_of_one_account_at_once_all_succeed() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    let replicas = [house.login.clone(), house.another_replica()];
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    let replicas = [harness.login.clone(), harness.another_replica()];
     let logins = (0..60).map(|n| {
         let from = caller(&format!("203.0.113.{n}"));
         replicas[n % 2].login(credentials("ada", PASSWORD), from)
@@ -28,37 +28,41 @@ async fn sixty_right_logins_of_one_account_at_once_all_succeed() {
     for result in futures_util::future::join_all(logins).await {
         result.unwrap();
     }
-    assert_eq!(house.logins("failure"), 0);
-    house.try_login("ada", "wrong").await.unwrap_err();
-    assert_eq!(house.failures("invalid_credentials"), 1, "and none is left");
+    assert_eq!(harness.logins("failure"), 0);
+    harness.try_login("ada", "wrong").await.unwrap_err();
+    assert_eq!(
+        harness.failures("invalid_credentials"),
+        1,
+        "and no place is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_people_log_in_from_one_address_at_once() {
-    let house = House::new().await;
+    let harness = Harness::new().await;
     for n in 0..50 {
-        house.user(&format!("pupil{n}"), Role::User).await;
+        harness.user(&format!("pupil{n}"), Role::User).await;
     }
-    // Some fail, as people do; the address gets 20 failures.
+    // Some attempts fail, as in practice; the budget of the address allows 20 failures.
     let logins = (0..50).map(|n| {
-        let house = &house;
+        let harness = &harness;
         async move {
             let name = format!("pupil{n}");
             let password = if n % 10 == 0 { "wrong" } else { PASSWORD };
-            house.try_login(&name, password).await
+            harness.try_login(&name, password).await
         }
     });
     let results = futures_util::future::join_all(logins).await;
     let passed = results.iter().filter(|it| it.is_ok()).count();
     assert_eq!(passed, 45, "{results:?}");
-    assert_eq!(house.failures("invalid_credentials"), 5);
-    assert_eq!(house.logins("failure"), 5);
+    assert_eq!(harness.failures("invalid_credentials"), 5);
+    assert_eq!(harness.logins("failure"), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guesses_from_one_address_at_once_are_exactly_limited() {
-    let house = House::new().await;
-    let replicas = [house.login.clone(), house.another_replica()];
+    let harness = Harness::new().await;
+    let replicas = [harness.login.clone(), harness.another_replica()];
     let guesses = (0..200).map(|n| {
         let name = format!("nobody{n}");
         let login = &replicas[n % 2];
@@ -71,12 +75,12 @@ async fn guesses_from_one_address_at_once_are_exactly_limited() {
     let limited = results
         .iter()
         .filter(|it| matches!(it, Err(LoginError::RateLimited { .. })));
-    assert_eq!((house.checks(), limited.count()), (20, 180));
+    assert_eq!((harness.checks(), limited.count()), (20, 180));
 }
 
-/// How many places of the budgets of accounts are failures or held.
-async fn places_taken(house: &House) -> u32 {
-    let mut file = house.file().await;
+/// Returns how many places of the account budgets are failures or reserved.
+async fn places_taken(harness: &Harness) -> u32 {
+    let mut file = harness.file().await;
     let of_accounts = "SELECT COALESCE(SUM(spent + held + held_before), 0) FROM limits \
         WHERE entity LIKE 'u:%'";
     sqlx::query_scalar(of_accounts)
@@ -85,90 +89,90 @@ async fn places_taken(house: &House) -> u32 {
         .unwrap()
 }
 
-/// An attempt at ada's account whose client goes away as soon as this many places are taken. False if it came to an end before
-/// that.
-async fn goes_away(house: &House, password: &str, places: u32) -> bool {
-    let are_taken = async { while places_taken(house).await < places {} };
+/// Starts an attempt at Ada's account and drops it as soon as this many places are taken. Returns false if the attempt
+/// ended before that.
+async fn goes_away(harness: &Harness, password: &str, places: u32) -> bool {
+    let are_taken = async { while places_taken(harness).await < places {} };
     tokio::select! {
-        _ = house.try_login("ada", password) => false,
+        _ = harness.try_login("ada", password) => false,
         () = are_taken => true,
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guesses_whose_client_goes_away_are_failures() {
-    let house = House::with(SLOW, |parts| parts).await;
-    house.user("ada", Role::User).await;
-    // A client may be gone before its guess is looked at: such a one is none.
+    let harness = Harness::with(SLOW, |parts| parts).await;
+    harness.user("ada", Role::User).await;
+    // If the client disconnects before the password is checked, the attempt is not a guess.
     for tries in 0.. {
         assert!(tries < 1_000, "guesses are never counted");
-        let taken = places_taken(&house).await;
-        goes_away(&house, "wrong", taken + 1).await;
-        if house.failures("account_locked") > 0 {
+        let taken = places_taken(&harness).await;
+        goes_away(&harness, "wrong", taken + 1).await;
+        if harness.failures("account_locked") > 0 {
             break;
         }
     }
-    let locked = house.try_login("ada", PASSWORD).await.unwrap_err();
+    let locked = harness.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(
         matches!(locked, LoginError::AccountLocked { .. }),
         "{locked:?}"
     );
-    assert_eq!(house.checks(), 5);
+    assert_eq!(harness.checks(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn right_passwords_whose_client_goes_away_are_none() {
-    let house = House::with(SLOW, |parts| parts).await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::with(SLOW, |parts| parts).await;
+    harness.user("ada", Role::User).await;
     let mut cancelled = 0;
     for _ in 0..12 {
-        cancelled += u64::from(goes_away(&house, PASSWORD, 1).await);
+        cancelled += u64::from(goes_away(&harness, PASSWORD, 1).await);
     }
-    house.try_login("ada", PASSWORD).await.unwrap();
-    assert_eq!(house.failures("cancelled"), cancelled);
-    assert_eq!(house.logins("failure"), cancelled);
-    let own = house.logins("success");
+    harness.try_login("ada", PASSWORD).await.unwrap();
+    assert_eq!(harness.failures("cancelled"), cancelled);
+    assert_eq!(harness.logins("failure"), cancelled);
+    let own = harness.logins("success");
     let ended = async {
-        // What a client who went away may have left behind ends in the background.
-        while house.census.take().await.unwrap().unwrap().sessions != [own, 0, 0, 0] {
+        // Sessions of clients that have disconnected are ended in the background.
+        while harness.census.take().await.unwrap().unwrap().sessions != [own, 0, 0, 0] {
             tokio::task::yield_now().await;
         }
     };
     let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
-    ended.expect("a session goes on that nobody has");
+    ended.expect("a session without an owner is still live");
 }
 
 #[tokio::test]
 async fn places_of_a_client_that_goes_away_in_line_are_free() {
-    let house = House::with(SLOW, |parts| parts).await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::with(SLOW, |parts| parts).await;
+    harness.user("ada", Role::User).await;
     {
-        // Five take all places, seven stand in line, and all go away.
-        let logins = (0..11).map(|_| house.try_login("ada", PASSWORD));
+        // Five attempts take all places, seven wait in the queue, and all are dropped.
+        let logins = (0..11).map(|_| harness.try_login("ada", PASSWORD));
         let all = futures_util::future::join_all(logins);
         tokio::select! {
             _ = all => {},
-            _ = goes_away(&house, PASSWORD, 5) => {}
+            _ = goes_away(&harness, PASSWORD, 5) => {}
         }
     }
-    house.try_login("ada", PASSWORD).await.unwrap();
-    assert_eq!(house.failures("account_locked"), 0);
+    harness.try_login("ada", PASSWORD).await.unwrap();
+    assert_eq!(harness.failures("account_locked"), 0);
 }
 
 #[tokio::test]
 async fn an_unlocked_account_has_a_whole_budget() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
     for _ in 0..5 {
-        house.try_login("ada", "wrong").await.unwrap_err();
+        harness.try_login("ada", "wrong").await.unwrap_err();
     }
-    let locked = house.try_login("ada", PASSWORD).await.unwrap_err();
+    let locked = harness.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(matches!(locked, LoginError::AccountLocked { .. }));
-    assert!(house.login.unlock(user.id).await.unwrap());
-    assert!(!house.login.unlock(user.id).await.unwrap());
+    assert!(harness.login.unlock(user.id).await.unwrap());
+    assert!(!harness.login.unlock(user.id).await.unwrap());
     for _ in 0..4 {
-        let wrong = house.try_login("ada", "wrong").await.unwrap_err();
+        let wrong = harness.try_login("ada", "wrong").await.unwrap_err();
         assert!(matches!(wrong, LoginError::InvalidCredentials));
     }
-    house.try_login("ada", PASSWORD).await.unwrap();
+    harness.try_login("ada", PASSWORD).await.unwrap();
 }

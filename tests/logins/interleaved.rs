@@ -1,4 +1,4 @@
-//! Accounts that stop at one moment until the test lets them go on: so two things happen in the order that is asked for.
+//! Accounts that block at one moment until the test releases them, so that two operations happen in a defined order.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use skriptoteket::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::house::{CHEAP, House};
+use crate::harness::{CHEAP, Harness};
 
-/// Right after what.
+/// The moment after which operations block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// An account was read by its name.
@@ -43,17 +43,17 @@ impl Interleaved {
         })
     }
 
-    /// Waits until somebody has come to the moment.
+    /// Waits until an operation has reached the moment.
     pub(crate) async fn reached(&self) {
         self.reached.notified().await;
     }
 
-    /// Lets everybody pass.
+    /// Releases all operations.
     pub(crate) fn go_on(&self) {
         self.open.send_replace(true);
     }
 
-    /// Stops those who come from now on.
+    /// Blocks later operations again.
     pub(crate) fn stop_again(&self) {
         self.open.send_replace(false);
     }
@@ -134,15 +134,15 @@ impl AccountRepository for Interleaved {
     }
 }
 
-/// A house in which, at one moment, everything waits until the test goes on.
-pub(crate) async fn house_that_waits(at: Moment) -> (House, Arc<Interleaved>) {
-    let mut gate = None;
-    let house = House::with(CHEAP, |mut parts| {
+/// Creates a harness in which all operations block at one moment until the test releases them.
+pub(crate) async fn harness_that_waits(at: Moment) -> (Harness, Arc<Interleaved>) {
+    let mut barrier = None;
+    let harness = Harness::with(CHEAP, |mut parts| {
         let accounts = Interleaved::new(parts.accounts, at);
         parts.accounts = accounts.clone();
-        gate = Some(accounts);
+        barrier = Some(accounts);
         parts
     })
     .await;
-    (house, gate.unwrap())
+    (harness, barrier.unwrap())
 }

@@ -1,11 +1,11 @@
-//! Every exit of login, on the real embedded store: what it answers, what it counts, what it leaves behind.
+//! Every exit of a login on the real embedded store: its result, its counts, and the data that it leaves behind.
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod clocks;
 mod exits;
 mod faulty;
-mod house;
+mod harness;
 mod in_flight;
 mod interleaved;
 mod observer;

@@ -1,4 +1,4 @@
-//! Two replicas on one store: one of them observes.
+//! Two replicas on one store, one of which is the observer.
 
 use std::{
     sync::{
@@ -11,36 +11,34 @@ use std::{
 use async_trait::async_trait;
 use skriptoteket::{
     accounts::Role,
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
     error::StoreError,
+    observer_state::ObserverState,
     sessions::{
-        Lease, ObserverLease,
+        Lease, ObserverLease, SessionGauges,
         census::{CensusPace, CensusTaker},
     },
-    store::Stores,
-    telemetry::{
-        Telemetry,
-        instruments::{Presence, StoreMetrics},
-        testing::CollectedMetrics,
-    },
+    store::{StoreMetrics, Stores},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use uuid::Uuid;
 
-use crate::house::{House, PASSWORD};
+use crate::harness::{Harness, PASSWORD};
 
 const PACE: CensusPace = CensusPace {
     interval: Duration::from_secs(5),
     timeout: Duration::from_secs(2),
 };
 
-/// A lease as a store keeps it.
+/// A lease, as a store keeps it.
 #[derive(Debug, Default)]
 struct Kept {
     holder: Option<(u32, Duration)>,
     epoch: u64,
 }
 
-/// One replica's way to it.
+/// One replica's access to the lease.
 #[derive(Debug)]
 struct InMemory {
     name: u32,
@@ -97,34 +95,25 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(name: u32, house: &House, kept: &Arc<Mutex<Kept>>) -> Self {
-        let clock: Arc<dyn Clock> = house.clock.clone();
-        let (telemetry, metrics) = Telemetry::in_memory();
-        let presence = Presence::new(
-            &telemetry.meter(),
+    fn new(name: u32, harness: &Harness, kept: &Arc<Mutex<Kept>>) -> Self {
+        let clock: Arc<dyn Clock> = harness.clock.clone();
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
+        let gauges = SessionGauges::new(
             &telemetry.observed_meters(),
             &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
-            clock.clone(),
+            ObserverState::new(clock.clone()),
         );
         let lease = Arc::new(InMemory {
             name,
             kept: Arc::clone(kept),
-            clock: house.clock.clone(),
+            clock: harness.clock.clone(),
             away: AtomicBool::new(false),
         });
         let Stores {
             sessions, ledger, ..
-        } = house.stores.clone();
+        } = harness.stores.clone();
         let observer: Arc<dyn ObserverLease> = lease.clone();
-        let census = CensusTaker::new(
-            sessions,
-            ledger,
-            observer,
-            Uuid::nil(),
-            presence,
-            clock,
-            PACE,
-        );
+        let census = CensusTaker::new(sessions, ledger, observer, Uuid::nil(), gauges, clock, PACE);
         Self {
             census: Arc::new(census),
             lease,
@@ -142,7 +131,7 @@ impl Replica {
         self.metrics.counter(name, &[("role", "user")])
     }
 
-    /// Live sessions, up, observer, epoch.
+    /// Returns the gauges for live sessions, census state, observer and epoch.
     fn shown(&self) -> [Option<f64>; 4] {
         [
             "active_sessions",
@@ -158,17 +147,17 @@ impl Replica {
     }
 }
 
-/// A house with somebody in it, and two replicas of which the first observes.
-async fn two() -> (House, Replica, Replica) {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    house.try_login("ada", PASSWORD).await.unwrap();
+/// Creates a harness with one session, and two replicas of which the first is the observer.
+async fn two() -> (Harness, Replica, Replica) {
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    harness.try_login("ada", PASSWORD).await.unwrap();
     let kept = Arc::default();
-    let one = Replica::new(1, &house, &kept);
-    let other = Replica::new(2, &house, &kept);
+    let one = Replica::new(1, &harness, &kept);
+    let other = Replica::new(2, &harness, &kept);
     one.census.take().await.unwrap();
     other.census.take().await.unwrap();
-    (house, one, other)
+    (harness, one, other)
 }
 
 const SERVICE_WIDE: [&str; 5] = [
@@ -181,7 +170,7 @@ const SERVICE_WIDE: [&str; 5] = [
 
 #[tokio::test]
 async fn of_two_replicas_one_exports_what_is_service_wide() {
-    let (_house, one, other) = two().await;
+    let (_harness, one, other) = two().await;
     assert_eq!(one.shown(), [Some(1.0), Some(1.0), Some(1.0), Some(1.0)]);
     assert_eq!(other.shown(), [None, Some(1.0), Some(0.0), Some(1.0)]);
     for name in SERVICE_WIDE {
@@ -192,17 +181,17 @@ async fn of_two_replicas_one_exports_what_is_service_wide() {
 
 #[tokio::test]
 async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     let moment = Duration::from_millis(1);
-    house.clock.advance(PACE.lease().saturating_sub(moment));
+    harness.clock.advance(PACE.lease().saturating_sub(moment));
     assert_eq!(one.gauge("active_sessions"), Some(1.0));
     assert_eq!(one.started(), Some(1));
-    // As if it had been stopped, and went on now: nothing has told it that its time is over.
-    house.clock.advance(moment);
+    // As if the process had been suspended and resumed: it does not know that its lease has expired.
+    harness.clock.advance(moment);
     assert_eq!(one.shown(), [None, None, Some(0.0), Some(1.0)]);
     assert_eq!(one.started(), None);
 
-    house.try_login("ada", PASSWORD).await.unwrap();
+    harness.try_login("ada", PASSWORD).await.unwrap();
     other.census.take().await.unwrap();
     assert_eq!(other.shown(), [Some(2.0), Some(1.0), Some(1.0), Some(2.0)]);
     assert_eq!(other.started(), Some(2));
@@ -212,20 +201,20 @@ async fn past_its_deadline_a_replica_shows_nothing_and_another_one_takes_over() 
 
 #[tokio::test]
 async fn a_replica_that_comes_back_shows_nothing_until_it_has_counted_anew() {
-    let (house, one, _other) = two().await;
-    house.clock.advance(PACE.lease());
+    let (harness, one, _other) = two().await;
+    harness.clock.advance(PACE.lease());
     one.census.hold().await.unwrap();
     assert_eq!(one.shown(), [None, Some(1.0), Some(1.0), Some(1.0)]);
-    assert_eq!(one.started(), None, "it has not counted yet");
+    assert_eq!(one.started(), None, "it has not taken a census yet");
     one.census.count().await.unwrap();
     assert_eq!(one.gauge("active_sessions"), Some(1.0));
 }
 
 #[tokio::test]
 async fn a_lease_that_is_renewed_in_time_shows_no_gap() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     for _ in 0..20 {
-        house.clock.advance(PACE.lease() / 3);
+        harness.clock.advance(PACE.lease() / 3);
         one.census.hold().await.unwrap();
         other.census.hold().await.unwrap();
         assert_eq!(one.gauge("active_sessions"), Some(1.0));
@@ -236,9 +225,9 @@ async fn a_lease_that_is_renewed_in_time_shows_no_gap() {
 
 #[tokio::test]
 async fn a_replica_that_resigns_is_followed_at_once() {
-    let (_house, one, other) = two().await;
+    let (_harness, one, other) = two().await;
     one.census.resign().await.unwrap();
-    // Its last export says nothing of the store that is not so.
+    // Its last export reports nothing false about the store.
     assert_eq!(one.shown()[..3], [None, Some(1.0), Some(0.0)]);
     assert_eq!(one.started(), None);
     other.census.take().await.unwrap();
@@ -248,14 +237,18 @@ async fn a_replica_that_resigns_is_followed_at_once() {
 
 #[tokio::test]
 async fn without_the_store_no_replica_is_up() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     for replica in [&one, &other] {
         replica.lease.away.store(true, Ordering::SeqCst);
         assert!(replica.census.hold().await.is_err());
     }
     assert_eq!(other.gauge("session_census_up"), Some(0.0));
-    assert_eq!(one.gauge("session_census_up"), Some(1.0), "still its time");
-    house.clock.advance(PACE.lease());
+    assert_eq!(
+        one.gauge("session_census_up"),
+        Some(1.0),
+        "its lease is still valid"
+    );
+    harness.clock.advance(PACE.lease());
     assert_eq!(one.gauge("session_census_up"), Some(0.0));
     one.lease.away.store(false, Ordering::SeqCst);
     one.census.take().await.unwrap();
@@ -264,12 +257,12 @@ async fn without_the_store_no_replica_is_up() {
 
 #[tokio::test]
 async fn an_answer_of_the_lease_is_not_believed_for_ever() {
-    let (house, _one, other) = two().await;
+    let (harness, _one, other) = two().await;
     assert_eq!(other.gauge("session_census_up"), Some(1.0));
-    house.clock.advance(PACE.lease());
-    // Seen once it may mean that the process stood still: then it is not the store that is to blame.
+    harness.clock.advance(PACE.lease());
+    // A single observation may mean that the process was suspended. The store is not to blame then.
     assert_eq!(other.gauge("session_census_up"), None);
-    house.clock.advance(Duration::from_secs(1));
+    harness.clock.advance(Duration::from_secs(1));
     assert_eq!(other.gauge("session_census_up"), Some(0.0));
     other.census.hold().await.unwrap();
     assert_eq!(other.gauge("session_census_up"), Some(1.0));
@@ -277,12 +270,12 @@ async fn an_answer_of_the_lease_is_not_believed_for_ever() {
 
 #[tokio::test]
 async fn the_age_of_the_last_answer_grows_as_long_as_the_store_is_away() {
-    let (house, one, other) = two().await;
+    let (harness, one, other) = two().await;
     for replica in [&one, &other] {
         replica.lease.away.store(true, Ordering::SeqCst);
     }
     for minutes in 1..=5_u32 {
-        house.clock.advance(Duration::from_mins(1));
+        harness.clock.advance(Duration::from_mins(1));
         for replica in [&one, &other] {
             assert!(replica.census.hold().await.is_err());
             let age = replica.gauge("session_census_age");
@@ -298,30 +291,30 @@ async fn the_age_of_the_last_answer_grows_as_long_as_the_store_is_away() {
 
 #[tokio::test]
 async fn where_another_replica_observes_the_bell_counts_nothing() {
-    let house = House::new().await;
+    let harness = Harness::new().await;
     let kept = Arc::default();
-    let one = Replica::new(1, &house, &kept);
+    let one = Replica::new(1, &harness, &kept);
     one.census.take().await.unwrap();
-    let (telemetry, collected) = Telemetry::in_memory();
-    let counted = StoreMetrics::new(&telemetry.meter(), house.clock.clone());
+    let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
+    let counted = StoreMetrics::new(&telemetry.meter(), harness.clock.clone());
     let settings = skriptoteket::store::SqliteSettings {
-        path: house.dir.path().join("house.db"),
+        path: harness.dir.path().join("harness.db"),
         timeout: PACE.timeout,
     };
     let observed =
-        skriptoteket::store::open_sqlite(&settings, house.clock.clone(), Some(counted)).await;
-    let presence = Presence::new(&telemetry.meter(), &[], &[], house.clock.clone());
+        skriptoteket::store::open_sqlite(&settings, harness.clock.clone(), Some(counted)).await;
+    let gauges = SessionGauges::new(&[], &[], ObserverState::new(harness.clock.clone()));
     let lease = Arc::new(InMemory {
         name: 2,
         kept: Arc::clone(&kept),
-        clock: house.clock.clone(),
+        clock: harness.clock.clone(),
         away: AtomicBool::new(false),
     });
-    let clock: Arc<dyn Clock> = house.clock.clone();
+    let clock: Arc<dyn Clock> = harness.clock.clone();
     let Stores {
         sessions, ledger, ..
     } = observed.unwrap();
-    let other = CensusTaker::new(sessions, ledger, lease, Uuid::nil(), presence, clock, PACE);
+    let other = CensusTaker::new(sessions, ledger, lease, Uuid::nil(), gauges, clock, PACE);
     let bell = other.bell();
     let running = tokio::spawn(async move { other.run().await });
     let counts = || {
@@ -334,8 +327,8 @@ async fn where_another_replica_observes_the_bell_counts_nothing() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(counts(), 0);
-    // The holder is gone: the next to ask counts.
-    house.clock.advance(PACE.lease());
+    // The holder is gone, so the next replica that asks takes the census.
+    harness.clock.advance(PACE.lease());
     while counts() == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! Changes of passwords in a session, and what the guard does about them.
+//! Password changes in a session, and how the guard limits them.
 
 use std::time::Duration;
 
@@ -9,36 +9,38 @@ use skriptoteket::{
 };
 
 use crate::{
-    house::{DISABLED, House, NEW, PASSWORD, caller, credentials},
-    interleaved::{Moment, house_that_waits},
+    harness::{DISABLED, Harness, NEW, PASSWORD, caller, credentials},
+    interleaved::{Moment, harness_that_waits},
 };
 
 #[tokio::test]
 async fn a_changed_password_ends_all_sessions_and_starts_one_under_a_new_key() {
-    let house = House::new().await;
-    house.user("ada", Role::Admin).await;
-    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
-    let there = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::Admin).await;
+    let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    let there = harness.try_login("ada", PASSWORD).await.unwrap().session;
     let state = SessionState::from([("cart".to_owned(), "[7]".to_owned())]);
-    let kept = house.sessions.update(here.record.id.clone(), state.clone());
+    let kept = harness
+        .sessions
+        .update(here.record.id.clone(), state.clone());
     assert!(kept.await.unwrap());
-    let read = house
+    let read = harness
         .sessions
         .check(&here.record.id)
         .await
         .unwrap()
         .unwrap();
-    let changed = house.change_password(&read, PASSWORD).await.unwrap();
+    let changed = harness.change_password(&read, PASSWORD).await.unwrap();
     for old in [&here, &there] {
-        assert_eq!(house.sessions.check(&old.record.id).await.unwrap(), None);
+        assert_eq!(harness.sessions.check(&old.record.id).await.unwrap(), None);
     }
     assert_eq!(changed.key.id(), changed.record.id);
-    let new = house.sessions.check(&changed.record.id).await.unwrap();
+    let new = harness.sessions.check(&changed.record.id).await.unwrap();
     let new = new.unwrap();
     assert_eq!((new.state, new.role), (state, Role::Admin));
     assert_eq!(new.user_agent, here.record.user_agent);
     assert!(!changed.record.is_remembered());
-    let census = house.census.take().await.unwrap().unwrap();
+    let census = harness.census.take().await.unwrap().unwrap();
     assert_eq!(census.sessions, [0, 0, 1, 0]);
     let role = Role::Admin.index();
     let ended: u64 = census.totals.ended[role].iter().sum();
@@ -47,47 +49,54 @@ async fn a_changed_password_ends_all_sessions_and_starts_one_under_a_new_key() {
 
 #[tokio::test]
 async fn a_remembered_session_is_remembered_after_the_change() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
     let mut remembered = credentials("ada", PASSWORD);
     remembered.remember_me = true;
-    let login = house.login.login(remembered, caller("192.0.2.1"));
+    let login = harness.login.login(remembered, caller("192.0.2.1"));
     let here = login.await.unwrap().session.record;
-    let changed = house.change_password(&here, PASSWORD).await.unwrap();
+    let changed = harness.change_password(&here, PASSWORD).await.unwrap();
     assert!(here.is_remembered() && changed.record.is_remembered());
 }
 
 #[tokio::test]
 async fn an_account_and_an_address_that_strangers_have_locked_do_not_keep_the_owner_from_a_change()
 {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
     for n in 0..25 {
-        house.try_login("ada", "wrong").await.unwrap_err();
+        harness.try_login("ada", "wrong").await.unwrap_err();
         let name = format!("nobody{n}");
-        house.try_login(&name, "wrong").await.unwrap_err();
+        harness.try_login(&name, "wrong").await.unwrap_err();
     }
     let elsewhere = || caller("198.51.100.7");
-    let login = house.login.login(credentials("ada", PASSWORD), elsewhere());
+    let login = harness
+        .login
+        .login(credentials("ada", PASSWORD), elsewhere());
     let locked = login.await.unwrap_err();
     assert!(matches!(locked, LoginError::AccountLocked { .. }));
-    let limited = house.try_login("ada", PASSWORD).await.unwrap_err();
+    let limited = harness.try_login("ada", PASSWORD).await.unwrap_err();
     assert!(matches!(limited, LoginError::RateLimited { .. }));
 
-    house.change_password(&here.record, PASSWORD).await.unwrap();
-    let login = house.login.login(credentials("ada", NEW), elsewhere());
-    login.await.expect("whoever guessed knew another password");
+    harness
+        .change_password(&here.record, PASSWORD)
+        .await
+        .unwrap();
+    let login = harness.login.login(credentials("ada", NEW), elsewhere());
+    login
+        .await
+        .expect("guesses at the old password do not lock the new one");
 }
 
 #[tokio::test]
 async fn a_stolen_session_gets_exactly_the_budget_of_guesses_and_locks_nobody_else_out() {
-    let house = House::new().await;
-    house.user("ada", Role::User).await;
-    let stolen = house.try_login("ada", PASSWORD).await.unwrap().session;
-    let own = house.try_login("ada", PASSWORD).await.unwrap().session;
-    let checks = house.checks();
-    let replica = house.another_replica();
+    let harness = Harness::new().await;
+    harness.user("ada", Role::User).await;
+    let stolen = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    let own = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    let checks = harness.checks();
+    let replica = harness.another_replica();
     let guesses = (0..40).map(|n| {
         let change = PasswordChange {
             session: stolen.record.clone(),
@@ -95,16 +104,16 @@ async fn a_stolen_session_gets_exactly_the_budget_of_guesses_and_locks_nobody_el
             current: "wrong".into(),
             new: NEW.into(),
         };
-        let login = if n % 2 == 0 { &house.login } else { &replica };
+        let login = if n % 2 == 0 { &harness.login } else { &replica };
         login.change_password(change)
     });
     let results = futures_util::future::join_all(guesses).await;
     let refused = |it: &&Result<_, _>| matches!(it, Err(PasswordChangeError::RateLimited { .. }));
     assert_eq!(results.iter().filter(refused).count(), 35);
-    assert_eq!(house.checks() - checks, 5);
+    assert_eq!(harness.checks() - checks, 5);
     let counted = |result| {
         let changes = "skriptoteket.password_changes";
-        house
+        harness
             .metrics
             .counter(changes, &[("result", result)])
             .unwrap()
@@ -117,32 +126,35 @@ async fn a_stolen_session_gets_exactly_the_budget_of_guesses_and_locks_nobody_el
         "cancelled",
     ];
     assert_eq!(all.map(counted), [0, 5, 35, 0, 0]);
-    let right = house.change_password(&stolen.record, PASSWORD).await;
+    let right = harness.change_password(&stolen.record, PASSWORD).await;
     assert!(matches!(
         right,
         Err(PasswordChangeError::RateLimited { retry_after }) if retry_after == Duration::from_mins(1)
     ));
-    house.try_login("ada", PASSWORD).await.unwrap();
-    house.change_password(&own.record, PASSWORD).await.unwrap();
-    let stolen = house.sessions.check(&stolen.record.id).await.unwrap();
+    harness.try_login("ada", PASSWORD).await.unwrap();
+    harness
+        .change_password(&own.record, PASSWORD)
+        .await
+        .unwrap();
+    let stolen = harness.sessions.check(&stolen.record.id).await.unwrap();
     assert_eq!(stolen, None);
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
-    let (house, gate) = house_that_waits(Moment::PasswordReplaced).await;
-    house.user("ada", Role::User).await;
-    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
-    house.try_login("ada", PASSWORD).await.unwrap();
+    let (harness, barrier) = harness_that_waits(Moment::PasswordReplaced).await;
+    harness.user("ada", Role::User).await;
+    let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    harness.try_login("ada", PASSWORD).await.unwrap();
     tokio::select! {
-        _ = house.change_password(&here.record, PASSWORD) => panic!("it waits"),
-        () = gate.reached() => {}
+        _ = harness.change_password(&here.record, PASSWORD) => panic!("the change did not wait"),
+        () = barrier.reached() => {}
     }
-    gate.go_on();
+    barrier.go_on();
     let ended = async {
         loop {
-            let census = house.census.take().await.unwrap().unwrap();
-            // Two of before, and the new one, whose key nobody got.
+            let census = harness.census.take().await.unwrap().unwrap();
+            // Two earlier sessions, and the new one, whose key no client received.
             if census.sessions == [0; 4] && census.totals.started[0] == 3 {
                 return;
             }
@@ -150,25 +162,25 @@ async fn a_client_that_goes_away_amid_a_password_change_spares_no_session() {
         }
     };
     let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
-    ended.expect("the password is new and a session goes on that nobody has");
-    house.try_login("ada", NEW).await.unwrap();
+    ended.expect("the password has changed and a session without an owner is still live");
+    harness.try_login("ada", NEW).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and_no_other() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    let before = house.try_login("ada", PASSWORD).await.unwrap().session;
-    // The process that changed it was killed, or could not reach the sessions.
-    let set = house.registrar.set_password(&user, NEW.into());
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    let before = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    // The process that changed the password was killed, or could not reach the session store.
+    let set = harness.registrar.set_password(&user, NEW.into());
     set.await.unwrap();
-    let after = house.try_login("ada", NEW).await.unwrap().session;
-    house.reaper.tick().await.unwrap();
-    let live = house.sessions.list_user(user.id).await.unwrap();
+    let after = harness.try_login("ada", NEW).await.unwrap().session;
+    harness.tick().await.unwrap();
+    let live = harness.sessions.list_user(user.id).await.unwrap();
     assert_eq!(live, [after.record]);
     assert_ne!(live, [before.record]);
     assert!(
-        house
+        harness
             .stores
             .accounts
             .unsettled(10)
@@ -180,80 +192,81 @@ async fn a_password_change_that_stopped_half_way_ends_the_sessions_of_before_and
 
 #[tokio::test]
 async fn a_password_change_that_meets_the_end_of_the_account_leaves_no_session() {
-    let (house, gate) = house_that_waits(Moment::PasswordReplaced).await;
-    let user = house.user("ada", Role::User).await;
-    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
-    let (late, ()) = tokio::join!(house.change_password(&here.record, PASSWORD), async {
-        gate.reached().await;
-        let disabled = house.sessions.change_account(user.id, DISABLED).await;
+    let (harness, barrier) = harness_that_waits(Moment::PasswordReplaced).await;
+    let user = harness.user("ada", Role::User).await;
+    let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    let (late, ()) = tokio::join!(harness.change_password(&here.record, PASSWORD), async {
+        barrier.reached().await;
+        let disabled = harness.lifecycle.change(user.id, DISABLED).await;
         assert!(disabled.unwrap().unwrap().disabled);
-        gate.go_on();
+        barrier.go_on();
     });
     assert!(
         matches!(late, Err(PasswordChangeError::WrongPassword)),
         "{late:?}"
     );
-    assert_eq!(house.sessions.list_user(user.id).await.unwrap(), []);
+    assert_eq!(harness.sessions.list_user(user.id).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn an_account_disabled_before_its_password_was_changed_has_no_session() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    let disabled = house.sessions.change_account(user.id, DISABLED).await;
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    let disabled = harness.lifecycle.change(user.id, DISABLED).await;
     assert!(disabled.unwrap().unwrap().disabled);
-    house
+    harness
         .registrar
         .set_password(&user, NEW.into())
         .await
         .unwrap();
-    let account = house.stores.accounts.find(user.id).await.unwrap().unwrap();
-    // As of a request that read the account before it was disabled.
+    let account = harness
+        .stores
+        .accounts
+        .find(user.id)
+        .await
+        .unwrap()
+        .unwrap();
+    // As in a request that read the account before it was disabled.
     let start = StartSession {
-        user: account.user,
+        user_id: user.id,
+        username: account.user.username,
+        role: account.user.role,
+        account_version: account.user.version,
         remember_me: false,
         user_agent: String::new(),
         replaces: None,
         state: SessionState::new(),
     };
-    house.sessions.start(start).await.unwrap();
-    house.sessions.settle(user.id).await.unwrap();
-    assert_eq!(house.sessions.list_user(user.id).await.unwrap(), []);
+    harness.sessions.start(start).await.unwrap();
+    harness.lifecycle.settle(user.id).await.unwrap();
+    assert_eq!(harness.sessions.list_user(user.id).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn sessions_of_before_a_restored_backup_end_with_the_next_password() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    house.clock.advance(Duration::from_secs(1));
-    house
-        .sessions
-        .change_account(user.id, DISABLED)
-        .await
-        .unwrap();
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    harness.clock.advance(Duration::from_secs(1));
+    harness.lifecycle.change(user.id, DISABLED).await.unwrap();
     let enabled = AccountChange {
         disabled: Some(false),
         ..DISABLED
     };
-    house
-        .sessions
-        .change_account(user.id, enabled)
-        .await
-        .unwrap();
-    let stolen = house.try_login("ada", PASSWORD).await.unwrap().session;
-    // The backup is of before; the sessions are elsewhere and were not restored.
+    harness.lifecycle.change(user.id, enabled).await.unwrap();
+    let stolen = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    // The backup is older. The sessions are in another store and were not restored.
     let restore = sqlx::query("UPDATE accounts SET version = ?1, sessions_since = 0");
     let restore = restore.bind(user.version);
-    restore.execute(&mut house.file().await).await.unwrap();
-    house.clock.advance(Duration::from_secs(1));
-    house
+    restore.execute(&mut harness.file().await).await.unwrap();
+    harness.clock.advance(Duration::from_secs(1));
+    harness
         .registrar
         .set_password(&user, NEW.into())
         .await
         .unwrap();
-    house.sessions.settle(user.id).await.unwrap();
+    harness.lifecycle.settle(user.id).await.unwrap();
     assert!(
-        house
+        harness
             .sessions
             .check(&stolen.record.id)
             .await
@@ -264,60 +277,60 @@ async fn sessions_of_before_a_restored_backup_end_with_the_next_password() {
 
 #[tokio::test]
 async fn a_login_after_an_account_was_enabled_again_outlives_the_end_of_the_sessions_of_before() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    house.try_login("ada", PASSWORD).await.unwrap();
-    let accounts = &house.stores.accounts;
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    harness.try_login("ada", PASSWORD).await.unwrap();
+    let accounts = &harness.stores.accounts;
     accounts.change(user.id, DISABLED).await.unwrap();
     let enabled = AccountChange {
         disabled: Some(false),
         ..DISABLED
     };
     accounts.change(user.id, enabled).await.unwrap();
-    let after = house.try_login("ada", PASSWORD).await.unwrap().session;
-    house.reaper.tick().await.unwrap();
-    let live = house.sessions.list_user(user.id).await.unwrap();
+    let after = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    harness.tick().await.unwrap();
+    let live = harness.sessions.list_user(user.id).await.unwrap();
     assert_eq!(live, [after.record]);
 }
 
 #[tokio::test]
 async fn of_two_changes_of_one_password_the_first_counts() {
-    let (house, gate) = house_that_waits(Moment::IdFound).await;
-    let user = house.user("ada", Role::User).await;
-    gate.go_on();
-    let here = house.try_login("ada", PASSWORD).await.unwrap().session;
-    gate.stop_again();
+    let (harness, barrier) = harness_that_waits(Moment::IdFound).await;
+    let user = harness.user("ada", Role::User).await;
+    barrier.go_on();
+    let here = harness.try_login("ada", PASSWORD).await.unwrap().session;
+    barrier.stop_again();
     let first = "whoever comes first 77";
-    let (late, ()) = tokio::join!(house.change_password(&here.record, PASSWORD), async {
-        gate.reached().await;
-        let set = house.registrar.set_password(&user, first.into());
+    let (late, ()) = tokio::join!(harness.change_password(&here.record, PASSWORD), async {
+        barrier.reached().await;
+        let set = harness.registrar.set_password(&user, first.into());
         set.await.unwrap();
-        gate.go_on();
+        barrier.go_on();
     });
     assert!(
         matches!(late, Err(PasswordChangeError::WrongPassword)),
         "{late:?}"
     );
-    house.try_login("ada", first).await.unwrap();
+    harness.try_login("ada", first).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_old_hash_of_a_password_as_it_was_typed_is_made_anew_at_login() {
-    let house = House::new().await;
-    let user = house.user("ada", Role::User).await;
-    // "Grün-Schlüssel-Öl-77" as some keyboards write it, hashed as it was typed.
+    let harness = Harness::new().await;
+    let user = harness.user("ada", Role::User).await;
+    // "Grün-Schlüssel-Öl-77" in decomposed form, as some keyboards produce it, hashed without normalization.
     let typed = "Gru\u{308}n-Schlu\u{308}ssel-O\u{308}l-77";
     let old = OLD.into();
-    let set = house.stores.accounts.set_password(user.id, &old).await;
+    let set = harness.stores.accounts.set_password(user.id, &old).await;
     assert!(set.unwrap());
     let composed = "Gr\u{fc}n-Schl\u{fc}ssel-\u{d6}l-77";
-    house.try_login("ada", composed).await.unwrap_err();
-    house.try_login("ada", typed).await.unwrap();
+    harness.try_login("ada", composed).await.unwrap_err();
+    harness.try_login("ada", typed).await.unwrap();
     for either in [composed, typed] {
-        house.try_login("ada", either).await.unwrap();
+        harness.try_login("ada", either).await.unwrap();
     }
 }
 
-/// Made with the reference implementation, of the bytes of the decomposed form.
+/// Created with the reference implementation from the bytes of the decomposed form.
 const OLD: &str =
     "$argon2id$v=19$m=8,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$pN6NjnTrQjnCpt2naF8xqCqAbA+ApyCBPPoCG5++pxU";

@@ -1,4 +1,4 @@
-//! A real Collector, with the configuration that ships.
+//! A real Collector with the shipped configuration.
 
 use std::{
     fs::{self, File},
@@ -11,27 +11,26 @@ use std::{
 
 use skriptoteket::{
     clock::{Clock, SystemClock},
-    config::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler},
-    telemetry::exposition::Exposition,
+    telemetry::{OtelSettings, OtlpProtocol, OtlpTarget, TraceSampler, exposition::Exposition},
 };
 use tempfile::TempDir;
 use url::Url;
 
 use crate::redis_servers::{free_port, spawn_for_life};
 
-/// After how long the Collector drops what it has not heard of again: how busy the machine is between an export and a
-/// look at the page is not tested.
+/// The time after which the Collector drops series without new data. Long, so that a busy machine may take any time
+/// between an export and a look at the page.
 const METRIC_EXPIRATION: Duration = Duration::from_hours(1);
 
-/// More than any step of a test needs.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// More time than any step of a test needs.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// The file of what is merged over the configuration that ships.
+/// The file with settings that are merged over the shipped configuration.
 const MORE: &str = "more.yaml";
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A running Collector on free loopback ports. It ends when this is dropped, or with the test process however that ends.
+/// A running Collector on free loopback ports. It ends on drop, or with the test process however that ends.
 pub(crate) struct Collector {
     ports: Ports,
     expiration: Duration,
@@ -54,13 +53,13 @@ impl Collector {
         Self::start_with(METRIC_EXPIRATION)
     }
 
-    /// As [`Collector::start`]; it drops what it has not heard of again for so long.
+    /// Like [`Collector::start`], with this time after which series without new data are dropped.
     pub(crate) fn start_with(expiration: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self::start_in(directory, expiration)
     }
 
-    /// As [`Collector::start`]; its receivers speak TLS, as this part of their configuration says.
+    /// Like [`Collector::start`], with TLS receivers: `tls` is this part of their configuration.
     pub(crate) fn start_with_tls(tls: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let more = format!(
@@ -83,13 +82,13 @@ impl Collector {
         collector
     }
 
-    /// Ends the process at once, as a machine that fails would.
+    /// Kills the process at once, as when a machine fails.
     pub(crate) fn stop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts it anew on the same ports. It has forgotten everything.
+    /// Restarts it on the same ports. It has lost all its data.
     pub(crate) fn start_again(&mut self) {
         self.process = spawn(self.ports, self.expiration, &self.directory);
         self.wait();
@@ -104,7 +103,7 @@ impl Collector {
         });
     }
 
-    /// All three signals to this Collector, and a `/metrics` page.
+    /// Returns settings that export all three signals to this Collector and serve a `/metrics` page.
     pub(crate) fn settings(&self, protocol: OtlpProtocol) -> OtelSettings {
         let target = |path: &str| {
             let mut endpoint = Url::parse(&self.endpoint(protocol)).unwrap();
@@ -119,14 +118,14 @@ impl Collector {
             traces: target("/v1/traces"),
             logs: target("/v1/logs"),
             prometheus: true,
-            // Tests flush.
+            // The tests flush.
             metric_export_interval: Duration::from_hours(1),
             sampler: TraceSampler::default(),
             resource: Vec::new(),
         }
     }
 
-    /// Where this Collector hears all signals of a protocol, as `OTEL_EXPORTER_OTLP_ENDPOINT` names it.
+    /// Returns the endpoint of a protocol for all signals, as the value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub(crate) fn endpoint(&self, protocol: OtlpProtocol) -> String {
         match protocol {
             OtlpProtocol::Grpc => format!("http://{}", self.ports.grpc),
@@ -134,7 +133,7 @@ impl Collector {
         }
     }
 
-    /// The same behind TLS, by the name in its certificate.
+    /// Returns the same endpoint with TLS, with the host name in its certificate.
     pub(crate) fn secure_endpoint(&self, protocol: OtlpProtocol) -> String {
         let port = match protocol {
             OtlpProtocol::Grpc => self.ports.grpc.port(),
@@ -143,18 +142,18 @@ impl Collector {
         format!("https://localhost:{port}")
     }
 
-    /// Where Prometheus scrapes: what came in, and what the Collector says of itself.
+    /// Returns the addresses that Prometheus scrapes: the received metrics, and the Collector's own.
     pub(crate) const fn scraped(&self) -> [SocketAddr; 2] {
         [self.ports.page, self.ports.own]
     }
 
-    /// The page that Prometheus scrapes.
+    /// Returns the page that Prometheus scrapes.
     pub(crate) fn page(&self) -> Exposition {
         let page = get(self.scraped()[0], "/metrics").expect("the Collector answers");
         Exposition::parse(&page).unwrap()
     }
 
-    /// What the Collector has logged: every span and log record that came in, and its own lines.
+    /// Returns the Collector's log: every received span and log record, and its own lines.
     pub(crate) fn output(&self) -> String {
         fs::read_to_string(self.directory.path().join("output")).unwrap()
     }
@@ -162,7 +161,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // It may have been stopped by the test.
+        // The test may have stopped it.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -238,10 +237,10 @@ fn binary() -> PathBuf {
     binary
 }
 
-/// `GET`s a page in plain HTTP/1.0. `None` unless the answer is a 200.
+/// Sends a `GET` in plain HTTP/1.0. Returns `None` unless the status is 200.
 fn get(from: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(from).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(TIME_LIMIT)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {from}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -250,14 +249,14 @@ fn get(from: SocketAddr, path: &str) -> Option<String> {
     (status == "200").then(|| body.into())
 }
 
-/// Asks again and again until there is an answer.
+/// Polls until there is a result.
 pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let clock = SystemClock::default();
-    while clock.monotonic() < PATIENCE {
+    while clock.monotonic() < TIME_LIMIT {
         if let Some(answer) = answer() {
             return answer;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("{what}: not within {PATIENCE:?}");
+    panic!("{what}: not within {TIME_LIMIT:?}");
 }

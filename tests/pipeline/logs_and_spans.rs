@@ -1,4 +1,4 @@
-//! Log records and spans: they arrive, and nobody can be told from them.
+//! Log records and spans are delivered, and no user can be identified from them.
 
 use std::{
     fs, io,
@@ -10,13 +10,13 @@ use std::{
 use async_trait::async_trait;
 use skriptoteket::{
     accounts::UserId,
-    audit::{AuditEvent, AuditFilter, AuditRepository, AuditRow, AuditTrail, Kind},
+    audit::{AuditEvent, AuditFilter, AuditMetrics, AuditRepository, AuditRow, AuditTrail, Kind},
     clock::{Clock, ManualClock, SystemClock, Timestamp},
-    config::{LogFormat, LogSettings, OtlpProtocol},
     error::StoreError,
+    http::metrics::{HttpMetrics, RequestLabels},
+    login::metrics::{LoginFailure, LoginMetrics},
     telemetry::{
-        Telemetry, TelemetryError,
-        instruments::{HttpMetrics, LoginMetrics, RequestLabels},
+        LogFormat, LogSettings, OtlpProtocol, Telemetry, TelemetryError,
         tracing::{Output, install, subscriber},
     },
 };
@@ -34,7 +34,7 @@ const COOKIE: &str = "c29tZWJvZHlzIGNvb2tpZQ";
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77));
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// A store that is away and tells more in its error than it should.
+/// An unavailable store whose error contains more than may be exported.
 #[derive(Debug)]
 struct Away;
 
@@ -61,7 +61,7 @@ fn away() -> StoreError {
     StoreError::Unavailable(format!("no answer for {NAME} ({PASSWORD}) from {ADDRESS}").into())
 }
 
-/// One request with everything that must not be told, through every place that could tell it.
+/// Sends a request that contains secrets in every place from which they could be exported.
 fn one_request(runtime: &Runtime, telemetry: &Telemetry, user: UserId) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
@@ -82,15 +82,17 @@ fn one_request(runtime: &Runtime, telemetry: &Telemetry, user: UserId) {
     let request = http
         .recorder()
         .request_started(RequestLabels::new(NAME, false));
-    login.login_started().finish(Err(PASSWORD));
+    login
+        .login_started()
+        .finish(Err(LoginFailure::InvalidCredentials));
 
-    let (trail, writer) = AuditTrail::new(Arc::new(Away), login);
+    let (trail, writer) = AuditTrail::new(Arc::new(Away), AuditMetrics::new(&telemetry.meter()));
     trail.record(AuditEvent {
         user_id: Some(user),
         address: Some(ADDRESS),
         ..AuditEvent::new(Kind::Login, Timestamp::default(), "invalid_credentials")
     });
-    // It says at once that the store is away; then it would try again until it is back.
+    // The writer logs at once that the store is unavailable; then it would retry until the store recovers.
     let tries = async { tokio::time::timeout(Duration::from_millis(50), writer.run()).await };
     assert!(runtime.block_on(tries).is_err());
     request.finish(Some("/api/login"), 401);
@@ -123,7 +125,7 @@ fn log_records_and_spans_arrive_and_name_nobody() {
                 .all(|it| output.contains(it))
                 .then_some(output)
         });
-        // The record and the span are of the trace of the caller.
+        // The record and the span belong to the caller's trace.
         assert!(exported.matches(TRACE).count() >= 2, "{exported}");
         let exported = format!("{exported}\n{:?}", collector.page());
         assert!(exported.contains("skriptoteket_login_failures_total"));
@@ -142,8 +144,8 @@ fn log_records_and_spans_arrive_and_name_nobody() {
     }
 }
 
-/// The SDK complains on threads of its own, so only the subscriber of the whole process hears it. Other tests of this
-/// process whose Collector is away may be heard too; the one line is for all of them.
+/// The SDK logs errors on threads of its own, so only the subscriber of the whole process receives them. Errors of
+/// other tests in this process whose Collector is unavailable may be received, too; the single log line covers all of them.
 #[test]
 fn failing_exports_are_one_line() {
     let mut collector = Collector::start();
@@ -167,7 +169,7 @@ fn failing_exports_are_one_line() {
     assert!(matches!(again, Err(TelemetryError::Installed(_))));
 
     for _ in 0..3 {
-        tracing::info!(target: "skriptoteket::test", "recorded while nobody listens");
+        tracing::info!(target: "skriptoteket::test", "recorded while the Collector is down");
         assert!(telemetry.flush(LIMIT).is_err());
     }
     let lines = fs::read_to_string(file.path()).unwrap();

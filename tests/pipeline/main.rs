@@ -1,4 +1,4 @@
-//! What leaves the process, seen from the other end: a real Collector, built by `make collector`.
+//! The telemetry that leaves the process, seen from the receiver: a real Collector, built by `make collector`.
 
 #![expect(
     clippy::expect_used,
@@ -17,7 +17,10 @@ mod tls;
 
 use std::time::Duration;
 
-use skriptoteket::{config::OtlpProtocol, telemetry::Telemetry};
+use skriptoteket::{
+    catalogue::CATALOGUE,
+    telemetry::{OtlpProtocol, Telemetry},
+};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -25,19 +28,19 @@ use collector::Collector;
 
 const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
 
-/// Long enough for every export to a Collector that is there.
+/// Long enough for every export to a running Collector.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What the replicas of a service call themselves together.
+/// The `service.instance.id` that all replicas share.
 const SERVICE: Uuid = Uuid::from_u128(7);
 
-/// Telemetry to a Collector, and the runtime that carries it.
+/// Creates telemetry that exports to a Collector, and the runtime that runs it.
 fn telemetry_to(collector: &Collector, protocol: OtlpProtocol) -> (Runtime, Telemetry) {
     let runtime = Runtime::new().unwrap();
     let telemetry = {
         let _entered = runtime.enter();
-        let telemetry = Telemetry::start(&collector.settings(protocol)).unwrap();
-        // The same for all of them, as for the replicas of one service; made here, where the runtime is.
+        let telemetry = Telemetry::start(&collector.settings(protocol), CATALOGUE).unwrap();
+        // All of them share it, as the replicas of a service do. It is created here, inside the runtime.
         telemetry.service_wide(SERVICE).unwrap();
         telemetry
     };

@@ -1,4 +1,4 @@
-//! Metrics: the Collector's page against the program's own.
+//! Metrics: the Collector's page compared with the program's own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,18 +7,21 @@ use std::{
 };
 
 use skriptoteket::{
+    accounts::metrics::{PasswordCheck, PasswordMetrics},
+    audit::AuditMetrics,
+    catalogue,
     clock::{Clock, ManualClock, SystemClock},
-    config::OtlpProtocol,
-    telemetry::{
-        Telemetry, TelemetryError,
-        exposition::Exposition,
-        instruments::{
-            AUTH_FAILURES, AuthMetrics, AuthOperation, CATALOGUE, DailyUsage, END_REASONS,
-            HttpMetrics, LimitType, LoginMetrics, PasswordMetrics, Presence, RateLimitUsage,
-            RequestLabels, Roll, RollEntry, RollSnapshot, Snapshot, StoreMetrics, StoreOperation,
-            TOKEN_STATUSES,
-        },
+    http::metrics::{HttpMetrics, RequestLabels},
+    login::metrics::{LoginFailure, LoginMetrics},
+    metric::Metric,
+    observer_state::ObserverState,
+    services::{
+        AuthFailureReason, AuthMetrics, AuthOperation, DailyUsage, FailurePolicy, Health,
+        LimitType, RateLimitUsage, ServiceGauges, ServiceSample, ServiceSnapshot, TokenStatus,
     },
+    sessions::{Census, EndReason, SessionGauges, SessionMetrics, Totals},
+    store::{StoreMetrics, StoreOperation},
+    telemetry::{OtlpProtocol, Telemetry, TelemetryError, exposition::Exposition},
 };
 use uuid::Uuid;
 
@@ -32,36 +35,42 @@ const FOR_EVER: Duration = Duration::MAX;
 
 struct Everything {
     login: LoginMetrics,
+    _audit: AuditMetrics,
     passwords: PasswordMetrics,
-    presence: Presence,
+    observer: ObserverState,
+    session_gauges: SessionGauges,
+    session_metrics: SessionMetrics,
     http: HttpMetrics,
     store: StoreMetrics,
     services: AuthMetrics,
-    roll: Roll,
+    service_gauges: ServiceGauges,
 }
 
-/// The one registered service.
+/// The only registered service.
 const MAILROOM: &str = "mailroom";
 
 impl Everything {
     fn on(telemetry: &Telemetry) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
+        let (meter, gauge_meters) = (telemetry.meter(), telemetry.observed_meters());
         let service_wide = telemetry.service_wide(SERVICE).unwrap().meters();
-        let presence = Presence::new(&meter, &observed, &service_wide, Arc::clone(&clock));
-        let services = AuthMetrics::new(&meter, &observed, Arc::clone(&clock));
+        let observer = ObserverState::new(Arc::clone(&clock));
+        let services = AuthMetrics::new(&meter, &gauge_meters, Arc::clone(&clock));
         assert!(services.admit(MAILROOM));
         Self {
             login: LoginMetrics::new(&meter, Arc::clone(&clock)),
+            _audit: AuditMetrics::new(&meter),
             passwords: PasswordMetrics::new(&meter),
-            roll: Roll::new(
+            service_gauges: ServiceGauges::new(
                 &service_wide,
-                presence.clone(),
+                observer.clone(),
                 Arc::clone(&clock),
                 FOR_EVER,
             ),
-            presence,
-            http: HttpMetrics::new(&meter, &observed, Arc::clone(&clock)),
+            session_gauges: SessionGauges::new(&gauge_meters, &service_wide, observer.clone()),
+            session_metrics: SessionMetrics::new(&meter),
+            observer,
+            http: HttpMetrics::new(&meter, &gauge_meters, Arc::clone(&clock)),
             store: StoreMetrics::new(&meter, clock),
             services,
         }
@@ -69,13 +78,13 @@ impl Everything {
 
     fn record(&self) {
         self.login.login_started().finish(Ok(()));
-        self.login.login_started().finish(Err("banned"));
-        self.passwords.checked(true);
-        let _ = self.presence.observe(1, Duration::ZERO, FOR_EVER);
-        self.presence.publish(census(), Duration::ZERO);
-        for reason in END_REASONS {
+        self.login.login_started().finish(Err(LoginFailure::Banned));
+        self.passwords.checked(PasswordCheck::Match);
+        let _ = self.observer.lease_acquired(1, Duration::ZERO, FOR_EVER);
+        self.session_gauges.publish(census(), Duration::ZERO);
+        for reason in EndReason::ALL {
             let lasted = Duration::from_secs(90);
-            self.presence.session_ended(reason, lasted);
+            self.session_metrics.session_ended(reason, lasted);
         }
         for (method, route) in [("GET", Some("/api/session")), ("BREW", None)] {
             let request = self
@@ -94,16 +103,17 @@ impl Everything {
         for service in [MAILROOM, "nobody-knows-it"] {
             self.record_service(service);
         }
-        self.roll.publish(roll(), Duration::ZERO);
+        self.service_gauges
+            .publish(service_snapshot(), Duration::ZERO);
     }
 
     fn record_service(&self, service: &str) {
         let services = &self.services;
         services.record_successful_auth(service);
-        for reason in AUTH_FAILURES {
+        for reason in AuthFailureReason::ALL {
             services.record_failed_auth(service, reason);
         }
-        for status in TOKEN_STATUSES {
+        for status in TokenStatus::ALL {
             services.record_token_verification(service, status);
         }
         let operation = AuthOperation::TokenVerification;
@@ -126,20 +136,20 @@ impl Everything {
         );
         services.rate_limit_exceeded(service, LimitType::DailyQuota);
         services.retired_credential_used(service);
-        services.limit_store_failed(false);
+        services.limit_store_failed(FailurePolicy::Closed);
     }
 }
 
-fn roll() -> RollSnapshot {
-    let entry = |service: &str, health, credential_expires_in| RollEntry {
+fn service_snapshot() -> ServiceSnapshot {
+    let entry = |service: &str, health, credential_expires_in| ServiceSample {
         service: service.into(),
         health,
         credential_expires_in,
     };
-    RollSnapshot {
+    ServiceSnapshot {
         services: vec![
-            entry(MAILROOM, 0, Some(86_400.5)),
-            entry("archive", 3, None),
+            entry(MAILROOM, Health::Healthy, Some(86_400.5)),
+            entry("archive", Health::Disabled, None),
         ],
         registrations: [5, 3],
         rotations: [2, 1],
@@ -147,12 +157,15 @@ fn roll() -> RollSnapshot {
     }
 }
 
-fn census() -> Snapshot {
-    Snapshot {
+fn census() -> Census {
+    Census {
         sessions: [5, 0, 2, 1],
         users: [3, 0, 2, 1],
-        started: [9, 0, 2, 1],
-        ended: [[4, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+        totals: Totals {
+            started: [9, 0, 2, 1],
+            ended: [[4, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+        },
+        ..Census::default()
     }
 }
 
@@ -160,7 +173,7 @@ fn own_page(telemetry: &Telemetry) -> Exposition {
     Exposition::parse(&telemetry.page().render().unwrap()).unwrap()
 }
 
-/// The Collector's page without what the Collector adds: who sent it.
+/// Returns the Collector's page without the labels that the Collector adds to identify the sender.
 pub(crate) fn page_of(collector: &Collector) -> Exposition {
     let mut page = collector.page();
     page.types.remove("target_info");
@@ -176,8 +189,7 @@ pub(crate) fn page_of(collector: &Collector) -> Exposition {
 
 pub(crate) type Series = (String, BTreeMap<String, String>);
 
-/// The series of a page and their values as text. Bounds are made equal where the two sides only write them
-/// differently.
+/// Returns the series of a page and their values as text. Bounds that the two sides only format differently are normalized.
 pub(crate) fn series(page: &Exposition) -> BTreeMap<Series, String> {
     let mut series = BTreeMap::new();
     for sample in &page.samples {
@@ -204,7 +216,8 @@ fn the_collector_shows_the_catalogue_as_the_metrics_page_does() {
         assert_eq!(series(&collected), series(&own), "{protocol:?}");
         assert_eq!(collected.types, own.types, "{protocol:?}");
         let shown: BTreeSet<_> = collected.types.keys().map(String::as_str).collect();
-        let listed: BTreeSet<_> = CATALOGUE.iter().map(|it| it.prometheus).collect();
+        let listed: Vec<_> = catalogue::all().map(Metric::prometheus).collect();
+        let listed: BTreeSet<_> = listed.iter().map(String::as_str).collect();
         assert_eq!(shown, listed, "{protocol:?}");
         telemetry.shutdown(LIMIT).unwrap();
     }
@@ -217,15 +230,15 @@ fn withdrawn_gauges_are_gone_from_the_collector_once_they_expire() {
     let everything = Everything::on(&telemetry);
     everything.record();
     let sessions = |page: &Exposition| page.value("skriptoteket_active_sessions", &[]);
-    // Again and again: a busy machine may look later than they expire.
+    // Repeated, because a busy machine may look after they have expired.
     let shown = eventually("the gauges are shown", || {
         telemetry.flush(LIMIT).unwrap();
         sessions(&page_of(&collector))
     });
     assert_eq!(shown.to_bits(), 8.0_f64.to_bits());
 
-    everything.presence.withdraw();
-    // This waits for a minute; where nobody says otherwise, the Collector waits for five.
+    everything.observer.count_unanswered();
+    // The test waits for a minute; the default expiration of the Collector is five minutes.
     let page = eventually("the gauges expire", || {
         telemetry.flush(LIMIT).unwrap();
         let page = page_of(&collector);
@@ -282,12 +295,12 @@ fn a_shutdown_without_the_collector_keeps_its_limit() {
         let result = telemetry.shutdown(Duration::from_millis(500));
         let took = clock.monotonic();
         assert!(matches!(result, Err(TelemetryError::Undelivered(_))));
-        // Less than what an export may take where nobody sets a limit.
+        // Less than the default timeout of an export.
         assert!(took < Duration::from_secs(8), "{protocol:?}: {took:?}");
     }
 }
 
-/// Two processes on one Collector; the second takes over from the first, and gives back.
+/// Two processes on one Collector; the second takes over from the first, and hands back.
 #[test]
 fn where_another_replica_takes_over_the_series_go_on() {
     for protocol in PROTOCOLS {
@@ -298,19 +311,24 @@ fn where_another_replica_takes_over_the_series_go_on() {
         let mut epoch = 0;
         let mut shown = |who: usize, sessions: u64| {
             epoch += 1;
-            let counted = Snapshot {
+            let counted = Census {
                 sessions: [sessions, 0, 0, 0],
                 users: [sessions, 0, 0, 0],
-                started: [10 * sessions, 0, 0, 0],
-                ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+                totals: Totals {
+                    started: [10 * sessions, 0, 0, 0],
+                    ended: [[9 * sessions, 0, 0, 0, 0, 0, 0], [0; 7], [0; 7], [0; 7]],
+                },
+                ..Census::default()
             };
             replicas[1 - who]
-                .presence
-                .stand_by(epoch, Duration::ZERO, FOR_EVER);
+                .observer
+                .lease_held_elsewhere(epoch, Duration::ZERO, FOR_EVER);
             let _ = replicas[who]
-                .presence
-                .observe(epoch, Duration::ZERO, FOR_EVER);
-            replicas[who].presence.publish(counted, Duration::ZERO);
+                .observer
+                .lease_acquired(epoch, Duration::ZERO, FOR_EVER);
+            replicas[who]
+                .session_gauges
+                .publish(counted, Duration::ZERO);
             for telemetry in [&one, &other] {
                 telemetry.flush(LIMIT).unwrap();
             }
@@ -336,7 +354,7 @@ fn where_another_replica_takes_over_the_series_go_on() {
                 assert!((found[0].value - expected).abs() < 0.5, "{found:?}");
                 instances.insert(found[0].labels["instance"].clone());
             }
-            // What is of a process is there for each.
+            // Series of the process itself exist for each process.
             let observers = page.samples.iter();
             let observers: Vec<_> = observers
                 .filter(|it| it.name == "skriptoteket_session_observer")

@@ -1,4 +1,4 @@
-//! The real program: what it sends is what it did, and nobody can be told from it.
+//! The real program: its exports match what it did, and no user can be identified from them.
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +12,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::{Clock, SystemClock},
-    config::OtlpProtocol,
-    telemetry::exposition::Exposition,
+    telemetry::{OtlpProtocol, exposition::Exposition},
 };
 use tempfile::TempDir;
 
@@ -29,7 +28,7 @@ const PASSWORD: &str = "tundra-lantern-quarry-41";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// What a client says that must not be told.
+/// Words in requests of a client that must not be exported.
 const WORDS: [&str; 9] = [
     NAME,
     PASSWORD,
@@ -42,10 +41,10 @@ const WORDS: [&str; 9] = [
     "hidden-cookie",
 ];
 
-/// How long a stop may take on a busy machine; `make bench` measures how long it takes on one that is not.
+/// The limit for a stop on a busy machine; `make bench` measures a stop on an idle one.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running `skriptoteket serve` that sends everything to a Collector; killed if the test fails.
+/// A running `skriptoteket serve` that exports everything to a Collector; killed if the test fails.
 pub(crate) struct Service {
     child: Child,
     directory: TempDir,
@@ -60,12 +59,12 @@ impl Service {
             ("SKRIPTOTEKET_LOG", "debug"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", written(protocol)),
-            // So that metrics leave at the start and with the stop only.
+            // So that metrics are exported only at the start and at the stop.
             ("OTEL_METRIC_EXPORT_INTERVAL", "3600000"),
         ])
     }
 
-    /// A service with these variables beside its own.
+    /// Starts a service with these additional variables.
     pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = File::create(directory.path().join("log")).unwrap();
@@ -77,7 +76,7 @@ impl Service {
             .env("SKRIPTOTEKET_MANAGEMENT_LISTEN", "127.0.0.1:0")
             .env("SKRIPTOTEKET_BOOTSTRAP_USERNAME", NAME)
             .env("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD)
-            // What is tested here is not the cost of Argon2.
+            // The cost of Argon2 is not under test.
             .env("SKRIPTOTEKET_ARGON2_MEMORY_KIB", "8")
             .env("SKRIPTOTEKET_ARGON2_ITERATIONS", "1")
             .envs(variables.iter().copied())
@@ -113,7 +112,7 @@ impl Service {
         fs::read_to_string(path).unwrap()
     }
 
-    /// Sends a request that says everything it can.
+    /// Sends a request with sensitive values in its headers.
     async fn send(
         &self,
         method: Method,
@@ -140,7 +139,7 @@ impl Service {
         self.send(Method::POST, "/api/login", "", Some(body)).await
     }
 
-    /// The service's own page, once all is counted that this test did.
+    /// Returns the service's own page once everything in this test is counted.
     async fn settled_page(&self) -> Exposition {
         let clock = SystemClock::default();
         loop {
@@ -160,7 +159,7 @@ impl Service {
         }
     }
 
-    /// Ends it as a service manager does.
+    /// Stops it as a service manager does.
     fn stop(&mut self) {
         let clock = SystemClock::default();
         send_signal(&self.child, "TERM");
@@ -172,13 +171,13 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // After `stop` there is nothing left to kill.
+        // After `stop` no process is left to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The protocol as `OTEL_EXPORTER_OTLP_PROTOCOL` names it.
+/// Returns the protocol as a value of `OTEL_EXPORTER_OTLP_PROTOCOL`.
 pub(crate) const fn written(protocol: OtlpProtocol) -> &'static str {
     match protocol {
         OtlpProtocol::Grpc => "grpc",
@@ -186,7 +185,7 @@ pub(crate) const fn written(protocol: OtlpProtocol) -> &'static str {
     }
 }
 
-/// A span as the Collector writes it down.
+/// A span as the Collector logs it.
 #[derive(Debug, Default)]
 struct Span {
     trace: String,
@@ -219,7 +218,7 @@ fn spans(output: &str) -> Vec<Span> {
     spans
 }
 
-/// What goes on by itself between the page and the stop.
+/// Clears the values that change by themselves between the page and the stop.
 fn without_time(mut all: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
     for ((name, _), value) in &mut all {
         let ages = ["store_operation", "census_age", "signing_key_age"];
@@ -230,7 +229,7 @@ fn without_time(mut all: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
     all
 }
 
-/// Prometheus tells an increase by two values: what happens before the first export is not told.
+/// Prometheus derives an increase from two samples: changes before the first export are not visible.
 #[test]
 fn before_anyone_is_served_every_counter_is_exported_at_zero() {
     for protocol in PROTOCOLS {
@@ -256,7 +255,7 @@ fn before_anyone_is_served_every_counter_is_exported_at_zero() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_service_did_is_what_the_collector_has_and_it_names_nobody() {
-    // Where another test of this process was first, it is the same one.
+    // If another test of this process has installed it before, it is the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     for protocol in PROTOCOLS {
         let collector = Collector::start();
@@ -302,7 +301,7 @@ async fn what_the_service_did_is_what_the_collector_has_and_it_names_nobody() {
         let named =
             |name: &str| -> Vec<&Span> { spans.iter().filter(|it| it.name == name).collect() };
         let requests = named("POST /api/login");
-        // Of the four, one was no login.
+        // One of the four requests was not a login.
         assert_eq!(requests.len(), 4, "{spans:?}");
         assert!(requests.iter().all(|it| it.parent == CALLER));
         let logins = named("login");
@@ -320,15 +319,15 @@ async fn what_the_service_did_is_what_the_collector_has_and_it_names_nobody() {
         let words = WORDS.into_iter().chain([secret.as_str(), user.as_str()]);
         for word in words {
             let at = told.find(word).map(|at| &told[at.saturating_sub(200)..at]);
-            assert_eq!(at, None, "{protocol:?}: {word} is told after this");
+            assert_eq!(at, None, "{protocol:?}: {word} is exported after this");
         }
     }
 }
 
-/// With a parent that is sampled, a client could have all its requests traced.
+/// With a sampled parent, a client could have all its requests traced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parent_is_believed_from_trusted_proxies_only() {
-    // Where another test of this process was first, it is the same one.
+    // If another test of this process has installed it before, it is the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let collector = Collector::start();
     let endpoint = collector.endpoint(OtlpProtocol::HttpProtobuf);

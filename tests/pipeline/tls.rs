@@ -1,4 +1,4 @@
-//! OTLP over TLS: whom the service trusts, and what it shows of itself.
+//! OTLP over TLS: the certificates that the service trusts, and its own.
 
 use std::{
     fs,
@@ -15,8 +15,9 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use skriptoteket::{
-    config::{Environment, OtelSettings, OtlpProtocol, load},
-    telemetry::Telemetry,
+    catalogue::CATALOGUE,
+    config::{Environment, load},
+    telemetry::{OtelSettings, OtlpProtocol, Telemetry},
 };
 use tokio::runtime::Runtime;
 
@@ -27,7 +28,7 @@ use crate::{
     service::{Service, written},
 };
 
-/// The variables of an environment with a Collector behind TLS, read as the service reads them.
+/// Reads the variables of an environment with a Collector behind TLS, as the service does.
 fn settings(
     collector: &Collector,
     protocol: OtlpProtocol,
@@ -45,14 +46,14 @@ fn settings(
     load(None, &environment).unwrap().otel
 }
 
-/// Sends one export of each signal. What went wrong, if anything did.
+/// Sends one export of each signal. Returns the error, if there is one.
 fn export(settings: &OtelSettings) -> Option<String> {
     let runtime = Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let telemetry = Telemetry::start(settings).unwrap();
+    let telemetry = Telemetry::start(settings, CATALOGUE).unwrap();
     telemetry.meter().u64_counter("test").build().add(1, &[]);
     let sent = telemetry.flush(LIMIT);
-    // There is nothing left to tell.
+    // No data is left to export.
     let _ = telemetry.shutdown(LIMIT);
     sent.err().map(|error| format!("{error:?}"))
 }
@@ -76,7 +77,7 @@ fn a_private_authority_is_trusted_where_it_is_named() {
         let own = ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "ca.pem");
         assert_eq!(export(&[general]), None, "{protocol:?}");
         assert_eq!(export(&[own]), None, "{protocol:?}");
-        // The signal's own wins: it is another authority.
+        // The setting of the signal has precedence: it names another authority.
         let other = Certificates::new();
         fs::copy(other.authority(), certificates.path("other.pem")).unwrap();
         let own = ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "other.pem");
@@ -123,7 +124,7 @@ fn a_collector_that_asks_is_shown_the_certificate() {
     }
 }
 
-/// Speaks TLS with a certificate that nobody trusts, and counts those who came.
+/// Speaks TLS with an untrusted certificate, and counts the connections.
 fn untrusted(certificates: &Certificates) -> (String, Arc<AtomicUsize>) {
     let chain = CertificateDer::from_pem_file(certificates.path("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(certificates.path("server.key")).unwrap();
@@ -142,7 +143,7 @@ fn untrusted(certificates: &Certificates) -> (String, Arc<AtomicUsize>) {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut server = ServerConnection::new(Arc::clone(&config)).unwrap();
-            // They hang up: that is what is tested.
+            // Clients close the connection, which is what the test expects.
             let _ = server.complete_io(&mut stream);
             counted.fetch_add(1, Ordering::Relaxed);
         }
@@ -150,7 +151,7 @@ fn untrusted(certificates: &Certificates) -> (String, Arc<AtomicUsize>) {
     (endpoint, came)
 }
 
-/// Each handshake makes the verifier of certificates log an error. Exported, it would be the next handshake.
+/// Each handshake makes the certificate verifier log an error. Exporting that error would cause the next handshake.
 #[test]
 fn a_certificate_that_is_not_trusted_is_a_line_and_no_loop() {
     let certificates = Certificates::new();

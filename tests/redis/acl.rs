@@ -1,9 +1,9 @@
-//! What an ACL that is not enough is told.
+//! Error messages for insufficient ACLs.
 
-use skriptoteket::{config::RedisSettings, store::RedisFault};
+use skriptoteket::store::{RedisFault, RedisSettings};
 
 use crate::{
-    house::{PREFIX, fault, on_port},
+    harness::{PREFIX, fault, on_port},
     redis_servers::{RedisServer, Wire},
 };
 

@@ -1,4 +1,4 @@
-//! A Cluster that loses a node, and one whose slots move.
+//! A Cluster that loses a node, and one whose slots are moved.
 
 use std::{
     sync::{
@@ -10,12 +10,12 @@ use std::{
 
 use skriptoteket::{
     accounts::{Role, UserId},
-    config::RedisTopology,
     sessions::{EndReason, RoleUpdate, RoleUpdated},
+    store::RedisTopology,
 };
 
 use crate::{
-    house::{PREFIX, Replica, at, new_session, settings},
+    harness::{PREFIX, Replica, at, new_session, settings},
     redis_servers::{RedisCluster, RedisServer, Reply, wait_until},
 };
 
@@ -52,7 +52,7 @@ async fn a_node_that_dies_or_freezes_takes_only_its_own_shards_away() {
         } else {
             cluster.nodes[1].freeze();
         }
-        // Until its loss is known to all a call may wait for it.
+        // A call may wait until all nodes know that the node is lost.
         let mut ended = 0;
         for session in &live {
             ended += usize::from(replica.end(session).await.unwrap_or(false));
@@ -86,7 +86,7 @@ async fn slots_that_move_under_load_lose_nothing() {
         load.spawn(async move {
             let (mut done, mut left) = (0_u64, 0_u64);
             while !stop.load(Ordering::Relaxed) {
-                // A call may be put off for as long as its slot is on the way: it is refused then, and not half done.
+                // While its slot is being moved, a call may be deferred. It is then rejected, not half executed.
                 let Ok(session) = replica.start().await else {
                     continue;
                 };
@@ -118,7 +118,7 @@ async fn scripts_are_whole_in_a_slot_that_is_about_to_move() {
     let sessions = &replica.stores.sessions;
     let revoked = EndReason::Revoked;
     for change in ["end", "end_user", "set_role", "reap"] {
-        // Alone in a shard, so that a script empties its keys.
+        // It is the only session in its shard, so that a script leaves its keys empty.
         let user = UserId::generate();
         let mut session = new_session(user);
         if change == "reap" {
@@ -146,14 +146,14 @@ async fn scripts_are_whole_in_a_slot_that_is_about_to_move() {
     }
 }
 
-/// Moves the slot of a hash tag from its node to another, as `redis-cli --cluster reshard` does.
+/// Moves the slot of a hash tag from one node to another, as `redis-cli --cluster reshard` does.
 fn move_slot(cluster: &RedisCluster, tag: &str) {
     let way = Way::of(cluster, tag);
     way.begin();
     way.go();
 }
 
-/// A slot on its way from a node to another.
+/// A slot that is being moved from one node to another.
 struct Way<'a> {
     nodes: &'a [RedisServer],
     tag: &'a str,
@@ -181,7 +181,7 @@ impl<'a> Way<'a> {
         self.nodes[node].wire().ask(&["CLUSTER", "MYID"]).text()
     }
 
-    /// Says so to both nodes.
+    /// Marks the slot as migrating and importing on the two nodes.
     fn begin(&self) {
         let (from, to) = (self.id(self.from), self.id(self.to));
         for (node, what, other) in [(self.to, "IMPORTING", from), (self.from, "MIGRATING", to)] {
@@ -190,7 +190,7 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Takes the keys there, and waits until all nodes know.
+    /// Moves the keys, and waits until all nodes know the new owner.
     fn go(&self) {
         let (mut source, mut target) = (self.nodes[self.from].wire(), self.nodes[self.to].wire());
         let to = self.id(self.to);

@@ -1,15 +1,14 @@
-//! Whose the keys in Redis are: servers with different accounts databases are kept apart.
+//! The owner of the keys in Redis: servers with different accounts databases are kept apart.
 
 use std::time::Duration;
 
-use skriptoteket::store::{OpenError, RedisFault};
+use skriptoteket::store::{OpenError, RedisFault, RedisSettings, RedisTopology};
 use uuid::Uuid;
 
 use crate::{
-    house::{PREFIX, Replica, new_accounts, on_port, settings},
+    harness::{PREFIX, Replica, new_accounts, on_port, settings},
     redis_servers::{RedisCluster, RedisServer, Wire, wait_until},
 };
-use skriptoteket::config::{RedisSettings, RedisTopology};
 
 const TTL: Duration = Duration::from_secs(10);
 
@@ -21,7 +20,7 @@ fn owner(wire: &mut Wire) -> String {
     wire.ask(&["GET", &key()]).text()
 }
 
-/// Opens a replica of another deployment, which has to be refused.
+/// Opens a replica of another deployment, which must be rejected.
 async fn assert_refused(redis: RedisSettings) {
     let directory = tempfile::tempdir().unwrap();
     let other = new_accounts(directory.path()).await;
@@ -35,7 +34,7 @@ async fn assert_refused(redis: RedisSettings) {
             );
         }
         Err(other) => panic!("{other}"),
-        Ok(_) => panic!("it was let in"),
+        Ok(_) => panic!("the replica was not rejected"),
     }
 }
 
@@ -45,7 +44,7 @@ async fn the_keys_belong_to_the_first_deployment_also_when_it_is_gone() {
     let first = Replica::on(&server).await;
     assert_eq!(owner(&mut server.wire()).len(), 32);
     assert_refused(on_port(server.port())).await;
-    // A replica with a copy of the database is of the same deployment.
+    // A replica with a copy of the database belongs to the same deployment.
     drop(Replica::on(&server).await);
     drop(first);
     assert_refused(on_port(server.port())).await;
@@ -72,7 +71,7 @@ async fn of_two_that_start_at_once_one_is_refused() {
 async fn in_a_cluster_the_node_that_has_the_key_decides() {
     let cluster = RedisCluster::start(3);
     let topology = || RedisTopology::Cluster {
-        nodes: vec![crate::house::at(cluster.nodes[0].port())],
+        nodes: vec![crate::harness::at(cluster.nodes[0].port())],
     };
     let first = Replica::open(settings(topology())).await;
     first.start().await.unwrap();
@@ -106,7 +105,7 @@ async fn what_redis_lost_is_written_again_and_what_another_one_took_meanwhile_is
     wire.ask(&["SET", &key(), &other]);
     let why = observer.hold(Uuid::nil(), TTL).await.unwrap_err().in_full();
     assert!(why.contains("another deployment"), "{why}");
-    // And from then on nothing is asked of the keys of others.
+    // From then on no keys of the other deployment are queried.
     let told = || futures_util::FutureExt::now_or_never(replica.why_away());
     wait_until("the fault is known", || {
         told().is_some_and(|why| why.contains("keeps the sessions of another accounts database"))

@@ -1,4 +1,4 @@
-//! A Redis that closes connections and is there all the time: nobody notices.
+//! A Redis that closes connections but stays available: callers do not notice.
 
 use std::{
     sync::{
@@ -12,11 +12,11 @@ use skriptoteket::{accounts::UserId, sessions::SessionState};
 use tokio::time::sleep;
 
 use crate::{
-    house::{Replica, new_session},
+    harness::{Replica, new_session},
     redis_servers::{RedisServer, Wire},
 };
 
-/// Closes all connections but this one.
+/// Closes all connections except this one.
 fn close_all(wire: &mut Wire) {
     wire.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
 }
@@ -27,17 +27,17 @@ async fn connections_that_were_closed_while_idle_fail_neither_reads_nor_writes()
     let replica = Replica::patient_on(&server).await;
     let session = replica.start().await.unwrap();
     let mut wire = server.wire();
-    // Again and again: the pauses between attempts must not grow where each attempt succeeds.
+    // Repeatedly: the pauses between attempts must not grow when each attempt succeeds.
     for round in 0..15 {
         sleep(Duration::from_millis(120)).await;
         close_all(&mut wire);
-        // Closed a moment ago, and nothing has been sent since.
+        // The connections were closed a moment ago, and nothing has been sent since.
         sleep(Duration::from_millis(20)).await;
         let sessions = &replica.stores.sessions;
         if round % 3 == 0 {
             assert!(sessions.load(&session.id).await.unwrap().is_some());
         } else if round % 3 == 1 {
-            // A write that must not be run twice: it was not sent over what was closed.
+            // A write that must not run twice: it was not sent on the closed connection.
             replica.start().await.unwrap();
         } else {
             let other = replica.start().await.unwrap();
@@ -133,7 +133,7 @@ async fn writes_that_are_out_when_connections_are_closed_are_run_once_or_not_at_
         started += more_started;
     }
     replica.recovered().await;
-    // What was answered is there; of what was not, nobody knows.
+    // Acknowledged sessions exist. Sessions without a reply may or may not exist.
     let live = replica.live_by_all_counts(vec![server.wire()]).await;
     assert!(
         (started..=tried).contains(&live),

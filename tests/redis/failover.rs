@@ -1,12 +1,12 @@
-//! Masters that die while Sentinels watch, and what a replica has confirmed.
+//! Failovers by Sentinel, and writes that a replica has confirmed.
 
 use std::{sync::Arc, time::Duration};
 
-use skriptoteket::{accounts::UserId, config::RedisTopology, sessions::EndReason};
+use skriptoteket::{accounts::UserId, sessions::EndReason, store::RedisTopology};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    house::{Replica, at, settings},
+    harness::{Replica, at, settings},
     redis_servers::{MASTER, RedisServer, SentinelPair, Wire, wait_until},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 async fn the_new_master_is_used_without_a_restart() {
     let mut pair = SentinelPair::start(3);
     let replica = Replica::open(settings(RedisTopology::Sentinel {
-        // One that is not there is no matter.
+        // An unreachable Sentinel is tolerated.
         sentinels: std::iter::once(1).chain(pair.ports()).map(at).collect(),
         master: MASTER.into(),
         database: 0,
@@ -23,7 +23,7 @@ async fn the_new_master_is_used_without_a_restart() {
     let session = replica.start().await.unwrap();
     let user = UserId::generate();
     replica.start_of(user).await.unwrap();
-    // Revoked, and confirmed by the replica: it must not come back with the failover.
+    // The revocation was confirmed by the replica, so the failover must not undo it.
     let sessions = &replica.stores.sessions;
     let revoked = sessions.end_user(user, EndReason::Revoked, None);
     assert_eq!(revoked.await.unwrap().len(), 1);
@@ -37,10 +37,10 @@ async fn the_new_master_is_used_without_a_restart() {
     let wires = vec![pair.servers[1].wire()];
     assert_eq!(replica.live_by_all_counts(wires).await, 1);
 
-    // The old master comes back as a replica, and nobody takes it for the master.
+    // The old master returns as a replica and is not mistaken for the master.
     pair.servers[0].restart();
     wait_until("the old master follows the new one", || {
-        // The Sentinels part it from its clients when they tell it whom to follow.
+        // The Sentinels close its client connections when they reconfigure it as a replica.
         let wire = Wire::connect(pair.servers[0].port());
         let info = wire.and_then(|mut wire| wire.try_ask(&["INFO", "replication"]));
         info.is_ok_and(|info| info.text().contains("role:slave"))
@@ -67,15 +67,15 @@ async fn a_revocation_waits_for_the_replica_and_goes_on_without_it() {
         let revoked = sessions.end(&one.id, EndReason::Revoked).await;
         assert!(revoked.unwrap().is_some());
     };
-    // Where a replica did not confirm in time, nobody waits for it for a second.
+    // After a replica failed to confirm in time, later calls do not wait for it for one second.
     until_waited_for(&master, revoke_all).await;
     until_waited_for(&master, revoke_one).await;
-    // It confirms nothing now; the revocation holds all the same.
+    // The replica confirms nothing now; the revocation is still valid.
     replica.freeze();
     until_waited_for(&master, revoke_all).await;
 }
 
-/// Revokes again and again until the server is asked to wait for its replica.
+/// Repeats revocations until the server is asked to wait for its replica.
 async fn until_waited_for(master: &RedisServer, revoke: impl AsyncFn()) {
     let before = waits(master);
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -84,7 +84,7 @@ async fn until_waited_for(master: &RedisServer, revoke: impl AsyncFn()) {
         if waits(master) > before {
             return;
         }
-        assert!(Instant::now() < deadline, "nobody waits for the replica");
+        assert!(Instant::now() < deadline, "no call waits for the replica");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -118,12 +118,12 @@ async fn a_replica_that_has_stopped_holds_up_neither_many_revocations_nor_anyone
         }
     }
 
-    // Once it confirms again it is waited for again.
+    // Calls wait for it again once it confirms again.
     replica.thaw();
     let before = waits(&master);
     let deadline = Instant::now() + Duration::from_mins(1);
     while waits(&master) == before {
-        assert!(Instant::now() < deadline, "nobody waits any more");
+        assert!(Instant::now() < deadline, "no call waits any more");
         let one = service.start().await.unwrap();
         let revoked = service
             .stores
@@ -135,7 +135,7 @@ async fn a_replica_that_has_stopped_holds_up_neither_many_revocations_nor_anyone
     }
 }
 
-/// How often the server was asked to wait for a replica.
+/// Returns how often the server was asked to wait for a replica.
 fn waits(server: &RedisServer) -> u32 {
     let stats = server.wire().ask(&["INFO", "commandstats"]).text();
     let found = stats

@@ -1,4 +1,4 @@
-//! Data that a session store has lost, and the totals that are exported: none falls, and what was lost is told.
+//! Data loss in a session store, and the exported totals: none decreases, and lost sessions are reported.
 
 use std::{
     collections::BTreeMap,
@@ -10,29 +10,27 @@ use std::{
 
 use skriptoteket::{
     accounts::{Role, UserId},
+    catalogue::CATALOGUE,
     clock::SystemClock,
+    observer_state::ObserverState,
     sessions::{
-        EndReason, SessionRecord,
+        EndReason, SessionGauges, SessionRecord,
         census::{CensusPace, CensusTaker},
     },
     store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
-    telemetry::{
-        Telemetry,
-        instruments::{END_REASONS, Presence, ROLES},
-        testing::CollectedMetrics,
-    },
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use uuid::Uuid;
 
 use crate::{
-    house::{TIMEOUT, new_session, on_port},
+    harness::{TIMEOUT, new_session, on_port},
     redis_servers::{Proxy, RedisServer, wait_until},
 };
 
-/// What is exported: by name and labels.
+/// The exported values, by name and labels.
 type Exported = BTreeMap<(&'static str, &'static str), u64>;
 
-/// A replica that observes, and what it has exported.
+/// A replica that is the observer, and its exports.
 struct Observer {
     stores: Stores,
     census: CensusTaker,
@@ -41,7 +39,7 @@ struct Observer {
 }
 
 impl Observer {
-    /// One on the sessions in the Redis on `redis`, or in the embedded store, with its data in `directory`.
+    /// Opens an observer of the sessions in the Redis on port `redis`, or in the embedded store, with its data in `directory`.
     async fn open(directory: &Path, redis: Option<u16>) -> Self {
         let sqlite = SqliteSettings {
             path: directory.join("store.db"),
@@ -55,19 +53,18 @@ impl Observer {
         let clock = Arc::new(SystemClock::default());
         let stores = open_with(&sqlite, redis.as_ref(), clock.clone(), None);
         let stores = stores.await.unwrap();
-        let (telemetry, metrics) = Telemetry::in_memory();
-        let presence = Presence::new(
-            &telemetry.meter(),
+        let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
+        let gauges = SessionGauges::new(
             &telemetry.observed_meters(),
             &telemetry.service_wide(Uuid::nil()).unwrap().meters(),
-            clock.clone(),
+            ObserverState::new(clock.clone()),
         );
         let census = CensusTaker::new(
             stores.sessions.clone(),
             stores.ledger.clone(),
             stores.observer.clone(),
             Uuid::nil(),
-            presence,
+            gauges,
             clock,
             CensusPace {
                 interval: Duration::from_mins(1),
@@ -99,8 +96,8 @@ impl Observer {
         }
     }
 
-    /// Waits until the store answers, counts, and returns what is exported then: nothing of it is less than in `before`,
-    /// and started − ended is what is live.
+    /// Waits until the store is available, takes a census, and returns the exported values: none is lower than in
+    /// `before`, and started − ended = live.
     async fn count_after(&self, before: &Exported) -> Exported {
         for _ in 0..500 {
             if self.census.take().await.is_ok() {
@@ -110,18 +107,18 @@ impl Observer {
         }
         let census = self.stores.sessions.census().await.unwrap();
         let mut exported = Exported::new();
-        for (at, role) in ROLES.into_iter().enumerate() {
+        for (at, role) in Role::NAMES.into_iter().enumerate() {
             let of_role = [("role", role)];
             let started = self
                 .metrics
                 .counter("skriptoteket.sessions_started", &of_role);
             exported.insert(("started", role), started.unwrap());
             let mut ended = 0;
-            for reason in END_REASONS {
+            for reason in EndReason::NAMES {
                 let labels = [("role", role), ("reason", reason)];
                 let count = self.metrics.counter("skriptoteket.sessions_ended", &labels);
                 ended += count.unwrap();
-                if role == ROLES[0] {
+                if role == Role::NAMES[0] {
                     exported.insert(("ended", reason), count.unwrap());
                 }
             }
@@ -142,7 +139,7 @@ impl Observer {
     }
 }
 
-/// Started, logged out, lost.
+/// Returns the numbers of started, logged-out and lost sessions.
 fn told(exported: &Exported) -> [u64; 3] {
     [
         ("started", Role::User.as_str()),
@@ -161,10 +158,10 @@ async fn after_a_failover_to_a_replica_that_is_behind_no_total_falls_and_the_los
     let observer = Observer::open(directory.path(), Some(proxy.port())).await;
     let first = observer.start(30).await;
     observer.log_out(&first[..5]).await;
-    wait_until("the replica has all of that", || {
+    wait_until("the replica has all writes", || {
         master.is_acknowledged_by(replica.port())
     });
-    // From here on it is behind.
+    // From here on the replica lags behind.
     replica.wire().ask(&["REPLICAOF", "NO", "ONE"]);
     observer.start(12).await;
     observer.log_out(&first[5..9]).await;
@@ -179,10 +176,10 @@ async fn after_a_failover_to_a_replica_that_is_behind_no_total_falls_and_the_los
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // As many as were lost, and some more, are back before it is counted for the first time: the sums have not fallen.
+    // More sessions than were lost have started before the first census, so the sums have not decreased.
     observer.start(15).await;
     let after = observer.count_after(&before).await;
-    // Four who had logged out are in again.
+    // Four sessions that had been logged out are live again.
     assert_eq!(told(&after), [42 + 15 + 4, 9, 12]);
     observer.start(1).await;
     assert_eq!(told(&observer.count_after(&after).await), [62, 9, 12]);
@@ -197,11 +194,11 @@ async fn a_session_that_got_another_id_in_the_forgotten_time_is_neither_lost_nor
     let observer = Observer::open(directory.path(), Some(proxy.port())).await;
     let sessions = &observer.stores.sessions;
     let kept = observer.start(4).await;
-    wait_until("the replica has all of that", || {
+    wait_until("the replica has all writes", || {
         master.is_acknowledged_by(replica.port())
     });
     replica.wire().ask(&["REPLICAOF", "NO", "ONE"]);
-    // Beside each that goes on, one that comes and goes, both under two names.
+    // For each session that stays, another one starts and ends; both are renewed once.
     for kept in &kept {
         let user = kept.user_id;
         let (passing, _) = sessions.create(new_session(user), 100).await.unwrap();
@@ -238,7 +235,7 @@ async fn after_an_older_file_of_redis_no_total_falls_for_whoever_observes_then()
     fs::remove_dir_all(&files).unwrap();
     copy(&backup, &files);
     server.restart();
-    // Another process, as after a restart of everything.
+    // Another process, as after a restart of all components.
     let observer = Observer::open(directory.path(), Some(server.port())).await;
     let after = observer.count_after(&before).await;
     assert_eq!(told(&after), [28 + 3, 3, 8]);
@@ -256,10 +253,10 @@ async fn a_store_that_was_emptied_is_told_also_if_all_log_in_again_at_once() {
     let after = observer.count_after(&before).await;
     assert_eq!(told(&after), [50, 0, 25]);
     observer.log_out(&again[..5]).await;
-    // Empty, and nobody comes.
+    // The store is empty, and no user logs in.
     server.wire().ask(&["FLUSHALL"]);
     let after = observer.count_after(&after).await;
-    // The five logged out between two counts, and nothing is left that could tell so.
+    // The five logouts happened between two censuses, and no record of them is left.
     assert_eq!(told(&after), [50, 0, 50]);
 }
 
@@ -279,7 +276,7 @@ async fn sessions_in_another_redis_add_to_what_was_exported_before() {
     let moved = observer.count_after(&moved).await;
     assert_eq!(told(&moved), [8, 0, 6]);
     observer.stores.close().await;
-    // Back again: the six are live as they were.
+    // The observer uses the first Redis again: its six sessions are still live.
     let observer = Observer::open(directory.path(), Some(one.port())).await;
     assert_eq!(told(&observer.count_after(&moved).await), [14, 0, 8]);
 }
@@ -327,7 +324,7 @@ async fn after_an_older_copy_of_the_embedded_store_no_total_falls() {
     assert_eq!(told(&observer.count_after(&before).await), [13 + 2, 2, 4]);
 }
 
-/// Copies a directory that has no other in it.
+/// Copies a directory without subdirectories.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,9 +1,9 @@
-//! Redis as it fails: each bad setting and each fault of the network, against real servers.
+//! Failures of Redis: each invalid setting and each network fault, against real servers.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test takes for granted fails loudly"
+    reason = "failed preconditions fail the test"
 )]
 
 #[path = "../redis_servers/mod.rs"]
@@ -14,7 +14,7 @@ mod cluster;
 mod deployments;
 mod dropped;
 mod failover;
-mod house;
+mod harness;
 mod lost;
 mod outages;
 mod overload;

@@ -1,15 +1,15 @@
-//! A Redis that goes away and comes back.
+//! A Redis that becomes unavailable and recovers.
 
 use std::time::Duration;
 
 use skriptoteket::accounts::UserId;
 
 use crate::{
-    house::{Replica, SLACK, SOON, TIMEOUT, new_session, on_port, timed},
+    harness::{Replica, SLACK, SOON, TIMEOUT, new_session, on_port, timed},
     redis_servers::{Proxy, RedisServer, Weather, wait_until},
 };
 
-/// No call was refused later than this where it is refused at once: half of what waiting would have taken.
+/// The limit for calls that must fail at once: half of the time that waiting would take.
 const AT_ONCE: Duration = TIMEOUT.checked_div(2).unwrap();
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,8 +68,8 @@ async fn a_write_whose_connection_breaks_fails_and_is_not_sent_again() {
             count.map_or(0, |count| count.parse::<u64>().unwrap())
         })
     };
-    // The server gets the call, and its answer is lost on the way. Where nothing was answered for a while a PING comes
-    // first, and it is that answer which is lost: then the call is not sent at all.
+    // The server receives the call, and its reply is lost. After a period without replies a PING is sent first, and it
+    // may be that reply which is lost: then the call is not sent at all.
     let mut live = 1;
     loop {
         let before = calls();
@@ -88,7 +88,7 @@ async fn a_write_whose_connection_breaks_fails_and_is_not_sent_again() {
         live += 1;
     }
 
-    // The call itself is cut short: nothing of it is done.
+    // The call itself is cut short: no part of it is executed.
     for length in [0, 1, 20, 60, 200] {
         proxy.set(Weather::CutRequest(length));
         replica.start().await.unwrap_err();
@@ -109,11 +109,11 @@ async fn a_network_that_swallows_or_delays_costs_no_more_than_the_timeout() {
         lost.unwrap_err();
         assert!(took < TIMEOUT + SLACK, "{took:?}");
         proxy.set(Weather::Fair);
-        // What is still under way arrives late, and whole.
+        // Calls in progress arrive late but complete.
         replica.recovered().await;
         replica.start().await.unwrap();
     }
-    wait_until("nothing is under way", || {
+    wait_until("no call is in progress", || {
         server
             .wire()
             .ask(&["CLIENT", "LIST"])
@@ -164,7 +164,7 @@ async fn a_server_that_becomes_a_replica_is_given_up_until_it_is_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ends_that_were_answered_are_handed_out_whatever_comes_after() {
-    /// What the reaper ends in one step: of that much the answer may be lost.
+    /// The number of sessions that the reaper ends in one step; the reply for that many may be lost.
     const STEP: usize = 50;
     let server = RedisServer::start(&[]);
     let proxy = Proxy::to(server.port());

@@ -1,11 +1,11 @@
-//! Too much at once: memory that is full, and a crowd before a closed door.
+//! Overload: full memory, and many callers on an unavailable server.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
-    house::{Replica, on_port},
+    harness::{Replica, on_port},
     redis_servers::{Proxy, RedisServer, Weather},
 };
 
@@ -43,7 +43,7 @@ async fn a_crowd_before_a_server_that_is_gone_makes_no_storm() {
     for weather in [Weather::CutAnswer(0), Weather::Silent] {
         proxy.set(weather);
         let before = proxy.taken();
-        // 400 calls in two seconds, or more on a busy machine.
+        // 400 calls in two seconds, or in more on a busy machine.
         let begun = Instant::now();
         let mut calls = tokio::task::JoinSet::new();
         for number in 0..400_u64 {
@@ -54,8 +54,8 @@ async fn a_crowd_before_a_server_that_is_gone_makes_no_storm() {
             });
         }
         calls.join_all().await;
-        // 50, 100, 200, 400, 800 ms, 1 s …, at least half of each; a failed attempt looks once whether it is TLS. So 20 are
-        // made in the first two seconds at most, and four in each second after that.
+        // 50, 100, 200, 400, 800 ms, 1 s …, at least half of each; a failed attempt checks once whether the port speaks
+        // TLS. So there are at most 20 attempts in the first two seconds, and four in each later second.
         let made = proxy.taken() - before;
         let took = begun.elapsed();
         let most = 20 + 4 * usize::try_from(took.as_secs().saturating_sub(1)).unwrap();

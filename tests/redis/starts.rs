@@ -1,9 +1,9 @@
-//! What a service is told at its start that has to be put right first.
+//! Start-up checks: faults that the operator has to fix before the service starts.
 
-use skriptoteket::{config::RedisTopology, store::RedisFault};
+use skriptoteket::store::{RedisFault, RedisTopology};
 
 use crate::{
-    house::{Replica, at, fault, on_port, settings},
+    harness::{Replica, at, fault, on_port, settings},
     redis_servers::{RedisCluster, RedisServer, SentinelPair, free_port},
 };
 
@@ -75,7 +75,7 @@ async fn a_user_who_is_disabled_or_may_too_little_is_said_so() {
         matches!(weak, RedisFault::NotPermitted { what: "EVAL", .. }),
         "{weak}"
     );
-    // A script that is stopped at its second write would leave the first one behind.
+    // A script that is stopped at its second write would leave the first write behind.
     settings.username = Some("halves".into());
     let weak = fault(settings.clone()).await;
     let RedisFault::NotPermitted { what, .. } = weak else {
@@ -217,7 +217,7 @@ async fn who_is_not_there_yet_is_waited_for() {
 async fn a_name_that_nobody_knows_may_be_known_later() {
     let mut settings = on_port(free_port());
     settings.topology = RedisTopology::Standalone {
-        server: skriptoteket::config::RedisAddress {
+        server: skriptoteket::store::RedisAddress {
             host: "redis.invalid".into(),
             port: 6379,
         },

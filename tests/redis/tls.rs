@@ -1,16 +1,13 @@
-//! TLS, and what it is mistaken for.
+//! TLS: certificates, and mismatches between TLS and plain TCP.
 
-use skriptoteket::{
-    config::{RedisAddress, RedisSettings, RedisTopology},
-    store::RedisFault,
-};
+use skriptoteket::store::{RedisAddress, RedisFault, RedisSettings, RedisTopology};
 
 use crate::{
-    house::{Replica, fault, on_port},
+    harness::{Replica, fault, on_port},
     redis_servers::{Certificates, RedisServer, free_port},
 };
 
-/// A server that speaks TLS on the port that is returned, and plainly on its own.
+/// Starts a server that speaks TLS on the returned port and plain TCP on its own port.
 fn server(certificates: &Certificates) -> (RedisServer, u16) {
     server_with(certificates, &[])
 }

@@ -1,15 +1,15 @@
-//! Runtimes of one thread, as HTTP workers have them, and their own connections.
+//! Single-threaded runtimes, as HTTP workers have them, with their own connections.
 
 use std::time::Duration;
 
 use skriptoteket::error::StoreError;
 
 use crate::{
-    house::{PREFIX, Replica},
+    harness::{PREFIX, Replica},
     redis_servers::{RedisServer, Wire},
 };
 
-/// The numbers of all connections of others, oldest first.
+/// Returns the IDs of all other connections, oldest first.
 fn connections(wire: &mut Wire) -> Vec<String> {
     let mine = wire.ask(&["CLIENT", "ID"]).number().to_string();
     let list = wire.ask(&["CLIENT", "LIST"]).text();
@@ -26,7 +26,7 @@ async fn wait_for_connections(wire: &mut Wire, is_so: impl Fn(&[String]) -> bool
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("waited in vain: {:?}", connections(wire));
+    panic!("timed out: {:?}", connections(wire));
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_runtime_of_many_threads_shares_one() {
     assert_eq!(connections(&mut wire), common);
 }
 
-/// How often the server was sent this command.
+/// Returns how often the server received this command.
 fn calls(wire: &mut Wire, command: &str) -> u64 {
     let stats = wire.ask(&["INFO", "commandstats"]).text();
     let field = format!("cmdstat_{command}:calls=");
@@ -92,7 +92,7 @@ async fn what_a_worker_reads_at_the_same_moment_it_reads_in_one_command_and_each
     for _ in 0..200 {
         sessions.push(replica.start().await.unwrap());
     }
-    // One has ended, of one the key holds something else, and of one the record is cut short.
+    // One session has ended, the key of one holds another type, and the record of one is truncated.
     replica.end(&sessions[7]).await.unwrap();
     let key = |n: usize| {
         let (shard, sid) = sessions[n].id.as_str().split_at(2);

@@ -1,4 +1,4 @@
-//! An authority of a test's own, and a certificate of `localhost` and 127.0.0.1 that it signed.
+//! A certificate authority for one test, and certificates of `localhost` and 127.0.0.1 that it signs.
 
 use std::{
     fs,
@@ -8,13 +8,13 @@ use std::{
 
 use tempfile::TempDir;
 
-/// The files of one authority. They go with this.
+/// The files of one authority. They are deleted on drop.
 pub(crate) struct Certificates {
     directory: TempDir,
 }
 
 impl Certificates {
-    /// Makes them, with Debian's `openssl`.
+    /// Creates the files with Debian's `openssl`.
     pub(crate) fn new() -> Self {
         let made = Self {
             directory: tempfile::tempdir().unwrap(),
@@ -42,7 +42,7 @@ impl Certificates {
         made
     }
 
-    /// Makes a key and a certificate of it that the authority has signed, both named after `name`.
+    /// Creates a key and a certificate that the authority signs, both named after `name`.
     pub(crate) fn signed(&self, name: &str, subject: &str) {
         let [key, request, certificate] = ["key", "csr", "pem"].map(|it| format!("{name}.{it}"));
         self.openssl(&[
@@ -78,12 +78,12 @@ impl Certificates {
         ]);
     }
 
-    /// The authority's own certificate: what a client is to trust.
+    /// Returns the path of the authority's own certificate, which clients trust.
     pub(crate) fn authority(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
-    /// What a server is started with to speak TLS with this certificate on `port`.
+    /// Returns the arguments that make a server speak TLS with this certificate on `port`.
     pub(crate) fn arguments(&self, port: u16) -> Vec<String> {
         let file = |name: &str| self.path(name).display().to_string();
         [
@@ -98,7 +98,7 @@ impl Certificates {
         .collect()
     }
 
-    /// One of the files.
+    /// Returns the path of a file.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         Path::join(self.directory.path(), name)
     }

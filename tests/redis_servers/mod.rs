@@ -1,13 +1,10 @@
-//! Real Redis servers for tests: one, a master and a replica with their Sentinels, a Cluster, and a network that fails.
-//! Each listens on a free loopback port, keeps its files in a temporary directory, and ends with its owner, or with the
-//! test process however that ends.
+//! Real Redis servers for tests: a single server, a master and a replica with their Sentinels, a Cluster, and a network
+//! with faults. Each listens on a free loopback port, keeps its files in a temporary directory, and ends with its
+//! owner, or with the test process however that ends.
 //!
-//! A test crate takes it in by `#[path = "../redis_servers/mod.rs"] mod redis_servers;`.
+//! A test crate includes it with `#[path = "../redis_servers/mod.rs"] mod redis_servers;`.
 
-#![allow(
-    dead_code,
-    reason = "each test crate uses what it needs of the servers"
-)]
+#![allow(dead_code, reason = "each test crate uses some of the servers")]
 
 mod certificates;
 mod proxy;
@@ -27,10 +24,7 @@ use std::{
 
 use tempfile::TempDir;
 
-#[allow(
-    unused_imports,
-    reason = "each test crate uses what it needs of the servers"
-)]
+#[allow(unused_imports, reason = "each test crate uses some of the servers")]
 pub(crate) use {
     certificates::Certificates,
     proxy::{Proxy, Weather},
@@ -39,13 +33,13 @@ pub(crate) use {
     wire::{Reply, Wire},
 };
 
-/// How long a server may take to do what it was told. Counted in looks, so that a machine that stands still does not use it up.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The time limit for a server to reach a state. It is counted in polls, so that a suspended machine does not use it up.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// How often it is looked at whether it did.
+/// The interval between polls.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// One `redis-server`. It is killed when this is dropped.
+/// A `redis-server` process. It is killed on drop.
 pub(crate) struct RedisServer {
     child: Option<Child>,
     port: u16,
@@ -54,7 +48,7 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server with these arguments (`--name value …`) beside its own, and waits until it answers.
+    /// Starts a server with these additional arguments (`--name value …`) and waits until it responds.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut server = Self {
             child: None,
@@ -66,23 +60,23 @@ impl RedisServer {
         server
     }
 
-    /// Starts a replica of `master`, and waits until it has what the master has and the master knows that.
+    /// Starts a replica of `master`, and waits until it has all data of the master and the master knows that.
     pub(crate) fn start_replica(master: &Self, arguments: &[&str]) -> Self {
         let of = master.port.to_string();
-        // Without a pause for more replicas that may want the same copy.
+        // Do not wait for more replicas that may want the same copy.
         master
             .wire()
             .ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         let replica = Self::start(&[arguments, &["--replicaof", "127.0.0.1", &of]].concat());
-        // The replica calls its link up as soon as it has the copy. The master counts it only from its first
-        // acknowledgement on, up to a second later, and until then a `WAIT` for it is in vain.
+        // The replica reports its link as up as soon as it has the copy. The master counts it only from its first
+        // acknowledgement on, up to a second later. Until then a `WAIT` for it is in vain.
         wait_until("the master counts the replica as up to date", || {
             master.is_acknowledged_by(replica.port)
         });
         replica
     }
 
-    /// Starts it again on the same port and files. It may still be reading its append-only file when this returns.
+    /// Restarts the server on the same port and files. It may still be reading its append-only file when this returns.
     pub(crate) fn restart(&mut self) {
         assert!(self.child.is_none(), "the server is running");
         let directory = self.directory.path().to_owned();
@@ -100,10 +94,10 @@ impl RedisServer {
             .stderr(log);
         self.child = Some(spawn_for_life(command));
         let port = self.port;
-        wait_until("the server answers", || Wire::connect(port).is_ok());
+        wait_until("the server responds", || Wire::connect(port).is_ok());
     }
 
-    /// A field of `INFO`; panics if there is none.
+    /// Returns a field of `INFO`; panics if there is none.
     pub(crate) fn info(&self, section: &str, field: &str) -> String {
         let info = self.wire().ask(&["INFO", section]).text();
         let found = info
@@ -112,7 +106,7 @@ impl RedisServer {
         found.unwrap_or_else(|| panic!("no {field}")).to_owned()
     }
 
-    /// Whether the replica on this port is online, and has acknowledged all that this server has written.
+    /// Returns whether the replica on this port is online and has acknowledged all writes of this server.
     pub(crate) fn is_acknowledged_by(&self, replica: u16) -> bool {
         let info = self.wire().ask(&["INFO", "replication"]).text();
         let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
@@ -122,27 +116,26 @@ impl RedisServer {
             .any(|line| line.starts_with("slave") && line.contains(&mine))
     }
 
-    /// Where it listens.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its files, append-only file and log included.
+    /// Returns the directory of its files, including the append-only file and the log.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// `redis://127.0.0.1:PORT`.
+    /// Returns `redis://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A connection of the test's own.
+    /// Opens a connection of the test's own.
     pub(crate) fn wire(&self) -> Wire {
         Wire::connect(self.port).unwrap()
     }
 
-    /// `kill -9`.
+    /// Sends `kill -9`.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -150,12 +143,12 @@ impl RedisServer {
         }
     }
 
-    /// Stops the process where it stands (`SIGSTOP`): its port takes connections and nobody answers.
+    /// Suspends the process (`SIGSTOP`): its port accepts connections, but no reply is sent.
     pub(crate) fn freeze(&self) {
         send_signal(self.child.as_ref().unwrap(), "STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes the process.
     pub(crate) fn thaw(&self) {
         send_signal(self.child.as_ref().unwrap(), "CONT");
     }
@@ -173,17 +166,17 @@ pub(crate) struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts `masters` nodes that share the slots, and waits until each of them sees all.
+    /// Starts `masters` nodes that share the slots, and waits until each of them sees all others.
     pub(crate) fn start(masters: usize) -> Self {
         Self::start_with(masters, &[])
     }
 
-    /// As [`RedisCluster::start`], with these arguments beside its own.
+    /// Like [`RedisCluster::start`], with these additional arguments.
     pub(crate) fn start_with(masters: usize, arguments: &[&str]) -> Self {
         let options = [
             "--cluster-enabled",
             "yes",
-            // So that a busy machine does not make the nodes take each other for dead.
+            // On a busy machine, nodes must not consider each other dead.
             "--cluster-node-timeout",
             "5000",
             "--cluster-port",
@@ -221,7 +214,7 @@ impl RedisCluster {
         Self { nodes }
     }
 
-    /// `redis+cluster://127.0.0.1:PORT,…`.
+    /// Returns `redis+cluster://127.0.0.1:PORT,…`.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<String> = self
             .nodes
@@ -232,9 +225,9 @@ impl RedisCluster {
     }
 }
 
-/// A loopback port that is free now.
+/// Returns a loopback port that is free now.
 pub(crate) fn free_port() -> u16 {
-    // Below the range that the system gives to outgoing connections, so that none takes it before the server does.
+    // Below the range for outgoing connections, so that none of them takes the port before the server does.
     static NEXT: OnceLock<std::sync::atomic::AtomicU16> = OnceLock::new();
     let next = NEXT.get_or_init(|| {
         let start = 12_000 + u16::try_from(std::process::id() % 1_500).unwrap() * 12;
@@ -248,11 +241,11 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Waits for something that happens in another process.
+/// Waits for a condition in another process.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let mut left = PATIENCE;
+    let mut left = TIME_LIMIT;
     while !is_so() {
-        assert!(!left.is_zero(), "waited in vain: {what}");
+        assert!(!left.is_zero(), "timed out waiting until {what}");
         left = left.saturating_sub(LOOK_AGAIN);
         thread::sleep(LOOK_AGAIN);
     }
@@ -261,7 +254,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 type Order = (Command, mpsc::Sender<Child>);
 
 /// Spawns from a thread that lives as long as the process. The parent-death signal is sent when the *thread* that
-/// spawned ends, which of a test's own thread would be too early.
+/// spawned the child ends. The thread of a test would end too early.
 pub(crate) fn spawn_for_life(command: Command) -> Child {
     static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! A network that fails: a proxy between a client and a server, on threads of the test.
+//! A network with faults: a proxy between a client and a server, on threads of the test.
 
 use std::{
     io::{self, Read, Write},
@@ -16,22 +16,22 @@ use tokio::time::Instant;
 
 use super::free_port;
 
-/// What the network does.
+/// The behavior of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
-    /// It passes everything on.
+    /// Forwards everything.
     Fair,
-    /// It takes everything and passes nothing on, as where a cable was cut.
+    /// Accepts everything and forwards nothing, like a cut cable.
     Silent,
-    /// It passes everything on, so much later.
+    /// Forwards everything after this delay.
     Slow(Duration),
-    /// It passes so many bytes on to the server, then it breaks the connection.
+    /// Forwards this number of bytes to the server, then breaks the connection.
     CutRequest(usize),
-    /// It passes so many bytes on to the client, then it breaks the connection.
+    /// Forwards this number of bytes to the client, then breaks the connection.
     CutAnswer(usize),
 }
 
-/// A proxy to a loopback port. It ends with its owner; connections that it has made break then.
+/// A proxy to a loopback port. It ends with its owner; its connections break then.
 pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// A proxy to the server on `port`, in fair weather.
+    /// Creates a proxy to the server on `port`, without faults.
     pub(crate) fn to(port: u16) -> Self {
         let own = free_port();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, own)).unwrap();
@@ -64,7 +64,7 @@ impl Proxy {
                     return;
                 }
                 of_thread.taken.fetch_add(1, SeqCst);
-                // Where the server is not there the client is dropped, as it would be without us.
+                // If the server is not available, the connection of the client is closed, as it would be without the proxy.
                 let port = of_thread.leads_to.load(SeqCst);
                 let _ = client.and_then(|client| of_thread.join(client, port));
             }
@@ -72,28 +72,27 @@ impl Proxy {
         Self { port: own, shared }
     }
 
-    /// Where it listens.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// How many connections it has taken so far.
+    /// Returns the number of connections accepted so far.
     pub(crate) fn taken(&self) -> usize {
         self.shared.taken.load(SeqCst)
     }
 
-    /// From now on, for the connections that there are, too.
+    /// Sets the behavior from now on, for existing connections, too.
     pub(crate) fn set(&self, weather: Weather) {
         *lock(&self.shared.weather) = weather;
     }
 
-    /// Leads to the server on `port` from now on, as an address that another server takes over.
+    /// Forwards to the server on `port` from now on, like an address that another server takes over.
     pub(crate) fn lead_to(&self, port: u16) {
         self.shared.leads_to.store(port, SeqCst);
         self.cut();
     }
 
-    /// Breaks all connections that there are.
+    /// Breaks all connections.
     pub(crate) fn cut(&self) {
         for stream in lock(&self.shared.open).drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -105,7 +104,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.ended.store(true, SeqCst);
         self.cut();
-        // Wakes the thread that waits for clients.
+        // Wakes the thread that accepts clients.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
@@ -129,8 +128,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads on one thread and writes on another, so that what comes close behind other things is not later than they are: a delay
-    /// is that of a long way, not of a narrow one.
+    /// Reads on one thread and writes on another, so that data sent in quick succession is not delayed more than once:
+    /// the proxy adds latency but does not limit bandwidth.
     fn carry(self: &Arc<Self>, (mut from, mut to): (TcpStream, TcpStream), way: Way) {
         let (arrived, due) = mpsc::channel::<(Instant, Vec<u8>)>();
         let ends = (from.try_clone(), to.try_clone());
@@ -159,7 +158,8 @@ impl Shared {
         });
     }
 
-    /// How many of these bytes are passed on, fewer than all if the connection breaks behind them; and how much later.
+    /// Returns how many of these bytes are forwarded, fewer than all if the connection breaks after them, and with
+    /// which delay.
     fn pass(&self, read: usize, way: Way) -> (Option<usize>, Duration) {
         let mut weather = lock(&self.weather);
         let passed = match (*weather, way) {

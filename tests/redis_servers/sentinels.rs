@@ -9,13 +9,13 @@ use tempfile::TempDir;
 
 use super::{RedisServer, Wire, free_port, spawn_for_life, wait_until};
 
-/// What the Sentinels call the master.
+/// The name of the master in the configuration of the Sentinels.
 pub(crate) const MASTER: &str = "sessions";
 
-/// A master, a replica, and Sentinels that take two seconds to believe that one is gone:
-/// on a busy machine one that lives may not answer for a while.
+/// A master, a replica, and Sentinels that wait two seconds before they consider a server down: on a busy machine a
+/// healthy server may not respond for a while.
 pub(crate) struct SentinelPair {
-    /// The first master; after a failover it is the other one.
+    /// The first server is the initial master; after a failover the second one is.
     pub(crate) servers: [RedisServer; 2],
     sentinels: Vec<Sentinel>,
 }
@@ -34,7 +34,7 @@ impl Drop for Sentinel {
 }
 
 impl SentinelPair {
-    /// Starts all, and waits until each knows of the others.
+    /// Starts all servers, and waits until they know each other.
     pub(crate) fn start(sentinels: usize) -> Self {
         let master = RedisServer::start(&[]);
         let replica = RedisServer::start_replica(&master, &[]);
@@ -59,7 +59,7 @@ impl SentinelPair {
         }
     }
 
-    /// Where the Sentinels listen.
+    /// Returns the ports of the Sentinels.
     pub(crate) fn ports(&self) -> Vec<u16> {
         self.sentinels
             .iter()
@@ -67,7 +67,7 @@ impl SentinelPair {
             .collect()
     }
 
-    /// `redis+sentinel://127.0.0.1:PORT,…/MASTER`.
+    /// Returns `redis+sentinel://127.0.0.1:PORT,…/MASTER`.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<String> = self
             .ports()
@@ -77,7 +77,7 @@ impl SentinelPair {
         format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
     }
 
-    /// The port of whoever the first Sentinel calls the master.
+    /// Returns the port of the current master according to the first Sentinel.
     pub(crate) fn master_port(&self) -> u16 {
         let mut wire = Wire::connect(self.sentinels[0].port).unwrap();
         let address = wire.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
@@ -109,7 +109,7 @@ impl Sentinel {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         let child = spawn_for_life(command);
-        wait_until("the Sentinel answers", || Wire::connect(port).is_ok());
+        wait_until("the Sentinel responds", || Wire::connect(port).is_ok());
         Self {
             child,
             port,

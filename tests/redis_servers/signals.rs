@@ -1,11 +1,11 @@
-//! Signals to processes that a test has started. They are sent by the system call: the program `kill` belongs to
+//! Signals to processes that a test has started. They are sent by the system call: the `kill` program belongs to
 //! `procps`, which a minimal Debian does not have.
 
 use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Sends the signal of this name, without `SIG`, to a process that has not been waited for yet.
+/// Sends the signal with this name, without `SIG`, to a process that has not been waited for yet.
 pub(crate) fn send_signal(child: &Child, name: &str) {
     let signal = match name {
         "CONT" => Signal::CONT,

@@ -1,4 +1,4 @@
-//! A test's own way to read Redis: the protocol in a few lines, so that no test believes the client it tests.
+//! A minimal Redis client for tests: the protocol in a few lines, so that tests do not rely on the client under test.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// What a server answers.
+/// A reply of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Nil,
@@ -18,38 +18,38 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// As text; panics if it is none.
+    /// Returns the text; panics if the reply is not text.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            other => panic!("no text: {other:?}"),
+            other => panic!("not text: {other:?}"),
         }
     }
 
-    /// As a number; panics if it is none.
+    /// Returns the number; panics if the reply is not a number.
     pub(crate) fn number(&self) -> i64 {
         match self {
             Self::Number(number) => *number,
             Self::Bytes(_) => self.text().parse().unwrap(),
-            other => panic!("no number: {other:?}"),
+            other => panic!("not a number: {other:?}"),
         }
     }
 
-    /// As a list; panics if it is none.
+    /// Returns the list; panics if the reply is not a list.
     pub(crate) fn list(self) -> Vec<Reply> {
         match self {
             Self::List(list) => list,
-            other => panic!("no list: {other:?}"),
+            other => panic!("not a list: {other:?}"),
         }
     }
 
-    /// A list of texts; panics if it is none.
+    /// Returns a list of texts; panics if the reply is not one.
     pub(crate) fn texts(self) -> Vec<String> {
         self.list().iter().map(Reply::text).collect()
     }
 }
 
-/// One plain connection.
+/// A plain connection without TLS.
 pub(crate) struct Wire {
     stream: BufReader<TcpStream>,
 }
@@ -69,12 +69,12 @@ impl Wire {
         }
     }
 
-    /// Sends one command and returns the answer; panics if the connection breaks.
+    /// Sends a command and returns the reply; panics if the connection breaks.
     pub(crate) fn ask(&mut self, words: &[&str]) -> Reply {
         self.try_ask(words).unwrap()
     }
 
-    /// Sends one command and returns the answer.
+    /// Sends a command and returns the reply.
     pub(crate) fn try_ask(&mut self, words: &[&str]) -> io::Result<Reply> {
         let mut command = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
@@ -84,7 +84,7 @@ impl Wire {
         self.reply()
     }
 
-    /// All keys that match, found by SCAN.
+    /// Returns all matching keys, found by SCAN.
     pub(crate) fn scan(&mut self, pattern: &str) -> Vec<String> {
         let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
         loop {

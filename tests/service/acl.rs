@@ -1,4 +1,4 @@
-//! The ACL that docs/operations.md gives: enough for all that the service and its commands do.
+//! The ACL in docs/operations.md permits everything that the service and its commands do.
 
 use std::{fs, path::Path, process::Command};
 
@@ -9,7 +9,7 @@ use crate::{
     redis_servers::RedisServer,
 };
 
-/// The rule as it is documented, with this password.
+/// The documented rule, with this password.
 fn documented(password: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = fs::read_to_string(page).unwrap();
@@ -58,7 +58,7 @@ async fn the_documented_rule_is_enough_for_everything() {
         String::from_utf8(output.stdout).unwrap()
     };
 
-    // Every budget can be seen to be forgotten: pruning is one of the scripts.
+    // With this setting every budget can be seen to be reset: pruning is one of the scripts.
     let settings = [("redis_url", url.as_str()), ("guard_account_attempts", "3")];
     let service = Service::start(dir.path(), &settings).await;
     let admin = service.admin().await;
@@ -111,8 +111,8 @@ async fn the_documented_rule_is_enough_for_everything() {
     command(&["service", "delete", "inventory"]);
 
     command(&["session", "list"]);
-    command(&["session", "audit"]);
-    command(&["session", "audit", "--repair"]);
+    command(&["session", "verify"]);
+    command(&["session", "verify", "--repair"]);
     command(&["session", "stats"]);
     command(&["session", "revoke", "--all"]);
     let ready = plain()
@@ -121,7 +121,7 @@ async fn the_documented_rule_is_enough_for_everything() {
         .await
         .unwrap();
     assert_eq!(ready.status(), 200);
-    // Nothing was refused on the way.
+    // No command was denied meanwhile.
     let log = wire.ask(&["ACL", "LOG"]).list();
     assert!(log.is_empty(), "{log:?}");
 }

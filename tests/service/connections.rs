@@ -1,4 +1,4 @@
-//! What clients do with connections: slow ones, silent ones, and more of them than there are files.
+//! Connection handling: slow clients, silent clients, and more clients than file descriptors.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::{
     raw::Raw,
 };
 
-/// Times so short that a test need not wait for them.
+/// Timeouts short enough for a test to wait for them.
 const SHORT: [(&str, &str); 3] = [
     ("request_head_timeout", "300ms"),
     ("request_body_timeout", "600ms"),
@@ -16,7 +16,7 @@ const SHORT: [(&str, &str); 3] = [
 
 const KEYS: &str = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Runs what blocks on a thread of its own.
+/// Runs blocking code on a separate thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
@@ -117,7 +117,7 @@ async fn a_body_that_nobody_reads_holds_no_connection() {
             .await;
         }
     }
-    // One that has come whole is passed over, and the connection goes on.
+    // A body that has arrived completely is skipped, and the connection stays open.
     blocking(move || {
         let mut raw = Raw::connect(port);
         for body in [
@@ -243,7 +243,7 @@ async fn bytes_that_are_no_request_get_a_problem_and_are_counted() {
         let cases = Arc::clone(&cases);
         blocking(move || {
             for (bytes, status) in cases.iter() {
-                // Also behind a request that is well, whose answer comes first.
+                // The same after valid requests, whose responses come first.
                 for before in [0, 2] {
                     let mut raw = Raw::connect(port);
                     raw.send(KEYS.repeat(before)).send(bytes);
@@ -312,7 +312,7 @@ async fn a_post_by_http_1_0_without_a_length_has_no_body() {
     assert_eq!(service.page().await.value(series), 4.0);
 }
 
-/// The number of files that a process has open.
+/// Returns the number of files that a process has open.
 fn open_files(service: &Service) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", service.id()))
         .unwrap()
@@ -353,7 +353,7 @@ async fn more_connections_than_files_keep_nobody_out() {
             (0..CONNECTIONS).map(open).collect()
         })
         .await;
-        // Each of these is a new connection.
+        // Each of these opens a new connection.
         for _ in 0..20 {
             for path in ["/livez", "/readyz"] {
                 let answer = plain().get(service.management(path)).send().await;

@@ -1,6 +1,8 @@
-//! The API held against its own document by schemathesis, which writes requests that nobody here thought of.
+//! Checks the API against its own OpenAPI document with schemathesis, which generates requests that no developer would
+//! think of.
 //!
-//! `make contract-tester` installs it. The seed is fixed: a run makes the same requests each time, as far as answers allow.
+//! `make contract-tester` installs schemathesis. The seed is fixed: each run makes the same requests, as far as
+//! responses allow.
 
 use std::{path::Path, process::Command};
 
@@ -8,16 +10,16 @@ use serde_json::{Value, json};
 
 use crate::process::{PASSWORD, Service, client, plain};
 
-/// Checks that cannot hold here, and why.
+/// Checks that cannot pass here, with reasons.
 ///
-/// * `positive_data_acceptance`: whether a password is weak, a name taken or a service there is in no schema.
-/// * `unsupported_method`: it takes `HEAD` beside a documented `GET` for an undocumented method.
+/// * `positive_data_acceptance`: no schema says whether a password is weak, a name is taken or a service exists.
+/// * `unsupported_method`: it reports `HEAD` next to a documented `GET` as an undocumented method.
 const EXCLUDED: &str = "positive_data_acceptance,unsupported_method";
 
-/// The session cookie is sent with every request, so it is not among what is made up.
+/// The session cookie is sent with every request, so it is excluded from the generated data.
 const CONFIGURATION: &str = "[generation]\nwith-security-parameters = false\n";
 
-/// A run of schemathesis: which operations, which not, which checks not, and a header that proves who asks.
+/// A run of schemathesis: the included and excluded operations, the excluded checks, and the header for authentication.
 struct Run<'a> {
     only: [&'a str; 2],
     except: [&'a str; 2],
@@ -75,7 +77,7 @@ impl Run<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_answered_is_what_the_document_says() {
     let dir = tempfile::tempdir().unwrap();
-    // Strangers are not what is tested here: they would soon be locked out.
+    // The guard is not tested here: clients would soon be locked out.
     let settings = [
         ("guard_address_attempts", "1000000"),
         ("guard_account_attempts", "1000000"),
@@ -124,7 +126,7 @@ async fn what_is_answered_is_what_the_document_says() {
         .unwrap()
         .to_owned();
     let cookie = format!("Cookie: {cookie}");
-    // What ends the session that asks would leave nothing but 401 to the rest.
+    // An operation that ends its own session would leave nothing but 401 to the rest.
     let with_cookie = "^(show|list|register|change|create|delete|rotate|current|document)";
     let none = ["--exclude-path", "/none"];
     let path = "--include-path-regex";
@@ -139,7 +141,7 @@ async fn what_is_answered_is_what_the_document_says() {
             excluded: EXCLUDED,
             header: Some(cookie.clone()),
         },
-        // An empty query parameter counts as none, which the schema of a number cannot say.
+        // An empty query parameter counts as none, which the schema of a number cannot express.
         Run {
             only: ["--include-operation-id-regex", "^(list|show)"],
             except: none,

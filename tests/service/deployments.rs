@@ -1,4 +1,4 @@
-//! Two accounts databases and one Redis: refused, whoever comes second, and whatever it is.
+//! Two accounts databases and one Redis: every server or command with the second database is rejected.
 
 use std::{
     path::Path,
@@ -46,7 +46,7 @@ async fn a_second_accounts_database_is_refused_until_the_keys_are_its_own() {
     let ada = client();
     assert_eq!(service.login(&ada, "admin", PASSWORD).await.status(), 200);
 
-    // A database of its own, made without Redis. All commands but those that make nothing are refused, and so is a server.
+    // Another database, created without Redis. A server and all commands that use the sessions are rejected.
     std::fs::create_dir(other.path().join("data")).unwrap();
     std::fs::File::create(other.path().join("data/skriptoteket.db")).unwrap();
     for arguments in [
@@ -54,11 +54,11 @@ async fn a_second_accounts_database_is_refused_until_the_keys_are_its_own() {
         &["session", "list"],
         &["session", "revoke", "--all"],
         &["user", "list"],
-        &["session", "audit", "--repair"],
+        &["session", "verify", "--repair"],
     ] {
         assert_refused(&run(other.path(), &url, arguments));
     }
-    // Not while a server uses them.
+    // The keys cannot be taken over while a server uses them.
     let taken = run(other.path(), &url, &["session", "reset"]);
     let said = String::from_utf8(taken.stderr).unwrap();
     assert_eq!(taken.status.code(), Some(2), "{said}");
@@ -72,13 +72,13 @@ async fn a_second_accounts_database_is_refused_until_the_keys_are_its_own() {
         200
     );
 
-    // Also when the first is gone: its sessions are still there.
+    // The same after the first server has stopped: its sessions still exist.
     service.signal("TERM");
     assert!(service.wait().await.success());
     assert_refused(&run(other.path(), &url, &["serve"]));
     let taken = run(other.path(), &url, &["session", "reset"]);
     assert_eq!(taken.stdout, b"sessions ended: 1\n", "{taken:?}");
-    // Both are in the trail: the row comes before the keys are taken.
+    // Both are in the audit trail: the row is written before the keys are taken over.
     let list = ["audit", "list", "--kind", "session_revoke", "--json"];
     let rows = run(other.path(), &url, &list).stdout;
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&rows).unwrap();
@@ -89,7 +89,7 @@ async fn a_second_accounts_database_is_refused_until_the_keys_are_its_own() {
     let all = Some("session:all");
     assert_eq!(told, [("success", all), ("conflict", all)]);
     let second = Service::start(other.path(), &settings).await;
-    // So is the signing key, which it has made by itself.
+    // The same for the signing key, which the service created itself.
     let list = [
         "audit",
         "list",
@@ -146,7 +146,8 @@ async fn a_database_that_was_moved_or_restored_is_the_same_deployment() {
     );
 }
 
-/// Where Redis comes later than the servers, the second of them does not serve from its keys either.
+/// Where Redis becomes available after the servers have started, the second of them does not serve from its keys
+/// either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_wait_for_redis_are_kept_apart_when_it_comes() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! An attacker with a script: no answer is a 500, and no series is his.
+//! A scripted attacker: no response is a 500, and no series contains a word of theirs.
 
 use std::{
     collections::BTreeSet,
@@ -47,7 +47,7 @@ const TYPES: [&str; 5] = [
     "x",
 ];
 
-/// Letters that fit anywhere in a request.
+/// Returns letters that fit anywhere in a request.
 fn word(rng: &mut StdRng) -> String {
     let length = rng.random_range(1..20);
     (0..length)
@@ -94,13 +94,13 @@ fn request(rng: &mut StdRng) -> Vec<u8> {
     request
 }
 
-/// Sends a request; returns the status, `None` where the server just closed.
+/// Sends a request. Returns the status, or `None` if the server closed the connection without a response.
 fn send(port: u16, request: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    // The server may answer and close before it has read all of a body that is too large.
+    // The server may respond and close before it has read all of a body that is too large.
     let _ = stream.write_all(request);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -121,7 +121,7 @@ async fn a_thousand_hostile_requests_add_no_series_and_meet_no_500() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]).await;
     let port = service.port();
-    // The first wave meets every route and status that there is; the second, with other names, adds nothing.
+    // The first wave covers every existing route and status. The second, with other names, adds nothing.
     tokio::task::spawn_blocking(move || wave(port, 1, 1_500))
         .await
         .unwrap();
@@ -151,7 +151,7 @@ async fn a_thousand_hostile_requests_add_no_series_and_meet_no_500() {
     );
     assert!(
         statuses.len() > 3,
-        "the wave met more than one answer: {statuses:?}"
+        "the wave got too few statuses: {statuses:?}"
     );
     assert_eq!(
         page.value("skriptoteket_login_failures_total{reason=\"internal_error\"}"),

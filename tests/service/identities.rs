@@ -1,4 +1,4 @@
-//! Nobody can be recognised in what leaves the service.
+//! No user can be identified in what leaves the service.
 
 use serde_json::json;
 
@@ -53,7 +53,7 @@ async fn metrics_and_logs_name_no_user_address_password_or_cookie() {
     ] {
         http.get(service.url(path)).send().await.unwrap();
     }
-    // Cut short, the cookie cannot be read; that it was sent may be said, what it was may not.
+    // A truncated cookie cannot be read. The log may mention that it was sent, but not its content.
     let cut = secrets.last().unwrap()[..40].to_owned();
     let header = format!("skriptoteket={cut}");
     http.get(service.url("/api/session"))
@@ -79,10 +79,7 @@ async fn metrics_and_logs_name_no_user_address_password_or_cookie() {
         .await
         .unwrap();
     let logs = service.output();
-    assert!(
-        logs.lines().count() > 5,
-        "there is something to look at:\n{logs}"
-    );
+    assert!(logs.lines().count() > 5, "the logs are too short:\n{logs}");
     for secret in &secrets {
         assert!(
             !metrics.contains(secret.as_str()),

@@ -1,4 +1,4 @@
-//! `kill -9` amid logins: what is counted afterwards is what is there.
+//! `kill -9` during logins: the counts afterwards equal what is there.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn after_kill_9_amid_logins_gauges_equal_an_enumeration_and_nothing_is_los
             tokio::spawn(async move {
                 let body = serde_json::json!({"username": name, "password": PASSWORD});
                 let http = plain();
-                // Until the process is gone.
+                // Until the process has ended.
                 while http.post(&url).json(&body).send().await.is_ok() {}
             })
         });
@@ -46,7 +46,7 @@ async fn after_kill_9_amid_logins_gauges_equal_an_enumeration_and_nothing_is_los
     }
 }
 
-/// Logs in once more (the old clients' cookies still hold, but this one is new) and compares.
+/// Logs in once more (cookies of earlier clients remain valid, this one is new) and compares.
 async fn compare(service: &Service, round: u32) {
     let admin = service.admin().await;
     let sessions = service.enumerate(&admin).await;

@@ -1,4 +1,4 @@
-//! The real program as a process: started, scraped, attacked, killed and stopped.
+//! Tests of the real program as a process: started, scraped, attacked, killed and stopped.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     clippy::float_cmp,
     clippy::disallowed_methods,
     unreachable_pub,
-    reason = "tests fail loudly, counts are whole numbers, and a process lives in real time"
+    reason = "tests fail loudly, counts are whole numbers, and a process runs in real time"
 )]
 
 mod acl;

@@ -1,4 +1,4 @@
-//! What an operator sees with `curl`.
+//! Metrics as an operator reads them with `curl`.
 
 use crate::process::{PASSWORD, Service, client};
 

@@ -1,4 +1,5 @@
-//! Behind a real nginx with its defaults: requests arrive by HTTP/1.0, without a length where there is no body.
+//! The service behind a real nginx with its defaults: requests arrive by HTTP/1.0, without a length if there is no
+//! body.
 
 use std::{net::TcpListener, path::Path, process::Command, time::Duration};
 
@@ -9,7 +10,7 @@ use crate::{
     redis_servers::spawn_for_life,
 };
 
-/// Starts nginx before `service`; it ends with the guard that is returned.
+/// Starts nginx in front of `service`. It is stopped when the returned guard is dropped.
 async fn start(dir: &Path, service: &Service) -> (String, impl Drop) {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -35,7 +36,7 @@ async fn start(dir: &Path, service: &Service) -> (String, impl Drop) {
         .arg(dir)
         .arg("-c")
         .arg(&file)
-        // Where servers are, which is not in everybody's PATH.
+        // The directory of server programs is not in the PATH of every user.
         .env(
             "PATH",
             format!("{}:/usr/sbin", std::env::var("PATH").unwrap()),
@@ -54,10 +55,10 @@ async fn start(dir: &Path, service: &Service) -> (String, impl Drop) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("nginx does not answer");
+    panic!("nginx does not respond");
 }
 
-/// A process that ends with this.
+/// A process that is stopped when this is dropped.
 struct Ended(std::process::Child);
 
 impl Drop for Ended {
@@ -100,7 +101,7 @@ async fn requests_without_a_body_pass_through_nginx_as_it_comes() {
     assert_eq!(token.status(), 200);
     let token: serde_json::Value = token.json().await.unwrap();
     let token = token["access_token"].as_str().unwrap();
-    // As `curl -X POST` sends them: without a body, and without a length.
+    // As `curl -X POST` sends them: without a body and without a length.
     for (path, status) in [
         ("/api/services/orders/heartbeat", 204),
         ("/api/services/orders/check", 200),

@@ -1,4 +1,4 @@
-//! Redis is away: what is answered meanwhile, and that nobody is logged out.
+//! Redis is down: the responses meanwhile, and that no user is logged out.
 
 use std::{
     path::Path,
@@ -19,18 +19,18 @@ use crate::{
 const LIVE: &str = "skriptoteket_active_sessions";
 const UP: &str = "skriptoteket_session_census_up";
 
-/// How long a store may take to answer. So long that a Redis that is well answers in time on a busy machine, too.
+/// The store timeout. It is long enough for a healthy Redis to answer in time on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const STORE_TIMEOUT: (&str, &str) = ("store_timeout", "2s");
 
-/// What a busy machine adds to a timeout, still less than a second one.
+/// What a busy machine may add to a timeout; still less than a second timeout.
 const MARGIN: Duration = Duration::from_millis(1_900);
 
-/// Within which time the gauges are back once Redis is: a new connection and a census, a second each at most.
+/// Maximum time until the gauges are back after Redis is: a new connection and a census, at most a second each.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of the waits in these tests.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 const KEY: &str = "a key of the cookie that is long enough";
 
@@ -44,7 +44,7 @@ async fn on(dir: &Path, redis: &RedisServer) -> Service {
     Service::start(dir, &settings).await
 }
 
-/// A request with a cookie, and how long it took.
+/// Sends a request with a cookie; returns the response and its duration.
 async fn timed(request: reqwest::RequestBuilder, cookie: &str) -> (Response, Duration) {
     let begun = Instant::now();
     let answer = request.header("cookie", cookie).send().await.unwrap();
@@ -60,7 +60,7 @@ fn check(service: &Service) -> reqwest::RequestBuilder {
     plain().get(service.url("/api/session"))
 }
 
-/// Refused for now, in time, with the cookie left alone.
+/// Asserts a 503 within the time limit that leaves the cookie unchanged.
 fn assert_unavailable(what: &str, (answer, took): (Response, Duration)) {
     assert_eq!(answer.status(), 503, "{what}");
     assert!(took < TIMEOUT + MARGIN, "{what}: {took:?}");
@@ -85,7 +85,7 @@ async fn assert_away(service: &Service, cookie: &str) {
         let logout = plain().post(service.url("/api/logout"));
         assert_unavailable("logout", timed(logout, cookie).await);
     }
-    // While a count waits for its answer it is not known whether the store is up.
+    // While a count is waiting for its answer, it is unknown whether the store is up.
     service
         .page_where("the gauges are absent, and the store is down", |page| {
             page.get(LIVE).is_none() && page.get(UP) == Some(0.0)
@@ -129,8 +129,8 @@ async fn a_request_of_many_waits_on_a_slow_redis_takes_the_store_timeout_and_no_
     ];
     let service = Service::start(dir.path(), &settings).await;
     let cookie = cookie(&service.login(&client(), "admin", PASSWORD).await);
-    // A quarter of the timeout for every answer, half of that for each way. A login that replaces a session needs at least
-    // five, one after the other.
+    // A quarter of the timeout for every round trip, half of that in each direction. A login that replaces a session
+    // needs at least five round trips, one after the other.
     proxy.set(Weather::Slow(TIMEOUT / 8));
     let (answer, took) = timed(check(&service), &cookie).await;
     assert_eq!(answer.status(), 200, "{took:?}");
@@ -148,7 +148,7 @@ async fn while_redis_is_frozen_requests_are_refused_in_time_and_nobody_is_logged
     let service = on(dir.path(), &redis).await;
     let cookie = cookie(&service.login(&client(), "admin", PASSWORD).await);
     back(&service, 1.0).await;
-    // Whichever request is the first to find out, it waits for the store once.
+    // The first request to detect the outage, of whichever kind, waits for the store once.
     for first in 0..4 {
         redis.freeze();
         let request = match first {
@@ -202,7 +202,7 @@ async fn a_service_starts_without_its_redis_and_recovers_by_itself() {
             assert_eq!(answer.status(), 503);
             break answer.text().await.unwrap();
         }
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIME_LIMIT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(
@@ -224,7 +224,7 @@ async fn a_redis_that_is_not_as_it_has_to_be_is_a_fault_of_the_configuration() {
     let protected = RedisServer::start(&["--requirepass", "Fechter"]);
     let evicting = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]);
     let wrong = format!("redis://:Fechterin@127.0.0.1:{}", protected.port());
-    // For the commands that want to find one.
+    // For commands that require an existing database.
     std::fs::write(dir.path().join("a.db"), "").unwrap();
     for (url, expected) in [
         (wrong, "password"),
@@ -247,7 +247,7 @@ async fn a_redis_that_is_not_as_it_has_to_be_is_a_fault_of_the_configuration() {
                 .unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{said}");
-            // Once, and not in the log as well: nothing is tried again.
+            // Once on stderr and not in the log as well: there are no retries.
             let one = said
                 .strip_prefix("error: ")
                 .and_then(|it| it.strip_suffix('\n'));
@@ -258,7 +258,7 @@ async fn a_redis_that_is_not_as_it_has_to_be_is_a_fault_of_the_configuration() {
     }
 }
 
-/// A cookie that holds this text, encrypted as the service does.
+/// Returns a cookie that contains this text, encrypted as the service does it.
 fn forged(key: &str, text: &str) -> String {
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
     block[..32].copy_from_slice(&Sha256::digest(key));
@@ -296,7 +296,7 @@ async fn a_nonsense_cookie_is_nobody_and_costs_redis_nothing() {
         forged(KEY, &"A".repeat(4_000)),
         String::from("skriptoteket=junk"),
     ];
-    // With Redis frozen whatever asks it is refused: these do not.
+    // While Redis is frozen, every request that needs it is rejected. These do not need it.
     redis.freeze();
     assert_eq!(timed(check(&service), &real).await.0.status(), 503);
     for cookie in nonsense {
@@ -307,7 +307,7 @@ async fn a_nonsense_cookie_is_nobody_and_costs_redis_nothing() {
     redis.thaw();
     back(&service, 1.0).await;
 
-    // 10 MB: refused with a 4xx, or by hanging up on it.
+    // 10 MB: rejected with a 4xx, or by closing the connection.
     let large = format!("skriptoteket={}", "A".repeat(10_000_000));
     if let Ok(answer) = check(&service).header("cookie", large).send().await {
         assert!(answer.status().is_client_error(), "{}", answer.status());
@@ -316,7 +316,7 @@ async fn a_nonsense_cookie_is_nobody_and_costs_redis_nothing() {
     assert!(!service.output().contains("panicked"));
 }
 
-/// A port where nobody listens is a Redis that is away, and no fault of the configuration.
+/// A port without a listener is an unavailable Redis, not a configuration error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
     for scheme in ["redis", "redis+cluster"] {
@@ -325,7 +325,7 @@ async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
         let mut service = Service::launched(dir.path(), &[("redis_url", url.as_str())]);
         let begun = Instant::now();
         while !service.output().contains("the service is listening") {
-            assert!(begun.elapsed() < PATIENCE);
+            assert!(begun.elapsed() < TIME_LIMIT);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         service.signal("TERM");
@@ -338,7 +338,7 @@ async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
     }
 }
 
-/// An attempt whose place was taken, and nobody heard of it, is no wrong guess: nobody typed one.
+/// An attempt that was reserved although the reply was lost does not count as a wrong guess: no password was checked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_whose_place_was_taken_too_late_locks_nobody() {
     let dir = tempfile::tempdir().unwrap();
@@ -353,16 +353,16 @@ async fn a_login_whose_place_was_taken_too_late_locks_nobody() {
     ];
     let service = Service::start(dir.path(), &settings).await;
     service.login(&client(), "admin", PASSWORD).await;
-    // In time is the answer that the connection is alive, and not that to the guard, who asks next.
+    // The answer to the connection check arrives in time. The answer to the guard, which queries Redis next, does not.
     proxy.set(Weather::Slow(TIMEOUT.mul_f64(0.3)));
     assert_unavailable("a login", timed(login(&service, PASSWORD), "").await);
     proxy.set(Weather::Fair);
-    // The connection may have been given up. One that has to wait for a place that nobody gives back is refused after 15 to
-    // 30 s: the account is locked then.
+    // The connection may have been dropped. A login that waits for a reservation that is never released is rejected
+    // after 15 to 30 s: the account is locked then.
     let begun = Instant::now();
     let status = loop {
         let (answer, _) = timed(login(&service, PASSWORD), "").await;
-        if answer.status() != 503 || begun.elapsed() > PATIENCE {
+        if answer.status() != 503 || begun.elapsed() > TIME_LIMIT {
             break answer.status();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

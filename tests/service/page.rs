@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skriptoteket::telemetry::exposition::Exposition;
 
-/// The samples of a page by series: `name{label="value",…}`, labels in the order of their names.
+/// The samples of a page by series: `name{label="value",…}`, with the labels in the order of their names.
 #[derive(Debug)]
 pub struct Page {
     samples: BTreeMap<String, f64>,
@@ -31,7 +31,7 @@ impl Page {
         }
     }
 
-    /// The value of a series whose labels are written in any order.
+    /// Returns the value of a series. Its labels may be in any order.
     pub fn get(&self, series: &str) -> Option<f64> {
         self.samples.get(&sorted(series)).copied()
     }
@@ -41,7 +41,7 @@ impl Page {
             .unwrap_or_else(|| panic!("{series} is not on the page"))
     }
 
-    /// The sum of all series of this name that bear this label.
+    /// Returns the sum of all series of this name that have this label.
     pub fn sum(&self, name: &str, label: &str) -> f64 {
         let all = self.samples.iter();
         all.filter(|(series, _)| series.starts_with(&format!("{name}{{")) && series.contains(label))
@@ -49,7 +49,7 @@ impl Page {
             .sum()
     }
 
-    /// The names of all series of one metric.
+    /// Returns the names of all series of one metric.
     pub fn series_of(&self, name: &str) -> Vec<&str> {
         let of = |series: &&String| series.split('{').next() == Some(name);
         self.samples.keys().filter(of).map(String::as_str).collect()
@@ -59,7 +59,7 @@ impl Page {
         self.samples.keys().map(String::as_str).collect()
     }
 
-    /// Σ started − Σ ended of a role.
+    /// Returns Σ started − Σ ended of a role.
     pub fn started_less_ended(&self, role: &str) -> f64 {
         let role = format!("role=\"{role}\"");
         self.sum("skriptoteket_sessions_started_total", &role)
@@ -67,7 +67,7 @@ impl Page {
     }
 }
 
-/// Labels in the order of their names; no label value of ours has a comma.
+/// Sorts the labels by name. No label value of the service contains a comma.
 fn sorted(series: &str) -> String {
     let Some((name, labels)) = series.split_once('{') else {
         return series.to_owned();

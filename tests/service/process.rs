@@ -1,4 +1,4 @@
-//! A `skriptoteket serve` in a directory and on ports of its own, which ends with the value that holds it.
+//! A `skriptoteket serve` process with its own directory and ports. It is stopped when its value is dropped.
 
 use std::{
     fs::File,
@@ -15,23 +15,23 @@ use crate::{
     redis_servers::{free_port, send_signal, spawn_for_life},
 };
 
-/// The superuser `admin`'s password, and everybody else's.
+/// The password of the superuser `admin` and of all other accounts.
 pub const PASSWORD: &str = "tundra-lantern-quarry-41";
 
-/// How long anything is waited for.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of every wait.
+pub const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// Within which time a service has to end after a signal.
+/// Maximum time from a signal to the end of a service.
 ///
-/// Two seconds are promised on a machine that has nothing else to do, and `make bench` holds the service to that. What would
-/// hold a stop up takes longer than this, or for ever.
+/// Two seconds are promised on an otherwise idle machine, and `make bench` checks that promise. A fault that delays a
+/// stop takes longer than this, or blocks it forever.
 #[allow(
     dead_code,
-    reason = "not every test crate that includes this file asks for it"
+    reason = "not every test crate that includes this file uses it"
 )]
 pub const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running service. It ends when this is dropped, or with the test process however that ends.
+/// A running service. It is killed when this is dropped, and when the test process ends in any way.
 pub struct Service {
     child: Child,
     dir: PathBuf,
@@ -42,7 +42,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it in `dir` and waits until it is ready. `settings` are names without the prefix.
+    /// Starts the service in `dir` and waits until it is ready. `settings` are names without the prefix, and values.
     pub async fn start(dir: &Path, settings: &[(&'static str, &str)]) -> Self {
         let settings: Vec<_> = settings
             .iter()
@@ -57,7 +57,7 @@ impl Service {
         service
     }
 
-    /// Starts it with these limits of open files, and waits until it is ready.
+    /// Starts the service with these limits of open files, and waits until it is ready.
     pub async fn start_with_files(
         dir: &Path,
         settings: &[(&'static str, &str)],
@@ -73,7 +73,7 @@ impl Service {
         service
     }
 
-    /// Starts it, and waits for nothing.
+    /// Starts the service without waiting.
     pub fn launched(dir: &Path, settings: &[(&'static str, &str)]) -> Self {
         let settings = settings.iter().map(|(k, v)| (*k, (*v).to_owned()));
         Self::launch(
@@ -83,12 +83,12 @@ impl Service {
         )
     }
 
-    /// Starts it on these ports, the public one first, and does not wait.
+    /// Starts the service on these ports, the public one first, without waiting.
     pub fn launch(dir: PathBuf, settings: Vec<(&'static str, String)>, ports: (u16, u16)) -> Self {
         Self::launch_behind(&[], dir, settings, ports)
     }
 
-    /// The same, by a program that takes its command line as the last of its arguments.
+    /// Like `launch`, through a program that takes the service's command line as its last arguments.
     fn launch_behind(
         before: &[String],
         dir: PathBuf,
@@ -117,7 +117,7 @@ impl Service {
             )
             .env("SKRIPTOTEKET_BOOTSTRAP_PASSWORD", PASSWORD)
             .env("SKRIPTOTEKET_CENSUS_INTERVAL", "1s")
-            // What is tested here is not how busy the machine is, nor the cost of Argon2.
+            // Neither the speed of the machine nor the cost of Argon2 is tested here.
             .env("SKRIPTOTEKET_STORE_TIMEOUT", "5s")
             .env("SKRIPTOTEKET_REDIS_CONNECT_TIMEOUT", "5s")
             // A connection that a client opened in reserve, or whose head it is slow to send, is answered 408 after that.
@@ -131,7 +131,7 @@ impl Service {
         for (name, value) in &settings {
             let variable = format!("SKRIPTOTEKET_{}", name.to_uppercase());
             if value.is_empty() {
-                // One of those above is not to be set.
+                // Removes one of the variables above.
                 command.env_remove(variable);
             } else if name.starts_with("OTEL_") {
                 command.env(name, value);
@@ -150,12 +150,12 @@ impl Service {
         }
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` reports ready.
     pub async fn wait_until_ready(&mut self) {
         let url = self.management("/readyz");
         let client = plain();
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the service ended with {status}:\n{}", self.output());
             }
@@ -184,7 +184,7 @@ impl Service {
         self.management_port
     }
 
-    /// The id of its process.
+    /// Returns the process id.
     #[allow(
         dead_code,
         reason = "other test crates that include this file read its memory in /proc"
@@ -193,7 +193,7 @@ impl Service {
         self.child.id()
     }
 
-    /// All that it has logged.
+    /// Returns the whole log.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -216,7 +216,7 @@ impl Service {
             if wanted(&page) {
                 return page;
             }
-            assert!(begun.elapsed() < PATIENCE, "{what}: it did not come about");
+            assert!(begun.elapsed() < TIME_LIMIT, "{what}: not reached in time");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -231,7 +231,7 @@ impl Service {
             .unwrap()
     }
 
-    /// A client that is logged in as the superuser.
+    /// Returns a client that is logged in as the superuser.
     pub async fn admin(&self) -> Client {
         let client = client();
         let answer = self.login(&client, "admin", PASSWORD).await;
@@ -239,7 +239,7 @@ impl Service {
         client
     }
 
-    /// Makes accounts through the API.
+    /// Creates accounts through the API.
     pub async fn add_users(&self, admin: &Client, users: &[(&str, &str)]) {
         for (name, role) in users {
             let user = json!({"username": name, "password": PASSWORD, "role": role});
@@ -253,7 +253,7 @@ impl Service {
         }
     }
 
-    /// Every live session, page by page.
+    /// Returns every live session, page by page.
     pub async fn enumerate(&self, admin: &Client) -> Vec<Value> {
         let (mut sessions, mut cursor) = (Vec::new(), None::<String>);
         loop {
@@ -270,7 +270,7 @@ impl Service {
         }
     }
 
-    /// `kill -9`, then a new process in the same directory, on other ports.
+    /// Kills the process (`kill -9`) and starts a new one in the same directory, on other ports.
     pub async fn kill_and_restart(mut self) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -288,14 +288,17 @@ impl Service {
         send_signal(&self.child, signal);
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end on its own.
     pub async fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "the service did not end");
+            assert!(
+                begun.elapsed() < TIME_LIMIT,
+                "the service did not end in time"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -308,19 +311,19 @@ impl Drop for Service {
     }
 }
 
-/// A client that keeps cookies.
+/// Returns a client that keeps cookies.
 pub fn client() -> Client {
     builder().cookie_store(true).build().unwrap()
 }
 
-/// A client that keeps none.
+/// Returns a client that keeps no cookies.
 pub fn plain() -> Client {
     builder().build().unwrap()
 }
 
-/// A client to be made.
+/// Returns the builder of a client.
 pub fn builder() -> ClientBuilder {
-    // A second call, from another test of this process, changes nothing.
+    // A second call, from another test of this process, has no effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
 }

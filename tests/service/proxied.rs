@@ -13,23 +13,23 @@ use reqwest::{Client, StatusCode, header::HeaderMap};
 use serde_json::json;
 
 use crate::{
-    process::{PATIENCE, Service, builder},
+    process::{Service, TIME_LIMIT, builder},
     redis_servers::{free_port, spawn_for_life},
 };
 
-/// The failed logins that an address has.
+/// Failed logins that an address is allowed.
 const ATTEMPTS: usize = 3;
 
 /// An nginx in front of a service. It is killed when this is dropped.
 struct EdgeProxy {
     child: Child,
     port: u16,
-    /// The port of the demo.
+    /// The port for the demo.
     demo_port: u16,
 }
 
 impl EdgeProxy {
-    /// Starts it with the shipped files, in which ports and directories are those of the test.
+    /// Starts it with the shipped files. Ports and directories are replaced by those of the test.
     fn start(dir: &Path, service: &Service) -> Self {
         let (port, demo_port) = (free_port(), free_port());
         let temporary = format!("{}/", dir.display());
@@ -52,7 +52,7 @@ impl EdgeProxy {
             &[
                 ("/tmp/", &temporary),
                 ("/etc/resolv.conf", &resolv_conf.display().to_string()),
-                // One process, which ends with the test.
+                // A single process, which ends with the test.
                 ("daemon off;", "daemon off; master_process off;"),
             ],
         );
@@ -65,7 +65,7 @@ impl EdgeProxy {
             .arg(dir.join("proxy.sh"))
             .args(["-e", "stderr", "-c"])
             .arg(dir.join("nginx.conf"))
-            // Debian has it where only root looks.
+            // On Debian nginx is in a directory that is only in the PATH of root.
             .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
             .stdin(Stdio::null());
         let mut child = spawn_for_life(command);
@@ -74,7 +74,7 @@ impl EdgeProxy {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("nginx ended with {status}");
             }
-            assert!(begun.elapsed() < PATIENCE, "nginx does not listen");
+            assert!(begun.elapsed() < TIME_LIMIT, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
         Self {
@@ -88,7 +88,7 @@ impl EdgeProxy {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// A login with a wrong password and these headers.
+    /// Logs in with a wrong password and these headers.
     async fn guess(&self, client: &Client, headers: HeaderMap) -> StatusCode {
         Self::guess_at(&self.url("/api/login"), client, headers).await
     }
@@ -112,7 +112,7 @@ impl Drop for EdgeProxy {
     }
 }
 
-/// A file of `docker/`, with what has to be another in a test. Everything that is replaced is in the file.
+/// Returns a file of `docker/` with these replacements. Every replaced text must occur in the file.
 fn shipped(name: &str, changes: &[(&str, &str)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("docker")
@@ -125,23 +125,23 @@ fn shipped(name: &str, changes: &[(&str, &str)]) -> String {
     text
 }
 
-/// A client with an address of its own.
+/// Returns a client with this address.
 fn client_at(address: Ipv4Addr) -> Client {
     let address = IpAddr::V4(address);
     builder().local_address(address).no_proxy().build().unwrap()
 }
 
-/// A service, and an nginx in front of it.
+/// Returns a service, and an nginx in front of it.
 ///
-/// It also believes the clients' addresses, as it would those of a network that clients and the proxy share: the proxy alone
-/// has to keep what clients say from it.
+/// The service also trusts the clients' addresses, as it would those of a network that clients and the proxy share:
+/// only the proxy keeps the clients' own claims from it.
 async fn proxied(dir: &Path) -> (Service, EdgeProxy) {
     let attempts = ATTEMPTS.to_string();
     let settings = [
         ("trusted_proxies", "127.0.0.0/8"),
         ("guard_address_attempts", &attempts),
         ("guard_account_attempts", "1000"),
-        // Nothing is forgotten while a slow machine runs the test.
+        // No attempt is forgotten while a slow machine runs the test.
         ("guard_address_regain", "1h"),
         ("guard_lock", "15m"),
     ];
@@ -150,7 +150,7 @@ async fn proxied(dir: &Path) -> (Service, EdgeProxy) {
     (service, proxy)
 }
 
-/// Headers by which a client could say that its address is `address`.
+/// Returns the headers by which a client could claim the address `address`.
 fn forgeries(address: &str) -> Vec<(&'static str, HeaderMap)> {
     let forged = |lines: &[(&'static str, String)]| {
         let mut headers = HeaderMap::new();

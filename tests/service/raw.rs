@@ -1,4 +1,4 @@
-//! Bytes over a socket, for what no HTTP client would send.
+//! Raw bytes over a socket, for requests that no HTTP client would send.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -6,16 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything is waited for. Nothing is expected to take this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit of every wait. Nothing is expected to take this long.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A connection and what has come over it.
+/// A connection, and the bytes received on it.
 pub struct Raw {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Debug)]
 pub struct Received {
     pub status: u16,
@@ -24,7 +24,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -32,7 +32,7 @@ impl Received {
         })
     }
 
-    /// Expects a problem document with the headers of every answer, after which the connection is closed.
+    /// Expects a problem document with the headers of every response, after which the connection is closed.
     #[track_caller]
     pub fn expect_last_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{self:?}");
@@ -61,7 +61,7 @@ impl Raw {
         stream
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(TIME_LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -69,7 +69,7 @@ impl Raw {
         }
     }
 
-    /// Sends bytes; the other side may have closed already.
+    /// Sends bytes. The peer may have closed already.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.stream.write_all(bytes.as_ref());
         self
@@ -80,7 +80,7 @@ impl Raw {
         self
     }
 
-    /// Reads what is there, for a moment; true at the end.
+    /// Reads the available bytes for a moment. Returns true at the end of the stream.
     fn read_some(&mut self) -> bool {
         let mut piece = [0; 16 * 1024];
         match self.stream.read(&mut piece) {
@@ -96,7 +96,7 @@ impl Raw {
         }
     }
 
-    /// Takes the next answer that has come whole.
+    /// Takes the next complete response.
     fn take(&mut self) -> Option<Received> {
         let text = String::from_utf8_lossy(&self.received).into_owned();
         let (head, rest) = text.split_once("\r\n\r\n")?;
@@ -114,7 +114,7 @@ impl Raw {
         Some(answer)
     }
 
-    /// The next answer.
+    /// Returns the next response.
     #[track_caller]
     pub fn answer(&mut self) -> Received {
         let begun = Instant::now();
@@ -125,11 +125,11 @@ impl Raw {
             let ended = self.read_some();
             if let (true, None) = (ended, self.take_ready()) {
                 panic!(
-                    "no answer came: {:?}",
+                    "no response was received: {:?}",
                     String::from_utf8_lossy(&self.received)
                 );
             }
-            assert!(begun.elapsed() < PATIENCE, "no answer in time");
+            assert!(begun.elapsed() < TIME_LIMIT, "no response in time");
         }
     }
 
@@ -138,37 +138,37 @@ impl Raw {
         text.contains("\r\n\r\n").then_some(())
     }
 
-    /// Sends `drop` again and again until the other side has closed; what has come meanwhile is kept.
+    /// Sends `drop` repeatedly until the peer has closed. Received bytes are kept.
     #[track_caller]
     pub fn drip_until_closed(&mut self, drop: &[u8]) {
         let begun = Instant::now();
         while !self.read_some() {
             let _ = self.stream.write_all(drop);
             assert!(
-                begun.elapsed() < PATIENCE,
-                "the connection is held: {:?}",
+                begun.elapsed() < TIME_LIMIT,
+                "the connection is still open: {:?}",
                 String::from_utf8_lossy(&self.received)
             );
         }
     }
 
-    /// Waits until the other side has closed, and says nothing.
+    /// Waits without sending until the peer has closed.
     #[track_caller]
     pub fn wait_until_closed(&mut self) {
         self.drip_until_closed(b"");
     }
 
-    /// The next answer of those that came, if there is one.
+    /// Returns the next response that has been received, if there is one.
     pub fn came(&mut self) -> Option<Received> {
         self.take()
     }
 
-    /// Whether the other side has not closed.
+    /// Returns whether the peer has not closed.
     pub fn is_open(&mut self) -> bool {
         !self.read_some()
     }
 
-    /// Writes until the other side has closed, and reads nothing.
+    /// Writes without reading until the peer has closed.
     #[track_caller]
     pub fn flood_until_closed(&mut self, request: &[u8]) {
         self.stream
@@ -182,7 +182,7 @@ impl Raw {
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => return,
             }
-            assert!(begun.elapsed() < PATIENCE, "the connection is held");
+            assert!(begun.elapsed() < TIME_LIMIT, "the connection is held");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Several servers on one Redis and one data directory: one service.
+//! Several servers on one Redis and one data directory form one service.
 
 use std::{
     path::Path,
@@ -17,13 +17,13 @@ const LIVE: &str = "skriptoteket_active_sessions";
 const OBSERVER: &str = "skriptoteket_session_observer";
 const UP: &str = "skriptoteket_session_census_up";
 
-/// How long the tests wait for what takes some time.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of the waits in these tests.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// Starts this many at the same moment.
+/// Starts `n` replicas at the same time.
 async fn replicas(n: usize, dir: &Path, redis: &RedisServer, interval: &str) -> Vec<Service> {
     let url = redis.url();
-    // What is tested here is not how busy the machine is.
+    // The speed of the machine is not tested here.
     let settings = [
         ("redis_url", url.as_str()),
         ("census_interval", interval),
@@ -36,7 +36,7 @@ async fn replicas(n: usize, dir: &Path, redis: &RedisServer, interval: &str) -> 
     started
 }
 
-/// Which of them observe.
+/// Returns the indices of the replicas that observe.
 async fn observers(services: &[Service]) -> Vec<usize> {
     let mut found = Vec::new();
     for (index, service) in services.iter().enumerate() {
@@ -55,7 +55,7 @@ async fn observers(services: &[Service]) -> Vec<usize> {
     found
 }
 
-/// Waits until one of them shows so many live sessions, and returns which and after how long.
+/// Waits until one of them exports this number of live sessions. Returns its index and the time that this took.
 async fn shown_by(services: &[Service], live: f64) -> (usize, Duration) {
     let begun = Instant::now();
     loop {
@@ -64,12 +64,15 @@ async fn shown_by(services: &[Service], live: f64) -> (usize, Duration) {
                 return (index, begun.elapsed());
             }
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody shows {live}");
+        assert!(
+            begun.elapsed() < TIME_LIMIT,
+            "no replica exports {live} sessions"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// The pair of name and value to send back.
+/// Returns the pair of name and value to send back.
 fn cookie(answer: &reqwest::Response) -> String {
     let cookie = answer.headers()["set-cookie"].to_str().unwrap();
     cookie.split(';').next().unwrap().to_owned()
@@ -128,7 +131,8 @@ async fn three_servers_that_start_at_once_on_an_empty_directory_are_one_service(
 async fn when_the_observer_is_killed_another_replica_observes_within_an_interval() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(&[]);
-    // A lease of half an interval, asked for three times as often: a third of the interval is left for a busy machine.
+    // The lease lasts half an interval and is requested three times as often: a third of the interval is left for a
+    // busy machine.
     let mut services = replicas(3, dir.path(), &redis, "12s").await;
     for (index, live) in [1.0, 2.0, 3.0].into_iter().enumerate() {
         let answer = services[index].login(&client(), "admin", PASSWORD).await;
@@ -153,7 +157,7 @@ async fn when_the_observer_is_killed_another_replica_observes_within_an_interval
 async fn an_observer_that_is_stopped_hands_over_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(&[]);
-    // A lease of 20 s: whoever had to wait for its end would be late.
+    // A lease of 20 s: a replica that had to wait for its end would be too late.
     let mut services = replicas(2, dir.path(), &redis, "1h").await;
     let holder = observers(&services).await[0];
     let mut stopped = services.remove(holder);
@@ -181,12 +185,12 @@ async fn a_change_of_role_through_one_replica_is_seen_by_the_other_at_the_next_c
         let change = json!({"role": new});
         let changed = admin.patch(url).json(&change).send().await.unwrap();
         assert_eq!(changed.status(), 200);
-        // No cache, no waiting: the very next check.
+        // There is no cache and no delay: the next check is affected.
         let before = ours.clone();
         for (n, service) in services.iter().enumerate() {
             let answer = session(service, &ours).await;
             let is_renewed = answer.headers().contains_key("set-cookie");
-            // A promotion gives one new key, through whichever replica comes first.
+            // A promotion issues one new key, through the replica that gets the first request.
             assert_eq!(is_renewed, new == "admin" && n == 0, "{new} {n}");
             if is_renewed {
                 ours = cookie(&answer);
@@ -196,12 +200,12 @@ async fn a_change_of_role_through_one_replica_is_seen_by_the_other_at_the_next_c
         let expected = if new == "admin" { 401 } else { 200 };
         for service in &services {
             let answer = session(service, &before).await;
-            assert_eq!(answer.status(), expected, "the key of before");
+            assert_eq!(answer.status(), expected, "the previous key");
             assert!(!answer.headers().contains_key("set-cookie"));
         }
     }
     shown_by(&services, 5.0).await;
-    // An account that is taken out of use is out everywhere.
+    // A disabled account is disabled at every replica.
     let url = services[0].url(&format!("/api/admin/users/{id}"));
     let change = json!({"disabled": true});
     let changed = admin.patch(url).json(&change).send().await.unwrap();
@@ -220,7 +224,7 @@ async fn a_replica_with_another_cookie_key_is_told_of() {
     let other = Service::start(dir.path(), &settings).await;
     let begun = Instant::now();
     while !other.output().contains("another cookie_key") {
-        assert!(begun.elapsed() < PATIENCE, "{}", other.output());
+        assert!(begun.elapsed() < TIME_LIMIT, "{}", other.output());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!other.output().contains(wrong));
@@ -252,7 +256,7 @@ async fn a_command_that_would_look_for_sessions_elsewhere_is_refused_or_warned()
     let services = replicas(1, dir.path(), &redis, "1s").await;
     let answer = services[0].login(&client(), "admin", PASSWORD).await;
     let cookie = cookie(&answer);
-    // It would end nobody, settle a change of an account where nobody is logged in, and say that it was done.
+    // The command would end no session, complete an account change where no user is logged in, and report success.
     let revoke = ["session", "revoke", "--all"];
     let refused = command(dir.path(), None, &revoke);
     assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
@@ -261,7 +265,7 @@ async fn a_command_that_would_look_for_sessions_elsewhere_is_refused_or_warned()
     assert_eq!(said.lines().count(), 1, "{said}");
     assert_eq!(session(&services[0], &cookie).await.status(), 200);
 
-    // The same server by another name is what the server uses.
+    // Another name of the same server leads to the sessions that the running service uses.
     let other_name = redis.url().replace("127.0.0.1", "localhost");
     let revoked = command(dir.path(), Some(&other_name), &revoke);
     assert_eq!(revoked.stdout, b"sessions ended: 1\n");
@@ -312,7 +316,7 @@ async fn the_command_line_sees_and_ends_sessions_in_redis() {
             "{said}"
         );
     }
-    // Accounts are elsewhere.
+    // Accounts are stored elsewhere.
     let listed = command(dir.path(), Some(&url), &["user", "list"]);
     assert_eq!(listed.status.code(), Some(0), "{}", errors(&listed));
 }

@@ -1,4 +1,4 @@
-//! Stopping: in time, with what is in flight answered.
+//! Shutdown: within the time limit, and requests in flight get their response.
 
 use std::time::Instant;
 
@@ -68,7 +68,8 @@ async fn sigquit_ends_it_in_time_and_answers_what_is_in_flight() {
 async fn signals_that_mean_nothing_here_do_not_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut service = Service::start(dir.path(), &[]).await;
-    // This one is sent by each write beyond the file size limit, also that of a log line: it has none.
+    // The kernel sends this signal for each write beyond the file size limit, including that of a log line: it is not
+    // logged.
     service.signal("XFSZ");
     for signal in ["USR1", "USR2"] {
         service.signal(signal);

@@ -1,4 +1,4 @@
-//! What an operator asks of OTLP by the standard variables.
+//! OTLP settings by the standard environment variables.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -10,11 +10,11 @@ use std::{
 
 use crate::process::Service;
 
-/// A sum that only rises, as OTLP writes the end of it: its temporality, and that it only rises.
+/// A monotonic sum, as the end of its OTLP encoding: the temporality and the monotonic flag.
 const DELTA: [u8; 4] = [0x10, 1, 0x18, 1];
 const CUMULATIVE: [u8; 4] = [0x10, 2, 0x18, 1];
 
-/// The body of one request, which is answered.
+/// Reads the body of one request, and responds to it.
 fn body(mut stream: &TcpStream) -> Option<Vec<u8>> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
@@ -36,7 +36,7 @@ fn body(mut stream: &TcpStream) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// Somebody who takes OTLP over HTTP: an endpoint, and what came there.
+/// Starts a receiver of OTLP over HTTP. Returns its endpoint and the bodies that it receives.
 fn receiver() -> (String, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -77,7 +77,10 @@ async fn totals_of_the_store_are_cumulative_also_where_deltas_are_preferred() {
             totals = true;
         }
         if has(&body, b"skriptoteket.logins") {
-            assert!(has(&body, &DELTA), "what this process counts itself");
+            assert!(
+                has(&body, &DELTA),
+                "counters of this process are delta sums"
+            );
             recorded = true;
         }
     }

@@ -1,4 +1,4 @@
-//! What the log says: at the start, and while a store cannot be used.
+//! Log messages: at the start, and while a store cannot be used.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::{
     redis_servers::{RedisServer, wait_until},
 };
 
-/// Lines of the log that have this in them.
+/// Returns the log lines that contain this text.
 fn lines(service: &Service, text: &str) -> Vec<String> {
     let output = service.output();
     let found = output.lines().filter(|line| line.contains(text));
@@ -23,7 +23,7 @@ async fn ready(service: &Service) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// Limits how large files of this process may get: a write beyond it fails, as on a full disk.
+/// Limits the file size of the service's process: a write beyond it fails, as on a full disk.
 fn limit_files(service: &Service, bytes: &str) {
     let limited = Command::new("prlimit")
         .args([
@@ -44,7 +44,7 @@ async fn a_database_that_cannot_grow_is_not_ready_and_the_log_says_why_once() {
         service.login(&client(), "admin", PASSWORD).await.status(),
         200
     );
-    // The log itself is such a file: it must have room, and the database none.
+    // The limit also applies to the log file: it must have room left, and the database none.
     let wal = dir.path().join("data/skriptoteket.db-wal");
     let size = std::fs::metadata(wal).unwrap().len();
     assert!(size > 65_536, "{size}");
@@ -100,9 +100,9 @@ async fn a_full_redis_and_one_that_cannot_save_are_in_the_log() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("is full"), "{told:?}");
     }
-    // Another cause is another line.
+    // Another cause is logged as another line.
     wire.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    // A directory is where its file is to be.
+    // A directory takes the place of its file.
     std::fs::create_dir(redis.directory().join("dump.rdb")).unwrap();
     wire.ask(&["CONFIG", "SET", "save", "3600 1"]);
     wire.ask(&["BGSAVE"]);
@@ -132,7 +132,7 @@ async fn the_first_start_says_what_to_do_next_and_what_runs_where() {
         .ask(&["CONFIG", "SET", "requirepass", "a-secret-of-redis"]);
     let settings = [
         ("redis_url", url.as_str()),
-        // Nothing is made at the start.
+        // No superuser is created at the start.
         ("bootstrap_password", ""),
         ("trusted_proxies", "0.0.0.0/0"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),

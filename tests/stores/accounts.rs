@@ -175,10 +175,10 @@ async fn a_disabled_superuser_is_not_in_charge(world: World) {
     assert!(change(&world, off.id, DISABLE).await.is_some());
     let refused = accounts.change(root.id, DISABLE).await;
     assert!(matches!(refused, Err(AccountError::LastSuperuser)));
-    // The disabled one may change and go: nobody loses charge.
+    // The disabled superuser may be changed and deleted: that leaves the number of active superusers unchanged.
     assert!(change(&world, off.id, to(Role::User)).await.is_some());
     assert!(accounts.delete(off.id).await.unwrap());
-    // A change that leaves the last one in charge is none of the rule's business.
+    // The rule does not apply to a change that keeps the last superuser active.
     assert!(change(&world, root.id, to(Role::Superuser)).await.is_some());
 }
 
@@ -189,7 +189,7 @@ async fn others_change_freely_where_nobody_is_in_charge(world: World) {
     assert!(world.stores.accounts.delete(user.id).await.unwrap());
 }
 
-/// What a new password makes of an account: sessions of before have to end.
+/// Returns the account as it is after a new password: earlier sessions have to end.
 fn with_new_password(user: &User) -> User {
     let version = user.version + 1;
     User {
@@ -271,7 +271,7 @@ async fn a_mark_is_taken_off_only_for_the_version_it_was_read_with(world: World)
     }
     assert_eq!(accounts.unsettled(3).await.unwrap().len(), 3);
 
-    // Changed again after it was read: the mark stays.
+    // The account was changed again after it was read, so the mark stays.
     let read = current(&world, ids[0]).await;
     change(&world, ids[0], to(Role::Contributor)).await;
     assert!(!accounts.settle(ids[0], read.version).await.unwrap());
@@ -286,7 +286,7 @@ async fn a_mark_is_taken_off_only_for_the_version_it_was_read_with(world: World)
         .map(|it| it.id)
         .collect();
     assert_eq!(left, ids[1..]);
-    // Once more is no harm, and a stale one still is not this version.
+    // Repeating it is harmless, and an outdated version is still not the current one.
     assert!(accounts.settle(ids[0], read.version + 1).await.unwrap());
     assert!(!accounts.settle(ids[0], read.version).await.unwrap());
     assert_eq!(current(&world, ids[0]).await.version, read.version + 1);
@@ -301,7 +301,7 @@ async fn an_account_that_is_gone_counts_as_settled(world: World) {
     assert!(accounts.settle(user.id, 2).await.unwrap());
 }
 
-/// Two superusers, each removed at the same moment through another view of the store, many times over.
+/// Two superusers are removed at the same moment through two views of the store, many times over.
 async fn one_of_two_stays<F>(world: World, remove: impl Fn(Stores, UserId) -> F)
 where
     F: Future<Output = Result<(), AccountError>> + Send + 'static,

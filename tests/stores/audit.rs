@@ -27,7 +27,7 @@ pub(crate) fn event(world: &World, outcome: &'static str) -> AuditEvent {
     }
 }
 
-/// The row of an event, without its place in the trail.
+/// Returns the row of an event, without its position in the trail.
 pub(crate) fn row(event: &AuditEvent) -> AuditRow {
     AuditRow {
         seq: 0,
@@ -55,7 +55,7 @@ pub(crate) async fn latest(world: &World, limit: u32) -> Vec<AuditRow> {
     found(world, AuditFilter::default(), limit).await
 }
 
-/// `n` events, a second apart.
+/// Returns `n` events, one second apart.
 async fn some(world: &World, n: usize) -> Vec<AuditEvent> {
     let mut events = Vec::new();
     for _ in 0..n {
@@ -70,7 +70,7 @@ async fn the_newest_events_come_first(world: World) {
     let audit = &world.stores.audit;
     assert_eq!(latest(&world, 10).await, []);
     let mut expected: Vec<AuditRow> = some(&world, 5).await.iter().map(row).collect();
-    // Two of one millisecond: the one that was written later is the newer one.
+    // Two rows with the same millisecond: the one written later is the newer one.
     for outcome in ["success", "account_locked"] {
         let event = event(&world, outcome);
         audit.append(std::slice::from_ref(&event)).await.unwrap();
@@ -103,7 +103,7 @@ async fn an_action_whose_announcement_was_late_takes_its_outcome_and_hides_no_ot
         address: Some("192.0.2.1".parse().unwrap()),
         ..AuditEvent::new(Kind::SessionRevoke, world.now(), "store_unavailable")
     };
-    // The row was committed, and the one who announced it was told that the store did not answer.
+    // The row was committed, but its writer got an error that the store is unavailable.
     let late = refused();
     let announced = AuditEvent {
         outcome: PENDING,
@@ -111,7 +111,7 @@ async fn an_action_whose_announcement_was_late_takes_its_outcome_and_hides_no_ot
         ..late.clone()
     };
     audit.announce(&announced).await.unwrap();
-    // Another one: the change was committed together with its row, and the answer was lost.
+    // In this case the change was committed together with its row, but the reply was lost.
     let done = refused();
     let succeeded = AuditEvent {
         outcome: SUCCESS,
@@ -183,7 +183,7 @@ async fn an_announced_action_takes_its_outcome_once(world: World) {
     assert_eq!(latest(&world, 10).await, [expected]);
 }
 
-/// A refused login, a change on the command line, and a refused action of a user.
+/// Returns a rejected login, a change on the command line, and a rejected action of a user.
 async fn three_kinds(world: &World, ada: UserId, operator: Actor) -> [AuditEvent; 3] {
     let login = AuditEvent {
         user_id: Some(ada),
@@ -243,7 +243,7 @@ async fn rows_are_found_by_every_condition(world: World) {
 
 async fn pages_show_each_row_once(world: World) {
     let mut expected: Vec<_> = some(&world, 12).await.iter().map(row).collect();
-    // Rows of one millisecond do not fall between two pages.
+    // Rows with the same millisecond are not lost between two pages.
     for _ in 0..3 {
         let event = event(&world, SUCCESS);
         let audit = &world.stores.audit;

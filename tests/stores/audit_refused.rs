@@ -1,10 +1,10 @@
-//! Refused attempts in the audit trail: rows that count them, and what bounds these rows.
+//! Rejected attempts in the audit trail: rows that count them, and the limits on the number of these rows.
 
 use skriptoteket::{
     accounts::UserId,
     audit::{Actor, AuditEvent, AuditRow, Kind, SUCCESS},
     clock::Timestamp,
-    telemetry::instruments::FAILURE_REASONS,
+    login::metrics::LoginFailure,
 };
 
 use crate::{
@@ -20,7 +20,7 @@ on_every_store!(
     what_is_in_the_future_is_brought_back,
 );
 
-/// How many attempts these rows stand for.
+/// Returns how many attempts these rows count.
 fn attempts(rows: &[AuditRow]) -> u64 {
     rows.iter().map(|row| row.count).sum()
 }
@@ -35,7 +35,7 @@ async fn refused_attempts_of_one_minute_are_one_row_that_counts_them(world: Worl
     let first = world.now();
     let mut events = vec![refused("invalid_credentials", ada); 3];
     events.extend(vec![refused("invalid_credentials", None); 2]);
-    // Whatever names a blocked address tries, it is one row, which names none.
+    // Attempts from a blocked address share one row without a name, whatever names they try.
     events.extend((0..50).map(|_| refused("rate_limited", Some(UserId::generate()))));
     let events: Vec<_> = events
         .into_iter()
@@ -75,7 +75,7 @@ async fn refused_attempts_of_one_minute_are_one_row_that_counts_them(world: Worl
 async fn a_batch_that_is_repeated_is_counted_once(world: World) {
     let audit = &world.stores.audit;
     let batch: Vec<_> = (0..7).map(|_| event(&world, "rate_limited")).collect();
-    // As the writer does when the answer to the first was lost.
+    // As the writer does when the reply to the first attempt was lost.
     audit.append(&batch).await.unwrap();
     audit.append(&batch).await.unwrap();
     let count = |rows: Vec<AuditRow>| rows.iter().map(|row| row.count).sum::<u64>();
@@ -117,7 +117,7 @@ async fn refused_requests_of_one_network_are_one_row_that_names_nothing_they_sen
         ..row(&AuditEvent::new(Kind::UserDelete, world.now(), outcome))
     });
     assert_eq!(latest(&world, 100).await, expected.collect::<Vec<_>>());
-    // Who is logged in has a row of their own, and so has another network.
+    // Users who are logged in have their own rows, and so has another network.
     let one = AuditEvent {
         actor: Some(Actor::User(UserId::generate())),
         address: from(1),
@@ -145,7 +145,7 @@ async fn beyond_a_thousand_clients_of_one_minute_the_others_share_a_row(world: W
     for batch in flood.chunks(256) {
         audit.append(batch).await.unwrap();
     }
-    // One that has its row goes on in it; and whoever is logged in has one of their own.
+    // An address that has a row keeps it, and a user who is logged in has their own row.
     let known = from(0);
     let somebody = AuditEvent {
         actor: Some(Actor::User(UserId::generate())),
@@ -162,7 +162,7 @@ async fn beyond_a_thousand_clients_of_one_minute_the_others_share_a_row(world: W
     assert_eq!(others[0].outcome, "rate_limited");
     let known = rows.iter().find(|row| row.count == 2).unwrap();
     assert_eq!(known.address, flood[0].address);
-    // The next minute begins anew.
+    // The next minute starts a new count.
     world.advance(seconds(60));
     let next = from(2_999);
     audit.append(std::slice::from_ref(&next)).await.unwrap();
@@ -183,7 +183,7 @@ async fn what_is_in_the_future_is_brought_back(world: World) {
     };
     let (login, refused) = (ahead(SUCCESS), ahead("rate_limited"));
     audit.append(&[login, refused.clone()]).await.unwrap();
-    // A little ahead is what clocks are.
+    // Clocks may be slightly ahead.
     let close = AuditEvent {
         at: start.plus(seconds(20)),
         ..event(&world, SUCCESS)
@@ -202,17 +202,17 @@ async fn what_is_in_the_future_is_brought_back(world: World) {
         let detail = row.detail.as_deref().unwrap_or_default();
         assert!(detail.contains("2027-01-01T12:00:00Z"), "{detail}");
     }
-    // A row that was brought back counts nothing more when its minute comes.
+    // A row whose time was clamped counts nothing more when its own minute comes.
     world.advance(year);
     audit.append(&[ahead("rate_limited")]).await.unwrap();
     assert_eq!(latest(&world, 10).await.len(), 4);
     assert_eq!(attempts(&latest(&world, 10).await), 4);
-    // And it goes as all others go.
+    // It is deleted like all other rows.
     while audit.prune(start.plus(seconds(60)), 1).await.unwrap() > 0 {}
     assert_eq!(latest(&world, 10).await.len(), 1);
 }
 
-/// Every kind and outcome that a client without a session can bring about, from one network, every minute.
+/// All kinds and outcomes that a client without a session can cause, from one network, every minute.
 #[tokio::test]
 async fn a_flood_from_one_network_grows_the_file_by_less_than_a_mebibyte_an_hour() {
     let world = World::new(Backend::Sqlite).await;
@@ -230,7 +230,7 @@ async fn a_flood_from_one_network_grows_the_file_by_less_than_a_mebibyte_an_hour
         Kind::ServiceRotate,
         Kind::ServiceDelete,
     ];
-    // Accounts that somebody knows of, and that are locked.
+    // Accounts that an attacker knows and that are locked.
     let known: Vec<_> = (0..100).map(|_| Some(UserId::generate())).collect();
     let from_network = |kind, outcome, user_id| AuditEvent {
         user_id,
@@ -246,7 +246,7 @@ async fn a_flood_from_one_network_grows_the_file_by_less_than_a_mebibyte_an_hour
         for user in &known {
             events.push(from_network(Kind::Login, "account_locked", *user));
         }
-        for outcome in FAILURE_REASONS {
+        for outcome in LoginFailure::NAMES {
             events.push(from_network(Kind::Login, outcome, known[0]));
         }
         for kind in kinds.into_iter().cycle().take(100) {

@@ -1,4 +1,4 @@
-//! The cache of session checks: what it answers from memory, and what it must not.
+//! The cache of session checks: what it may answer from memory and what it may not.
 
 use std::{
     sync::{
@@ -23,18 +23,18 @@ use tokio::sync::Semaphore;
 
 use crate::world::{Backend, IDLE, LIFETIME, World, new_session};
 
-/// A store whose answers to loads can be held back: what was read is then older than when it arrives.
+/// A store whose replies to loads can be delayed: the data is then older than the moment when it arrives.
 #[derive(Debug)]
-struct Gate {
+struct Barrier {
     inner: Arc<dyn SessionRepository>,
     loads: AtomicUsize,
-    /// One permit lets one answer through.
+    /// Each permit releases one reply.
     open: Semaphore,
-    /// One permit for each answer that waits or has gone through.
+    /// Each permit stands for one reply that is waiting or released.
     arrived: Semaphore,
 }
 
-impl Gate {
+impl Barrier {
     fn loads(&self) -> usize {
         self.loads.load(Ordering::SeqCst)
     }
@@ -49,7 +49,7 @@ impl Gate {
 }
 
 #[async_trait]
-impl SessionRepository for Gate {
+impl SessionRepository for Barrier {
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let answer = self.inner.load(id).await;
@@ -143,39 +143,39 @@ impl SessionRepository for Gate {
     }
 }
 
-/// A cache before a gate before a store.
-async fn cached() -> (World, Arc<Gate>, Arc<Cached>) {
+/// Creates a cache in front of a barrier in front of a store.
+async fn cached() -> (World, Arc<Barrier>, Arc<Cached>) {
     let world = World::new(Backend::Sqlite).await;
-    let gate = Arc::new(Gate {
+    let barrier = Arc::new(Barrier {
         inner: Arc::clone(&world.stores.sessions),
         loads: AtomicUsize::new(0),
         open: Semaphore::new(0),
         arrived: Semaphore::new(0),
     });
-    let cached = Cached::new(gate.clone(), world.clock.clone());
-    (world, gate, Arc::new(cached))
+    let cached = Cached::new(barrier.clone(), world.clock.clone());
+    (world, barrier, Arc::new(cached))
 }
 
 #[tokio::test]
 async fn a_session_is_checked_from_memory_for_half_a_second() {
-    let (world, gate, cached) = cached().await;
-    gate.open_for(10);
+    let (world, barrier, cached) = cached().await;
+    barrier.open_for(10);
     let session = world.start(UserId::generate(), Role::User).await;
     for _ in 0..5 {
         let loaded = cached.load(&session.id).await.unwrap();
         assert_eq!(loaded.as_ref(), Some(&session));
         world.advance(Duration::from_millis(124));
     }
-    assert_eq!(gate.loads(), 1);
+    assert_eq!(barrier.loads(), 1);
     world.advance(Duration::from_millis(4));
     cached.load(&session.id).await.unwrap();
-    assert_eq!(gate.loads(), 2);
+    assert_eq!(barrier.loads(), 2);
 }
 
 #[tokio::test]
 async fn an_expiry_is_seen_at_once() {
-    let (world, gate, cached) = cached().await;
-    gate.open_for(10);
+    let (world, barrier, cached) = cached().await;
+    barrier.open_for(10);
     let session = world.start(UserId::generate(), Role::User).await;
     world.advance(IDLE.saturating_sub(Duration::from_millis(1)));
     assert!(cached.load(&session.id).await.unwrap().is_some());
@@ -185,8 +185,8 @@ async fn an_expiry_is_seen_at_once() {
 
 #[tokio::test]
 async fn that_there_is_no_such_session_is_not_remembered() {
-    let (world, gate, cached) = cached().await;
-    gate.open_for(10);
+    let (world, barrier, cached) = cached().await;
+    barrier.open_for(10);
     let new = new_session(UserId::generate(), Role::User);
     assert_eq!(cached.load(&new.id).await.unwrap(), None);
     let (record, _) = world.stores.sessions.create(new, 1).await.unwrap();
@@ -195,8 +195,8 @@ async fn that_there_is_no_such_session_is_not_remembered() {
 
 #[tokio::test]
 async fn every_write_through_it_is_seen_at_once() {
-    let (world, gate, cached) = cached().await;
-    gate.open_for(100);
+    let (world, barrier, cached) = cached().await;
+    barrier.open_for(100);
     let user = UserId::generate();
     let (session, _) = cached
         .create(new_session(user, Role::User), 2)
@@ -260,7 +260,7 @@ async fn every_write_through_it_is_seen_at_once() {
     assert_eq!(cached.load(&third.id).await.unwrap(), None);
 }
 
-/// What is done to a session while a load of it is on its way.
+/// The change to a session while a load of it is in progress.
 #[derive(Clone, Copy, Debug)]
 enum Meanwhile {
     Ended,
@@ -275,14 +275,14 @@ enum Meanwhile {
 async fn a_load_that_a_write_overtakes_is_not_remembered() {
     use Meanwhile::{Ended, LoggedInAgain, RoleSet, Touched, Updated, UserEnded};
     for meanwhile in [Ended, UserEnded, RoleSet, Updated, Touched, LoggedInAgain] {
-        let (world, gate, cached) = cached().await;
+        let (world, barrier, cached) = cached().await;
         let user = UserId::generate();
         let session = world.start(user, Role::User).await;
         let slow = tokio::spawn({
             let (cached, id) = (Arc::clone(&cached), session.id.clone());
             async move { cached.load(&id).await.unwrap() }
         });
-        gate.next_arrival().await;
+        barrier.next_arrival().await;
         world.advance(Duration::from_millis(5));
         match meanwhile {
             Ended => drop(cached.end(&session.id, EndReason::Logout).await.unwrap()),
@@ -315,8 +315,8 @@ async fn a_load_that_a_write_overtakes_is_not_remembered() {
                     .unwrap(),
             ),
         }
-        gate.open_for(10);
-        // It was read before the write, so it may still say what was so then.
+        barrier.open_for(10);
+        // The load read the session before the write, so it may still return the old state.
         assert_eq!(slow.await.unwrap().as_ref(), Some(&session));
         let now = world.stores.sessions.load(&session.id).await.unwrap();
         assert_ne!(now.as_ref(), Some(&session), "{meanwhile:?}");
@@ -330,13 +330,13 @@ async fn a_load_that_a_write_overtakes_is_not_remembered() {
 
 #[tokio::test]
 async fn a_write_that_was_given_up_is_forgotten_too() {
-    let (world, gate, cached) = cached().await;
-    gate.open_for(10);
+    let (world, barrier, cached) = cached().await;
+    barrier.open_for(10);
     let session = world.start(UserId::generate(), Role::User).await;
     assert!(cached.load(&session.id).await.unwrap().is_some());
     let write = cached.end(&session.id, EndReason::Logout);
-    // Given up before it reached the store, for all the cache knows after.
+    // The write was dropped before it reached the store, but the cache cannot know that.
     drop(tokio::time::timeout(Duration::ZERO, write).await);
     cached.load(&session.id).await.unwrap();
-    assert_eq!(gate.loads(), 2);
+    assert_eq!(barrier.loads(), 2);
 }

@@ -1,4 +1,4 @@
-//! Callers that go away: whatever an operation had come to when its future was dropped, it happened whole or not at all.
+//! Callers that disconnect: when the future of an operation is dropped, the operation has happened completely or not at all.
 
 use std::{
     future::{Future, poll_fn},
@@ -22,7 +22,7 @@ on_every_store!(
     a_change_given_up_is_marked_if_it_was_made,
 );
 
-/// Polls `future` at most `polls` times and drops it then.
+/// Polls `future` at most `polls` times, then drops it.
 pub(crate) async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -39,7 +39,7 @@ pub(crate) async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<
 /// More polls than any operation needs.
 pub(crate) const ENOUGH: usize = 60;
 
-/// Returns when everything that was queued before has happened or was rolled back: writers queue.
+/// Returns when all operations that were queued before have finished or were rolled back; writers are queued.
 pub(crate) async fn settled(world: &World) {
     let nobody = UserId::generate();
     world
@@ -125,7 +125,7 @@ async fn a_charge_given_up_was_taken_from_both_or_from_neither(world: World) {
     let limits = &world.stores.limits;
     let budget = Budget {
         attempts: 2,
-        regain: seconds(600),
+        refill: seconds(600),
         lock: seconds(30),
         longest_lock: seconds(30),
         forget: seconds(7200),
@@ -143,7 +143,7 @@ async fn a_charge_given_up_was_taken_from_both_or_from_neither(world: World) {
         let attempt = AttemptId::generate();
         give_up_after(n, limits.reserve(attempt, &of(bucket, bucket))).await;
         settled(&world).await;
-        // What each has left, asked together with somebody new.
+        // What each budget has left, tested together with a new address or account.
         let mut of_address = 0;
         while passes(&of(bucket, 1000 + bucket)).await {
             of_address += 1;

@@ -1,4 +1,4 @@
-//! The contract of `LimitRepository`. The arithmetic itself is tested in `guard`.
+//! The contract of `LoginThrottleRepository`. The arithmetic is tested in `guard`.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ const ACCOUNT: Entity = Entity::UnknownName(9);
 const fn budget(attempts: u32) -> Budget {
     Budget {
         attempts,
-        regain: seconds(600),
+        refill: seconds(600),
         lock: seconds(30),
         longest_lock: seconds(3600),
         forget: seconds(7200),
@@ -46,7 +46,7 @@ const fn budget(attempts: u32) -> Budget {
 
 const HORIZON: Duration = seconds(100_000);
 
-/// Budgets of this many attempts, the account's and the address's.
+/// Budgets with these numbers of attempts, of the account and of the address.
 #[derive(Clone, Copy)]
 struct Policy {
     account: u32,
@@ -91,7 +91,7 @@ async fn hold(stores: &Stores, policy: Policy) -> AttemptId {
     attempt
 }
 
-/// A wrong guess, from its beginning to its end.
+/// Makes one wrong guess, from the reservation to the result.
 async fn guess_of(stores: &Stores, address: Entity, account: Entity, policy: Policy) -> Decision {
     let charges = charges(address, account, policy);
     let attempt = AttemptId::generate();
@@ -107,7 +107,7 @@ async fn guess(stores: &Stores, policy: Policy) -> Decision {
     guess_of(stores, ADDRESS, ACCOUNT, policy).await
 }
 
-/// A wrong guess that was checked.
+/// Makes a wrong guess that was checked.
 async fn fail(stores: &Stores, policy: Policy) {
     let decision = guess(stores, policy).await;
     assert!(is_go(decision), "{decision:?}");
@@ -164,7 +164,7 @@ async fn an_address_that_is_out_charges_no_account(world: World) {
         let limited = guess(&world.stores, policy).await;
         assert_eq!(limited, address_limited(seconds(30)));
     }
-    // From elsewhere the account still has its second guess, and no more.
+    // From another address the account still has its second guess, and no more.
     let elsewhere = |n| guess_of(&world.stores, Entity::Address(n), ACCOUNT, policy);
     assert!(is_go(elsewhere(1).await));
     assert_eq!(elsewhere(2).await, account_locked(seconds(30)));
@@ -187,7 +187,7 @@ async fn a_right_password_makes_the_account_whole_and_leaves_the_address_as_it_w
     fail(&world.stores, policy).await;
     let right = hold(&world.stores, policy).await;
     settle(&world.stores, policy, right, Checked::Right).await;
-    // The address still has two failures: two more pass, and then it is the address that is out.
+    // The address still has two failures. Two more attempts pass; then the budget of the address is exhausted.
     for _ in 0..2 {
         fail(&world.stores, policy).await;
     }
@@ -215,7 +215,7 @@ async fn what_was_never_held_is_not_given_back(world: World) {
 
 async fn an_attempt_is_settled_once_whether_its_places_were_told_or_not(world: World) {
     let policy = policy(2, 100);
-    // Nobody looks at what the first was answered.
+    // The result of the first reservation is ignored.
     let untold = AttemptId::generate();
     reserve_as(untold, &world.stores, policy).await;
     let other = hold(&world.stores, policy).await;
@@ -224,7 +224,7 @@ async fn an_attempt_is_settled_once_whether_its_places_were_told_or_not(world: W
     for _ in 0..3 {
         settle(&world.stores, policy, untold, Checked::NotChecked).await;
     }
-    // One place is free, not that of the other.
+    // One place is free; the place of the other attempt is not.
     fail(&world.stores, policy).await;
     let busy = reserve(&world.stores, policy).await;
     assert_eq!(busy, Decision::Busy(ACCOUNT));
@@ -247,7 +247,7 @@ async fn an_attempt_that_was_settled_before_it_arrived_takes_no_place(world: Wor
     assert_eq!(decision, Decision::Busy(ADDRESS));
     let decision = reserve(&world.stores, policy).await;
     assert_eq!(decision, Decision::Go, "nothing is held");
-    // What is kept of such an attempt is forgotten.
+    // The record of such an attempt is deleted.
     world.advance(seconds(100_000));
     world.stores.limits.prune(10, HORIZON).await.unwrap();
     assert_eq!(world.stores.limits.prune(10, HORIZON).await.unwrap(), 0);
@@ -286,7 +286,7 @@ async fn attempts_in_flight_lock_nothing_and_are_no_failures(world: World) {
         let busy = reserve(&world.stores, wide).await;
         assert_eq!(busy, Decision::Busy(ACCOUNT), "and costs nothing");
     }
-    // One turns out wrong, one right: of three places one is a failure no more, and one is still held.
+    // One attempt is wrong, then one is right, which clears the failure. Of the three places one is still reserved.
     let [wrong, right, last] = holds[..] else {
         unreachable!()
     };
@@ -325,7 +325,7 @@ async fn what_a_dead_replica_held_becomes_failures(world: World) {
     world.advance(2 * HOLD_WINDOW);
     let locked = guess(&world.stores, policy).await;
     assert_eq!(locked, account_locked(seconds(30)));
-    // It was alive, only slow: what it tells is counted now.
+    // The process was alive, only slow: its result is counted now.
     settle(&world.stores, policy, late, Checked::NotChecked).await;
     fail(&world.stores, policy).await;
     let locked = guess(&world.stores, policy).await;
@@ -383,7 +383,7 @@ async fn nothing_is_kept_of_attempts_that_cost_nothing(world: World) {
     assert_eq!(
         world.stores.limits.prune(1_000, HORIZON).await.unwrap(),
         0,
-        "there is nothing to be pruned"
+        "there is nothing to prune"
     );
 }
 
@@ -401,17 +401,21 @@ async fn no_lock_outlasts_the_longest_when_the_clock_is_put_back(world: World) {
         )
         .await;
     }
-    // The clock is put right, and goes on from there.
+    // The clock is corrected and continues from there.
     let after = |time| world.another_behind(ahead.saturating_sub(time));
     let limited = guess(&after(seconds(0)).await, policy).await;
     assert_eq!(limited, address_limited(seconds(3600)));
-    // It is kept that it was cut: to ask again does not put it off.
+    // The shortened lock is stored: asking again does not extend it.
     let limited = guess(&after(seconds(3599)).await, policy).await;
     assert_eq!(limited, address_limited(seconds(1)));
     let then = after(seconds(3600)).await;
     let locked = guess_of(&then, Entity::Address(1), ACCOUNT, policy).await;
-    assert_eq!(locked, account_locked(seconds(3600)), "first asked now");
-    // Of those who never come back nothing is left in the end either.
+    assert_eq!(
+        locked,
+        account_locked(seconds(3600)),
+        "asked for the first time now"
+    );
+    // Entries that are never used again are deleted, too, in the end.
     assert_eq!(then.limits.prune(100, HORIZON).await.unwrap(), 0);
     let then = after(seconds(3600) + HORIZON).await;
     assert!(then.limits.prune(100, HORIZON).await.unwrap() >= 10);
@@ -424,7 +428,8 @@ async fn only_what_says_nothing_any_more_is_forgotten(world: World) {
     for n in 0..5 {
         guess_of(&world.stores, ADDRESS, Entity::UnknownName(n), policy).await;
     }
-    // Five accounts are locked for 30 s and remembered for two hours more; the address has regained its five in 50 minutes.
+    // Five accounts are locked for 30 s and kept for two more hours; the budget of the address refills its five
+    // attempts in 50 minutes.
     assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);
     world.advance(seconds(2999));
     assert_eq!(limits.prune(100, HORIZON).await.unwrap(), 0);

@@ -1,12 +1,12 @@
-//! The contracts of the repositories, sentence by sentence, held against every store.
+//! The contracts of the repositories, statement by statement, tested against every store.
 //!
-//! A contract is a function over a [`World`](world::World): repositories and the clock they live by. `on_every_store!`
-//! makes a test of it for each store, so that one more store is one more line in `world`.
+//! A contract is a function over a [`World`](world::World): repositories and the clock that they use. `on_every_store!`
+//! generates a test of it for each store, so that a new store takes one more line in `world`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test takes for granted fails loudly"
+    reason = "failed preconditions fail the test"
 )]
 
 #[macro_use]
@@ -21,15 +21,15 @@ mod limits;
 mod model;
 mod observed;
 mod quotas;
+mod redis_fixtures;
 mod redis_full;
+mod redis_integrity;
 mod redis_limits;
 mod redis_quotas;
 mod redis_rows;
 #[path = "../redis_servers/mod.rs"]
 mod redis_servers;
 mod redis_several;
-mod redis_town;
-mod redis_upkeep;
 mod renewals;
 mod service_changes;
 mod service_rotations;
@@ -39,6 +39,6 @@ mod sessions;
 mod sessions_of_users;
 mod shared;
 mod sqlite_file;
+mod sqlite_integrity;
 mod sqlite_rows;
-mod sqlite_upkeep;
 mod tokens;

@@ -1,4 +1,4 @@
-//! Thousands of random operations on sessions, each compared with a model in memory, and the census after each.
+//! Thousands of random operations on sessions. Each is compared with an in-memory model, followed by a census.
 
 use std::time::Duration;
 
@@ -29,10 +29,10 @@ async fn a_few_users_with_many_sessions_do_what_the_model_does(world: World) {
 
 const MAX_PER_USER: u32 = 4;
 
-/// What a store of sessions must be, without index, triggers or cache.
+/// The reference model of a session store, without indexes, triggers or a cache.
 #[derive(Default)]
 struct Model {
-    /// In the order they were started in.
+    /// In the order in which they were started.
     sessions: Vec<SessionRecord>,
     totals: Totals,
 }
@@ -138,13 +138,13 @@ impl Model {
     }
 }
 
-/// A walk: the store and the model side by side.
+/// A random walk: the store and the model side by side.
 struct Run {
     world: World,
     random: StdRng,
     seed: u64,
     users: Vec<UserId>,
-    /// Every id there ever was, so that ended sessions are asked for too.
+    /// All IDs so far, so that ended sessions are looked up, too.
     ids: Vec<SessionId>,
     model: Model,
 }
@@ -178,7 +178,7 @@ impl Run {
         assert!(ended > 100, "the walk must end sessions to mean something");
         for reason in EndReason::ALL {
             let of_reason = self.model.totals.ended.iter().map(|it| it[reason.index()]);
-            // Nothing is lost here; all the other reasons are met.
+            // No sessions are lost here; all other reasons occur.
             assert_eq!(
                 of_reason.sum::<u64>() > 0,
                 reason != EndReason::Lost,
@@ -195,7 +195,7 @@ impl Run {
         Role::ALL[self.random.random_range(0..4)]
     }
 
-    /// Mostly one that lives, sometimes one that does not.
+    /// Returns the ID of a live session mostly, sometimes of one that has ended.
     fn id(&mut self) -> SessionId {
         let known = self.model.sessions.len();
         if known > 0 && self.random.random_bool(0.8) {
@@ -239,7 +239,7 @@ impl Run {
     }
 
     async fn create(&mut self, store: &dyn SessionRepository) -> &'static str {
-        // No two sessions start at the same millisecond, so that the oldest is one and no other.
+        // No two sessions start in the same millisecond, so that the oldest session is unambiguous.
         self.world.advance(Duration::from_millis(1));
         let (user, role) = (self.user(), self.role());
         let new = NewSession {
@@ -385,7 +385,7 @@ impl Run {
         "page"
     }
 
-    /// Which of those that have expired come first is the store's affair.
+    /// The store chooses which of the expired sessions it reaps first.
     async fn reap(&mut self, store: &dyn SessionRepository) -> &'static str {
         let limit = self.random.random_range(1..12);
         let now = self.world.now();

@@ -1,16 +1,17 @@
-//! What is recorded of the store's answers.
+//! Metrics of the store's results.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use skriptoteket::{
     accounts::{AccountChange, Role, UserId},
     audit::{AuditEvent, AuditFilter, Kind, PENDING},
+    catalogue::CATALOGUE,
     clock::{ManualClock, Timestamp},
     guard::{AttemptId, Budget, Charge, Checked, Decision, Entity},
     services::{RegisterError, ServiceChange, SignOfLife},
     sessions::{EndReason, RoleUpdate, SessionFilter, SessionState},
-    store::{SqliteSettings, Stores, open_sqlite},
-    telemetry::{Telemetry, instruments::StoreMetrics, testing::CollectedMetrics},
+    store::{SqliteSettings, StoreMetrics, Stores, open_sqlite},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 
 use uuid::Uuid;
@@ -20,10 +21,10 @@ use crate::{
     world::{IDLE, name, new_account, new_service, new_session, seconds},
 };
 
-/// How often each operation was recorded, by `store operation error.type`.
+/// The number of calls of each operation, by `store operation error.type`.
 type Recorded = BTreeMap<String, u64>;
 
-/// A store whose metrics can be read.
+/// A store with readable metrics.
 struct Watched {
     stores: Stores,
     collected: CollectedMetrics,
@@ -33,7 +34,7 @@ struct Watched {
 
 impl Watched {
     async fn new() -> Self {
-        let (telemetry, collected) = Telemetry::in_memory();
+        let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
         let clock = Arc::new(ManualClock::default());
         let metrics = StoreMetrics::new(&telemetry.meter(), clock.clone());
         let directory = tempfile::tempdir().unwrap();
@@ -201,7 +202,7 @@ async fn each_of_sessions(Stores { sessions, .. }: &Stores) {
 async fn each_of_limits_and_audit(Stores { limits, audit, .. }: &Stores) {
     let budget = Budget {
         attempts: 1,
-        regain: seconds(1),
+        refill: seconds(1),
         lock: seconds(1),
         longest_lock: seconds(1),
         forget: seconds(1),

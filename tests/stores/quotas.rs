@@ -1,12 +1,11 @@
-//! The contract of `QuotaRepository`. The arithmetic itself is tested in `services`.
+//! The contract of `RateLimitRepository`. The arithmetic is tested in `services`.
 
 use std::{collections::HashMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::{
     error::StoreError,
-    services::{InvalidLimits, LimitPolicy, QuotaDecision, QuotaState, charge as model},
-    telemetry::instruments::LimitType,
+    services::{InvalidLimits, LimitPolicy, LimitType, QuotaDecision, QuotaState, charge as model},
 };
 use tokio::task::JoinSet;
 
@@ -33,7 +32,7 @@ on_every_store!(
     a_store_that_is_closed_is_unavailable,
 );
 
-/// Noon of the worlds' clock is this far from midnight.
+/// The time from noon, where the worlds' clock starts, to midnight.
 const TO_MIDNIGHT: Duration = Duration::from_hours(12);
 
 pub(crate) const fn policy(interval: Duration, burst: u32, quota: Option<u64>) -> LimitPolicy {
@@ -127,7 +126,7 @@ async fn the_slowest_rate_and_greatest_burst_are_counted_exactly(world: World) {
     let most = 3_650;
     for (policy, step) in [
         (policy(seconds(86_400), most, None), most - 3),
-        // As somebody else may have written it.
+        // As another program may have written it.
         (policy(seconds(86_400), 100_000, None), most - 3),
     ] {
         forget(&world, "orders").await;
@@ -183,7 +182,7 @@ async fn replicas_share_one_state(world: World) {
     assert!(!passes(&world, &policy).await);
 }
 
-/// Sends 500 requests at once over two replicas; returns how many pass.
+/// Sends 500 concurrent requests through two replicas; returns how many pass.
 async fn five_hundred(world: &World, policy: LimitPolicy) -> usize {
     let other = world.another().await;
     let mut requests = JoinSet::new();
@@ -227,7 +226,7 @@ async fn who_is_given_more_does_not_wait_for_what_was_used_of_less(world: World)
 async fn what_was_forgotten_is_a_whole_burst_and_quota(world: World) {
     let (quotas, policy) = (&world.stores.quotas, policy(seconds(100), 2, Some(2)));
     let (forgotten, kept) = (registration("orders"), registration("stock"));
-    // One that was never charged is no error.
+    // A service that was never charged is not an error.
     quotas.forget(forgotten).await.unwrap();
     for service in [forgotten, kept] {
         for _ in 0..2 {
@@ -249,7 +248,7 @@ async fn what_was_forgotten_is_a_whole_burst_and_quota(world: World) {
     );
 }
 
-/// A policy of any size; some are in microseconds that no millisecond divides.
+/// Returns a policy of any size; some have microsecond periods that are not whole milliseconds.
 fn any_policy(random: &mut StdRng) -> LimitPolicy {
     let size = 10_u64.pow(random.random_range(0..11));
     let interval = Duration::from_micros(random.random_range(1..=size).min(86_400_000_000));
@@ -296,7 +295,7 @@ async fn every_decision_is_that_of_the_arithmetic(world: World) {
             }
         }
     }
-    assert_eq!(met.len(), 3, "each decision was met: {met:?}");
+    assert_eq!(met.len(), 3, "each decision occurred: {met:?}");
 }
 
 async fn a_charge_given_up_was_made_or_not(world: World) {
@@ -358,7 +357,7 @@ fn limits_stay_within_what_is_counted_exactly() {
         assert_eq!(limits.checked().err(), wrong, "{limits:?}");
     }
     let now_us = 1_767_268_800_000_000_i64;
-    // And what somebody else has written into a store is held to it.
+    // Values that another program has written to a store stay within the range as well.
     let unchecked = policy(u64::from(u32::MAX), u32::MAX, None);
     assert!(now_us + 2 * unchecked.tolerance_us() < 1 << 53);
 }

@@ -1,4 +1,4 @@
-//! A Redis whose memory is full: nothing begins there, everything can end, and what lives goes on.
+//! A Redis whose memory is full: no session starts, every session can end, and live sessions continue.
 
 use skriptoteket::{
     accounts::{Role, UserId},
@@ -27,12 +27,12 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     server.wire().ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let before = world.census().await;
 
-    // The login would also end one session and move three.
+    // The login would also end one session and change the role of three.
     let refused = sessions.create(new_session(ada, Role::User), 4).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let budget = Budget {
         attempts: 1,
-        regain: seconds(600),
+        refill: seconds(600),
         lock: seconds(30),
         longest_lock: seconds(30),
         forget: seconds(7200),
@@ -44,7 +44,7 @@ async fn a_full_server_refuses_what_begins_whole_and_lets_everything_end() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
     let refused = sessions.ping().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))));
-    // Who observes may change: a full server must not make the gauges blind.
+    // The observer may change: a full server must not stop the gauges.
     let other = world.another().await;
     for replica in [&world.stores, &other] {
         let lease = replica

@@ -1,10 +1,10 @@
-//! Budgets in Redis are charged by a script: it must say what the arithmetic of `guard` says, whatever comes.
+//! Budgets in Redis are charged by a script. Its decisions must equal those of the arithmetic in `guard` for all inputs.
 
 use std::{collections::HashMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use skriptoteket::guard::{
-    AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState, Verdict, reserve,
+    AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState, Reserved, reserve,
     settle,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 
 const HORIZON: Duration = seconds(100_000);
 
-/// The arithmetic, and a map.
+/// The arithmetic on an in-memory map.
 #[derive(Default)]
 struct Model(HashMap<Entity, LimitState>, HashMap<AttemptId, Hold>);
 
@@ -25,12 +25,12 @@ impl Model {
         let mut states: Vec<_> = charges.iter().map(state).collect();
         let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
         let (decision, changed) = match reserve(&mut states, &budgets, world.now()) {
-            Verdict::Go(hold) => {
+            Reserved::Go(hold) => {
                 self.1.insert(attempt, hold);
                 (Decision::Go, charges.len())
             }
-            Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
-            Verdict::Locked(at, retry_after) => {
+            Reserved::Busy(at) => (Decision::Busy(charges[at].entity), 0),
+            Reserved::Locked(at, retry_after) => {
                 let entity = charges[at].entity;
                 let locked = Decision::Locked {
                     entity,
@@ -81,11 +81,11 @@ fn charges(address: Entity, account: Entity, budgets: [Budget; 2]) -> [Charge; 2
 
 fn budget(random: &mut StdRng) -> Budget {
     let mut millis = |from, to| Duration::from_millis(random.random_range(from..to));
-    let (regain, lock) = (millis(0, 90_000), millis(1, 60_000));
+    let (refill, lock) = (millis(0, 90_000), millis(1, 60_000));
     let (longest, forget) = (millis(1, 600_000), millis(1, 900_000));
     Budget {
         attempts: random.random_range(1..6),
-        regain,
+        refill,
         lock,
         longest_lock: lock.max(longest),
         forget,
@@ -150,14 +150,14 @@ async fn every_decision_is_that_of_the_guards_arithmetic() {
             }
         }
         assert!(locked > 0, "nothing was ever locked with seed {seed}");
-        assert!(busy > 0, "nobody ever waited with seed {seed}");
+        assert!(busy > 0, "no attempt ever waited with seed {seed}");
     }
 }
 
 const fn fixed(attempts: u32) -> Budget {
     Budget {
         attempts,
-        regain: seconds(60),
+        refill: seconds(60),
         lock: seconds(30),
         longest_lock: seconds(30),
         forget: seconds(7200),
@@ -190,7 +190,7 @@ async fn a_state_that_is_none_of_ours_is_a_whole_budget() {
     }
 }
 
-/// As a release before this one has written it.
+/// State written by an earlier release.
 #[tokio::test]
 async fn a_state_without_attempts_in_flight_is_read() {
     let world = World::new(Backend::Redis).await;
@@ -245,9 +245,12 @@ async fn nothing_of_a_budget_is_left_when_it_was_forgotten() {
     assert_eq!(keys.len(), 1401);
     for key in keys.iter().filter(|it| !it.ends_with(":due")) {
         let Reply::Number(left) = wire.ask(&["PTTL", key]) else {
-            panic!("no number")
+            panic!("not a number")
         };
-        assert!(left > 60_000, "{key} must outlive what it says");
+        assert!(
+            left > 60_000,
+            "{key} must not expire before its content does"
+        );
     }
     world.advance(seconds(60));
     assert_eq!(limits.prune(1300, HORIZON).await.unwrap(), 1300);

@@ -1,8 +1,8 @@
-//! Quotas in Redis: what a decision costs there, and what is left of it.
+//! Quotas in Redis: the cost of a decision, and the keys that remain.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use skriptoteket::{error::StoreError, telemetry::instruments::LimitType};
+use skriptoteket::{error::StoreError, services::LimitType};
 
 use crate::{
     quotas::{charge, forget, policy},
@@ -10,7 +10,7 @@ use crate::{
     world::{Backend, World, redis_server, registration, seconds},
 };
 
-/// How often the server has run each command, those within scripts included.
+/// Returns how often the server has run each command, including commands in scripts.
 fn calls(server: &RedisServer) -> BTreeMap<String, u64> {
     let stats = server.wire().ask(&["INFO", "commandstats"]).text();
     let lines = stats.lines().filter_map(|it| it.strip_prefix("cmdstat_"));
@@ -26,7 +26,7 @@ async fn a_decision_is_one_command() {
     let server = RedisServer::start(&[]);
     let world = World::on(&server).await;
     let policy = policy(seconds(100), 50, Some(1_000));
-    // The first one brings the script.
+    // The first decision loads the script.
     charge(&world, "stock", &policy).await;
     let before = calls(&server);
     for n in 0..80 {
@@ -37,7 +37,7 @@ async fn a_decision_is_one_command() {
     for (name, calls) in &mut made {
         *calls -= before.get(name).copied().unwrap_or(0);
     }
-    // GET and SET are the script's own; the rest is what asks here.
+    // GET and SET are from the script; the other commands are from this test.
     made.retain(|name, calls| *calls > 0 && !matches!(name.as_str(), "info" | "ping"));
     let expected = [("evalsha", 80), ("get", 80), ("set", 50)];
     let expected = expected.map(|(name, calls)| (name.to_owned(), calls));
@@ -90,14 +90,14 @@ async fn a_state_outlives_what_it_says_by_an_hour_and_no_more() {
         let key = format!("{{{}:quota:{}}}", world.prefix(), registration(service));
         match wire.ask(&["PTTL", &key]) {
             Reply::Number(left) => Duration::from_millis(left.unsigned_abs()),
-            other => panic!("no number: {other:?}"),
+            other => panic!("not a number: {other:?}"),
         }
     };
-    // It is noon: what was used of the day says something for twelve hours.
+    // It is noon: the use of the day is relevant for another twelve hours.
     charge(&world, "orders", &policy(seconds(1), 1, None)).await;
     let left = lasts("orders");
     assert!(left <= Duration::from_hours(13) && left > Duration::from_mins(12 * 60 + 59));
-    // And the time of arrival for two days.
+    // The time of arrival is relevant for two days.
     let slow = policy(Duration::from_hours(24), 2, None);
     charge(&world, "stock", &slow).await;
     charge(&world, "stock", &slow).await;

@@ -1,4 +1,4 @@
-//! Keys in Redis that somebody has spoilt, and what is left of them: no session, no panic, no work for ever, no leak.
+//! Damaged keys in Redis and their effects: no session, no panic, no endless work, no leak.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::{
     world::{Backend, IDLE, LIFETIME, World, ended, new_session, redis_server, seconds},
 };
 
-/// The key of a session's record.
+/// Returns the key of a session's record.
 fn record_key(world: &World, session: &SessionRecord) -> String {
     let (shard, sid) = session.id.as_str().split_at(2);
     format!("{{{}:{shard}}}:s:{sid}", world.prefix())
 }
 
-/// The keys of its shard that stay when nobody is logged in.
+/// Returns the keys of its shard that remain when no user is logged in.
 fn lasting_keys(world: &World, session: &SessionRecord) -> [String; 2] {
     let shard = format!("{{{}:{}}}", world.prefix(), &session.id.as_str()[..2]);
     [":n", ":r"].map(|name| shard.clone() + name)
@@ -29,7 +29,7 @@ fn totals_key(world: &World, session: &SessionRecord) -> String {
     format!("{{{}:{}}}:n", world.prefix(), &session.id.as_str()[..2])
 }
 
-/// What happens to a record, as one command; KEY stands for its key.
+/// Damages to a record, one command each; KEY stands for its key.
 const SPOILT: [&[&str]; 13] = [
     &["SET", "KEY", ""],
     &["SET", "KEY", "not a record"],
@@ -38,14 +38,14 @@ const SPOILT: [&[&str]; 13] = [
     &["SETRANGE", "KEY", "70", " "],
     &["SETRANGE", "KEY", "78", "4"],
     &["SETRANGE", "KEY", "79", "!"],
-    // The last character of a UUID has four values only.
+    // The last character of a UUID has only four possible values.
     &["SETRANGE", "KEY", "100", "B"],
     &["SETRANGE", "KEY", "101", " "],
     &["LPUSH", "KEY", "another type"],
-    // From here on the head can be read and the rest cannot.
+    // From here on the head is readable and the rest is not.
     &["SETRANGE", "KEY", "102", "x"],
     &["APPEND", "KEY", "}"],
-    // The first bit of a byte of the second line: not UTF-8.
+    // The first bit of a byte in the second line: not UTF-8.
     &["SETBIT", "KEY", "840", "1"],
 ];
 const WITHOUT_A_HEAD: usize = 10;
@@ -85,7 +85,7 @@ async fn a_record_that_cannot_be_read_is_corrupt_and_in_no_list() {
             3,
             "{change:?}"
         );
-        // A page is full although something was left out: else it would look like the last one.
+        // A page is full although a row was left out; otherwise it would look like the last page.
         whole.sort_by(|a, b| a.id.cmp(&b.id));
         let filter = SessionFilter::default();
         assert_eq!(
@@ -105,7 +105,7 @@ async fn a_record_that_cannot_be_read_is_corrupt_and_in_no_list() {
             let expected = ended(&spoilt, EndReason::Logout, Duration::ZERO);
             assert_eq!(end.unwrap(), Some(expected), "{change:?}");
         }
-        // It can be ended together with the others, and moves with them.
+        // It can be ended together with the others, and its role changes with theirs.
         assert!(
             sessions
                 .set_role(user, RoleUpdate::new(Role::Admin, 1))
@@ -146,7 +146,7 @@ async fn a_record_that_cannot_be_read_does_not_stop_the_reaper_or_a_login() {
         }
         let new = new_session(user, Role::Admin);
         let (live, ends) = sessions.create(new, 2).await.unwrap();
-        assert_eq!(ends, [], "there is nobody to tell of");
+        assert_eq!(ends, [], "there is no session to report");
         let counted = sessions.census().await.unwrap();
         assert_eq!(counted.sessions, [0, 0, 2, 0], "{change:?}");
         assert_eq!(counted.totals.ended[0], [0, 0, 0, 0, 0, 2, 0]);
@@ -177,7 +177,7 @@ async fn a_user_of_nothing_but_lost_sessions_leaves_the_index_of_users() {
         .ask(&["DEL", &record_key(&world, &lost)]);
     world.advance(IDLE);
     assert_eq!(world.stores.sessions.reap(10).await.unwrap(), []);
-    // Whose it was nobody knows: that key is left to its expiry.
+    // Its user is unknown, so that key is left to its expiry.
     let mut left = world.keys();
     left.retain(|key| !key.contains(":u:"));
     assert_eq!(left, lasting_keys(&world, &lost));
@@ -248,7 +248,7 @@ async fn keys_expire_some_time_after_what_they_are_for() {
             _ => assert_eq!(key, record),
         }
     }
-    // What has been used lives on; and a change of its state does not make it immortal.
+    // A session in use stays alive, and a change of its state does not remove the expiry.
     let longer = Duration::from_mins(90);
     let touched = world.stores.sessions.touch(&session.id, longer, seconds(1));
     assert!(touched.await.unwrap().is_some());
@@ -296,7 +296,7 @@ async fn only_totals_are_left_of_sessions_that_ended() {
                 .all(|key| key.ends_with(":n") || key.ends_with(":r")),
         "{left:?}"
     );
-    // Small enough for the server's short form of a hash.
+    // Small enough for the server's compact encoding of a hash.
     let mut wire = redis_server().wire();
     for key in &left {
         assert_eq!(wire.ask(&["OBJECT", "ENCODING", key]).text(), "listpack");

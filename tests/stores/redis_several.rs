@@ -1,4 +1,4 @@
-//! Several replicas on one Redis: each end is handed out once, nothing is lost, and one of them observes.
+//! Several replicas on one Redis: each end is returned once, no session is lost, and one replica is the observer.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::world::{Backend, IDLE, World, new_session, seconds};
 
-/// One replica's requests; returns the ends it was handed.
+/// Runs the requests of one replica; returns the ends that it received.
 async fn requests(stores: Stores, users: Vec<UserId>, seed: u64) -> Vec<Ended> {
     let mut random = StdRng::seed_from_u64(seed);
     let sessions = stores.sessions;
@@ -77,7 +77,7 @@ async fn four_replicas_hand_each_end_out_once_and_lose_none() {
         ends.extend(replicas[1].sessions.reap(10_000).await.unwrap());
         let totals = assert_conserved(&replicas[2]).await;
         let ids: HashSet<&SessionId> = ends.iter().map(|it| &it.id).collect();
-        assert_eq!(ids.len(), ends.len(), "an end was handed out twice");
+        assert_eq!(ids.len(), ends.len(), "an end was returned twice");
         assert_eq!(ends.len() as u64, totals);
         let counted = world.census().await;
         assert_eq!((counted.sessions, counted.users), ([0; 4], [0; 4]));
@@ -92,7 +92,7 @@ async fn four_replicas_hand_each_end_out_once_and_lose_none() {
     }
 }
 
-/// Fails unless what was started is what ended and what is there. Returns how many ended for good.
+/// Fails unless the started sessions equal the ended and the live ones. Returns how many ended permanently.
 async fn assert_conserved(stores: &Stores) -> u64 {
     let counted = stores.sessions.census().await.unwrap();
     let mut for_good = 0;
@@ -136,7 +136,7 @@ async fn one_replica_observes_until_it_lets_go() {
     assert!(held.mine);
     let refused = second.hold(Uuid::nil(), LONG).await.unwrap();
     assert_eq!((refused.mine, refused.epoch), (false, held.epoch));
-    // To hold on is no new epoch, and to let go of what another one holds does nothing.
+    // Renewing the lease does not start a new epoch, and releasing another replica's lease has no effect.
     second.release().await.unwrap();
     assert_eq!(first.hold(Uuid::nil(), LONG).await.unwrap(), held);
     first.release().await.unwrap();

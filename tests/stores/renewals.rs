@@ -1,4 +1,4 @@
-//! The contract of `SessionRepository::renew`: another id, and everything else as it was.
+//! The contract of `SessionRepository::renew`: a new ID, and no other change.
 
 use futures_util::future::join_all;
 use skriptoteket::{
@@ -9,7 +9,7 @@ use skriptoteket::{
 
 use crate::{
     dropped::{ENOUGH, give_up_after, settled},
-    redis_town::{found, recount},
+    redis_fixtures::{found, recount},
     world::{Backend, IDLE, World, ended, new_session, redis_server, seconds},
 };
 
@@ -36,7 +36,7 @@ async fn a_renewed_session_goes_on_under_its_new_id_and_is_dead_under_the_old_on
         .set_role(user, RoleUpdate::new(Role::Admin, 1))
         .await
         .unwrap();
-    // Known to a cache, if there is one.
+    // Cached, if there is a cache.
     let loaded = sessions.load(&old.id).await.unwrap().unwrap();
     assert_eq!((loaded.role, loaded.key_role), (Role::Admin, Role::User));
     assert!(loaded.has_outgrown_its_key());
@@ -84,7 +84,7 @@ async fn a_renewal_is_counted_neither_as_an_end_nor_as_a_start(world: World) {
         let new = new_session(user, Role::User).id;
         let renewed = sessions.renew(&session.id, user, &new).await.unwrap();
         session = renewed.unwrap();
-        // Its parts too: nothing is there that the ledger could take for a start or an end.
+        // Its parts are unchanged, too: nothing that the ledger could mistake for a start or an end.
         assert_eq!(sessions.count().await.unwrap(), before);
     }
     assert_eq!(before.census.sessions, [0, 0, 0, 2]);
@@ -116,7 +116,7 @@ async fn a_renewed_session_keeps_its_place_among_those_of_its_user(world: World)
     assert_eq!(
         evicted,
         [ended(&renewed, EndReason::Evicted, seconds(2))],
-        "it is the oldest still"
+        "it is still the oldest session"
     );
 }
 
@@ -143,7 +143,7 @@ async fn the_role_of_a_key_falls_with_the_session_and_rises_with_a_new_key_only(
             .unwrap();
         assert_eq!(roles(id.clone()).await, (role, key_role));
     }
-    // A login takes the others with it, up and down.
+    // A login changes the role of the other sessions, up and down.
     for (role, key_role) in [(Admin, User), (User, User), (Superuser, User)] {
         let started = world.start(user, role).await;
         assert_eq!(started.key_role, role);
@@ -205,7 +205,7 @@ async fn a_new_id_that_is_taken_is_a_conflict_and_changes_nothing(world: World) 
     let before = sessions.list_user(user).await.unwrap();
     for taken in [&two.id, &one.id, &far] {
         let refused = sessions.renew(&one.id, user, taken).await;
-        // Under its own id it may as well go on.
+        // With its own ID, the session may continue.
         let unchanged = *taken == one.id && matches!(&refused, Ok(Some(it)) if *it == one);
         assert!(unchanged || matches!(refused, Err(StoreError::Conflict)));
         assert_eq!(sessions.list_user(user).await.unwrap(), before);
@@ -256,7 +256,7 @@ async fn a_renewal_given_up_was_made_whole_or_not_at_all(world: World) {
     assert_eq!(found(&recount(&world.stores, false).await), []);
 }
 
-/// A record from before the role of its key was written down.
+/// A record from a release that did not store the role of its key.
 #[tokio::test]
 async fn a_record_without_the_role_of_its_key_is_that_of_its_role() {
     let world = World::new(Backend::Redis).await;

@@ -1,4 +1,4 @@
-//! The contract of `ServiceRepository`: what changes, and what is counted of it.
+//! The contract of `ServiceRepository`: changes, and their effect on the counts.
 
 use skriptoteket::services::{LimitChange, Revision, Scope, Service, ServiceChange, Totals};
 
@@ -16,7 +16,7 @@ on_the_embedded_store!(
     totals_count_what_happened,
 );
 
-/// Makes a change to what is expected.
+/// Applies a change to the expected service.
 type Apply = fn(&mut Service, ServiceChange);
 
 async fn each_change_changes_what_it_names_and_nothing_else(world: World) {
@@ -180,7 +180,7 @@ async fn limits_that_no_service_can_have_change_nothing(world: World) {
     assert_eq!(revision(&world).await, before);
 }
 
-/// Fails unless the revision rose since it was `last`; then it is the last one.
+/// Fails unless the revision has risen since `last`, and sets `last` to it.
 async fn rose(world: &World, last: &mut Revision) {
     let now = revision(world).await;
     assert!(now > *last);
@@ -212,7 +212,7 @@ async fn the_revision_rises_with_every_change_and_with_nothing_else(world: World
     rose(&world, &mut last).await;
     services.delete(&id).await.unwrap();
     assert_eq!(revision(&world).await, last);
-    // Others see it too.
+    // The change is visible to other processes, too.
     let other = world.another().await;
     assert_eq!(other.services.revision().await.unwrap(), last);
 }

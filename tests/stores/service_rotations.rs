@@ -1,4 +1,4 @@
-//! The contract of `ServiceRepository`: what becomes of client secrets when they are rotated.
+//! The contract of `ServiceRepository`: rotation of client secrets.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn rotate(
     rotated.unwrap().unwrap()
 }
 
-/// Rotates and returns the service, which is the one that others read.
+/// Rotates the secret and returns the service, which is the one that other readers see.
 async fn rotated(world: &World, secret: SecretDigest, force: bool) -> Service {
     match rotate(world, secret, None, force).await {
         Rotation::Rotated(service) => {
@@ -64,11 +64,11 @@ async fn a_rotation_retires_the_credential_before_for_the_overlap(world: World) 
     let (new, expires_at) = (secret(), Some(world.now().plus(seconds(9))));
     let rotation = rotate(&world, new, expires_at, false).await;
     let Rotation::Rotated(after) = rotation else {
-        panic!("not rotated")
+        panic!("the secret was not rotated")
     };
     assert_eq!(read(&world, "orders").await, after);
     let [newest, retired] = &after.credentials[..] else {
-        panic!("two credentials")
+        panic!("expected two credentials")
     };
     assert!(newest.digest.matches(&new));
     assert_eq!(
@@ -116,7 +116,7 @@ async fn a_second_rotation_during_the_overlap_is_refused_and_counted(world: Worl
         assert_eq!((totals.rotated, totals.rotations_refused), (1, refused));
     }
     assert_eq!(revision(&world).await, before);
-    // The millisecond in which it expires is the first in which it is not in the way.
+    // The credential no longer blocks the rotation from the millisecond in which it expires.
     world.advance(Duration::from_millis(2));
     rotated(&world, secret(), false).await;
 }
@@ -141,7 +141,7 @@ async fn after_the_overlap_a_rotation_removes_what_has_expired(world: World) {
     let service = rotated(&world, secret(), false).await;
     let second = service.credentials[0].id;
     world.advance(OVERLAP);
-    // Until then it stays, so that its use has a reason of its own.
+    // It stays until then, so that its use is counted with its own reason.
     assert_eq!(read(&world, "orders").await.credentials[1].id, first);
     let service = rotated(&world, secret(), false).await;
     assert_eq!(service.credentials.len(), 2);
@@ -167,7 +167,7 @@ async fn without_an_overlap_the_credential_before_has_expired_at_once(world: Wor
             .services
             .rotate(&id, secret(), None, Duration::ZERO, false);
         let Some(Rotation::Rotated(service)) = rotation.await.unwrap() else {
-            panic!("not rotated")
+            panic!("the secret was not rotated")
         };
         assert!(service.credentials[1].is_expired(world.now()));
     }
@@ -212,7 +212,7 @@ async fn no_reader_meets_a_service_within_a_rotation(world: World) {
             let retired: Vec<bool> = retired.collect();
             assert!([&[false][..], &[false, true]].contains(&&retired[..]));
         }
-        // Totals and rows are of one moment: each rotation has its own newest credential.
+        // Totals and rows are read at the same moment: each rotation has its own newest credential.
         let now = (all.totals.rotated, all.services[0].credentials[0].id);
         if let Some((count, id)) = last {
             assert_eq!(now.0 == count, now.1 == id);

@@ -1,4 +1,4 @@
-//! The contract of `ServiceRepository`; changes and rotations have files of their own.
+//! The contract of `ServiceRepository`. Changes and rotations are tested in their own files.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ on_the_embedded_store!(
     a_register_that_is_closed_is_unavailable,
 );
 
-/// About as many polls as an operation needs.
+/// About the number of polls that an operation needs.
 pub(crate) const ENOUGH: usize = 12;
 
 pub(crate) async fn register(world: &World, id: &str) -> Service {
@@ -47,7 +47,7 @@ pub(crate) async fn totals(world: &World) -> Totals {
     world.stores.services.all().await.unwrap().totals
 }
 
-/// The service as all ways of reading it show it.
+/// Returns the service, which must be the same through all ways of reading it.
 pub(crate) async fn read(world: &World, id: &str) -> Service {
     let services = &world.stores.services;
     let found = services.find(&service_id(id)).await.unwrap().unwrap();
@@ -76,7 +76,7 @@ async fn a_service_is_found_as_it_was_registered(world: World) {
     let signs = (registered.last_heartbeat, registered.last_authentication);
     assert_eq!(signs, (None, None));
     let [credential] = &registered.credentials[..] else {
-        panic!("one credential")
+        panic!("expected one credential")
     };
     assert!(credential.digest.matches(&new.secret));
     assert_eq!(credential.created_at, world.now());
@@ -101,10 +101,10 @@ async fn what_a_service_does_not_have_is_left_out(world: World) {
 async fn an_id_that_is_taken_is_not_registered_again(world: World) {
     let first = register(&world, "orders").await;
     let before = revision(&world).await;
-    // Also where there are as many as there may be: that it is taken says more.
+    // Also when the maximum number of services is reached: the duplicate ID is the more specific error.
     for most in [100, 1] {
         let taken = world.stores.services.register(new_service("orders"), most);
-        assert!(matches!(taken.await, Err(RegisterError::Taken)));
+        assert!(matches!(taken.await, Err(RegisterError::AlreadyExists)));
     }
     assert_eq!(read(&world, "orders").await, first);
     assert_eq!(revision(&world).await, before);
@@ -130,7 +130,7 @@ async fn many_who_register_at_once_do_not_pass_the_most(world: World) {
     for n in 0..40 {
         let stores = if n % 2 == 0 { &world.stores } else { &other };
         let services = stores.services.clone();
-        // Each id is wanted twice.
+        // Each ID is requested twice.
         let new = new_service(&format!("s{}", n / 2));
         registrations.spawn(async move { services.register(new, 7).await.is_ok() });
     }

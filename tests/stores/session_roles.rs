@@ -1,4 +1,4 @@
-//! What the version of an account decides: which role wins, whatever is written late, and which sessions end.
+//! The version of an account decides which role wins, even if a write arrives late, and which sessions end.
 
 use skriptoteket::{
     accounts::{Role, UserId},
@@ -15,7 +15,7 @@ on_every_store!(
     sessions_of_older_versions_end_and_no_others,
 );
 
-/// A session of this version of the account.
+/// Returns a new session that was created from this version of the account.
 fn session_at(user: UserId, role: Role, version: i64) -> NewSession {
     NewSession {
         account_version: version,
@@ -52,7 +52,7 @@ async fn a_login_that_read_an_older_version_starts_under_the_role_in_force(world
         RoleUpdated::Moved(1)
     );
 
-    // It read the account before the demotion, and its write comes after it.
+    // This login read the account before the demotion and writes after it.
     let late = session_at(user, Role::Admin, 6);
     assert_eq!(start(&world, late).await, Role::User);
     assert_eq!(role_of(&world, &id).await, Some(Role::User));
@@ -61,7 +61,7 @@ async fn a_login_that_read_an_older_version_starts_under_the_role_in_force(world
     assert_eq!(counted.users, [1, 0, 0, 0]);
     assert_eq!(counted.totals.started, [2, 0, 1, 0]);
 
-    // One that read a newer version brings a newer role.
+    // A login that read a newer version brings the newer role.
     let newer = session_at(user, Role::Contributor, 8);
     assert_eq!(start(&world, newer).await, Role::Contributor);
     assert_eq!(role_of(&world, &id).await, Some(Role::Contributor));
@@ -79,7 +79,7 @@ async fn an_older_version_cannot_set_the_role_after_a_newer_one(world: World) {
     let outdated = RoleUpdated::Outdated { newest: 9 };
     assert_eq!(set(&world, user, Role::Superuser, 8).await, outdated);
     assert_eq!(role_of(&world, &id).await, Some(Role::User));
-    // The same version again, and others.
+    // The same version again, and other versions.
     assert_eq!(
         set(&world, user, Role::Admin, 9).await,
         RoleUpdated::Moved(1)
@@ -109,7 +109,7 @@ async fn accounts_that_went_back_set_the_role_once_the_newer_version_is_known(wo
     let moved = sessions.set_role(user, update).await.unwrap();
     assert_eq!(moved, RoleUpdated::Moved(1));
     assert_eq!(role_of(&world, &id).await, Some(Role::User));
-    // From here on that version is the newest.
+    // From here on this version is the newest.
     assert_eq!(
         set(&world, user, Role::Admin, 5).await,
         RoleUpdated::Moved(1)

@@ -1,5 +1,4 @@
-//! The contract of `SessionRepository`: the life of one session, from its start to its end. `model` holds all of it at
-//! once.
+//! The contract of `SessionRepository`: the life of one session, from its start to its end. `model` tests all of it together.
 
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ async fn a_session_is_loaded_as_it_was_started(world: World) {
     assert_eq!(world.stores.sessions.load(&other).await.unwrap(), None);
     world.stores.sessions.ping().await.unwrap();
 
-    // A life shorter than the idle time ends it all the same.
+    // A lifetime shorter than the idle time ends the session all the same.
     let short = NewSession {
         lifetime: seconds(5),
         ..new_session(user, Role::Contributor)
@@ -197,7 +196,7 @@ async fn nothing_brings_an_ended_session_back(world: World) {
     let sessions = &world.stores.sessions;
     let user = UserId::generate();
     let session = world.start(user, Role::User).await;
-    // Known to a cache, if there is one.
+    // Cached, if there is a cache.
     assert!(sessions.load(&session.id).await.unwrap().is_some());
     world.end(&session).await.unwrap();
     let before = world.census().await;
@@ -254,7 +253,7 @@ async fn one_that_has_expired_ends_for_its_expiry_whatever_is_asked(world: World
 
 async fn a_session_in_use_until_its_greatest_age_ends_by_that(world: World) {
     let sessions = &world.stores.sessions;
-    // The last move of the expiry is of any length below a step.
+    // The last move of the expiry may be shorter than a step.
     let step = IDLE / 20;
     for pause in [step / 7, step / 2, step * 3 / 4, step * 5 / 4, step * 3] {
         let session = world.start(UserId::generate(), Role::User).await;
@@ -267,7 +266,11 @@ async fn a_session_in_use_until_its_greatest_age_ends_by_that(world: World) {
             assert_eq!(sessions.reap(10).await.unwrap(), []);
         }
         world.advance(LIFETIME.saturating_sub(at + seconds(1) / 1_000));
-        assert_eq!(sessions.reap(10).await.unwrap(), [], "not before its time");
+        assert_eq!(
+            sessions.reap(10).await.unwrap(),
+            [],
+            "not before it has expired"
+        );
         world.advance(seconds(1) / 1_000);
         let expected = ended(&session, EndReason::Absolute, LIFETIME);
         assert_eq!(sessions.reap(10).await.unwrap(), [expected], "{pause:?}");
@@ -280,7 +283,7 @@ async fn what_began_while_the_clock_was_ahead_lives_no_longer_than_what_begins_n
     let user = UserId::generate();
     let before = world.start(user, Role::User).await;
     world.clock.set(right.plus(IDLE / 2));
-    // Used while the clock was ahead, and started then.
+    // One session is used and one is started while the clock is ahead.
     sessions.touch(&before.id, IDLE, seconds(1)).await.unwrap();
     world.clock.set(right.plus(Duration::from_hours(24 * 400)));
     let ahead = world.start(UserId::generate(), Role::Admin).await;
@@ -344,7 +347,7 @@ async fn the_reaper_tells_idle_from_absolute_and_stops_at_its_limit(world: World
 async fn an_update_replaces_the_state_and_nothing_else(world: World) {
     let sessions = &world.stores.sessions;
     let session = world.start(UserId::generate(), Role::User).await;
-    // Known to a cache, if there is one.
+    // Cached, if there is a cache.
     assert!(sessions.load(&session.id).await.unwrap().is_some());
     world.advance(seconds(90));
     let state: SessionState = [("a".to_owned(), "1".to_owned())].into();

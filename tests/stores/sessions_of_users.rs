@@ -1,4 +1,4 @@
-//! The contract of `SessionRepository`: the sessions of a user together, their role, their number, and lists of them.
+//! The contract of `SessionRepository`: all sessions of a user, their role, their maximum number, and lists of them.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn the_newest_login_gives_its_role_to_all(world: World) {
     let sessions = &world.stores.sessions;
     let user = UserId::generate();
     let first = world.start(user, Role::Superuser).await;
-    // Known to a cache, if there is one.
+    // Cached, if there is a cache.
     assert!(sessions.load(&first.id).await.unwrap().is_some());
     world.start(user, Role::User).await;
     let loaded = sessions.load(&first.id).await.unwrap().unwrap();
@@ -241,7 +241,7 @@ async fn users_are_counted_once_and_only_while_a_session_lives(world: World) {
     world.start(bob, Role::User).await;
     assert_eq!(world.census().await.users, [1, 0, 1, 0]);
 
-    // Whichever of a user's sessions lives longest counts, and a touch may make it another one.
+    // The user counts under the role of the session that expires last; a touch may change which one that is.
     world.advance(IDLE.saturating_sub(seconds(10)));
     sessions.touch(&first.id, IDLE, seconds(60)).await.unwrap();
     world.advance(seconds(10));
@@ -252,7 +252,7 @@ async fn users_are_counted_once_and_only_while_a_session_lives(world: World) {
     );
     assert_eq!(counted.expired, [1, 0, 1, 0]);
 
-    // The one that lives ends: nobody is left, though one that has expired is still there.
+    // The live session ends: no user is left, although an expired session is still in the store.
     world.end(&first).await.unwrap();
     assert_eq!(world.census().await.users, [0; 4]);
     assert_eq!(world.end(&second).await.unwrap().reason, EndReason::Idle);

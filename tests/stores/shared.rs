@@ -1,4 +1,4 @@
-//! One store, used by two processes at the same time: each has connections, and a cache, of its own.
+//! One store, used by two processes at the same time. Each has its own connections and its own cache.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -19,11 +19,11 @@ on_every_store!(
     counts_hold_while_two_processes_write,
 );
 
-/// Fails if a session is in it twice.
+/// Fails if a session occurs twice.
 fn by_id(ends: Vec<Ended>) -> HashMap<SessionId, Ended> {
     let n = ends.len();
     let ends: HashMap<SessionId, Ended> = ends.into_iter().map(|it| (it.id.clone(), it)).collect();
-    assert_eq!(ends.len(), n, "an end was handed out twice");
+    assert_eq!(ends.len(), n, "an end was returned twice");
     ends
 }
 
@@ -49,7 +49,7 @@ async fn each_end_is_handed_to_exactly_one_caller(world: World) {
             }
         });
     }
-    // And some of them are asked to end by name meanwhile.
+    // Meanwhile some of them are also ended by ID.
     for (n, session) in started.iter().enumerate().step_by(3) {
         let stores = if n % 2 == 0 { &world.stores } else { &other };
         let (stores, session) = (stores.clone(), session.clone());
@@ -99,7 +99,7 @@ async fn logins_at_once_keep_the_greatest_number_of_sessions(world: World) {
     assert_eq!(evicted.len(), 57);
     let left = world.stores.sessions.list_user(user).await.unwrap();
     assert_eq!(left.len(), 3);
-    // Whoever came last, all of them have its role.
+    // All of them have the role of the last login.
     assert!(left.iter().all(|it| it.role == left[0].role));
     let counted = world.stores.sessions.census().await.unwrap();
     assert_eq!(counted.sessions.iter().sum::<u64>(), 3);
@@ -137,14 +137,14 @@ async fn what_another_process_changed_is_seen_within_half_a_second(world: World)
     assert_eq!(sessions.load(&ended.id).await.unwrap(), None);
     let moved = sessions.load(&moved.id).await.unwrap().unwrap();
     assert_eq!(moved.role, Role::Admin);
-    // What it started is there at once: that nothing was found is not remembered.
+    // A session that the other process starts is visible at once: misses are not cached.
     let new = new_session(user, Role::Admin);
     assert_eq!(sessions.load(&new.id).await.unwrap(), None);
     let (new, _) = other.sessions.create(new, 10).await.unwrap();
     assert_eq!(sessions.load(&new.id).await.unwrap(), Some(new));
 }
 
-/// Does random things to `users` for a while; returns the ends it was handed.
+/// Performs random operations on `users` for a while; returns the ends that it received.
 async fn writer(stores: Stores, users: Vec<UserId>, seed: u64) -> Vec<Ended> {
     let mut random = StdRng::seed_from_u64(seed);
     let sessions = stores.sessions;
@@ -182,7 +182,7 @@ async fn writer(stores: Stores, users: Vec<UserId>, seed: u64) -> Vec<Ended> {
     ends
 }
 
-/// Fails unless what is left is what was started less what was ended, and the counts are those of an enumeration.
+/// Fails unless the remaining sessions equal the started minus the ended ones, and the counts equal those of an enumeration.
 async fn assert_conserved(stores: &Stores, expired: [u64; 4]) -> Census {
     let counted = stores.sessions.census().await.unwrap();
     let filter = SessionFilter::default();

@@ -1,4 +1,4 @@
-//! The embedded store's file: how it is made, opened, shared and refused.
+//! The embedded store's file: how it is created, opened, shared and rejected.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
@@ -23,13 +23,13 @@ async fn open(path: &Path, timeout: Duration) -> Result<Stores, OpenError> {
     open_sqlite(&settings, Arc::new(ManualClock::default()), None).await
 }
 
-/// A connection beside the store's, as another program would have one.
+/// Opens a connection beside the store's, as another program does.
 pub(crate) async fn raw(path: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path);
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-/// A configuration of which the store reads where the file is and how long it may take.
+/// Returns a configuration of which the store reads the path of the file and the timeout.
 fn config_of(path: &Path) -> Config {
     let mut config = config::load(None, &Environment::default()).unwrap();
     config.database = Database::Sqlite {
@@ -44,7 +44,9 @@ async fn the_configuration_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data").join("named.db");
     let clock = Arc::new(ManualClock::default());
-    let stores = store::open(&config_of(&path), clock, None).await.unwrap();
+    let stores = store::open(&config_of(&path).store(), clock, None)
+        .await
+        .unwrap();
     assert!(stores.accounts.is_empty().await.unwrap());
     assert!(path.exists());
 }
@@ -62,7 +64,7 @@ async fn a_file_that_was_removed_or_replaced_is_an_outage() {
         for answer in [stores.accounts.ping().await, stores.sessions.ping().await] {
             assert!(matches!(answer, Err(StoreError::Unavailable(_))));
         }
-        // What is counted there nobody will find again.
+        // Counts in this file would be lost.
         let census = stores.sessions.census().await;
         assert!(matches!(census, Err(StoreError::Unavailable(_))));
     };
@@ -134,7 +136,7 @@ async fn what_was_answered_is_in_the_files_before_anything_is_closed() {
     for _ in 0..50 {
         started.push(world.start(UserId::generate(), Role::User).await);
     }
-    // What a killed process leaves behind: the file and the log as they are now, no index of the log.
+    // The state that a killed process leaves behind: the file and the write-ahead log, without the index of the log.
     let copy = tempfile::tempdir().unwrap();
     let path = copy.path().join("store.db");
     fs::copy(world.file(), &path).unwrap();
@@ -188,7 +190,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_made_is_named() {
-    // A file in the way stops root too, unlike missing permissions.
+    // A file in the way stops root, too, unlike missing permissions.
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
@@ -219,7 +221,7 @@ async fn a_file_that_may_not_be_written_is_no_access() {
     permissions.set_mode(0o400);
     fs::set_permissions(&path, permissions).unwrap();
     if fs::OpenOptions::new().write(true).open(&path).is_ok() {
-        // Permissions do not stop root: there is nothing to see here for him.
+        // Permissions do not stop root, so the test has no meaning for it.
         return;
     }
     let error = open(&path, seconds(5)).await.unwrap_err();
@@ -301,7 +303,7 @@ async fn while_another_program_writes_reads_go_on_and_writes_are_unavailable_in_
     assert!(sessions.load(&session.id).await.unwrap().is_some());
     assert_eq!(sessions.census().await.unwrap().sessions, [1, 0, 0, 0]);
 
-    // What was refused did not happen later, and what is asked now happens.
+    // The rejected operations did not happen later, and new operations succeed.
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     sessions
         .create(new_session(user, Role::User), 9)
@@ -324,7 +326,10 @@ async fn a_session_that_expires_while_its_use_waits_for_another_program_stays_ex
     let mut touch = sessions.touch(&session.id, IDLE, Duration::ZERO);
     world.advance(seconds(60));
     let waits = tokio::time::timeout(Duration::from_millis(50), &mut touch).await;
-    assert!(waits.is_err(), "the other program holds the lock");
+    assert!(
+        waits.is_err(),
+        "the call did not wait although another program holds the lock"
+    );
     world.advance(IDLE);
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(touch.await.unwrap(), None);
@@ -354,7 +359,7 @@ async fn an_hour_of_attempts_of_a_blocked_address_takes_less_than_a_mebibyte() {
     let mut attempts = 0;
     for _ in 0..60 * 4 {
         clock.advance(seconds(15));
-        // Names of many accounts, which the address knows.
+        // Attempts against many accounts whose names the client at this address knows.
         let attempt = |_| AuditEvent {
             user_id: Some(UserId::generate()),
             address,

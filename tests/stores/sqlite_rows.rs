@@ -1,4 +1,4 @@
-//! Rows of the embedded store that somebody has spoilt: no session, no panic, and no work for ever.
+//! Damaged rows of the embedded store and their effects: no session, no panic, and no endless work.
 
 use skriptoteket::{
     accounts::{AccountError, Role, UserId},
@@ -15,7 +15,7 @@ use crate::{
     world::{Backend, IDLE, World, name, new_account, new_service, seconds, service_id},
 };
 
-/// Values that no record has, of every kind that the table lets through.
+/// Invalid values of every kind that the table's constraints allow.
 const SPOILT: [&str; 9] = [
     "state = 'not json'",
     "state = '[1, 2]'",
@@ -57,7 +57,7 @@ async fn a_session_that_cannot_be_read_is_corrupt_and_in_no_list() {
         assert!(matches!(touched, Err(StoreError::Corrupt(_))), "{change}");
         let listed = sessions.list_user(user).await.unwrap();
         assert_eq!(listed.len(), 3, "{change}");
-        // A page is full although something was left out: else it would look like the last one.
+        // A page is full although a row was left out; otherwise it would look like the last page.
         whole.sort_by(|a, b| a.id.cmp(&b.id));
         let filter = SessionFilter::default();
         assert_eq!(
@@ -69,7 +69,7 @@ async fn a_session_that_cannot_be_read_is_corrupt_and_in_no_list() {
         assert_eq!(
             counted.sessions,
             [4, 0, 0, 0],
-            "it is still counted: it is still there"
+            "a row that still exists is still counted"
         );
         sessions.end(&spoilt.id, EndReason::Logout).await.unwrap();
         let counted = sessions.census().await.unwrap();
@@ -128,7 +128,7 @@ async fn an_account_that_cannot_be_read_is_corrupt() {
             deleted,
             Err(AccountError::Store(StoreError::Corrupt(_)))
         ));
-        // Others are not touched by it.
+        // The other rows are unaffected.
         accounts.add(new_account("bob", Role::User)).await.unwrap();
         assert!(
             accounts
@@ -176,7 +176,7 @@ async fn a_service_that_cannot_be_read_is_corrupt() {
         let secret = new_service("orders").secret;
         let rotated = services.rotate(&id, secret, None, seconds(1), true).await;
         assert!(matches!(rotated, Err(StoreError::Corrupt(_))), "{change}");
-        // It can be got rid of.
+        // It can be removed.
         assert!(services.delete(&id).await.unwrap(), "{change}");
         assert!(services.all().await.unwrap().services.is_empty());
     }
@@ -191,7 +191,7 @@ async fn a_service_whose_id_is_none_is_corrupt_where_all_are_read() {
         NULL, NULL, NULL, NULL, 0 FROM services";
     spoil(&world, row.to_owned()).await;
     assert!(matches!(services.all().await, Err(StoreError::Corrupt(_))));
-    // Others are not touched by it.
+    // The other rows are unaffected.
     let found = services.find(&service_id("orders")).await;
     assert!(found.unwrap().is_some());
 }

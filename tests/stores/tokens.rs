@@ -80,7 +80,7 @@ async fn a_key_is_read_as_it_was_added(world: World) {
     assert!(tokens.add_key(new, Some("one")).await.unwrap());
     let keys = tokens.keys().await.unwrap();
     let [one, two] = &keys[..] else {
-        panic!("two keys")
+        panic!("expected two keys")
     };
     assert_eq!(one.algorithm, KeyAlgorithm::EdDsa);
     assert_eq!(one.private.expose_secret(), b"the private key one");
@@ -130,7 +130,7 @@ async fn a_key_that_was_to_expire_earlier_still_does(world: World) {
         keys.iter().map(|it| it.expires_at).collect::<Vec<_>>(),
         expected
     );
-    // One that is to replace all at once ends all at once.
+    // A key that replaces all others at once ends them at once.
     let mut now = new_key("four");
     (now.active_in, now.others_last) = (Duration::ZERO, Duration::ZERO);
     let added = world.stores.tokens.add_key(now, Some("three")).await;
@@ -157,10 +157,7 @@ async fn a_key_is_added_only_after_the_newest_that_its_maker_knows(world: World)
     assert!(!add(&world, "three", Some("one")).await);
     let keys = world.stores.tokens.keys().await.unwrap();
     assert_eq!(keys.len(), 2);
-    assert_eq!(
-        keys[1].expires_at, None,
-        "who is refused lets nothing expire"
-    );
+    assert_eq!(keys[1].expires_at, None, "a rejected key causes no expiry");
 }
 
 async fn of_replicas_that_add_a_key_at_once_one_does(world: World) {
@@ -190,7 +187,10 @@ async fn a_key_id_is_there_once(world: World) {
         .await;
     assert!(matches!(again, Err(StoreError::Conflict)));
     let keys = world.stores.tokens.keys().await.unwrap();
-    assert_eq!(keys[0].expires_at, None, "what failed lets nothing expire");
+    assert_eq!(
+        keys[0].expires_at, None,
+        "a failed addition causes no expiry"
+    );
 }
 
 async fn revocations_come_in_their_order_after_a_place(world: World) {
@@ -250,7 +250,7 @@ async fn an_assertion_is_used_once(world: World) {
     assert!(!tokens.use_assertion([1; 32], soon).await.unwrap());
     world.advance(seconds(9));
     assert!(!tokens.use_assertion([1; 32], soon).await.unwrap());
-    // It is remembered at least until it has expired.
+    // It is stored at least until it expires.
     assert_eq!(tokens.prune(10).await.unwrap(), 0);
     assert!(!tokens.use_assertion([2; 32], soon).await.unwrap());
 }
@@ -288,7 +288,7 @@ async fn no_more_than_asked_is_removed_of_what_has_expired(world: World) {
     }
     assert_eq!(tokens.prune(9).await.unwrap(), 0);
     world.advance(seconds(10));
-    // Of revocations and of assertions.
+    // Entries of revocations and of assertions.
     for expected in [4, 4, 2, 0] {
         assert_eq!(tokens.prune(2).await.unwrap(), expected);
     }
@@ -302,7 +302,7 @@ async fn no_more_than_asked_is_removed_of_what_has_expired(world: World) {
     assert!(tokens.use_assertion([0; 32], later).await.unwrap());
 }
 
-/// Whether the revision rose since it was `last`, which it is then.
+/// Returns whether the revision has risen since `last`, and sets `last` to it.
 async fn rose(world: &World, last: &mut Revision) -> bool {
     let before = std::mem::replace(last, revision(world).await);
     *last > before

@@ -11,18 +11,19 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use skriptoteket::{
     accounts::{NewAccount, Role, User, UserId, Username},
     clock::{Clock, ManualClock, Timestamp},
-    config::{RedisAddress, RedisSettings, RedisTopology},
     services::{ClientSecret, LimitPolicy, NewService, ServiceId},
     sessions::{Census, EndReason, Ended, NewSession, SessionKey, SessionRecord, SessionState},
-    store::{RedisStoreSettings, SqliteSettings, StoreClock, Stores, open_with},
-    telemetry::instruments::StoreMetrics,
+    store::{
+        RedisAddress, RedisSettings, RedisStoreSettings, RedisTopology, SqliteSettings, StoreClock,
+        StoreMetrics, Stores, open_with,
+    },
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::redis_servers::{RedisCluster, RedisServer, Wire};
 
-/// Makes a test of each contract for each store.
+/// Generates a test of each contract for each store.
 macro_rules! on_every_store {
     ($($contract:ident),+ $(,)?) => {
         mod on_sqlite {
@@ -64,7 +65,7 @@ macro_rules! on_every_store {
     };
 }
 
-/// Makes a test of each contract for the store that keeps it whatever keeps the sessions.
+/// Generates a test of each contract for the embedded store, which holds this data wherever the sessions are.
 macro_rules! on_the_embedded_store {
     ($($contract:ident),+ $(,)?) => {
         mod on_sqlite {
@@ -88,20 +89,20 @@ macro_rules! on_the_embedded_store {
     };
 }
 
-/// Which store, and how it is wrapped.
+/// The store, and the layers around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// As a single command opens it.
     Sqlite,
     /// As the service opens it.
     SqliteObservedAndCached,
-    /// Sessions, budgets and quotas in one Redis server.
+    /// Sessions, budgets and quotas on one Redis server.
     Redis,
     /// Sessions, budgets and quotas in a Cluster of three.
     RedisCluster,
 }
 
-/// The server that all tests of this process share; each has a key prefix of its own.
+/// The server that all tests of this process share; each test has its own key prefix.
 pub(crate) fn redis_server() -> &'static RedisServer {
     static SERVER: OnceLock<RedisServer> = OnceLock::new();
     SERVER.get_or_init(|| RedisServer::start(&[]))
@@ -112,7 +113,7 @@ pub(crate) fn redis_cluster() -> &'static RedisCluster {
     CLUSTER.get_or_init(|| RedisCluster::start(3))
 }
 
-/// One empty store of its own, and the time.
+/// An empty store and its clock.
 pub(crate) struct World {
     pub(crate) stores: Stores,
     pub(crate) clock: Arc<ManualClock>,
@@ -121,7 +122,7 @@ pub(crate) struct World {
     redis: Option<RedisStoreSettings>,
 }
 
-/// Longer than a busy machine needs; no test waits for it.
+/// Longer than a busy machine needs; no test runs into it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl World {
@@ -137,7 +138,7 @@ impl World {
         Self::at(backend, topology).await
     }
 
-    /// On a Redis server of the test's own.
+    /// Creates a world on a Redis server of the test's own.
     pub(crate) async fn on(server: &RedisServer) -> Self {
         Self::at(Backend::Redis, Some(standalone(server))).await
     }
@@ -157,13 +158,13 @@ impl World {
         }
     }
 
-    /// The same store as another process sees it.
+    /// Opens the same store as another process does.
     pub(crate) async fn another(&self) -> Stores {
         let (settings, clock) = (settings(&self.directory), Arc::clone(&self.clock));
         open(self.backend, &settings, self.redis.as_ref(), clock).await
     }
 
-    /// The same store by a clock that is behind.
+    /// Opens the same store with a clock that is behind.
     pub(crate) async fn another_behind(&self, by: Duration) -> Stores {
         let behind = i64::try_from(by.as_millis()).unwrap();
         let now = Timestamp::from_millis(self.now().as_millis() - behind);
@@ -178,25 +179,25 @@ impl World {
         open(self.backend, &settings, redis.as_ref(), clock).await
     }
 
-    /// All keys of this world in Redis, on all its servers, but for the one that says whose they are.
+    /// Returns all keys of this world on all its Redis servers, except the key that names the deployment.
     pub(crate) fn keys(&self) -> Vec<String> {
         let pattern = format!("*{}*", self.prefix());
         let servers = match &self.redis.as_ref().unwrap().redis.topology {
             RedisTopology::Cluster { nodes } => nodes.clone(),
             RedisTopology::Standalone { server, .. } => vec![server.clone()],
-            RedisTopology::Sentinel { .. } => panic!("no such world"),
+            RedisTopology::Sentinel { .. } => panic!("there is no world with Sentinels"),
         };
         let keys = |server: &RedisAddress| Wire::connect(server.port).unwrap().scan(&pattern);
         let all = servers.iter().flat_map(keys);
         all.filter(|key| !key.ends_with(":deployment")).collect()
     }
 
-    /// What all keys in Redis begin with, inside their hash tag.
+    /// Returns the prefix of all keys in Redis, inside their hash tag.
     pub(crate) fn prefix(&self) -> &str {
         &self.redis.as_ref().unwrap().redis.key_prefix
     }
 
-    /// The file of an SQLite store.
+    /// Returns the path of an SQLite store.
     pub(crate) fn file(&self) -> PathBuf {
         settings(&self.directory).path
     }
@@ -209,7 +210,7 @@ impl World {
         self.clock.advance(by);
     }
 
-    /// Starts a session as [`new_session`] has it.
+    /// Starts a session with the values of [`new_session`].
     pub(crate) async fn start(&self, user: UserId, role: Role) -> SessionRecord {
         let created = self.stores.sessions.create(new_session(user, role), 100);
         created.await.unwrap().0
@@ -268,7 +269,7 @@ fn address(server: &RedisServer) -> RedisAddress {
     }
 }
 
-/// Under a prefix of its own, so that tests share a server.
+/// Each world has its own prefix, so that tests can share a server.
 fn redis_settings(topology: RedisTopology, clock: Arc<ManualClock>) -> RedisStoreSettings {
     RedisStoreSettings {
         redis: RedisSettings {
@@ -287,15 +288,15 @@ fn redis_settings(topology: RedisTopology, clock: Arc<ManualClock>) -> RedisStor
     }
 }
 
-/// Metrics that nobody reads.
+/// Creates metrics that are never read.
 fn unread_metrics(clock: Arc<ManualClock>) -> StoreMetrics {
     let meter = SdkMeterProvider::builder().build().meter("test");
     StoreMetrics::new(&meter, clock)
 }
 
-/// How long sessions of [`new_session`] live without use.
+/// The idle timeout of sessions of [`new_session`].
 pub(crate) const IDLE: Duration = Duration::from_mins(30);
-/// How long they live at most.
+/// The maximum lifetime of these sessions.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(2);
 
 pub(crate) fn new_session(user: UserId, role: Role) -> NewSession {
@@ -312,7 +313,7 @@ pub(crate) fn new_session(user: UserId, role: Role) -> NewSession {
     }
 }
 
-/// The end of `session` under the role that it was started with.
+/// Returns the end of `session` with its initial role.
 pub(crate) fn ended(session: &SessionRecord, reason: EndReason, lasted: Duration) -> Ended {
     Ended {
         id: session.id.clone(),
@@ -331,7 +332,7 @@ pub(crate) fn new_account(username: &str, role: Role) -> NewAccount {
     }
 }
 
-/// A service to be registered, with all that one may have.
+/// Returns a service to register, with all optional values.
 pub(crate) fn new_service(id: &str) -> NewService {
     NewService {
         id: service_id(id),
@@ -348,7 +349,7 @@ pub(crate) fn new_service(id: &str) -> NewService {
     }
 }
 
-/// A registration of its own for each of these texts, which are short.
+/// Returns a distinct registration for each of these short texts.
 pub(crate) fn registration(of: &str) -> Uuid {
     let text = format!("{of:_<16}");
     Uuid::from_slice(&text.as_bytes()[..16]).unwrap()

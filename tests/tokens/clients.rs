@@ -7,18 +7,18 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use skriptoteket::{
     clock::Clock,
-    services::{Presented, Registration, RegistryError, Wish},
+    services::{ClientCredentials, Registration, RegistryError, TokenRequest},
 };
 
-use crate::house::{House, ISSUER, grant, named, reason, with_secret};
+use crate::harness::{Harness, ISSUER, grant, named, reason, with_secret};
 
 #[tokio::test]
 async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let first = replica.register("orders").await;
     let id = &first.service.id;
-    let overlap = house.settings.credential_overlap;
+    let overlap = harness.settings.credential_overlap;
     let second = replica.registry.rotate(id, None, false).await.unwrap();
 
     assert!(replica.token(&second).await.is_ok());
@@ -33,9 +33,9 @@ async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
     assert_eq!(retired(), Some(1));
 
     let third = replica.registry.rotate(id, None, false).await;
-    let until = house.clock.now().plus(overlap);
+    let until = harness.clock.now().plus(overlap);
     assert!(matches!(third, Err(RegistryError::StillOverlapping { until: it }) if it == until));
-    house.pass(overlap);
+    harness.pass(overlap);
     assert_eq!(
         reason(&replica.token(&first).await),
         Some("expired_credential")
@@ -52,20 +52,20 @@ async fn a_rotation_keeps_the_old_secret_for_the_overlap_and_counts_its_use() {
 
 #[tokio::test]
 async fn a_secret_expires_and_another_services_secret_is_none() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let (one, other) = (
         replica.register("one").await,
         replica.register("other").await,
     );
-    let crossed = Presented::Secret {
+    let crossed = ClientCredentials::Secret {
         client: "one".into(),
         secret: other.secret.clone(),
     };
     let asked = replica.issue(crossed, &grant()).await;
     assert_eq!(reason(&asked), Some("bad_secret"));
     assert_eq!(replica.failed("one", "bad_secret"), 1);
-    house.pass(house.settings.credential_lifetime);
+    harness.pass(harness.settings.credential_lifetime);
     assert_eq!(
         reason(&replica.token(&one).await),
         Some("expired_credential")
@@ -74,11 +74,11 @@ async fn a_secret_expires_and_another_services_secret_is_none() {
 
 #[tokio::test]
 async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
-    let asks = async |wish: Wish| {
-        let asked = replica.issue(with_secret(&issued), &wish).await;
+    let asks = async |token_request: TokenRequest| {
+        let asked = replica.issue(with_secret(&issued), &token_request).await;
         asked.map(|it| {
             it.scopes
                 .iter()
@@ -86,32 +86,32 @@ async fn what_a_service_may_not_have_it_does_not_get_and_is_let_in_all_the_same(
                 .collect::<Vec<_>>()
         })
     };
-    let scoped = |scope: &str| Wish {
+    let scoped = |scope: &str| TokenRequest {
         scope: Some(scope.into()),
         ..grant()
     };
     assert_eq!(asks(grant()).await.unwrap(), ["read", "write"]);
     assert_eq!(asks(scoped("write write")).await.unwrap(), ["write"]);
-    for wish in [
+    for token_request in [
         scoped("read admin"),
         scoped("read  write"),
-        Wish::default(),
-        Wish {
+        TokenRequest::default(),
+        TokenRequest {
             grant_type: Some("password".into()),
-            ..Wish::default()
+            ..TokenRequest::default()
         },
-        Wish {
+        TokenRequest {
             audiences: vec!["https://elsewhere.example.org".into()],
             ..grant()
         },
     ] {
-        let asked = asks(wish).await;
+        let asked = asks(token_request).await;
         assert!(asked.is_err() && reason(&asked).is_none());
     }
     assert_eq!(replica.succeeded("orders"), 7);
 }
 
-/// A service that signs its assertions with this key.
+/// Returns a service that signs its assertions with this key.
 fn signing(id: &str, key: &SigningKey) -> Registration {
     let x = BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "1", "x": x});
@@ -121,12 +121,12 @@ fn signing(id: &str, key: &SigningKey) -> Registration {
     }
 }
 
-fn assertion(key: &SigningKey, claims: &Value) -> Presented {
+fn assertion(key: &SigningKey, claims: &Value) -> ClientCredentials {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(&json!({"alg": "EdDSA", "kid": "1"}));
     let signed = format!("{header}.{}", part(claims));
     let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).to_bytes());
-    Presented::Assertion {
+    ClientCredentials::Assertion {
         client: None,
         assertion: format!("{signed}.{signature}").into(),
     }
@@ -134,8 +134,8 @@ fn assertion(key: &SigningKey, claims: &Value) -> Presented {
 
 #[tokio::test]
 async fn an_assertion_lets_in_once_on_all_replicas() {
-    let house = House::new();
-    let (one, other) = (house.replica().await, house.replica().await);
+    let harness = Harness::new();
+    let (one, other) = (harness.replica().await, harness.replica().await);
     let (key, stranger) = (
         SigningKey::from_bytes(&[7; 32]),
         SigningKey::from_bytes(&[8; 32]),
@@ -144,11 +144,11 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
         .register(signing("orders", &key))
         .await
         .unwrap();
-    let now = house.clock.now().as_millis() / 1_000;
+    let now = harness.clock.now().as_millis() / 1_000;
     let claims = |jti: &str, aud: &str| json!({"iss": "orders", "sub": "orders", "aud": aud, "jti": jti, "exp": now + 300});
     let endpoint = format!("{ISSUER}/oauth2/token");
-    let asks = async |replica: &crate::house::Replica, presented| {
-        let asked = replica.issue(presented, &grant()).await;
+    let asks = async |replica: &crate::harness::Replica, credentials| {
+        let asked = replica.issue(credentials, &grant()).await;
         reason(&asked).unwrap_or("let in")
     };
     assert_eq!(
@@ -172,7 +172,7 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
         asks(&one, assertion(&stranger, &claims("d", ISSUER))).await,
         "bad_signature"
     );
-    house.pass(Duration::from_secs(300 + 61));
+    harness.pass(Duration::from_secs(300 + 61));
     assert_eq!(
         asks(&one, assertion(&key, &claims("e", ISSUER))).await,
         "expired_token"
@@ -181,20 +181,20 @@ async fn an_assertion_lets_in_once_on_all_replicas() {
 
 #[tokio::test]
 async fn a_sign_of_life_is_noted_once_in_a_while() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
     let id = &issued.service.id;
     replica.noted(id, None).await;
-    let first = house.clock.now();
+    let first = harness.clock.now();
     replica.token(&issued).await.unwrap();
     replica.noted(id, Some(first)).await;
-    house.pass(Duration::from_secs(5));
+    harness.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
     replica.noted(id, Some(first)).await;
-    house.pass(Duration::from_secs(5));
+    harness.pass(Duration::from_secs(5));
     replica.token(&issued).await.unwrap();
-    replica.noted(id, Some(house.clock.now())).await;
+    replica.noted(id, Some(harness.clock.now())).await;
     assert_eq!(
         replica.registry.find(id).await.unwrap().last_heartbeat,
         None

@@ -1,4 +1,4 @@
-//! That each request is counted once, and as what it is, whatever the store and the caller do meanwhile.
+//! Each request is counted once with the right result, whatever the store and the caller do meanwhile.
 
 use std::{
     future::pending,
@@ -15,13 +15,13 @@ use skriptoteket::{
     error::StoreError,
     services::{
         NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
-        ServiceChange, ServiceId, ServiceRepository, SignOfLife, TokenError, Wish,
+        ServiceChange, ServiceId, ServiceRepository, SignOfLife, TokenError, TokenRequest,
     },
 };
 
-use crate::house::{House, ISSUER, Replica, grant, with_secret};
+use crate::harness::{Harness, ISSUER, Replica, grant, with_secret};
 
-/// A register in which a sign of life never comes back: the file's one writer is busy.
+/// A register that never finishes recording a sign of life: the file's only writer is busy.
 #[derive(Debug)]
 struct Busy {
     inner: Arc<dyn ServiceRepository>,
@@ -76,23 +76,23 @@ impl ServiceRepository for Busy {
     }
 }
 
-async fn busy(house: &House) -> (Replica, Arc<Busy>) {
-    let stores = house.stores().await;
+async fn busy(harness: &Harness) -> (Replica, Arc<Busy>) {
+    let stores = harness.stores().await;
     let busy = Arc::new(Busy {
         inner: Arc::clone(&stores.services),
         asked: AtomicU64::new(0),
     });
-    let replica = house.replica_on(stores, Arc::clone(&busy) as _);
+    let replica = harness.replica_on(stores, Arc::clone(&busy) as _);
     (replica, busy)
 }
 
 #[tokio::test]
 async fn nobody_waits_for_a_sign_of_life_that_the_store_is_too_busy_to_note() {
-    let house = House::new();
-    let first = house.replica().await;
+    let harness = Harness::new();
+    let first = harness.replica().await;
     let issued = first.register("orders").await;
     let token = first.token(&issued).await.unwrap();
-    let (replica, _) = busy(&house).await;
+    let (replica, _) = busy(&harness).await;
     let came = tokio::time::timeout(Duration::from_mins(1), async {
         replica.comes_with(&token).await.unwrap();
         replica.token(&issued).await.unwrap();
@@ -108,14 +108,14 @@ async fn nobody_waits_for_a_sign_of_life_that_the_store_is_too_busy_to_note() {
 
 #[tokio::test]
 async fn of_each_service_one_sign_of_life_is_under_way_at_most() {
-    let house = House::new();
-    let first = house.replica().await;
+    let harness = Harness::new();
+    let first = harness.replica().await;
     let (one, other) = (first.register("one").await, first.register("other").await);
-    let (replica, busy) = busy(&house).await;
+    let (replica, busy) = busy(&harness).await;
     for _ in 0..10 {
         replica.token(&one).await.unwrap();
         tokio::task::yield_now().await;
-        house.pass(Duration::from_mins(1));
+        harness.pass(Duration::from_mins(1));
     }
     assert_eq!(busy.asked.load(SeqCst), 1);
     replica.token(&other).await.unwrap();
@@ -125,31 +125,34 @@ async fn of_each_service_one_sign_of_life_is_under_way_at_most() {
 
 #[tokio::test]
 async fn an_audience_asked_for_many_times_is_in_the_token_once() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
     let api = "https://api.example.org".to_owned();
-    let wish = Wish {
+    let token_request = TokenRequest {
         audiences: [vec![api.clone(); 400], vec![ISSUER.to_owned(); 400]].concat(),
         ..grant()
     };
-    let asked = replica.issue(with_secret(&issued), &wish).await.unwrap();
+    let asked = replica
+        .issue(with_secret(&issued), &token_request)
+        .await
+        .unwrap();
     let claims = replica.comes_with(&asked.token).await.unwrap();
     assert_eq!(claims.audiences, [api, ISSUER.to_owned()]);
 }
 
 #[tokio::test]
 async fn who_asks_for_more_than_a_token_holds_is_told_so_and_was_let_in() {
-    let mut house = House::new();
+    let mut harness = Harness::new();
     let audience = |n: usize| format!("https://{n}.{}.example.org", "a".repeat(60));
-    house.settings.audiences = (0..100).map(audience).collect();
-    let replica = house.replica().await;
+    harness.settings.audiences = (0..100).map(audience).collect();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
-    let wish = Wish {
-        audiences: house.settings.audiences.clone(),
+    let token_request = TokenRequest {
+        audiences: harness.settings.audiences.clone(),
         ..grant()
     };
-    let asked = replica.issue(with_secret(&issued), &wish).await;
+    let asked = replica.issue(with_secret(&issued), &token_request).await;
     assert!(matches!(asked, Err(TokenError::TooLarge)), "{asked:?}");
     assert_eq!(replica.succeeded("orders"), 1);
 }

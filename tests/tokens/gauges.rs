@@ -1,45 +1,45 @@
-//! What the roll shows.
+//! The values of the service gauges.
 
 use std::{sync::Arc, time::Duration};
 
 use skriptoteket::{
     clock::Clock,
-    services::{HealthPolicy, RollCall, ServiceChange},
-    telemetry::instruments::{HEALTHS, Presence, Roll},
+    observer_state::ObserverState,
+    services::{Health, HealthPolicy, ServiceCensus, ServiceChange, ServiceGauges},
 };
 use uuid::Uuid;
 
-use crate::house::{House, Replica};
+use crate::harness::{Harness, Replica};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-fn called(house: &House, replica: &Replica) -> (RollCall, Presence) {
+fn called(harness: &Harness, replica: &Replica) -> (ServiceCensus, ObserverState) {
     let meters = replica
         .telemetry
         .service_wide(Uuid::nil())
         .unwrap()
         .meters();
-    let presence = Presence::new(&replica.telemetry.meter(), &[], &meters, house.clock());
-    let roll = Roll::new(&meters, presence.clone(), house.clock(), 2 * INTERVAL);
+    let observer = ObserverState::new(harness.clock());
+    let gauges = ServiceGauges::new(&meters, observer.clone(), harness.clock(), 2 * INTERVAL);
     let policy = HealthPolicy {
         degraded_after: Duration::from_mins(1),
         stale_after: Duration::from_mins(10),
     };
     let stores = &replica.stores;
-    let call = RollCall::new(
+    let call = ServiceCensus::new(
         Arc::clone(&stores.services),
         Arc::clone(&stores.tokens),
-        roll,
-        replica.directory.clone(),
+        gauges,
+        replica.service_cache.clone(),
         policy,
-        house.clock(),
+        harness.clock(),
         INTERVAL,
     );
-    (call, presence)
+    (call, observer)
 }
 
 fn health(replica: &Replica) -> [Option<f64>; 4] {
-    HEALTHS.map(|it| {
+    Health::NAMES.map(|it| {
         let labels = [("health", it)];
         replica
             .metrics
@@ -49,10 +49,10 @@ fn health(replica: &Replica) -> [Option<f64>; 4] {
 
 #[tokio::test]
 async fn health_follows_the_last_sign_of_life() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let (lively, silent) = (
         replica.register("lively").await,
         replica.register("silent").await,
@@ -67,14 +67,14 @@ async fn health_follows_the_last_sign_of_life() {
 
     call.take().await.unwrap();
     assert_eq!(health(&replica), [2.0, 0.0, 0.0, 1.0].map(Some));
-    house.pass(Duration::from_secs(61));
+    harness.pass(Duration::from_secs(61));
     replica.token(&lively).await.unwrap();
-    let now = house.clock.now();
+    let now = harness.clock.now();
     replica.noted(&lively.service.id, Some(now)).await;
     call.take().await.unwrap();
     assert_eq!(health(&replica), [1.0, 1.0, 0.0, 1.0].map(Some));
     assert_eq!(active(), Some(2.0));
-    house.pass(Duration::from_mins(9));
+    harness.pass(Duration::from_mins(9));
     call.take().await.unwrap();
     assert_eq!(health(&replica), [0.0, 1.0, 1.0, 1.0].map(Some));
     let stale = [
@@ -93,16 +93,16 @@ async fn health_follows_the_last_sign_of_life() {
 
 #[tokio::test]
 async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let service = replica.register("orders").await.service.id;
-    let right = house.clock.now();
-    house.clock.set(right.plus(Duration::from_hours(9_600)));
+    let right = harness.clock.now();
+    harness.clock.set(right.plus(Duration::from_hours(9_600)));
     replica.clients.heartbeat(&service).await.unwrap();
-    house.clock.set(right);
-    house.pass(Duration::from_mins(11));
+    harness.clock.set(right);
+    harness.pass(Duration::from_mins(11));
     call.take().await.unwrap();
     assert_eq!(health(&replica), [0.0, 0.0, 1.0, 0.0].map(Some));
     replica.clients.heartbeat(&service).await.unwrap();
@@ -112,10 +112,10 @@ async fn a_sign_of_life_from_a_clock_that_was_ahead_keeps_nobody_healthy() {
 
 #[tokio::test]
 async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_calls() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let issued = replica.register("orders").await;
     call.take().await.unwrap();
     let label = [("service_id", "orders")];
@@ -125,12 +125,16 @@ async fn the_expiry_of_credentials_and_the_age_of_the_key_go_on_between_two_call
             .gauge("skriptoteket.credential_expiry", &label)
     };
     let age = || replica.metrics.gauge("skriptoteket.signing_key_age", &[]);
-    let whole = house.settings.credential_lifetime.as_secs_f64();
+    let whole = harness.settings.credential_lifetime.as_secs_f64();
     assert_eq!((left(), age()), (Some(whole), Some(0.0)));
-    house.pass(INTERVAL);
+    harness.pass(INTERVAL);
     assert_eq!((left(), age()), (Some(whole - 5.0), Some(5.0)));
-    house.pass(house.settings.credential_lifetime);
-    assert_eq!(left(), None, "too old to be believed");
+    harness.pass(harness.settings.credential_lifetime);
+    assert_eq!(
+        left(),
+        None,
+        "the census is too old to be considered current"
+    );
     call.take().await.unwrap();
     assert_eq!(left(), Some(-5.0));
     replica
@@ -147,10 +151,10 @@ const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":
 
 #[tokio::test]
 async fn a_service_that_signs_its_assertions_has_no_expiry_of_a_secret_to_show() {
-    let house = House::new();
-    let replica = house.replica().await;
-    let (call, presence) = called(&house, &replica);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let harness = Harness::new();
+    let replica = harness.replica().await;
+    let (call, observer) = called(&harness, &replica);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let id = replica.register("nightly").await.service.id;
     let label = [("service_id", "nightly")];
     let left = || {
@@ -171,12 +175,12 @@ async fn a_service_that_signs_its_assertions_has_no_expiry_of_a_secret_to_show()
 
 #[tokio::test]
 async fn one_replica_shows_the_totals_that_all_have_made() {
-    let house = House::new();
-    let (one, other) = (house.replica().await, house.replica().await);
-    let (_, idle) = called(&house, &one);
-    let (call, presence) = called(&house, &other);
-    idle.stand_by(1, Duration::ZERO, Duration::MAX);
-    let _ = presence.observe(1, Duration::ZERO, Duration::MAX);
+    let harness = Harness::new();
+    let (one, other) = (harness.replica().await, harness.replica().await);
+    let (_, idle) = called(&harness, &one);
+    let (call, observer) = called(&harness, &other);
+    idle.lease_held_elsewhere(1, Duration::ZERO, Duration::MAX);
+    let _ = observer.lease_acquired(1, Duration::ZERO, Duration::MAX);
     let id = one.register("orders").await.service.id;
     other.register("billing").await;
     one.registry.rotate(&id, None, false).await.unwrap();

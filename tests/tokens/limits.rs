@@ -1,22 +1,22 @@
-//! What becomes of a service's limits where their store does not answer.
+//! Rate limits of services whose store is unavailable or whose registration was deleted.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use skriptoteket::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository},
+    services::{LimitPolicy, QuotaDecision, RateLimitRepository},
 };
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::harness::Harness;
 
-/// Quotas that are away.
+/// Unavailable quotas.
 #[derive(Debug)]
 struct Away;
 
 #[async_trait]
-impl QuotaRepository for Away {
+impl RateLimitRepository for Away {
     async fn charge(&self, _: Uuid, _: &LimitPolicy) -> Result<QuotaDecision, StoreError> {
         Err(StoreError::Unavailable("away".into()))
     }
@@ -28,11 +28,11 @@ impl QuotaRepository for Away {
 
 #[tokio::test]
 async fn a_service_is_deleted_though_what_it_used_cannot_be_forgotten() {
-    let house = House::new();
-    let mut stores = house.stores().await;
+    let harness = Harness::new();
+    let mut stores = harness.stores().await;
     stores.quotas = Arc::new(Away);
     let services = Arc::clone(&stores.services);
-    let replica = house.replica_on(stores, services);
+    let replica = harness.replica_on(stores, services);
     let before = replica.register("orders").await.service;
     replica.registry.delete(&before.id).await.unwrap();
     let after = replica.register("orders").await.service;
@@ -41,8 +41,8 @@ async fn a_service_is_deleted_though_what_it_used_cannot_be_forgotten() {
 
 #[tokio::test]
 async fn who_is_registered_under_the_id_of_another_has_used_nothing() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let quotas = Arc::clone(&replica.stores.quotas);
     let limits = LimitPolicy {
         burst: 1,
@@ -51,7 +51,7 @@ async fn who_is_registered_under_the_id_of_another_has_used_nothing() {
     let mut passed = Vec::new();
     for _ in 0..2 {
         let service = replica.register("orders").await.service;
-        // One that comes late, of whom nobody knows yet that it is deleted, takes nothing from the next.
+        // A late request of a service that is not yet known to be deleted takes nothing from its successor.
         for deleted in [false, true] {
             if deleted {
                 replica.registry.delete(&service.id).await.unwrap();

@@ -1,21 +1,21 @@
-//! Services over real stores and several replicas: what one does the others see, and when.
+//! Services on real stores and several replicas: how and when the changes of one replica reach the others.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `house` | replicas on one file, with a clock that tests set |
-//! | `sight` | how soon a replica sees what another one did, and how often it asks the store |
-//! | `keys` | signing keys that change while tokens are in use |
+//! | `harness` | replicas on one file, with a clock that the tests set |
+//! | `sight` | how soon a replica sees another one's changes, and how often it queries the store |
+//! | `keys` | rotation of signing keys while tokens are in use |
 //! | `clients` | client secrets and assertions |
-//! | `counted` | that each request is counted once, whatever the store and the caller do meanwhile |
-//! | `gauges` | what the roll shows |
-//! | `limits` | what services used, where its store is away or its service deleted |
+//! | `counted` | each request is counted once, whatever the store and the caller do meanwhile |
+//! | `gauges` | the values of the service gauges |
+//! | `limits` | rate limits of services whose store is unavailable or whose registration was deleted |
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod clients;
 mod counted;
 mod gauges;
-mod house;
+mod harness;
 mod keys;
 mod limits;
 mod sight;

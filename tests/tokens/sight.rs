@@ -1,4 +1,4 @@
-//! How soon a replica sees what another one did, and how often it asks the store.
+//! How soon a replica sees another one's changes, and how often it queries the store.
 
 use std::{
     sync::{
@@ -19,10 +19,10 @@ use skriptoteket::{
     },
 };
 
-use crate::house::{House, Replica, with_secret};
+use crate::harness::{Harness, Replica, with_secret};
 
-async fn pair(house: &House) -> (Replica, Replica) {
-    (house.replica().await, house.replica().await)
+async fn pair(harness: &Harness) -> (Replica, Replica) {
+    (harness.replica().await, harness.replica().await)
 }
 
 fn disabled() -> ServiceChange {
@@ -34,8 +34,8 @@ fn disabled() -> ServiceChange {
 
 #[tokio::test]
 async fn a_token_of_one_replica_is_good_on_the_other() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let issued = one.register("orders").await;
     let token = one.token(&issued).await.unwrap();
     let claims = other.comes_with(&token).await.unwrap();
@@ -45,8 +45,8 @@ async fn a_token_of_one_replica_is_good_on_the_other() {
 
 #[tokio::test]
 async fn what_a_replica_does_it_sees_at_once_and_the_others_within_half_a_second() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let (kept, revoked) = (one.register("kept").await, one.register("revoked").await);
     let (a, b) = (
         one.token(&kept).await.unwrap(),
@@ -62,7 +62,7 @@ async fn what_a_replica_does_it_sees_at_once_and_the_others_within_half_a_second
 
     assert_eq!(one.comes_with(&a).await.err(), Some("disabled"));
     assert_eq!(one.comes_with(&b).await.err(), Some("revoked_token"));
-    house.pass(FRESH);
+    harness.pass(FRESH);
     assert_eq!(other.comes_with(&a).await.err(), Some("disabled"));
     assert_eq!(other.comes_with(&b).await.err(), Some("revoked_token"));
     assert!(FRESH <= Duration::from_secs(1));
@@ -70,13 +70,13 @@ async fn what_a_replica_does_it_sees_at_once_and_the_others_within_half_a_second
 
 #[tokio::test]
 async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let issued = one.register("orders").await;
     let token = one.token(&issued).await.unwrap();
     one.revoke(with_secret(&issued), &token).await.unwrap();
-    // Within the skew after its time, on a replica that learns of it only now.
-    house.pass(house.settings.token_lifetime + SKEW / 2);
+    // Within the clock skew after its expiry, on a replica that learns of the revocation only now.
+    harness.pass(harness.settings.token_lifetime + SKEW / 2);
     one.register("billing").await;
     for replica in [&one, &other] {
         assert_eq!(
@@ -84,14 +84,14 @@ async fn a_revoked_token_stays_revoked_until_no_clock_would_take_it() {
             Some("revoked_token")
         );
     }
-    house.pass(SKEW / 2);
+    harness.pass(SKEW / 2);
     assert_eq!(other.comes_with(&token).await.err(), Some("expired_token"));
 }
 
 #[tokio::test]
 async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_meets() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let issued = one.register("orders").await;
     let id = &issued.service.id;
     let allowed = |replica: &Replica, limit| {
@@ -110,10 +110,10 @@ async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_me
             ..ServiceChange::default()
         };
         one.registry.change(id, change).await.unwrap();
-        house.pass(FRESH);
-        // As the roll call of every replica does.
+        harness.pass(FRESH);
+        // As the service census of each replica does.
         for replica in [&one, &other] {
-            replica.directory.view().await.unwrap();
+            replica.service_cache.snapshot().await.unwrap();
             assert_eq!(allowed(replica, "requests"), Some(f64::from(burst)));
             let daily = daily_quota.map(|quota| f64::from(u32::try_from(quota).unwrap()));
             assert_eq!(allowed(replica, "daily_quota"), daily);
@@ -123,8 +123,8 @@ async fn what_limits_allow_is_shown_as_configured_by_replicas_that_no_request_me
 
 #[tokio::test]
 async fn a_service_that_was_deleted_shows_no_use_of_limits_on_any_replica() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let issued = one.register("orders").await;
     let shown = |replica: &Replica| {
         let labels = [("limit_type", "requests"), ("service_id", "orders")];
@@ -133,27 +133,27 @@ async fn a_service_that_was_deleted_shows_no_use_of_limits_on_any_replica() {
             .gauge("skriptoteket.rate_limit_current", &labels)
     };
     for replica in [&one, &other] {
-        house.pass(FRESH);
+        harness.pass(FRESH);
         replica.token(&issued).await.unwrap();
         assert!(shown(replica).is_some());
     }
     one.registry.delete(&issued.service.id).await.unwrap();
     assert_eq!(shown(&one), None);
-    house.pass(FRESH);
+    harness.pass(FRESH);
     assert!(other.token(&issued).await.is_err());
     assert_eq!(shown(&other), None);
 }
 
 #[tokio::test]
 async fn a_service_that_was_deleted_and_registered_again_is_another_one() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let first = one.register("orders").await;
     let token = one.token(&first).await.unwrap();
     one.registry.delete(&first.service.id).await.unwrap();
     assert_eq!(one.comes_with(&token).await.err(), Some("unknown_service"));
     let second = one.register("orders").await;
-    house.pass(FRESH);
+    harness.pass(FRESH);
     assert_eq!(
         other.comes_with(&token).await.err(),
         Some("unknown_service")
@@ -164,30 +164,30 @@ async fn a_service_that_was_deleted_and_registered_again_is_another_one() {
 
 #[tokio::test]
 async fn without_its_store_a_replica_believes_nobody() {
-    let house = House::new();
-    let replica = house.replica().await;
+    let harness = Harness::new();
+    let replica = harness.replica().await;
     let issued = replica.register("orders").await;
     let token = replica.token(&issued).await.unwrap();
     assert!(replica.comes_with(&token).await.is_ok());
     replica.stores.close().await;
-    house.pass(FRESH);
+    harness.pass(FRESH);
     assert_eq!(
         replica.comes_with(&token).await.err(),
         Some("store_unavailable")
     );
     let asked = replica.token(&issued).await;
-    assert_eq!(crate::house::reason(&asked), Some("store_unavailable"));
-    // The client said who it is; of a token nobody knows that before it is read.
+    assert_eq!(crate::harness::reason(&asked), Some("store_unavailable"));
+    // The client has named itself, but a token that has not been verified names no service.
     assert_eq!(replica.failed("orders", "store_unavailable"), 1);
     assert_eq!(replica.failed("_other", "store_unavailable"), 1);
 }
 
 #[tokio::test]
 async fn those_who_come_together_ask_the_store_once() {
-    let house = House::new();
-    let (first, stores) = (house.replica().await, house.stores().await);
+    let harness = Harness::new();
+    let (first, stores) = (harness.replica().await, harness.stores().await);
     let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
-    let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
+    let replica = harness.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
     let token = first.token(&first.register("orders").await).await.unwrap();
 
     let all = join_all((0..100).map(|_| replica.comes_with(&token))).await;
@@ -196,7 +196,7 @@ async fn those_who_come_together_ask_the_store_once() {
     let again = join_all((0..100).map(|_| replica.comes_with(&token))).await;
     assert!(again.iter().all(Result::is_ok));
     assert_eq!(counted.asked(), 1);
-    house.pass(FRESH);
+    harness.pass(FRESH);
     let later = join_all((0..100).map(|_| replica.comes_with(&token))).await;
     assert!(later.iter().all(Result::is_ok));
     assert_eq!(counted.asked(), 2);
@@ -204,13 +204,13 @@ async fn those_who_come_together_ask_the_store_once() {
 
 #[tokio::test]
 async fn made_up_keys_do_not_keep_the_store_busy() {
-    let house = House::new();
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    let stores = harness.stores().await;
     let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
-    let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
-    replica.keeper.tend(true).await.unwrap();
-    // Signed by a key that nobody here has.
-    let elsewhere = House::new();
+    let replica = harness.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
+    replica.key_rotator.rotate_if_due(true).await.unwrap();
+    // Signed with a key that no replica has.
+    let elsewhere = Harness::new();
     let stranger = elsewhere.replica().await;
     let token = stranger
         .token(&stranger.register("orders").await)
@@ -218,8 +218,8 @@ async fn made_up_keys_do_not_keep_the_store_busy() {
         .unwrap();
 
     for _ in 0..10 {
-        // A step of the clock between them: else the first answer would do for all.
-        house.pass(Duration::from_millis(1));
+        // The clock moves in between; otherwise all requests would share the first reply.
+        harness.pass(Duration::from_millis(1));
         let came = join_all((0..50).map(|_| replica.comes_with(&token))).await;
         assert!(
             came.iter()
@@ -232,30 +232,30 @@ async fn made_up_keys_do_not_keep_the_store_busy() {
 
 #[tokio::test]
 async fn what_another_replica_has_just_made_is_not_refused() {
-    let house = House::new();
-    let (one, other) = pair(&house).await;
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
     let old = one.register("orders").await;
     assert!(other.token(&old).await.is_ok());
-    // The view at hand is young enough for all that it knows.
-    house.pass(FRESH / 5);
+    // The cached snapshot is recent enough for what it contains.
+    harness.pass(FRESH / 5);
     let new = one.register("billing").await;
     let token = one.token(&new).await.unwrap();
     assert!(other.comes_with(&token).await.is_ok());
-    house.pass(FRESH / 5);
+    harness.pass(FRESH / 5);
     let rotated = one.registry.rotate(&old.service.id, None, false);
     let rotated = rotated.await.unwrap();
     assert!(other.token(&rotated).await.is_ok());
     for (disable, seen) in [(true, Some("disabled")), (false, None)] {
-        house.pass(FRESH / 5);
+        harness.pass(FRESH / 5);
         let change = ServiceChange {
             disabled: Some(disable),
             ..ServiceChange::default()
         };
         one.registry.change(&new.service.id, change).await.unwrap();
-        // Of what it would let in it asks no sooner than it must.
-        house.pass(if disable { FRESH } else { FRESH / 5 });
+        // For data that would be accepted, the replica does not query the store earlier than required.
+        harness.pass(if disable { FRESH } else { FRESH / 5 });
         assert_eq!(other.comes_with(&token).await.err(), seen);
-        assert_eq!(crate::house::reason(&other.token(&new).await), seen);
+        assert_eq!(crate::harness::reason(&other.token(&new).await), seen);
     }
     assert_eq!(other.failed("orders", "bad_secret"), 0);
     assert_eq!(other.failed("_other", "unknown_service"), 0);
@@ -263,16 +263,16 @@ async fn what_another_replica_has_just_made_is_not_refused() {
 
 #[tokio::test]
 async fn guesses_do_not_keep_the_store_busy() {
-    let house = House::new();
-    let (first, stores) = (house.replica().await, house.stores().await);
+    let harness = Harness::new();
+    let (first, stores) = (harness.replica().await, harness.stores().await);
     let counted = Arc::new(Counted::new(Arc::clone(&stores.services)));
-    let replica = house.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
+    let replica = harness.replica_on(stores, Arc::clone(&counted) as Arc<dyn ServiceRepository>);
     let mut guess = first.register("orders").await;
     guess.secret = "sks_a-guess".into();
     for _ in 0..10 {
-        house.pass(Duration::from_millis(1));
+        harness.pass(Duration::from_millis(1));
         let came = join_all((0..50).map(|_| replica.token(&guess))).await;
-        let reasons = came.iter().map(crate::house::reason);
+        let reasons = came.iter().map(crate::harness::reason);
         assert!(reasons.into_iter().all(|it| it == Some("bad_secret")));
     }
     assert_eq!(replica.failed("orders", "bad_secret"), 500);
@@ -281,14 +281,14 @@ async fn guesses_do_not_keep_the_store_busy() {
 
 #[tokio::test]
 async fn all_who_wait_for_a_store_that_is_away_wait_for_one_answer() {
-    let house = House::new();
-    let stores = house.stores().await;
+    let harness = Harness::new();
+    let stores = harness.stores().await;
     let away = Arc::new(Counted {
-        clock: Some(Arc::clone(&house.clock)),
+        clock: Some(Arc::clone(&harness.clock)),
         fails: true,
         ..Counted::new(Arc::clone(&stores.services))
     });
-    let replica = house.replica_on(stores, Arc::clone(&away) as Arc<dyn ServiceRepository>);
+    let replica = harness.replica_on(stores, Arc::clone(&away) as Arc<dyn ServiceRepository>);
     let token = "x.y.z".to_owned().into();
     let came = join_all((0..30).map(|_| replica.comes_with(&token))).await;
     assert!(
@@ -302,21 +302,21 @@ async fn all_who_wait_for_a_store_that_is_away_wait_for_one_answer() {
 
 #[tokio::test]
 async fn strangers_share_the_answers_of_a_store_that_is_slow() {
-    let house = House::new();
-    let first = house.replica().await;
+    let harness = Harness::new();
+    let first = harness.replica().await;
     let good = first.token(&first.register("orders").await).await.unwrap();
-    let elsewhere = House::new();
+    let elsewhere = Harness::new();
     let stranger = elsewhere.replica().await;
     let strange = stranger
         .token(&stranger.register("orders").await)
         .await
         .unwrap();
-    let stores = house.stores().await;
+    let stores = harness.stores().await;
     let slow = Arc::new(Counted {
-        clock: Some(Arc::clone(&house.clock)),
+        clock: Some(Arc::clone(&harness.clock)),
         ..Counted::new(Arc::clone(&stores.services))
     });
-    let replica = house.replica_on(stores, Arc::clone(&slow) as Arc<dyn ServiceRepository>);
+    let replica = harness.replica_on(stores, Arc::clone(&slow) as Arc<dyn ServiceRepository>);
     let strangers = join_all((0..50).map(|_| replica.comes_with(&strange)));
     let (strangers, honest) = tokio::join!(strangers, replica.comes_with(&good));
     assert!(
@@ -328,12 +328,12 @@ async fn strangers_share_the_answers_of_a_store_that_is_slow() {
     assert!(slow.asked() <= 3, "{}", slow.asked());
 }
 
-/// Counts how often the revision is asked for.
+/// Counts the queries of the revision.
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn ServiceRepository>,
     asked: AtomicU64,
-    /// Where there is one, each question takes 100 ms of it.
+    /// If set, each query advances this clock by 100 ms.
     clock: Option<Arc<ManualClock>>,
     fails: bool,
 }

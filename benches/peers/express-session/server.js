@@ -1,10 +1,10 @@
-// What the Redis benchmark compares with: a session check on express-session and connect-redis, and the sessions
-// counted for Prometheus as people do it with prom-client.
+// The peer of the Redis benchmark: a session check on express-session and connect-redis, and the usual way to count
+// sessions for Prometheus with prom-client.
 //
 //   node server.js PORT REDIS_URL
 //
-// Two processes share the port, as the other servers have two workers. Settings are the libraries' defaults, but for
-// `resave` and `saveUninitialized`, which express-session itself says to turn off.
+// Two processes share the port, because the other servers have two workers. Settings are the libraries' defaults,
+// except `resave` and `saveUninitialized`, which express-session itself recommends to turn off.
 
 import cluster from "node:cluster";
 
@@ -21,7 +21,7 @@ if (cluster.isPrimary) {
   for (let n = 0; n < WORKERS; n += 1) {
     cluster.fork();
   }
-  // One worker alone would be measured as if it were two.
+  // A single remaining worker would be measured as two.
   cluster.on("exit", () => process.exit(1));
 } else {
   const client = createClient({ url: redisUrl });

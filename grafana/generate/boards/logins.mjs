@@ -1,4 +1,4 @@
-// Who is being kept out, and why?
+// Who is being rejected, and why?
 
 import { ANSWERS, CHECKS, FAILURES, STATUSES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
@@ -10,7 +10,7 @@ const LOGINS = "skriptoteket_logins_total";
 const FAILED = "skriptoteket_login_failures_total";
 const DURATION = "skriptoteket_login_duration_seconds";
 
-/** How many logins failed for these reasons within the range. */
+/** The number of logins that failed for these reasons within the range. */
 const failed = (id, title, text, reasons, look) =>
   stat({
     id,
@@ -84,7 +84,7 @@ const byReason = lines({
   queries: [over(sumBy("reason", rate(own(FAILED), "5m")), "{{reason}}")],
 });
 
-/** The share of successes, as it was `ago`. */
+/** The share of successful logins, as of `ago`. */
 const ratio = (ago = "") =>
   share(
     sum(rate(own(LOGINS, 'status="success"'), "15m", ago)),

@@ -1,4 +1,4 @@
-// Is login healthy right now?
+// Is login healthy now?
 
 import { ANSWERS, ROLES, STATUSES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
@@ -78,7 +78,7 @@ const replicas = stat({
   queries: [now(`count(${own("skriptoteket_session_census_up")})`, "replicas")],
 });
 
-// Watchdog always fires: where it does not, no rule is evaluated, and a green 0 would be a lie.
+// Watchdog always fires. If it does not, no rule is evaluated, and a green 0 would be wrong.
 const alerts = stat({
   id: 6,
   title: "Alerts firing",

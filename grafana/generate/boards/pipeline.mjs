@@ -1,4 +1,4 @@
-// Can the other boards be believed?
+// Can the other boards be trusted?
 
 import { STORES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
@@ -148,7 +148,7 @@ const lost = lines({
   queries: [
     over(sum(rate(collector("receiver_refused_metric_points"))), "refused"),
     over(sum(rate(collector("receiver_failed_metric_points"))), "unreadable"),
-    // The Collector has no series of failures to send before the first one.
+    // The Collector has no series of send failures before the first one.
     over(zeroWhile(accepted, sum(rate(collector("exporter_send_failed_metric_points")))), "not sent"),
   ],
 });
@@ -229,7 +229,7 @@ const observing = lines({
   colors: { handovers: "purple" },
   queries: [
     over(`max by (instance) (${own(OBSERVER)})`, "{{instance}}"),
-    // Each new observer has the next epoch.
+    // Each new observer increments the epoch.
     over(`${max(own(EPOCH))} - ${max(`${own(EPOCH)} offset $__rate_interval`)}`, "handovers"),
   ],
 });

@@ -1,4 +1,4 @@
-// Which machines call, are they let in, and what will soon stop working?
+// Which services send requests, are they authenticated, and which will soon be locked out?
 
 import { HEALTHS, OPERATIONS, POLICIES, REFUSALS, REGISTRATIONS, ROTATIONS, TOKENS } from "../colors.mjs";
 import { board, row } from "../board.mjs";
@@ -35,21 +35,21 @@ const BY_HEALTH = "skriptoteket_services_by_health";
 const DAY = 86_400;
 const KEY_DAYS = `${max(shared("skriptoteket_signing_key_age_seconds"))} / ${DAY}`;
 
-/** What the observer of the register shows is absent while its store does not answer. */
+/** The observer of the register exports nothing while its store does not respond. */
 const UNKNOWN = "Unknown";
 const UNANSWERED = "Unknown: the store does not answer";
 const NOBODY = "No authentications";
 
-/** Whoever is not registered, on every panel. */
+/** The colour of unregistered services, on every panel. */
 const OTHER = { _other: "text" };
 
-/** Of those that tried, those that were let in. */
+/** The share of authentications that succeeded. */
 const ratio = share(
   sum(rate(SUCCESSFUL, "5m")),
   `(${sum(rate(SUCCESSFUL, "5m"))} or vector(0)) + (${sum(rate(FAILED, "5m"))} or vector(0))`,
 );
 
-/** Events per second by service, of the ten that have the most in the time range. */
+/** Events per second by service, for the ten with the most events in the time range. */
 const busiest = (selector) =>
   ten("service_id", sumBy("service_id", rate(selector, "5m")), sumBy("service_id", whole("increase", selector)));
 
@@ -176,7 +176,7 @@ const succeededBy = sumBy("service_id", rate(own("skriptoteket_successful_auths_
 const failed = own("skriptoteket_failed_auths_total", PICKED, registered);
 const triedBy = `${succeededBy} + ${sumBy("service_id", rate(failed, "5m"))}`;
 
-// A service has all its series from the first that a replica hears of it, so neither side lacks one.
+// A replica creates all series of a service when it first learns of it, so neither side lacks one.
 const ratioByService = lines({
   id: 10,
   title: "Success ratio by service",
@@ -232,7 +232,10 @@ const invalid = lines({
 
 const LIMIT = "service_id, limit_type";
 
-/** How much of its limits a service uses; `at` says when. Each replica shows what it last heard: the greatest is right. */
+/**
+ * The share of its limits that a service uses; `at` selects the time. Each replica exports its last known value: the
+ * maximum is right.
+ */
 const use = (at) =>
   `${maxBy(LIMIT, at(own("skriptoteket_rate_limit_current", PICKED)))} / (${maxBy(LIMIT, at(own("skriptoteket_rate_limit_allowed", PICKED)))} > 0)`;
 
@@ -297,7 +300,7 @@ const byHealth = lines({
 
 const healthOf = (health) => maxBy("service_id", shared("skriptoteket_service_health", PICKED, `health="${health}"`));
 
-/** What the table sorts by: the worst has the greatest number. */
+/** The sort order of the table: the worst state has the highest number. */
 const RANKS = ["disabled", "healthy", "degraded", "stale"];
 
 const healthTable = table({

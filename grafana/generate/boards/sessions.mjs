@@ -12,7 +12,7 @@ const ENDED = "skriptoteket_sessions_ended_total";
 const DURATION = "skriptoteket_session_duration_seconds_bucket";
 
 const UNKNOWN = "Unknown: the session store does not answer";
-/** Of totals that rules record. */
+/** The text without data for totals that rules record. */
 const UNRECORDED = "Unknown: no rules are evaluated, or the session store does not answer";
 const users = sum(onceBy("role", shared("skriptoteket_users_by_role")));
 

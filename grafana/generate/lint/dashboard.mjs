@@ -1,6 +1,6 @@
-// Rules for one board: what Grafana takes silently, and shows badly.
+// Rules for one board: mistakes that Grafana accepts silently and displays badly.
 
-/** The panels that the product promises, by their exact titles, with what they must ask for. */
+/** The panels that the product promises, by their exact titles, with what they must query. */
 const PROMISED = {
   "Active Sessions": ["timeseries", /skriptoteket_active_sessions\{/],
   "Login Rate": ["timeseries", /by \(status\) \(rate\(skriptoteket_logins_total\{[^}]*\}\[5m\]\)\)/],
@@ -8,7 +8,7 @@ const PROMISED = {
   "Users by Role": ["timeseries", /skriptoteket_users_by_role\{/],
 };
 
-/** The expressions of a board: of panels, annotations and variables, each with `where` it stands. */
+/** Returns the expressions of a board (of panels, annotations and variables), each with its location `where`. */
 export function expressions(board) {
   return [
     ...board.panels.flatMap((panel) =>
@@ -24,7 +24,7 @@ export function expressions(board) {
   ];
 }
 
-/** The faults of a board, as sentences. `file` is the name of its file. */
+/** Returns the faults of a board, as sentences. `file` is the name of its file. */
 export function faults(board, file) {
   const found = [];
   const want = (holds, sentence) => holds || found.push(sentence);

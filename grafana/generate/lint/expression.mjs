@@ -1,13 +1,13 @@
-// Rules for one expression, over the syntax tree of Prometheus's own grammar.
+// Rules for one expression, checked on the syntax tree of Prometheus's own grammar.
 
 import { parser } from "@prometheus-io/lezer-promql";
 
 import { recorded } from "./recorded.mjs";
 
-/** What the rules record, by name. */
+/** The recording rules, by name. */
 const RECORDED = recorded();
 
-/** Stand-ins for what Grafana fills in; the longer names first, for some begin like others. */
+/** Placeholder values of Grafana's variables. Longer names come first, because some are prefixes of others. */
 const FILLED = [
   ["$__rate_interval", "1m"],
   ["$__interval", "15s"],
@@ -17,27 +17,28 @@ const FILLED = [
   ["$service", ".+"],
 ];
 
-/** `expr` as Prometheus would get it. */
+/** Returns `expr` as Prometheus would receive it. */
 export const filled = (expr, values = FILLED) =>
   values.reduce((text, [name, value]) => text.replaceAll(name, value), expr);
 
-/** Metrics that are not the program's: Prometheus's own, and the Collector's. */
+/** Metrics of Prometheus and of the Collector, not of the program. */
 const FOREIGN = /^(up|ALERTS|otelcol_\w+|prometheus_\w+)$/;
 
-/** A shared Prometheus watches other services too: what chooses this one. */
+/** Matchers that select this service in a Prometheus that also watches others. */
 const OUR_JOBS = /job=~"skriptoteket\.\*"/;
 const OUR_ALERTS = /service="skriptoteket"/;
 
-/** Labels that Prometheus and the Collector put on series themselves. */
+/** Labels that Prometheus and the Collector add to series. */
 const ADDED = new Set(["job", "instance", "__name__", "le", "otel_metric_overflow"]);
 
 /**
- * The faults of `expr`, as sentences. `metrics` is the catalogue's. An expression that lists what can be picked is
- * `picking`: it needs no selection of job and instance. On a board where services can be picked it is `byService`.
+ * Returns the faults of `expr`, as sentences. `metrics` are those of the catalogue. An expression for the choices of a
+ * variable is `picking`: it needs no selection of job and instance. On a board with a choice of services it is
+ * `byService`.
  */
 export function faults(expr, metrics, { picking = false, byService = false } = {}) {
   const text = filled(byService ? expr : expr.replaceAll("$service", "$unknown"));
-  // `$1` is a group of a regular expression, no variable.
+  // `$1` is a group of a regular expression, not a variable.
   if (/\$\D/.test(text)) {
     return [`a variable that is not known: ${text}`];
   }
@@ -134,7 +135,7 @@ function selector(node, text, metrics, picking, byService) {
   return found;
 }
 
-/** Of what the rules record. It has no replica's instance. */
+/** Faults in the use of a recorded series. It has no label for a replica's instance. */
 function recordedFaults(name, matchers, source) {
   const found = [];
   if (!(name in RECORDED)) {

@@ -1,10 +1,10 @@
-// What the recording rules record, read from their files: the boards may use nothing else that begins like it.
+// Reads the recording rules from their files. Names with the same prefix on a board must be among them.
 
 import fs from "node:fs";
 
 const RULES = new URL("../../../prometheus/rules/", import.meta.url);
 
-/** The expressions of the recording rules, by the name that they record. */
+/** Returns the expressions of the recording rules, by the name that they record. */
 export function recorded() {
   const found = {};
   for (const file of fs.readdirSync(RULES)) {

@@ -1,10 +1,10 @@
-// Expressions that the rules must find fault with, and some that they must not: a rule that finds nothing is no rule.
+// Expressions with a fault that the rules must find, and some without: a rule that never finds a fault is useless.
 
 const OWN = 'job=~"$job",instance=~"$instance"';
 
 const SERVICES = { byService: true };
 
-/** An expression, a word of the fault that it has (undefined where it has none), and what the board is like. */
+/** An expression, a word of the fault that it has (undefined if it has none), and the options of the board. */
 export const SAMPLES = [
   [`sum(rate(skriptoteket_logins_total{${OWN}}[5m]))`, undefined],
   [`sum(rate(skriptoteket_logins_total{${OWN}}[5m])`, "no PromQL"],

@@ -1,4 +1,4 @@
-//! The acts that a plan is made of, each of them one request.
+//! The acts of a plan, each of them one request.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -8,76 +8,71 @@ use crate::accounts::Role;
 /// One request to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
-    /// When, since the start.
+    /// The time since the start.
     pub(super) at: Duration,
-    /// What.
     pub(super) act: Act,
-    /// What there is to tell about it.
+    /// A message for the journal.
     pub(super) news: Option<String>,
 }
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Somebody with an account does something at one of his devices, an index into the cast's.
-    AtDevice(usize, Errand),
-    /// A stranger tries a password.
+    /// A user does something on one of their devices, an index into the cast's.
+    AtDevice(usize, Task),
+    /// An attacker tries a password.
     Guess(Guess),
     /// A machine, an index into the cast's, does something.
     Machine(usize, Job),
-    /// The operator does something to others.
+    /// The operator changes something.
     Operate(Order),
 }
 
-/// What somebody with an account does.
+/// What a user does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
-    /// Logs in.
+pub(super) enum Task {
     Login {
-        /// For the longer session.
+        /// Requests the longer session.
         remember_me: bool,
     },
-    /// Mistypes his password.
+    /// Mistypes the password.
     Mistype,
-    /// Has a page of another site open that tries to log him in.
+    /// Has a page of another site open that tries to log the user in.
     Lured,
     /// Uses the session.
     Look,
-    /// Looks where else he is logged in.
+    /// Lists their own sessions.
     ListOwn,
-    /// Logs out.
     Logout,
 }
 
-/// A wrong password from a stranger.
+/// A wrong password from an attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guess {
-    /// Whose account.
     pub(super) target: Target,
-    /// From where.
     pub(super) from: IpAddr,
 }
 
-/// Whose account a stranger wants.
+/// The account that an attacker tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// One of the cast, by index.
     Person(usize),
-    /// Nobody of this number exists.
+    /// A name with this number, which does not exist.
     Nobody(u32),
 }
 
 /// What the operator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Looks who is logged in.
+    /// Lists the sessions.
     LookAround,
-    /// Gives a person a role.
+    /// Assigns a role to a person.
     ChangeRole(usize, Role),
     /// Ends a person's sessions.
     Revoke(usize),
     /// Disables a person's account or enables it again.
     SetDisabled(usize, bool),
-    /// Gives a machine a new secret.
+    /// Rotates the secret of a machine.
     RotateSecret(usize),
 }

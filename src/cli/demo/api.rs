@@ -1,4 +1,4 @@
-//! The API from outside: requests as a browser sends them, each written into the ledger.
+//! A client of the API: sends requests as a browser does, and records each in the ledger.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -15,60 +15,58 @@ use super::{
     ledger::Ledger,
     reach::{self, Reach},
 };
-use crate::config::is_loopback;
+use crate::network::is_loopback;
 
-/// Longer than a service may take: its store timeout and a queue of password checks.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than a response may take: the store timeout and a queue of password checks.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A client with which all requests are made.
+/// Creates the HTTP client for all requests.
 ///
 /// # Errors
 ///
-/// If the machine's certificates cannot be read.
+/// If the certificates of the system cannot be read.
 pub(super) fn http_client(target: &Url) -> anyhow::Result<reqwest::Client> {
     let mut client = reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(TIME_LIMIT)
         .redirect(reqwest::redirect::Policy::none());
     if is_loopback(target) {
-        // A proxy of the environment does not lead back to this machine.
+        // A proxy from the environment does not lead back to the local machine.
         client = client.no_proxy();
     }
     if target.scheme() == "http" {
-        // Nothing to trust, so a machine without certificates will do.
+        // No certificates are needed, so it also works on a machine without them.
         client = client.tls_certs_only([]);
     }
-    client.build().context("cannot make an HTTP client")
+    client.build().context("cannot create an HTTP client")
 }
 
-/// What someone logs in with.
+/// The credentials of a login.
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
-    /// The name.
     pub(super) username: String,
-    /// The password.
     pub(super) password: SecretString,
 }
 
-/// Where a login comes from, as browsers tell it.
+/// The origin of a login, as browsers report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Site {
     /// A page of the service itself.
     Own,
-    /// A page of somebody else.
+    /// A page of another site.
     Other,
 }
 
-/// A browser: one session at most, and where it is.
+/// A browser: at most one session, and its address.
 #[derive(Clone, Debug)]
 pub(super) struct Browser {
     cookie: Option<SecretString>,
     user_agent: &'static str,
-    /// Told in `X-Forwarded-For`, as a proxy would; `None` tells nothing.
+    /// Sent in `X-Forwarded-For`, as a proxy would; `None` sends no header.
     address: Option<IpAddr>,
 }
 
 impl Browser {
-    /// A browser without a session.
+    /// Creates a browser without a session.
     pub(super) const fn new(user_agent: &'static str, address: Option<IpAddr>) -> Self {
         Self {
             cookie: None,
@@ -77,7 +75,7 @@ impl Browser {
         }
     }
 
-    /// True where it has a cookie; the session may have ended all the same.
+    /// Returns true if it has a cookie; the session may have ended nevertheless.
     pub(super) const fn has_cookie(&self) -> bool {
         self.cookie.is_some()
     }
@@ -105,7 +103,7 @@ impl Browser {
         headers
     }
 
-    /// Keeps the cookie that an answer sets, or drops the one that it takes away.
+    /// Stores the cookie that a response sets, or deletes the one that it removes.
     fn absorb(&mut self, headers: &HeaderMap) {
         for line in headers.get_all(SET_COOKIE) {
             let pair = line.to_str().ok().and_then(|it| it.split(';').next());
@@ -118,14 +116,13 @@ impl Browser {
     }
 }
 
-/// An answer. Its body may hold a secret or a token, which debug output leaves out.
+/// A response. Its body may contain a secret or a token, so debug output omits it.
 #[derive(Clone)]
 pub(super) struct Answer {
-    /// The status.
     pub(super) status: u16,
-    /// When to try again, in seconds.
+    /// The value of `Retry-After`, in seconds.
     pub(super) retry_after: Option<u64>,
-    /// The JSON body; null where there is none.
+    /// The JSON body; null if there is none.
     pub(super) body: Value,
 }
 
@@ -136,7 +133,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The answer to this request, and its headers.
+    /// Sends this request and returns the response with its headers.
     async fn to(request: RequestBuilder) -> Result<(Self, HeaderMap), reqwest::Error> {
         let response = request.send().await?;
         let headers = response.headers().clone();
@@ -156,18 +153,16 @@ impl Answer {
 /// A request other than a login.
 #[derive(Clone, Debug)]
 pub(super) struct Request<'a> {
-    /// The method.
     pub(super) method: Method,
     /// Path and query, without a slash at the start.
     pub(super) path: &'a str,
-    /// The JSON body.
     pub(super) body: Option<Value>,
-    /// Statuses that the contract has for it, beside 5xx.
+    /// The statuses that the contract defines for it, besides 5xx.
     pub(super) expected: &'a [u16],
 }
 
 impl<'a> Request<'a> {
-    /// A `GET`.
+    /// Creates a `GET` request.
     pub(super) const fn get(path: &'a str, expected: &'a [u16]) -> Self {
         Self {
             method: Method::GET,
@@ -188,7 +183,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// The API at this origin.
+    /// Creates a client of the API at this origin.
     pub(super) const fn new(
         client: reqwest::Client,
         base: Url,
@@ -203,21 +198,21 @@ impl Api {
         }
     }
 
-    /// Whether the service answers.
+    /// Returns whether the service responds.
     pub(super) const fn reach(&self) -> &Reach {
         &self.reach
     }
 
-    /// Asks for what everybody may see, outside the ledger, and waits no longer than this. False if no answer came.
+    /// Sends a public request, outside the ledger, with this timeout. Returns false if there was no response.
     pub(super) async fn knock(&self, at_most: Duration) -> bool {
         let Ok(url) = self.base.join("api/openapi.json") else {
             return false;
         };
-        let request = self.client.get(url).timeout(at_most.min(PATIENCE));
+        let request = self.client.get(url).timeout(at_most.min(TIME_LIMIT));
         self.answer(request).await.is_some()
     }
 
-    /// Sends a request, and notes whether an answer came. `None` if no whole one did.
+    /// Sends a request, and records whether there was a response. Returns `None` if there was no complete one.
     pub(super) async fn answer(&self, request: RequestBuilder) -> Option<(Answer, HeaderMap)> {
         let sent = self.reach.now();
         match Answer::to(request).await {
@@ -232,7 +227,7 @@ impl Api {
         }
     }
 
-    /// Tries to log in. `None` if no answer came.
+    /// Tries to log in. Returns `None` if there was no response.
     pub(super) async fn login(
         &self,
         browser: &mut Browser,
@@ -252,7 +247,7 @@ impl Api {
         answer
     }
 
-    /// Sends another request. `None` if no answer came.
+    /// Sends another request. Returns `None` if there was no response.
     pub(super) async fn send(&self, browser: &mut Browser, request: Request<'_>) -> Option<Answer> {
         let Request {
             method,
@@ -266,7 +261,7 @@ impl Api {
         answer
     }
 
-    /// A `POST` to this path that somebody else than a browser sends.
+    /// Creates a `POST` to this path from a client that is not a browser.
     pub(super) fn post(&self, path: &str) -> Option<RequestBuilder> {
         let url = self.base.join(path).ok()?;
         Some(self.client.post(url))

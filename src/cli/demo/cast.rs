@@ -1,4 +1,4 @@
-//! The cast: forty people over the four roles, the devices they log in from, and three machines.
+//! The cast: forty people with the four roles, the devices that they use, and three machines.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::machines::Machine;
 use crate::accounts::Role;
 
-/// What everybody is called. Forty: 24 users, 9 contributors, 5 administrators, 2 superusers, in this order.
+/// The names of the people. Forty: 24 users, 9 contributors, 5 administrators, 2 superusers, in this order.
 pub(super) const NAMES: [&str; 40] = [
     "abel",
     "ada",
@@ -52,7 +52,7 @@ pub(super) const NAMES: [&str; 40] = [
     "vera",
 ];
 
-/// Who has which role at the start: the first so many, the next so many, …
+/// The number of people with each role at the start, in the order of the names.
 const SHARES: [(Role, usize); 4] = [
     (Role::User, 24),
     (Role::Contributor, 9),
@@ -60,44 +60,42 @@ const SHARES: [(Role, usize); 4] = [
     (Role::Superuser, 2),
 ];
 
-/// Every such person also has a phone.
+/// One in this many people also has a phone.
 const PHONE_EVERY: usize = 3;
 
-/// Someone with an account.
+/// A user with an account.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
-    /// The login name.
     pub(super) name: String,
     /// The role at the start.
     pub(super) role: Role,
-    /// The password: made for this run, known to nobody else.
+    /// The password: generated for this run.
     pub(super) password: SecretString,
 }
 
-/// Something with a browser.
+/// A device with a browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Device {
-    /// Whose it is, as an index into the people.
+    /// Its owner, as an index into the people.
     pub(super) person: usize,
-    /// What it says it is.
     pub(super) user_agent: &'static str,
-    /// Where it is: an address of a range that is reserved for documentation, so that it is nobody's.
+    /// Its address, from a range that is reserved for documentation and therefore in use by no one else.
     pub(super) address: IpAddr,
 }
 
 /// The people and their devices, and the machines.
 #[derive(Clone, Debug)]
 pub(super) struct Cast {
-    /// Everybody.
+    /// All people.
     pub(super) people: Vec<Person>,
-    /// Everything they log in from; each person has one device or two.
+    /// All devices; each person has one or two.
     pub(super) devices: Vec<Device>,
-    /// The services that are no people.
+    /// The services.
     pub(super) machines: Vec<Machine>,
 }
 
 impl Cast {
-    /// Forty people whose names begin with `prefix`, each with a new password.
+    /// Creates forty people whose names start with `prefix`, each with a new password.
     pub(super) fn assemble(prefix: &str) -> Self {
         let roles = SHARES.iter().flat_map(|(role, n)| vec![*role; *n]);
         let people = NAMES.iter().zip(roles).map(|(name, role)| Person {
@@ -113,10 +111,10 @@ impl Cast {
     }
 }
 
-/// Letters and digits of a password: 95 bits.
+/// Number of letters and digits of a password: 95 bits.
 const PASSWORD_CHARS: usize = 16;
 
-/// A password that nobody guesses.
+/// Generates a password that cannot be guessed.
 pub(super) fn new_password() -> SecretString {
     Alphanumeric
         .sample_string(&mut rand::rng(), PASSWORD_CHARS)
@@ -133,7 +131,7 @@ fn devices() -> Vec<Device> {
     let phones = people.step_by(PHONE_EVERY).map(|(number, person)| Device {
         person,
         user_agent: "Mozilla/5.0 (demo; phone)",
-        // The guard counts by /64: each phone has one of its own.
+        // The guard counts by /64, so each phone has its own.
         address: Ipv6Addr::new(0x2001, 0xdb8, 0, u16::from(number), 0, 0, 0, 1).into(),
     });
     desks.chain(phones).collect()

@@ -1,26 +1,26 @@
-//! The journal: the last things worth telling, for the screen.
+//! The journal: the latest messages, for the screen.
 
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
 };
 
-/// How many are kept.
+/// Number of entries that are kept.
 pub(super) const KEPT: usize = 8;
 
-/// Keeps the last [`KEPT`] entries; shared by all who have something to tell.
+/// Keeps the last [`KEPT`] entries; shared by all tasks that write messages.
 #[derive(Debug, Default)]
 pub(super) struct Journal(Mutex<VecDeque<String>>);
 
 impl Journal {
-    /// Adds an entry; the oldest makes room.
+    /// Adds an entry and drops the oldest.
     pub(super) fn tell(&self, entry: String) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.truncate(KEPT - 1);
         entries.push_front(entry);
     }
 
-    /// The entries, newest first.
+    /// Returns the entries, newest first.
     pub(super) fn entries(&self) -> Vec<String> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.iter().cloned().collect()

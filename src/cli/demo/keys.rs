@@ -1,4 +1,4 @@
-//! The Redis of the demo's own service: keys under a prefix that nobody else has, which are deleted at the end.
+//! The Redis of the demo's own service: keys under a unique prefix, which are deleted at the end.
 
 use std::{
     fmt,
@@ -15,15 +15,15 @@ use super::{
 };
 use crate::{
     cli::Misuse,
-    config::{self, Environment, RedisSettings},
-    store::{self, Erased},
+    config::{self, Environment},
+    store::{self, Erased, RedisSettings},
 };
 
-/// What the prefix begins with; the tag of the run follows.
+/// The start of the prefix; the tag of the run follows.
 const BEGINNING: &str = "skriptoteket-demo-";
 
-/// How long one call may take while keys are deleted.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of a call while keys are deleted.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// The keys of one run.
 #[derive(Clone, Debug)]
@@ -34,18 +34,18 @@ pub(super) struct Keys {
 }
 
 impl fmt::Display for Keys {
-    /// Where they are; no password is in it.
+    /// Prints their location, without a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.settings.place())
+        f.write_str(&self.settings.location())
     }
 }
 
 impl Keys {
-    /// Those of a new run, where the arguments name a Redis.
+    /// Returns the keys of a new run, if the arguments name a Redis.
     ///
     /// # Errors
     ///
-    /// If they do not name it rightly.
+    /// If the arguments are invalid.
     pub(super) fn of(args: &DemoArgs) -> anyhow::Result<Option<Self>> {
         Self::under(&format!("{BEGINNING}{}", new_tag()), args)
     }
@@ -57,13 +57,13 @@ impl Keys {
         let password_file = args.redis_password_file.as_deref();
         let environment = named(Environment::default(), url, password_file, prefix);
         let config = config::load(None, &environment).map_err(|faults| {
-            // The texts repeat no secret.
+            // The texts contain no secret.
             let faults: Vec<String> = (&faults).into_iter().map(ToString::to_string).collect();
             let text = faults.join("; ");
             let text = text.replace("SKRIPTOTEKET_REDIS_URL", "--redis");
             Misuse(text.replace("SKRIPTOTEKET_REDIS_PASSWORD_FILE", "--redis-password-file"))
         })?;
-        let settings = config.redis.context("--redis names no Redis")?;
+        let settings = config.redis.context("--redis is not the URL of a Redis")?;
         Ok(Some(Self {
             url: url.clone(),
             password_file: args.redis_password_file.clone(),
@@ -71,7 +71,7 @@ impl Keys {
         }))
     }
 
-    /// An environment that names this Redis and these keys.
+    /// Adds the settings of this Redis and these keys to an environment.
     pub(super) fn told(&self, environment: Environment) -> Environment {
         let password_file = self.password_file.as_deref();
         named(
@@ -82,11 +82,11 @@ impl Keys {
         )
     }
 
-    /// Finds out whether Redis answers, and permits what deleting the keys takes.
+    /// Checks that Redis responds and permits the commands that delete the keys.
     ///
     /// # Errors
     ///
-    /// If not.
+    /// If it does not.
     pub(super) async fn try_out(&self) -> anyhow::Result<()> {
         self.erase(|_| false, false)
             .await
@@ -94,17 +94,17 @@ impl Keys {
             .with_context(|| format!("--redis: {self} cannot be used"))
     }
 
-    /// Deletes them.
+    /// Deletes the keys.
     ///
     /// # Errors
     ///
-    /// If they are not deleted.
+    /// If they cannot be deleted.
     pub(super) async fn delete(&self) -> anyhow::Result<()> {
         let is_ours = |prefix: &str| prefix == self.settings.key_prefix;
         let erased = self.erase(is_ours, true).await;
         erased.map(drop).with_context(|| {
             format!(
-                "the keys in {self} stay behind; `skriptoteket demo --clean` with the same --redis deletes them"
+                "the keys in {self} were not deleted; `skriptoteket demo --clean` with the same --redis deletes them"
             )
         })
     }
@@ -114,7 +114,7 @@ impl Keys {
         is_ours: impl Fn(&str) -> bool + Send,
         also_in_use: bool,
     ) -> anyhow::Result<Erased> {
-        let erase = store::erase(&self.settings, PATIENCE, is_ours, also_in_use);
+        let erase = store::erase(&self.settings, TIME_LIMIT, is_ours, also_in_use);
         Ok(Box::pin(erase).await?)
     }
 }
@@ -134,18 +134,18 @@ fn named(
     }
 }
 
-/// Deletes the keys of demos that were killed, in the Redis that the arguments name. Returns how many.
+/// Deletes the keys of killed demos, in the Redis that the arguments name. Returns their number.
 ///
 /// # Errors
 ///
-/// If it does not answer, or a demo is using keys of its own.
+/// If Redis does not respond, or a demo is using its keys.
 pub(super) async fn delete_abandoned(args: &DemoArgs) -> anyhow::Result<Option<u64>> {
     let Some(keys) = Keys::under(BEGINNING, args)? else {
         return Ok(None);
     };
     let is_ours = |prefix: &str| prefix.strip_prefix(BEGINNING).is_some_and(is_tag);
     let erased = keys.erase(is_ours, false).await.with_context(|| {
-        let place = keys.settings.place();
+        let place = keys.settings.location();
         format!("--redis: the keys in {place} cannot be deleted")
     })?;
     anyhow::ensure!(

@@ -1,10 +1,10 @@
-//! The ledger: what the demo did, by what the answers said. Written without a look at the metrics.
+//! The ledger: what the demo did, according to the responses. It is written independently of the metrics.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::machines::{Call, Calls};
 
-/// What kind of answer a login got.
+/// The kind of a login response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum LoginAnswer {
@@ -12,7 +12,7 @@ pub(super) enum LoginAnswer {
     Success = 0,
     /// 401: wrong password, unknown or disabled.
     Refused = 1,
-    /// 429: the account or the address has used up its guesses.
+    /// 429: the account or the address is locked.
     Limited = 2,
     /// 403: another site sent it.
     CrossSite = 3,
@@ -30,12 +30,12 @@ impl LoginAnswer {
         Self::Failed,
     ];
 
-    /// The place of this kind in [`LoginAnswer::ALL`].
+    /// Returns the position of this kind in [`LoginAnswer::ALL`].
     pub(super) const fn index(self) -> usize {
         self as usize
     }
 
-    /// The kind of an answer with this status; `None` for one that the API does not give to a login of ours.
+    /// Returns the kind of a response with this status; `None` for a status that the API does not define for a login.
     pub(super) const fn of(status: u16) -> Option<Self> {
         match status {
             200 => Some(Self::Success),
@@ -48,37 +48,37 @@ impl LoginAnswer {
     }
 }
 
-/// What was done so far.
+/// The counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Login attempts by the kind of their answer.
+    /// Login attempts by the kind of their response.
     pub(super) logins: [u64; 5],
-    /// Login attempts without an answer: the service may have counted them as anything, or not at all.
+    /// Login attempts without a response: the service may have counted them with any result, or not at all.
     pub(super) unanswered_logins: u64,
-    /// Requests of any other kind that were answered.
+    /// Other requests with a response.
     pub(super) other_requests: u64,
-    /// Requests of any other kind without an answer.
+    /// Other requests without a response.
     pub(super) unanswered_others: u64,
-    /// Answers that the API's contract does not have.
+    /// Responses that the API's contract does not define.
     pub(super) odd_answers: u64,
-    /// What machines asked for.
+    /// The calls of machines.
     pub(super) calls: Calls,
-    /// Steps left out because the service was too slow for the plan.
+    /// Steps that were skipped because the service was too slow for the plan.
     pub(super) skipped: u64,
 }
 
 impl Counts {
-    /// Answered login attempts of one kind.
+    /// Returns the number of login attempts with this kind of response.
     pub(super) const fn of(&self, answer: LoginAnswer) -> u64 {
         self.logins[answer.index()]
     }
 
-    /// Answered login attempts that failed.
+    /// Returns the number of failed login attempts with a response.
     pub(super) fn failures(&self) -> u64 {
         self.logins.iter().sum::<u64>() - self.of(LoginAnswer::Success)
     }
 
-    /// All requests that were sent.
+    /// Returns the number of all requests that were sent.
     pub(super) fn requests(&self) -> u64 {
         let logins = self.logins.iter().sum::<u64>() + self.unanswered_logins;
         let others = self.other_requests + self.unanswered_others + self.odd_answers;
@@ -86,17 +86,17 @@ impl Counts {
     }
 }
 
-/// Counts what is done; shared by all who do it.
+/// Counts requests; shared by all tasks that send them.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(Mutex<Counts>);
 
 impl Ledger {
-    /// What was done so far.
+    /// Returns the counts so far.
     pub(super) fn counts(&self) -> Counts {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A login attempt came back with this status, or not at all.
+    /// Counts a login attempt with the status of its response, or without a response.
     pub(super) fn login(&self, status: Option<u16>) {
         self.write(|counts| match status.map(LoginAnswer::of) {
             Some(Some(answer)) => counts.logins[answer.index()] += 1,
@@ -105,8 +105,8 @@ impl Ledger {
         });
     }
 
-    /// Another request came back with this status, or not at all. `expected` are those that the contract has for it,
-    /// beside 5xx.
+    /// Counts another request with the status of its response, or without a response. `expected` are the statuses
+    /// that the contract defines for it, besides 5xx.
     pub(super) fn request(&self, status: Option<u16>, expected: &[u16]) {
         self.write(|counts| match status {
             Some(status) if expected.contains(&status) || status >= 500 => {
@@ -117,12 +117,12 @@ impl Ledger {
         });
     }
 
-    /// A call of a machine came back with this status, or not at all.
+    /// Counts a call of a machine with the status of its response, or without a response.
     pub(super) fn call(&self, call: Call, status: Option<u16>) {
         self.write(|counts| counts.calls.note(call, status));
     }
 
-    /// A step was left out.
+    /// Counts a skipped step.
     pub(super) fn skipped(&self) {
         self.write(|counts| counts.skipped += 1);
     }

@@ -1,4 +1,4 @@
-//! The temporary directory of the demo's own service, and what a demo that was killed left of it.
+//! The temporary directory of the demo's own service, and the directories that killed demos left behind.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -10,17 +10,17 @@ use std::{
 use anyhow::Context;
 use tempfile::TempDir;
 
-/// What the names of the directories begin with.
+/// The start of the directory names.
 const BEGINNING: &str = "skriptoteket-demo-";
 
-/// The file by which a directory is known to be a demo's. The demo that uses it holds its lock, and the lock ends with the
-/// process, however that does.
+/// The file that marks a directory as a demo's. The demo that uses the directory holds a lock on the file, which the
+/// system releases when the process ends in any way.
 const MARK: &str = "demo.mark";
 
-/// What is in the file; nothing else has such a file by chance.
+/// The content of the file, which identifies it.
 const TEXT: &str = "Made by `skriptoteket demo`, which deletes this directory at its end.\n";
 
-/// A directory that is deleted, with everything in it, when this is dropped.
+/// A directory that is deleted with its content when this is dropped.
 #[derive(Debug)]
 pub(super) struct Home {
     dir: TempDir,
@@ -28,11 +28,11 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes one, for this user only.
+    /// Creates a directory for this user only.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub(super) fn make() -> anyhow::Result<Self> {
         Self::make_in(&tempfile::env::temp_dir())
     }
@@ -45,47 +45,46 @@ impl Home {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o600);
             let mut mark = options.open(dir.path().join(MARK))?;
-            // Before the text is there the directory is nobody's to clean away.
+            // Until the text is written, no other demo may delete the directory.
             mark.lock()?;
             mark.write_all(TEXT.as_bytes())?;
             Ok(Self { dir, _mark: mark })
         };
         made().with_context(|| {
             format!(
-                "cannot make a temporary directory in {}; name another place in TMPDIR",
+                "cannot create a temporary directory in {}; set TMPDIR to another directory",
                 parent.display()
             )
         })
     }
 
-    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Deletes it.
+    /// Deletes the directory.
     ///
     /// # Errors
     ///
-    /// If something of it stays behind.
+    /// If something is left behind.
     pub(super) fn delete(self) -> anyhow::Result<()> {
         let path = self.path().to_owned();
         let deleted = self.dir.close();
-        deleted.with_context(|| format!("{} is not deleted whole; delete it", path.display()))
+        deleted.with_context(|| format!("{} was not deleted completely; delete it", path.display()))
     }
 }
 
-/// Deletes the directories of demos that were killed. Returns which.
+/// Deletes the directories of killed demos. Returns their paths.
 ///
 /// # Errors
 ///
-/// If they cannot be looked for, or one cannot be deleted.
+/// If they cannot be listed, or one cannot be deleted.
 pub(super) fn delete_abandoned() -> anyhow::Result<Vec<PathBuf>> {
     delete_abandoned_in(&tempfile::env::temp_dir())
 }
 
 fn delete_abandoned_in(parent: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let cannot = |path: &Path| format!("{} cannot be looked through", path.display());
+    let cannot = |path: &Path| format!("{} cannot be listed", path.display());
     let mut deleted = Vec::new();
     for entry in fs::read_dir(parent).with_context(|| cannot(parent))? {
         let entry = entry.with_context(|| cannot(parent))?;
@@ -94,7 +93,7 @@ fn delete_abandoned_in(parent: &Path) -> anyhow::Result<Vec<PathBuf>> {
             .to_str()
             .is_some_and(|name| name.starts_with(BEGINNING));
         let path = entry.path();
-        // The lock is held until the directory is gone.
+        // The lock is held until the directory has been deleted.
         let Some(_mark) = is_named_so.then(|| abandoned(&path)).flatten() else {
             continue;
         };
@@ -106,7 +105,8 @@ fn delete_abandoned_in(parent: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(deleted)
 }
 
-/// The lock of a demo's directory that belongs to this user and that no process uses. Whatever cannot be read is none.
+/// Returns the lock of a demo's directory that belongs to this user and that no process uses. An unreadable directory
+/// counts as not a demo's.
 fn abandoned(path: &Path) -> Option<File> {
     let user = rustix::process::geteuid().as_raw();
     let directory = fs::symlink_metadata(path).ok()?;

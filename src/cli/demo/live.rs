@@ -1,4 +1,4 @@
-//! The live view: reads `/metrics` twice a second and shows what it says.
+//! The live view: reads `/metrics` twice a second and shows the values.
 
 use std::time::Duration;
 
@@ -18,13 +18,11 @@ use crate::telemetry::exposition::Exposition;
 /// A `/metrics` page.
 #[derive(Clone, Debug)]
 pub(super) struct Metrics {
-    /// What asks for it.
     pub(super) client: reqwest::Client,
-    /// Where it is.
     pub(super) url: Url,
-    /// The bearer token that it asks for.
+    /// The bearer token, if it requires one.
     pub(super) token: Option<SecretString>,
-    /// The ids of the demo's own services.
+    /// The IDs of the demo's own services.
     pub(super) machines: [String; 3],
 }
 
@@ -33,7 +31,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// If it is not answered, or is no page of metrics.
+    /// If there is no response, or it is not a metrics page.
     pub(super) async fn read(&self) -> anyhow::Result<Reading> {
         let mut request = self.client.get(self.url.clone());
         if let Some(token) = &self.token {
@@ -42,14 +40,14 @@ impl Metrics {
         let answer = async { request.send().await?.error_for_status()?.text().await };
         let text = answer
             .await
-            .with_context(|| format!("{} is not answered", self.url))?;
+            .with_context(|| format!("no response from {}", self.url))?;
         let page =
             Exposition::parse(&text).with_context(|| format!("{} cannot be read", self.url))?;
         Ok(Reading::of(&page, &self.machines))
     }
 }
 
-/// Shows what is going on, until standard output is closed.
+/// Shows the live view until standard output is closed.
 pub(super) async fn watch(stage: &Stage, metrics: Option<&Metrics>, length: Option<Duration>) {
     let mut screen = Screen::of_stdout();
     let mut rates = Rates::default();
@@ -58,7 +56,7 @@ pub(super) async fn watch(stage: &Stage, metrics: Option<&Metrics>, length: Opti
     loop {
         ticks.tick().await;
         let reading = match metrics {
-            // A page that is not answered says nothing: everything is absent.
+            // Without a response, all values are absent.
             Some(metrics) => Some(metrics.read().await.unwrap_or_default()),
             None => None,
         };

@@ -1,19 +1,19 @@
-//! `skriptoteket demo`: a service that is used, to look at. Also the traffic generator for a service elsewhere.
+//! `skriptoteket demo`: a service with simulated users. Also the traffic generator for another service.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `service`, `keys` | the service of the demo's own, in a temporary directory; its keys in a Redis |
-//! | `tag`, `leftovers` | what is known to be a demo's, so that it can be cleaned away |
+//! | `service`, `keys` | the demo's own service, in a temporary directory; its keys in a Redis |
+//! | `tag`, `leftovers` | identify what a demo has created, so that it can be deleted |
 //! | `origin` | URLs as arguments |
 //! | `run` | one run: accounts, traffic, summary |
 //! | `rhythm`, `cast`, `acts`, `plan` | who does what and when: pure, from a seed |
-//! | `traffic`, `operator`, `api` | who does it: real HTTP requests |
-//! | `machines` | the three services of the demo: what they send, what is counted and shown of them |
-//! | `reach` | whether the service answers, and why not |
-//! | `ledger` | what was done, by what the answers said |
-//! | `reading` | what `/metrics` says |
-//! | `summary` | the two side by side |
-//! | `live`, `view`, `screen`, `journal` | what is shown meanwhile |
+//! | `traffic`, `operator`, `api` | send real HTTP requests |
+//! | `machines` | the three services of the demo: their requests, counts and display |
+//! | `reach` | whether the service responds, and why not |
+//! | `ledger` | what was done, according to the responses |
+//! | `reading` | the values of `/metrics` |
+//! | `summary` | compares the two |
+//! | `live`, `view`, `screen`, `journal` | the live view |
 //! | `stop` | Ctrl-C |
 
 mod acts;
@@ -33,6 +33,7 @@ mod reading;
 mod rhythm;
 mod run;
 mod screen;
+mod series;
 mod service;
 mod stop;
 mod summary;
@@ -65,36 +66,33 @@ use self::{
     service::Service,
     stop::Stop,
 };
-use super::{
-    Misuse,
-    output::line,
-    span::{in_words, some_span},
-};
+use super::{Misuse, output::line, span::some_span};
 use crate::{
     clock::{Clock, SystemClock},
     config::Environment,
+    duration_text,
 };
 
-/// What `skriptoteket demo` takes.
+/// Arguments of `skriptoteket demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// End after this time, for example 20s or 5m; without it Ctrl-C ends the demo
     #[arg(long, value_name = "TIME", value_parser = some_span)]
     duration: Option<Duration>,
 
-    /// How long a day takes: people come in the morning and go at night
+    /// Length of a simulated day
     #[arg(long, value_name = "TIME", value_parser = some_span, default_value = "4m")]
     day: Duration,
 
-    /// Draw the traffic from this number: the same number sends the same traffic
+    /// Seed of the traffic: the same seed sends the same traffic
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
-    /// Where the demo's service listens [default: 127.0.0.1:8080, or a free port if that is taken]
+    /// Address of the demo's service [default: 127.0.0.1:8080, or a free port if that is taken]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
     listen: Option<SocketAddr>,
 
-    /// Where its /metrics is [default: 127.0.0.1:9464, or a free port if that is taken]
+    /// Address of its /metrics [default: 127.0.0.1:9464, or a free port if that is taken]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
     management_listen: Option<SocketAddr>,
 
@@ -105,46 +103,46 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "URL", value_parser = StringValueParser::new().map(SecretString::from))]
     redis: Option<SecretString>,
 
-    /// A file with the password of --redis, alone in it
+    /// File that contains only the password of --redis
     #[arg(long, value_name = "FILE", requires = "redis")]
     redis_password_file: Option<PathBuf>,
 
-    /// Run nothing: delete what demos left that were killed
+    /// Delete what killed demos left behind, and exit
     ///
     /// On this machine: the temporary directories of this user's demos that no process uses. With --redis: the keys of demos
     /// that no server uses. With --target: the accounts and services of demos, also of one that is still running there.
-    /// All are known by names and marks that only a demo gives; nothing else is touched.
+    /// All are identified by names and marks that only a demo uses; nothing else is changed.
     #[arg(long, conflicts_with_all = ["duration", "day", "seed", "listen", "management_listen", "management_target"])]
     clean: bool,
 
-    /// End with an error when the service has not answered anything for so long
+    /// Fail if the service has not responded for this long
     #[arg(long, value_name = "TIME", value_parser = some_span, default_value = "30s")]
     give_up_after: Duration,
 
-    /// Start no service: send the traffic to the one at this URL
+    /// Send the traffic to the service at this URL instead of starting one
     ///
-    /// The demo makes 40 accounts and 3 services there, named demo-…, and deletes them at the end; so it needs a superuser. It
-    /// pretends to be many clients by X-Forwarded-For: a service that does not trust this machine as a proxy sees one
-    /// client with many failed logins, and limits it. For a certificate of a private authority, name the PEM file of that in
-    /// the environment variable `SSL_CERT_FILE`.
+    /// The demo creates 40 accounts and 3 services there, named demo-…, and deletes them at the end; so it needs a
+    /// superuser. It simulates many clients by X-Forwarded-For: a service that does not trust this machine as a proxy
+    /// sees one client with many failed logins, and limits it. For a certificate of a private authority, set the
+    /// environment variable `SSL_CERT_FILE` to its PEM file.
     #[arg(long, value_name = "URL", value_parser = Origin, requires_all = ["superuser", "superuser_password_file"])]
     target: Option<Url>,
 
-    /// Where the target's /metrics is, for example `http://127.0.0.1:9464`: shown live, and compared at the end
+    /// URL of the target's /metrics, for example `http://127.0.0.1:9464`: shown live, and compared at the end
     ///
-    /// It has to be one process that answers all the traffic, and nobody else should use it meanwhile.
+    /// A single process must serve all the traffic, and no other client should use it meanwhile.
     #[arg(long, value_name = "URL", value_parser = Origin, requires = "target")]
     management_target: Option<Url>,
 
-    /// A file with the bearer token that the target's /metrics asks for
+    /// File with the bearer token of the target's /metrics
     #[arg(long, value_name = "FILE", requires = "management_target")]
     metrics_token_file: Option<PathBuf>,
 
-    /// The name of a superuser of the target
+    /// Name of a superuser of the target
     #[arg(long, value_name = "NAME", requires = "target")]
     superuser: Option<String>,
 
-    /// A file with that superuser's password
+    /// File with the password of that superuser
     #[arg(long, value_name = "FILE", requires = "target")]
     superuser_password_file: Option<PathBuf>,
 }
@@ -153,7 +151,7 @@ pub(super) struct DemoArgs {
 ///
 /// # Errors
 ///
-/// If the metrics do not say what was done, or the service cannot be started or reached.
+/// If the metrics differ from what was done, or the service cannot be started or reached.
 pub(super) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Result<()> {
     let stop = Stop::on_signals().context("signals cannot be received")?;
     let seed = args.seed.unwrap_or_else(rand::random);
@@ -170,7 +168,7 @@ pub(super) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Re
     }
 }
 
-/// Starts a service, uses it, and ends it, whatever went wrong meanwhile.
+/// Starts a service, uses it, and stops it, even after an error.
 async fn at_home(
     args: &DemoArgs,
     environment: &Environment,
@@ -180,7 +178,7 @@ async fn at_home(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let service = Service::start(args, environment, Arc::clone(&clock)).await?;
     let outcome = Box::pin(use_own(args, &service, clock, seed, stop)).await;
-    // The first thing that went wrong is what has to be told.
+    // The first error is the one to report.
     outcome.and(service.stop().await)
 }
 
@@ -194,7 +192,7 @@ async fn use_own(
     line(service.introduction(io::stdout().is_terminal()))?;
     line(format_args!(
         "40 people and 3 services use it from now on; a day takes {} (--seed {seed}).\n",
-        in_words(args.day)
+        duration_text::write(args.day)
     ))?;
     let run = Run {
         api: service.api.clone(),
@@ -208,7 +206,7 @@ async fn use_own(
         prefix: String::new(),
         leaves_nothing: false,
         limit: args.give_up_after,
-        patience: 3 * service::CENSUS_INTERVAL,
+        time_limit: 3 * service::CENSUS_INTERVAL,
         length: args.duration,
         day: Day::lasting(args.day),
         seed,
@@ -217,7 +215,7 @@ async fn use_own(
     Box::pin(run.perform(stop)).await
 }
 
-/// Deletes what demos left that were killed.
+/// Deletes what killed demos left behind.
 async fn clean(args: &DemoArgs, stop: &Stop) -> anyhow::Result<()> {
     let directories = leftovers::delete_abandoned()?;
     line(format_args!("directories deleted: {}", directories.len()))?;
@@ -236,13 +234,13 @@ async fn clean(args: &DemoArgs, stop: &Stop) -> anyhow::Result<()> {
         .with_context(|| format!("{target}: cannot begin"))?;
     let deleted = tokio::select! {
         deleted = operator.sweep(tag::is_of_a_demo) => deleted,
-        () = stop.asked(1) => Err(anyhow::anyhow!("stopped before all was deleted")),
+        () = stop.asked(1) => Err(anyhow::anyhow!("stopped before everything was deleted")),
     };
     operator.log_out().await;
     line(format_args!("accounts and services deleted: {}", deleted?))
 }
 
-/// Uses a service that is there already, and leaves nothing behind.
+/// Uses a running service, and deletes what it created there.
 async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyhow::Result<()> {
     let superuser = superuser(&args)?;
     let prefix = tag::prefix(&tag::new_tag());
@@ -270,7 +268,7 @@ async fn elsewhere(args: DemoArgs, target: Url, seed: u64, stop: &Stop) -> anyho
         leaves_nothing: true,
         limit: args.give_up_after,
         // Three times the default interval of the census.
-        patience: Duration::from_secs(15),
+        time_limit: Duration::from_secs(15),
         length: args.duration,
         day: Day::lasting(args.day),
         seed,
@@ -291,7 +289,7 @@ fn superuser(args: &DemoArgs) -> anyhow::Result<Credentials> {
     })
 }
 
-/// The secret in a file, without the line break at its end.
+/// Returns the secret in a file, without the line end.
 fn secret_in(file: &Path) -> anyhow::Result<SecretString> {
     let text = fs::read_to_string(file)
         .map(SecretString::from)

@@ -1,4 +1,5 @@
-//! The operator: a superuser who makes the accounts and services, changes them now and then, and lists the sessions.
+//! The operator: a superuser who creates the accounts and services, changes them from time to time, and lists the
+//! sessions.
 
 mod sweep;
 
@@ -22,32 +23,32 @@ use super::{
 };
 use crate::accounts::Role;
 
-/// Accounts made at the same time: each costs the service a password hash.
+/// Number of accounts created concurrently: each costs the service a password hash.
 const AT_ONCE: usize = 2;
 
-/// Entries of a list asked for at a time.
+/// Number of entries per page of a list.
 const PAGE: usize = 100;
 
-/// A superuser at work.
+/// A superuser who is logged in.
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
     api: Api,
     browser: Browser,
     credentials: Credentials,
-    /// The ids of the accounts that were made, in the order of the cast.
+    /// The IDs of the accounts that were created, in the order of the cast.
     accounts: Vec<String>,
     /// The machines that were registered.
     machines: Vec<Machine>,
 }
 
-/// An account as the API tells it.
+/// An account in a response of the API.
 #[derive(Debug, Deserialize)]
 struct User {
     id: String,
     username: String,
 }
 
-/// A session as the list tells it.
+/// A session in the list.
 #[derive(Debug, Deserialize)]
 struct Listed {
     user: Owner,
@@ -72,7 +73,7 @@ struct Services {
     services: Vec<Service>,
 }
 
-/// A service as the list tells it.
+/// A service in the list.
 #[derive(Debug, Deserialize)]
 struct Service {
     id: String,
@@ -85,7 +86,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// If the service does not answer, or not with 200.
+    /// If the service does not respond, or not with 200.
     pub(super) async fn log_in(api: Api, credentials: Credentials) -> anyhow::Result<Self> {
         let mut operator = Self {
             api,
@@ -97,11 +98,11 @@ impl Operator {
         match operator.log_in_again().await.map(|it| it.status) {
             Some(200) => Ok(operator),
             Some(401) => bail!("the superuser's name or password is wrong"),
-            Some(status) => bail!("the superuser's login was answered {status}"),
+            Some(status) => bail!("the superuser's login failed with status {status}"),
             None => {
                 let silence = operator.api.reach().silence();
                 let cause = silence.map(|(_, cause)| cause).unwrap_or_default();
-                bail!("the superuser's login was not answered: {cause}")
+                bail!("the superuser's login got no response: {cause}")
             }
         }
     }
@@ -111,11 +112,11 @@ impl Operator {
         self.api.login(browser, credentials, false, Site::Own).await
     }
 
-    /// Makes an account for each of the cast, in a state to log in with, and registers the machines.
+    /// Creates an account for each person of the cast, ready to log in, and registers the machines.
     ///
     /// # Errors
     ///
-    /// If one is not made. [`Operator::sweep`] finds those that were.
+    /// If one cannot be created. [`Operator::sweep`] finds those that were.
     pub(super) async fn hire(&mut self, cast: &Cast) -> anyhow::Result<()> {
         let this = &*self;
         let made = stream::iter(&cast.people)
@@ -147,18 +148,18 @@ impl Operator {
         match answer.status {
             201 => self.machines.push(machine.clone()),
             409 => bail!(
-                "there is a service with the name of one of the demo's, or as many as there may be"
+                "a service with the name of one of the demo's exists, or max_services is reached"
             ),
-            status => bail!("a request for a new service was answered {status}"),
+            status => bail!("a request for a new service failed with status {status}"),
         }
         let taken = machine.take_secret(std::future::ready(secret_of(&answer)));
         taken.await.context("a new service has no secret")
     }
 
-    /// Gives a machine a new secret.
+    /// Rotates the secret of a machine.
     async fn rotate(&mut self, place: usize) -> Option<String> {
         let machine = self.machines.get(place)?.clone();
-        // A rotation is never refused, because the one before may not be over.
+        // A rotation must not be rejected because the overlap of the previous one has not ended.
         let rotation = json!({ "overlap_seconds": OVERLAP.as_secs(), "force": true });
         let path = format!("api/admin/services/{}/rotate", machine.id());
         let request = Request {
@@ -192,25 +193,24 @@ impl Operator {
         match answer.status {
             201 => read::<User>(answer.body).map(|user| user.id),
             403 => bail!(
-                "the account is no superuser's: only a superuser can make the demo's accounts"
+                "the account is not a superuser's: only a superuser can create the demo's accounts"
             ),
-            409 => bail!("there is an account with the name of one of the demo's"),
-            status => bail!("a request for a new account was answered {status}"),
+            409 => bail!("an account with the name of one of the demo's exists"),
+            status => bail!("a request for a new account failed with status {status}"),
         }
     }
 
     async fn list<T: for<'de> Deserialize<'de>>(&mut self, path: &str) -> anyhow::Result<T> {
         let answer = self.send(Request::get(path, &[200])).await;
-        let answer = answer.with_context(|| format!("/{path} was not answered"))?;
+        let answer = answer.with_context(|| format!("no response from /{path}"))?;
         anyhow::ensure!(
             answer.status == 200,
-            "/{path} was answered {}",
+            "/{path} failed with status {}",
             answer.status
         );
         read(answer.body)
     }
 
-    /// Logs out.
     pub(super) async fn log_out(mut self) {
         let request = Request {
             method: Method::POST,
@@ -221,7 +221,7 @@ impl Operator {
         self.api.send(&mut self.browser, request).await;
     }
 
-    /// Carries an order out. Returns what there is to tell, nothing if it failed.
+    /// Carries out an order. Returns a message for the journal, or nothing if it failed.
     pub(super) async fn carry_out(&mut self, order: Order) -> Option<String> {
         let (person, method, rest, body, news) = match order {
             Order::LookAround => {
@@ -264,7 +264,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// If a page is not answered, or is none.
+    /// If there is no response, or it is not a page.
     pub(super) async fn enumerate(&mut self) -> anyhow::Result<Enumerated> {
         let mut counted = Enumerated {
             services: self.active_services().await?,
@@ -309,7 +309,7 @@ impl Operator {
     }
 }
 
-/// The path of a page of a list.
+/// Returns the path of a page of a list.
 fn paged(path: &str, cursor: Option<&str>) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &PAGE.to_string());
@@ -319,11 +319,11 @@ fn paged(path: &str, cursor: Option<&str>) -> String {
     format!("{path}?{}", query.finish())
 }
 
-/// The new secret of a service.
+/// Returns the new secret of a service.
 fn secret_of(answer: &Answer) -> Option<SecretString> {
     answer.body["client_secret"].as_str().map(Into::into)
 }
 
 fn read<T: for<'de> Deserialize<'de>>(body: Value) -> anyhow::Result<T> {
-    serde_json::from_value(body).context("an answer of the API was not understood")
+    serde_json::from_value(body).context("a response of the API cannot be decoded")
 }

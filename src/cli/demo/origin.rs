@@ -9,8 +9,8 @@ use clap::{
 };
 use url::Url;
 
-/// Reads an `http` or `https` URL, to which the paths of the API are added. Its errors do not repeat the value: it may have
-/// a password in it.
+/// Parses an `http` or `https` URL, to which the paths of the API are appended. Its errors do not contain the value,
+/// because it may include a password.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin;
 
@@ -31,7 +31,7 @@ impl TypedValueParser for Origin {
 }
 
 fn origin(text: &str) -> Result<Url, String> {
-    let expected = "expected a URL such as http://127.0.0.1:8080";
+    let expected = "expected a URL, for example http://127.0.0.1:8080";
     let mut url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(String::from(expected));

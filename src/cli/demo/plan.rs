@@ -1,7 +1,7 @@
-//! The plan: who does what and when, without end. A pure function of a seed; nothing here talks to a service.
+//! The plan: who does what and when, without end. A pure function of a seed; it does not access the service.
 //!
-//! What is to come stands in an agenda in the order of time. An entry is either one request, which is handed out, or
-//! something larger, such as a visit or an attack, that puts its requests on the agenda when its time has come.
+//! Future events are in an agenda, in the order of time. An entry is either one request, which is returned, or a
+//! larger event, for example a visit or an attack, which adds its requests to the agenda when it is due.
 
 mod machines;
 #[cfg(test)]
@@ -12,19 +12,19 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use super::{
-    acts::{Act, Errand, Guess, Order, Step, Target},
+    acts::{Act, Guess, Order, Step, Target, Task},
     cast::Cast,
     rhythm::Day,
 };
 use crate::accounts::Role;
 
-/// Requests are at least this far apart: 20 a second, which leaves a small machine room for its password checks.
+/// Minimum time between requests: 20 per second, which leaves a small machine time for its password checks.
 pub(super) const LEAST_GAP: Duration = Duration::from_millis(50);
 
-/// In the busiest hour someone who has left is back after this long on average.
+/// Mean time until a user who has left comes back, in the busiest hour.
 const MEAN_PAUSE: Duration = Duration::from_secs(12);
 
-/// Something on the agenda.
+/// An entry of the agenda.
 #[derive(Clone, Debug)]
 enum Entry {
     Request(Act, Option<String>),
@@ -49,20 +49,20 @@ enum Entry {
 pub(super) struct Plan {
     rng: StdRng,
     day: Day,
-    /// Whose device each one is.
+    /// The owner of each device.
     owners: Vec<usize>,
-    /// What everybody's role is at the start.
+    /// The role of each person at the start.
     roles: Vec<Role>,
-    /// Who has another role than at the start.
+    /// The person whose role differs from the start.
     moved: Option<usize>,
-    /// By time, and by when it was put there.
+    /// Ordered by time, then by insertion.
     agenda: BTreeMap<(Duration, u64), Entry>,
     entries: u64,
     last: Duration,
 }
 
 impl Plan {
-    /// A plan for this cast and day. The same seed makes the same plan.
+    /// Creates a plan for this cast and day. The same seed creates the same plan.
     pub(super) fn new(seed: u64, day: Day, cast: &Cast) -> Self {
         let mut plan = Self {
             rng: StdRng::seed_from_u64(seed),
@@ -78,7 +78,7 @@ impl Plan {
             let at = plan.first_arrival();
             plan.put(at, Entry::Visit(device));
         }
-        // Early enough that ten seconds show a bit of everything.
+        // Early enough that ten seconds show some of everything.
         let opening = [
             (0.3, Entry::Stock),
             (0.6, Entry::Batch),
@@ -109,12 +109,12 @@ impl Plan {
         self.put(at, Entry::Request(act, None));
     }
 
-    /// A point between so many seconds after `at`.
+    /// Returns a random time, in this range of seconds after `at`.
     fn after(&mut self, at: Duration, seconds: std::ops::Range<f64>) -> Duration {
         at + Duration::from_secs_f64(self.rng.random_range(seconds))
     }
 
-    /// Those who are up by then come within a few seconds, the others when the day says.
+    /// Users who are active at the start arrive within a few seconds, the others as the day defines.
     fn first_arrival(&mut self) -> Duration {
         if self.rng.random_bool(self.day.activity(Duration::ZERO)) {
             self.after(Duration::ZERO, 0.0..6.0)
@@ -123,7 +123,7 @@ impl Plan {
         }
     }
 
-    /// Arrivals are a Poisson process whose rate follows the day: drawn at the highest rate, and thinned out.
+    /// Arrivals are a Poisson process whose rate follows the day: drawn at the maximum rate, and thinned.
     fn next_arrival(&mut self, left_at: Duration) -> Duration {
         let mut at = left_at;
         loop {
@@ -135,7 +135,7 @@ impl Plan {
         }
     }
 
-    /// Puts everything on the agenda that `entry` consists of, and when it happens again.
+    /// Adds the requests of `entry` to the agenda, and its next occurrence.
     fn unfold(&mut self, at: Duration, entry: &Entry) {
         match *entry {
             Entry::Request(..) => {}
@@ -156,41 +156,37 @@ impl Plan {
         }
     }
 
-    /// Someone comes, logs in, stays for a while, and logs out or just goes.
+    /// A user arrives, logs in, stays for a while, and logs out or just leaves.
     fn visit(&mut self, at: Duration, device: usize) {
         let mut at = at;
-        let mut errands = Vec::new();
+        let mut tasks = Vec::new();
         if self.rng.random_bool(0.03) {
-            errands.push(Errand::Lured);
+            tasks.push(Task::Lured);
         }
         if self.rng.random_bool(0.12) {
-            errands.push(Errand::Mistype);
+            tasks.push(Task::Mistype);
         }
         let remember_me = self.rng.random_bool(0.1);
-        errands.push(Errand::Login { remember_me });
-        for errand in errands {
-            self.request(at, Act::AtDevice(device, errand));
+        tasks.push(Task::Login { remember_me });
+        for task in tasks {
+            self.request(at, Act::AtDevice(device, task));
             at = self.after(at, 0.8..2.0);
         }
         for _ in 0..self.rng.random_range(1..14) {
             at = self.after(at, 1.5..5.0);
             let rarely = self.rng.random_bool(0.1);
-            let errand = if rarely {
-                Errand::ListOwn
-            } else {
-                Errand::Look
-            };
-            self.request(at, Act::AtDevice(device, errand));
+            let task = if rarely { Task::ListOwn } else { Task::Look };
+            self.request(at, Act::AtDevice(device, task));
         }
         if self.rng.random_bool(0.5) {
             at = self.after(at, 0.5..2.0);
-            self.request(at, Act::AtDevice(device, Errand::Logout));
+            self.request(at, Act::AtDevice(device, Task::Logout));
         }
         let next = self.next_arrival(at);
         self.put(next, Entry::Visit(device));
     }
 
-    /// Many addresses, one account: the account's budget runs out.
+    /// Many addresses, one account: the limit of the account is reached.
     fn brute_force(&mut self, at: Duration) {
         let victim = self.anybody();
         let addresses = self.rng.random_range(8_u8..=14);
@@ -204,7 +200,7 @@ impl Plan {
         self.put(next, Entry::BruteForce);
     }
 
-    /// One address, many accounts: the address's budget runs out.
+    /// One address, many accounts: the limit of the address is reached.
     fn spraying(&mut self, at: Duration) {
         let from = Ipv4Addr::new(198, 51, 100, self.rng.random_range(1..=254)).into();
         let guesses = self.rng.random_range(16..26);
@@ -236,7 +232,7 @@ impl Plan {
         }
     }
 
-    /// Someone tries a name that nobody has.
+    /// An attacker tries a name that does not exist.
     fn prowler(&mut self, at: Duration) {
         let guess = Guess {
             target: Target::Nobody(self.rng.random()),
@@ -247,7 +243,7 @@ impl Plan {
         self.put(next, Entry::Prowler);
     }
 
-    /// Every other change gives the person his own role back, so that the roles stay what they are.
+    /// Every second change restores the role of the person, so that the roles stay the same on average.
     fn role_change(&mut self, at: Duration) {
         let (person, role) = if let Some(person) = self.moved.take() {
             (person, self.roles[person])
@@ -271,14 +267,14 @@ impl Plan {
         self.put(next, Entry::Revocation);
     }
 
-    /// An account is disabled, someone who knows its password tries it, and it is enabled again.
+    /// An account is disabled, a user who knows its password tries to log in, and it is enabled again.
     fn suspension(&mut self, at: Duration) {
         let device = self.rng.random_range(0..self.owners.len());
         let person = self.owners[device];
         self.request(at, Act::Operate(Order::SetDisabled(person, true)));
         let remember_me = false;
         let tried = self.after(at, 1.0..3.0);
-        self.request(tried, Act::AtDevice(device, Errand::Login { remember_me }));
+        self.request(tried, Act::AtDevice(device, Task::Login { remember_me }));
         let enabled = self.after(tried, 3.0..6.0);
         self.request(enabled, Act::Operate(Order::SetDisabled(person, false)));
         let next = self.after(at, 30.0..70.0);
@@ -299,7 +295,7 @@ impl Plan {
 impl Iterator for Plan {
     type Item = Step;
 
-    /// The next step; there is always one.
+    /// Returns the next step; there always is one.
     fn next(&mut self) -> Option<Step> {
         loop {
             let ((at, _), entry) = self.agenda.pop_first()?;

@@ -1,4 +1,4 @@
-//! Whether the service answers at all, and if not, why.
+//! Tracks whether the service responds, and if not, why.
 
 use std::{
     error::Error,
@@ -9,38 +9,38 @@ use std::{
 
 use crate::{cli::output::note, clock::Clock};
 
-/// How often it is looked whether the service answers.
+/// Interval at which it is checked whether the service responds.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long there is no answer before that is told, and told again.
+/// Time without a response before a message, and between messages.
 const TELL: Duration = Duration::from_secs(5);
 
-/// When the service answered last. Cheap to clone.
+/// When the service last responded. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Reach {
     state: Arc<Mutex<State>>,
-    /// Without an answer for so long it is given up.
+    /// Maximum time without a response.
     limit: Duration,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the last answer came, on the monotonic clock.
+    /// When the last response arrived, on the monotonic clock.
     answered: Option<Duration>,
     silence: Option<Silence>,
 }
 
-/// What was asked since then was not answered, for this reason.
+/// All requests since then failed, for this reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Silence {
     since: Duration,
-    /// The reason of the last request, in words.
+    /// The description of the last failure.
     pub(super) cause: String,
 }
 
 impl Reach {
-    /// Nothing was asked yet.
+    /// Creates the tracker before the first request.
     pub(super) fn new(clock: Arc<dyn Clock>, limit: Duration) -> Self {
         Self {
             state: Arc::default(),
@@ -49,12 +49,12 @@ impl Reach {
         }
     }
 
-    /// How long there may be no answer.
+    /// Returns the maximum time without a response.
     pub(super) const fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// The time, to be given back to [`Reach::failed`].
+    /// Returns the current time, to pass to [`Reach::failed`].
     pub(super) fn now(&self) -> Duration {
         self.clock.monotonic()
     }
@@ -63,7 +63,7 @@ impl Reach {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an answer, whatever it says.
+    /// Records a response, whatever its status.
     pub(super) fn answered(&self) {
         *self.state() = State {
             answered: Some(self.now()),
@@ -71,7 +71,7 @@ impl Reach {
         };
     }
 
-    /// Notes that what was sent at this time was not answered.
+    /// Records that a request sent at this time failed.
     pub(super) fn failed(&self, sent: Duration, cause: String) {
         let mut state = self.state();
         let began = state.answered.map_or(sent, |answered| answered.max(sent));
@@ -80,7 +80,7 @@ impl Reach {
         state.silence = Some(Silence { since, cause });
     }
 
-    /// For how long nothing has been answered, and why; nothing if the last request was answered, or none was sent.
+    /// Returns how long there has been no response, and why; nothing if the last request succeeded, or none was sent.
     pub(super) fn silence(&self) -> Option<(Duration, String)> {
         let state = self.state();
         let silence = state.silence.as_ref()?;
@@ -90,13 +90,13 @@ impl Reach {
         ))
     }
 
-    /// Why nothing has been answered for as long as that may be.
+    /// Returns the cause once the maximum time without a response has passed.
     pub(super) fn lost(&self) -> Option<String> {
         let (lasts, cause) = self.silence()?;
         (lasts >= self.limit).then_some(cause)
     }
 
-    /// Waits until the service is lost, and returns why. What goes on until then is handed to `tell`.
+    /// Waits until the service is lost, and returns the cause. Messages until then are passed to `tell`.
     pub(super) async fn until_lost(&self, tell: impl Fn(&str)) -> String {
         let mut told = 0;
         loop {
@@ -110,7 +110,7 @@ impl Reach {
         }
     }
 
-    /// What there is to tell after this silence was told so often.
+    /// Returns the next message about this silence, if it is due; `told` counts those already shown.
     fn news(&self, told: &mut u32) -> Option<String> {
         match self.silence() {
             Some((lasts, cause)) if lasts >= TELL * (*told + 1) => {
@@ -123,7 +123,7 @@ impl Reach {
     }
 }
 
-/// What is said while there is no answer.
+/// The message while there is no response.
 pub(super) fn waiting(lasts: Duration, limit: Duration, cause: &str) -> String {
     format!(
         "no answer for {} s, giving up after {} s: {cause}",
@@ -132,14 +132,14 @@ pub(super) fn waiting(lasts: Duration, limit: Duration, cause: &str) -> String {
     )
 }
 
-/// Tells on standard error, unless that would go through the live view.
+/// Prints to standard error, unless that would disturb the live view.
 pub(super) fn tell_beside_the_view(what: &str) {
     if !io::stdout().is_terminal() {
         note(what);
     }
 }
 
-/// Why a request was not answered, and what would be right. Nothing of the URL is in it.
+/// Explains why a request failed, and how to correct it. The URL is not included.
 pub(super) fn cause(error: reqwest::Error) -> String {
     let is_timeout = error.is_timeout();
     let error = error.without_url();
@@ -151,7 +151,7 @@ pub(super) fn cause(error: reqwest::Error) -> String {
     in_words(&texts, is_timeout)
 }
 
-/// What the texts of an error and its causes mean. The last of them says most.
+/// Explains the texts of an error and its causes. The last one is the most specific.
 fn in_words(texts: &[String], is_timeout: bool) -> String {
     let last = texts.last().map_or("", String::as_str);
     let any = |parts: &[&str]| {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_service_is_lost_when_nothing_was_answered_for_as_long_as_that_may_be() {
         let (clock, reach) = reach();
-        // Nobody asks at night.
+        // No requests are sent at night.
         reach.answered();
         clock.advance(2 * LIMIT);
         assert_eq!(reach.lost(), None);

@@ -1,102 +1,75 @@
-//! A reading: what one `/metrics` page says about logins, sessions and the demo's services.
+//! A reading: the values of one `/metrics` page about logins, sessions and the demo's services.
 
-use super::{ledger::LoginAnswer, machines::Figures};
-use crate::telemetry::{
-    exposition::Exposition,
-    instruments::{END_REASONS, FAILURE_REASONS, LOGIN_STATUSES, ROLES},
+use super::{
+    ledger::LoginAnswer,
+    machines::Figures,
+    series::{picked, sum},
+};
+use crate::{
+    accounts::Role,
+    login::metrics::{LoginFailure, LoginStatus},
+    sessions::EndReason,
+    telemetry::exposition::Exposition,
 };
 
-/// What the metrics say at one moment. `None` is a series that is absent: that is how "the store does not answer"
-/// looks.
+/// The values of the metrics at one moment. `None` is a series that is absent, for example because the store does not
+/// respond.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// Login attempts, like [`LOGIN_STATUSES`].
+    /// Login attempts, in the order of [`LoginStatus::NAMES`].
     pub(super) logins: [Option<u64>; 2],
-    /// Failed ones, like [`FAILURE_REASONS`].
+    /// Failed login attempts, in the order of [`LoginFailure::NAMES`].
     pub(super) failures: [Option<u64>; 9],
-    /// Answers to `POST /api/login` as the HTTP instruments counted them, like [`LoginAnswer::ALL`].
+    /// Responses to `POST /api/login` as the HTTP instruments counted them, in the order of [`LoginAnswer::ALL`].
     pub(super) answers: [u64; 5],
-    /// Sessions started, ever.
+    /// Total of sessions started.
     pub(super) started: Option<u64>,
-    /// Sessions ended, ever, like [`END_REASONS`].
+    /// Total of sessions ended, in the order of [`EndReason::NAMES`].
     pub(super) ended: [Option<u64>; 7],
     /// Live sessions.
     pub(super) active: Option<u64>,
-    /// Live sessions, like [`ROLES`].
+    /// Live sessions, in the order of [`Role::NAMES`].
     pub(super) sessions: [Option<u64>; 4],
-    /// Distinct users with a live session, like [`ROLES`].
+    /// Distinct users with a live session, in the order of [`Role::NAMES`].
     pub(super) users: [Option<u64>; 4],
-    /// Services that are healthy or degraded, whosever they are.
+    /// Healthy or degraded services, including those that are not the demo's.
     pub(super) active_services: Option<u64>,
-    /// What is said of each of the demo's own, like [`NAMES`](super::machines::NAMES).
+    /// The figures of the demo's own services, in the order of [`NAMES`](super::machines::NAMES).
     pub(super) machines: [Figures; 3],
 }
 
 impl Reading {
-    /// Reads a page; the demo's own services have these ids.
+    /// Reads a page; the demo's own services have these IDs.
     pub(super) fn of(page: &Exposition, machines: &[String; 3]) -> Self {
         let by = |name: &'static str, key: &'static str| {
             move |value: &'static str| sum(page, name, &[(key, value)])
         };
         Self {
-            logins: LOGIN_STATUSES.map(by("skriptoteket_logins_total", "status")),
-            failures: FAILURE_REASONS.map(by("skriptoteket_login_failures_total", "reason")),
+            logins: LoginStatus::NAMES.map(by("skriptoteket_logins_total", "status")),
+            failures: LoginFailure::NAMES.map(by("skriptoteket_login_failures_total", "reason")),
             answers: LoginAnswer::ALL.map(|answer| answered(page, answer)),
             started: sum(page, "skriptoteket_sessions_started_total", &[]),
-            ended: END_REASONS.map(by("skriptoteket_sessions_ended_total", "reason")),
+            ended: EndReason::NAMES.map(by("skriptoteket_sessions_ended_total", "reason")),
             active: sum(page, "skriptoteket_active_sessions", &[]),
-            sessions: ROLES.map(by("skriptoteket_sessions_by_role", "role")),
-            users: ROLES.map(by("skriptoteket_users_by_role", "role")),
+            sessions: Role::NAMES.map(by("skriptoteket_sessions_by_role", "role")),
+            users: Role::NAMES.map(by("skriptoteket_users_by_role", "role")),
             active_services: sum(page, "skriptoteket_active_services", &[]),
             machines: machines.each_ref().map(|id| Figures::of(page, id)),
         }
     }
 
-    /// Failed logins with one of these reasons; `None` where one of the series is absent.
+    /// Returns the number of failed logins with one of these reasons; `None` if one of the series is absent.
     pub(super) fn failed(&self, reasons: &[&str]) -> Option<u64> {
-        picked(&FAILURE_REASONS, &self.failures, reasons)
+        picked(&LoginFailure::NAMES, &self.failures, reasons)
     }
 
-    /// Ended sessions with one of these reasons; `None` where one of the series is absent.
+    /// Returns the number of ended sessions with one of these reasons; `None` if one of the series is absent.
     pub(super) fn ended(&self, reasons: &[&str]) -> Option<u64> {
-        picked(&END_REASONS, &self.ended, reasons)
+        picked(&EndReason::NAMES, &self.ended, reasons)
     }
 }
 
-/// The sum of all series with this name and, among others, these labels; `None` where there is none.
-pub(super) fn sum(page: &Exposition, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
-    let matching = page.samples.iter().filter(|sample| {
-        let mut labels = labels.iter();
-        let has =
-            |(key, value): &(&str, &str)| sample.labels.get(*key).is_some_and(|it| it == value);
-        sample.name == name && labels.all(has)
-    });
-    let mut values = matching.map(|sample| sample.value).peekable();
-    values.peek()?;
-    Some(whole(values.sum()))
-}
-
-/// Counts travel as floating-point numbers; below 2^53 they are exact.
-fn whole(value: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates: what is below 0 or no number becomes 0"
-    )]
-    let whole = value.round() as u64;
-    whole
-}
-
-/// The sum of those values whose names are wanted; `None` where one of them is absent.
-pub(super) fn picked(names: &[&str], values: &[Option<u64>], wanted: &[&str]) -> Option<u64> {
-    let series = names.iter().zip(values);
-    series
-        .filter(|(name, _)| wanted.contains(name))
-        .map(|(_, value)| *value)
-        .sum()
-}
-
-/// The HTTP series appear with their first answer, so an absent one is a zero.
+/// The HTTP series appear with their first response, so an absent one is a zero.
 fn answered(page: &Exposition, answer: LoginAnswer) -> u64 {
     let statuses = (100..600).filter(|status| LoginAnswer::of(*status) == Some(answer));
     statuses

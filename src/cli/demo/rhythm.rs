@@ -1,14 +1,14 @@
-//! The rhythm of a day, compressed: when people are at their desks and what the clock on the wall says.
+//! The rhythm of a compressed day: how active users are, and the simulated time.
 
 use std::{f64::consts::TAU, fmt, time::Duration};
 
-/// The demo begins at eight in the morning: the rush is seen at once.
+/// The demo starts at eight in the morning, so that the rush is visible at once.
 const FIRST_HOUR: f64 = 8.0;
 
-/// When fewest people are awake. Twelve hours later the most are.
+/// The hour with the least activity. Activity is greatest twelve hours later.
 const QUIETEST_HOUR: f64 = 3.0;
 
-/// What is left of the day's busiest hour in the quietest one.
+/// Activity in the quietest hour, relative to the busiest one.
 const NIGHT: f64 = 0.08;
 
 /// A day that takes minutes.
@@ -18,27 +18,27 @@ pub(super) struct Day {
 }
 
 impl Day {
-    /// A day of this length; of a second if it is shorter.
+    /// Creates a day of this length; of a second if it is shorter.
     pub(super) fn lasting(length: Duration) -> Self {
         Self {
             length: length.max(Duration::from_secs(1)),
         }
     }
 
-    /// How busy it is after `elapsed`: 1 in the busiest hour, never 0.
+    /// Returns the activity after `elapsed`: 1 in the busiest hour, never 0.
     pub(super) fn activity(self, elapsed: Duration) -> f64 {
         let (_, hour) = self.day_and_hour(elapsed);
         let awake = (1.0 - (TAU * (hour - QUIETEST_HOUR) / 24.0).cos()) / 2.0;
         NIGHT + (1.0 - NIGHT) * awake
     }
 
-    /// What the clock on the wall shows after `elapsed`.
+    /// Returns the simulated time after `elapsed`.
     pub(super) fn time(self, elapsed: Duration) -> WallTime {
         let (day, hour) = self.day_and_hour(elapsed);
         WallTime { day, hour }
     }
 
-    /// Days since the first one began, and the hour in `0.0..24.0`.
+    /// Returns the days since the first one began, and the hour in `0.0..24.0`.
     fn day_and_hour(self, elapsed: Duration) -> (f64, f64) {
         let days = FIRST_HOUR / 24.0 + elapsed.as_secs_f64() / self.length.as_secs_f64();
         (days.floor(), days.fract() * 24.0)
@@ -53,7 +53,7 @@ pub(super) struct WallTime {
 }
 
 impl WallTime {
-    /// Which day it is, from 1.
+    /// Returns the number of the day, from 1.
     pub(super) fn day(self) -> String {
         format!("{:.0}", self.day + 1.0)
     }

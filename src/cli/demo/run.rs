@@ -1,4 +1,4 @@
-//! One run: makes the accounts and services, sends the traffic, and sums up.
+//! One run: creates the accounts and services, sends the traffic, and compares the counts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,51 +24,49 @@ use crate::{
     clock::Clock,
 };
 
-/// The pause before a comparison is tried again: the census takes a moment.
+/// The pause before a comparison is repeated: the census takes a moment.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// What is counted as it happens may still be a moment behind the answer.
+/// Metrics that are recorded immediately may still be a moment behind the response.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// The pause before the service is asked again whether it answers.
+/// The pause before the next attempt to reach the service.
 const KNOCK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often it is told that it does not.
+/// Interval between messages while it does not respond.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 
-/// What a run needs to know.
+/// The parameters of a run.
 #[derive(Debug)]
 pub(super) struct Run {
     /// The service's origin.
     pub(super) api: Url,
-    /// Its metrics, where somebody has told where they are.
+    /// Its metrics, if their URL is known.
     pub(super) metrics: Option<Metrics>,
     /// A superuser of the service.
     pub(super) superuser: Credentials,
-    /// What the names of the accounts and services begin with.
+    /// The prefix of the names of accounts and services.
     pub(super) prefix: String,
-    /// True where they are to be deleted at the end, because the service goes on.
+    /// True if they are deleted at the end, because the service continues to run.
     pub(super) leaves_nothing: bool,
-    /// How long the service may leave everything unanswered.
+    /// Maximum time without a response of the service.
     pub(super) limit: Duration,
-    /// How long the gauges may take to follow.
-    pub(super) patience: Duration,
-    /// How long there is traffic; without end if there is none.
+    /// Maximum time for the gauges to follow.
+    pub(super) time_limit: Duration,
+    /// Duration of the traffic; unlimited if absent.
     pub(super) length: Option<Duration>,
-    /// The rhythm.
     pub(super) day: Day,
-    /// What the plan is drawn from.
+    /// The seed of the plan.
     pub(super) seed: u64,
-    /// The time.
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Run {
-    /// Runs to the end, or until somebody asks to stop.
+    /// Runs to the end, or until a stop is requested.
     ///
     /// # Errors
     ///
-    /// If the metrics do not say what was done, or the service does not answer as its API says.
+    /// If the metrics differ from what was done, or the service responds in a way that its API does not define.
     pub(super) async fn perform(self, stop: &Stop) -> anyhow::Result<()> {
         let ledger = Arc::new(Ledger::default());
         let api = Api::new(
@@ -90,7 +88,7 @@ impl Run {
             let hire = operator.hire(&cast);
             self.while_it_answers(&api, stop, note, hire)
                 .await
-                .context("the accounts and services of the demo cannot be made")
+                .context("cannot create the accounts and services of the demo")
         };
         let outcome = match hired {
             Ok(()) => {
@@ -105,7 +103,7 @@ impl Run {
                 let outcome = self
                     .while_it_answers(&api, stop, tell, Box::pin(play))
                     .await;
-                // Where it was given up, somebody may still be at work.
+                // After a failure, tasks may still be running.
                 stage.close();
                 outcome
             }
@@ -121,7 +119,7 @@ impl Run {
         outcome
     }
 
-    /// Does this unless the service is lost or somebody asks twice to stop.
+    /// Runs `work` unless the service is lost or a stop is requested twice.
     async fn while_it_answers<T>(
         &self,
         api: &Api,
@@ -136,7 +134,7 @@ impl Run {
         }
     }
 
-    /// Plays, watches, and compares.
+    /// Sends the traffic, shows the live view, and compares the counts.
     async fn play(
         &self,
         stage: &Arc<Stage>,
@@ -152,7 +150,7 @@ impl Run {
             tokio::select! {
                 played = &mut playing => played?,
                 () = show => {
-                    // Nobody is looking any more: it may end.
+                    // Standard output is closed, so the run may end.
                     stop.ask();
                     playing.await?
                 }
@@ -175,7 +173,7 @@ impl Run {
             let calls = counts.calls.all();
             line(format_args!(
                 "\nSent {requests} requests: {all} logins (200/401/429/403/5xx: {}), {calls} calls of services.\n\
-                 Nothing was compared: --management-target tells where the metrics are.",
+                 Nothing was compared: set --management-target to the URL of the metrics.",
                 logins.join("/"),
             ))?;
             return Ok(());
@@ -183,36 +181,36 @@ impl Run {
         let began = self.clock.monotonic();
         let summary = loop {
             let compared = compare(stage, operator, metrics, &before).await;
-            let (same, patience) = match &compared {
+            let (same, time_limit) = match &compared {
                 Ok(summary) if !summary.may_follow() => (false, AT_ONCE),
-                Ok(summary) => (summary.is_same(), self.patience),
-                Err(_) => (false, self.patience),
+                Ok(summary) => (summary.is_same(), self.time_limit),
+                Err(_) => (false, self.time_limit),
             };
-            if same || self.clock.monotonic() >= began + patience {
+            if same || self.clock.monotonic() >= began + time_limit {
                 break compared?;
             }
             tokio::time::sleep(AGAIN).await;
         };
         line(format_args!(
-            "\nWhat was done, and what the metrics say of it:\n{summary}"
+            "\nWhat was done, and what the metrics say:\n{summary}"
         ))?;
         anyhow::ensure!(summary.is_same(), "the metrics do not say what was done");
         line("The metrics say what was done.")
     }
 
-    /// Deletes the accounts and services that were made, also those of whose making no answer told, and ends the
-    /// operator's session.
+    /// Deletes the accounts and services that were created, including those whose creation got no response, and ends
+    /// the operator's session.
     async fn tidy_up(&self, api: &Api, mut operator: Operator, stop: &Stop) -> anyhow::Result<()> {
         let is_ours = |made: &Made<'_>| made.name().starts_with(&self.prefix);
-        // What was lost may be back; if not, there is no sense in asking for everything once more.
+        // The service may have recovered; if not, it makes no sense to send every request again.
         let is_lost = api.reach().lost().is_some() && !api.knock(self.limit).await;
         let tidied = if is_lost {
-            Err(anyhow::anyhow!("the service does not answer"))
+            Err(anyhow::anyhow!("the service does not respond"))
         } else {
             let sweep = async {
                 loop {
                     match operator.sweep(is_ours).await {
-                        // Nobody answered: until the service is given up it may come back.
+                        // No response: the service may recover until the maximum time has passed.
                         Err(_) if api.reach().silence().is_some() => {
                             tokio::time::sleep(KNOCK_AGAIN).await;
                         }
@@ -228,7 +226,7 @@ impl Run {
         };
         tidied.with_context(|| {
             format!(
-                "not all that is named {}… was deleted; `skriptoteket demo --clean` with the same --target and --superuser does it",
+                "not everything named {}… was deleted; `skriptoteket demo --clean` with the same --target and --superuser does",
                 self.prefix
             )
         })?;
@@ -237,11 +235,11 @@ impl Run {
     }
 }
 
-/// Waits until the service answers, and says on standard error why it does not.
+/// Waits until the service responds, and prints on standard error why it does not.
 ///
 /// # Errors
 ///
-/// If it does not in time, or somebody asks to stop.
+/// If it does not respond in time, or a stop is requested.
 pub(super) async fn arrive(api: &Api, target: &Url, stop: &Stop) -> anyhow::Result<()> {
     let reach = api.reach();
     let (began, limit) = (reach.now(), reach.limit());
@@ -250,14 +248,14 @@ pub(super) async fn arrive(api: &Api, target: &Url, stop: &Stop) -> anyhow::Resu
         let waited = || reach.now().saturating_sub(began);
         let answers = tokio::select! {
             answers = api.knock(limit.saturating_sub(waited())) => answers,
-            () = stop.asked(1) => anyhow::bail!("{target}: stopped before it answered"),
+            () = stop.asked(1) => anyhow::bail!("{target}: stopped before it responded"),
         };
         if answers {
             return Ok(());
         }
         let cause = reach.silence().map(|(_, cause)| cause).unwrap_or_default();
         let left = limit.saturating_sub(waited());
-        // In what would be left after a pause nobody may be able to answer, and then the cause would be that.
+        // The time left after a pause may be too short for a response, which would hide the actual cause.
         let is_last = left < 2 * KNOCK_AGAIN;
         let pause = if is_last { left } else { KNOCK_AGAIN };
         if !left.is_zero() && told.is_none_or(|at| waited() >= at + TELL_AGAIN) {
@@ -266,7 +264,7 @@ pub(super) async fn arrive(api: &Api, target: &Url, stop: &Stop) -> anyhow::Resu
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = stop.asked(1) => anyhow::bail!("{target}: stopped before it answered"),
+            () = stop.asked(1) => anyhow::bail!("{target}: stopped before it responded"),
         }
         if is_last {
             return Err(lost(target, reach, &cause));

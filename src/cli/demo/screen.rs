@@ -1,4 +1,4 @@
-//! The screen: redraws the view in place on a terminal, prints a line now and then elsewhere.
+//! The screen: redraws the view in place on a terminal, otherwise prints a line from time to time.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -14,15 +14,15 @@ use crossterm::{
 
 use super::view::View;
 
-/// The size that is assumed where the terminal does not tell its own, in columns and rows.
+/// The size that is assumed if the terminal does not report its size, in columns and rows.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
 /// Standard output.
 #[derive(Debug)]
 pub(super) enum Screen {
-    /// A terminal, with how many lines stand there.
+    /// A terminal.
     Terminal {
-        /// Lines of the last drawing.
+        /// Number of lines of the last drawing.
         drawn: u16,
     },
     /// A file or a pipe.
@@ -30,7 +30,7 @@ pub(super) enum Screen {
 }
 
 impl Screen {
-    /// What standard output is.
+    /// Returns the kind of standard output.
     pub(super) fn of_stdout() -> Self {
         if io::stdout().is_terminal() {
             Self::Terminal { drawn: 0 }
@@ -39,7 +39,7 @@ impl Screen {
         }
     }
 
-    /// How often it is worth showing something new.
+    /// Returns the interval at which the view is updated.
     pub(super) const fn interval(&self) -> Duration {
         match self {
             Self::Terminal { .. } => Duration::from_millis(500),
@@ -58,7 +58,7 @@ impl Screen {
             Self::Lines => writeln!(frame, "{}", view.line())?,
             Self::Terminal { drawn } => {
                 let (columns, rows) = size().unwrap_or(USUAL_SIZE);
-                // The last row stays free: a line break there would scroll the first one away.
+                // The last row stays empty: a line break there would scroll the first row away.
                 let room = usize::from(rows.saturating_sub(1));
                 let lines = view.lines(columns);
                 *drawn = draw(&mut frame, *drawn, &lines[..lines.len().min(room)])?;
@@ -71,7 +71,7 @@ impl Screen {
 }
 
 impl Drop for Screen {
-    /// Gives the terminal its cursor back, however the demo ends.
+    /// Shows the cursor again, however the demo ends.
     fn drop(&mut self) {
         if let Self::Terminal { drawn: 1.. } = self {
             let _ = queue!(io::stdout(), Show);
@@ -80,7 +80,7 @@ impl Drop for Screen {
     }
 }
 
-/// Draws `lines` over the `drawn` ones above the cursor. Returns how many there are now.
+/// Draws `lines` over the `drawn` lines above the cursor. Returns the new number of lines.
 fn draw(frame: &mut Vec<u8>, drawn: u16, lines: &[String]) -> io::Result<u16> {
     queue!(frame, Hide, MoveToColumn(0))?;
     if drawn > 0 {

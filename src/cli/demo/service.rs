@@ -17,34 +17,35 @@ use url::Url;
 use super::{DemoArgs, api::Credentials, cast::new_password, keys::Keys, leftovers::Home};
 use crate::{
     app::Application,
+    catalogue::CATALOGUE,
     cli::output::line,
     clock::Clock,
     config::{self, Config, Environment},
     telemetry::{self, Telemetry},
 };
 
-/// How often the demo's sessions are counted: as often as can be set.
+/// Interval at which the demo's sessions are counted: the minimum of the setting.
 pub(super) const CENSUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where a service listens if nobody says otherwise.
+/// The default address.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const MANAGEMENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
-/// The first superuser.
 const SUPERUSER: &str = "demo";
 
-/// How long the telemetry of the end may take to leave.
+/// Timeout of the last export of telemetry.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// What makes minutes show what else takes hours. All else is as in earnest, the cost of a password check too.
+/// Settings that show in minutes what otherwise takes hours. All others have production values, including the cost of
+/// a password check.
 const COMPRESSED: [(&str, &str); 14] = [
-    // Also a small machine that is busy with something else shall show a service that answers.
+    // The service should also respond on a small machine that is busy.
     ("STORE_TIMEOUT", "2s"),
     ("SESSION_IDLE_TIMEOUT", "12s"),
     ("SESSION_ABSOLUTE_TIMEOUT", "45s"),
     ("SESSION_REMEMBER_TIMEOUT", "90s"),
     ("CENSUS_INTERVAL", "1s"),
-    // A minute more passes until a token is refused: that much clocks may differ.
+    // A token is accepted for one more minute, the tolerance for clock differences.
     ("TOKEN_LIFETIME", "10s"),
     ("SERVICE_DEGRADED_AFTER", "20s"),
     ("SERVICE_STALE_AFTER", "60s"),
@@ -73,7 +74,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts one. Where the usual port is taken and no other was asked for, it takes a free one and says so.
+    /// Starts a service. If the default port is taken and no other was requested, it selects a free one and prints a
+    /// message.
     ///
     /// # Errors
     ///
@@ -99,14 +101,14 @@ impl Service {
         if let Some(keys) = &keys {
             keys.try_out().await?;
         }
-        let telemetry = Telemetry::start(&config.otel)?;
+        let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
         telemetry::tracing::install(&config.log, &telemetry)?;
         let application = match Application::build(&config, &telemetry, clock).await {
             Ok(application) => application,
             Err(error) => {
                 shut_down(telemetry).await;
                 if let Some(keys) = keys {
-                    // What went wrong before is what has to be told.
+                    // The first error is the one to report.
                     let _ = keys.delete().await;
                 }
                 return Err(error);
@@ -129,12 +131,13 @@ impl Service {
         })
     }
 
-    /// What a newcomer wants to know. The superuser's password is told to a person only, never to a file.
+    /// Returns an introduction for new users. The superuser's password is printed only on a terminal, never to a
+    /// file.
     pub(super) fn introduction(&self, to_a_person: bool) -> String {
         let (api, management) = (&self.api, &self.management);
         let name = &self.superuser.username;
         let mut text = format!(
-            "Skriptoteket is running here, in a temporary directory that goes away with it.\n\n  \
+            "Skriptoteket is running here, in a temporary directory that is deleted at the end.\n\n  \
              API        {api}api/openapi.json\n  \
              metrics    {management}metrics\n"
         );
@@ -156,11 +159,11 @@ impl Service {
         text
     }
 
-    /// Ends it, and deletes what it kept.
+    /// Stops the service, and deletes its data.
     ///
     /// # Errors
     ///
-    /// If it failed while it ran, or something stays behind.
+    /// If it failed while it ran, or something is left behind.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(());
         let ran = self.running.await;
@@ -177,11 +180,11 @@ impl Service {
     }
 }
 
-/// Sends what was recorded last. A Collector that is away is no fault of the demo.
+/// Exports the last telemetry. An unavailable Collector is not an error of the demo.
 async fn shut_down(telemetry: Telemetry) {
     let sent = tokio::task::spawn_blocking(move || telemetry.shutdown(FLUSH)).await;
     if let Ok(Err(error)) = sent {
-        tracing::warn!(error = %error, "the last telemetry did not leave");
+        tracing::warn!(error = %error, "the last telemetry was not delivered");
     }
 }
 
@@ -205,12 +208,12 @@ fn configuration(
     set("DATA_DIR", &dir.display().to_string());
     set("BOOTSTRAP_USERNAME", &superuser.username);
     set("BOOTSTRAP_PASSWORD", superuser.password.expose_secret());
-    // The screen is for the live view; refused logins are no news here.
+    // The screen is reserved for the live view, and rejected logins are expected.
     set("LOG", "error");
     Ok(config::load(None, &environment)?)
 }
 
-/// The address that was asked for, or the usual one, or a free one.
+/// Returns the requested address, or the default one, or a free one.
 fn or_free(asked: Option<SocketAddr>, usual: SocketAddr, what: &str) -> anyhow::Result<SocketAddr> {
     if let Some(asked) = asked {
         return Ok(asked);
@@ -218,7 +221,7 @@ fn or_free(asked: Option<SocketAddr>, usual: SocketAddr, what: &str) -> anyhow::
     match TcpListener::bind(usual) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             line(format_args!(
-                "Port {} is taken: {what} gets a free one.",
+                "Port {} is taken: {what} uses a free one.",
                 usual.port()
             ))?;
             Ok(SocketAddr::new(usual.ip(), 0))
@@ -227,7 +230,7 @@ fn or_free(asked: Option<SocketAddr>, usual: SocketAddr, what: &str) -> anyhow::
     }
 }
 
-/// The URL under which this machine reaches a listener at `address`.
+/// Returns the URL that reaches a listener at `address` from this machine.
 fn url_of(address: SocketAddr) -> anyhow::Result<Url> {
     let mut reached = address;
     if reached.ip().is_unspecified() {

@@ -1,5 +1,5 @@
-//! The wish to stop: Ctrl-C, SIGTERM, or a terminal that was closed. Once ends the run with its
-//! summary, twice without one, and three times leaves behind at a service elsewhere what is not deleted yet.
+//! Requests to stop: Ctrl-C, SIGTERM, or a closed terminal. The first ends the run with its summary, the second
+//! without one, and the third leaves undeleted data behind at another service.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::cli::signals;
 
-/// How often somebody has asked to stop. Cheap to clone.
+/// The number of requests to stop. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop(Arc<watch::Sender<u8>>);
 
@@ -16,7 +16,7 @@ impl Stop {
     ///
     /// # Errors
     ///
-    /// If the signals cannot be listened for.
+    /// If the signals cannot be received.
     pub(super) fn on_signals() -> std::io::Result<Self> {
         let stop = Self::default();
         let (asked, mut stops) = (stop.clone(), signals::stops()?);
@@ -28,15 +28,15 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Asks to stop.
+    /// Requests a stop.
     pub(super) fn ask(&self) {
         self.0.send_modify(|times| *times = times.saturating_add(1));
     }
 
-    /// Waits until somebody has asked this often.
+    /// Waits until a stop has been requested this many times.
     pub(super) async fn asked(&self, times: u8) {
         let mut asked = self.0.subscribe();
-        // An error would say that nobody is left who could ask; this very value could.
+        // An error means that all senders are dropped, but this value is itself a sender.
         let _ = asked.wait_for(|so_far| *so_far >= times).await;
     }
 }

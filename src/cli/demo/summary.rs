@@ -1,4 +1,4 @@
-//! The summary: what the demo did beside what the metrics say.
+//! The summary: compares what the demo did with the metrics.
 
 mod machines;
 #[cfg(test)]
@@ -30,12 +30,12 @@ pub(super) struct Enumerated {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     what: &'static str,
-    /// What the demo knows.
+    /// The value that the demo counted.
     known: String,
-    /// What the metrics say.
+    /// The value of the metrics.
     said: String,
     same: bool,
-    /// The metrics may still come to say it: this is counted by the census, not as it happens.
+    /// True if the metrics may still catch up, because the census counts this periodically.
     follows: bool,
 }
 
@@ -47,11 +47,10 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Compares what was done with what the metrics say more than before, and the sessions that were counted with the
-    /// gauges.
+    /// Compares what was done with the increase of the metrics, and the sessions that were listed with the gauges.
     ///
-    /// Anyone may log in to a running demo, with curl for one. Logins beyond our own are taken from the HTTP
-    /// instruments, which count answers and know nothing of the login counters; a note says how many there were.
+    /// Other users may log in to a running demo, for example with curl. Logins beyond the demo's own are taken from
+    /// the HTTP instruments, which count responses independently of the login counters; a note shows their number.
     pub(super) fn compare(
         done: &Counts,
         before: &Reading,
@@ -70,12 +69,12 @@ impl Summary {
         }
     }
 
-    /// True where the metrics say what was done.
+    /// Returns true if the metrics agree with what was done.
     pub(super) fn is_same(&self) -> bool {
         self.rows.iter().all(|row| row.same)
     }
 
-    /// True where all that differs may be the same after the next census.
+    /// Returns true if all differences may disappear after the next census.
     pub(super) fn may_follow(&self) -> bool {
         self.rows.iter().all(|row| row.same || row.follows)
     }
@@ -111,12 +110,12 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The login counters against the ledger.
+/// Compares the login counters with the ledger.
 struct Logins<'a> {
     done: &'a Counts,
     before: &'a Reading,
     after: &'a Reading,
-    /// Answers to logins of somebody else, like [`LoginAnswer::ALL`].
+    /// Responses to logins of other users, in the order of [`LoginAnswer::ALL`].
     others: [u64; 5],
 }
 
@@ -125,7 +124,7 @@ impl<'a> Logins<'a> {
         let others = LoginAnswer::ALL.map(|answer| {
             let kind = answer.index();
             let answered = after.answers[kind].saturating_sub(before.answers[kind]);
-            // A request that we gave up on may have been answered all the same: it is not somebody else's.
+            // The service may have responded to a request that timed out here: it does not belong to another user.
             answered.saturating_sub(done.of(answer) + done.unanswered_logins)
         });
         Self {
@@ -174,7 +173,7 @@ impl<'a> Logins<'a> {
                 &["store_unavailable", "internal_error"],
             ),
             self.row(
-                "  client gone before the answer",
+                "  client disconnected before the response",
                 0,
                 rise(
                     self.before.failed(&["cancelled"]),
@@ -184,8 +183,8 @@ impl<'a> Logins<'a> {
         ]
     }
 
-    /// A session that changes its role is counted as ended and as started once more. A login that failed for the
-    /// service's own reasons may have started one before it did.
+    /// A session that changes its role is counted as ended and as started once more. A login that failed with a
+    /// server error may have started a session before.
     fn sessions_started(&self) -> Row {
         let moved = &["role_changed"];
         let of = |answer: LoginAnswer| self.done.of(answer) + self.others[answer.index()];
@@ -201,7 +200,7 @@ impl<'a> Logins<'a> {
         }
     }
 
-    /// Attempts without an answer may have been counted as anything, or not at all.
+    /// Attempts without a response may have been counted with any result, or not at all.
     fn row(&self, what: &'static str, known: u64, said: Option<u64>) -> Row {
         between(what, known, self.done.unanswered_logins, said)
     }
@@ -216,15 +215,15 @@ impl<'a> Logins<'a> {
             ),
             (
                 done.unanswered_logins,
-                "logins got no answer and may have been counted or not",
+                "logins got no response and may or may not have been counted",
             ),
             (
                 done.calls.unclear,
-                "calls of services were not answered, or with 5xx, and may have been let in or not",
+                "calls of services got no response, or 5xx, and may or may not have been authenticated",
             ),
             (
                 done.skipped,
-                "steps of the plan were left out, because the service was too slow for it",
+                "steps of the plan were skipped, because the service was too slow",
             ),
         ];
         let told = notes.into_iter().filter(|(n, _)| *n > 0);
@@ -232,7 +231,7 @@ impl<'a> Logins<'a> {
     }
 }
 
-/// What is so, or up to `perhaps` more.
+/// Compares with a value that may be higher by up to `perhaps`.
 fn between(what: &'static str, known: u64, perhaps: u64, said: Option<u64>) -> Row {
     let most = known + perhaps;
     Row {
@@ -248,7 +247,7 @@ fn between(what: &'static str, known: u64, perhaps: u64, said: Option<u64>) -> R
     }
 }
 
-/// The gauges against the enumeration, and against the totals.
+/// Compares the gauges with the listed sessions, and with the totals.
 fn session_rows(after: &Reading, enumerated: &Enumerated) -> Vec<Row> {
     let same = |what, known: u64, said: Option<u64>| Row {
         what,
@@ -276,11 +275,11 @@ fn session_rows(after: &Reading, enumerated: &Enumerated) -> Vec<Row> {
     ]
 }
 
-/// An answer that the API does not give is nothing the metrics could agree with.
+/// Responses that the API does not define cannot agree with the metrics.
 fn odd_answers(done: &Counts) -> Option<Row> {
     let odd = done.odd_answers + done.calls.odd;
     (odd > 0).then(|| Row {
-        what: "answers that the API does not give",
+        what: "responses that the API does not define",
         known: odd.to_string(),
         said: String::from("-"),
         same: false,
@@ -288,7 +287,8 @@ fn odd_answers(done: &Counts) -> Option<Row> {
     })
 }
 
-/// How far a counter rose; `None` where it is absent or fell, as after a restart of the service.
+/// Returns the increase of a counter; `None` if it is absent or decreased, for example after a restart of the
+/// service.
 fn rise(before: Option<u64>, after: Option<u64>) -> Option<u64> {
     after?.checked_sub(before?)
 }

@@ -1,18 +1,18 @@
-//! What a demo marks with that it has made it: names that nobody else gives by chance.
+//! Marks what a demo has created: names that do not occur by chance.
 
 use super::{cast, machines, operator::Made};
 
-/// What a demo's names begin with at a service that is there already.
+/// The prefix of a demo's names at another service.
 const BEGINNING: &str = "demo-";
 
-/// A new tag of a run: eight hexadecimal digits, of which the last three follow from the first five. So a name that only
-/// looks like one of a demo's is none in all but one of 4,096 cases, even where the rest of it fits.
+/// Generates the tag of a run: eight hexadecimal digits, of which the last three are a checksum of the first five. So
+/// a similar name matches by chance in only one of 4,096 cases, even if the rest of it fits.
 pub(super) fn new_tag() -> String {
     let number = rand::random::<u32>() >> 12;
     format!("{number:05x}{:03x}", check(number))
 }
 
-/// Whether this is the tag of a run.
+/// Returns true if this is the tag of a run.
 pub(super) fn is_tag(text: &str) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if text.len() != 8 || !text.bytes().all(is_digit) {
@@ -22,17 +22,18 @@ pub(super) fn is_tag(text: &str) -> bool {
     number.is_ok_and(|number| number & 0xfff == check(number >> 12))
 }
 
-/// Twelve bits that follow from twenty, by multiplicative hashing (Knuth, The Art of Computer Programming, 6.4).
+/// Returns a checksum of twelve bits for twenty bits, by multiplicative hashing (Knuth, The Art of Computer
+/// Programming, 6.4).
 const fn check(number: u32) -> u32 {
     number.wrapping_add(1).wrapping_mul(0x9e37_79b1) >> 20
 }
 
-/// What the names of a run's accounts and services begin with.
+/// Returns the prefix of the names of a run's accounts and services.
 pub(super) fn prefix(tag: &str) -> String {
     format!("{BEGINNING}{tag}-")
 }
 
-/// Whether a demo has made this, whichever: by the whole name, and for a service by its description too.
+/// Returns true if any demo has created this: checks the whole name, and for a service also its description.
 pub(super) fn is_of_a_demo(made: &Made<'_>) -> bool {
     match made {
         Made::Account { username } => {
@@ -44,7 +45,7 @@ pub(super) fn is_of_a_demo(made: &Made<'_>) -> bool {
     }
 }
 
-/// A name of a demo's without what it begins with; nothing if it is none.
+/// Returns a demo's name without its prefix; nothing if it is not a demo's.
 fn untagged(name: &str) -> Option<&str> {
     let (tag, name) = name.strip_prefix(BEGINNING)?.split_once('-')?;
     is_tag(tag).then_some(name)

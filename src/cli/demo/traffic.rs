@@ -1,8 +1,7 @@
-//! The traffic: sends the steps of a plan as real requests, each when its time has come.
+//! The traffic: sends the steps of a plan as real requests, each when it is due.
 //!
-//! Every device has a task of its own that works its errands off one by one, as a person does; the machines and the
-//! operator too.
-//! Strangers guess side by side, within a limit.
+//! Every device has its own task, which does one thing at a time, as a person does; so have the machines and the
+//! operator. Guesses of attackers run concurrently, within a limit.
 
 use std::{
     sync::{
@@ -21,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    acts::{Act, Errand, Guess, Order, Target},
+    acts::{Act, Guess, Order, Target, Task},
     api::{Answer, Api, Browser, Credentials, Request, Site},
     cast::{Cast, Device},
     journal::Journal,
@@ -34,50 +33,49 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// What may wait for one device. With more the service is too slow for the plan, and steps are left out.
+/// Maximum number of tasks waiting for one device. Beyond it the service is too slow for the plan, and steps are
+/// skipped.
 const QUEUE: usize = 8;
 
-/// Guesses of strangers under way at the same time. More are left out.
+/// Maximum number of concurrent guesses of attackers. Further ones are skipped.
 const STRANGERS: usize = 8;
 
-/// Logins of people under way at the same time. More wait, so that a slow service is not asked faster than it answers.
+/// Maximum number of concurrent logins of people. Further ones wait, so that a slow service does not get more
+/// requests than it can handle.
 const LOGINS: usize = 8;
 
-/// What strangers try; nobody has it.
+/// The password that attackers try; no account has it.
 const GUESS: &str = "password1";
 
-/// What everybody who takes part knows.
+/// The state shared by all tasks.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// The service.
     pub(super) api: Api,
-    /// Who takes part.
+    /// The participants.
     pub(super) cast: Cast,
-    /// One per person: shared by logins, alone for whoever disables the account. A login that meets the change half
-    /// way starts a session, ends it and fails; then no answer would tell how many sessions were started.
+    /// One per person: shared by logins, exclusive while the account is disabled. A login that races with the change
+    /// starts a session, ends it and fails, so the responses would not show how many sessions were started.
     doors: Vec<RwLock<()>>,
     /// One permit per login of [`LOGINS`].
     turns: Semaphore,
-    /// What every name begins with.
+    /// The prefix of every name.
     prefix: String,
     /// What was done.
     pub(super) ledger: Arc<Ledger>,
-    /// What there is to tell.
+    /// Messages for the screen.
     pub(super) journal: Journal,
-    /// The rhythm.
     pub(super) day: Day,
-    /// The time.
     clock: Arc<dyn Clock>,
-    /// When it began, on the monotonic clock.
+    /// The start, on the monotonic clock.
     began: Duration,
-    /// True when nothing more is to be sent.
+    /// True once nothing more may be sent.
     closing: AtomicBool,
-    /// True once it was told that the attack under way is refused.
+    /// True once the rejection of the current attack has been reported.
     refusal_told: AtomicBool,
 }
 
 impl Stage {
-    /// A stage on which it begins now.
+    /// Creates the state; the traffic starts now.
     pub(super) fn set(
         api: Api,
         ledger: Arc<Ledger>,
@@ -102,12 +100,12 @@ impl Stage {
         }
     }
 
-    /// Time since it began.
+    /// Returns the time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.clock.monotonic().saturating_sub(self.began)
     }
 
-    /// Tells what there is to tell.
+    /// Adds a message to the journal.
     pub(super) fn tell(&self, what: &str) {
         let time = self.day.time(self.elapsed());
         self.journal.tell(format!("{time}  {what}"));
@@ -115,8 +113,8 @@ impl Stage {
 
     fn tell_trouble(&self, answer: Option<&Answer>) {
         match answer.map(|it| it.status) {
-            Some(status @ 500..) => self.tell(&format!("a login was answered {status}")),
-            None => self.tell("a login got no answer"),
+            Some(status @ 500..) => self.tell(&format!("a login failed with status {status}")),
+            None => self.tell("a login got no response"),
             _ => {}
         }
     }
@@ -129,25 +127,25 @@ impl Stage {
         Some(self.doors.get(person)?.write().await)
     }
 
-    /// Nothing more is to be sent.
+    /// Stops further requests.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    /// True when nothing more is to be sent.
+    /// Returns true once nothing more may be sent.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
 }
 
-/// Plays the plan for `length`, or until somebody asks to stop; then waits for what is under way.
+/// Runs the plan for `length`, or until a stop is requested; then waits for pending requests.
 ///
-/// At the end everybody who is still logged in looks once more. So no session expires for a while, and what is
-/// counted then stands still.
+/// At the end every user who is still logged in uses their session once more. So no session expires for a while, and
+/// the counts do not change during the comparison.
 ///
 /// # Errors
 ///
-/// If the operator's task crashed.
+/// If the operator's task panicked.
 pub(super) async fn play(
     plan: Plan,
     stage: &Arc<Stage>,
@@ -164,14 +162,14 @@ pub(super) async fn play(
     troupe.finish().await
 }
 
-/// Everybody at work.
+/// The running tasks.
 struct Troupe {
     stage: Arc<Stage>,
-    devices: Vec<mpsc::Sender<Errand>>,
+    devices: Vec<mpsc::Sender<Task>>,
     machines: Vec<mpsc::Sender<Job>>,
     orders: mpsc::Sender<Order>,
     operator: JoinHandle<Operator>,
-    /// The tasks of the devices and machines, and of guesses that are under way.
+    /// The tasks of the devices and machines, and of pending guesses.
     others: JoinSet<()>,
     strangers: Arc<Semaphore>,
 }
@@ -181,9 +179,9 @@ impl Troupe {
         let mut others = JoinSet::new();
         let mut devices = Vec::new();
         for device in &stage.cast.devices {
-            let (errands, to_do) = mpsc::channel(QUEUE);
+            let (tasks, to_do) = mpsc::channel(QUEUE);
             others.spawn(at_device(Arc::clone(stage), *device, to_do));
-            devices.push(errands);
+            devices.push(tasks);
         }
         let mut machines = Vec::new();
         for machine in &stage.cast.machines {
@@ -207,7 +205,7 @@ impl Troupe {
         for step in plan {
             let over = length.filter(|length| step.at >= *length);
             let wait = over.unwrap_or(step.at).saturating_sub(self.stage.elapsed());
-            // After a delay the steps that are due do not come all at once.
+            // After a delay, the steps that are due must not all be sent at once.
             tokio::time::sleep(wait.max(LEAST_GAP / 2)).await;
             if over.is_some() {
                 return;
@@ -223,12 +221,12 @@ impl Troupe {
         }
     }
 
-    /// Returns false if those who should do it are behind already.
+    /// Returns false if the task that should do it has fallen behind.
     fn send(&mut self, act: Act) -> bool {
         match act {
-            Act::AtDevice(device, errand) => {
-                let errands = self.devices.get(device);
-                errands.is_some_and(|it| it.try_send(errand).is_ok())
+            Act::AtDevice(device, task) => {
+                let tasks = self.devices.get(device);
+                tasks.is_some_and(|it| it.try_send(task).is_ok())
             }
             Act::Machine(machine, job) => {
                 let jobs = self.machines.get(machine);
@@ -249,7 +247,7 @@ impl Troupe {
         }
     }
 
-    /// Waits until everybody is done.
+    /// Waits until all tasks are done.
     async fn finish(mut self) -> anyhow::Result<Operator> {
         drop((self.devices, self.machines, self.orders));
         while self.others.join_next().await.is_some() {}
@@ -257,7 +255,7 @@ impl Troupe {
     }
 }
 
-async fn at_device(stage: Arc<Stage>, device: Device, mut errands: mpsc::Receiver<Errand>) {
+async fn at_device(stage: Arc<Stage>, device: Device, mut tasks: mpsc::Receiver<Task>) {
     let Some(person) = stage.cast.people.get(device.person) else {
         return;
     };
@@ -266,36 +264,29 @@ async fn at_device(stage: Arc<Stage>, device: Device, mut errands: mpsc::Receive
         password: person.password.clone(),
     };
     let mut browser = Browser::new(device.user_agent, Some(device.address));
-    while let Some(errand) = errands.recv().await {
-        let _turn = match errand {
-            Errand::Login { .. } | Errand::Mistype | Errand::Lured => {
-                stage.turns.acquire().await.ok()
-            }
-            Errand::Look | Errand::ListOwn | Errand::Logout => None,
+    while let Some(task) = tasks.recv().await {
+        let _turn = match task {
+            Task::Login { .. } | Task::Mistype | Task::Lured => stage.turns.acquire().await.ok(),
+            Task::Look | Task::ListOwn | Task::Logout => None,
         };
         let _open = stage.enter(device.person).await;
         if !stage.is_closing() {
-            run_errand(&stage, &mut browser, &credentials, errand).await;
+            run_task(&stage, &mut browser, &credentials, task).await;
         }
     }
-    run_errand(&stage, &mut browser, &credentials, Errand::Look).await;
+    run_task(&stage, &mut browser, &credentials, Task::Look).await;
 }
 
-async fn run_errand(
-    stage: &Stage,
-    browser: &mut Browser,
-    credentials: &Credentials,
-    errand: Errand,
-) {
+async fn run_task(stage: &Stage, browser: &mut Browser, credentials: &Credentials, task: Task) {
     let api = &stage.api;
-    match errand {
-        Errand::Login { remember_me } => {
+    match task {
+        Task::Login { remember_me } => {
             let answer = api
                 .login(browser, credentials, remember_me, Site::Own)
                 .await;
             stage.tell_trouble(answer.as_ref());
         }
-        Errand::Mistype => {
+        Task::Mistype => {
             let mistyped = Credentials {
                 username: credentials.username.clone(),
                 password: format!("{}x", credentials.password.expose_secret()).into(),
@@ -303,23 +294,23 @@ async fn run_errand(
             let answer = api.login(browser, &mistyped, false, Site::Own).await;
             stage.tell_trouble(answer.as_ref());
         }
-        Errand::Lured => {
+        Task::Lured => {
             let answer = api.login(browser, credentials, false, Site::Other).await;
             if answer.is_some_and(|it| it.status == 403) {
-                stage.tell("another site tried to log somebody in: refused (403)");
+                stage.tell("another site tried to log a user in: rejected (403)");
             }
         }
-        // Nobody looks at what he is not logged in to.
-        Errand::Look | Errand::ListOwn | Errand::Logout if !browser.has_cookie() => {}
-        Errand::Look => {
+        // A user who is not logged in skips what requires a session.
+        Task::Look | Task::ListOwn | Task::Logout if !browser.has_cookie() => {}
+        Task::Look => {
             api.send(browser, Request::get("api/session", &[200, 401]))
                 .await;
         }
-        Errand::ListOwn => {
+        Task::ListOwn => {
             api.send(browser, Request::get("api/sessions", &[200, 401]))
                 .await;
         }
-        Errand::Logout => {
+        Task::Logout => {
             let request = Request {
                 method: Method::POST,
                 path: "api/logout",
@@ -350,7 +341,7 @@ async fn make_guess(stage: &Stage, guess: Guess) {
         && !stage.refusal_told.swap(true, Ordering::Relaxed)
     {
         stage.tell(&format!(
-            "enough guesses: refused (429), try again in {seconds} s"
+            "too many guesses: rejected (429), retry in {seconds} s"
         ));
     }
     stage.tell_trouble(answer.as_ref());

@@ -1,5 +1,6 @@
-//! The view: what the screen shows, as text. Everything about sessions and logins in it comes from `/metrics`.
+//! The view: the text on the screen. All values about sessions and logins come from `/metrics`.
 
+use crate::{accounts::Role, login::metrics::LoginFailure, sessions::EndReason};
 use std::{collections::VecDeque, fmt::Write as _, time::Duration};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
@@ -10,20 +11,19 @@ use super::{
     reading::Reading,
     rhythm::WallTime,
 };
-use crate::telemetry::instruments::{END_REASONS, FAILURE_REASONS, ROLES};
 
-/// Over which time a rate is taken.
+/// The time over which a rate is computed.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// Logins so far, seen now and then.
+/// Samples of the login counters.
 #[derive(Debug, Default)]
 pub(super) struct Rates(VecDeque<(Duration, [u64; 2])>);
 
 impl Rates {
-    /// Notes how many logins succeeded and failed up to `elapsed`.
+    /// Records the number of logins that succeeded and failed up to `elapsed`.
     pub(super) fn note(&mut self, elapsed: Duration, logins: [u64; 2]) {
         self.0.push_back((elapsed, logins));
-        // One from before the window stays, so that the rate is always over all of it.
+        // One sample from before the window is kept, so that the rate always covers the whole window.
         while self
             .0
             .get(1)
@@ -33,7 +33,7 @@ impl Rates {
         }
     }
 
-    /// Logins per second over the last ten.
+    /// Returns the logins per second over the last ten seconds.
     fn per_second(&self) -> [f64; 2] {
         let (Some((from, before)), Some((to, after))) = (self.0.front(), self.0.back()) else {
             return [0.0; 2];
@@ -46,27 +46,27 @@ impl Rates {
     }
 }
 
-/// What there is to see at one moment.
+/// The data shown at one moment.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// What the clock on the wall says.
+    /// The simulated time.
     pub(super) time: WallTime,
-    /// How long it has been running.
+    /// The time since the start.
     pub(super) elapsed: Duration,
-    /// How long it will.
+    /// The duration of the run.
     pub(super) length: Option<Duration>,
-    /// What `/metrics` says; `None` where nobody has told where that is.
+    /// The values of `/metrics`; `None` if its URL is not known.
     pub(super) reading: Option<&'a Reading>,
     /// Logins per second.
     pub(super) rates: &'a Rates,
     /// What was done.
     pub(super) counts: Counts,
-    /// What there is to tell, newest first.
+    /// Messages, newest first.
     pub(super) news: &'a [String],
 }
 
 impl View<'_> {
-    /// The lines of a screen of this width, in columns.
+    /// Returns the lines of a screen of this width, in columns.
     pub(super) fn lines(&self, width: u16) -> Vec<String> {
         let mut lines = vec![self.title(), String::new()];
         match self.reading {
@@ -74,9 +74,9 @@ impl View<'_> {
                 let table = by_role(reading, width).to_string();
                 lines.extend(table.lines().map(str::to_owned));
                 lines.push(self.rate_line());
-                let failed = named(&FAILURE_REASONS, &reading.failures);
+                let failed = named(&LoginFailure::NAMES, &reading.failures);
                 lines.extend(wrapped("failures by reason", &failed, width));
-                let ended = named(&END_REASONS, &reading.ended);
+                let ended = named(&EndReason::NAMES, &reading.ended);
                 lines.extend(wrapped("sessions ended by", &ended, width));
                 lines.push(String::new());
                 lines.extend(machines::panel(&reading.machines));
@@ -94,13 +94,13 @@ impl View<'_> {
         lines.into_iter().map(cut).collect()
     }
 
-    /// All in one line, for a log.
+    /// Formats everything in one line, for a log.
     pub(super) fn line(&self) -> String {
         let mut line = self.time.to_string();
         if let Some(reading) = self.reading {
             let _ = write!(line, "  active_sessions {}", shown(reading.active));
             line.push_str("  users_by_role");
-            for (role, users) in ROLES.iter().zip(reading.users) {
+            for (role, users) in Role::NAMES.iter().zip(reading.users) {
                 let _ = write!(line, " {role}={}", shown(users));
             }
         }
@@ -108,8 +108,8 @@ impl View<'_> {
         let (calls, requests) = (self.counts.calls, self.counts.requests());
         let _ = write!(
             line,
-            "  logins/s success={success:.1} failure={failure:.1}  services let_in={} refused={}  requests {requests}",
-            calls.let_in,
+            "  logins/s success={success:.1} failure={failure:.1}  services authenticated={} refused={}  requests {requests}",
+            calls.authenticated,
             calls.not_let_in(),
         );
         line
@@ -136,7 +136,7 @@ impl View<'_> {
     fn answers_line(&self) -> String {
         let of = |answer| self.counts.of(answer);
         format!(
-            "answers to logins   200: {}   401: {}   429: {}   403: {}   5xx: {}",
+            "login responses     200: {}   401: {}   429: {}   403: {}   5xx: {}",
             of(LoginAnswer::Success),
             of(LoginAnswer::Refused),
             of(LoginAnswer::Limited),
@@ -152,7 +152,7 @@ fn by_role(reading: &Reading, width: u16) -> Table {
         .load_style(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width);
-    let head = ["logged in now", "total"].into_iter().chain(ROLES);
+    let head = ["logged in now", "total"].into_iter().chain(Role::NAMES);
     table.set_header(head);
     let users: Option<u64> = reading.users.iter().copied().sum();
     for (what, total, values) in [
@@ -168,7 +168,7 @@ fn by_role(reading: &Reading, width: u16) -> Table {
     table
 }
 
-/// Those that are not 0, with their names.
+/// Returns the values that are not 0, with their names.
 fn named(names: &[&str], values: &[Option<u64>]) -> Vec<String> {
     let all = names.iter().zip(values);
     let some = all.filter(|(_, value)| **value != Some(0));
@@ -176,7 +176,7 @@ fn named(names: &[&str], values: &[Option<u64>]) -> Vec<String> {
         .collect()
 }
 
-/// A heading and a list after it, in as many lines as the width asks for.
+/// Formats a heading and a list, wrapped to the width.
 fn wrapped(heading: &str, items: &[String], width: u16) -> Vec<String> {
     let mut lines = vec![format!("{heading:<18}")];
     for item in items {
@@ -199,7 +199,7 @@ fn shown(value: Option<u64>) -> String {
     value.map_or_else(|| String::from("absent"), |value| value.to_string())
 }
 
-/// Minutes and seconds.
+/// Formats minutes and seconds.
 fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!("{}:{:02}", seconds / 60, seconds % 60)
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(
             view(Some(&reading), &rates, &[]).line(),
             "10:24  active_sessions 31  users_by_role user=14 contributor=7 admin=3 superuser=1  \
-             logins/s success=0.0 failure=0.0  services let_in=0 refused=0  requests 1091"
+             logins/s success=0.0 failure=0.0  services authenticated=0 refused=0  requests 1091"
         );
     }
 

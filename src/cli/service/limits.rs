@@ -1,22 +1,19 @@
-//! How much a service may ask, as arguments.
+//! The limits of a service as arguments.
 
 use clap::Args;
 
-use crate::{
-    config::{Rate, ServiceSettings},
-    services::LimitChange,
-};
+use crate::services::{LimitChange, Rate, ServiceSettings};
 
-/// The limits that are named; the others stay.
+/// The limits that are given; the others are unchanged.
 #[derive(Debug, Args)]
 pub(super) struct Limits {
-    /// How many requests it may make in a time, for example 100/s, 30/m or 5000/d
+    /// Rate limit, for example 100/s, 30/m or 5000/d
     #[arg(long)]
     rate: Option<Rate>,
-    /// How many requests pass at once after a rest
+    /// Burst: requests that pass at once after a pause
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ServiceSettings::MAX_BURST)))]
     burst: Option<u32>,
-    /// How many requests it may make in a day (UTC); 0 sets no quota
+    /// Quota of requests per day (UTC); 0: no quota
     #[arg(long, value_name = "N", value_parser = quota)]
     daily_quota: Option<u64>,
 }
@@ -28,7 +25,7 @@ fn quota(text: &str) -> Result<u64, String> {
 }
 
 impl Limits {
-    /// These limits as a change of others.
+    /// Returns these limits as a change.
     pub(super) fn change(&self) -> LimitChange {
         LimitChange {
             interval: self.rate.map(Rate::interval),

@@ -1,13 +1,13 @@
-//! `service`: machines that call.
+//! `service`: registered services.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | the commands, and what is done |
-//! | `limits` | how much a service may ask, as arguments |
-//! | `shown` | services as they are printed |
+//! | `mod` | the commands |
+//! | `limits` | the limits of a service as arguments |
+//! | `view` | output of services |
 
 mod limits;
-mod shown;
+mod view;
 
 use std::{
     fs,
@@ -21,26 +21,26 @@ use clap::{ArgGroup, Args, Subcommand};
 
 use self::{
     limits::Limits,
-    shown::{Issuance, Shown},
+    view::{Issuance, ServiceView},
 };
 use super::{
-    Source, confirm,
-    desk::{Desk, Refused},
-    output,
+    Source,
+    command_context::{CommandContext, Refused},
+    confirm, output,
     span::span,
 };
 use crate::{
     audit::{Action, Kind},
-    config::ServiceSettings,
     services::{
         PublicKeys, Registration, Registry, RegistryError, Scope, ServiceChange, ServiceId,
+        ServiceSettings,
     },
 };
 
-/// What can be done to services. All of it works while the server runs, and reaches it within a second.
+/// Commands on services. They work while the server runs, and take effect within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceCommand {
-    /// Register a service; its client secret is shown once
+    /// Register a service; prints its client secret once
     #[command(after_help = "\
 Examples:
   skriptoteket service register inventory --scope stock:read \\
@@ -54,7 +54,7 @@ Examples:
 The secret is for POST /oauth2/token. A service with public keys may sign assertions instead.")]
     Register(Register),
 
-    /// List all services in the order of their ids
+    /// List all services, by ID
     #[command(after_help = "\
 Examples:
   skriptoteket service list
@@ -66,20 +66,20 @@ Examples:
         json: bool,
     },
 
-    /// Show all there is to know of a service but its secrets
+    /// Show a service, without its secrets
     #[command(after_help = "\
 Examples:
   skriptoteket service show inventory
   skriptoteket service show inventory --json | jq .credentials")]
     Show {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
 
-    /// Change what a service is, and what it may do
+    /// Change the description, scopes, limits or keys of a service
     #[command(
         override_usage = "skriptoteket service set <ID> <OPTIONS>",
         after_help = "\
@@ -92,7 +92,7 @@ What is not named stays as it is. Tokens keep the scopes that they were issued w
     )]
     Set(Set),
 
-    /// Give a service a new client secret; the one before is accepted for a while
+    /// Create a new client secret; the previous one is accepted for a while
     #[command(after_help = "\
 Examples:
   skriptoteket service rotate inventory
@@ -100,15 +100,15 @@ Examples:
     | jq -r .client_secret > inventory.secret
   skriptoteket service rotate inventory --overlap 0s --force
 
-A service has two secrets at most. While the one that was replaced last is still accepted, only --force makes a \
-third, and ends that one. The metric skriptoteket_retired_credential_uses_total tells who has not moved yet.")]
+A service has two secrets at most. While the one that was replaced last is still accepted, only --force creates a \
+third, and ends that one. The metric skriptoteket_retired_credential_uses_total shows who still uses the old one.")]
     Rotate {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
-        /// How long the secret before is still accepted [default: `service_credential_overlap`]
+        /// Time for which the previous secret is still accepted [default: `service_credential_overlap`]
         #[arg(long, value_name = "TIME", value_parser = overlap)]
         overlap: Option<Duration>,
-        /// End a secret that was replaced earlier and is still accepted
+        /// Revoke a secret that was replaced earlier and is still accepted
         #[arg(long)]
         force: bool,
         /// Print JSON
@@ -116,27 +116,27 @@ third, and ends that one. The metric skriptoteket_retired_credential_uses_total 
         json: bool,
     },
 
-    /// Keep a service from authenticating; its tokens are refused
+    /// Disable a service; its tokens are rejected
     #[command(after_help = "\
 Example:
   skriptoteket service disable inventory")]
     Disable {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
     },
 
-    /// Let a disabled service authenticate again
+    /// Enable a disabled service
     #[command(after_help = "\
 Example:
   skriptoteket service enable inventory
 
 Its tokens that have not expired are accepted again, too.")]
     Enable {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
     },
 
-    /// Delete a service; its secrets and tokens are refused
+    /// Delete a service; its secrets and tokens are rejected
     #[command(after_help = "\
 Example:
   skriptoteket service delete inventory
@@ -144,7 +144,7 @@ Example:
 On a terminal it asks for confirmation. A service that is registered under the same id later is another one: tokens \
 of this one are none of its own.")]
     Delete {
-        /// The id of the service
+        /// ID of the service
         id: ServiceId,
         /// Do not ask for confirmation
         #[arg(long)]
@@ -152,12 +152,12 @@ of this one are none of its own.")]
     },
 }
 
-/// A service to be registered.
+/// A service to register.
 #[derive(Debug, Args)]
 pub(super) struct Register {
-    /// Its id, which is its client id: 1 to 64 lower-case letters, digits or . _ -; it begins with a letter, and ends with a letter or a digit
+    /// Client ID: 1 to 64 lower-case letters, digits or . _ -, from a letter to a letter or digit
     id: ServiceId,
-    /// What it is, for people
+    /// Description
     #[arg(
         long,
         value_name = "TEXT",
@@ -165,12 +165,12 @@ pub(super) struct Register {
         hide_default_value = true
     )]
     description: String,
-    /// What it may ask tokens for; can be given several times
+    /// Scope that it may request; can be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
     #[command(flatten)]
     limits: Limits,
-    /// A file with a JWK Set: the public keys of the assertions that it signs (`private_key_jwt`)
+    /// File with a JWK Set: the public keys of its signed assertions (`private_key_jwt`)
     #[arg(long, value_name = "FILE")]
     public_keys: Option<PathBuf>,
     /// Print JSON
@@ -178,29 +178,29 @@ pub(super) struct Register {
     json: bool,
 }
 
-/// What to change: at least one thing.
+/// The changes: at least one.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "description", "scopes", "no_scopes", "rate", "burst", "daily_quota", "public_keys", "no_public_keys",
 ]))]
 pub(super) struct Set {
-    /// The id of the service
+    /// ID of the service
     id: ServiceId,
-    /// What it is, for people
+    /// Description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// What it may ask tokens for, from now on only this; can be given several times
+    /// Scope that it may request; replaces all scopes; can be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
-    /// Let it ask for no scope any more
+    /// Remove all scopes
     #[arg(long, conflicts_with = "scopes")]
     no_scopes: bool,
     #[command(flatten)]
     limits: Limits,
-    /// A file with a JWK Set that takes the place of its public keys
+    /// File with a JWK Set that replaces its public keys
     #[arg(long, value_name = "FILE")]
     public_keys: Option<PathBuf>,
-    /// Take its public keys away: it has to use its secret
+    /// Remove its public keys: it must use its secret
     #[arg(long, conflicts_with = "public_keys")]
     no_public_keys: bool,
 }
@@ -214,30 +214,30 @@ fn overlap(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(command: ServiceCommand, source: &Source) -> anyhow::Result<()> {
-    // Before it begins: what was not wanted is no refused action.
+    // Before the action begins: a cancelled command is not recorded as rejected.
     if let ServiceCommand::Delete { id, yes } = &command {
         let question = format!(
-            "This deletes the service {id}: its secrets and tokens are refused from now on."
+            "This deletes the service {id}: its secrets and tokens are rejected from now on."
         );
         confirm::confirm(&question, *yes)?;
     }
-    let desk = match command {
-        ServiceCommand::Register(_) => Desk::open_or_make(source).await?,
-        _ => Desk::open(source).await?,
+    let context = match command {
+        ServiceCommand::Register(_) => CommandContext::open_or_make(source).await?,
+        _ => CommandContext::open(source).await?,
     };
     let result = match action(&command) {
         Some((kind, id)) => {
             let target = format!("service:{id}");
             let about = |action: &Action| action.set_target(target);
-            desk.audited(kind, about, obey(command, &desk)).await
+            context.audited(kind, about, obey(command, &context)).await
         }
-        None => obey(command, &desk).await,
+        None => obey(command, &context).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
-/// The administrative action that a command is, and the service concerned; `None` where it only reads.
+/// Returns the administrative action of a command and its service; `None` if it only reads.
 const fn action(command: &ServiceCommand) -> Option<(Kind, &ServiceId)> {
     match command {
         ServiceCommand::List { .. } | ServiceCommand::Show { .. } => None,
@@ -251,19 +251,19 @@ const fn action(command: &ServiceCommand) -> Option<(Kind, &ServiceId)> {
     }
 }
 
-async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
-    let registry = desk.registry();
+async fn obey(command: ServiceCommand, context: &CommandContext) -> anyhow::Result<()> {
+    let registry = context.registry();
     match command {
         ServiceCommand::Register(args) => register(&registry, args).await,
         ServiceCommand::List { json } => {
             let (services, _) = registry.all().await?;
-            let shown = services.iter().map(|it| Shown::of(it, desk));
+            let shown = services.iter().map(|it| ServiceView::of(it, context));
             output::list(&shown.collect::<Vec<_>>(), json)
         }
         ServiceCommand::Show { id, json } => {
             let service = registry.find(&id).await;
             let service = service.map_err(|error| explained(error, &id))?;
-            Shown::of(&service, desk).print(json)
+            ServiceView::of(&service, context).print(json)
         }
         ServiceCommand::Set(args) => set(&registry, args).await,
         ServiceCommand::Rotate {
@@ -279,7 +279,7 @@ async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
         ServiceCommand::Disable { id } => {
             set_disabled(&registry, &id, true).await?;
             output::line(format!(
-                "{id} is disabled; its secrets and tokens are refused"
+                "{id} is disabled; its secrets and tokens are rejected"
             ))
         }
         ServiceCommand::Enable { id } => {
@@ -290,7 +290,7 @@ async fn obey(command: ServiceCommand, desk: &Desk) -> anyhow::Result<()> {
             let deleted = registry.delete(&id).await;
             deleted.map_err(|error| explained(error, &id))?;
             output::line(format!(
-                "{id} is deleted; its secrets and tokens are refused"
+                "{id} is deleted; its secrets and tokens are rejected"
             ))
         }
     }
@@ -346,7 +346,7 @@ async fn set_disabled(registry: &Registry, id: &ServiceId, disabled: bool) -> an
     Ok(())
 }
 
-/// The JWK Set in a file. Looked at here, so that what is wrong with it is said of the file.
+/// Returns the JWK Set in a file. It is checked here, so that errors refer to the file.
 fn public_keys_in(file: &Path) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -354,18 +354,18 @@ fn public_keys_in(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What went wrong with a service, and what would be right.
+/// Explains an error about a service, and how to correct it.
 fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
     let reason = error.reason();
     let text = match error {
-        RegistryError::Taken => format!(
+        RegistryError::AlreadyExists => format!(
             "there is a service {id} already; choose another id, or `skriptoteket service rotate {id}` for a new secret"
         ),
         RegistryError::Full(most) => format!(
             "there are {most} services already, and max_services allows no more; delete one, or set it higher"
         ),
-        RegistryError::Gone => {
-            format!("there is no service {id}; `skriptoteket service list` shows those there are")
+        RegistryError::NotFound => {
+            format!("there is no service {id}; `skriptoteket service list` shows all services")
         }
         RegistryError::StillOverlapping { until } => format!(
             "the secret of {id} that was replaced last is still accepted, until {}; rotate after that, or end it now with --force",

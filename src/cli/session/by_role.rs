@@ -1,11 +1,11 @@
-//! Numbers by role: one row for each thing that is counted.
+//! Counts by role: one row for each count.
 
 use serde::Serialize;
 
 use super::super::output::Row;
 use crate::{accounts::Role, sessions::Census};
 
-/// One thing that is counted, by role.
+/// One count, by role.
 #[derive(Debug, Serialize)]
 pub(super) struct ByRole {
     what: String,
@@ -20,7 +20,7 @@ impl ByRole {
         }
     }
 
-    /// Started less ended: a difference, which a spoilt store may have below 0.
+    /// Returns started − ended: a difference, which may be negative if the store is corrupt.
     pub(super) fn started_less_ended(what: &str, census: &Census) -> Self {
         let ended = ended(census);
         let less = |role: Role| {
@@ -34,7 +34,7 @@ impl ByRole {
     }
 }
 
-/// How many sessions ended, by role.
+/// Returns the number of ended sessions, by role.
 pub(super) fn ended(census: &Census) -> [u64; 4] {
     census.totals.ended.map(|reasons| reasons.iter().sum())
 }

@@ -1,24 +1,25 @@
-//! `session`: who is logged in.
+//! `session`: sessions.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | sessions one by one: listed, ended |
-//! | `audit` | all of them recounted, and the index mended |
-//! | `stats` | all of them counted, and what the store says of itself |
+//! | `mod` | lists and ends sessions |
+//! | `verify` | recounts all sessions and repairs the index |
+//! | `stats` | counts all sessions, and prints statistics of the store |
 //! | `by_role` | the table that both print |
 
-mod audit;
 mod by_role;
 mod stats;
+mod verify;
 
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
-use self::{audit::Audit, stats::Stats};
+use self::{stats::Stats, verify::Verify};
 use super::{
-    Source, confirm,
-    desk::{Claim, Desk, Refused},
+    Source,
+    command_context::{Claim, CommandContext, Refused},
+    confirm,
     output::{self, Row},
     user::role_parser,
 };
@@ -31,30 +32,31 @@ use crate::{
 /// Sessions read from the store in one step.
 const PAGE: u32 = 500;
 
-/// What can be done to sessions. All of it works while the server runs, and reaches it within a second.
+/// Commands on sessions. They work while the server runs, and take effect within a second.
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionCommand {
-    /// List live sessions, the newest first
+    /// List live sessions, newest first
     ///
-    /// On a terminal the table fits its width, without ids and with times (UTC) to the minute; --wide shows all.
+    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows
+    /// all columns.
     #[command(after_help = "\
 Examples:
   skriptoteket session list --role superuser
   skriptoteket session list --limit 20 --wide
   skriptoteket session list --user ada --json
 
-The id of a session is public: no cookie can be made from it.")]
+The ID of a session is public: no cookie can be derived from it.")]
     List {
-        /// Only those of this user
+        /// Only sessions of this user
         #[arg(long, value_name = "NAME")]
         user: Option<Username>,
-        /// Only those with this role
+        /// Only sessions with this role
         #[arg(long, value_parser = role_parser())]
         role: Option<Role>,
-        /// Only so many, the newest
+        /// Maximum number, newest first
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
-        /// Show all columns, also where they do not fit
+        /// Show all columns, even if they do not fit
         #[arg(long)]
         wide: bool,
         /// Print JSON
@@ -62,7 +64,7 @@ The id of a session is public: no cookie can be made from it.")]
         json: bool,
     },
 
-    /// End one session, those of a user, or all
+    /// End one session, all sessions of a user, or all sessions
     #[command(after_help = "\
 Examples:
   skriptoteket session revoke 07kQ3vXw8nY2aBcD4eFgHiJk
@@ -70,12 +72,12 @@ Examples:
   skriptoteket session revoke --all")]
     Revoke(Revoke),
 
-    /// Make the keys in Redis those of this accounts database, and end all sessions there
+    /// Assign the keys in Redis to this accounts database, and end all sessions there
     ///
     /// Each accounts database has a random ID, and the keys in Redis (under `redis_key_prefix`) belong to one of them: servers
-    /// and commands with another database are refused. This is for a Redis whose database is gone for good: it ends every
-    /// session, because they belong to accounts that do not exist here. It is refused while a server is using the keys.
-    /// A database that was moved or restored from a backup has kept its ID and does not need this.
+    /// and commands with another database are rejected. Use this if that database is lost: it ends every session, because the
+    /// sessions belong to accounts that do not exist here. It fails while a server is using the keys. A database that was
+    /// moved or restored from a backup keeps its ID and does not need this.
     #[command(after_help = "\
 Examples:
   skriptoteket session reset
@@ -86,26 +88,29 @@ Examples:
         yes: bool,
     },
 
-    /// Recount all sessions from their records, and compare
+    /// Verify the session index against the session records
     ///
-    /// Reads every record, while the service goes on, and compares what it counts with the index that the gauges show,
-    /// with the index of users, and with the totals of started and ended sessions. Changes nothing without --repair.
-    #[command(after_help = "\
+    /// Reads every record while the service runs, and compares the counts with the index that the gauges read, with the index
+    /// of users, and with the totals of started and ended sessions. Changes nothing without --repair.
+    #[command(
+        alias = "audit",
+        after_help = "\
 Examples:
-  skriptoteket session audit
-  skriptoteket session audit --repair
-  skriptoteket session audit --json | jq '.findings[].kind'
+  skriptoteket session verify
+  skriptoteket session verify --repair
+  skriptoteket session verify --json | jq '.findings[].kind'
 
 Exit codes:
-  0  no difference; with --repair: none in a second look
+  0  no difference; with --repair: none after the repair
   1  a difference, or the store does not answer
-  2  the command line or the configuration is wrong")]
-    Audit(Audit),
+  2  the command line or the configuration is invalid"
+    )]
+    Verify(Verify),
 
-    /// Count sessions and users by role, and say what the store says of itself
+    /// Count sessions and users by role, and print statistics of the store
     ///
-    /// Live sessions, distinct users, what was ever started and ended, by role; server and version, memory, and which
-    /// replica exports the counts. Costs the same for ten sessions and for a million.
+    /// Live sessions, distinct users, and sessions ever started and ended, by role; server, version and memory of the store, and
+    /// which replica exports the counts. The cost does not depend on the number of sessions.
     #[command(after_help = "\
 Examples:
   skriptoteket session stats
@@ -117,13 +122,13 @@ Examples:
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).args(["id", "user", "all"]))]
 pub(super) struct Revoke {
-    /// The session with this id
+    /// ID of the session
     #[arg(value_parser = session_id)]
     id: Option<SessionId>,
     /// All sessions of this user
     #[arg(long, value_name = "NAME")]
     user: Option<Username>,
-    /// Every session there is; asks for confirmation on a terminal
+    /// All sessions; asks for confirmation on a terminal
     #[arg(long)]
     all: bool,
     /// Do not ask for confirmation
@@ -137,38 +142,39 @@ fn session_id(text: &str) -> Result<SessionId, &'static str> {
 }
 
 pub(super) async fn run(command: SessionCommand, source: &Source) -> anyhow::Result<()> {
-    // Before it begins: what was not wanted is no refused action.
+    // Before the action begins: a cancelled command is not recorded as rejected.
     match &command {
         SessionCommand::Reset { yes } => {
             let question =
-                "This ends all sessions in Redis, and makes them those of this accounts database.";
+                "This ends all sessions in Redis and assigns the keys to this accounts database.";
             confirm::confirm(question, *yes)?;
             return Box::pin(reset(source)).await;
         }
         SessionCommand::Revoke(Revoke { all: true, yes, .. }) => {
-            confirm::confirm("This ends every session: everybody is logged out.", *yes)?;
+            confirm::confirm("This ends all sessions: all users are logged out.", *yes)?;
         }
         _ => {}
     }
-    let desk = Desk::open(source).await?;
+    let context = CommandContext::open(source).await?;
     let result = match action(&command) {
-        Some(kind) => desk.audited(kind, |_| {}, obey(command, &desk)).await,
-        None => obey(command, &desk).await,
+        Some(kind) => context.audited(kind, |_| {}, obey(command, &context)).await,
+        None => obey(command, &context).await,
     };
-    desk.close().await;
+    context.close().await;
     result
 }
 
-/// The administrative action that a command is; `None` where it only reads.
+/// Returns the administrative action of a command; `None` if it only reads.
 const fn action(command: &SessionCommand) -> Option<Kind> {
     match command {
         SessionCommand::Revoke(_) => Some(Kind::SessionRevoke),
-        SessionCommand::Audit(args) if args.repair => Some(Kind::SessionRepair),
+        SessionCommand::Verify(args) if args.repair => Some(Kind::SessionRepair),
         _ => None,
     }
 }
 
-/// Writes the row of a revocation before it is carried out: sessions may live in another store than the audit trail.
+/// Writes the audit record of a revocation before it is carried out: sessions may be in another store than the audit
+/// trail.
 async fn announce(target: Option<String>) -> anyhow::Result<()> {
     if let (Some(action), Some(target)) = (trail::under_way(), target) {
         action.set_target(target);
@@ -176,7 +182,7 @@ async fn announce(target: Option<String>) -> anyhow::Result<()> {
     Ok(trail::announce(Kind::SessionRevoke).await?)
 }
 
-async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
+async fn obey(command: SessionCommand, context: &CommandContext) -> anyhow::Result<()> {
     match command {
         SessionCommand::List {
             user,
@@ -186,24 +192,24 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
             json,
         } => {
             let user = match user {
-                Some(name) => Some(desk.user(&name).await?.id),
+                Some(name) => Some(context.user(&name).await?.id),
                 None => None,
             };
-            let newest = newest(desk, SessionFilter { role, user }, limit).await?;
+            let newest = newest(context, SessionFilter { role, user }, limit).await?;
             let rows: Vec<_> = newest.into_iter().map(SessionRow::from).collect();
             output::fitted(&rows, json, wide)
         }
-        SessionCommand::Audit(args) => {
+        SessionCommand::Verify(args) => {
             trail::announce(Kind::SessionRepair).await?;
-            audit::run(args, &desk.stores).await
+            verify::run(args, &context.stores).await
         }
-        SessionCommand::Stats(args) => stats::run(args, &desk.stores).await,
+        SessionCommand::Stats(args) => stats::run(args, &context.stores).await,
         SessionCommand::Revoke(Revoke { id: Some(id), .. }) => {
             announce(Some(format!("session:{id}"))).await?;
-            let ended = desk.sessions.end(id.clone(), EndReason::Revoked).await?;
+            let ended = context.sessions.end(id.clone(), EndReason::Revoked).await?;
             ended.ok_or_else(|| Refused {
                 text: format!(
-                    "there is no live session {id}; `skriptoteket session list --wide` shows those there are"
+                    "there is no live session {id}; `skriptoteket session list --wide` shows all live sessions"
                 ),
                 reason: "not_found",
             })?;
@@ -212,31 +218,32 @@ async fn obey(command: SessionCommand, desk: &Desk) -> anyhow::Result<()> {
         SessionCommand::Revoke(Revoke {
             user: Some(name), ..
         }) => {
-            let user = desk.user(&name).await?;
+            let user = context.user(&name).await?;
             announce(None).await?;
-            told(desk.sessions.end_user(user.id, None).await?)
+            told(context.sessions.end_user(user.id, None).await?)
         }
         SessionCommand::Revoke(Revoke { all: true, .. }) => {
             announce(Some(String::from("session:all"))).await?;
-            told(revoke_all(desk).await?)
+            told(revoke_all(context).await?)
         }
-        // It takes the keys over before there are stores to work with; see `reset`.
+        // Assigns the keys before the stores are opened; see `reset`.
         SessionCommand::Reset { .. } => bail!("`session reset` does not work on open stores"),
-        // clap has refused this already.
+        // clap has already rejected this.
         SessionCommand::Revoke(_) => bail!("name a session, a user or --all"),
     }
 }
 
-/// Takes the keys in Redis over and ends the sessions there. The row of it is written before anything in Redis is touched.
+/// Assigns the keys in Redis and ends the sessions there. The audit record is written before Redis is changed.
 async fn reset(source: &Source) -> anyhow::Result<()> {
     let claim = Claim::open(source).await?;
     let take = async {
         announce(Some(String::from("session:all"))).await?;
-        let desk = claim.take().await?;
-        let ended = revoke_all(&desk).await.context(
-            "the keys are those of this database now, and not all sessions have ended; end the others with `skriptoteket session revoke --all`",
+        let context = claim.take().await?;
+        let ended = revoke_all(&context).await.context(
+            "the keys are assigned to this database, but not all sessions have ended; end the others with \
+             `skriptoteket session revoke --all`",
         )?;
-        // The stores are not closed here: the outcome is still to be written to the same file.
+        // The stores are not closed here, because the outcome has yet to be written to the same file.
         told(ended)
     };
     let audited = claim.journal.audited(Kind::SessionRevoke, |_| {}, take);
@@ -249,17 +256,17 @@ fn told(ended: usize) -> anyhow::Result<()> {
     output::line(format!("sessions ended: {ended}"))
 }
 
-/// The sessions that began last, the newest first. The store has them by id, so all are read; with a limit no more than
-/// that are held, and a page.
+/// Returns the newest sessions, newest first. The store sorts them by ID, so all are read; with a limit, at most that
+/// many plus one page are held in memory.
 async fn newest(
-    desk: &Desk,
+    context: &CommandContext,
     filter: SessionFilter,
     limit: Option<u32>,
 ) -> anyhow::Result<Vec<SessionRecord>> {
     let most = limit.and_then(|limit| usize::try_from(limit).ok());
     let (mut found, mut after): (Vec<SessionRecord>, Option<SessionId>) = (Vec::new(), None);
     loop {
-        let page = desk.sessions.page(filter, after.as_ref(), PAGE).await?;
+        let page = context.sessions.page(filter, after.as_ref(), PAGE).await?;
         let is_last = page.is_empty();
         after = page.last().map(|last| last.id.clone());
         found.extend(page);
@@ -277,11 +284,11 @@ async fn newest(
     }
 }
 
-/// Ends the sessions that are live now. Those that are started meanwhile may be left.
-async fn revoke_all(desk: &Desk) -> anyhow::Result<usize> {
+/// Ends the sessions that are live now. Sessions that are started meanwhile may remain.
+async fn revoke_all(context: &CommandContext) -> anyhow::Result<usize> {
     let (mut ended, mut after): (usize, Option<SessionId>) = (0, None);
     loop {
-        let page = desk
+        let page = context
             .sessions
             .page(SessionFilter::default(), after.as_ref(), PAGE)
             .await?;
@@ -290,13 +297,13 @@ async fn revoke_all(desk: &Desk) -> anyhow::Result<usize> {
         };
         after = Some(last.id.clone());
         for session in page {
-            let end = desk.sessions.end(session.id, EndReason::Revoked).await?;
+            let end = context.sessions.end(session.id, EndReason::Revoked).await?;
             ended += usize::from(end.is_some());
         }
     }
 }
 
-/// A session as the API shows it to administrators.
+/// A session, in the format of the API for administrators.
 #[derive(Debug, Serialize)]
 struct SessionRow {
     id: String,

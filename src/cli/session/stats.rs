@@ -1,4 +1,4 @@
-//! `session stats`: all sessions counted, and what the store says of itself.
+//! `session stats`: counts all sessions, and prints statistics of the store.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     store::Stores,
 };
 
-/// How to print them.
+/// The output format.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::cli) struct Stats {
     /// Print JSON
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Stats {
 pub(super) async fn run(Stats { json }: Stats, stores: &Stores) -> anyhow::Result<()> {
     let saved = stores.ledger.load().await?;
     let census = stores.sessions.count().await?.as_exported(&saved.ledger);
-    let facts = stores.upkeep.facts().await?;
+    let facts = stores.integrity.facts().await?;
     if json {
         return output::json(&Report {
             roles: roles(&census),
@@ -54,7 +54,7 @@ fn counts(census: &Census) -> Vec<ByRole> {
     rows
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
     roles: BTreeMap<&'static str, RoleReport>,
@@ -91,7 +91,7 @@ fn roles(census: &Census) -> BTreeMap<&'static str, RoleReport> {
         .collect()
 }
 
-/// One thing that the store says of itself.
+/// One property of the store.
 #[derive(Debug, Serialize)]
 struct Fact {
     name: String,
@@ -99,7 +99,7 @@ struct Fact {
 }
 
 impl Row for Fact {
-    const COLUMNS: &'static [&'static str] = &["of the store", "it says"];
+    const COLUMNS: &'static [&'static str] = &["property", "value"];
     const LAST_COLUMN_IS_PROSE: bool = true;
 
     fn cells(&self) -> Vec<String> {

@@ -1,9 +1,9 @@
-//! Which log lines are written: levels and targets.
+//! The log filter: levels and targets.
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{
-    super::{faults::Problem, names::nearest},
+    super::{faults::Problem, nearest::nearest},
     Form,
 };
 
@@ -12,7 +12,7 @@ pub(in crate::config) struct LogFilter;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What other programs call their levels, and what is meant here.
+/// Level names of other programs, and the corresponding levels here.
 const ALIASES: [(&str, &str); 14] = [
     ("warning", "warn"),
     ("warnings", "warn"),
@@ -30,7 +30,7 @@ const ALIASES: [(&str, &str); 14] = [
     ("quiet", "error"),
 ];
 
-/// The targets that write log lines: this service, and the crates it is made of.
+/// The targets that write log lines: this service, and the crates that it uses.
 const TARGETS: [&str; 26] = [
     "skriptoteket",
     "actix_http",
@@ -64,7 +64,7 @@ impl Form for LogFilter {
     type Value = String;
 
     fn expected(&self) -> String {
-        "a level (error, warn, info, debug, trace, off) or targets with levels, such as info,skriptoteket=debug".into()
+        "a level (error, warn, info, debug, trace, off) or targets with levels, for example info,skriptoteket=debug".into()
     }
 
     fn read(&self, text: &str) -> Result<String, Problem> {
@@ -82,9 +82,9 @@ impl Form for LogFilter {
     }
 }
 
-/// The first word that is nothing the filter could match, and what may have been meant.
+/// Returns the first word that matches neither a level nor a target, and what may have been meant.
 ///
-/// The filter itself takes any word for a target. One that nobody writes under silences everything.
+/// The filter itself accepts any word as a target. A target that does not exist suppresses everything.
 fn unknown(filter: &str) -> Option<(&str, Option<String>)> {
     filter.split(',').map(str::trim).find_map(|directive| {
         // Spans and fields are in brackets: `[span{field=value}]=level`.
@@ -102,7 +102,8 @@ fn unknown(filter: &str) -> Option<(&str, Option<String>)> {
             return None;
         }
         let meant = meant(root, has_level);
-        // With a level of its own it may be the target of a crate that this list lacks, unless it is nearly one that it has.
+        // A word with its own level may be the target of a crate that is missing from this list, unless it is similar
+        // to a listed one.
         (!has_level || meant.is_some()).then_some((target, meant))
     })
 }

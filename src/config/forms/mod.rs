@@ -1,4 +1,4 @@
-//! How values are written: each form reads a text, says what it expects, and writes TOML.
+//! The syntax of values: each form parses a text, describes what it expects, and formats TOML.
 
 mod log_filter;
 mod network;
@@ -15,59 +15,58 @@ use std::{
 use secrecy::SecretString;
 
 pub(in crate::config) use log_filter::LogFilter;
-pub use network::is_loopback;
 pub(in crate::config) use network::{Address, Networks, WebOrigin, has_credentials};
 pub(in crate::config) use server_url::{KeyPrefix, REDIS_URL, RedisUrl, RedisUser};
 pub(in crate::config) use service::{Audiences, RateForm};
-pub use service::{InvalidRate, Rate};
 
 use super::faults::Problem;
+use crate::duration_text;
 
-/// One way of writing a value.
+/// The syntax of one kind of value.
 pub(in crate::config) trait Form: Sync {
-    /// What the text becomes.
+    /// The type of the parsed value.
     type Value;
 
-    /// What a right text looks like, to follow the word "expected".
+    /// Describes a valid text; completes the word "expected".
     fn expected(&self) -> String;
 
-    /// The same for a value of the file.
+    /// Describes a valid value in the file.
     fn expected_in_toml(&self) -> String {
         format!("{}, written in quotes", self.expected())
     }
 
-    /// Reads the text.
+    /// Parses the text.
     fn read(&self, text: &str) -> Result<Self::Value, Problem>;
 
-    /// The text in a TOML value; `None` where this form is not written so.
+    /// Returns the text in a TOML value; `None` if this form does not accept its type.
     fn text(&self, value: &toml::Value) -> Option<String> {
         value.as_str().map(str::to_owned)
     }
 
-    /// The text as a TOML value.
+    /// Formats the text as a TOML value.
     fn toml(&self, text: &str) -> String {
         quoted(text)
     }
 
-    /// False where a fault must not show the text: it is a secret, or may hold one.
+    /// Returns false if a fault must not show the text: it is a secret, or may contain one.
     fn may_show(&self, _text: &str) -> bool {
         !self.is_secret()
     }
 
-    /// True where nobody may see the value.
+    /// Returns true if the value must not be shown.
     fn is_secret(&self) -> bool {
         false
     }
 
-    /// The problem of a text that is not as expected.
+    /// Returns the problem of a text that does not have the expected form.
     fn unexpected(&self) -> Problem {
         Problem::Expected(self.expected())
     }
 }
 
-/// The text as a TOML string on one line.
+/// Formats the text as a TOML string on one line.
 pub(in crate::config) fn quoted(text: &str) -> String {
-    // Debug's escapes are not TOML's, and `toml` writes a text with line ends on several lines.
+    // Debug's escapes differ from TOML's, and `toml` writes a text with line ends on several lines.
     let mut line = String::from('"');
     for c in text.chars() {
         match c {
@@ -118,10 +117,11 @@ impl Form for Text {
     }
 }
 
-/// A text that nobody may see, of so many bytes at least. Where that is 0, an empty text stands for none.
+/// A text that must not be shown, with a minimum length in bytes. If the minimum is 0, an empty text means that it is
+/// not set.
 pub(in crate::config) struct Secret {
     pub(in crate::config) least_bytes: usize,
-    /// What a right text looks like.
+    /// Describes a valid text.
     pub(in crate::config) expected: &'static str,
 }
 
@@ -145,7 +145,7 @@ impl Form for Secret {
     }
 }
 
-/// A length of time within bounds.
+/// A duration within bounds.
 pub(in crate::config) struct Span {
     pub(in crate::config) least: Duration,
     pub(in crate::config) most: Duration,
@@ -157,44 +157,17 @@ impl Form for Span {
     fn expected(&self) -> String {
         format!(
             "a whole number and a unit (500ms, 5s, 30m, 12h, 30d), from {} to {}",
-            duration_text(self.least),
-            duration_text(self.most)
+            duration_text::write(self.least),
+            duration_text::write(self.most)
         )
     }
 
     fn read(&self, text: &str) -> Result<Duration, Problem> {
         let within = |it: &Duration| (self.least..=self.most).contains(it);
-        duration(text)
+        duration_text::parse(text)
             .filter(within)
             .ok_or_else(|| self.unexpected())
     }
-}
-
-/// The units of a duration and their milliseconds, longest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-    let number: u64 = number.parse().ok()?;
-    number.checked_mul(millis).map(Duration::from_millis)
-}
-
-/// The duration as it is written in settings, in the longest unit that takes it whole.
-pub(in crate::config) fn duration_text(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let fits = |(_, unit): &(&str, u64)| millis > 0 && millis.is_multiple_of(u128::from(*unit));
-    UNITS.into_iter().find(fits).map_or_else(
-        || "0s".into(),
-        |(name, unit)| format!("{}{name}", millis / u128::from(unit)),
-    )
 }
 
 /// A whole number within bounds.
@@ -231,7 +204,7 @@ impl<T: FromStr + PartialOrd + fmt::Display + Sync> Form for Number<T> {
     }
 }
 
-/// Yes or no.
+/// A Boolean.
 pub(in crate::config) struct Switch;
 
 impl Form for Switch {
@@ -277,7 +250,7 @@ impl<F: Form> Form for Optional<F> {
     }
 }
 
-/// One of several words, each with what it stands for.
+/// One of several words, each with its value.
 pub(in crate::config) struct Choice<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
 
 impl<T: Copy + Sync> Form for Choice<T> {
@@ -304,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_duration_is_a_whole_number_and_a_unit() {
-        let millis = |text: &str| duration(text).map(|it| it.as_millis());
+        let millis = |text: &str| duration_text::parse(text).map(|it| it.as_millis());
         assert_eq!(millis("500ms"), Some(500));
         assert_eq!(millis("5s"), Some(5_000));
         assert_eq!(millis("30m"), Some(1_800_000));
@@ -324,7 +297,7 @@ mod tests {
         #[test]
         fn a_duration_is_read_as_it_was_written(millis in 0_u64..100_000_000_000) {
             let written = Duration::from_millis(millis);
-            prop_assert_eq!(duration(&duration_text(written)), Some(written));
+            prop_assert_eq!(duration_text::parse(&duration_text::write(written)), Some(written));
         }
 
         #[test]

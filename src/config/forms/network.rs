@@ -1,9 +1,11 @@
-//! The forms of what has to do with the network: addresses, networks, the origin.
+//! The forms of network settings: addresses, networks, the origin.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
+
+use crate::network::is_loopback;
 
 use super::{super::faults::Problem, Form, quoted};
 
@@ -14,7 +16,7 @@ impl Form for Address {
     type Value = SocketAddr;
 
     fn expected(&self) -> String {
-        "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into()
+        "an IP address and a port, for example 127.0.0.1:8080 or [::1]:8080".into()
     }
 
     fn read(&self, text: &str) -> Result<SocketAddr, Problem> {
@@ -22,7 +24,7 @@ impl Form for Address {
     }
 }
 
-/// Networks and single addresses: an array in TOML, or a text with commas between them.
+/// Networks and single addresses: an array in TOML, or a comma-separated text.
 pub(in crate::config) struct Networks;
 
 impl Form for Networks {
@@ -69,7 +71,7 @@ impl Networks {
             return Ok(address.into());
         }
         let network: IpNet = item.parse().map_err(|_| self.unexpected())?;
-        // 10.0.0.1/8 may be meant as one host or as sixteen million: trust is not guessed.
+        // 10.0.0.1/8 could mean one host or sixteen million, and trust must not be guessed.
         if network != network.trunc() {
             return Err(Problem::Expected(format!(
                 "the network {} or the address {}, not both in one",
@@ -81,7 +83,7 @@ impl Networks {
     }
 }
 
-/// The origin under which browsers see the service.
+/// The origin under which browsers reach the service.
 pub(in crate::config) struct WebOrigin;
 
 impl Form for WebOrigin {
@@ -92,7 +94,7 @@ impl Form for WebOrigin {
     }
 
     fn may_show(&self, text: &str) -> bool {
-        // Someone may have written a password into it.
+        // The user may have written a password into it.
         !text.contains('@')
     }
 
@@ -117,18 +119,7 @@ impl Form for WebOrigin {
     }
 }
 
-/// True where the URL carries a user name or a password, which must not be shown.
+/// Returns true if the URL contains a user name or a password, which must not be shown.
 pub(in crate::config) fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
-}
-
-/// True where the URL leads to this machine: an address of loopback, or `localhost`.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

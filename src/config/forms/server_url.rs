@@ -1,27 +1,25 @@
-//! The forms of what has to do with Redis: its URL, and the prefix of its keys.
+//! The forms of Redis settings: the URL, and the prefix of keys.
 //!
-//! Nothing of a URL is ever quoted in a fault: where a password was not written as it should be, any part of the text
-//! may be a part of it.
+//! No part of a URL is ever quoted in a fault: if a password is not written correctly, any part of the text may
+//! belong to it.
 
 use std::net::Ipv6Addr;
 
 use secrecy::SecretString;
 
-use super::{
-    super::{RedisAddress, RedisTopology, faults::Problem},
-    Form,
-};
+use super::{super::faults::Problem, Form};
+use crate::store::{RedisAddress, RedisTopology};
 
-/// What a right URL looks like.
+/// Describes a valid URL.
 pub(in crate::config) const REDIS_URL: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], \
      redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DATABASE] \
      or redis+cluster://[USER:PASSWORD@]HOST[:PORT],…, or the same with rediss for TLS";
 
-/// Where a Redis listens if nothing is said, and where a Sentinel does.
+/// The default ports of a Redis server and of a Sentinel.
 const PORT: u16 = 6_379;
 const SENTINEL_PORT: u16 = 26_379;
 
-/// What a URL says.
+/// The parts of a URL.
 #[derive(Debug)]
 pub(in crate::config) struct RedisUrl {
     pub(in crate::config) topology: RedisTopology,
@@ -31,7 +29,7 @@ pub(in crate::config) struct RedisUrl {
 }
 
 impl RedisUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     pub(in crate::config) fn read(text: &str) -> Result<Self, Problem> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(expected(REDIS_URL));
@@ -60,7 +58,7 @@ impl RedisUrl {
             Some((login, servers)) => (login, servers),
             None => ("", authority),
         };
-        // A slash in the password would end the part in which the @ is looked for.
+        // A slash in the password would end the part that is searched for the @.
         if path.contains('@') {
             return Err(expected(
                 "no / before the @; in a user name or password it is written %2F",
@@ -82,7 +80,7 @@ impl RedisUrl {
     }
 }
 
-/// Who finds the servers.
+/// How the servers are found.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Standalone,
@@ -177,13 +175,13 @@ fn database(text: &str) -> Result<u32, Problem> {
     number(text).ok_or_else(|| expected("a database that is a whole number, as in redis://HOST/0"))
 }
 
-/// Digits alone: `parse` would take a plus sign too.
+/// Digits only: `parse` would accept a plus sign too.
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// The text without its percent-encoding; `None` where it is empty.
+/// Returns the percent-decoded text; `None` if it is empty.
 fn decoded(text: &str) -> Result<Option<String>, Problem> {
     let wrong = || {
         expected(
@@ -208,12 +206,12 @@ fn decoded(text: &str) -> Result<Option<String>, Problem> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The bytes of a host's name, of a master's and of a prefix.
+/// Returns true for the bytes allowed in the name of a host or a master and in a prefix.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
-/// Redis refuses users with such characters in their names.
+/// Redis rejects user names with other characters.
 fn is_username(name: &str) -> bool {
     !name.contains(|c: char| c.is_whitespace() || c.is_control())
 }
@@ -244,7 +242,7 @@ impl Form for RedisUser {
     }
 }
 
-/// What keys begin with.
+/// The prefix of keys.
 pub(in crate::config) struct KeyPrefix;
 
 impl Form for KeyPrefix {

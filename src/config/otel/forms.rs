@@ -1,11 +1,12 @@
-//! How the values of `OTEL_…` variables are written.
+//! The syntax of `OTEL_…` values.
 
 use std::{fmt, str::from_utf8};
 
 use url::Url;
 
+use crate::telemetry::OtlpProtocol;
+
 use crate::config::{
-    OtlpProtocol,
     faults::Problem,
     forms::{Choice, Form, has_credentials},
 };
@@ -17,17 +18,17 @@ pub(super) const PROTOCOL: Choice<OtlpProtocol> = Choice(&[
     ("http/protobuf", OtlpProtocol::HttpProtobuf),
 ]);
 
-/// The exporters compress themselves; the value is only checked.
+/// The exporters read the variable themselves; the value is only checked.
 pub(super) const COMPRESSION: AnyCase<()> = AnyCase(Choice(&[("gzip", ()), ("none", ())]));
 
-/// The exporters read it themselves; the value is only checked.
+/// The exporters read the variable themselves; the value is only checked.
 pub(super) const TEMPORALITY: AnyCase<()> = AnyCase(Choice(&[
     ("cumulative", ()),
     ("delta", ()),
     ("lowmemory", ()),
 ]));
 
-/// Where a signal can go.
+/// The exporters that a signal can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exporter {
     Otlp,
@@ -44,7 +45,7 @@ pub(super) const METRICS_EXPORTER: Choice<Exporter> = Choice(&[
     ("none", Exporter::None),
 ]);
 
-/// Words that may be written in upper case too.
+/// Words that are case-insensitive.
 pub(super) struct AnyCase<T: 'static>(Choice<T>);
 
 impl<T: Copy + Sync> Form for AnyCase<T> {
@@ -59,7 +60,7 @@ impl<T: Copy + Sync> Form for AnyCase<T> {
     }
 }
 
-/// Exporters with commas between them.
+/// Comma-separated exporters.
 pub(super) struct Several(pub(super) Choice<Exporter>);
 
 impl Form for Several {
@@ -81,18 +82,18 @@ impl Form for Several {
     }
 }
 
-/// The URL of a collector.
+/// The URL of a Collector.
 pub(super) struct Endpoint;
 
 impl Form for Endpoint {
     type Value = Url;
 
     fn expected(&self) -> String {
-        "a URL such as http://localhost:4318 or https://collector.example.org:4317".into()
+        "a URL, for example http://localhost:4318 or https://collector.example.org:4317".into()
     }
 
     fn may_show(&self, text: &str) -> bool {
-        // Someone may have written a password into it.
+        // The user may have written a password into it.
         !text.contains('@')
     }
 
@@ -100,7 +101,7 @@ impl Form for Endpoint {
         let url = Url::parse(text).map_err(|_| self.unexpected())?;
         if has_credentials(&url) {
             return Err(Problem::Expected(
-                "a URL without user name and password: they belong into OTEL_EXPORTER_OTLP_HEADERS"
+                "a URL without user name and password: use OTEL_EXPORTER_OTLP_HEADERS for them"
                     .into(),
             ));
         }
@@ -118,7 +119,7 @@ impl Form for Ratio {
     type Value = f64;
 
     fn expected(&self) -> String {
-        "a number from 0 to 1, such as 0.01".into()
+        "a number from 0 to 1, for example 0.01".into()
     }
 
     fn read(&self, text: &str) -> Result<f64, Problem> {
@@ -149,7 +150,7 @@ impl Form for Name {
 /// A list of `name=value`, percent-decoded.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// Headers of exports. They are secrets: nothing of them is shown.
+/// Headers of exports. They are secrets and never shown.
 pub(super) struct Headers;
 
 impl Form for Headers {
@@ -182,15 +183,15 @@ impl Form for Headers {
     }
 }
 
-/// What a name of a header consists of (RFC 9110, 5.6.2).
+/// Returns true for the bytes allowed in the name of a header (RFC 9110, 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Attributes of the resource.
 ///
-/// They are written as W3C Baggage, without properties. Characters that should have been encoded are taken as they are,
-/// as in other SDKs.
+/// They are written as W3C Baggage, without properties. Characters that should have been encoded are accepted as they
+/// are, as in other SDKs.
 pub(super) struct Attributes;
 
 impl Form for Attributes {
@@ -218,7 +219,7 @@ impl Form for Attributes {
     }
 }
 
-/// Which item of a list is wrong, counted from 1, and how.
+/// The position of the invalid item in a list, counted from 1, and the problem.
 struct Wrong(usize, &'static str);
 
 impl fmt::Display for Wrong {
@@ -227,7 +228,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// The items of a list. A comma at the end is allowed.
+/// Returns the items of a list. A trailing comma is allowed.
 fn pairs(text: &str) -> Result<Pairs, Wrong> {
     let items = text.trim().trim_end_matches(',').split(',');
     let read = |(index, item): (usize, &str)| {
@@ -244,7 +245,7 @@ fn pairs(text: &str) -> Result<Pairs, Wrong> {
     items.enumerate().map(read).collect()
 }
 
-/// The text without percent-encoding; `None` where it is broken, or does not encode UTF-8. A `+` is a plus.
+/// Returns the percent-decoded text; `None` if it is malformed or not UTF-8. A `+` is not decoded.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,24 +1,27 @@
 //! The standard variables of OpenTelemetry.
 //!
-//! [`OTEL_VARIABLES`] is the list of all that are read, here or by the SDK; each is checked, also those that only the SDK
-//! uses. An empty variable counts as unset. Unlike the specification, which lets junk pass with a warning, junk is a fault:
-//! telemetry that silently goes nowhere is found out when it is needed. What is well written and has no effect is a warning.
+//! [`OTEL_VARIABLES`] lists all variables that are read, here or by the SDK; each is checked, even if only the SDK
+//! uses it. An empty variable counts as unset. The specification accepts invalid values with a warning, but here they
+//! are faults: telemetry that silently goes nowhere is noticed only when it is needed. A valid value without effect
+//! causes a warning.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `variables` | the table, and what is said of variables that are not in it |
-//! | `forms` | how the values are written |
+//! | `variables` | the table, and warnings about variables that are not in it |
+//! | `forms` | the syntax of values |
 //! | `tls` | certificates and keys |
-//! | `settings` | what all of them come to |
 
 mod forms;
-mod settings;
 mod tls;
 mod variables;
 
 use std::time::Duration;
 
 use url::Url;
+
+use crate::telemetry::{
+    OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls, SampledShare, TraceSampler,
+};
 
 use super::{
     faults::{Origin, Reported},
@@ -32,15 +35,13 @@ use forms::{
 use tls::TlsFiles;
 use variables::{of_signal, warn, warn_of_the_others};
 
-pub use settings::{
-    ClientIdentity, OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls, SampledShare, TraceSampler,
-};
 pub use variables::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
 
-/// How often metrics are exported if `OTEL_METRIC_EXPORT_INTERVAL` is unset, in milliseconds.
+/// Interval between exports of metrics if `OTEL_METRIC_EXPORT_INTERVAL` is unset, in milliseconds.
 ///
-/// The specification's default is 60 s. The Collector configuration that ships drops a series 35 s after its last export,
-/// so with 60 s every series would be absent for 25 s of each minute. 15 s is also the scrape interval that ships.
+/// The specification's default is 60 s. The shipped Collector configuration drops a series 35 s after its last
+/// export, so with 60 s every series would be absent for 25 s of each minute. 15 s is also the scrape interval of the
+/// shipped configuration.
 const EXPORT_INTERVAL: u64 = 15_000;
 
 const DAY_IN_MILLISECONDS: u64 = 86_400_000;
@@ -50,7 +51,7 @@ const MILLISECONDS: Number<u64> = Number {
     most: DAY_IN_MILLISECONDS,
 };
 
-/// Items of a queue or a batch. A span with its attributes takes about a kilobyte.
+/// The number of items in a queue or a batch. A span with its attributes takes about a kilobyte.
 const ITEMS: Number<usize> = Number {
     least: 1,
     most: 1_000_000,
@@ -61,10 +62,10 @@ const LIMIT: Number<u32> = Number {
     most: 10_000,
 };
 
-/// The default of `OTEL_BSP_MAX_QUEUE_SIZE` and its sibling.
+/// The default of `OTEL_BSP_MAX_QUEUE_SIZE` and `OTEL_BLRP_MAX_QUEUE_SIZE`.
 const QUEUE: usize = 2_048;
 
-/// What a sampler does with requests whose caller does not decide.
+/// What a sampler does with requests whose caller has not decided.
 #[derive(Clone, Copy)]
 enum Others {
     All,
@@ -81,7 +82,7 @@ const SAMPLER: Choice<(bool, Others)> = Choice(&[
     ("parentbased_traceidratio", (true, Others::Ratio)),
 ]);
 
-/// What is read twice: for all signals, and for one of them.
+/// The settings that are read twice: for all signals, and for one of them.
 struct Level {
     endpoint: Option<Url>,
     protocol: Option<OtlpProtocol>,
@@ -89,7 +90,7 @@ struct Level {
     tls: TlsFiles,
 }
 
-/// Reads all of them.
+/// Reads all variables.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Result<OtelSettings, Reported> {
     let disabled = given(reader, "OTEL_SDK_DISABLED", &SWITCH);
     let interval = given(reader, "OTEL_METRIC_EXPORT_INTERVAL", &MILLISECONDS);
@@ -129,7 +130,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Result<OtelSettings, Reported
     })
 }
 
-/// What is said of an endpoint, for all signals or for one of them.
+/// Reads the settings of an endpoint, for all signals or for one of them.
 fn level(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Level, Reported> {
     let name = |rest: &str| {
         let general = format!("OTEL_EXPORTER_OTLP_{rest}");
@@ -158,7 +159,7 @@ fn level(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Level, Reporte
     })
 }
 
-/// Where one signal goes, if anywhere.
+/// Returns the target of one signal, if it is exported.
 fn target(
     reader: &mut Reader<'_>,
     signal: &str,
@@ -199,7 +200,7 @@ fn target(
     }))
 }
 
-/// What of an endpoint is well written and hardly meant.
+/// Returns a warning about an endpoint that is valid but probably not intended.
 fn doubtful(
     endpoint: &Url,
     protocol: OtlpProtocol,
@@ -208,18 +209,20 @@ fn doubtful(
     match (protocol, endpoint.port()) {
         (OtlpProtocol::HttpProtobuf, Some(4317)) => {
             return Some(
-                "port 4317 is that of gRPC as a rule, and the protocol is http/protobuf: OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or port 4318",
+                "port 4317 is that of gRPC by default, but the protocol is http/protobuf: set \
+                 OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use port 4318",
             );
         }
         (OtlpProtocol::Grpc, Some(4318)) => {
             return Some(
-                "port 4318 is that of HTTP as a rule, and the protocol is grpc: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or port 4317",
+                "port 4318 is that of HTTP by default, but the protocol is grpc: set \
+                 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use port 4317",
             );
         }
         _ => {}
     }
     if has_certificates && endpoint.scheme() == "http" {
-        return Some("certificates are given and not used: the endpoint is http");
+        return Some("the certificates have no effect: the endpoint is http");
     }
     let twice = endpoint.path().matches("/v1/").count() > 1;
     if protocol == OtlpProtocol::HttpProtobuf && twice {
@@ -230,7 +233,7 @@ fn doubtful(
     None
 }
 
-/// The specification's defaults.
+/// Returns the default endpoint of the specification.
 fn default_endpoint(reader: &mut Reader<'_>, protocol: OtlpProtocol) -> Result<Url, Reported> {
     let text = match protocol {
         OtlpProtocol::Grpc => "http://localhost:4317",
@@ -242,7 +245,7 @@ fn default_endpoint(reader: &mut Reader<'_>, protocol: OtlpProtocol) -> Result<U
         .map_err(|problem| reader.faults.report(origin, None, problem))
 }
 
-/// An endpoint for all signals as one signal calls it.
+/// Returns the endpoint of one signal, from the endpoint of all signals.
 fn with_path(mut base: Url, protocol: OtlpProtocol, signal: &str) -> Url {
     if protocol == OtlpProtocol::HttpProtobuf {
         let path = format!("{}/v1/{signal}", base.path().trim_end_matches('/'));
@@ -263,7 +266,7 @@ fn sampler(reader: &mut Reader<'_>) -> Result<TraceSampler, Reported> {
     let others = match others {
         Others::All => SampledShare::ALL,
         Others::Nothing => SampledShare::Nothing,
-        // The specification's default where a sampler is named.
+        // The specification's default if a sampler is named.
         Others::Ratio => ratio.map_or(SampledShare::ALL, SampledShare::from_ratio),
     };
     if ratio.is_some() && !matches!(name, Some((_, Others::Ratio))) {
@@ -285,7 +288,7 @@ fn resource(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, Reported> 
     Ok(resource)
 }
 
-/// The sizes of a batch processor, which the SDK reads itself.
+/// Checks the sizes of a batch processor, which the SDK reads itself.
 fn batches(reader: &mut Reader<'_>, prefix: &str) -> Result<(), Reported> {
     let delay = given(reader, &format!("{prefix}_SCHEDULE_DELAY"), &MILLISECONDS);
     let queue = given(reader, &format!("{prefix}_MAX_QUEUE_SIZE"), &ITEMS);
@@ -294,7 +297,7 @@ fn batches(reader: &mut Reader<'_>, prefix: &str) -> Result<(), Reported> {
     delay?;
     let (queue, batch) = (queue?.unwrap_or(QUEUE), batch?);
     if batch.is_some_and(|batch| batch > queue) {
-        let note = format!("is {queue} at most, as many as wait in {prefix}_MAX_QUEUE_SIZE");
+        let note = format!("is {queue} at most, the value of {prefix}_MAX_QUEUE_SIZE");
         warn(reader, name, note);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The files of certificates and keys with which exports speak TLS, read and checked.
+//! Reads and checks the certificate and key files for exports over TLS.
 
 use std::{
     fs::File,
@@ -15,8 +15,9 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
+use crate::telemetry::{ClientIdentity, OtlpTls};
+
 use crate::config::{
-    ClientIdentity, OtlpTls,
     faults::{Origin, Problem, Reported},
     forms::{FilePath, Form},
     reader::{Found, Reader},
@@ -24,14 +25,14 @@ use crate::config::{
 
 use super::variables::of_signal;
 
-/// The longest file that is read, in bytes. The authorities of a whole system are about 250 KiB.
+/// Maximum size of a file, in bytes. The authorities of a whole system take about 250 KiB.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
 const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 const CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
 const CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
 
-/// What one level, general or of one signal, gives.
+/// The files of one level: of all signals, or of one signal.
 #[derive(Default)]
 pub(super) struct TlsFiles {
     authorities: Option<String>,
@@ -39,14 +40,14 @@ pub(super) struct TlsFiles {
     key: Option<Given<PrivateKeyDer<'static>>>,
 }
 
-/// A file's content, and the variable that named the file.
+/// The content of a file, and the variable that named it.
 struct Given<T> {
     content: T,
     variable: String,
     shown: Option<String>,
 }
 
-/// Reads the variables of all signals, or those of one of them.
+/// Reads the variables of all signals, or those of one signal.
 pub(super) fn files(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<TlsFiles, Reported> {
     let name =
         |general: &str| signal.map_or_else(|| general.to_owned(), |it| of_signal(general, it));
@@ -60,7 +61,7 @@ pub(super) fn files(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Tls
     })
 }
 
-/// What holds for a signal: each file of its own, else the general one.
+/// Returns the files that apply to a signal: its own, or else the general ones.
 pub(super) fn of(
     reader: &mut Reader<'_>,
     own: &TlsFiles,
@@ -144,7 +145,7 @@ fn identity(
     Err(reader.faults.report(origin, key.shown.clone(), problem))
 }
 
-/// The content of the file that a variable names.
+/// Returns the content of the file that a variable names.
 fn content<T>(
     reader: &mut Reader<'_>,
     variable: &str,
@@ -162,7 +163,7 @@ fn content<T>(
     if text.is_empty() {
         return Ok(None);
     }
-    // Who writes the content itself instead of the path may have written a key.
+    // A user who writes the content instead of the path may have written a key.
     let is_pem = text.contains("-----");
     let shown = (!is_pem).then_some(written);
     let read = || {
@@ -248,8 +249,8 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
     })
 }
 
-/// Written anew, so that nothing else that the file holds reaches the exporters: some read the first section only, some
-/// refuse a file with a section that they do not know.
+/// Encodes the certificates again, so that nothing else in the file reaches the exporters: some read only the first
+/// section, others reject a file with an unknown section.
 fn certificates_pem(certificates: &[CertificateDer<'_>]) -> String {
     let write = |it: &CertificateDer<'_>| section("CERTIFICATE", it);
     certificates.iter().map(write).collect()

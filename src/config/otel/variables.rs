@@ -1,28 +1,28 @@
-//! The table of the `OTEL_…` variables, and what is said of those that are not read.
+//! The table of the `OTEL_…` variables, and warnings about those that are not read.
 
 use std::iter::once;
 
 use crate::config::{
     faults::{Fault, Origin, Problem},
-    names::nearest,
+    nearest::nearest,
     reader::Reader,
 };
 
 /// A variable that is read.
 #[derive(Clone, Copy, Debug)]
 pub struct OtelVariable {
-    /// Its name; of those that a signal can have of its own, the general one.
+    /// Its name; if signals can have their own variable, the general one.
     pub name: &'static str,
-    /// True where `OTLP_METRICS_…`, `OTLP_TRACES_…` and `OTLP_LOGS_…` are read as well, and win.
+    /// True if `OTLP_METRICS_…`, `OTLP_TRACES_…` and `OTLP_LOGS_…` are read as well, and take precedence.
     pub per_signal: bool,
-    /// What holds where it is not given.
+    /// The value if it is not given.
     pub default: &'static str,
-    /// What it says.
+    /// Its meaning.
     pub meaning: &'static str,
 }
 
 impl OtelVariable {
-    /// The variable itself, and those of the signals.
+    /// Returns the variable itself, and those of the signals.
     pub fn names(&self) -> impl Iterator<Item = String> + use<> {
         let name = self.name;
         let signals = SIGNALS
@@ -32,12 +32,12 @@ impl OtelVariable {
     }
 }
 
-/// The signals, as they are written in names of variables.
+/// The signals, as written in the names of variables.
 const SIGNALS: [&str; 3] = ["METRICS", "TRACES", "LOGS"];
 
 const EXPORTER: &str = "OTEL_EXPORTER_OTLP_";
 
-/// A signal's own variable instead of the general one.
+/// Returns the variable of a signal that overrides the general one.
 pub(super) fn of_signal(general: &str, signal: &str) -> String {
     let signal = signal.to_ascii_uppercase();
     let rest = general.strip_prefix(EXPORTER).unwrap_or(general);
@@ -68,7 +68,7 @@ const fn of_signals(
     }
 }
 
-/// Every variable that this crate or the OpenTelemetry SDK below it reads. Each is checked when the configuration is.
+/// Every variable that this crate or the OpenTelemetry SDK below it reads. Each is checked with the configuration.
 pub const OTEL_VARIABLES: &[OtelVariable] = &[
     one(
         "OTEL_SDK_DISABLED",
@@ -208,7 +208,7 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     ),
 ];
 
-/// Variables of the specification that have no effect here, and what to do instead.
+/// Variables of the specification that have no effect here, and the alternatives.
 pub const OTEL_WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
         "OTEL_BSP_EXPORT_TIMEOUT",
@@ -279,8 +279,8 @@ pub const OTEL_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
 ];
 
-/// Warns about the variables of the environment that have no effect. They are no faults: an environment may be shared
-/// by services in several languages.
+/// Warns about variables that have no effect. They are not faults, because an environment may be shared by services
+/// in several languages.
 pub(super) fn warn_of_the_others(reader: &mut Reader<'_>) {
     let known: Vec<String> = OTEL_VARIABLES
         .iter()

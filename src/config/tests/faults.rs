@@ -1,16 +1,16 @@
-//! Every kind of fault: where it is, what was given, what would be right.
+//! Every kind of fault: its location, the value, and what was expected.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use super::*;
 
-/// The faults of an environment, one line each.
+/// Returns the faults of an environment, one line each.
 fn lines<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
     let faults = from_env(variables).unwrap_err();
     faults.iter().map(ToString::to_string).collect()
 }
 
-/// The one fault of one variable of a setting.
+/// Returns the only fault of one variable of a setting.
 fn fault(setting: &str, value: &str) -> String {
     let name = format!("SKRIPTOTEKET_{}", setting.to_uppercase());
     let lines = lines([(name.as_str(), value)]);
@@ -129,7 +129,7 @@ fn settings_are_checked_against_each_other() {
     assert_eq!(
         lines([rate, ("SKRIPTOTEKET_SERVICE_BURST", "3651")]),
         [
-            "SKRIPTOTEKET_SERVICE_BURST = \"3651\": expected at most 3650, which service_rate = 1/d regains in 3650 days"
+            "SKRIPTOTEKET_SERVICE_BURST = \"3651\": expected at most 3650, which service_rate = 1/d refills in 3650 days"
         ]
     );
     assert!(from_env([rate, ("SKRIPTOTEKET_SERVICE_BURST", "3650")]).is_ok());
@@ -259,7 +259,7 @@ fn a_fault_is_one_line_of_bounded_length_whatever_was_typed() {
 
 #[test]
 fn all_faults_are_told_at_once() {
-    // What no setting takes: too short for a key, not a number, not an address, not a duration.
+    // A value that no setting accepts: too short for a key, not a number, not an address, not a duration.
     let junk = "\u{7f}";
     let mut settings: Vec<String> = settings::all()
         .filter(|entry| {

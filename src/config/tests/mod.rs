@@ -1,4 +1,4 @@
-//! Tests through the module's public doors.
+//! Tests through the module's public functions.
 
 mod faults;
 mod otel;
@@ -14,6 +14,10 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
+use crate::{
+    store::{RedisAddress, RedisTopology},
+    telemetry::{LogFormat, OtlpProtocol, OtlpTarget, SampledShare, TraceSampler},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,7 +82,7 @@ fn nothing_given_is_a_whole_configuration() {
         .collect();
     assert_eq!(proxies, ["127.0.0.0/8", "::1/128"]);
     assert!((1..=256).contains(&config.workers));
-    let Argon2Settings {
+    let HashingPolicy {
         memory_kib,
         iterations,
         parallelism,
@@ -281,7 +285,7 @@ proptest! {
     }
 }
 
-/// Every standard variable that is read.
+/// Returns every standard variable that is read.
 fn otel_names() -> Vec<String> {
     OTEL_VARIABLES
         .iter()

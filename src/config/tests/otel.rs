@@ -126,7 +126,7 @@ fn the_interval_is_in_milliseconds() {
     assert_eq!(otel([]).metric_export_interval, 15 * SECOND);
 }
 
-/// The interval of a file that ships: the number of seconds behind `name`.
+/// Returns the interval in a shipped file: the number of seconds after `name`.
 fn seconds(file: &str, name: &str) -> u32 {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(path).unwrap();
@@ -315,7 +315,7 @@ fn what_has_no_effect_is_a_warning() {
     }
 }
 
-/// Every variable that is read is checked: none of them is passed over.
+/// Every variable that is read is also checked.
 #[test]
 fn junk_in_any_variable_is_a_fault_and_headers_are_not_told() {
     for variable in OTEL_VARIABLES {

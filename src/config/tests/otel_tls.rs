@@ -1,4 +1,4 @@
-//! The files of certificates and keys that `OTEL_…` variables name.
+//! The certificate and key files that `OTEL_…` variables name.
 
 use super::{otel::otel, *};
 
@@ -67,7 +67,7 @@ fn files_that_are_of_no_use_say_what_would_be() {
     let [ca, ca_key, other_key] = ["ca.pem", "ca.key", "other.key"].map(|it| files.path(it));
     let missing = files.path("missing.pem");
     let directory = files.path("");
-    // Without its last line end, which is a fault of its own.
+    // Without its last line end, which is a separate fault.
     let content = pem.trim_end().to_owned();
     for (variables, named, expected) in [
         (
@@ -117,7 +117,7 @@ fn files_that_are_of_no_use_say_what_would_be() {
         (vec![(own, &ca), (key, &ca)], key, "BEGIN PRIVATE KEY"),
         (vec![(own, &junk), (key, &ca_key)], key, "X.509"),
     ] {
-        // Also where nothing is exported.
+        // Also if nothing is exported.
         let variables = variables
             .into_iter()
             .map(|(name, value)| (name, value.as_str()));
@@ -128,7 +128,7 @@ fn files_that_are_of_no_use_say_what_would_be() {
         );
         assert_eq!(faults.lines().count(), 1, "{faults}");
     }
-    // A key in the place of its path is not told.
+    // A key in place of its path is not shown.
     let secret = std::fs::read_to_string(ca_key).unwrap();
     let faults = from_env([(key, secret.as_str())]).unwrap_err().to_string();
     assert!(
@@ -137,7 +137,7 @@ fn files_that_are_of_no_use_say_what_would_be() {
     );
 }
 
-/// An authority with its key, and another key, made by `openssl`.
+/// An authority with its key, and another key, created by `openssl`.
 struct Files(TempDir);
 
 impl Files {

@@ -1,8 +1,8 @@
-//! `redis_url` and the settings beside it.
+//! `redis_url` and the related settings.
 
 use super::*;
 
-/// A password that would be seen if a fault quoted its URL.
+/// A password that would be visible if a fault quoted its URL.
 const PLANTED: &str = "Fechter";
 
 fn given(variables: &[(&str, &str)]) -> Result<RedisSettings, Faults> {
@@ -29,7 +29,7 @@ fn addresses(of: &[RedisAddress]) -> String {
     texts.join(" ")
 }
 
-/// The topology in few words.
+/// Describes the topology in a few words.
 fn said(settings: &RedisSettings) -> String {
     let tls = if settings.tls { " tls" } else { "" };
     match &settings.topology {

@@ -23,8 +23,8 @@ fn the_template_shows_every_setting_at_its_default() {
     shown.sort_unstable();
     assert_eq!(shown, names);
 
-    // Those with a fixed default, taken in, change nothing either; the others show what is good, or
-    // have to be filled in: a secret that everybody can read is none.
+    // Setting those with a fixed default to that value changes nothing either. The others show an example, or have to
+    // be filled in, because a published secret is not a secret.
     let fixed =
         settings::all().filter(|entry| matches!(entry.preset(), settings::Preset::Fixed(_)));
     let line = |entry: &dyn settings::Entry| format!("{} = {}", entry.name(), table[entry.name()]);

@@ -1,4 +1,4 @@
-//! Secrets: read from where they are, and seen nowhere.
+//! Secrets: where they are read from, and that they are never shown.
 
 use super::*;
 
@@ -98,7 +98,7 @@ fn a_token_that_no_header_can_carry_is_a_fault() {
     assert!(config.metrics_token.is_some());
 }
 
-/// Whatever a configuration says of itself.
+/// Collects everything that a configuration prints about itself.
 fn everything_said(written: &Written, environment: &Environment) -> String {
     let path = written.path();
     let loaded = load(Some(&path), environment);
@@ -126,7 +126,7 @@ fn a_secret_is_seen_nowhere_when_it_is_right() {
 #[test]
 fn a_secret_is_seen_nowhere_when_something_is_wrong_with_it() {
     for secret in SECRETS {
-        // Right, and beside a fault; of a wrong type; under a wrong name; in what is no TOML; given twice.
+        // Valid, next to a fault; of a wrong type; under a wrong name; in a file that is not TOML; given twice.
         let variable = names::variable(secret);
         let environment = env([(variable.as_str(), PLANTED), ("SKRIPTOTEKET_WORKERS", "0")]);
         let mut said = everything_said(&Written::file(""), &environment);
@@ -216,7 +216,7 @@ fn what_nobody_sees_around_a_value_is_refused_and_not_shown() {
                 assert!(!faults.contains("harbour"), "{faults}");
             }
         }
-        // In the file of a secret: its own last line end is not part of it, all else is.
+        // In the file of a secret: its last line end is not part of it, everything else is.
         let path = dir.path().join("secret");
         std::fs::write(&path, format!("{invisible}{key}\n")).unwrap();
         let variable = ("SKRIPTOTEKET_COOKIE_KEY_FILE", path.to_str().unwrap());

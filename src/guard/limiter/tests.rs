@@ -4,7 +4,7 @@ use super::*;
 
 const BUDGET: Budget = Budget {
     attempts: 3,
-    regain: Duration::from_mins(1),
+    refill: Duration::from_mins(1),
     lock: Duration::from_secs(30),
     longest_lock: Duration::from_secs(100),
     forget: Duration::from_hours(1),
@@ -14,7 +14,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_000_000_005_000 + seconds * 1000)
 }
 
-fn reserve_one(state: &mut LimitState, now: Timestamp) -> Verdict {
+fn reserve_one(state: &mut LimitState, now: Timestamp) -> Reserved {
     reserve(std::slice::from_mut(state), &[BUDGET], now)
 }
 
@@ -22,32 +22,32 @@ fn wrong(state: &mut LimitState, now: Timestamp, hold: Hold) {
     *state = settle(*state, now, &BUDGET, hold, Checked::Wrong, true);
 }
 
-/// A place for one more attempt, which there must be.
+/// Takes a place for one more attempt, which must succeed.
 fn hold(state: &mut LimitState, now: Timestamp) -> Hold {
     match reserve_one(state, now) {
-        Verdict::Go(hold) => hold,
+        Reserved::Go(hold) => hold,
         other => panic!("no place: {other:?}"),
     }
 }
 
-/// Guesses wrongly at each second given; returns the last verdict.
-fn run(state: &mut LimitState, seconds: &[i64]) -> Verdict {
-    let mut last = Verdict::Busy(usize::MAX);
+/// Makes a wrong guess at each of these seconds. Returns the last result.
+fn run(state: &mut LimitState, seconds: &[i64]) -> Reserved {
+    let mut last = Reserved::Busy(usize::MAX);
     for second in seconds {
         last = reserve_one(state, at(*second));
-        if let Verdict::Go(hold) = last {
+        if let Reserved::Go(hold) = last {
             wrong(state, at(*second), hold);
         }
     }
     last
 }
 
-fn is_go(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Go(_))
+fn is_go(result: Reserved) -> bool {
+    matches!(result, Reserved::Go(_))
 }
 
-fn locked(seconds: u64) -> Verdict {
-    Verdict::Locked(0, Duration::from_secs(seconds))
+fn locked(seconds: u64) -> Reserved {
+    Reserved::Locked(0, Duration::from_secs(seconds))
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_lock_that_has_passed_leaves_a_whole_budget() {
     let mut state = LimitState::default();
     run(&mut state, &[0, 0, 0]);
     assert!(is_go(run(&mut state, &[30, 30, 30])));
-    assert!(matches!(run(&mut state, &[30]), Verdict::Locked(..)));
+    assert!(matches!(run(&mut state, &[30]), Reserved::Locked(..)));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn each_lock_is_twice_as_long_up_to_the_longest() {
     let (mut second, mut waits) = (0, Vec::new());
     for _ in 0..4 {
         run(&mut state, &[second, second, second]);
-        if let Verdict::Locked(_, wait) = run(&mut state, &[second]) {
+        if let Reserved::Locked(_, wait) = run(&mut state, &[second]) {
             waits.push(wait.as_secs());
             second += i64::try_from(wait.as_secs()).unwrap();
         }
@@ -91,7 +91,7 @@ fn mistakes_far_apart_do_not_add_up() {
 fn attempts_in_flight_take_places_and_lock_nothing() {
     let mut state = LimitState::default();
     let holds = [(); 3].map(|()| hold(&mut state, at(0)));
-    assert_eq!(reserve_one(&mut state, at(0)), Verdict::Busy(0));
+    assert_eq!(reserve_one(&mut state, at(0)), Reserved::Busy(0));
     assert_eq!((state.spent, state.locks), (0, 0));
     for hold in holds {
         state = settle(state, at(1), &BUDGET, hold, Checked::Right, false);
@@ -108,7 +108,7 @@ fn only_the_failures_among_those_in_flight_count() {
     assert_eq!((state.spent, state.locked_until), (1, Timestamp::default()));
     let fourth = hold(&mut state, at(1));
     wrong(&mut state, at(1), third);
-    assert_eq!(reserve_one(&mut state, at(1)), Verdict::Busy(0));
+    assert_eq!(reserve_one(&mut state, at(1)), Reserved::Busy(0));
     wrong(&mut state, at(1), fourth);
     assert_eq!(reserve_one(&mut state, at(1)), locked(30));
 }
@@ -121,9 +121,9 @@ fn a_right_password_clears_all_failures_and_leaves_what_is_in_flight() {
     state = settle(state, at(1), &BUDGET, right, Checked::Right, true);
     assert_eq!((state.spent, state.held), (0, 1));
     assert!(is_go(run(&mut state, &[1, 1])));
-    assert_eq!(reserve_one(&mut state, at(1)), Verdict::Busy(0));
+    assert_eq!(reserve_one(&mut state, at(1)), Reserved::Busy(0));
     wrong(&mut state, at(1), guess);
-    assert!(matches!(run(&mut state, &[1]), Verdict::Locked(..)));
+    assert!(matches!(run(&mut state, &[1]), Reserved::Locked(..)));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_a_dead_replica_held_becomes_failures() {
     for _ in 0..3 {
         hold(&mut state, at(0));
     }
-    assert_eq!(reserve_one(&mut state, at(14)), Verdict::Busy(0));
+    assert_eq!(reserve_one(&mut state, at(14)), Reserved::Busy(0));
     assert_eq!(reserve_one(&mut state, at(31)), locked(30));
 }
 
@@ -162,13 +162,13 @@ fn a_later_budget_that_is_locked_costs_the_earlier_ones_a_failure_and_a_busy_one
     for _ in 0..3 {
         assert!(is_go(reserve_one(&mut states[1], at(0))));
     }
-    assert_eq!(reserve(&mut states, &budgets, at(0)), Verdict::Busy(1));
+    assert_eq!(reserve(&mut states, &budgets, at(0)), Reserved::Busy(1));
     assert!(states[0].is_empty());
     for _ in 0..3 {
         wrong(&mut states[1], at(0), Hold { window: u32::MAX });
     }
-    let verdict = reserve(&mut states, &budgets, at(0));
-    assert_eq!(verdict, Verdict::Locked(1, Duration::from_secs(30)));
+    let result = reserve(&mut states, &budgets, at(0));
+    assert_eq!(result, Reserved::Locked(1, Duration::from_secs(30)));
     assert_eq!((states[0].spent, states[0].held), (1, 0));
 }
 
@@ -188,9 +188,9 @@ fn failures_and_holds_of_a_clock_that_was_ahead_pass_in_time() {
     run(&mut state, &[DAY, DAY]);
     let mut later = state;
     assert!(is_go(run(&mut state, &[0])), "two failures of three");
-    assert!(matches!(run(&mut state, &[0]), Verdict::Locked(..)));
+    assert!(matches!(run(&mut state, &[0]), Reserved::Locked(..)));
     hold(&mut later, at(0));
-    assert_eq!(reserve_one(&mut later, at(0)), Verdict::Busy(0));
+    assert_eq!(reserve_one(&mut later, at(0)), Reserved::Busy(0));
     assert!(later.expires_at(&BUDGET) <= at(3600 + 130));
 }
 
@@ -204,20 +204,20 @@ fn a_state_without_locks_expires_when_everything_is_regained() {
 }
 
 proptest! {
-    /// In any second-grained sequence no window shorter than a lock sees more than the budget fail.
+    /// In any sequence of whole seconds, no interval shorter than a lock contains more failures than the budget.
     #[test]
     fn no_burst_is_larger_than_the_budget(gaps in prop::collection::vec(0_i64..20, 1..200)) {
         let (mut state, mut now, mut passed) = (LimitState::default(), 0, Vec::new());
         for gap in gaps {
             now += gap;
             match run(&mut state, &[now]) {
-                Verdict::Go(_) => passed.push(now),
-                Verdict::Locked(_, wait) => {
+                Reserved::Go(_) => passed.push(now),
+                Reserved::Locked(_, wait) => {
                     prop_assert!(wait > Duration::ZERO && wait <= BUDGET.longest_lock);
                 }
-                Verdict::Busy(_) => prop_assert!(false, "nothing is in flight"),
+                Reserved::Busy(_) => prop_assert!(false, "nothing is in flight"),
             }
-            // Within 30 s (the shortest lock, half of `regain`) at most the budget passes.
+            // Within 30 s (the shortest lock, half of `refill`) no more attempts than the budget pass.
             let recent = passed.iter().filter(|then| now - **then < 30).count();
             prop_assert!(recent <= BUDGET.attempts as usize);
         }
@@ -228,15 +228,15 @@ proptest! {
         let (mut state, mut now) = (LimitState::default(), 0);
         for gap in gaps {
             now += gap;
-            if let Verdict::Locked(_, wait) = run(&mut state, &[now]) {
+            if let Reserved::Locked(_, wait) = run(&mut state, &[now]) {
                 now += i64::try_from(wait.as_millis().div_ceil(1000)).unwrap();
                 prop_assert!(is_go(run(&mut state, &[now])));
             }
         }
     }
 
-    /// Whatever the clock does and whoever settles what, failures and holds stay within the budget while it is not locked,
-    /// and no lock is longer than the longest.
+    /// Whatever the clock does and in whatever order attempts are settled, failures and holds stay within the budget
+    /// while it is not locked, and no lock exceeds the maximum.
     #[test]
     fn failures_and_holds_never_exceed_the_budget(
         steps in prop::collection::vec((-40_i64..60, 0_u8..6), 1..120)
@@ -246,12 +246,12 @@ proptest! {
             now += gap;
             if what < 3 {
                 match reserve_one(&mut state, at(now)) {
-                    Verdict::Go(hold) => {
+                    Reserved::Go(hold) => {
                         holds.push(hold);
                         prop_assert!(state.spent + state.held + state.held_before <= BUDGET.attempts);
                     }
-                    Verdict::Locked(_, wait) => prop_assert!(wait <= BUDGET.longest_lock),
-                    Verdict::Busy(_) => {}
+                    Reserved::Locked(_, wait) => prop_assert!(wait <= BUDGET.longest_lock),
+                    Reserved::Busy(_) => {}
                 }
             } else if let Some(hold) = holds.pop() {
                 let checked = [Checked::Right, Checked::Wrong, Checked::NotChecked][usize::from(what - 3)];

@@ -1,18 +1,18 @@
-//! Where a body in chunks ends (RFC 9112, section 7.1). The chunks themselves are read by actix-http; this follows them from
-//! beside, by the same rules, to know when the next head begins.
+//! Finds the end of a chunked body (RFC 9112, section 7.1). actix-http decodes the chunks; this parser follows in
+//! parallel, by the same rules, to know where the next head starts.
 
-/// How far a body in chunks has come.
+/// State of the parser of a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunks {
-    /// In the digits of a size, of which there are some or none yet.
+    /// In the digits of a chunk size; `digits` is true after the first one.
     Size { size: u64, digits: bool },
-    /// Behind them, up to the end of the line.
+    /// After the digits, up to the end of the line.
     Rest { size: u64, cr: bool },
     /// In the data of a chunk.
     Data { left: u64 },
-    /// In the line end after it.
+    /// In the line end after the data.
     DataEnd { cr: bool },
-    /// At the beginning of a line after the last chunk.
+    /// At the start of a line after the last chunk.
     Trailer,
     /// Within such a line.
     TrailerLine,
@@ -20,25 +20,25 @@ pub(super) enum Chunks {
     End,
 }
 
-/// How a piece of a body went.
+/// Result of parsing a piece of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// All of it belongs to the body, which goes on.
+    /// All of the piece belongs to the body, which continues.
     GoesOn,
-    /// The body ended with this many bytes of it.
+    /// The body ended after this many bytes of the piece.
     Ended(usize),
-    /// It is no body in chunks. actix-http finds that too, and reads nothing more.
+    /// The body is not chunked correctly. actix-http detects this too, and stops reading.
     Broken,
 }
 
 impl Chunks {
-    /// Before the first byte.
+    /// The state before the first byte.
     pub(super) const START: Self = Self::Size {
         size: 0,
         digits: false,
     };
 
-    /// Follows the next bytes.
+    /// Parses the next bytes.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Progress {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
@@ -63,7 +63,7 @@ impl Chunks {
         Progress::GoesOn
     }
 
-    /// Where this byte leads, outside of data.
+    /// Returns the state after this byte, outside of data.
     fn after(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Size { size, digits }, _) => {

@@ -1,31 +1,32 @@
-//! Request heads as they come from the socket: read to their end, checked, and told from what follows them.
+//! Request heads as they arrive at the socket: their end, their validation, and what follows them.
 //!
-//! actix-http checks heads too, and answers what it refuses by itself: without a body, without the headers of other answers,
-//! and without telling the application, so that no metric counts it. So every rule of it is here before it, and what is
-//! refused becomes an answer of the application; see [`Refusal`].
+//! actix-http validates heads too, but it responds to invalid ones by itself: without a body, without the headers of
+//! other responses, and without informing the application, so that no metric counts them. This module therefore applies
+//! all of its rules first, and a rejected head becomes a response of the application; see [`Refusal`].
 
 use actix_web::http::{Uri, header::HeaderName};
 use httparse::{Error, Header, Request, Status};
 
-/// The longest head, in bytes. actix-http reads no more.
+/// Maximum length of a head, in bytes. actix-http reads no more.
 const LONGEST_HEAD: usize = 128 * 1024;
-/// The longest first line, in bytes. `http::Uri` holds no more.
+/// Maximum length of the first line, in bytes. `http::Uri` holds no more.
 const LONGEST_LINE: usize = 64 * 1024 - 256;
-/// The longest name of a header, in bytes: far above every name there is, and far below what `http::HeaderName` holds.
+/// Maximum length of a header name, in bytes: far above that of any existing name, and far below the limit of
+/// `http::HeaderName`.
 const LONGEST_NAME: usize = 8 * 1024;
-/// The most headers. actix-http reads no more.
+/// Maximum number of headers. actix-http reads no more.
 const MOST_HEADERS: usize = 96;
 
-/// Why a request does not become one. The text is for the client and quotes nothing from the request.
+/// Why bytes are rejected as a request. The text is for the client and quotes nothing from the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Refusal {
-    /// It is not HTTP/1.0 or HTTP/1.1, or its framing is wrong.
+    /// The request is not HTTP/1.0 or HTTP/1.1, or its framing is invalid.
     Malformed(&'static str),
-    /// Its target is too long.
+    /// The request target is too long.
     TargetTooLong,
-    /// Its head is too large, or has too many headers.
+    /// The head is too large, or has too many headers.
     HeadTooLarge,
-    /// Its head did not arrive in time.
+    /// The head did not arrive in time.
     HeadTooSlow,
 }
 
@@ -36,33 +37,33 @@ pub(super) enum Body {
     None,
     /// A body of this length.
     Length(u64),
-    /// A body in chunks.
+    /// A chunked body.
     Chunked,
-    /// Something that ends with the connection.
+    /// Data that ends with the connection.
     Endless,
 }
 
-/// A whole head.
+/// A complete head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub(super) length: usize,
     /// What follows it.
     pub(super) body: Body,
-    /// Whether it is a `POST` by HTTP/1.0 that does not say how long its body is, so that it has none (RFC 9112, section
-    /// 6.3, rule 7). actix-http takes it for a fault, and nginx sends it so.
+    /// Whether the request is a `POST` with HTTP/1.0 and without a length, so that it has no body (RFC 9112, section
+    /// 6.3, rule 7). actix-http rejects it, but nginx sends such requests.
     pub(super) has_no_length: bool,
 }
 
-/// Finds the end of a head in bytes that come one by one. It does not look at any byte twice.
+/// Finds the end of a head in bytes that arrive in pieces. It inspects no byte twice.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     seen: usize,
 }
 
 impl Search {
-    /// Reads the head at the beginning of `bytes`, which are those of the last time and perhaps more. `None` while it is
-    /// not complete.
+    /// Reads the head at the start of `bytes`, which contains all bytes of the previous call and possibly more. Returns
+    /// `None` while the head is incomplete.
     pub(super) fn head(&mut self, bytes: &[u8]) -> Option<Result<Head, Refusal>> {
         let complete = self.has_end(bytes);
         if !complete {
@@ -78,9 +79,9 @@ impl Search {
         }
     }
 
-    /// Whether there is an empty line among the bytes that were not looked at yet.
+    /// Returns whether the bytes not inspected yet contain an empty line.
     fn has_end(&mut self, bytes: &[u8]) -> bool {
-        // The three bytes before may be the beginning of it.
+        // The empty line may start in the previous three bytes.
         let from = self.seen.saturating_sub(3).min(bytes.len());
         self.seen = bytes.len();
         let fresh = &bytes[from..];
@@ -91,7 +92,7 @@ impl Search {
     }
 }
 
-/// Why no head can begin with these bytes, if that can be told already.
+/// Returns why no valid head can start with these bytes, if that is known already.
 fn too_long(bytes: &[u8]) -> Option<Refusal> {
     let line = bytes.iter().position(|it| *it == b'\n');
     if line.unwrap_or(bytes.len()) > LONGEST_LINE {
@@ -146,7 +147,7 @@ const fn why(error: Error) -> &'static str {
     }
 }
 
-/// The header fields that the framing depends on.
+/// The header fields that determine the framing.
 #[derive(Debug, Default)]
 struct Fields {
     length: Option<u64>,
@@ -194,7 +195,7 @@ impl Fields {
         Ok(fields)
     }
 
-    /// What follows the head (RFC 9112, section 6.3).
+    /// Returns what follows the head (RFC 9112, section 6.3).
     fn body(&self, method: &str, old: bool) -> Result<Body, Refusal> {
         if self.hosts > 1 || (self.hosts == 0 && !old) {
             return Err(Refusal::Malformed("HTTP/1.1 has one Host header"));
@@ -208,7 +209,7 @@ impl Fields {
                 "Content-Length and Transfer-Encoding exclude each other",
             )),
             (Some(true), None) => Ok(Body::Chunked),
-            // actix-http hands the rest of the connection over as a body where another protocol is asked for.
+            // After a request for another protocol, actix-http passes the rest of the connection on as a body.
             (None, _) if self.websocket => Ok(Body::Endless),
             (None, Some(0) | None) if method == "CONNECT" => Ok(Body::Endless),
             (None, Some(0) | None) => Ok(Body::None),
@@ -217,7 +218,7 @@ impl Fields {
     }
 }
 
-/// Whether this may be the value of `Host`: `uri-host [ ":" port ]` (RFC 9110, section 7.2), or nothing.
+/// Returns whether this is a valid value of `Host`: `uri-host [ ":" port ]` (RFC 9110, section 7.2), or empty.
 fn is_host(value: &[u8]) -> bool {
     let allowed = |it: &u8| it.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(it);
     value.iter().all(allowed)

@@ -1,21 +1,22 @@
-//! Connections: how many there may be, how long each part of one may take, and what becomes of bytes that are no request.
+//! Connections: their maximum number, their timeouts, and the handling of bytes that are not a request.
 //!
-//! actix-http times the head of the first request of a connection, and nothing after it; it has no time for a body that no
-//! handler reads, and none for a client that does not read its answer. It answers bytes that are no request without telling the
-//! application. So a stream of our own stands between the socket and actix-http.
+//! actix-http limits the time of the first head of a connection and of nothing after it. It has no timeout for a body
+//! that no handler reads, and none for a client that does not read its response. It responds to bytes that are not a
+//! request without informing the application. For these reasons a stream of our own stands between the socket and
+//! actix-http.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `head` | where a head ends, whether it is one, and what follows it |
-//! | `chunks` | where a body in chunks ends |
-//! | `stream` | the stream that gives actix-http whole heads only |
-//! | `state` | what stream, task and layer know of a connection together; its deadlines |
+//! | `head` | finds the end of a head, validates it, and determines what follows it |
+//! | `chunks` | finds the end of a chunked body |
+//! | `stream` | the stream that passes only complete heads to actix-http |
+//! | `state` | what stream, task and layer share about a connection; its deadlines |
 //! | `task` | the task that serves a connection until a deadline |
 //! | `register` | all connections of a listener: which one is closed for a new one |
 //!
-//! What is refused here (malformed, too large, too slow) becomes a request that stands for it. It runs through actix-http and
-//! [`RequestLayer`](super::RequestLayer) like any other: answered in its turn with a problem document, counted, and the last of
-//! its connection.
+//! A rejected request (malformed, too large, too slow) is replaced by a stand-in request, which runs through actix-http
+//! and [`RequestLayer`](super::RequestLayer) like any other: it gets a problem document in its turn, is counted, and is
+//! the last request of its connection.
 
 mod chunks;
 mod head;
@@ -51,25 +52,26 @@ use self::{register::Register, stream::Stream, task::Task};
 /// The limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// The most file descriptors that its connections take.
+    /// Maximum number of file descriptors for its connections.
     pub most: usize,
-    /// How long the parts of a connection may take.
+    /// Timeouts of a connection.
     pub timeouts: Timeouts,
 }
 
 impl ConnectionLimits {
-    /// How many connections may be open before one is closed for a new one: less than `most`, so that new ones can come in
-    /// while the others go.
+    /// Number of open connections above which one is closed for each new one: less than `most`, so that new connections
+    /// are accepted while others close.
     fn comfortable(&self) -> usize {
         self.most - (self.most / 16).clamp(1, 256).min(self.most / 2)
     }
 }
 
-/// How long requests that are under way may go on after a stop, in seconds.
+/// How long requests in flight may continue after a stop, in seconds.
 const STOP_TIMEOUT: u64 = 1;
 
-/// Serves the application that `factory` makes, on `listener` with `workers` threads, within `limits`. The server runs while
-/// its future is polled; signals are not its business. A stop answers what is under way, for at most a second.
+/// Serves the application that `factory` creates, on `listener` with `workers` threads, within `limits`. The server
+/// runs while its future is polled; it does not handle signals. A stop completes the requests in flight, for at most a
+/// second.
 pub(super) fn serve<F, I, S, B>(
     factory: F,
     listener: TcpListener,
@@ -92,7 +94,7 @@ where
     let timeouts = limits.timeouts;
     let builder = Server::build()
         .workers(workers)
-        // Each worker stops accepting here; together they stay below the limit.
+        // Limit at which each worker stops accepting; the sum stays below the limit of the listener.
         .max_concurrent_connections((limits.most / workers).max(1))
         .shutdown_timeout(STOP_TIMEOUT)
         .disable_signals();
@@ -108,12 +110,12 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            // The deadlines are ours; see `state`.
+            // Deadlines are enforced in `state`.
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(std::time::Duration::ZERO)
             .client_disconnect_timeout(timeouts.close)
-            // A client that has hung up gets no session and is counted as what it is. (One that closes its own side only and
-            // still wants its answer looks the same, and no browser or proxy does that.)
+            // A client that has disconnected gets no session and is counted as disconnected. (A client that closes only
+            // its own side and still expects the response looks the same, but no browser or proxy does that.)
             .h1_allow_half_closed(false)
             .on_connect_ext(|stream: &Stream, data| {
                 data.insert(Rc::clone(stream.connection()));

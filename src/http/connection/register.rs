@@ -1,4 +1,4 @@
-//! The open connections of a listener: how many there are, and which are closed when there are too many.
+//! The open connections of a listener: their number, and which of them are closed if there are too many.
 
 use std::{
     collections::HashMap,
@@ -17,17 +17,17 @@ use crate::{
     network::network,
 };
 
-/// How long the log says nothing more about the same thing.
+/// How long a repeated log message is suppressed.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// What a connection is doing, in the order in which connections are closed when there are too many.
+/// What a connection is doing. If there are too many, connections are closed in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// Nothing: it waits for a request.
+    /// Waits for a request.
     Idle = 0,
-    /// It waits for its client: for the rest of a head or of a body, or for a client that does not read its answer.
+    /// Waits for its client: for the rest of a head or of a body, or for the client to read its response.
     Waiting = 1,
-    /// A request is being answered. It is not closed.
+    /// Processes a request. Such a connection is not closed.
     Busy = 2,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Phase {
 pub(super) struct Register(Arc<Inner>);
 
 struct Inner {
-    /// Beyond this many, one is closed for each new one.
+    /// Above this number, one connection is closed for each new one.
     most: usize,
     clock: SystemClock,
     open: Mutex<Open>,
@@ -48,23 +48,23 @@ struct Inner {
 struct Open {
     entries: HashMap<u64, Arc<Entry>>,
     next: u64,
-    /// Of the entries, those that were told to close.
+    /// Number of entries that were asked to close.
     closing: usize,
 }
 
-/// A connection as others see it.
+/// The shared state of a connection.
 pub(super) struct Entry {
-    /// Its client. Of an IPv6 address its network: a client has as many addresses there as it likes.
+    /// The client's address, or its network for IPv6, where a client can use any number of addresses.
     peer: IpAddr,
     phase: AtomicU8,
-    /// Since when, in microseconds of the register's clock.
+    /// Start of the phase, in microseconds of the register's clock.
     since: AtomicU64,
     shed: AtomicBool,
-    /// Wakes its task.
+    /// Wakes the task of the connection.
     pub(super) waker: AtomicWaker,
 }
 
-/// A place in the register; given back when it is dropped.
+/// A place in the register; released when dropped.
 pub(super) struct Place {
     register: Register,
     number: u64,
@@ -82,7 +82,7 @@ impl Register {
         }))
     }
 
-    /// The time, from a point of its own.
+    /// Returns the time since an arbitrary start.
     pub(super) fn now(&self) -> Duration {
         self.0.clock.monotonic()
     }
@@ -91,8 +91,8 @@ impl Register {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a new connection. If there are too many, connections that wait are told to close: a thirty-second of all at a
-    /// time, so that one look at all of them is paid by many new ones.
+    /// Adds a new connection. If there are too many, asks waiting connections to close: a thirty-second of the limit at
+    /// a time, so that the cost of one scan is shared by many new connections.
     pub(super) fn enter(&self, peer: IpAddr) -> Place {
         let entry = Arc::new(Entry {
             peer: network(peer),
@@ -125,19 +125,20 @@ impl Register {
         }
     }
 
-    /// Logs, once a minute at most, that a request was refused before it became one.
+    /// Logs a rejected request, at most once a minute.
     pub(super) fn tell_refusal(&self, why: &dyn std::fmt::Debug) {
         if self.0.refusal_told.is_due(self.now()) {
-            tracing::warn!(why = ?why, "a request was refused because of its form; more of them are not logged for a minute");
+            tracing::warn!(why = ?why, "a request head was rejected; further ones are not logged for a minute");
         } else {
-            tracing::debug!(why = ?why, "a request was refused because of its form");
+            tracing::debug!(why = ?why, "a request head was rejected");
         }
     }
 }
 
 impl Open {
-    /// Tells up to `number` connections to close, and returns how many. First those that are idle, then those that wait for
-    /// their client; of these first those of the client that has most, and of these those that wait longest.
+    /// Asks up to `number` connections to close, and returns how many. Idle connections come first, then those that
+    /// wait for their client. Within each group, connections of the client with the most connections come first, and of
+    /// these the ones that have waited longest.
     fn shed(&mut self, number: usize) -> usize {
         let mut by_peer: HashMap<IpAddr, usize> = HashMap::new();
         for entry in self.entries.values() {
@@ -168,12 +169,12 @@ impl Open {
 }
 
 impl Entry {
-    /// Whether it was told to close.
+    /// Returns whether the connection was asked to close.
     pub(super) fn is_shed(&self) -> bool {
         self.shed.load(Ordering::Relaxed)
     }
 
-    /// Says what it is doing, and since when.
+    /// Publishes the phase and its start.
     pub(super) fn publish(&self, phase: Phase, since: Duration) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.since.store(micros(since), Ordering::Relaxed);
@@ -194,7 +195,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Says when it is time to say something again.
+/// Limits the rate of a log message.
 #[derive(Default)]
 struct Seldom(Mutex<Option<Duration>>);
 
@@ -233,7 +234,7 @@ mod tests {
         at(&places[2], Phase::Idle, 5);
         places.push(register.enter(ADA));
         assert_eq!(closed(&places), [false, false, true, false]);
-        // It has not gone yet, but is not counted any more.
+        // It is still open, but no longer counted.
         places.remove(2);
         assert_eq!(register.open().entries.len(), 3);
         at(&places[2], Phase::Idle, 20);

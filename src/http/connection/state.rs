@@ -1,4 +1,4 @@
-//! A connection as its stream, its task and the layer around its requests see it together.
+//! The state of a connection, shared by its stream, its task and the request layer.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -7,13 +7,14 @@ use super::{
     register::{Phase, Place, Register},
 };
 
-/// How long the parts of a connection may take.
+/// Timeouts of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the first byte of a request to the end of its head; of the first request, from the connection on.
+    /// From the first byte of a request to the end of its head; for the first request, from the start of the
+    /// connection.
     pub head: Duration,
-    /// For the body of a request, all of it; and for a client that does not read its answer, until it reads again. One that
-    /// reads slowly has ten times as long for all that waits for it.
+    /// For the whole body of a request, and for a client that does not read its response, until it reads again. A
+    /// client that reads slowly has ten times as long to read everything that is pending.
     pub body: Duration,
     /// Between two requests.
     pub keep_alive: Duration,
@@ -21,25 +22,26 @@ pub struct Timeouts {
     pub close: Duration,
 }
 
-/// How many times as long as it may not read at all a client has to read its answers to the end: 100 s by default, in which 2 KB/s
-/// are enough for the largest. One that reads a byte now and then would otherwise hold its connection for ever.
+/// Time to read all pending responses, as a multiple of the time that a client may not read at all: 100 s by default,
+/// for which 2 KB/s are enough even for the largest response. Otherwise a client that reads a byte now and then would
+/// hold its connection forever.
 const READS_SLOWLY: u32 = 10;
 
-/// What is read from a connection.
+/// What is being read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// A head, of which there is nothing yet; since when.
+    /// A head, before its first byte; since this time.
     Nothing(Duration),
     /// A head; since its first byte.
     Head(Duration),
     /// A body; since its head.
     Body(Duration),
-    /// Nothing more: the last request was refused, at this time.
+    /// Nothing more: the last request was rejected at this time.
     Over(Duration),
 }
 
 impl Reading {
-    /// Since when.
+    /// Returns the start of this state.
     pub(super) const fn since(self) -> Duration {
         match self {
             Self::Nothing(since) | Self::Head(since) | Self::Body(since) | Self::Over(since) => {
@@ -49,49 +51,49 @@ impl Reading {
     }
 }
 
-/// A connection, shared between what runs on its thread.
+/// A connection, shared within its thread.
 pub(in crate::http) struct Connection {
     pub(super) place: Place,
     pub(super) timeouts: Timeouts,
     register: Register,
     pub(super) reading: Cell<Reading>,
-    /// Heads that were handed over to the server.
+    /// Number of heads handed over to the server.
     heads: Cell<u64>,
-    /// Requests that the application has begun to answer, and has answered.
+    /// Numbers of requests that the application has started and has completed.
     begun: Cell<u64>,
     answered: Cell<u64>,
-    /// The request that stands for one that was refused, and why.
+    /// The number of the stand-in request, and why the original was rejected.
     refused: Cell<Option<(u64, Refusal)>>,
-    /// The head is not complete in time: the next read refuses it.
+    /// The head was not complete in time: the next read rejects it.
     overdue: Cell<bool>,
-    /// Since when an answer cannot be written because the client does not read.
+    /// Since when a response cannot be written because the client does not read.
     blocked: Cell<Option<Duration>>,
-    /// Since when there is something that the client has not let us write at once.
+    /// Since when data that could not be written immediately has been pending.
     unwritten: Cell<Option<Duration>>,
-    /// Since when it is being closed.
+    /// Since when the connection has been closing.
     pub(super) closing: Cell<Option<Duration>>,
     told: Cell<Option<(Phase, Duration)>>,
 }
 
-/// What is to be done about time.
+/// The action that a deadline requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing before this.
+    /// No action before this time.
     At(Duration),
-    /// Refuse the head that is being read.
+    /// Reject the head that is being read.
     Refuse,
-    /// Close the connection at once.
+    /// Close the connection now.
     Close,
-    /// Nothing at all, as long as a request is being answered.
+    /// No action while a request is in progress.
     Never,
 }
 
-/// A request that is being answered; over when it is dropped.
+/// A request in progress; it is complete when this is dropped.
 pub(in crate::http) struct Answering(Rc<Connection>);
 
 impl Answering {
-    /// Whether the body of the request has not arrived to its end. Such a connection is not used again: what follows may be
-    /// the body or the next request, and the client decides when it comes.
+    /// Returns whether the body of the request is incomplete. Such a connection is not reused: what follows may be the
+    /// body or the next request, and the client decides when it arrives.
     pub(in crate::http) fn lacks_body(&self) -> bool {
         self.0.lacks_body()
     }
@@ -133,12 +135,12 @@ impl Connection {
         self.register.now()
     }
 
-    /// How long the body of a request may take.
+    /// Returns the timeout for the body of a request.
     pub(in crate::http) fn body_timeout(&self) -> Duration {
         self.timeouts.body
     }
 
-    /// A request reached the application. If it stands for one that was refused: why.
+    /// Starts the next request. Returns the reason if it stands for a rejected one.
     pub(in crate::http) fn begin(self: &Rc<Self>) -> (Answering, Option<Refusal>) {
         let begun = self.begun.get() + 1;
         self.begun.set(begun);
@@ -146,22 +148,22 @@ impl Connection {
         (Answering(Rc::clone(self)), refused.map(|(_, why)| why))
     }
 
-    /// Whether the body of the request that was begun last has not arrived to its end.
+    /// Returns whether the body of the request started last is incomplete.
     fn lacks_body(&self) -> bool {
         self.begun.get() == self.heads.get() && matches!(self.reading.get(), Reading::Body(_))
     }
 
-    /// Whether no request has come yet.
+    /// Returns whether no request has arrived yet.
     pub(super) fn is_first(&self) -> bool {
         self.heads.get() == 0
     }
 
-    /// A head is handed over to the server.
+    /// Counts a head that is handed over to the server.
     pub(super) fn hand_over(&self) {
         self.heads.set(self.heads.get() + 1);
     }
 
-    /// The next request stands for one that is refused, and nothing more is read.
+    /// Marks the next request as a stand-in for a rejected one, and stops reading.
     pub(super) fn refuse(&self, why: Refusal) {
         self.register.tell_refusal(&why);
         self.hand_over();
@@ -174,7 +176,7 @@ impl Connection {
         self.overdue.get()
     }
 
-    /// What there is to do by now.
+    /// Returns the action that is due.
     pub(super) fn due(&self, now: Duration) -> Due {
         let Timeouts {
             head,
@@ -193,7 +195,7 @@ impl Connection {
             Reading::Nothing(since) | Reading::Head(since) => {
                 Some((since + head + close, Due::Close))
             }
-            // A handler that waits for the body has as long, and answers 408.
+            // A handler that waits for the body has the same timeout, and responds with 408.
             Reading::Body(since) => Some((since + body + close, Due::Close)),
             Reading::Over(since) => (!answering).then_some((since + close, Due::Close)),
         };
@@ -214,17 +216,17 @@ impl Connection {
         }
     }
 
-    /// When it began to do what it does.
+    /// Returns when the current phase started.
     fn last_change(&self) -> Duration {
         self.told.get().map_or(Duration::ZERO, |(_, since)| since)
     }
 
-    /// Whether a request has come that is not answered yet.
+    /// Returns whether a request has arrived that has no complete response yet.
     fn is_answering(&self) -> bool {
         self.heads.get() > self.answered.get()
     }
 
-    /// Tells the register what it is doing.
+    /// Publishes the phase in the register if it has changed.
     pub(super) fn publish(&self) {
         let waits = self.blocked.get().is_some() || self.closing.get().is_some();
         let phase = match self.reading.get() {
@@ -240,7 +242,7 @@ impl Connection {
         }
     }
 
-    /// The client takes nothing of an answer for now.
+    /// Records that the client currently reads nothing of a response.
     pub(super) fn stalled(&self) {
         let now = self.now();
         for since in [&self.blocked, &self.unwritten] {
@@ -248,12 +250,12 @@ impl Connection {
         }
     }
 
-    /// The client has taken some of an answer.
+    /// Records that the client has read some of a response.
     pub(super) fn progressed(&self) {
         self.blocked.set(None);
     }
 
-    /// An answer was written to its end.
+    /// Records that all pending data was written.
     pub(super) fn flushed(&self) {
         self.blocked.set(None);
         self.unwritten.set(None);
@@ -264,7 +266,7 @@ impl Connection {
         }
     }
 
-    /// Whether the client may still be sending.
+    /// Returns whether the client may still be sending.
     pub(super) fn may_be_sent_to(&self) -> bool {
         !matches!(self.reading.get(), Reading::Nothing(_))
     }
@@ -292,7 +294,7 @@ mod tests {
         connection.stalled();
         let begun = connection.now();
         assert!(!is_over(begun + 9 * second) && is_over(begun + 11 * second));
-        // It takes some, and keeps us waiting again.
+        // The client reads some data, and then stalls again.
         connection.progressed();
         assert!(!is_over(begun + 11 * second));
         connection.stalled();

@@ -20,22 +20,23 @@ use super::{
     state::{Connection, Reading},
 };
 
-/// How much is read at once.
+/// Number of bytes per read.
 const PIECE: usize = 8 * 1024;
 
-/// The request that actix-http gets for one that was refused. The layer knows it by its number on the connection.
+/// The request that actix-http gets in place of a rejected one. The layer recognizes it by its number on the
+/// connection.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: -\r\nConnection: close\r\n\r\n";
 
-/// What says that a request has no body.
+/// Header of a request without a body.
 const NO_BODY: &[u8] = b"Content-Length: 0\r\n";
 
-/// Gives actix-http whole heads only, and keeps account of what is being read and written.
+/// Passes only complete heads to actix-http, and tracks what is being read and written.
 pub(in crate::http) struct Stream {
     socket: TcpStream,
     connection: Rc<Connection>,
-    /// What has come and is not sorted yet.
+    /// Bytes received and not classified yet.
     inbox: BytesMut,
-    /// What actix-http may have.
+    /// Bytes ready for actix-http.
     outbox: BytesMut,
     search: Search,
     follows: Follows,
@@ -43,15 +44,15 @@ pub(in crate::http) struct Stream {
     shut: bool,
 }
 
-/// What comes next.
+/// What the next bytes belong to.
 #[derive(Clone, Copy, Debug)]
 enum Follows {
     Head,
     Rest(u64),
     Chunks(Chunks),
-    /// Bytes that belong to no request: actix-http makes of them what it can.
+    /// Bytes that belong to no request; actix-http handles them.
     Anything,
-    /// Bytes that nobody wants.
+    /// Bytes to discard.
     Nothing,
 }
 
@@ -72,7 +73,7 @@ impl Stream {
         &self.connection
     }
 
-    /// Sorts what has come; false where more of it is needed.
+    /// Classifies received bytes; returns false if more bytes are needed.
     fn sort(&mut self) -> bool {
         if self.inbox.is_empty() {
             return false;
@@ -113,7 +114,7 @@ impl Stream {
         let reading = self.connection.reading.get();
         if matches!(reading, Reading::Nothing(_)) {
             let since = if self.connection.is_first() {
-                // The whole time from the connection on.
+                // Counts from the start of the connection.
                 reading.since()
             } else {
                 self.connection.now()
@@ -135,7 +136,7 @@ impl Stream {
 
     fn hand_over(&mut self, head: Head) {
         if head.has_no_length {
-            // Before the empty line, however that ends.
+            // Inserted before the empty line, which ends with LF or CRLF.
             let bytes = &self.inbox[..head.length];
             let end = if bytes.ends_with(b"\r\n") { 2 } else { 1 };
             self.pass(head.length - end);
@@ -164,7 +165,8 @@ impl Stream {
         self.connection.reading.set(Reading::Nothing(now));
     }
 
-    /// Lets a request take the place of the one that is refused: it is answered behind those before it, like any other.
+    /// Replaces a rejected request by the stand-in request, so that its response follows the previous ones, like any
+    /// other.
     fn refuse(&mut self, refusal: Refusal) {
         self.connection.refuse(refusal);
         self.follows = Follows::Nothing;
@@ -172,7 +174,7 @@ impl Stream {
         self.outbox.extend_from_slice(STAND_IN);
     }
 
-    /// Gives actix-http the next `length` bytes.
+    /// Passes the next `length` bytes to actix-http.
     fn pass(&mut self, length: usize) {
         if self.outbox.is_empty() && length == self.inbox.len() {
             std::mem::swap(&mut self.outbox, &mut self.inbox);
@@ -182,7 +184,7 @@ impl Stream {
         }
     }
 
-    /// Reads some more; 0 at the end.
+    /// Reads more bytes; returns 0 at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut room = [const { MaybeUninit::uninit() }; PIECE];
         let mut piece = ReadBuf::uninit(&mut room);
@@ -213,7 +215,7 @@ impl AsyncRead for Stream {
                 continue;
             }
             if ready!(this.poll_fill(context))? == 0 {
-                // An answer to a refused request must not be cut off because its client has said all that it had to say.
+                // The response to a rejected request must not be cut off when its client has finished sending.
                 return if matches!(this.follows, Follows::Nothing) {
                     Poll::Pending
                 } else {
@@ -239,14 +241,14 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // actix-http flushes when the socket has taken all that there was.
+        // actix-http flushes when the socket has accepted all data.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.connection.flushed();
         Poll::Ready(Ok(()))
     }
 
-    /// Closes our side, and waits for the client to close its own where it may still be sending: else the system answers what
-    /// comes with a reset, which takes the answer away from a client that has not read it yet.
+    /// Closes our side. If the client may still be sending, waits until it closes its own side: otherwise the system
+    /// would respond to further data with a reset, which discards a response that the client has not read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.shut {
@@ -303,7 +305,7 @@ mod tests {
         let mut stream = Stream::new(socket, Rc::clone(&connection));
         let answer = vec![0; 1024 * 1024];
         let mut written = 0;
-        // As much as the system takes.
+        // Writes as much as the system accepts.
         while let Poll::Ready(some) =
             poll_fn(|context| Poll::Ready(Pin::new(&mut stream).poll_write(context, &answer))).await
         {

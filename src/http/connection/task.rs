@@ -1,4 +1,4 @@
-//! A connection's task: actix-http's dispatcher, and the clock beside it.
+//! The task of a connection: actix-http's dispatcher with deadlines.
 
 use std::{
     future::Future,
@@ -13,9 +13,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::state::{Connection, Due};
 
-/// Serves a connection until it ends, one of its times is over, or others need its place.
+/// Serves a connection until it ends, one of its deadlines passes, or its place is needed for others.
 ///
-/// Closing it drops the dispatcher, whatever it waits for.
+/// Closing the connection drops the dispatcher, whatever it waits for.
 pub(super) struct Task<F> {
     dispatcher: Pin<Box<F>>,
     connection: Rc<Connection>,
@@ -31,10 +31,10 @@ impl<F> Task<F> {
         }
     }
 
-    /// Whether it is `at` by now; wakes the task then.
+    /// Returns whether the time `at` has passed; otherwise wakes the task then.
     ///
-    /// An alarm that is set for an earlier time stays: when it goes off the task looks again. So the usual request, which
-    /// moves the end of the idle time, sets none.
+    /// An alarm that is set for an earlier time stays: when it fires, the task checks again. An ordinary request, which
+    /// only postpones the end of the idle time, therefore sets no alarm.
     fn is_past(&mut self, at: Duration, now: Duration, context: &mut Context<'_>) -> bool {
         if self.alarm.as_ref().is_none_or(|(set, _)| at < *set) {
             let wait = at.saturating_sub(now);

@@ -1,4 +1,4 @@
-//! Bodies: JSON, and what any body has in common.
+//! Request bodies: JSON, and what all bodies have in common.
 
 use std::{rc::Rc, time::Duration};
 
@@ -22,18 +22,18 @@ use crate::http::{
     rejection::{BODY_LIMIT, Rejection},
 };
 
-/// How long a body may take to arrive, on a server that is not ours and has no time of its own for that.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive, on a server that is not ours and has no timeout of its own for bodies.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 pub(in crate::http) trait Body: DeserializeOwned {
-    /// What it looks like, for those who sent something else.
+    /// The expected form, for clients that sent something else.
     const EXPECTED: &'static str;
 }
 
-/// Takes the body as `application/json` of at most [`BODY_LIMIT`] bytes.
+/// Extracts the body as `application/json` of at most [`BODY_LIMIT`] bytes.
 ///
-/// Bodies carry passwords: no message quotes one, and what is collected here is wiped from memory afterwards.
+/// Bodies carry passwords: no message quotes them, and the collected bytes are wiped from memory afterwards.
 #[derive(Debug)]
 pub(in crate::http) struct JsonBody<T>(pub(in crate::http) T);
 
@@ -44,17 +44,17 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let head = check_head(request);
         let announced = announced(request, BODY_LIMIT);
-        let patience = patience(request);
+        let timeout = body_timeout(request);
         let payload = payload.take();
         Box::pin(async move {
             head?;
-            let bytes = collect(payload, announced?, BODY_LIMIT, patience).await?;
+            let bytes = collect(payload, announced?, BODY_LIMIT, timeout).await?;
             Ok(Self(parse(&bytes)?))
         })
     }
 }
 
-/// Takes a body as [`JsonBody`] does, or the value for those who say nothing where none is sent.
+/// Extracts a body as [`JsonBody`] does, or the default value if there is no body.
 #[derive(Debug)]
 pub(in crate::http) struct OptionalJsonBody<T>(pub(in crate::http) T);
 
@@ -63,7 +63,7 @@ impl<T: Body + Default + 'static> FromRequest for OptionalJsonBody<T> {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        // A body is there where its length or its coding is announced (RFC 9112, section 6).
+        // There is a body if its length or its coding is announced (RFC 9112, section 6).
         let length = announced(request, BODY_LIMIT);
         if length == Ok(0) && !request.headers().contains_key(TRANSFER_ENCODING) {
             return Box::pin(async { Ok(Self(T::default())) });
@@ -81,9 +81,10 @@ fn check_head(request: &HttpRequest) -> Result<(), Rejection> {
     }
 }
 
-/// Whether the body is of this media type, in UTF-8 and as it is.
+/// Returns whether the body has this media type, in UTF-8 and without content coding.
 ///
-/// UTF-8 has several names (WHATWG Encoding, section 4.2), and some clients write that there is no content coding.
+/// UTF-8 has several names (WHATWG Encoding, section 4.2), and some clients state explicitly that there is no content
+/// coding.
 pub(in crate::http) fn is_plain(request: &HttpRequest, essence: &str) -> bool {
     let Some(media) = request.mime_type().ok().flatten() else {
         return false;
@@ -106,9 +107,9 @@ pub(in crate::http) fn is_plain(request: &HttpRequest, essence: &str) -> bool {
     media.essence_str() == essence && in_utf8 && as_it_is
 }
 
-/// The length that the head announces, if it is at most `limit`; zero where it announces none.
+/// Returns the announced length, if it is at most `limit`; zero if none is announced.
 pub(in crate::http) fn announced(request: &HttpRequest, limit: usize) -> Result<usize, Rejection> {
-    // The server has checked the header already: where it cannot be read here it is longer than any number.
+    // The server has validated the header already: a value that cannot be parsed here is too large for a number.
     let length = request.headers().get(CONTENT_LENGTH).map(|value| {
         let digits = value.to_str().ok();
         digits.and_then(|it| it.parse().ok()).unwrap_or(usize::MAX)
@@ -119,20 +120,20 @@ pub(in crate::http) fn announced(request: &HttpRequest, limit: usize) -> Result<
     }
 }
 
-/// How long the body of this request may take.
-pub(in crate::http) fn patience(request: &HttpRequest) -> Duration {
+/// Returns the timeout for the body of this request.
+pub(in crate::http) fn body_timeout(request: &HttpRequest) -> Duration {
     let connection = request.conn_data::<Rc<Connection>>();
-    connection.map_or(PATIENCE, |it| it.body_timeout())
+    connection.map_or(BODY_TIMEOUT, |it| it.body_timeout())
 }
 
-/// Reads a body of at most `limit` bytes, of which `announced` were announced, for at most `patience`.
+/// Reads a body of at most `limit` bytes, of which `announced` were announced, for at most `timeout`.
 pub(in crate::http) async fn collect(
     payload: Payload,
     announced: usize,
     limit: usize,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-    let read = tokio::time::timeout(patience, read(payload, announced, limit));
+    let read = tokio::time::timeout(timeout, read(payload, announced, limit));
     read.await.map_err(|_| Rejection::TooSlow)?
 }
 
@@ -141,7 +142,7 @@ async fn read(
     announced: usize,
     limit: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-    // Room for all of it from the start: growing would leave copies behind that nobody wipes.
+    // Allocates the whole size at the start: growing would leave copies in memory that are not wiped.
     let room = if announced == 0 { limit } else { announced };
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     while let Some(chunk) = payload.next().await {
@@ -158,7 +159,7 @@ async fn read(
 }
 
 fn parse<T: Body>(bytes: &[u8]) -> Result<T, Rejection> {
-    // serde's messages quote values, so only the place is told.
+    // serde's messages quote values, so only the position is reported.
     serde_json::from_slice(bytes).map_err(|error| Rejection::Malformed {
         expected: T::EXPECTED,
         line: error.line().max(1),
@@ -166,14 +167,15 @@ fn parse<T: Body>(bytes: &[u8]) -> Result<T, Rejection> {
     })
 }
 
-/// Reads a whole number. `5.0` is one (JSON Schema, draft 2020-12, section 6.1.1), and languages without integers write it so.
+/// Deserializes an integer. `5.0` is one (JSON Schema, draft 2020-12, section 6.1.1), and languages without integers
+/// write it so.
 pub(in crate::http) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     let whole = number.as_u64().or_else(|| {
         let float = number.as_f64()?;
-        // Up to here every integer is a double, so that none is rounded.
+        // Up to this limit every integer is exact as a double, so none is rounded.
         let exact = float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float);
         #[expect(
             clippy::cast_possible_truncation,
@@ -186,28 +188,28 @@ pub(in crate::http) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     fits.ok_or_else(|| D::Error::custom("no such number"))
 }
 
-/// Reads what may be left out but, if it is there, is no null: of a change null would say nothing.
+/// Deserializes a value that may be omitted but not null, because null has no meaning in a change.
 pub(in crate::http) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// The same, of a whole number.
+/// The same, for an integer.
 pub(in crate::http) fn given_whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     whole(deserializer).map(Some)
 }
 
-/// Reads a whole number, or null.
+/// Deserializes an integer, or null.
 pub(in crate::http) fn whole_or_null<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Ok(Option::<Whole<T>>::deserialize(deserializer)?.map(|Whole(it)| it))
 }
 
-/// A whole number; see [`whole`].
+/// An integer; see [`whole`].
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct Whole<T>(pub(in crate::http) T);
 
@@ -217,7 +219,7 @@ impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
     }
 }
 
-/// Reads a password.
+/// Deserializes a password.
 pub(in crate::http) fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<SecretString, D::Error> {

@@ -1,108 +1,32 @@
-//! Who the client is, as far as it can be believed.
+//! The client, as far as its data can be trusted.
 
 use std::{
     borrow::Cow,
     future::{Ready, ready},
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
 };
 
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
-    http::header::{self, HeaderMap, HeaderName},
+    http::header::{self, HeaderName},
 };
-use ipnet::IpNet;
-use url::Url;
 
 use crate::{
     guard::client_address,
-    http::{error::ApiError, exchange::Exchange, rejection::Rejection},
+    http::{error::ApiError, rejection::Rejection, request_context::RequestContext},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// The origin under which browsers see the service: scheme, host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(String);
-
-impl From<&Url> for Origin {
-    fn from(url: &Url) -> Self {
-        Self(url.origin().ascii_serialization())
-    }
-}
-
-/// Where our own ground ends: what is the same site, and which peers are our own proxies.
-#[derive(Clone, Debug)]
-pub struct Perimeter {
-    origin: Origin,
-    trusted_proxies: Arc<[IpNet]>,
-}
-
-impl Perimeter {
-    /// The service is seen under `origin`, through `trusted_proxies`.
-    #[must_use]
-    pub const fn new(origin: Origin, trusted_proxies: Arc<[IpNet]>) -> Self {
-        Self {
-            origin,
-            trusted_proxies,
-        }
-    }
-
-    /// Whether browsers see the service by https.
-    pub(in crate::http) fn is_https(&self) -> bool {
-        self.origin.0.starts_with("https://")
-    }
-
-    /// Whether a peer is one of our own proxies.
-    pub(in crate::http) fn trusts(&self, peer: Option<IpAddr>) -> bool {
-        let trusted = |peer: IpAddr| {
-            let peer = peer.to_canonical();
-            self.trusted_proxies.iter().any(|net| net.contains(&peer))
-        };
-        peer.is_some_and(trusted)
-    }
-
-    /// Whether a browser says that another site sent this.
-    ///
-    /// Browsers say so in `Sec-Fetch-Site`, which no page can set; those that do not know it send `Origin`. Who sends
-    /// neither is no browser that could be led astray.
-    fn is_cross_site(&self, headers: &HeaderMap) -> bool {
-        let ours = |value: &[u8]| matches!(value, b"same-origin" | b"none");
-        let mut said = headers.get_all(SEC_FETCH_SITE).peekable();
-        if said.peek().is_some() {
-            return !said.all(|value| ours(value.as_bytes()));
-        }
-        let own = self.origin.0.as_bytes();
-        let mut origins = headers.get_all(header::ORIGIN);
-        !origins.all(|value| value.as_bytes().eq_ignore_ascii_case(own))
-    }
-}
-
-/// Whether the client came by https. Only our own proxies are believed; the last of them has written the last value.
-pub(in crate::http) fn over_https(
-    perimeter: &Perimeter,
-    peer: Option<IpAddr>,
-    headers: &HeaderMap,
-) -> bool {
-    let Some(said) = headers.get_all(FORWARDED_PROTO).next_back() else {
-        return false;
-    };
-    // Octets: what the client wrote before need not be text.
-    let last = said.as_bytes().rsplit(|it| *it == b',').next();
-    last.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"https")) && perimeter.trusts(peer)
-}
 
 /// The client of a request.
 #[derive(Debug)]
 pub(in crate::http) struct Client {
-    /// Its address, behind trusted proxies.
+    /// The client's address, behind trusted proxies.
     pub(in crate::http) address: IpAddr,
-    /// A browser says that another site sent the request.
+    /// Whether a browser reports that another site sent the request.
     pub(in crate::http) cross_site: bool,
-    /// What it says it is; empty where it says nothing.
+    /// The `User-Agent` header; empty if there is none.
     pub(in crate::http) user_agent: String,
 }
 
@@ -112,12 +36,12 @@ impl FromRequest for Client {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let headers = request.headers();
-        let client = Exchange::current(|exchange| {
-            let perimeter = &exchange.perimeter;
+        let client = RequestContext::current(|context| {
+            let trust_boundary = &context.trust_boundary;
             let peer = request.peer_addr().map(|peer| peer.ip());
             let forwarded: Vec<Cow<'_, str>> = headers
                 .get_all(FORWARDED_FOR)
-                // What the client wrote need not be text; what our proxy added to it counts all the same.
+                // Data from the client may not be text, but what our proxy has appended is valid all the same.
                 .map(|value| String::from_utf8_lossy(value.as_bytes()))
                 .collect();
             let user_agent = headers.get(header::USER_AGENT);
@@ -125,9 +49,9 @@ impl FromRequest for Client {
                 address: client_address(
                     peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
                     forwarded.iter().map(AsRef::as_ref),
-                    &perimeter.trusted_proxies,
+                    trust_boundary.trusted_proxies(),
                 ),
-                cross_site: perimeter.is_cross_site(headers),
+                cross_site: trust_boundary.is_cross_site(headers),
                 user_agent: user_agent
                     .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                     .unwrap_or_default(),
@@ -137,17 +61,17 @@ impl FromRequest for Client {
     }
 }
 
-/// Proof that no browser says of this request that another site sent it, if it is one that changes something.
+/// Proof that no browser reports another site as the sender of this request, if it changes state.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct SameSite;
 
 impl SameSite {
-    /// Refuses a request that changes something and comes from another site.
+    /// Rejects a state-changing request from another site.
     pub(super) fn check(request: &HttpRequest) -> Result<Self, ApiError> {
         if request.method().is_safe() {
             return Ok(Self);
         }
-        match Exchange::current(|it| it.perimeter.is_cross_site(request.headers())) {
+        match RequestContext::current(|it| it.trust_boundary.is_cross_site(request.headers())) {
             Some(false) => Ok(Self),
             Some(true) => Err(Rejection::CrossSite.into()),
             None => Err(no_layer()),
@@ -164,85 +88,7 @@ impl FromRequest for SameSite {
     }
 }
 
-/// An application that uses these extractors without the layer that they rely on.
+/// Returns the error of an application that uses these extractors without the layer that they require.
 pub(super) fn no_layer() -> ApiError {
     ApiError::Internal("the application is not wrapped in a RequestLayer".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::test::TestRequest;
-
-    use super::*;
-
-    fn perimeter() -> Perimeter {
-        let url: Url = "https://login.example:8443/path".parse().unwrap();
-        let proxies: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
-        Perimeter::new((&url).into(), proxies.into())
-    }
-
-    fn cross_site(headers: &[(&'static str, &'static str)]) -> bool {
-        let mut request = TestRequest::post();
-        for header in headers {
-            request = request.append_header(*header);
-        }
-        perimeter().is_cross_site(request.to_http_request().headers())
-    }
-
-    #[test]
-    fn the_browsers_own_word_counts_before_the_origin() {
-        for ours in ["same-origin", "none"] {
-            assert!(!cross_site(&[("sec-fetch-site", ours)]), "{ours}");
-            assert!(!cross_site(&[("sec-fetch-site", ours), ("origin", "null")]));
-        }
-        for other in [
-            "cross-site",
-            "same-site",
-            "",
-            "SAME-ORIGIN",
-            "same-origin, none",
-        ] {
-            assert!(cross_site(&[("sec-fetch-site", other)]), "{other:?}");
-        }
-        assert!(cross_site(&[
-            ("sec-fetch-site", "same-origin"),
-            ("sec-fetch-site", "cross-site"),
-        ]));
-    }
-
-    #[test]
-    fn an_origin_is_ours_only_with_scheme_host_and_port() {
-        assert!(!cross_site(&[("origin", "https://login.example:8443")]));
-        for other in [
-            "null",
-            "",
-            "https://login.example",
-            "http://login.example:8443",
-            "https://login.example:8443.evil.example",
-            "https://evil.example",
-        ] {
-            assert!(cross_site(&[("origin", other)]), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn who_is_no_browser_comes_from_no_other_site() {
-        assert!(!cross_site(&[]));
-    }
-
-    #[test]
-    fn https_is_believed_from_our_own_proxies_only() {
-        let request = |value: &'static str| {
-            let request = TestRequest::get().insert_header(("x-forwarded-proto", value));
-            request.to_http_request()
-        };
-        let (proxy, stranger) = ("127.0.0.1".parse().ok(), "203.0.113.9".parse().ok());
-        let https = |peer, value| over_https(&perimeter(), peer, request(value).headers());
-        assert!(https(proxy, "https"));
-        assert!(https(proxy, "http, https"));
-        assert!(!https(proxy, "https, http"));
-        assert!(https(proxy, "\u{e9}, https"));
-        assert!(!https(stranger, "https"));
-        assert!(!https(None, "https"));
-    }
 }

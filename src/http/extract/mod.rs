@@ -1,11 +1,11 @@
-//! What handlers take from a request, checked: a handler that has it may rely on it.
+//! Validated extractors: a handler can rely on their contents.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `body` | bodies, JSON above all: bounded in size and time, never quoted back |
-//! | `client` | who the client is, and whether a browser says that another site sent the request |
-//! | `principal` | whose session it is, and what role it has |
-//! | `service` | whose access token the request came with |
+//! | `body` | bodies, mainly JSON: bounded in size and time, never quoted in messages |
+//! | `client` | the client, and whether a browser reports that another site sent the request |
+//! | `principal` | the user of the session, and their role |
+//! | `service` | the service of the access token |
 //! | `query` | query parameters from a closed list, path segments |
 
 mod body;
@@ -15,12 +15,11 @@ mod query;
 mod service;
 
 pub(super) use body::{
-    Body, JsonBody, OptionalJsonBody, Whole, announced, collect, given, given_whole, is_plain,
-    patience, secret, whole_or_null,
+    Body, JsonBody, OptionalJsonBody, Whole, announced, body_timeout, collect, given, given_whole,
+    is_plain, secret, whole_or_null,
 };
-pub(super) use client::{Client, SameSite, over_https};
-pub use client::{Origin, Perimeter};
+pub(super) use client::{Client, SameSite};
 pub use principal::Principal;
 pub(super) use principal::{AdminPrincipal, SuperPrincipal};
 pub(super) use query::{Parameters, Segment, page_size};
-pub use service::{BearerError, Identifying, ServiceIdentity};
+pub use service::{Identifying, ServiceIdentity};

@@ -1,4 +1,4 @@
-//! Whose session it is.
+//! The user of a session.
 
 use std::{
     future::{Ready, ready},
@@ -11,16 +11,16 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use super::SameSite;
 use crate::{
     accounts::Role,
-    http::{error::ApiError, exchange::Exchange, rejection::Rejection},
+    http::{error::ApiError, rejection::Rejection, request_context::RequestContext},
     sessions::SessionRecord,
 };
 
-/// Someone who is logged in: the live session of the request, without its application state (which actix-session has).
+/// The user who is logged in: the live session of the request, without its application state (which actix-session has).
 ///
-/// Taken from what the session middleware has found already, at no cost. A request that changes something and comes
-/// from another site has no principal: whoever acts for somebody else needs no check of his own.
+/// Taken from the result of the session middleware, at no cost. A state-changing request from another site has no
+/// principal, so handlers that act on behalf of a user need no check of their own.
 ///
-/// Rejected with 403 (cross-site), or 401 where there is no live session.
+/// Rejected with 403 (cross-site), or with 401 if there is no live session.
 #[derive(Clone, Debug)]
 pub struct Principal(Rc<SessionRecord>);
 
@@ -35,7 +35,7 @@ impl Deref for Principal {
 impl Principal {
     fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         SameSite::check(request)?;
-        let session = Exchange::session().ok_or(Rejection::NoSession)?;
+        let session = RequestContext::session().ok_or(Rejection::NoSession)?;
         Ok(Self(session))
     }
 
@@ -57,7 +57,7 @@ impl FromRequest for Principal {
     }
 }
 
-/// A principal who is an administrator or more; 403 otherwise.
+/// A principal with the role of an administrator or a higher one; 403 otherwise.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct AdminPrincipal(pub(in crate::http) Principal);
 

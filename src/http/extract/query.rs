@@ -9,11 +9,11 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
 use crate::http::{error::ApiError, rejection::Rejection};
 
-/// The largest page of a list, and the one for those who do not say.
+/// Maximum page size of a list, and the default.
 const LARGEST_PAGE: u32 = 200;
 const USUAL_PAGE: u32 = 50;
 
-/// The query parameters of a request, not read yet.
+/// The query parameters of a request, not parsed yet.
 #[derive(Debug)]
 pub(in crate::http) struct Parameters(String);
 
@@ -27,12 +27,12 @@ impl FromRequest for Parameters {
 }
 
 impl Parameters {
-    /// The values of the parameters with these names; an empty value is none.
+    /// Returns the values of the parameters with these names. An empty value counts as absent.
     ///
     /// # Errors
     ///
-    /// [`Rejection::Parameter`] if there is another one, or one of them twice: a misspelt filter that is passed over in
-    /// silence shows, or ends, more than was asked for.
+    /// [`Rejection::Parameter`] for an unknown or repeated parameter: ignoring a misspelt filter would show, or end,
+    /// more than was asked for.
     pub(in crate::http) fn named<const N: usize>(
         &self,
         names: [&'static str; N],
@@ -52,7 +52,7 @@ impl Parameters {
     }
 }
 
-/// The value of `limit`: how many entries a page has.
+/// Returns the value of `limit`: the number of entries of a page.
 pub(in crate::http) fn page_size(limit: Option<&str>) -> Result<u32, Rejection> {
     let Some(limit) = limit else {
         return Ok(USUAL_PAGE);
@@ -64,7 +64,7 @@ pub(in crate::http) fn page_size(limit: Option<&str>) -> Result<u32, Rejection> 
         })
 }
 
-/// The `{id}` of the path. What cannot be an id belongs to nothing: 404.
+/// The `{id}` of the path. A text that is not a valid id results in 404.
 #[derive(Debug)]
 pub(in crate::http) struct Segment<T>(pub(in crate::http) T);
 

@@ -1,4 +1,4 @@
-//! Whose access token a request came with.
+//! The service of an access token.
 
 use std::{
     future::Future,
@@ -20,17 +20,15 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    error::Cause,
-    http::error,
-    services::{AuthFailure, Begun, Claims, Gate, Scope},
+    http::{bearer_error::BearerError, error},
+    services::{AuthFailure, BearerAuthenticator, Claims, Scope, Verification},
 };
 
-/// A service that came with a valid access token (RFC 6750): what the token says.
+/// A service with a valid access token (RFC 6750): the claims of the token.
 ///
-/// For any application that has a [`Gate`] as `Data`. The gate counts every request once, whatever becomes of it; where it
-/// has all it needs at hand, nothing is waited for, and nothing allocated but the table of a request's extensions where it has
-/// none yet. The token is taken from the one `Authorization`
-/// header, never from a query or a form.
+/// For any application that has a [`BearerAuthenticator`] as `Data`. Counts every request once, whatever its result. If
+/// everything it needs is cached, it does not wait, and allocates nothing except the table of the request's extensions
+/// if there is none yet. The token is read from the only `Authorization` header, never from a query or a form.
 ///
 /// Rejected with a [`BearerError`].
 #[derive(Clone, Debug)]
@@ -45,13 +43,13 @@ impl Deref for ServiceIdentity {
 }
 
 impl ServiceIdentity {
-    /// Whether the token allows this.
+    /// Returns whether the token has this scope.
     #[must_use]
     pub fn may(&self, scope: &str) -> bool {
         self.scopes.iter().any(|it| it.as_str() == scope)
     }
 
-    /// Demands that the token allows this.
+    /// Requires that the token has this scope.
     ///
     /// # Errors
     ///
@@ -64,60 +62,12 @@ impl ServiceIdentity {
         }
     }
 
-    /// Demands that the token is this service's own.
+    /// Requires that the token belongs to this service.
     pub(in crate::http) fn require_to_be(&self, service: &str) -> Result<(), BearerError> {
         if self.service.as_str() == service {
             Ok(())
         } else {
             Err(BearerError::NotOwn)
-        }
-    }
-}
-
-/// Why a request has no [`ServiceIdentity`], or not a sufficient one. The text quotes nothing from the request.
-#[derive(Debug, thiserror::Error)]
-pub enum BearerError {
-    /// There is no access token.
-    #[error("send an access token: Authorization: Bearer")]
-    Missing,
-    /// The header is not as RFC 6750 has it, or there are several.
-    #[error("send one header Authorization: Bearer, followed by the token")]
-    Malformed,
-    /// The token is not accepted.
-    #[error("the access token is not valid")]
-    Invalid(#[source] AuthFailure),
-    /// The token does not allow this.
-    #[error("the access token lacks a scope")]
-    InsufficientScope(Scope),
-    /// The token is another service's.
-    #[error("a service may do that for itself only")]
-    NotOwn,
-    /// Whether the token is valid cannot be told now.
-    #[error("access tokens cannot be checked now")]
-    Unavailable(#[source] Cause),
-    /// The application failed.
-    #[error("the access token was not checked for a reason of our own")]
-    Internal(#[source] Cause),
-}
-
-impl From<AuthFailure> for BearerError {
-    fn from(failure: AuthFailure) -> Self {
-        match failure {
-            AuthFailure::Store(error) if error.error_type() == "unavailable" => {
-                Self::Unavailable(error.into())
-            }
-            AuthFailure::Store(error) => Self::Internal(error.into()),
-            AuthFailure::Internal(cause) => Self::Internal(cause),
-            AuthFailure::UnknownService
-            | AuthFailure::BadSecret
-            | AuthFailure::ExpiredCredential
-            | AuthFailure::Disabled
-            | AuthFailure::BadSignature
-            | AuthFailure::ExpiredToken
-            | AuthFailure::RevokedToken
-            | AuthFailure::WrongAudience
-            | AuthFailure::Malformed(_)
-            | AuthFailure::RateLimited { .. } => Self::Invalid(failure),
         }
     }
 }
@@ -132,7 +82,7 @@ impl ResponseError for BearerError {
     }
 }
 
-/// The one bearer token of these headers.
+/// Returns the only bearer token of these headers.
 fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
     let mut all = headers.get_all(header::AUTHORIZATION);
     let Some(value) = all.next() else {
@@ -154,8 +104,8 @@ fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
     Ok(token)
 }
 
-/// Whether there is nothing but letters, digits and `-._~+/`. A token has hundreds of them: this looks at many at once, and
-/// for that at all of them, without a branch.
+/// Returns whether the token consists of letters, digits and `-._~+/`. A token has hundreds of characters: without
+/// branches many of them are compared at once, which requires that all of them are compared.
 #[expect(
     clippy::needless_bitwise_bool,
     reason = "a lazy operator is a branch, and branches are looked at one by one"
@@ -169,12 +119,12 @@ fn is_token68(text: &[u8]) -> bool {
     })
 }
 
-/// What [`ServiceIdentity`] is extracted by.
+/// The future that extracts [`ServiceIdentity`].
 pub struct Identifying(State);
 
 enum State {
     Known(Option<Result<ServiceIdentity, BearerError>>),
-    Asking(LocalBoxFuture<'static, Result<Arc<Claims>, AuthFailure>>),
+    Pending(LocalBoxFuture<'static, Result<Arc<Claims>, AuthFailure>>),
 }
 
 impl std::fmt::Debug for Identifying {
@@ -189,10 +139,10 @@ impl Future for Identifying {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Known(answer) => {
-                let again = || BearerError::Internal("asked again after the answer".into());
+                let again = || BearerError::Internal("polled again after completion".into());
                 Poll::Ready(answer.take().unwrap_or_else(|| Err(again())))
             }
-            State::Asking(future) => future.as_mut().poll(context).map(known),
+            State::Pending(future) => future.as_mut().poll(context).map(known),
         }
     }
 }
@@ -201,9 +151,9 @@ fn known(answer: Result<Arc<Claims>, AuthFailure>) -> Result<ServiceIdentity, Be
     Ok(ServiceIdentity(answer?))
 }
 
-/// Says that a request was counted: whoever takes its identity again looks at the token again, which shows what has changed
-/// meanwhile, but it stays one authentication. Has no size, so that it costs no allocation where the request has any
-/// extension already; else actix makes the table for them.
+/// Marks a request as counted. Extracting its identity again verifies the token again, which reflects changes made in
+/// the meantime, but it remains one authentication. Zero-sized, so that it costs no allocation if the request already
+/// has an extension; otherwise actix creates the table for it.
 struct Counted;
 
 impl FromRequest for ServiceIdentity {
@@ -211,29 +161,30 @@ impl FromRequest for ServiceIdentity {
     type Future = Identifying;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Identifying {
-        let Some(gate) = request.app_data::<Data<Gate>>() else {
-            let error = BearerError::Internal("the application has no Data<Gate>".into());
+        let Some(bearer) = request.app_data::<Data<BearerAuthenticator>>() else {
+            let error =
+                BearerError::Internal("the application has no Data<BearerAuthenticator>".into());
             return Identifying(State::Known(Some(Err(error))));
         };
         let first = request.extensions_mut().insert(Counted).is_none();
         Identifying(match presented(request.headers()) {
             Err(error) => {
                 if first {
-                    gate.refuse("there is no access token in the form it should have");
+                    bearer.refuse("there is no access token in the form it should have");
                 }
                 State::Known(Some(Err(error)))
             }
             Ok(token) => {
                 let begun = if first {
-                    gate.begin(token)
+                    bearer.begin(token)
                 } else {
-                    gate.begin_again(token)
+                    bearer.begin_again(token)
                 };
                 match begun {
-                    Begun::Answered(answer) => State::Known(Some(known(answer))),
-                    Begun::Asking(asking) => {
+                    Verification::Completed(answer) => State::Known(Some(known(answer))),
+                    Verification::Pending(pending) => {
                         let token = token.to_owned();
-                        State::Asking(Box::pin(async move { asking.answer(&token).await }))
+                        State::Pending(Box::pin(async move { pending.answer(&token).await }))
                     }
                 }
             }

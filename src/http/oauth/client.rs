@@ -1,4 +1,4 @@
-//! Who a client says it is: exactly one of three ways to prove it.
+//! Client authentication: exactly one of three methods.
 
 use std::{future::Future, marker::PhantomData, pin::Pin};
 
@@ -19,32 +19,31 @@ use super::{
 };
 use crate::{
     http::Api,
-    services::{Presented, TokenError},
-    telemetry::instruments::{AuthAttempt, AuthOperation},
+    services::{AuthAttempt, AuthOperation, ClientCredentials, TokenError},
 };
 
-/// The only kind of assertion (RFC 7523, section 2.2).
+/// The only supported type of assertion (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 const SEVERAL: Fault = Fault::Malformed("authenticate in one way only");
 const BAD_BASIC: Fault =
     Fault::BadCredentials("the Authorization header is not Basic of id and secret");
 
-/// What clients call.
+/// An endpoint for clients.
 pub(in crate::http) trait Endpoint: 'static {
-    /// As what a call is counted.
+    /// The operation under which calls are counted.
     const OPERATION: AuthOperation;
 }
 
-/// A request of a client: its form, and who it says it is.
+/// A request of a client: its form and its credentials.
 ///
-/// What cannot be read is a [`Fault`] that is counted where all attempts are. The attempt begins before the form is read: it
-/// counts though the rest of it never comes.
+/// An unreadable request is a [`Fault`] that is counted like any other attempt. The attempt starts before the form is
+/// read, so it is counted even if the rest of the form never arrives.
 #[derive(Debug)]
 pub(in crate::http) struct Call<E> {
     pub(super) attempt: AuthAttempt,
     pub(super) form: Form,
-    pub(super) presented: Result<Presented, Fault>,
+    pub(super) credentials: Result<ClientCredentials, Fault>,
     endpoint: PhantomData<E>,
 }
 
@@ -59,25 +58,25 @@ impl<E: Endpoint> FromRequest for Call<E> {
         Box::pin(async move {
             let no_api = || TokenError::Internal("the application has no Data<Api>".into());
             let attempt = attempt.ok_or_else(|| OAuthError::Token(no_api()))?;
-            let (form, presented) = match Form::take(&request, payload).await {
+            let (form, credentials) = match Form::take(&request, payload).await {
                 Ok(mut form) => {
-                    let presented = presented(&request, &mut form);
-                    (form, presented)
+                    let credentials = credentials(&request, &mut form);
+                    (form, credentials)
                 }
                 Err(fault) => (Form::default(), Err(fault)),
             };
             Ok(Self {
                 attempt,
                 form,
-                presented,
+                credentials,
                 endpoint: PhantomData,
             })
         })
     }
 }
 
-fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault> {
-    // They would be in the log of every proxy on the way.
+fn credentials(request: &HttpRequest, form: &mut Form) -> Result<ClientCredentials, Fault> {
+    // Parameters in the URL would be in the log of every proxy on the way.
     let query = Form::parse(request.query_string().as_bytes());
     if !query.is_ok_and(|it| it.is_empty()) {
         return Err(Fault::Malformed(
@@ -101,7 +100,7 @@ fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault>
     };
     match (header, secret, assertion) {
         (Header::None, Some(secret), None) => match id {
-            Some(id) => Ok(Presented::Secret {
+            Some(id) => Ok(ClientCredentials::Secret {
                 client: id.expose_secret().to_owned(),
                 secret,
             }),
@@ -114,12 +113,12 @@ fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault>
                     "client_id and the Authorization header name different clients",
                 ));
             }
-            Ok(Presented::Secret {
+            Ok(ClientCredentials::Secret {
                 client: own.expose_secret().to_owned(),
                 secret,
             })
         }
-        (Header::None, None, Some(assertion)) => Ok(Presented::Assertion {
+        (Header::None, None, Some(assertion)) => Ok(ClientCredentials::Assertion {
             client: id.map(|id| id.expose_secret().to_owned()),
             assertion,
         }),
@@ -128,7 +127,7 @@ fn presented(request: &HttpRequest, form: &mut Form) -> Result<Presented, Fault>
     }
 }
 
-/// What the `Authorization` header holds.
+/// Contents of the `Authorization` header.
 enum Header {
     None,
     Other,
@@ -138,7 +137,7 @@ enum Header {
     },
 }
 
-/// Reads `client_secret_basic`: both parts are form-encoded before they are put together (RFC 6749, section 2.3.1).
+/// Parses `client_secret_basic`: both parts are form-encoded before they are joined (RFC 6749, section 2.3.1).
 fn basic(headers: &HeaderMap) -> Result<Header, Fault> {
     let mut all = headers.get_all(header::AUTHORIZATION);
     let Some(value) = all.next() else {
@@ -172,18 +171,18 @@ mod tests {
 
     use super::*;
 
-    /// Who a request with these says it is: the way, the id and the proof.
+    /// Returns the credentials of a request: the method, the id and the proof.
     fn read(authorization: &[&str], form: &str, query: &str) -> Result<String, Fault> {
         let mut request = TestRequest::post().uri(&format!("/oauth2/token{query}"));
         for value in authorization {
             request = request.append_header((header::AUTHORIZATION, *value));
         }
         let mut form = Form::parse(form.as_bytes())?;
-        Ok(match presented(&request.to_http_request(), &mut form)? {
-            Presented::Secret { client, secret } => {
+        Ok(match credentials(&request.to_http_request(), &mut form)? {
+            ClientCredentials::Secret { client, secret } => {
                 format!("secret {client} {}", secret.expose_secret())
             }
-            Presented::Assertion { client, assertion } => {
+            ClientCredentials::Assertion { client, assertion } => {
                 format!("assertion {client:?} {}", assertion.expose_secret())
             }
         })

@@ -1,4 +1,4 @@
-//! THE match from what fails at the authorization server to OAuth's errors (RFC 6749, section 5.2).
+//! The only mapping from failures of the authorization server to OAuth errors (RFC 6749, section 5.2).
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use crate::{
     services::{Allowance, AuthFailure, TokenError},
 };
 
-/// What a client is asked for that did not prove who it is.
+/// The challenge for a client that did not authenticate.
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="skriptoteket""#);
 
-/// Why the authorization server does not do what a client asks.
+/// Why the authorization server rejects a request.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::http) enum OAuthError {
-    /// Nobody could be authenticated by what was sent.
+    /// The request does not contain usable credentials.
     #[error("{}", .0.text())]
     Fault(Fault),
     /// The use case failed.
@@ -38,7 +38,8 @@ pub(in crate::http) enum OAuthError {
 }
 
 impl OAuthError {
-    /// The error of a use case that was given `presented`, whose fault says more than the failure that was counted for it.
+    /// Creates the error of a use case that was given `credentials`. Their fault says more than the failure that was
+    /// counted for it.
     pub(super) fn new(fault: Option<Fault>, error: TokenError) -> Self {
         fault.map_or(Self::Token(error), Self::Fault)
     }
@@ -59,7 +60,7 @@ impl OAuthError {
             },
             Self::Token(error) => match error {
                 TokenError::Client(failure) => match failure {
-                    // All the same: which of them it is helps whoever guesses.
+                    // Identical responses: the difference would help an attacker to guess.
                     AuthFailure::UnknownService
                     | AuthFailure::BadSecret
                     | AuthFailure::ExpiredCredential
@@ -68,7 +69,7 @@ impl OAuthError {
                     | AuthFailure::ExpiredToken
                     | AuthFailure::RevokedToken
                     | AuthFailure::WrongAudience
-                    // Of an assertion (RFC 7523, section 3.2); a form is a fault before it comes to this.
+                    // From an assertion (RFC 7523, section 3.2); a malformed form is a fault earlier.
                     | AuthFailure::Malformed(_) => invalid_client(),
                     AuthFailure::RateLimited {
                         retry_after,
@@ -85,7 +86,7 @@ impl OAuthError {
                 TokenError::UnsupportedGrant => refused("unsupported_grant_type"),
                 TokenError::InvalidScope | TokenError::TooLarge => refused("invalid_scope"),
                 TokenError::InvalidTarget => refused("invalid_target"),
-                // RFC 7009 names no error for it. This one covers what "was issued to another client".
+                // RFC 7009 defines no error for this case. This one covers what "was issued to another client".
                 TokenError::NotYours => refused("invalid_grant"),
                 TokenError::Store(error) => store(error),
                 TokenError::Internal(_) => internal(),
@@ -103,7 +104,7 @@ impl OAuthError {
 
     fn description(&self, answer: &Answer) -> String {
         let text = match answer.code {
-            // What is wrong with its form tells nobody whether there is such a client.
+            // A malformed request does not reveal whether the client exists.
             "invalid_client" if self.is_of_the_form() => self.to_string(),
             "invalid_client" => "the client did not prove who it is".into(),
             "server_error" => "the request failed for a reason of our own".into(),
@@ -115,7 +116,7 @@ impl OAuthError {
     }
 }
 
-/// Keeps what `error_description` may hold: visible ASCII and spaces, without quotes and backslashes.
+/// Keeps the characters allowed in `error_description`: visible ASCII and spaces, without quotes and backslashes.
 fn in_the_charset(text: &str) -> String {
     let kept = |c: char| match c {
         '"' | '\\' => '\'',
@@ -125,7 +126,7 @@ fn in_the_charset(text: &str) -> String {
     text.chars().map(kept).collect()
 }
 
-/// How an error is answered.
+/// The response to an error.
 struct Answer {
     status: StatusCode,
     code: &'static str,
@@ -149,7 +150,7 @@ fn invalid_client() -> Answer {
     }
 }
 
-/// RFC 6749 has no code of its own for clients that have to wait; of those that there are, this one says it.
+/// RFC 6749 has no code for clients that have to wait; this is the closest of the existing ones.
 fn unavailable(status: StatusCode, wait: Duration) -> Answer {
     Answer {
         status,
@@ -176,10 +177,10 @@ fn internal() -> Answer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OAuthError)]
 pub(in crate::http) struct ErrorView<'a> {
-    /// Which error.
+    /// The error code.
     #[schema(example = "invalid_client")]
     error: &'a str,
-    /// What is wrong, for people.
+    /// A description of the error for people.
     #[schema(example = "the client did not prove who it is")]
     error_description: String,
 }

@@ -1,4 +1,4 @@
-//! The forms of OAuth requests: `application/x-www-form-urlencoded`, read strictly and wiped afterwards.
+//! The forms of OAuth requests: `application/x-www-form-urlencoded`, parsed strictly and wiped afterwards.
 
 use actix_web::{HttpRequest, dev::Payload};
 use secrecy::{ExposeSecret, SecretString};
@@ -6,11 +6,11 @@ use zeroize::Zeroize;
 
 use super::Fault;
 use crate::http::{
-    extract::{announced, collect, is_plain, patience},
+    extract::{announced, body_timeout, collect, is_plain},
     rejection::Rejection,
 };
 
-/// The largest form, in bytes.
+/// Maximum size of a form, in bytes.
 const LIMIT: usize = 64 * 1024;
 
 const TWICE: Fault = Fault::Malformed("a parameter is there twice");
@@ -20,7 +20,7 @@ const NO_FORM: Fault = Fault::Malformed(
 const BAD_ENCODING: Fault =
     Fault::Malformed("the form is not UTF-8 in application/x-www-form-urlencoded");
 
-/// The parameters that we know, as they were sent; an empty one counts as not sent (RFC 6749, section 3.2).
+/// The supported parameters as they were sent; an empty one counts as omitted (RFC 6749, section 3.2).
 #[derive(Debug, Default)]
 pub(super) struct Form {
     pub(super) grant_type: Option<SecretString>,
@@ -30,7 +30,7 @@ pub(super) struct Form {
     pub(super) client_assertion: Option<SecretString>,
     pub(super) client_assertion_type: Option<SecretString>,
     pub(super) token: Option<SecretString>,
-    /// `resource` (RFC 8707) and `audience`. These may be there several times.
+    /// `resource` (RFC 8707) and `audience`. These may be repeated.
     pub(super) audiences: Vec<SecretString>,
 }
 
@@ -39,12 +39,12 @@ impl Form {
     pub(super) async fn take(request: &HttpRequest, payload: Payload) -> Result<Self, Fault> {
         check_head(request)?;
         let announced = announced(request, LIMIT).map_err(|it| fault(&it))?;
-        let body = collect(payload, announced, LIMIT, patience(request)).await;
+        let body = collect(payload, announced, LIMIT, body_timeout(request)).await;
         let body = body.map_err(|it| fault(&it))?;
         Self::parse(&body)
     }
 
-    /// Reads a form. Parameters that we do not know are passed over, as the RFC has it.
+    /// Parses a form. Unknown parameters are ignored, as the RFC requires.
     pub(super) fn parse(text: &[u8]) -> Result<Self, Fault> {
         let mut form = Self::default();
         for pair in text.split(|it| *it == b'&') {
@@ -75,7 +75,7 @@ impl Form {
         Ok(form)
     }
 
-    /// Whether there is any parameter that we know.
+    /// Returns whether there is no supported parameter.
     pub(super) fn is_empty(&self) -> bool {
         let all = [
             &self.grant_type,
@@ -106,9 +106,10 @@ fn fault(rejection: &Rejection) -> Fault {
     }
 }
 
-/// Decodes a name or a value. `None` where a percent sign is not followed by two hexadecimal digits, or where it is not UTF-8.
+/// Decodes a name or a value. Returns `None` if a percent sign is not followed by two hexadecimal digits, or if the
+/// result is not UTF-8.
 ///
-/// The text is made in one piece of the right size, so that no copy of it stays behind.
+/// The text is allocated once with the right size, so that no copy of it is left in memory.
 pub(super) fn decode(encoded: &[u8]) -> Option<SecretString> {
     let escapes = encoded.split(|it| *it == b'%').count() - 1;
     let mut decoded = Vec::with_capacity(encoded.len().saturating_sub(2 * escapes));
@@ -180,7 +181,7 @@ mod tests {
         ] {
             assert!(Form::parse(bad).is_err(), "{bad:?}");
         }
-        // An empty one is none.
+        // An empty parameter counts as omitted.
         assert!(Form::parse(b"scope=&scope=b&scope").is_ok());
     }
 

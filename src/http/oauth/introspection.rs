@@ -1,4 +1,4 @@
-//! `/oauth2/introspect`: what a token is (RFC 7662).
+//! `/oauth2/introspect`: token introspection (RFC 7662).
 
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::ExposeSecret;
@@ -13,8 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     http::Api,
-    services::{AuthFailure, Claims, Scope},
-    telemetry::instruments::AuthOperation,
+    services::{AuthFailure, AuthOperation, Claims, Scope},
 };
 
 /// `/oauth2/introspect`, for a [`Call`].
@@ -24,7 +23,7 @@ impl Endpoint for IntrospectionEndpoint {
     const OPERATION: AuthOperation = AuthOperation::Introspection;
 }
 
-/// What a token is.
+/// The state of a token.
 #[derive(Default, Serialize)]
 pub(in crate::http) struct IntrospectionView<'a> {
     active: bool,
@@ -32,14 +31,14 @@ pub(in crate::http) struct IntrospectionView<'a> {
     claims: Option<ActiveTokenView<'a>>,
 }
 
-/// What a token is, as the document has it: one object, for generated clients.
+/// The state of a token, as described in the document: one object, for generated clients.
 #[derive(ToSchema)]
 #[schema(as = Introspection)]
 #[expect(dead_code, reason = "it is only described")]
 pub(in crate::http) struct IntrospectionShape {
-    /// Whether it is valid now. If it is not, nothing else is told.
+    /// Whether the token is valid now. If it is not, all other members are omitted.
     active: bool,
-    /// What it allows, divided by spaces; missing where that is nothing in particular.
+    /// The scopes of the token, separated by spaces; omitted if there are none.
     #[schema(nullable = false)]
     scope: Option<String>,
     #[schema(nullable = false)]
@@ -62,7 +61,7 @@ pub(in crate::http) struct IntrospectionShape {
     token_type: Option<String>,
 }
 
-/// Whom a token is for: one text, or several.
+/// The audience of a token: one text, or several.
 #[derive(ToSchema)]
 #[schema(as = Audience)]
 #[serde(untagged)]
@@ -72,7 +71,7 @@ pub(in crate::http) enum AudienceShape {
     Several(Vec<String>),
 }
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Serialize)]
 struct ActiveTokenView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +86,7 @@ struct ActiveTokenView<'a> {
     token_type: &'a str,
 }
 
-/// `aud` as JWTs have it.
+/// `aud` in the form of JWTs.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum AudienceView<'a> {
@@ -123,7 +122,7 @@ impl<'a> From<&'a Claims> for ActiveTokenView<'a> {
 pub(in crate::http) struct TokenQuestion {
     #[schema(min_length = 1)]
     token: String,
-    /// Passed over: there is one kind of token.
+    /// Ignored: there is only one type of token.
     token_type_hint: Option<String>,
     client_id: Option<String>,
     #[schema(format = Password)]
@@ -132,9 +131,9 @@ pub(in crate::http) struct TokenQuestion {
     client_assertion: Option<String>,
 }
 
-/// Ask what a token is
+/// Introspect a token
 ///
-/// Every registered service may ask about every token that it was shown.
+/// Every registered service may introspect every token that it has received.
 #[utoipa::path(
     post, path = "/oauth2/introspect", operation_id = "introspectToken", tag = "oauth", security(("client" = []), ()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),
@@ -147,14 +146,14 @@ pub(in crate::http) async fn introspect(
     let Call {
         attempt,
         form,
-        presented,
+        credentials,
         ..
     } = call;
-    let fault = presented.as_ref().err().copied();
+    let fault = credentials.as_ref().err().copied();
     let token = form.token.as_ref().map(ExposeSecret::expose_secret);
     let claims = api
         .tokens
-        .introspect(attempt, presented.map_err(AuthFailure::from), token)
+        .introspect(attempt, credentials.map_err(AuthFailure::from), token)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(HttpResponse::Ok()

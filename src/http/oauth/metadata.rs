@@ -1,4 +1,4 @@
-//! What the authorization server publishes: the keys that tokens are checked with, and where its endpoints are.
+//! What the authorization server publishes: the keys that verify tokens, and its endpoints.
 
 use std::fmt::Write;
 
@@ -13,20 +13,20 @@ use utoipa::ToSchema;
 
 use crate::http::{Api, error::ApiError};
 
-/// How clients may authenticate, at every endpoint.
+/// Authentication methods of clients, at every endpoint.
 const METHODS: [&str; 3] = [
     "client_secret_basic",
     "client_secret_post",
     "private_key_jwt",
 ];
 
-/// By what clients may sign their assertions.
+/// Signature algorithms of client assertions.
 const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "RS256"];
 
-/// The public signing keys
+/// Get the public signing keys
 ///
-/// A new key is published before it signs; keep the set for as long as `Cache-Control` says, and ask again where a token
-/// names a key that is not in it.
+/// A new key is published before it signs. Cache the set for as long as `Cache-Control` allows, and fetch it again if a
+/// token names a key that is not in it.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", operation_id = "signingKeys", tag = "oauth",
     params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the set at hand")),
@@ -45,7 +45,7 @@ pub(in crate::http) async fn keys(
     let same = match known.as_deref() {
         Some(IfNoneMatch::Any) => true,
         Some(IfNoneMatch::Items(items)) => items.iter().any(|it| it.weak_eq(&tag)),
-        // None, or none that can be read.
+        // The header is missing or unreadable.
         None => false,
     };
     let mut response = if same {
@@ -64,22 +64,22 @@ pub(in crate::http) async fn keys(
         .body(jwks.as_bytes().to_vec()))
 }
 
-/// How long others may keep what is published. A new key is published for at least as long before it signs.
+/// Returns how long clients may cache the response. A new key is published for at least as long before it signs.
 fn kept(api: &Api) -> String {
     format!("public, max-age={}", api.keys_kept.as_secs())
 }
 
-/// The beginning of the SHA-256 in hexadecimal digits: enough to tell sets apart.
+/// Returns the start of the SHA-256 in hexadecimal digits: enough to distinguish sets.
 fn digest(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in &Sha256::digest(bytes)[..16] {
-        // Writing into a text does not fail.
+        // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
     }
     text
 }
 
-/// Where the endpoints are and what they support (RFC 8414).
+/// The endpoints and what they support (RFC 8414).
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuthorizationServer)]
 pub(in crate::http) struct MetadataView<'a> {
@@ -89,7 +89,7 @@ pub(in crate::http) struct MetadataView<'a> {
     revocation_endpoint: String,
     jwks_uri: String,
     grant_types_supported: [&'static str; 1],
-    /// None: there is no authorization endpoint.
+    /// Empty: there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
     token_endpoint_auth_methods_supported: [&'static str; 3],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
@@ -99,7 +99,7 @@ pub(in crate::http) struct MetadataView<'a> {
     revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
 }
 
-/// Where the endpoints are
+/// Get the server metadata
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", operation_id = "authorizationServer", tag = "oauth",
     responses((status = 200, description = "The metadata (RFC 8414)", body = MetadataView)),

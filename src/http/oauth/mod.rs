@@ -1,12 +1,12 @@
-//! The authorization server as RFC 6749 and its companions have it.
+//! The authorization server according to RFC 6749 and its companions.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `form` | forms: bounded in size and time, read strictly |
-//! | `client` | who a client says it is |
-//! | `error` | THE match from what fails to OAuth's errors |
+//! | `form` | forms: bounded in size and time, parsed strictly |
+//! | `client` | client authentication |
+//! | `error` | the mapping from failures to OAuth errors |
 //! | `token`, `introspection`, `revocation` | one file per endpoint |
-//! | `metadata` | what is published: the signing keys, and where the endpoints are |
+//! | `metadata` | the published signing keys and endpoints |
 
 mod client;
 mod error;
@@ -20,23 +20,23 @@ pub(super) use error::ErrorView;
 
 use crate::services::AuthFailure;
 
-/// Why nobody can be authenticated by what was sent. It counts as an attempt all the same.
+/// Why a request cannot be authenticated. It still counts as an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// There is nothing that a client could be known by.
+    /// The request identifies no client.
     NoCredentials,
-    /// What the client shows of itself is not in the form that its way asks for.
+    /// The credentials do not have the form that their method requires.
     BadCredentials(&'static str),
-    /// The form is larger than we read.
+    /// The form exceeds the maximum size.
     TooLarge,
     /// The form did not arrive in time.
     TooSlow,
-    /// This is wrong with it.
+    /// The request is malformed in this way.
     Malformed(&'static str),
 }
 
 impl Fault {
-    /// What it says of itself.
+    /// Returns the description of the fault.
     const fn text(self) -> &'static str {
         match self {
             Self::NoCredentials => "the client has to authenticate",

@@ -1,4 +1,4 @@
-//! `/oauth2/revoke`: tokens that are to be valid no more (RFC 7009).
+//! `/oauth2/revoke`: token revocation (RFC 7009).
 
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::ExposeSecret;
@@ -8,7 +8,10 @@ use super::{
     error::OAuthError,
     introspection::TokenQuestion,
 };
-use crate::{http::Api, services::AuthFailure, telemetry::instruments::AuthOperation};
+use crate::{
+    http::Api,
+    services::{AuthFailure, AuthOperation},
+};
 
 /// `/oauth2/revoke`, for a [`Call`].
 pub(in crate::http) enum RevocationEndpoint {}
@@ -19,7 +22,7 @@ impl Endpoint for RevocationEndpoint {
 
 /// Revoke a token
 ///
-/// A client revokes its own tokens. What is no valid token is revoked already.
+/// A client revokes its own tokens. An invalid token counts as revoked already.
 #[utoipa::path(
     post, path = "/oauth2/revoke", operation_id = "revokeToken", tag = "oauth", security(("client" = []), ()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),
@@ -32,13 +35,13 @@ pub(in crate::http) async fn revoke(
     let Call {
         attempt,
         form,
-        presented,
+        credentials,
         ..
     } = call;
-    let fault = presented.as_ref().err().copied();
+    let fault = credentials.as_ref().err().copied();
     let token = form.token.as_ref().map(ExposeSecret::expose_secret);
     api.tokens
-        .revoke(attempt, presented.map_err(AuthFailure::from), token)
+        .revoke(attempt, credentials.map_err(AuthFailure::from), token)
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(HttpResponse::Ok()

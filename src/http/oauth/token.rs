@@ -1,4 +1,4 @@
-//! `/oauth2/token`: access tokens for clients that prove who they are.
+//! `/oauth2/token`: access tokens for authenticated clients.
 
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     http::{Api, rate_limit},
-    services::{AuthFailure, IssuedToken, Scope, Wish},
-    telemetry::instruments::AuthOperation,
+    services::{AuthFailure, AuthOperation, IssuedToken, Scope, TokenRequest},
 };
 
 /// `/oauth2/token`, for a [`Call`].
@@ -26,14 +25,14 @@ impl Endpoint for TokenEndpoint {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AccessToken)]
 pub(in crate::http) struct TokenView<'a> {
-    /// A JWT as RFC 9068 has it.
+    /// A JWT according to RFC 9068.
     access_token: &'a str,
     #[schema(example = "Bearer")]
     token_type: &'a str,
-    /// Seconds.
+    /// Lifetime in seconds.
     #[schema(example = 600)]
     expires_in: u64,
-    /// What it allows, divided by spaces; missing where that is nothing in particular.
+    /// The scopes of the token, separated by spaces; omitted if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope: Option<String>,
@@ -47,9 +46,9 @@ pub(in crate::http) struct TokenView<'a> {
 pub(in crate::http) struct TokenForm {
     #[schema(pattern = "^client_credentials$", example = "client_credentials")]
     grant_type: String,
-    /// Divided by spaces; all that the client may have where it is left out.
+    /// Separated by spaces; if omitted, all scopes that the client may have.
     scope: Option<String>,
-    /// For whom the token is to be (RFC 8707).
+    /// The audience of the token (RFC 8707).
     resource: Option<String>,
     client_id: Option<String>,
     #[schema(format = Password)]
@@ -77,18 +76,22 @@ pub(in crate::http) async fn issue(
     let Call {
         attempt,
         form,
-        presented,
+        credentials,
         ..
     } = call;
-    let fault = presented.as_ref().err().copied();
-    let wish = Wish {
+    let fault = credentials.as_ref().err().copied();
+    let token_request = TokenRequest {
         grant_type: form.grant_type.as_ref().map(plain),
         scope: form.scope.as_ref().map(plain),
         audiences: form.audiences.iter().map(plain).collect(),
     };
     let issued = api
         .tokens
-        .issue(attempt, presented.map_err(AuthFailure::from), &wish)
+        .issue(
+            attempt,
+            credentials.map_err(AuthFailure::from),
+            &token_request,
+        )
         .await
         .map_err(|error| OAuthError::new(fault, error))?;
     Ok(answer(&issued))

@@ -42,7 +42,7 @@ fn client() -> ServiceId {
 
 /// The public JWK of `key`.
 fn jwk(key: &TestKey) -> Value {
-    let set: Value = serde_json::from_str(key.ring().jwks()).unwrap();
+    let set: Value = serde_json::from_str(key.signing_keys().jwks()).unwrap();
     set["keys"][0].clone()
 }
 
@@ -80,10 +80,10 @@ fn opened(keys: &PublicKeys, assertion: &str) -> Result<Assertion, &'static str>
         audiences: AUDIENCES,
     };
     let opened = keys.open(assertion, NOW, &expected);
-    opened.map_err(|failure| failure.reason())
+    opened.map_err(|failure| failure.reason().as_str())
 }
 
-/// The answer to the claims, changed so, in an assertion that the client signed.
+/// Returns the result for changed claims in an assertion that the client signed.
 fn judged(change: impl Fn(&mut Value)) -> Result<Assertion, &'static str> {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
     let mut claims = claims();
@@ -167,7 +167,7 @@ fn an_assertion_is_signed_with_a_private_key_not_with_a_public_one() {
 fn an_access_token_is_no_assertion() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
     let keys = parse(&[jwk(&key)]).unwrap();
-    let token = key.ring().sign(NOW, &access_claims()).unwrap();
+    let token = key.signing_keys().sign(NOW, &access_claims()).unwrap();
     assert_eq!(opened(&keys, &token), Err("malformed"));
     assert_eq!(claimed_client(&token), None);
     let mut header = header(&key);
@@ -258,7 +258,7 @@ fn an_assertion_lasts_an_hour_at_most() {
         let judged = judged(|it| it["exp"] = value.clone());
         assert_eq!(judged.is_ok(), good, "{value}");
     }
-    // No `iat` is needed.
+    // `iat` is not required.
     assert!(judged(|it| it["iat"] = json!(null)).is_ok());
 }
 

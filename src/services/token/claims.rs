@@ -1,60 +1,60 @@
-//! What a token says.
+//! The claims of a token.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{SKEW, json::object};
+use super::json::object;
 use crate::{
     clock::Timestamp,
-    services::{AuthFailure, Scope, ServiceId, TokenId, same_resource},
+    services::{AuthFailure, SKEW, Scope, ServiceId, TokenId, same_resource},
 };
 
-/// The last second that a claim can name: the end of the year 9999.
+/// The last second that a claim can represent: the end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// What an access token says (RFC 9068). Times have whole seconds in a token: what is below is cut off.
+/// The claims of an access token (RFC 9068). Times in a token are whole seconds: fractions are cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Who made it (`iss`).
+    /// The issuer (`iss`).
     pub issuer: String,
-    /// Whom it was made for (`sub` and `client_id`).
+    /// The service that it was issued to (`sub` and `client_id`).
     pub service: ServiceId,
-    /// Which registration of the service (`reg`, a claim of our own): a service that was deleted and registered again has
-    /// another one, and the tokens of the first are none of the second's.
+    /// The registration of the service (`reg`, a private claim): a service that was deleted and registered again has
+    /// another one, and tokens of the first registration are not valid for the second.
     pub registration: Uuid,
-    /// Whom it may be shown to (`aud`); at least one.
+    /// The audiences (`aud`); at least one.
     pub audiences: Vec<String>,
-    /// When it was made (`iat`).
+    /// When it was issued (`iat`).
     pub issued_at: Timestamp,
-    /// From when on it is not valid (`exp`).
+    /// When it expires (`exp`).
     pub expires_at: Timestamp,
     /// Its id (`jti`).
     pub token: TokenId,
-    /// What it allows (`scope`).
+    /// The scopes (`scope`).
     pub scopes: Vec<Scope>,
 }
 
-/// What a token has to be to be accepted.
+/// The claims that a token needs to be accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
-    /// Who must have made it.
+    /// The required issuer.
     pub issuer: &'a str,
-    /// Whom it may be for: one of these is enough.
+    /// The accepted audiences: one of them is enough.
     pub audiences: &'a [&'a str],
 }
 
-/// `aud`: one text, or several.
+/// `aud`: one string or several.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 pub(in crate::services) enum Audiences {
-    /// One.
+    /// One audience.
     One(String),
-    /// Several.
+    /// Several audiences.
     Several(Vec<String>),
 }
 
 impl Audiences {
-    /// All of them.
+    /// Returns all audiences.
     pub(in crate::services) fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(one) => vec![one],
@@ -74,7 +74,7 @@ impl Audiences {
     }
 }
 
-/// The claims as they are written.
+/// The claims as serialized.
 #[derive(Deserialize, Serialize)]
 struct Wire {
     iss: String,
@@ -92,7 +92,7 @@ struct Wire {
 }
 
 impl Claims {
-    /// The claims as JSON.
+    /// Returns the claims as JSON.
     pub(in crate::services) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let scopes: Vec<&str> = self.scopes.iter().map(Scope::as_str).collect();
         serde_json::to_vec(&Wire {
@@ -109,8 +109,9 @@ impl Claims {
         })
     }
 
-    /// Reads claims, and from when on they hold. `None` where they are not what we write: claims we do not know are
-    /// passed over, those we know have to be there in the form that RFC 9068 gives them, `iat` and `exp` in whole seconds.
+    /// Parses claims. Also returns the time from which they are valid. `None` if they do not have the expected form:
+    /// unknown claims are ignored, known claims have to be present in the form of RFC 9068, with `iat` and `exp` in
+    /// whole seconds.
     pub(super) fn read(json: &[u8]) -> Option<(Self, Timestamp)> {
         let wire: Wire = object(json, &[])?;
         if wire.sub != wire.client_id {
@@ -141,7 +142,7 @@ impl Claims {
         Some((claims, valid_from))
     }
 
-    /// Whether they hold at `now`, for `expected`.
+    /// Checks that the claims are valid at `now` for `expected`.
     pub(super) fn check(
         &self,
         valid_from: Timestamp,
@@ -162,7 +163,7 @@ impl Claims {
     }
 }
 
-/// The point `seconds` after the Unix epoch, where a token may name it.
+/// Returns the time `seconds` after the Unix epoch, if it is in the range of a token.
 pub(in crate::services) fn timestamp(seconds: i64) -> Option<Timestamp> {
     (0..=LAST_SECOND)
         .contains(&seconds)

@@ -1,4 +1,4 @@
-//! JSON objects whose members have different names.
+//! JSON objects without duplicate members.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,19 +7,20 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 
-/// The most members of an object. Tokens have about ten; a bound keeps the comparison of their names short.
+/// The maximum number of members of an object. Tokens have about ten; a limit keeps the comparison of their names
+/// short.
 const MOST_MEMBERS: usize = 64;
 
-/// Reads the JSON object `text`; `None` where it is none, is not what `T` wants, names a member twice or one of
-/// `unwanted`.
+/// Parses the JSON object `text`. `None` if it is not a JSON object, does not match `T`, or has a member twice or one
+/// of `unwanted`.
 ///
-/// RFC 7515 and RFC 7519 let a reader take the last of two members of the same name. Two readers that choose differently
-/// read two tokens, so here there is no choice.
+/// RFC 7515 and RFC 7519 let a reader take the last of two members of the same name. Two readers that choose
+/// differently would read different tokens, so duplicates are rejected here.
 pub(in crate::services) fn object<'a, T: Deserialize<'a>>(
     text: &'a [u8],
     unwanted: &[&str],
 ) -> Option<T> {
-    // The library skips strings that nobody asks for without looking whether they are UTF-8.
+    // The library skips unused strings without checking that they are UTF-8.
     let text = std::str::from_utf8(text).ok()?;
     let Names(names) = serde_json::from_str(text).ok()?;
     if names.iter().any(|name| unwanted.contains(&name.as_ref())) {
@@ -28,7 +29,7 @@ pub(in crate::services) fn object<'a, T: Deserialize<'a>>(
     serde_json::from_str(text).ok()
 }
 
-/// The names of an object's members, each once.
+/// The names of an object's members, without duplicates.
 struct Names<'a>(Vec<Cow<'a, str>>);
 
 impl<'de> Deserialize<'de> for Names<'de> {
@@ -39,7 +40,7 @@ impl<'de> Deserialize<'de> for Names<'de> {
 
 struct NamesVisitor;
 
-/// A name that is copied only where it has escapes.
+/// A name that is copied only if it contains escapes.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

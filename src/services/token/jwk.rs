@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::Parts;
 
-/// The members of a JWK that belong to the private part, of every kind of key.
+/// The members of a JWK that belong to the private part, for all key types.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-/// The size of RSA keys, in bits. RFC 7518 asks for the lower bound; the upper one keeps a check cheap.
+/// The size of RSA keys, in bits. RFC 7518 requires the lower bound; the upper bound limits the cost of a check.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// A public key that is ready to check signatures.
+/// A public key that is ready to verify signatures.
 #[derive(Clone, Debug)]
 pub(in crate::services) struct PublicKey {
     id: Option<String>,
@@ -21,37 +21,37 @@ pub(in crate::services) struct PublicKey {
     key: DecodingKey,
 }
 
-/// Why a JWK cannot be used. The text quotes nothing of it.
+/// Why a JWK cannot be used. The text quotes nothing from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::services) enum InvalidJwk {
     /// It is not an object.
     #[error("it is not a JSON object")]
     NoObject,
-    /// It has the private part.
+    /// It contains the private part.
     #[error(
         "it has members of a private key (such as d or k): send the public key only, and make a new pair"
     )]
     Private,
-    /// It is for something else, or of a kind that is not accepted.
+    /// It has another use, or a type that is not accepted.
     #[error(
         "it is none of: kty OKP with crv Ed25519 (alg EdDSA), kty EC with crv P-256 (alg ES256), kty RSA (alg RS256), for use sig"
     )]
     Kind,
-    /// It is not a sound key.
+    /// It is not a valid key.
     #[error(
         "its values are not a sound key: x (and y) have 32 bytes and are on the curve, n has 2048 to 4096 bits, e is odd and from 3 to 4294967295, all in base64url without padding"
     )]
     Unsound,
-    /// Its id is not text, or too long.
+    /// Its id is not text, or is too long.
     #[error("its kid is not a text of at most 256 bytes")]
     Id,
 }
 
 impl PublicKey {
-    /// The longest `kid`, in bytes.
+    /// The maximum length of a `kid`, in bytes.
     const MAX_ID: usize = 256;
 
-    /// Reads a JWK. It must be one that signatures can be checked with, by an algorithm that we accept.
+    /// Parses a JWK. Its key must be able to verify signatures, with an accepted algorithm.
     pub(in crate::services) fn read(jwk: &Value) -> Result<Self, InvalidJwk> {
         let jwk = jwk.as_object().ok_or(InvalidJwk::NoObject)?;
         if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
@@ -64,7 +64,7 @@ impl PublicKey {
         };
         let text = |name: &str| jwk.get(name).map(|value| value.as_str().unwrap_or(""));
         let names: &[&str] = match (text("kty"), text("crv")) {
-            // RFC 9864 calls the algorithm by the name of its curve.
+            // RFC 9864 names the algorithm after its curve.
             (Some("OKP"), Some("Ed25519")) => &["EdDSA", "Ed25519"],
             (Some("EC"), Some("P-256")) => &["ES256"],
             (Some("RSA"), _) => &["RS256"],
@@ -88,17 +88,17 @@ impl PublicKey {
         Ok(Self { id, algorithm, key })
     }
 
-    /// Its `kid`.
+    /// Returns its `kid`.
     pub(in crate::services) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// By what it signs.
+    /// Returns its algorithm.
     pub(super) const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Whether `name` is its algorithm in a JOSE header.
+    /// Returns whether `name` is its algorithm in a JOSE header.
     pub(in crate::services) fn signs_by(&self, name: &str) -> bool {
         match self.algorithm {
             Algorithm::ES256 => name == "ES256",
@@ -107,10 +107,10 @@ impl PublicKey {
         }
     }
 
-    /// Whether it is whose private part signed `token`, by the key's own algorithm whatever the token names.
+    /// Returns whether its private part signed `token`, with the key's own algorithm whatever the token names.
     pub(in crate::services) fn has_signed(&self, token: &Parts<'_>) -> bool {
         let signed = token.signed().as_bytes();
-        // It fails where the signature or the key has the wrong form: not signed either.
+        // Verification returns an error if the signature or the key has the wrong form: not signed either.
         jsonwebtoken::crypto::verify(token.signature_text(), signed, &self.key, self.algorithm)
             .unwrap_or(false)
     }
@@ -124,7 +124,7 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
 fn ed25519_key(jwk: &Map<String, Value>) -> Option<DecodingKey> {
     let x: [u8; 32] = bytes(jwk, "x")?.try_into().ok()?;
     let point = ed25519_dalek::VerifyingKey::from_bytes(&x).ok()?;
-    // A key of small order has signatures that fit every message.
+    // A key of small order has signatures that are valid for every message.
     (!point.is_weak()).then(|| DecodingKey::from_ed_der(&x))
 }
 
@@ -150,7 +150,7 @@ fn rsa_key(jwk: &Map<String, Value>) -> Option<DecodingKey> {
     sound.then(|| DecodingKey::from_rsa_raw_components(&n, &e))
 }
 
-/// A public key to be published.
+/// A public key to publish.
 #[derive(Serialize)]
 #[serde(tag = "kty")]
 pub(in crate::services) enum PublicJwk {
@@ -175,9 +175,9 @@ pub(in crate::services) enum PublicJwk {
 }
 
 impl PublicJwk {
-    /// The thumbprint (RFC 7638): the SHA-256 of the members that make the key, in the order of their names.
+    /// Returns the thumbprint (RFC 7638): the SHA-256 of the required members, in the order of their names.
     pub(in crate::services) fn thumbprint(&self) -> String {
-        // The values are base64url: nothing in them has to be escaped.
+        // The values are base64url, so nothing has to be escaped.
         let canonical = match self {
             Self::Ed25519 { crv, x } => format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#),
             Self::P256 { crv, x, y } => {
@@ -188,7 +188,7 @@ impl PublicJwk {
     }
 }
 
-/// Base64url without padding.
+/// Encodes in base64url without padding.
 pub(in crate::services) fn encoded(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -1,4 +1,4 @@
-//! The strict front: what is not a compact JWS in every detail goes no further.
+//! The strict parser: rejects everything that is not exactly a compact JWS.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{MAX_TOKEN, json::object};
 use crate::services::AuthFailure;
 
-/// A JWT taken apart. Nothing of it is believed yet.
+/// A parsed JWT. Nothing in it is verified yet.
 pub(in crate::services) struct Parts<'a> {
     header: Header,
     claims: Vec<u8>,
@@ -15,10 +15,10 @@ pub(in crate::services) struct Parts<'a> {
     signed: &'a str,
 }
 
-/// What is read of a header.
+/// The header members that are read.
 ///
-/// All else is passed over: `jku`, `x5u`, `jwk` and `x5c` would let the token say which key to check it with, and `b64`
-/// has no meaning without `crit`, which is refused.
+/// All other members are ignored: `jku`, `x5u`, `jwk` and `x5c` would let the token choose the key that verifies it,
+/// and `b64` has no meaning without `crit`, which is rejected.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -27,13 +27,13 @@ struct Header {
 }
 
 impl<'a> Parts<'a> {
-    /// Takes `token` apart.
+    /// Parses `token`.
     ///
     /// # Errors
     ///
-    /// [`AuthFailure::Malformed`] where it is larger than [`MAX_TOKEN`], has not exactly three parts in base64url without
-    /// padding, a header that is no JSON object with a text `alg`, names a member twice or has `crit`: we know no extension
-    /// that could be critical.
+    /// [`AuthFailure::Malformed`] if it is larger than [`MAX_TOKEN`], does not have exactly three parts in base64url
+    /// without padding, has a header that is not a JSON object with a text `alg`, or has a member twice or `crit`: no
+    /// critical extension is supported.
     pub(in crate::services) fn of(token: &'a str) -> Result<Self, AuthFailure> {
         if token.len() > MAX_TOKEN {
             return Err(AuthFailure::Malformed("the token is too large"));
@@ -44,8 +44,8 @@ impl<'a> Parts<'a> {
         else {
             return Err(AuthFailure::Malformed("a token has three parts"));
         };
-        // The engine refuses padding, white space, and bits of the last character that carry nothing: there is one way to
-        // write each part.
+        // The engine rejects padding, white space, and non-zero trailing bits in the last character: each part has
+        // exactly one encoding.
         let decoded = |part: &str| {
             BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| {
                 AuthFailure::Malformed("the parts of a token are base64url, without padding")
@@ -63,17 +63,17 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// The algorithm that the header names.
+    /// Returns the algorithm that the header names.
     pub(in crate::services) fn algorithm(&self) -> &str {
         &self.header.alg
     }
 
-    /// The key that the header names.
+    /// Returns the key that the header names.
     pub(in crate::services) fn key(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
-    /// Whether the token says that it is one of these kinds (`typ`, a media type whose `application/` may be left out).
+    /// Returns whether the token has one of these types (`typ`, a media type whose `application/` may be omitted).
     pub(in crate::services) fn is_of_type(&self, kinds: &[&str]) -> bool {
         let prefix = "application/";
         self.header.typ.as_deref().is_some_and(|typ| {
@@ -85,27 +85,27 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Whether the token says of what kind it is.
+    /// Returns whether the token has a type.
     pub(in crate::services) const fn has_type(&self) -> bool {
         self.header.typ.is_some()
     }
 
-    /// The claims as JSON, as far as anyone has looked.
+    /// Returns the claims as JSON, unverified.
     pub(in crate::services) fn claims(&self) -> &[u8] {
         &self.claims
     }
 
-    /// The signature.
+    /// Returns the signature.
     pub(super) fn signature(&self) -> &[u8] {
         &self.signature
     }
 
-    /// The signature in base64url.
+    /// Returns the signature in base64url.
     pub(super) const fn signature_text(&self) -> &'a str {
         self.signature_text
     }
 
-    /// What is signed: header and claims as they came.
+    /// Returns what is signed: header and claims as received.
     pub(super) const fn signed(&self) -> &'a str {
         self.signed
     }

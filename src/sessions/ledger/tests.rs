@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sessions::Change;
 
 const USER: usize = Role::User.index();
 const ADMIN: usize = Role::Admin.index();
@@ -8,7 +9,7 @@ const LOGOUT: usize = EndReason::Logout.index();
 const IDLE: usize = EndReason::Idle.index();
 const LOST: usize = EndReason::Lost.index();
 
-/// A part of a store: what it does, and the states that it can be put back to.
+/// A part of a store: its operations, and earlier states to restore.
 #[derive(Clone, Debug)]
 struct Store {
     now: PartTotals,
@@ -25,7 +26,7 @@ impl Store {
         }
     }
 
-    /// One of a release that remembers nothing.
+    /// A part from a release that does not keep its last changes.
     fn old() -> Self {
         Self {
             remembers: 0,
@@ -62,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Takes the data of `earlier`; the clock goes on.
+    /// Restores the data of `earlier`; the clock is not set back.
     fn put_back(&mut self, earlier: &Self) {
         self.now = earlier.now.clone();
     }
@@ -93,7 +94,7 @@ fn the_first_count_and_what_follows_are_taken_as_they_are() {
     store.end(LOGOUT, 300);
     let mut ledger = entered(&store);
     assert_eq!(ledger.totals, store.now.totals);
-    // More than the store remembers one by one.
+    // More changes than the store keeps.
     store.start(20);
     store.end(IDLE, 20);
     assert_eq!(ledger.enter(&store.parts()), reconciled(0, 0));
@@ -148,7 +149,7 @@ fn a_session_that_came_and_went_in_the_forgotten_time_is_neither_lost_nor_restor
     }
     let mut ledger = entered(&store);
     store.put_back(&earlier);
-    // a and c are lost, x is back.
+    // a and c are lost, x is restored.
     assert_eq!(ledger.enter(&store.parts()), reconciled(2, 1));
     assert_eq!(ledger.totals.held()[USER], 10);
 }
@@ -158,7 +159,7 @@ fn no_more_are_lost_than_there_were() {
     let mut store = Store::new();
     store.start(5);
     let backup = store.clone();
-    // A day: hundreds came and went, and the five went too.
+    // A day: hundreds of sessions start and end, and the five end too.
     store.start(500);
     store.end(IDLE, 502);
     let mut ledger = entered(&store);
@@ -266,7 +267,7 @@ fn a_ledger_is_read_as_it_was_written() {
     let text = serde_json::to_string(&ledger).unwrap();
     assert!(text.contains(r#""totals":"s0=12 e00=3 s2=2""#), "{text}");
     assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger);
-    // Of a later release.
+    // From a later release.
     let later: Totals = serde_json::from_str(r#""s0=4 e09=3 x=1 s0""#).unwrap();
     assert_eq!(later.started[USER], 4);
 }

@@ -1,4 +1,4 @@
-//! What scripts answer.
+//! Reads the replies of scripts.
 
 use std::time::Duration;
 
@@ -11,48 +11,48 @@ use crate::{
     sessions::{EndReason, Ended},
 };
 
-/// An answer that is not what the script returns: somebody else answered, or another release.
+/// A reply that the script does not return: from another server, or from another release.
 fn not_understood() -> StoreError {
     StoreError::Corrupt("answer")
 }
 
-/// Reads an answer, or a part of one.
+/// Reads a reply, or a part of one.
 pub(super) fn read<T: FromRedisValue>(answer: Value) -> Result<T, StoreError> {
     redis::from_redis_value(answer).map_err(|_| not_understood())
 }
 
-/// What `TIME` answers, in ms.
+/// Reads the reply to `TIME`, in ms.
 pub(super) fn time(answer: Value) -> Result<i64, StoreError> {
     let (seconds, micros): (i64, i64) = read(answer)?;
     Ok(seconds * 1_000 + micros / 1_000)
 }
 
-/// The parts of an answer that has this many.
+/// Returns the parts of a reply that has this many.
 pub(super) fn parts<const N: usize>(answer: Value) -> Result<[Value; N], StoreError> {
     read::<Vec<Value>>(answer)?
         .try_into()
         .map_err(|_| not_understood())
 }
 
-/// The record that a script returned, if there is one.
+/// Returns the record in a script's reply, if there is one.
 pub(super) fn record(answer: Value) -> Result<Option<Vec<u8>>, StoreError> {
     match answer {
         Value::Nil => Ok(None),
         Value::BulkString(record) => Ok(Some(record)),
-        // How the scripts say that a key holds something else.
+        // The scripts return this if a key holds another type.
         Value::Int(-1) => Err(StoreError::Corrupt("session")),
         _ => Err(not_understood()),
     }
 }
 
-/// What a script did that must name all keys: its result, or the sessions that it has to name too.
+/// The result of a script that must declare all keys: done, or the sessions that it has to declare too.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// Done.
+    /// The script has finished, with this result.
     Finished(Vec<Value>),
-    /// Nothing was written; these must be declared.
+    /// Nothing was written; these sessions must be declared.
     Needs(Vec<String>),
-    /// The id is taken.
+    /// The ID is taken.
     Taken,
 }
 
@@ -75,12 +75,12 @@ impl Done {
     }
 }
 
-/// A role, by its place among them.
+/// Reads a role, by its index.
 pub(super) fn role(answer: Value) -> Result<Role, StoreError> {
     Role::from_index(read(answer)?).ok_or_else(not_understood)
 }
 
-/// The ends that a script returned, of sessions in this shard. `owner` tells whose one was, by its sid.
+/// Reads the ends that a script returned, of sessions in this shard. `owner` returns the user of a session, by its sid.
 pub(super) fn ends(
     shard: u8,
     answer: Value,
@@ -96,7 +96,7 @@ pub(super) fn ends(
         let reason = EndReason::ALL.get(reason).ok_or_else(not_understood)?;
         let lasted: u64 = read(lasted)?;
         let Some((id, user_id)) = session_of(shard, &sid).zip(owner(&sid)) else {
-            tracing::error!("a session ended whose name cannot be read");
+            tracing::error!("ended a session with an unreadable ID");
             continue;
         };
         handed_out.push(Ended {

@@ -1,10 +1,10 @@
-//! What is asked of Redis: a script or a command, with its keys and arguments.
+//! A call to Redis: a script or a command, with its keys and arguments.
 
 use std::sync::OnceLock;
 
 use redis::{Cmd, Script, ToRedisArgs};
 
-/// A script, and the name by which a server that has it knows it.
+/// A script, and the digest by which a server identifies it.
 #[derive(Debug)]
 pub(super) struct LuaScript {
     code: &'static str,
@@ -13,7 +13,7 @@ pub(super) struct LuaScript {
 }
 
 impl LuaScript {
-    /// The script with this text.
+    /// Creates a script with this text.
     pub(super) const fn new(code: &'static str) -> Self {
         Self {
             code,
@@ -22,8 +22,8 @@ impl LuaScript {
         }
     }
 
-    /// This script, which may be run twice where it was to be run once: it only reads, or its second run finds done what
-    /// it would do, and answers what the caller can go on with.
+    /// Marks this script as safe to run twice: it only reads, or a second run finds its changes already made and
+    /// returns a result that the caller can use.
     pub(super) const fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
         self
@@ -35,8 +35,8 @@ impl LuaScript {
     }
 }
 
-/// The commands that may be run twice. All that are used only read, but for these: `SET` writes a fixed value (the probe),
-/// and `DEL` finds nothing the second time.
+/// The commands that are safe to run twice. All of them only read, except: `SET` writes a fixed value (the probe), and
+/// `DEL` finds nothing the second time.
 const REPEATABLE: [&str; 9] = [
     "DEL", "GET", "MGET", "SET", "ZCARD", "ZMSCORE", "ZRANGE", "ZSCAN", "ZSCORE",
 ];
@@ -47,8 +47,8 @@ enum What {
     Command(&'static str),
 }
 
-/// One script call or command. All its keys have one hash tag, and it names every key that it may touch: a Cluster that is
-/// moving a slot would otherwise run it on half of them.
+/// One script call or command. All its keys have the same hash tag, and it declares every key that it may access: a
+/// Cluster that is moving a slot would otherwise run it on half of them.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     what: What,
@@ -57,7 +57,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A script on these keys.
+    /// Creates a call of a script on these keys.
     pub(super) const fn script(script: &'static LuaScript, keys: Vec<String>) -> Self {
         Self {
             what: What::Script(script),
@@ -66,7 +66,7 @@ impl Call {
         }
     }
 
-    /// A command: its keys come first, then its arguments.
+    /// Creates a call of a command: its keys come first, then its arguments.
     pub(super) const fn command(name: &'static str, keys: Vec<String>) -> Self {
         Self {
             what: What::Command(name),
@@ -75,13 +75,13 @@ impl Call {
         }
     }
 
-    /// One more argument, or several.
+    /// Adds one argument, or several.
     pub(super) fn arg(mut self, value: impl ToRedisArgs) -> Self {
         self.arguments.extend(value.to_redis_args());
         self
     }
 
-    /// True if it may be sent again where nobody knows whether it was run.
+    /// True if the call may be repeated when it is unknown whether it was executed.
     pub(super) fn is_repeatable(&self) -> bool {
         match self.what {
             What::Script(script) => script.is_repeatable,
@@ -89,12 +89,12 @@ impl Call {
         }
     }
 
-    /// The key that says which node of a Cluster has all of them.
+    /// The first key; it determines the Cluster node that has all of them.
     pub(super) fn first_key(&self) -> &str {
         self.keys.first().map_or("", String::as_str)
     }
 
-    /// As it is sent where the server knows the script.
+    /// The command if the server knows the script.
     pub(super) fn short(&self) -> Cmd {
         match self.what {
             What::Script(script) => self.evaluated("EVALSHA", script.sha()),
@@ -102,7 +102,7 @@ impl Call {
         }
     }
 
-    /// As it is sent where the server said that it does not know the script.
+    /// The command if the server has reported that it does not know the script.
     pub(super) fn long(&self) -> Cmd {
         match self.what {
             What::Script(script) => self.evaluated("EVAL", script.code),

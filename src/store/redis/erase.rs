@@ -6,29 +6,33 @@ use std::{
 };
 
 use super::{
-    RedisStore, RedisStoreSettings, StoreClock, answer::read, call::Call, keys::Keys,
-    link::SCAN_START,
+    RedisStore, RedisStoreSettings, StoreClock, answer::read, call::Call, connection::SCAN_START,
+    keys::Keys,
 };
-use crate::{config::RedisSettings, error::StoreError, store::OpenError};
+use crate::{
+    error::StoreError,
+    store::{OpenError, RedisSettings},
+};
 
 /// Keys that are deleted at the same time.
 const BATCH: usize = 200;
 
-/// What was deleted.
+/// The result of a deletion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Keys that are no more.
+    /// Number of deleted keys.
     pub keys: u64,
-    /// Prefixes that a server uses, and that were left alone.
+    /// Prefixes that a server is using and that were not deleted.
     pub in_use: Vec<String>,
 }
 
-/// Deletes the keys of every key prefix that begins with that of `redis` and is told by `is_ours`. Those that a server is
-/// using, or used less than 20 s ago, are left alone, unless `also_in_use`. `timeout` is for one call.
+/// Deletes the keys of every key prefix that begins with the prefix of `redis` and for which `is_ours` returns true.
+/// Keys that a server is using, or used less than 20 s ago, are not deleted, unless `also_in_use` is set. `timeout`
+/// applies to each call.
 ///
 /// # Errors
 ///
-/// [`OpenError`], as of [`open`](crate::store::open); [`OpenError::Erase`] if Redis does not answer, or refuses.
+/// [`OpenError`], as of [`open`](crate::store::open); [`OpenError::Erase`] if Redis does not respond or rejects a call.
 pub async fn erase(
     redis: &RedisSettings,
     timeout: Duration,
@@ -47,8 +51,8 @@ pub async fn erase(
 }
 
 impl RedisStore {
-    /// Deletes all keys of the prefixes that begin with this store's and that are told by `is_ours`. A key that moves to
-    /// another node of a Cluster meanwhile may be missed.
+    /// Deletes all keys of the prefixes that begin with this store's prefix and for which `is_ours` returns true. A key
+    /// that moves to another node of a Cluster in the meantime may be missed.
     async fn erase(
         &self,
         is_ours: impl Fn(&str) -> bool,
@@ -62,12 +66,12 @@ impl RedisStore {
             }
             let keys: Vec<String> = keys.into_iter().collect();
             for batch in keys.chunks(BATCH) {
-                // One by one: in a Cluster they are in many slots.
+                // One command per key: in a Cluster they are in many slots.
                 let calls = batch
                     .iter()
                     .map(|key| Call::command("DEL", vec![key.clone()]));
-                let deleted = self.link.call_all(calls.collect());
-                for answer in self.link.in_time(deleted).await? {
+                let deleted = self.connection.call_all(calls.collect());
+                for answer in self.connection.in_time(deleted).await? {
                     erased.keys += read::<u64>(answer)?;
                 }
             }
@@ -75,19 +79,19 @@ impl RedisStore {
         Ok(erased)
     }
 
-    /// The keys by prefix.
+    /// Returns the keys by prefix.
     async fn found(
         &self,
         is_ours: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let pattern = self.keys.beginning();
-        for node in self.link.masters().await? {
+        for node in self.connection.masters().await? {
             let mut cursor = Some(String::from(SCAN_START));
             while let Some(at) = cursor {
-                let (keys, next) = self.link.scan(&node, &pattern, &at).await?;
+                let (keys, next) = self.connection.scan(&node, &pattern, &at).await?;
                 for key in keys {
-                    // Ours are text.
+                    // Our keys are valid UTF-8.
                     let Ok(key) = String::from_utf8(key) else {
                         continue;
                     };

@@ -1,4 +1,4 @@
-//! What keys are called.
+//! Names of the keys.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use uuid::Uuid;
@@ -11,36 +11,36 @@ use crate::{
 
 /// The names of all keys under one prefix.
 ///
-/// Sessions: one hash tag per shard, so that a user's sessions, their index and their counts lie on one node.
+/// Sessions: one hash tag per shard, so that a user's sessions, their index and their counts are on the same node.
 ///
 /// | key | type | what is in it |
 /// |---|---|---|
-/// | `{P:NN}:s:SID` | string | the record of a session; expires some time after the session, in case nobody ends it |
-/// | `{P:NN}:u:UID` | sorted set | the sessions of a user, by their order of starts |
-/// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: the truth about who is live |
+/// | `{P:NN}:s:SID` | string | the record of a session; expires some time after the session, in case no process ends it |
+/// | `{P:NN}:u:UID` | sorted set | the sessions of a user, by sequence number |
+/// | `{P:NN}:z` | sorted set | session → role · 2^42 + expiry in ms: decides which sessions are live |
 /// | `{P:NN}:a` | sorted set | user → role · 2^42 + the latest expiry of its sessions |
-/// | `{P:NN}:r` | sorted set | user → 4 · the version of the account that set the role of its sessions last + that role; of the last hour at least |
-/// | `{P:NN}:n` | hash | how many were ever started, ended and lost |
-/// | `{P:NN}:probe` | string | written to see that it can be; expires at once |
+/// | `{P:NN}:r` | sorted set | user → 4 · the account version that last set their role + that role; for at least an hour |
+/// | `{P:NN}:n` | hash | how many sessions were ever started, ended and lost |
+/// | `{P:NN}:probe` | string | written to check that writes are accepted; expires at once |
 ///
-/// Budgets of guesses: one hash tag in all, because a charge takes from two of them in one step.
+/// Login throttling: one hash tag for all keys, because an attempt charges two of them in one step.
 ///
 /// | key | type | what is in it |
 /// |---|---|---|
 /// | `{P:limits}:ENTITY` | string | the state of one budget |
-/// | `{P:limits}:due` | sorted set | entity → when its state says nothing any more |
-/// | `{P:limits}:t:ATTEMPT` | string | the window in which an attempt in flight took its places; `settled` where that came first |
+/// | `{P:limits}:due` | sorted set | entity → when its state becomes equivalent to none |
+/// | `{P:limits}:t:ATTEMPT` | string | window of an attempt in flight; `settled` if it was settled first |
 ///
-/// Quotas of services: one hash tag each, because nothing is done with two of them.
+/// Rate limits of services: one hash tag each, because no operation involves two of them.
 ///
 /// | key | type | what is in it |
 /// |---|---|---|
-/// | `{P:quota:REGISTRATION}` | string | what the service has used; expires when it says nothing any more |
+/// | `{P:quota:REGISTRATION}` | string | the usage of the service; expires when it becomes equivalent to none |
 ///
-/// Who observes: `{P:observer}:lease` and `{P:observer}:epoch`. Whose all these keys are: `{P:observer}:deployment`, the ID in
-/// the accounts database.
+/// The observer: `{P:observer}:lease` and `{P:observer}:epoch`. The owner of all these keys: `{P:observer}:deployment`,
+/// the deployment ID in the accounts database.
 ///
-/// SID is a session's public id without its two shard digits, UID the user's id in 22 characters of base64url.
+/// SID is a session's public ID without its two shard digits, UID the user's ID in 22 characters of base64url.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     prefix: String,
@@ -54,7 +54,7 @@ impl Keys {
     /// The keys of one shard of sessions.
     pub(super) fn shard(&self, number: u8) -> ShardKeys {
         let [tens, ones] = [number / 10, number % 10].map(|digit| char::from(b'0' + digit));
-        // By hand, and once as long as it gets: every session check makes one.
+        // Formatted by hand, with the final capacity: every session check creates one.
         let mut tag = String::with_capacity(self.prefix.len() + 5);
         tag.push('{');
         tag += &self.prefix;
@@ -62,7 +62,7 @@ impl Keys {
         ShardKeys { number, tag }
     }
 
-    /// The keys of all shards, in their order.
+    /// The keys of all shards, in order.
     pub(super) fn shards(&self) -> impl Iterator<Item = ShardKeys> {
         (0..SHARDS).map(|number| self.shard(number))
     }
@@ -80,7 +80,7 @@ impl Keys {
         format!("{{{}:limits}}:{entity}", self.prefix)
     }
 
-    /// What is known of an attempt in flight.
+    /// The window of an attempt in flight.
     pub(super) fn attempt(&self, attempt: AttemptId) -> String {
         format!("{{{}:limits}}:{attempt}", self.prefix)
     }
@@ -89,7 +89,7 @@ impl Keys {
         format!("{{{}:limits}}:due", self.prefix)
     }
 
-    /// What the service of this registration has used.
+    /// The usage of the service with this registration.
     pub(super) fn quota(&self, registration: Uuid) -> String {
         format!("{{{}:quota:{registration}}}", self.prefix)
     }
@@ -110,7 +110,7 @@ impl Keys {
         &self.prefix
     }
 
-    /// What an ACL has to allow: the pattern that all keys match.
+    /// The key pattern that an ACL has to allow: it matches all keys.
     pub(super) fn acl_pattern(&self) -> String {
         format!("~{{{}:*", self.prefix)
     }
@@ -128,12 +128,12 @@ impl ShardKeys {
         self.number
     }
 
-    /// The record of a session, by the last part of its id.
+    /// The record of a session, by the last part of its ID.
     pub(super) fn session(&self, sid: &str) -> String {
         [&self.tag, ":s:", sid].concat()
     }
 
-    /// The sessions of a user, by the user's name here (see [`uid`]).
+    /// The sessions of a user, by their ID in Redis (see [`uid`]).
     pub(super) fn user(&self, uid: &str) -> String {
         [&self.tag, ":u:", uid].concat()
     }
@@ -159,29 +159,29 @@ impl ShardKeys {
     }
 }
 
-/// The part of a session's id that tells it apart within its shard.
+/// The part of a session's ID that identifies it within its shard.
 pub(super) fn sid(id: &SessionId) -> &str {
     &id.as_str()[2..]
 }
 
-/// The id of the session that has this name in this shard, if it is one.
+/// The ID of the session with this SID in this shard, if the SID is valid.
 pub(super) fn session_of(shard: u8, sid: &str) -> Option<SessionId> {
     format!("{shard:02}{sid}").parse().ok()
 }
 
-/// A user's name in Redis: 22 characters, which is 14 fewer than a UUID's usual text.
+/// A user's ID in Redis: 22 characters, 14 fewer than the usual text of a UUID.
 pub(super) fn uid(user: UserId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(user.as_uuid().as_bytes())
 }
 
-/// The user who has this name in Redis, if it is one.
+/// The user with this ID in Redis, if it is valid.
 pub(super) fn user_of(uid: &str) -> Option<UserId> {
     let mut bytes = [0; 16];
     let length = BASE64_URL_SAFE_NO_PAD.decode_slice(uid, &mut bytes).ok()?;
     (length == bytes.len()).then(|| UserId::from(Uuid::from_bytes(bytes)))
 }
 
-/// What a key of a shard names.
+/// What a key of a shard identifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place<'a> {
     /// The record of a session.
@@ -191,23 +191,24 @@ pub(super) enum Place<'a> {
 }
 
 impl Keys {
-    /// What SCAN matches to find all records and the sessions of all users. No prefix holds what a pattern would obey.
+    /// The SCAN pattern that matches all records and the sessions of all users. A prefix contains no pattern
+    /// characters.
     pub(super) fn pattern(&self) -> String {
         format!("{{{}:[0-9][0-9]}}:[su]:*", self.prefix)
     }
 
-    /// What SCAN matches to find all keys whose prefix begins with this one.
+    /// The SCAN pattern that matches all keys whose prefix begins with this one.
     pub(super) fn beginning(&self) -> String {
         format!("{{{}*", self.prefix)
     }
 
-    /// The prefix of a key; nothing where none of ours is called so.
+    /// The prefix of a key; `None` if it is not one of our keys.
     pub(super) fn prefix_of(key: &str) -> Option<&str> {
         let (tag, _) = key.strip_prefix('{')?.split_once('}')?;
         tag.split_once(':').map(|(prefix, _)| prefix)
     }
 
-    /// The shard of a key that matches the pattern, and what it names; nothing where no key of ours is called so.
+    /// The shard of a key that matches the pattern, and what it identifies; `None` if it is not one of our keys.
     pub(super) fn place<'a>(&self, key: &'a str) -> Option<(u8, Place<'a>)> {
         let rest = key.strip_prefix('{')?.strip_prefix(&self.prefix)?;
         let (shard, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;

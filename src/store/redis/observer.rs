@@ -1,32 +1,32 @@
-//! Who observes, as a lease in Redis.
+//! The observer lease in Redis.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{answer, call::Call, keys::Keys, link::Link, record::millis, scripts};
+use super::{answer, call::Call, connection::Connection, keys::Keys, record::millis, scripts};
 use crate::{
     error::StoreError,
     sessions::{Lease, ObserverLease},
 };
 
-/// One replica's hold on the lease.
+/// The observer lease of one replica.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisObserver {
-    link: Link,
+    connection: Connection,
     keys: Keys,
-    /// Tells this process from the others.
+    /// Identifies this process.
     holder: String,
-    /// The deployment that the keys have to belong to; empty if that is not compared.
+    /// The deployment that the keys have to belong to; empty if it is not compared.
     deployment: String,
 }
 
 impl RedisObserver {
-    pub(super) fn new(link: Link, keys: Keys, deployment: String) -> Self {
+    pub(super) fn new(connection: Connection, keys: Keys, deployment: String) -> Self {
         let holder = format!("{:032x}", rand::random::<u128>());
         Self {
-            link,
+            connection,
             keys,
             holder,
             deployment,
@@ -44,11 +44,11 @@ impl ObserverLease for RedisObserver {
             .arg(millis(ttl).max(1))
             .arg(&service)
             .arg(&self.deployment);
-        let answer = self.link.in_time(self.link.call(hold)).await?;
+        let answer = self.connection.in_time(self.connection.call(hold)).await?;
         let (mine, epoch, kin, foreign): (u8, u64, u8, u8) = answer::read(answer)?;
         if foreign == 1 {
-            // Redis lost its data, and a server of another deployment was there first.
-            self.link.disown(&self.keys.lease());
+            // Redis lost its data, and a server of another deployment claimed the keys first.
+            self.connection.disown(&self.keys.lease());
             return Err(StoreError::Unavailable(
                 "the keys in Redis belong to another deployment".into(),
             ));
@@ -62,7 +62,9 @@ impl ObserverLease for RedisObserver {
 
     async fn release(&self) -> Result<(), StoreError> {
         let release = Call::script(&scripts::RELEASE, vec![self.keys.lease()]).arg(&self.holder);
-        self.link.in_time(self.link.call(release)).await?;
+        self.connection
+            .in_time(self.connection.call(release))
+            .await?;
         Ok(())
     }
 }

@@ -1,33 +1,32 @@
-//! What services have used, in Redis. The arithmetic is `services::quota`'s, said once more in `scripts/quota.lua`: one script
-//! call for each request, and the server's clock decides.
+//! Rate limits of services in Redis. The arithmetic of `services::quota` is repeated in `scripts/quota.lua`: one script
+//! call per request, and the server's clock decides.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{answer, call::Call, keys::Keys, link::Link, scripts};
+use super::{answer, call::Call, connection::Connection, keys::Keys, scripts};
 use crate::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository},
-    telemetry::instruments::LimitType,
+    services::{LimitPolicy, LimitType, QuotaDecision, RateLimitRepository},
 };
 
-/// What services have used, in Redis.
+/// Rate limits of services in Redis.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisQuotas {
-    link: Link,
+    connection: Connection,
     keys: Keys,
 }
 
 impl RedisQuotas {
-    pub(super) const fn new(link: Link, keys: Keys) -> Self {
-        Self { link, keys }
+    pub(super) const fn new(connection: Connection, keys: Keys) -> Self {
+        Self { connection, keys }
     }
 }
 
 #[async_trait]
-impl QuotaRepository for RedisQuotas {
+impl RateLimitRepository for RedisQuotas {
     async fn charge(
         &self,
         registration: Uuid,
@@ -35,11 +34,14 @@ impl QuotaRepository for RedisQuotas {
     ) -> Result<QuotaDecision, StoreError> {
         let quota = policy.daily_quota;
         let charge = Call::script(&scripts::QUOTA, vec![self.keys.quota(registration)])
-            .arg(self.link.now())
+            .arg(self.connection.now())
             .arg(policy.interval_us())
             .arg(policy.tolerance_us())
             .arg(quota.map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX)));
-        let answer = self.link.in_time(self.link.call(charge)).await?;
+        let answer = self
+            .connection
+            .in_time(self.connection.call(charge))
+            .await?;
         let (refused, wait, ahead, used, resets): (u8, u64, i64, u64, u64) = answer::read(answer)?;
         let limit = match refused {
             0 => None,
@@ -54,7 +56,9 @@ impl QuotaRepository for RedisQuotas {
 
     async fn forget(&self, registration: Uuid) -> Result<(), StoreError> {
         let forget = Call::command("DEL", vec![self.keys.quota(registration)]);
-        self.link.in_time(self.link.call(forget)).await?;
+        self.connection
+            .in_time(self.connection.call(forget))
+            .await?;
         Ok(())
     }
 }

@@ -1,22 +1,23 @@
-//! The record of a session as it lies in Redis, and how it is read.
+//! The format of a session's record in Redis, and how it is read.
 //!
-//! Three lines. The first has a fixed width, so that a script changes one field of it where it stands:
+//! Three lines. The first has a fixed width, so that a script can change one field in place:
 //!
 //! | bytes | field | |
 //! |---|---|---|
-//! | 0–12 | `exp` | when it ends if nobody uses it |
-//! | 13–25 | `seen` | when it was last refreshed |
-//! | 26–38 | `ends` | when it ends in any case |
-//! | 39–51 | `born` | when it was started |
-//! | 52–64 | `idle` | how long it lives without use |
-//! | 65–77 | `seq` | its place in the order of starts of its shard |
+//! | 0–12 | `exp` | idle expiry |
+//! | 13–25 | `seen` | time of the last refresh |
+//! | 26–38 | `ends` | absolute expiry |
+//! | 39–51 | `born` | start time |
+//! | 52–64 | `idle` | idle timeout |
+//! | 65–77 | `seq` | sequence number within its shard |
 //! | 78 | `role` | 0 to 3 |
-//! | 79–100 | `uid` | whose it is, as in [`uid`](super::keys::uid) |
-//! | 101 | | a new line |
+//! | 79–100 | `uid` | the user, as in [`uid`](super::keys::uid) |
+//! | 101 | | a newline |
 //!
-//! Times and spans are milliseconds in decimal, filled up with zeros. The second line is JSON with the role of the key (`k`), the
-//! version of the account (`v`), the name (`n`) and the user agent (`a`), the third is the application's state: JSON has no new line
-//! of its own. `k` and `v` stand first, so that a script changes and reads them where they stand; records from before it have none.
+//! Times and durations are decimal milliseconds, padded with zeros. The second line is JSON with the role of the key
+//! (`k`), the version of the account (`v`), the name (`n`) and the user agent (`a`); the third is the application's
+//! state. This JSON contains no newlines. `k` and `v` come first, so that a script can read and change them in place;
+//! older records have neither.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -30,7 +31,7 @@ use crate::{
     sessions::{NewSession, SessionId, SessionRecord, SessionState},
 };
 
-/// The longest time that fits into a score beside the role, in ms: the year 2109.
+/// The latest time that fits into a score together with the role, in ms: the year 2109.
 pub(super) const LATEST: u64 = (1 << 42) - 1;
 
 const HEAD: usize = 101;
@@ -48,7 +49,7 @@ struct WrittenClient<'a> {
 struct Client<'a> {
     #[serde(default)]
     k: Option<u8>,
-    /// For a script.
+    /// Used by a script only.
     #[serde(default, rename = "v")]
     _version: i64,
     #[serde(borrow)]
@@ -56,12 +57,12 @@ struct Client<'a> {
     a: String,
 }
 
-/// A duration in ms, as a script takes it.
+/// A duration in ms, as scripts expect it.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).map_or(LATEST, |millis| millis.min(LATEST))
 }
 
-/// The second and third line of a new session.
+/// Returns the second and third line of a new session.
 pub(super) fn payload(new: &NewSession) -> Result<String, StoreError> {
     let client = WrittenClient {
         k: new.role as u8,
@@ -74,19 +75,19 @@ pub(super) fn payload(new: &NewSession) -> Result<String, StoreError> {
     Ok(client + "\n" + &state_text(&new.state)?)
 }
 
-/// The third line.
+/// Returns the third line.
 pub(super) fn state_text(state: &SessionState) -> Result<String, StoreError> {
     serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.into()))
 }
 
-/// False if its session has ended by this time, in ms. What cannot be read is left to [`decode`].
+/// False if the session has ended by this time, in ms. Unreadable records are left to [`decode`].
 pub(super) fn is_live(record: &[u8], now: i64) -> bool {
     let exp = record.get(..13).and_then(|exp| str::from_utf8(exp).ok());
     exp.and_then(|exp| exp.parse::<i64>().ok())
         .is_none_or(|exp| exp > now)
 }
 
-/// Reads a record. What is not exactly one is corrupt.
+/// Reads a record. Anything that is not exactly a record is corrupt.
 pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, StoreError> {
     let text = str::from_utf8(record).map_err(|_| StoreError::Corrupt("session"))?;
     let mut lines = text.split('\n');
@@ -98,7 +99,7 @@ pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, Stor
     if head.len() != HEAD || !head.is_ascii() {
         return Err(StoreError::Corrupt("session"));
     }
-    // The order of starts is for the scripts, but a record without it is none of ours.
+    // Only the scripts use the sequence number, but a record without it is not one of ours.
     number(&head[65..78])?;
     let client: Client<'_> =
         serde_json::from_str(client).map_err(|_| StoreError::Corrupt("session.client"))?;
@@ -119,12 +120,12 @@ pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, Stor
     })
 }
 
-/// Reads a record for a list, which leaves out what cannot be read.
+/// Reads a record for a list; unreadable ones are left out.
 pub(super) fn decode_if_readable(id: SessionId, record: &[u8]) -> Option<SessionRecord> {
     match decode(id, record) {
         Ok(record) => Some(record),
         Err(error) => {
-            tracing::error!(error = %error, "a session is left out of a list");
+            tracing::error!(error = %error, "unreadable session omitted from a list");
             None
         }
     }
@@ -150,7 +151,7 @@ fn time(digits: &str) -> Result<Timestamp, StoreError> {
 }
 
 fn number(digits: &str) -> Result<u64, StoreError> {
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(StoreError::Corrupt("session"));
     }
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{accounts::UserId, sessions::SessionKey, store::redis::keys};
 
-    /// As the scripts write it.
+    /// Writes a record as the scripts do.
     fn encode(record: &SessionRecord) -> Vec<u8> {
         let new = NewSession {
             id: record.id.clone(),

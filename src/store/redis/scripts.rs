@@ -1,8 +1,8 @@
-//! The scripts, each with the head that it needs.
+//! The scripts, each with the shared code that it needs.
 
 use super::call::LuaScript;
 
-/// A script that begins with these heads.
+/// A script that begins with these shared files.
 macro_rules! script {
     ($($head:literal),* => $name:literal) => {
         LuaScript::new(concat!(
@@ -12,7 +12,7 @@ macro_rules! script {
     };
 }
 
-// What is not repeatable here counts something, or hands its caller what nobody is told again.
+// Scripts that are not repeatable count something, or return a result that no later call returns again.
 
 pub(super) static CREATE: LuaScript = script!("_time", "_sessions" => "create");
 pub(super) static LOAD: LuaScript = script!("_time" => "load").repeatable();

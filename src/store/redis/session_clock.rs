@@ -1,4 +1,4 @@
-//! What a clock that was ahead has left behind.
+//! Corrects times written by a clock that was ahead.
 
 use std::time::Duration;
 
@@ -9,39 +9,42 @@ use super::{
 };
 use crate::{clock::Timestamp, error::StoreError};
 
-/// Sessions that one script looks at: some milliseconds, for which the server does nothing else.
+/// Sessions per script call: it blocks the server for some milliseconds.
 const BATCH: usize = 50;
 
 impl RedisSessions {
-    /// The time by which sessions live.
+    /// The current time of the sessions' clock.
     pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
         let now = Call::script(&scripts::NOW, vec![self.keys.shard(0).live()]);
-        let now: i64 = answer::read(self.link.call(now.arg(self.link.now())).await?)?;
+        let now: i64 = answer::read(self.connection.call(now.arg(self.connection.now())).await?)?;
         Ok(Timestamp::from_millis(now))
     }
 
-    /// See [`SessionRepository::settle_clock`](crate::sessions::SessionRepository::settle_clock). Reads the records of all
-    /// sessions that expire later than `idle` from now.
+    /// See [`SessionRepository::settle_clock`](crate::sessions::SessionRepository::settle_clock). Reads the records of
+    /// all sessions that expire later than `idle` from now.
     pub(super) async fn settle(&self, idle: Duration) -> Result<u64, StoreError> {
         let mut settled = 0;
         for shard in self.keys.shards() {
             let far = Call::script(&scripts::FAR, vec![shard.live()])
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(millis(idle));
-            let answer = self.link.in_time(self.link.call(far)).await?;
+            let answer = self.connection.in_time(self.connection.call(far)).await?;
             let far: Vec<String> = answer::read(answer)?;
             for sids in far.chunks(BATCH) {
-                settled += self.link.in_time(self.settle_batch(&shard, sids)).await?;
+                settled += self
+                    .connection
+                    .in_time(self.settle_batch(&shard, sids))
+                    .await?;
             }
         }
         Ok(settled)
     }
 
     async fn settle_batch(&self, shard: &ShardKeys, sids: &[String]) -> Result<u64, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let records: Vec<String> = sids.iter().map(|sid| shard.session(sid)).collect();
         let peek = Call::script(&scripts::PEEK, records.clone()).arg(now);
-        let owners: Vec<Value> = answer::read(self.link.call(peek).await?)?;
+        let owners: Vec<Value> = answer::read(self.connection.call(peek).await?)?;
         let owners: Vec<String> = owners
             .into_iter()
             .map(|owner| match owner {
@@ -62,6 +65,6 @@ impl RedisSessions {
             .arg(now)
             .arg(sids)
             .arg(&owners);
-        answer::read(self.link.call(settle).await?)
+        answer::read(self.connection.call(settle).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of sessions: those of one user, and pages over all.
+//! Lists of sessions: those of one user, and pages of all.
 
 use redis::Value;
 
@@ -16,20 +16,20 @@ use crate::{
     sessions::{SHARDS, SessionFilter, SessionId, SessionRecord},
 };
 
-/// Records that are read in one command.
+/// Records read by one command.
 const BATCH: usize = 200;
 
 impl RedisSessions {
-    /// The live sessions of a user, oldest first.
+    /// Returns the live sessions of a user, oldest first.
     pub(super) async fn live_of_user(&self, user: UserId) -> Result<Vec<SessionId>, StoreError> {
         let shard = self.keys.shard_of_user(user);
         let keys = vec![shard.user(&uid(user)), shard.live()];
-        let live = Call::script(&scripts::LIVE_OF_USER, keys).arg(self.link.now());
-        let live: Vec<String> = answer::read(self.link.call(live).await?)?;
+        let live = Call::script(&scripts::LIVE_OF_USER, keys).arg(self.connection.now());
+        let live: Vec<String> = answer::read(self.connection.call(live).await?)?;
         Ok(ids(&shard, live).collect())
     }
 
-    /// The readable records of these sessions, in this order. Those that are gone are left out.
+    /// Returns the readable records of these sessions, in this order. Missing ones are left out.
     pub(super) async fn records(
         &self,
         ids: &[SessionId],
@@ -46,7 +46,7 @@ impl RedisSessions {
             Call::command("MGET", batch.iter().map(key).collect())
         };
         let answers = self
-            .link
+            .connection
             .call_all(batches.iter().map(read).collect())
             .await?;
         let mut records = Vec::with_capacity(ids.len());
@@ -61,10 +61,10 @@ impl RedisSessions {
         Ok(records)
     }
 
-    /// One page; see [`SessionRepository::page`](crate::sessions::SessionRepository::page).
+    /// Returns one page; see [`SessionRepository::page`](crate::sessions::SessionRepository::page).
     ///
-    /// Ids begin with their shard, so the shards are walked one after the other: of each the names of its live sessions
-    /// are read, of the page the records. Costs one shard, which is a 64th of all names, where that fills the page.
+    /// IDs begin with their shard, so the shards are read one after the other: the IDs of all live sessions of a shard,
+    /// and the records of those on the page. The cost is one shard, a 64th of all IDs, if that fills the page.
     pub(super) async fn list_page(
         &self,
         filter: SessionFilter,
@@ -92,13 +92,13 @@ impl RedisSessions {
             }
             let ids = self.live_of_shards(&group, filter.role).await?;
             self.fill(&mut page, ids).await?;
-            // Where a few sessions are spread over all shards, most of them are asked at once.
+            // If few sessions are spread over all shards, most shards are read at once.
             together *= 4;
         }
         Ok(page.records)
     }
 
-    /// The live sessions of these shards.
+    /// Returns the live sessions of these shards.
     async fn live_of_shards(
         &self,
         shards: &[ShardKeys],
@@ -108,14 +108,14 @@ impl RedisSessions {
             Some(role) => vec![role as u16],
             None => Role::ALL.map(|role| role as u16).to_vec(),
         };
-        let now = self.link.now();
+        let now = self.connection.now();
         let live = |shard: &ShardKeys| {
             Call::script(&scripts::LIVE_OF_SHARD, vec![shard.live()])
                 .arg(now)
                 .arg(&roles)
         };
         let answers = self
-            .link
+            .connection
             .call_all(shards.iter().map(live).collect())
             .await?;
         let mut found = Vec::new();
@@ -126,8 +126,8 @@ impl RedisSessions {
         Ok(found)
     }
 
-    /// Adds the records of those that belong on the page, until it is full or there are no more: what cannot be read
-    /// must not make this look like the last page.
+    /// Adds the records that belong on the page, until it is full or there are no more: unreadable records must not
+    /// make this look like the last page.
     async fn fill(&self, page: &mut Page<'_>, mut ids: Vec<SessionId>) -> Result<(), StoreError> {
         ids.retain(|id| page.after.is_none_or(|after| id > after));
         ids.sort_unstable();
@@ -145,7 +145,7 @@ impl RedisSessions {
     }
 }
 
-/// A page that is being filled.
+/// A page under construction.
 struct Page<'a> {
     after: Option<&'a SessionId>,
     role: Option<Role>,

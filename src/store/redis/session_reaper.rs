@@ -1,4 +1,4 @@
-//! Ends sessions that have expired.
+//! Ends expired sessions.
 
 use std::collections::HashMap;
 
@@ -16,10 +16,10 @@ use crate::{
     sessions::{Ended, SHARDS},
 };
 
-/// Sessions that one script ends: two or three milliseconds, for which the server does nothing else.
+/// Sessions ended by one script call: it blocks the server for two or three milliseconds.
 const BATCH: usize = 25;
 
-/// Sessions of one shard that may have expired, and whose they are, where that can be read.
+/// Sessions of one shard that may have expired, and their users, if they can be read.
 struct Candidates {
     shard: ShardKeys,
     sids: Vec<String>,
@@ -27,18 +27,18 @@ struct Candidates {
 }
 
 impl RedisSessions {
-    /// Ends at most `limit` sessions that have expired, and adds their ends to `ends`; see
-    /// [`SessionRepository::reap`](crate::sessions::SessionRepository::reap). After an error `ends` has those that were
-    /// answered before.
+    /// Ends up to `limit` expired sessions, and adds their ends to `ends`; see
+    /// [`SessionRepository::reap`](crate::sessions::SessionRepository::reap). After an error, `ends` has those that
+    /// were returned before it.
     ///
-    /// Three steps, as every key must be declared: what is due, whose it is, and the end of what is still due then. Where
-    /// nothing is due it is the first one only.
+    /// Three steps, because every key must be declared: find the expired sessions, read their users, and end those that
+    /// are still expired. If none has expired, only the first step runs.
     pub(super) async fn end_expired(
         &self,
         limit: usize,
         ends: &mut Vec<Ended>,
     ) -> Result<(), StoreError> {
-        // Replicas that began at the same shard would race each other through all of them.
+        // Replicas that begin at the same shard would race each other through all of them.
         let first: u8 = rand::random_range(0..SHARDS);
         let mut shards: Vec<ShardKeys> = (first..SHARDS)
             .chain(0..first)
@@ -59,7 +59,7 @@ impl RedisSessions {
             }
             self.find_owners(&mut due).await?;
             let counts = self.end_due(&due, ends).await?;
-            // Where there was as much as was asked for, or somebody else was faster, there may be more.
+            // If a shard returned as many as requested, or another process was faster, there may be more.
             shards = due
                 .into_iter()
                 .zip(&counts)
@@ -71,19 +71,22 @@ impl RedisSessions {
         Ok(())
     }
 
-    /// At most `most` candidates of each shard.
+    /// Returns at most `most` candidates of each shard.
     async fn due(
         &self,
         shards: Vec<ShardKeys>,
         most: usize,
     ) -> Result<Vec<Candidates>, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let due = |shard: &ShardKeys| {
             Call::script(&scripts::DUE, vec![shard.live()])
                 .arg(now)
                 .arg(most)
         };
-        let answers = self.link.call_all(shards.iter().map(due).collect()).await?;
+        let answers = self
+            .connection
+            .call_all(shards.iter().map(due).collect())
+            .await?;
         let candidates = |(shard, answer)| {
             Ok(Candidates {
                 shard,
@@ -95,12 +98,15 @@ impl RedisSessions {
     }
 
     async fn find_owners(&self, due: &mut [Candidates]) -> Result<(), StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let peek = |it: &Candidates| {
             let keys = it.sids.iter().map(|sid| it.shard.session(sid)).collect();
             Call::script(&scripts::PEEK, keys).arg(now)
         };
-        let answers = self.link.call_all(due.iter().map(peek).collect()).await?;
+        let answers = self
+            .connection
+            .call_all(due.iter().map(peek).collect())
+            .await?;
         for (it, answer) in due.iter_mut().zip(answers) {
             let owners: Vec<Value> = answer::read(answer)?;
             let readable = |owner| match owner {
@@ -112,13 +118,13 @@ impl RedisSessions {
         Ok(())
     }
 
-    /// Ends those that are still due. Returns how many of each shard, also those without a readable record.
+    /// Ends those that are still expired. Returns the number for each shard, including those without a readable record.
     async fn end_due(
         &self,
         due: &[Candidates],
         ends: &mut Vec<Ended>,
     ) -> Result<Vec<usize>, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let reap = |it: &Candidates| {
             let shard = &it.shard;
             let records: Vec<String> = it.sids.iter().map(|sid| shard.session(sid)).collect();
@@ -135,7 +141,10 @@ impl RedisSessions {
                 .arg(&it.sids)
                 .arg(owners.collect::<Vec<&str>>())
         };
-        let answers = self.link.call_all(due.iter().map(reap).collect()).await?;
+        let answers = self
+            .connection
+            .call_all(due.iter().map(reap).collect())
+            .await?;
         let mut counts = Vec::with_capacity(due.len());
         for (it, answer) in due.iter().zip(answers) {
             let [count, ended] = answer::parts(answer)?;

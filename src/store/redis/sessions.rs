@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use super::{
     answer::{self, Done},
     call::{Call, LuaScript},
+    connection::Connection,
     keys::{Keys, ShardKeys, sid, uid, user_of},
-    link::Link,
     record::{self, millis},
     scripts, totals,
 };
@@ -24,21 +24,21 @@ use crate::{
     },
 };
 
-/// How often a script is asked again with more keys. Each time another login of the same user came in between; the store
-/// timeout is the limit that counts.
+/// Maximum number of calls of a script with more keys each time. Each repetition means that another login of the same
+/// user came in between; the store timeout is the effective limit.
 const TRIES: usize = 64;
 
 /// Sessions in Redis.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct RedisSessions {
-    pub(super) link: Link,
+    pub(super) connection: Connection,
     pub(super) keys: Keys,
-    /// Those of this process who have to ask again do so one after the other, by shard: each that succeeds makes the
-    /// others ask once more.
+    /// Calls of this process that have to be repeated run one after the other, by shard: each call that succeeds makes
+    /// the others repeat theirs.
     turns: Arc<[Mutex<()>]>,
 }
 
-/// Whether an answer is worth waiting for until a replica has it too.
+/// Whether a call waits until a replica has the write too.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
     ForMaster,
@@ -46,12 +46,17 @@ enum Wait {
 }
 
 impl RedisSessions {
-    pub(super) fn new(link: Link, keys: Keys) -> Self {
+    pub(super) fn new(connection: Connection, keys: Keys) -> Self {
         let turns = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { link, keys, turns }
+        Self {
+            connection,
+            keys,
+            turns,
+        }
     }
 
-    /// Calls a script that must name the records of a user's other sessions, and again with those that it misses.
+    /// Calls a script that must declare the records of a user's other sessions; repeats the call with the ones it
+    /// misses.
     async fn naming_all(
         &self,
         shard: &ShardKeys,
@@ -63,8 +68,8 @@ impl RedisSessions {
         for _ in 0..TRIES {
             let call = call(&known);
             let answer = match wait {
-                Wait::ForMaster => self.link.call(call).await?,
-                Wait::ForReplica => self.link.call_durably(call).await?,
+                Wait::ForMaster => self.connection.call(call).await?,
+                Wait::ForReplica => self.connection.call_durably(call).await?,
             };
             match Done::read(answer)? {
                 Done::Finished(parts) => return Ok(parts),
@@ -76,18 +81,18 @@ impl RedisSessions {
             }
         }
         Err(StoreError::Unavailable(
-            "the sessions of the user changed all the while".into(),
+            "the sessions of the user kept changing".into(),
         ))
     }
 
-    /// All sessions that a user has in the index, also such as have expired.
+    /// Returns all sessions of a user in the index, including expired ones.
     async fn indexed(&self, shard: &ShardKeys, uid: &str) -> Result<Vec<String>, StoreError> {
         let all = Call::command("ZRANGE", vec![shard.user(uid)]);
-        answer::read(self.link.call(all.arg(0).arg(-1)).await?)
+        answer::read(self.connection.call(all.arg(0).arg(-1)).await?)
     }
 
-    /// Ends the sessions of a user but `keep`, or those that were started under a version of the account older than `version`
-    /// if that is not 0.
+    /// Ends the sessions of a user except `keep`, or those that were started under an account version older than
+    /// `version` if that is not 0.
     async fn end_of_user(
         &self,
         user: UserId,
@@ -104,14 +109,14 @@ impl RedisSessions {
             ];
             keys.extend(doomed.iter().map(|sid| shard.session(sid)));
             Call::script(&scripts::END_USER, keys)
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(&uid)
                 .arg(reason as u8)
                 .arg(keep)
                 .arg(version)
                 .arg(doomed)
         };
-        self.link
+        self.connection
             .in_time(async {
                 let known = self.indexed(&shard, &uid).await?;
                 if known.is_empty() {
@@ -124,33 +129,36 @@ impl RedisSessions {
             .await
     }
 
-    /// The record of a live session.
+    /// Returns the record of a live session.
     ///
-    /// Answers within the store timeout: a read together with others is given up before, and then the server as well, so that
-    /// the call behind it is refused at once.
+    /// Responds within the store timeout: a batched read gives up earlier, and then the connection is given up as well,
+    /// so that the call that follows is rejected at once.
     ///
-    /// The record first and then the time: what is live by then was live when it was read. This is what every request asks,
-    /// and two commands for all requests of a moment cost a server a fraction of a script for each.
+    /// Reads the record first and then the time: a record that is live at that time was live when it was read. Every
+    /// request makes this call, and two commands for all requests of one moment cost the server a fraction of one
+    /// script call for each.
     async fn live_record(&self, id: &SessionId) -> Result<Option<Vec<u8>>, StoreError> {
         let key = self.keys.shard_of_session(id).session(sid(id));
-        // Where there is nothing, or another kind of thing, the script says which.
-        if let Some((record @ Value::BulkString(_), time)) = self.link.read_together(key).await {
-            let now = match self.link.now() {
+        // If the key is missing or holds another type, the script reports which.
+        if let Some((record @ Value::BulkString(_), time)) =
+            self.connection.read_together(key).await
+        {
+            let now = match self.connection.now() {
                 0 => time,
                 given => given,
             };
             let record = answer::record(record)?;
             return Ok(record.filter(|record| record::is_live(record, now)));
         }
-        // Set aside: it would make what every request carries much larger.
+        // Boxed: it would make the future of every request much larger.
         Box::pin(async {
             let load = self.on_record(&scripts::LOAD, id, |_| Vec::new());
-            answer::record(self.link.in_time(self.link.call(load)).await?)
+            answer::record(self.connection.in_time(self.connection.call(load)).await?)
         })
         .await
     }
 
-    /// A call of a script on one session's record.
+    /// A call of a script on the record of one session.
     fn on_record(
         &self,
         script: &'static LuaScript,
@@ -160,7 +168,7 @@ impl RedisSessions {
         let shard = self.keys.shard_of_session(id);
         let mut keys = vec![shard.session(sid(id))];
         keys.extend(more(&shard));
-        Call::script(script, keys).arg(self.link.now())
+        Call::script(script, keys).arg(self.connection.now())
     }
 }
 
@@ -171,7 +179,8 @@ impl SessionRepository for RedisSessions {
         session: NewSession,
         max_per_user: u32,
     ) -> Result<(SessionRecord, Vec<Ended>), StoreError> {
-        // An id of another user's shard belongs to that user. Here the session would be out of reach of what ends it.
+        // An ID in another user's shard belongs to that user. A session here would be out of reach of the calls that
+        // end it.
         if session.id.shard() != shard_of(session.user_id) {
             return Err(StoreError::Conflict);
         }
@@ -189,7 +198,7 @@ impl SessionRepository for RedisSessions {
             ];
             keys.extend(others.iter().map(|other| shard.session(other)));
             Call::script(&scripts::CREATE, keys)
-                .arg(self.link.now())
+                .arg(self.connection.now())
                 .arg(sid)
                 .arg(&uid)
                 .arg(session.role as u8)
@@ -200,9 +209,9 @@ impl SessionRepository for RedisSessions {
                 .arg(session.account_version)
                 .arg(others)
         };
-        let done = self
-            .link
-            .in_time(self.naming_all(&shard, Vec::new(), Wait::ForMaster, call));
+        let done =
+            self.connection
+                .in_time(self.naming_all(&shard, Vec::new(), Wait::ForMaster, call));
         let [now, expires_at, ends_at, evicted, role] = answer::parts(Value::Array(done.await?))?;
         let evicted = answer::ends(shard.number(), evicted, |_| Some(session.user_id))?;
         let now = Timestamp::from_millis(answer::read(now)?);
@@ -244,7 +253,7 @@ impl SessionRepository for RedisSessions {
             .arg(sid(id))
             .arg(millis(idle))
             .arg(millis(step));
-        let answer = self.link.in_time(self.link.call(touch)).await?;
+        let answer = self.connection.in_time(self.connection.call(touch)).await?;
         let record = answer::record(answer)?;
         record
             .map(|record| record::decode(id.clone(), &record))
@@ -255,7 +264,10 @@ impl SessionRepository for RedisSessions {
         let update = self
             .on_record(&scripts::UPDATE, id, |_| Vec::new())
             .arg(record::state_text(state)?);
-        let answer = self.link.in_time(self.link.call(update)).await?;
+        let answer = self
+            .connection
+            .in_time(self.connection.call(update))
+            .await?;
         match answer::read(answer)? {
             1 => Ok(true),
             0 => Ok(false),
@@ -289,8 +301,12 @@ impl SessionRepository for RedisSessions {
             .arg(sid(old))
             .arg(sid(new))
             .arg(&uid);
-        // The old key is revoked: a replica that takes over must not know it any more.
-        match self.link.in_time(self.link.call_durably(renew)).await? {
+        // The old key is revoked: a replica that takes over must not accept it any more.
+        match self
+            .connection
+            .in_time(self.connection.call_durably(renew))
+            .await?
+        {
             Value::Int(0) => Err(StoreError::Conflict),
             answer => {
                 let record = answer::record(answer)?;
@@ -301,11 +317,11 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
-        self.link
+        self.connection
             .in_time(async {
-                // The keys of its user must be declared, and who that is stands in the record only.
+                // The keys of the session's user must be declared, and only the record names that user.
                 let peek = self.on_record(&scripts::PEEK, id, |_| Vec::new());
-                let [owner] = answer::parts(self.link.call(peek).await?)?;
+                let [owner] = answer::parts(self.connection.call(peek).await?)?;
                 let Some(owner) = answer::record(owner)? else {
                     return Ok(None);
                 };
@@ -324,8 +340,8 @@ impl SessionRepository for RedisSessions {
                     .arg(&owner)
                     .arg(reason as u8);
                 let answer = match reason {
-                    EndReason::Revoked => self.link.call_durably(end).await?,
-                    _ => self.link.call(end).await?,
+                    EndReason::Revoked => self.connection.call_durably(end).await?,
+                    _ => self.connection.call(end).await?,
                 };
                 match answer {
                     Value::Int(_) => Err(StoreError::Corrupt("session")),
@@ -353,7 +369,7 @@ impl SessionRepository for RedisSessions {
     async fn set_role(&self, user: UserId, update: RoleUpdate) -> Result<RoleUpdated, StoreError> {
         let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
         let told = |call: Call| {
-            call.arg(self.link.now())
+            call.arg(self.connection.now())
                 .arg(&uid)
                 .arg(update.role as u8)
                 .arg(update.version)
@@ -370,14 +386,14 @@ impl SessionRepository for RedisSessions {
             keys.extend(moved.iter().map(|sid| shard.session(sid)));
             told(Call::script(&scripts::SET_ROLE, keys)).arg(moved)
         };
-        self.link
+        self.connection
             .in_time(async {
                 let known = self.indexed(&shard, &uid).await?;
                 let done = if known.is_empty() {
-                    // A login that comes in between has read an older version of the account, and sees that it is one.
+                    // A login that comes in between has read an older account version, and detects that.
                     let keys = vec![shard.roles()];
                     let none = told(Call::script(&scripts::SET_ROLE_OF_NONE, keys));
-                    match Done::read(self.link.call_durably(none).await?)? {
+                    match Done::read(self.connection.call_durably(none).await?)? {
                         Done::Finished(parts) => parts,
                         Done::Taken | Done::Needs(_) => return Err(StoreError::Corrupt("answer")),
                     }
@@ -395,7 +411,7 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
-        self.link
+        self.connection
             .in_time(async {
                 let mut ids = self.live_of_user(user).await?;
                 ids.reverse();
@@ -411,7 +427,7 @@ impl SessionRepository for RedisSessions {
         limit: u32,
     ) -> Result<Vec<SessionRecord>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.link
+        self.connection
             .in_time(self.list_page(filter, after, limit))
             .await
     }
@@ -419,8 +435,11 @@ impl SessionRepository for RedisSessions {
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut ends = Vec::new();
-        let done = self.link.in_time(self.end_expired(limit, &mut ends)).await;
-        // Nobody else is handed those that were answered. What is wrong the next call tells.
+        let done = self
+            .connection
+            .in_time(self.end_expired(limit, &mut ends))
+            .await;
+        // No other call returns these ends again. The next call reports the error.
         if ends.is_empty() {
             done?;
         }
@@ -428,7 +447,7 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.link.in_time(self.time()).await
+        self.connection.in_time(self.time()).await
     }
 
     async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
@@ -440,17 +459,20 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn count(&self) -> Result<Count, StoreError> {
-        let now = self.link.now();
+        let now = self.connection.now();
         let count = |shard: ShardKeys| {
             let keys = vec![shard.live(), shard.users(), shard.totals()];
             Call::script(&scripts::CENSUS, keys).arg(now)
         };
         let counts = self.keys.shards().map(count).collect();
-        let shards = self.link.in_time(self.link.call_all(counts)).await?;
+        let shards = self
+            .connection
+            .in_time(self.connection.call_all(counts))
+            .await?;
         totals::count_of(shards)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.link.in_time(self.link.ping()).await
+        self.connection.in_time(self.connection.ping()).await
     }
 }

@@ -1,9 +1,9 @@
-//! The counts of all shards, added up.
+//! The sum of the counts of all shards.
 //!
-//! The totals of a shard are a hash: `s` and the role for those started, `e`, the role and the reason's
-//! [index](crate::sessions::EndReason::index) for those ended, `lost` for those that ended without a readable record, `seq` for the order of
-//! starts, `c` and a digit for the last changes of these totals, `changes` for how many there were, `origin` for the time of the
-//! first one.
+//! The totals of a shard are a hash: `s` and the role for started sessions, `e`, the role and the reason's
+//! [index](crate::sessions::EndReason::index) for ended ones, `lost` for those that ended without a readable record,
+//! `seq` for the last sequence number, `c` and a digit for the last changes of these totals, `changes` for their
+//! number, `origin` for the time of the first one.
 
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ use crate::{
     sessions::{Change, Count, PartTotals, Totals},
 };
 
-/// Adds up what the census script answered for each shard.
+/// Adds up the results of the census script of all shards.
 pub(super) fn count_of(shards: Vec<Value>) -> Result<Count, StoreError> {
     let mut count = Count::default();
     let census = &mut count.census;
@@ -58,8 +58,8 @@ fn part_of(hash: Value) -> Result<PartTotals, StoreError> {
     Ok(part)
 }
 
-/// A change: the time, what it added, and the sessions that came and went, by their place in the order of starts: their ids may
-/// change in between.
+/// A change: the time, what it added, and the sessions that were added and removed, by their sequence numbers: their
+/// IDs may change in between.
 fn change_of(text: &str) -> Option<Change> {
     let (at, what) = text.split_once(' ')?;
     let sessions = what.split(' ').filter(|it| it.starts_with(['+', '-']));

@@ -19,7 +19,7 @@ use crate::{
     error::StoreError,
 };
 
-/// What an account is read from. By name and not `*`: a newer process may have added columns.
+/// The columns of an account. They are named instead of `*`: a newer process may have added columns.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -41,7 +41,7 @@ const CHANGE: &str = "UPDATE accounts \
     SET role = ?2, disabled = ?3, version = ?4, unsettled = 1, sessions_since = ?5 WHERE id = ?1";
 const OTHERS_IN_CHARGE: &str = "SELECT EXISTS \
     (SELECT 1 FROM accounts WHERE role = 3 AND disabled = 0 AND id <> ?1)";
-/// Sets `?2`, and lets the sessions of before end. `?3`: the present moment.
+/// Sets `?2`, and ends the earlier sessions. `?3`: the current time.
 macro_rules! set_password {
     ($rest:literal) => {
         concat!(
@@ -52,7 +52,7 @@ macro_rules! set_password {
     };
 }
 
-/// `?4`: the hash of before.
+/// `?4`: the previous hash.
 const REPLACE_PASSWORD: &str = set_password!(" AND password_hash = ?4");
 const SET_PASSWORD: &str = set_password!("");
 const UPGRADE_HASH: &str =
@@ -69,7 +69,7 @@ pub(in crate::store) struct SqliteAccounts {
 }
 
 impl SqliteAccounts {
-    /// The accounts of this file.
+    /// Creates the repository of the accounts in this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
@@ -145,7 +145,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
-        // No id comes before the empty text.
+        // The empty text sorts before every ID.
         let after = after.map_or_else(String::new, |id| id.to_string());
         let list = sqlx::query(LIST).bind(after).bind(limit);
         self.file
@@ -290,7 +290,7 @@ impl AccountRepository for SqliteAccounts {
             .bind(version);
         self.file
             .in_time(async {
-                // All rows: a statement that is not run to its end would hide that its commit failed.
+                // Fetches all rows: a statement that is not run to completion would hide that its commit failed.
                 let versions: Vec<i64> = settle.fetch_all(&mut *self.file.writer().await?).await?;
                 Ok(versions.iter().all(|now| *now == version))
             })
@@ -303,7 +303,8 @@ impl AccountRepository for SqliteAccounts {
                 sqlx::query(IS_EMPTY)
                     .execute(&mut *self.file.reader().await?)
                     .await?;
-                // A file that can be read and not be written takes no change of an account and no row of the audit trail.
+                // A file that can be read but not written accepts no change of an account and no row of the audit
+                // trail.
                 self.file.write_probe().await?;
                 self.file.is_in_its_place().await
             })
@@ -315,7 +316,7 @@ const fn is_in_charge(user: &User) -> bool {
     matches!(user.role, Role::Superuser) && !user.disabled
 }
 
-/// Fails where nobody but `id` is in charge.
+/// Fails if `id` is the only active superuser.
 async fn others_in_charge(
     connection: &mut SqliteConnection,
     id: UserId,
@@ -328,7 +329,7 @@ async fn others_in_charge(
     }
 }
 
-/// What a change of an account changes, for the audit trail.
+/// Describes a change of an account, for the audit trail.
 fn difference(before: &User, after: &User) -> String {
     let mut changes = Vec::new();
     if before.role != after.role {

@@ -16,15 +16,15 @@ use crate::{
     error::StoreError,
 };
 
-/// A row of its own. One that was announced takes the outcome, once.
+/// Adds a single row. If the event was announced, its row takes the outcome, once.
 const ADD: &str = "INSERT INTO audit_events \
     (id, at, kind, outcome, actor, user_id, target, detail, address) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, last_at = excluded.at, detail = excluded.detail \
     WHERE audit_events.outcome = 'pending'";
-/// Which of these attempts have a row already.
+/// Finds those of these attempts that already have a row.
 const KNOWN: &str = "SELECT id FROM audit_events WHERE id IN (SELECT value FROM json_each(?1))";
-/// The row of refused attempts of one kind, outcome, entity and minute.
+/// Adds the row of rejected attempts of one kind, outcome, entity and minute.
 const COUNT: &str = "INSERT INTO audit_events \
     (id, at, kind, outcome, actor, user_id, target, detail, address, count, last_at, minute, entity) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
@@ -32,38 +32,39 @@ const COUNT: &str = "INSERT INTO audit_events \
     SET count = audit_events.count + excluded.count, \
         last_at = max(coalesce(audit_events.last_at, audit_events.at), excluded.last_at) \
     ON CONFLICT (id) DO NOTHING";
-/// The same, where the row is there.
+/// Adds to that row if it exists.
 const COUNT_ON: &str = "UPDATE audit_events SET count = count + ?5, last_at = max(coalesce(last_at, at), ?6) \
     WHERE minute = ?1 AND kind = ?2 AND outcome = ?3 AND entity = ?4";
 /// The rows of one minute that count attempts of clients that are not logged in.
 const OF_MINUTE: &str = "SELECT entity FROM audit_events \
     WHERE minute = ?1 AND entity IS NOT NULL AND actor IS NULL LIMIT ?2";
-/// Changes nothing, and says so, where the batch is the one that this writer added last.
+/// Changes nothing, and reports that, if the batch is the last one that this writer added.
 const NEW_BATCH: &str = "INSERT INTO audit_writers (writer, batch, at) VALUES (?1, ?2, ?3) \
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at \
     WHERE audit_writers.batch <> excluded.batch";
-/// Brings rows back from a time that has not come. They say which time they had, and count no further attempts.
+/// Moves rows with a future time to the present. They record their original time, and count no further attempts.
 const CUT: &str = "UPDATE audit_events SET at = ?1, last_at = NULL, minute = NULL, entity = NULL, \
     detail = coalesce(detail || ', ', '') || 'time was ' || \
         coalesce(strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000, 'unixepoch'), 'none') \
     WHERE seq IN (SELECT seq FROM audit_events WHERE at > ?2 ORDER BY at LIMIT ?3)";
 const PRUNE: &str = "DELETE FROM audit_events WHERE seq IN \
     (SELECT seq FROM audit_events WHERE at < ?1 ORDER BY at LIMIT ?2)";
-/// A row per process that ever wrote; a handful.
+/// There is one row for each process that ever wrote, so there are few.
 const CUT_WRITERS: &str = "UPDATE audit_writers SET at = ?1 WHERE at > ?1";
 const PRUNE_WRITERS: &str = "DELETE FROM audit_writers WHERE at < ?1 AND writer <> ?2";
 
 const MINUTE_MS: i64 = 60_000;
 
-/// How far ahead the time of a row may be: the clock of a machine is set back by less than that when it is right.
+/// How far in the future the time of a row may be: the clock of a machine that is right is set back by less.
 const AHEAD: Duration = Duration::from_mins(1);
 
-/// How many rows a minute has for refused attempts of clients that are not logged in. Those of all further clients are
-/// counted in one row for each kind and outcome, which names none: the trail grows no faster, however many addresses an
-/// attacker has.
+/// Maximum number of rows per minute for rejected attempts of clients that are not logged in. The attempts of all
+/// further clients are counted in one row for each kind and outcome, without a client: the trail grows no faster,
+/// however many addresses an attacker has.
 const MOST_A_MINUTE: usize = 1_000;
 
-/// How many of them are of one client. Beyond that, its attempts are counted whatever accounts they concern.
+/// Maximum number of these rows per client. Further attempts of the client are counted together, whichever accounts
+/// they concern.
 const MOST_OF_A_CLIENT: usize = 12;
 
 /// The entity of the clients beyond [`MOST_A_MINUTE`].
@@ -73,12 +74,12 @@ const OTHERS: &str = "*";
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SqliteAudit {
     file: SqliteFile,
-    /// Names this writer in `audit_writers`.
+    /// Identifies this writer in `audit_writers`.
     writer: Uuid,
 }
 
 impl SqliteAudit {
-    /// The trail of this file.
+    /// Creates the audit trail of this file.
     pub(in crate::store) fn new(file: SqliteFile) -> Self {
         Self {
             file,
@@ -103,8 +104,8 @@ impl AuditRepository for SqliteAudit {
                 if new_batch.execute(&mut *transaction).await?.rows_affected() == 0 {
                     return Ok(());
                 }
-                // A refused attempt has a row where something was committed and the answer was lost: its change, then the
-                // row is right, or what announced it, then the row takes the outcome.
+                // A rejected attempt already has a row if something was committed and the response was lost: either the
+                // row of its change, which is then correct, or its announcement, which then takes the outcome.
                 let known = known(&mut transaction, events).await?;
                 let (refused, own): (Vec<_>, Vec<_>) = events
                     .iter()
@@ -175,8 +176,8 @@ impl AuditRepository for SqliteAudit {
     }
 }
 
-/// Commits the transaction of a change. If an action of this kind is under way, its event is written in it; `about` says
-/// what the change concerns.
+/// Commits the transaction of a change. If an action of this kind is in progress, its event is written in the same
+/// transaction; `about` describes what the change concerns.
 pub(super) async fn commit(
     mut transaction: Transaction<'static, Sqlite>,
     kind: Kind,
@@ -209,13 +210,13 @@ async fn add(connection: &mut SqliteConnection, event: &AuditEvent) -> Result<()
         .map(drop)
 }
 
-/// The ids of refused attempts that have a row already.
+/// Returns the IDs of rejected attempts that already have a row.
 async fn known(
     connection: &mut SqliteConnection,
     events: &[AuditEvent],
 ) -> Result<HashSet<String>, sqlx::Error> {
     let refused = events.iter().filter(|it| it.is_aggregated());
-    // Ids of our own, which need no escaping.
+    // Our own IDs need no escaping.
     let ids: Vec<_> = refused.map(|it| format!("\"{}\"", it.id)).collect();
     let known: Vec<String> = sqlx::query_scalar(KNOWN)
         .bind(format!("[{}]", ids.join(",")))
@@ -224,7 +225,7 @@ async fn known(
     Ok(known.into_iter().collect())
 }
 
-/// What refused attempts of one row have in common.
+/// The common properties of the rejected attempts in one row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     minute: i64,
@@ -233,7 +234,7 @@ struct Key {
     entity: String,
 }
 
-/// Refused attempts of one row.
+/// The rejected attempts of one row.
 #[derive(Debug)]
 struct Refused {
     first: AuditEvent,
@@ -241,7 +242,7 @@ struct Refused {
     count: i64,
 }
 
-/// One entry per row: in a flood, a batch is one statement.
+/// Groups events by row: in a flood, a batch is one statement.
 fn counted(events: &[&AuditEvent]) -> HashMap<Key, Refused> {
     let mut rows = HashMap::new();
     for event in events {
@@ -292,7 +293,7 @@ impl Minute {
             .or_default() += 1;
     }
 
-    /// What is counted in the place of these attempts where there is no room for a row of theirs.
+    /// Returns what is counted instead of these attempts if there is no room for a separate row.
     fn room_for(&self, entity: &str, event: &AuditEvent) -> Option<(String, AuditEvent)> {
         if self.rows >= MOST_A_MINUTE {
             let of_nobody = AuditEvent {
@@ -313,7 +314,7 @@ fn client_of(entity: &str) -> &str {
     second.map_or(entity, |(end, _)| &entity[..end])
 }
 
-/// Counts refused attempts, in their row if there is one, or in a new one while the minute has room for it.
+/// Counts rejected attempts, in their row if there is one, or in a new one while the minute has room for it.
 async fn count(
     connection: &mut SqliteConnection,
     minutes: &mut HashMap<i64, Minute>,
@@ -333,7 +334,7 @@ async fn count(
         return Ok(());
     }
     let mut event = refused.first.clone();
-    // Who is logged in, and who uses the command line, is not so many, and is not hidden by those who are not.
+    // Logged-in users and users of the command line are few, and must not be hidden by clients that are not logged in.
     if event.actor.is_none() {
         let minute = match minutes.entry(key.minute) {
             Entry::Occupied(read) => read.into_mut(),
@@ -375,7 +376,7 @@ fn search(filter: &AuditFilter, limit: u32) -> QueryBuilder<Sqlite> {
         query.push(" AND address = ").push_bind(address.to_string());
     }
     match filter.kind {
-        // As the index has it.
+        // In the format of the index.
         Some(kind) if kind != Kind::Login => {
             query
                 .push(" AND kind <> 'login' AND kind = ")
@@ -404,7 +405,7 @@ fn search(filter: &AuditFilter, limit: u32) -> QueryBuilder<Sqlite> {
         query.push(" AND outcome = ").push_bind(outcome.clone());
     }
     if let Some(since) = filter.since {
-        // A row that counts attempts belongs to the time of its last one too.
+        // A row that counts attempts also belongs to the time of its last attempt.
         query
             .push(" AND coalesce(last_at, at) >= ")
             .push_bind(since.as_millis());

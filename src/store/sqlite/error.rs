@@ -1,4 +1,4 @@
-//! What SQLite's errors mean to the rest of the crate: THE map.
+//! Maps SQLite's errors to those of this crate; the only place that does.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// What an error of SQLite says, where its code is one that operators meet.
+/// Explains an error of SQLite, if its code is one that operators encounter.
 fn explanation(error: &sqlx::Error) -> Option<&'static str> {
     Some(match primary_code(error)? {
         code::FULL => "the disk is full",
@@ -65,7 +65,7 @@ impl From<sqlx::Error> for RegisterError {
     }
 }
 
-/// The low byte of SQLite's code, without its extension.
+/// The low byte of SQLite's code, without the extension.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & 0xff)
@@ -88,7 +88,7 @@ pub(super) fn opening(path: &Path, source: sqlx::Error) -> OpenError {
     }
 }
 
-/// Why the tables of the file at `path` could not be brought up to date.
+/// Why the tables of the file at `path` could not be migrated.
 pub(super) fn migration(path: &Path, source: MigrateError) -> OpenError {
     match source {
         MigrateError::VersionMissing(found) => OpenError::NewerSchema {

@@ -1,7 +1,7 @@
-//! Budgets of guesses in SQLite. The arithmetic is `guard`'s.
+//! Login throttling in SQLite. The arithmetic is in `guard`.
 //!
-//! An attempt that holds places has a row beside them, under its own name: the window in which it took them, and one hold; none
-//! where it was settled before it took them.
+//! An attempt that holds places has its own row: the window in which it took them, and one hold; no hold if it was
+//! settled before it took them.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     guard::{
-        AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitRepository, LimitState,
-        Verdict, reserve, settle,
+        AttemptId, Budget, Charge, Checked, Decision, Entity, Hold, LimitState,
+        LoginThrottleRepository, Reserved, reserve, settle,
     },
 };
 
@@ -33,21 +33,21 @@ const CUT: &str = "UPDATE limits SET expires_at = ?1 WHERE entity IN \
 const PRUNE: &str = "DELETE FROM limits WHERE entity IN \
     (SELECT entity FROM limits WHERE expires_at <= ?1 LIMIT ?2)";
 
-/// Budgets of guesses in the embedded file.
+/// Login throttling in the embedded file.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SqliteLimits {
     file: SqliteFile,
 }
 
 impl SqliteLimits {
-    /// The budgets of this file.
+    /// Creates the login throttling of this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
 }
 
 #[async_trait]
-impl LimitRepository for SqliteLimits {
+impl LoginThrottleRepository for SqliteLimits {
     async fn reserve(
         &self,
         attempt: AttemptId,
@@ -56,7 +56,7 @@ impl LimitRepository for SqliteLimits {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
-                // The time is taken with the lock in hand: a wait for it must not shorten anybody's lock.
+                // The time is read after the lock was acquired: waiting for it must not shorten a lock of an entity.
                 let now = self.file.now();
                 let attempt = attempt.to_string();
                 if let (Some(_), Some(first)) =
@@ -71,12 +71,12 @@ impl LimitRepository for SqliteLimits {
                 let mut after: Vec<_> = before.iter().map(|it| it.unwrap_or_default()).collect();
                 let budgets: Vec<_> = charges.iter().map(|it| it.budget).collect();
                 let (decision, changed) = match reserve(&mut after, &budgets, now) {
-                    Verdict::Go(hold) => {
+                    Reserved::Go(hold) => {
                         keep(&mut transaction, &attempt, Some(hold), now).await?;
                         (Decision::Go, charges.len())
                     }
-                    Verdict::Busy(at) => (Decision::Busy(charges[at].entity), 0),
-                    Verdict::Locked(at, retry_after) => {
+                    Reserved::Busy(at) => (Decision::Busy(charges[at].entity), 0),
+                    Reserved::Locked(at, retry_after) => {
                         let entity = charges[at].entity;
                         let locked = Decision::Locked {
                             entity,
@@ -87,7 +87,7 @@ impl LimitRepository for SqliteLimits {
                 };
                 let states = charges.iter().zip(before.iter().zip(after));
                 for (charge, (before, after)) in states.take(changed) {
-                    // Of an entity that was locked before there is nothing to write.
+                    // Nothing has to be written for an entity that was already locked.
                     if *before != Some(after) {
                         let entity = charge.entity.to_string();
                         save(&mut transaction, &entity, after, &charge.budget).await?;
@@ -112,7 +112,7 @@ impl LimitRepository for SqliteLimits {
                 let attempt = attempt.to_string();
                 let holds = find(&mut transaction, &attempt).await?;
                 let Some(taken) = holds.filter(|it| it.held > 0) else {
-                    // It may still be on its way.
+                    // The attempt may still be on its way.
                     keep(&mut transaction, &attempt, None, now).await?;
                     transaction.commit().await?;
                     return Ok(());
@@ -182,7 +182,7 @@ async fn find(
     row.as_ref().map(state_of).transpose()
 }
 
-/// Keeps of an attempt that it holds places, or that it was settled before it took any.
+/// Stores that an attempt holds places, or that it was settled before it took any.
 async fn keep(
     connection: &mut SqliteConnection,
     attempt: &str,
@@ -204,7 +204,7 @@ async fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(), Stor
     Ok(())
 }
 
-/// Keeps the state of a budget; one that says nothing is not kept.
+/// Stores the state of a budget; one that is equivalent to none is removed.
 async fn save(
     connection: &mut SqliteConnection,
     entity: &str,

@@ -1,23 +1,26 @@
-//! The embedded store: one SQLite file for accounts, sessions, limits, the audit trail, and all of services.
+//! The embedded store: one SQLite file for accounts, sessions, login throttling, the audit trail, and all data of
+//! services.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the file: how it is made, opened, migrated, locked and closed |
-//! | `error` | what SQLite's errors mean to the rest of the crate |
+//! | `mod` | the file: how it is created, opened, migrated, locked and closed |
+//! | `error` | maps SQLite's errors to those of this crate |
 //! | `accounts`, `limits`, `audit`, `tokens`, `quotas` | one repository each, with its SQL |
-//! | `services`, `service_rows` | the register of services with its SQL; rows to services |
+//! | `services`, `service_rows` | the service register with its SQL; converts rows to services |
 //! | `sessions` | the repository of sessions |
-//! | `session_sql`, `session_rows` | its statements; rows to records, and the totals |
-//! | `session_roles` | which version of an account has set the role of its sessions last |
-//! | `upkeep`, `upkeep_sql` | recounts and repairs of the sessions, and their statements |
+//! | `session_sql`, `session_rows` | its statements; converts rows to records, and updates the totals |
+//! | `session_roles` | the account version that last set the role of a user's sessions |
+//! | `integrity`, `integrity_sql` | checks and repairs of the sessions, and their statements |
 //! | `migrations/` | the tables, and the triggers that count sessions |
 //!
-//! The file is in WAL mode. Readers see the last commit and wait for nobody; writers of this process queue for one
-//! connection in the order they came; writers of another process (the command line) are waited for by SQLite.
+//! The file is in WAL mode. Readers see the last commit and never wait; writers of this process queue for one
+//! connection in order of arrival; SQLite makes them wait for writers of other processes (the command line).
 
 mod accounts;
 mod audit;
 mod error;
+mod integrity;
+mod integrity_sql;
 mod limits;
 #[cfg(test)]
 mod plans;
@@ -29,8 +32,6 @@ mod session_rows;
 mod session_sql;
 mod sessions;
 mod tokens;
-mod upkeep;
-mod upkeep_sql;
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -51,12 +52,12 @@ use sqlx::{
 
 pub(super) use accounts::SqliteAccounts;
 pub(super) use audit::SqliteAudit;
+pub(super) use integrity::SqliteIntegrity;
 pub(super) use limits::SqliteLimits;
 pub(super) use quotas::SqliteQuotas;
 pub(super) use services::SqliteServices;
 pub(super) use sessions::SqliteSessions;
 pub(super) use tokens::SqliteTokens;
-pub(super) use upkeep::SqliteUpkeep;
 
 use super::OpenError;
 use crate::{
@@ -66,28 +67,30 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 
-/// Connections that only read. Session checks are answered from memory, so a few are enough.
+/// Read-only connections. Session checks are answered from memory, so a few are enough.
 const READERS: u32 = 4;
 
-/// How long opening is tried at least: a start has more time than a request, and a crash is when others are writing too.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+/// Minimum time for which opening is retried: a start has more time than a request, and after a crash other processes
+/// are writing too.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two tries. The change to WAL mode waits for no lock: two who make the same file meet there.
+/// Pause between two attempts. The change to WAL mode waits for no lock: it fails if two processes create the same
+/// file.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
-/// The write-ahead log is cut back to this after a burst, in bytes.
+/// The write-ahead log is truncated to this size after a burst, in bytes.
 const WAL_SIZE_LIMIT: &str = "16777216";
 
-/// Random, so that no page of it is what it was before.
+/// Random, so that every page of it changes.
 const WRITE_PROBE: &str = "INSERT INTO write_probe (one, filler) VALUES (1, randomblob(8192)) \
     ON CONFLICT (one) DO UPDATE SET filler = excluded.filler";
 
-/// Where the file is and how long it may take to answer.
+/// The path of the file and the timeout of operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteSettings {
-    /// The file; made where it is missing, its directory too.
+    /// The path of the file; the file and its directory are created if they are missing.
     pub path: PathBuf,
-    /// How long one operation may take, waiting for other writers included.
+    /// Timeout of one operation, including the wait for other writers.
     pub timeout: Duration,
 }
 
@@ -99,7 +102,7 @@ pub(super) struct SqliteFile {
     timeout: Duration,
     clock: Arc<dyn Clock>,
     path: Arc<Path>,
-    /// Which file was at `path` when it was opened.
+    /// The identity of the file at `path` when it was opened.
     identity: Identity,
 }
 
@@ -107,8 +110,8 @@ pub(super) struct SqliteFile {
 type Identity = (u64, u64);
 
 impl SqliteFile {
-    /// Opens the file, makes it if it is missing, and brings its tables up to date. Waits a while for other processes
-    /// that are just making or writing it.
+    /// Opens the file, creates it if it is missing, and migrates its tables. Waits a while for other processes that are
+    /// creating or writing it.
     pub(super) async fn open(
         settings: &SqliteSettings,
         clock: Arc<dyn Clock>,
@@ -121,8 +124,8 @@ impl SqliteFile {
                 }
             }
         };
-        let patience = settings.timeout.max(OPEN_PATIENCE);
-        match tokio::time::timeout(patience, tries).await {
+        let time_limit = settings.timeout.max(OPEN_TIMEOUT);
+        match tokio::time::timeout(time_limit, tries).await {
             Ok(result) => result,
             Err(_) => Err(OpenError::Locked {
                 path: settings.path.clone(),
@@ -137,9 +140,9 @@ impl SqliteFile {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit is in the file system's hands when it is acknowledged, so it survives the death of the process.
-            // Only a power cut can take the last commits back, never break the file; FULL would pay an fsync per
-            // login against that.
+            // A commit has reached the file system when it is acknowledged, so it survives the death of the process.
+            // Only a power failure can undo the last commits, and it never corrupts the file; FULL would prevent that
+            // at the cost of an fsync per login.
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
             .busy_timeout(*timeout)
@@ -165,48 +168,50 @@ impl SqliteFile {
         })
     }
 
-    /// Writes the log back into the file and lets go of it. What is asked of it afterwards is refused as unavailable.
+    /// Writes the log back into the file and closes it. Later calls are rejected as unavailable.
     pub(super) async fn close(&self) {
         let closing = async {
             self.readers.close().await;
-            // The last connection to close does this too, but the command line may hold another one.
+            // Closing the last connection does this too, but the command line may have another one open.
             let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
             if let Err(error) = checkpoint.execute(&self.writer).await {
-                tracing::debug!(%error, "the write-ahead log stays; the next start reads it");
+                tracing::debug!(%error, "the write-ahead log was not truncated; the next start reads it");
             }
             self.writer.close().await;
         };
         if tokio::time::timeout(self.timeout, closing).await.is_err() {
-            tracing::warn!("the embedded store is still busy; its write-ahead log stays");
+            tracing::warn!(
+                "the embedded store is still busy; its write-ahead log was not truncated"
+            );
         }
     }
 
-    /// Fails if the file was removed or another one put in its place. SQLite would not notice, and go on in a file that
-    /// is gone when this process ends.
+    /// Fails if the file was removed or replaced. SQLite would not notice, and would continue in a file that is gone
+    /// when this process ends.
     async fn is_in_its_place(&self) -> Result<(), StoreError> {
         let path = Arc::clone(&self.path);
-        // On a disk that hangs this would hold up a worker.
+        // A hanging disk would block a worker.
         let found = tokio::task::spawn_blocking(move || identity(&path)).await;
         let found = found.map_err(|error| StoreError::Unavailable(error.into()))?;
         match found {
             Ok(identity) if identity == self.identity => Ok(()),
             Ok(_) => Err(StoreError::Unavailable(
-                "another file was put in the place of the database; start the service again".into(),
+                "the database file was replaced; restart the service".into(),
             )),
             Err(error) => Err(StoreError::Unavailable(
-                format!("the database file cannot be found in its place: {error}").into(),
+                format!("the database file cannot be found: {error}").into(),
             )),
         }
     }
 
-    /// The ID of the deployment that this file belongs to: random, made with the file, and the same in its copies.
+    /// The ID of the deployment that this file belongs to: random, created with the file, and the same in its copies.
     pub(super) async fn deployment(&self) -> Result<String, sqlx::Error> {
         let id = sqlx::query_scalar("SELECT id FROM deployment");
         id.fetch_one(&mut *self.reader().await?).await
     }
 
-    /// Proves that the file can be written, by writing some pages: that the write lock can be had says nothing of the
-    /// disk. It is enough to make the write-ahead log grow, as a login does.
+    /// Checks that the file can be written, by writing some pages: that the write lock is available says nothing about
+    /// the disk. The write is large enough to make the write-ahead log grow, as a login does.
     async fn write_probe(&self) -> Result<(), sqlx::Error> {
         sqlx::query(WRITE_PROBE)
             .execute(&mut *self.writer().await?)
@@ -218,28 +223,28 @@ impl SqliteFile {
         self.clock.now()
     }
 
-    /// A connection that sees the last commit.
+    /// Returns a connection that sees the last commit.
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
         self.readers.acquire().await
     }
 
-    /// A transaction whose reads all see the last commit before the first of them.
+    /// Begins a transaction whose reads all see the last commit before the first of them.
     async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         self.readers.begin().await
     }
 
-    /// The only connection that writes.
+    /// Returns the only connection that writes.
     async fn writer(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
         self.writer.acquire().await
     }
 
-    /// Begins a transaction that holds the write lock from the start: one that took it later could not wait for
-    /// another process, because what it had read would be outdated. Dropped, it rolls back.
+    /// Begins a transaction that holds the write lock from the start: acquired later, it could not wait for another
+    /// process, because the data that was read would be outdated. Rolls back when dropped.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
-    /// Gives `work` the store timeout, the wait for a connection included.
+    /// Runs `work` within the store timeout, including the wait for a connection.
     async fn in_time<T, E: From<StoreError>>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send,
@@ -251,7 +256,7 @@ impl SqliteFile {
     }
 }
 
-/// Makes the directory of the file, for this user only. One that is there stays as it is.
+/// Creates the directory of the file, accessible only to this user. An existing directory is not changed.
 fn make_directory(path: &Path) -> Result<(), OpenError> {
     let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) else {
         return Ok(());
@@ -267,10 +272,10 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
         })
 }
 
-/// Makes an empty file that only this user reads; SQLite gives the files beside it the same mode.
+/// Creates an empty file that only this user can read; SQLite gives the files next to it the same mode.
 ///
-/// A file that is there is not opened: closing it again would drop the POSIX locks that SQLite may hold on it elsewhere
-/// in this process (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+/// An existing file is not opened: closing it again would drop the POSIX locks that SQLite may hold on it elsewhere in
+/// this process (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 fn make_file(path: &Path) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {
@@ -299,12 +304,12 @@ async fn connect(
         .acquire_timeout(timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        // Nothing but this process can end a connection to a file.
+        // Only this process can end a connection to a file.
         .test_before_acquire(false)
         .after_release(|connection, _| {
             Box::pin(async move {
-                // A dropped transaction is rolled back by the connection's thread; wait for that. One that SQLite rolled
-                // back by itself (disk full) is still counted as open by sqlx, which then begins no other: start anew.
+                // The connection's thread rolls a dropped transaction back; wait for that. If SQLite itself rolled it
+                // back (disk full), sqlx still counts it as open and begins no other: reconnect.
                 connection.ping().await?;
                 Ok(!connection.is_in_transaction())
             })
@@ -313,8 +318,8 @@ async fn connect(
     connected.map_err(|error| error::opening(path, error))
 }
 
-/// All migrations in one transaction: the migrator takes no lock on SQLite, so without it two processes that start at
-/// once would both make the tables.
+/// Runs all migrations in one transaction: the migrator takes no lock on SQLite, so two processes that start at the
+/// same time would otherwise both create the tables.
 async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     // Not `run`: it goes through `Acquire`, which hides from the compiler that this future is `Send`.
@@ -358,14 +363,14 @@ mod tests {
         let audit = SqliteAudit::new(file.clone());
         audit.append(&events(1)).await.unwrap();
 
-        // As good as a full disk: SQLite refuses to grow the file and rolls the transaction back by itself. The connection
-        // is made anew after that, without the limit.
+        // Equivalent to a full disk: SQLite does not grow the file and rolls the transaction back itself. The
+        // connection is then reopened without the limit.
         fill(&file).await;
         let refused = audit.append(&events(5_000)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))));
         let all = AuditFilter::default();
         assert_eq!(audit.search(&all, 10).await.unwrap().len(), 1);
-        // Whoever asks whether the stores are ready hears it too, and why.
+        // The readiness check reports it too, with the reason.
         fill(&file).await;
         let accounts = SqliteAccounts::new(file.clone()).ping().await;
         fill(&file).await;

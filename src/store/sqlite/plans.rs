@@ -1,4 +1,4 @@
-//! How SQLite goes about a statement, asked from SQLite.
+//! Checks the query plans of statements in SQLite.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{SqliteFile, SqliteSettings};
 use crate::clock::ManualClock;
 
-/// What may be walked from end to end: nothing at all, four rows (one per role), and the indexes that hold only the
-/// rows that are looked for, or what the statement was given.
+/// What may be scanned completely: nothing at all, four rows (one per role), the indexes that contain only the rows of
+/// interest, and the arguments of the statement.
 const WALKED: [&str; 6] = [
     "CONSTANT ROW",
     "session_tallies",
@@ -18,7 +18,7 @@ const WALKED: [&str; 6] = [
     "json_each VIRTUAL TABLE INDEX 1:",
 ];
 
-/// Fails if a statement walks anything else from end to end, or sorts more than one user's rows.
+/// Fails if a statement scans anything else completely, or sorts more than one user's rows.
 pub(super) async fn assert_indexed(statements: &[&'static str]) {
     let directory = tempfile::tempdir().unwrap();
     let settings = SqliteSettings {

@@ -1,4 +1,4 @@
-//! What services have used, in SQLite. The arithmetic is `services::quota`'s.
+//! Rate limits of services in SQLite. The arithmetic is in `services::quota`.
 
 use async_trait::async_trait;
 use sqlx::{Row, sqlite::SqliteRow};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::SqliteFile;
 use crate::{
     error::StoreError,
-    services::{LimitPolicy, QuotaDecision, QuotaRepository, QuotaState, charge},
+    services::{LimitPolicy, QuotaDecision, QuotaState, RateLimitRepository, charge},
 };
 
 const FIND: &str = "SELECT arrival_us, day, used FROM quotas WHERE registration = ?1";
@@ -16,21 +16,21 @@ const SAVE: &str = "INSERT INTO quotas (registration, arrival_us, day, used) VAL
     SET arrival_us = excluded.arrival_us, day = excluded.day, used = excluded.used";
 const FORGET: &str = "DELETE FROM quotas WHERE registration = ?1";
 
-/// What services have used, in the embedded file.
+/// Rate limits of services in the embedded file.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SqliteQuotas {
     file: SqliteFile,
 }
 
 impl SqliteQuotas {
-    /// The quotas of this file.
+    /// Creates the rate limits of this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
 }
 
 #[async_trait]
-impl QuotaRepository for SqliteQuotas {
+impl RateLimitRepository for SqliteQuotas {
     async fn charge(
         &self,
         registration: Uuid,
@@ -39,7 +39,8 @@ impl QuotaRepository for SqliteQuotas {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
-                // The time is taken with the lock in hand: what waited for it must not arrive in the past.
+                // The time is read after the lock was acquired: a request that waited for it must not arrive in the
+                // past.
                 let now = self.file.now();
                 let find = sqlx::query(FIND).bind(registration.to_string());
                 let row = find.fetch_optional(&mut *transaction).await?;

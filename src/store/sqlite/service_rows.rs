@@ -1,4 +1,4 @@
-//! Rows to services and their credentials.
+//! Converts rows to services and their credentials.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What a service is read from.
+/// The columns of a service.
 macro_rules! service {
     ($rest:literal) => {
         concat!(
@@ -24,7 +24,7 @@ macro_rules! service {
     };
 }
 
-/// What a credential is read from.
+/// The columns of a credential.
 macro_rules! credential {
     ($rest:literal) => {
         concat!(
@@ -36,7 +36,7 @@ macro_rules! credential {
 
 const FIND: &str = service!("WHERE id = ?1");
 const CREDENTIALS: &str = credential!("WHERE service = ?1 ORDER BY seq DESC");
-/// These two read whole tables: it is what they are for, and there are no more services than may be registered.
+/// These two read whole tables: that is their purpose, and the number of services is limited.
 const ALL: &str = service!("ORDER BY id");
 const ALL_CREDENTIALS: &str = credential!("ORDER BY service, seq DESC");
 const REGISTER: &str = "SELECT revision, registered, deleted, rotated, rotations_refused \
@@ -59,7 +59,7 @@ pub(super) async fn find(
     Ok(Some(service))
 }
 
-/// Reads everything. One moment's, if the connection is in a transaction.
+/// Reads the whole register. The result is consistent if the connection is in a transaction.
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Register, StoreError> {
     let register = sqlx::query(REGISTER).fetch_one(&mut *connection).await?;
     let services = sqlx::query(ALL).fetch_all(&mut *connection).await?;
@@ -86,19 +86,19 @@ pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Register, S
     })
 }
 
-/// The scopes as they are read by [`find`].
+/// The scopes in the format that [`find`] reads.
 pub(super) fn scopes_text(scopes: &[Scope]) -> String {
     let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
     scopes.join(" ")
 }
 
-/// A quota as it is stored. One that does not fit is none that anybody reaches.
+/// A quota as it is stored. One that does not fit becomes the maximum, which no service reaches.
 pub(super) fn quota_number(limits: &LimitPolicy) -> Option<i64> {
     let number = |quota| i64::try_from(quota).unwrap_or(i64::MAX);
     limits.daily_quota.map(number)
 }
 
-/// A service without its credentials.
+/// Reads a service without its credentials.
 fn service_of(row: &SqliteRow) -> Result<Service, StoreError> {
     let id: &str = row.try_get("id")?;
     let registration: &str = row.try_get("registration")?;

@@ -1,4 +1,4 @@
-//! The register of services in SQLite.
+//! The service register in SQLite.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 const IS_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM services WHERE id = ?1)";
-/// Counts the whole table, which is short, and only where somebody registers.
+/// Counts the whole table, which is small, and only for a registration.
 const COUNT: &str = "SELECT count(*) FROM services";
 const REGISTER: &str = "INSERT INTO services \
     (id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, public_keys, \
@@ -50,19 +50,19 @@ const ROTATED: &str = "UPDATE service_register \
 const ROTATION_REFUSED: &str =
     "UPDATE service_register SET rotations_refused = rotations_refused + 1 WHERE id = 1";
 
-/// The register of services in the embedded file.
+/// The service register in the embedded file.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SqliteServices {
     file: SqliteFile,
 }
 
 impl SqliteServices {
-    /// The register of this file.
+    /// Creates the service register of this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
 
-    /// Commits a change of this service, with the event of the audit trail.
+    /// Commits a change of this service, together with the event of the audit trail.
     async fn commit(
         &self,
         transaction: Transaction<'static, Sqlite>,
@@ -88,7 +88,7 @@ impl ServiceRepository for SqliteServices {
                 let mut transaction = self.file.begin().await?;
                 let is_taken = sqlx::query_scalar(IS_TAKEN).bind(service.id.as_str().to_owned());
                 if is_taken.fetch_one(&mut *transaction).await? {
-                    return Err(RegisterError::Taken);
+                    return Err(RegisterError::AlreadyExists);
                 }
                 let count: i64 = sqlx::query_scalar(COUNT)
                     .fetch_one(&mut *transaction)
@@ -109,7 +109,7 @@ impl ServiceRepository for SqliteServices {
     async fn find(&self, id: &ServiceId) -> Result<Option<Service>, StoreError> {
         self.file
             .in_time(async {
-                // One moment's: a rotation between two reads would show no credential.
+                // One snapshot: a rotation between two reads would show no credential.
                 let mut snapshot = self.file.snapshot().await?;
                 let found = find(&mut snapshot, id).await?;
                 snapshot.commit().await?;
@@ -151,7 +151,7 @@ impl ServiceRepository for SqliteServices {
                     return Ok(None);
                 };
                 let after = changed(before.clone(), change);
-                // The limits are checked as they become: two changes at once may be right each and wrong together.
+                // The resulting limits are checked: two concurrent changes may be valid each and invalid together.
                 let limits_change = after.limits != before.limits;
                 if after == before || limits_change && after.limits.checked().is_err() {
                     return Ok(Some(before));
@@ -186,7 +186,7 @@ impl ServiceRepository for SqliteServices {
                     .execute(&mut *transaction)
                     .await?;
                 let delete = sqlx::query(DELETE).bind(id.as_str().to_owned());
-                // Its credentials go with it, by their foreign key.
+                // The foreign key also deletes its credentials.
                 if delete.execute(&mut *transaction).await?.rows_affected() == 0 {
                     return Ok(false);
                 }
@@ -260,7 +260,7 @@ impl ServiceRepository for SqliteServices {
     }
 }
 
-/// Raises the revision, in the transaction of what a reader of keys or revocations has to know.
+/// Raises the revision, in the transaction of a change that readers of keys or revocations have to see.
 pub(super) async fn raise_revision(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     note(connection, RAISE).await
 }
@@ -313,8 +313,8 @@ fn changed(before: Service, change: ServiceChange) -> Service {
     }
 }
 
-/// Which settings of a service a change changes, for the audit trail: their names, because descriptions and keys are texts
-/// of requests.
+/// Names the settings of a service that a change modifies, for the audit trail. It contains only names, because
+/// descriptions and keys are texts from requests.
 fn difference(before: &Service, after: &Service) -> String {
     let state = if after.disabled {
         "disabled"
@@ -333,7 +333,7 @@ fn difference(before: &Service, after: &Service) -> String {
     names.join(", ")
 }
 
-/// The interval of a rate: whole microseconds, and the nanoseconds beyond them.
+/// The interval of a rate: whole microseconds, and the remaining nanoseconds.
 fn interval_parts(limits: &LimitPolicy) -> (i64, i64) {
     let micros = i64::try_from(limits.interval.as_micros()).unwrap_or(i64::MAX);
     (micros, (limits.interval.subsec_nanos() % 1_000).into())
@@ -375,7 +375,7 @@ async fn add_credential(
         .map(drop)
 }
 
-/// Retires the credential as it says, and removes all others of the service.
+/// Retires the credential as requested, and removes all others of the service.
 async fn retire(
     connection: &mut SqliteConnection,
     service: &ServiceId,

@@ -1,4 +1,4 @@
-//! Which version of an account has set the role of its sessions last.
+//! The account version that last set the role of a user's sessions.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::{
     error::StoreError,
 };
 
-/// How long ago a version was made that is forgotten: no write is so late.
+/// Versions older than this are removed: no write is that late.
 const KEPT: Duration = Duration::from_hours(1);
 
-/// The role that the newest version of an account has set lately, and that version; `None` if none has.
+/// Returns the role that the newest account version has recently set, and that version; `None` if there is none.
 pub(super) async fn role_in_force(
     connection: &mut SqliteConnection,
     user: UserId,
@@ -27,7 +27,7 @@ pub(super) async fn role_in_force(
         .transpose()
 }
 
-/// Keeps what [`role_in_force`] returns.
+/// Stores what [`role_in_force`] returns.
 pub(super) async fn put_in_force(
     connection: &mut SqliteConnection,
     user: UserId,

@@ -1,4 +1,4 @@
-//! Rows to records and ends, and what is added to the totals.
+//! Converts rows to records and ends, and updates the totals.
 
 use std::time::Duration;
 
@@ -41,23 +41,23 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
     })
 }
 
-/// Reads a record for a list, which leaves out what cannot be read.
+/// Reads a record for a list; unreadable ones are left out.
 pub(super) fn record_if_readable(row: &SqliteRow) -> Option<SessionRecord> {
     match record_of(row) {
         Ok(record) => Some(record),
         Err(error) => {
-            tracing::error!(error = %error, "a session is left out of a list");
+            tracing::error!(error = %error, "unreadable session omitted from a list");
             None
         }
     }
 }
 
-/// Writes the state as it is read by [`record_of`].
+/// The state in the format that [`record_of`] reads.
 pub(super) fn state_text(state: &SessionState) -> Result<String, StoreError> {
     serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.into()))
 }
 
-/// What an operation adds to the totals; written by [`Tally::count`] in the operation's own transaction.
+/// The changes of the totals by one operation; [`Tally::count`] writes them in the operation's own transaction.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     started: [i64; 4],
@@ -69,7 +69,7 @@ impl Tally {
         self.started[role.index()] += 1;
     }
 
-    /// A live session that goes on under another role.
+    /// Counts a live session that changes its role.
     pub(super) const fn change_role(&mut self, from: Role, to: Role) {
         self.end(from, EndReason::RoleChanged);
         self.start(to);
@@ -79,10 +79,10 @@ impl Tally {
         self.ended[role.index()][reason.index()] += 1;
     }
 
-    /// Takes deleted rows as ends at `now`: for `reason`, or for their expiry where that came first.
+    /// Treats deleted rows as sessions that ended at `now`: for `reason`, or by expiry if that came first.
     ///
-    /// A row without a readable name is ended and counted like any other, or it would keep the reaper busy for ever,
-    /// but it cannot be handed to anyone.
+    /// A row without a readable ID is ended and counted like any other, because otherwise the reaper would retry it
+    /// forever, but it cannot be returned to the caller.
     pub(super) fn end_all(
         &mut self,
         rows: &[SqliteRow],
@@ -97,7 +97,7 @@ impl Tally {
             let id: Option<String> = row.try_get("id").ok();
             let Some((id, user_id)) = id.and_then(|id| id.parse().ok()).zip(user_id_of(row).ok())
             else {
-                tracing::error!("a session ended whose record cannot be read");
+                tracing::error!("ended a session with an unreadable record");
                 continue;
             };
             ends.push(Ended {
@@ -111,7 +111,7 @@ impl Tally {
         Ok(ends)
     }
 
-    /// Adds everything to the totals.
+    /// Adds the changes to the totals.
     pub(super) async fn count(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         for role in Role::ALL {
             let (started, ended) = (self.started[role.index()], self.ended[role.index()]);
@@ -157,7 +157,7 @@ fn less(row: &SqliteRow, all: &str, expired: &str) -> Result<u64, StoreError> {
         .ok_or(StoreError::Corrupt("session_tallies"))
 }
 
-/// Why and when a session ended that was ended at `now` for `reason`, or had expired before.
+/// Returns why and when a session ended that was ended at `now` for `reason`, or had expired before.
 fn fate_of(
     row: &SqliteRow,
     now: Timestamp,

@@ -1,6 +1,6 @@
-//! The statements on sessions. `?1` is what is looked for and `?2` the present moment, wherever both occur.
+//! The statements on sessions. `?1` is the search key and `?2` the current time, wherever both occur.
 
-/// What a record is read from. By name and not `*`: a newer process may have added columns.
+/// The columns of a record. They are named instead of `*`: a newer process may have added columns.
 macro_rules! record {
     () => {
         "id, user_id, username, role, created_at, last_seen_at, expires_at, ends_at, idle, \
@@ -8,7 +8,7 @@ macro_rules! record {
     };
 }
 
-/// What the end of a session is told from.
+/// The columns of an ended session.
 macro_rules! end {
     () => {
         "id, user_id, role, created_at, expires_at, ends_at"
@@ -35,7 +35,8 @@ pub(super) const INSERT: &str = concat!(
 
 pub(super) const LOAD: &str = select!("WHERE id = ?1 AND expires_at > ?2");
 
-/// `?3`: the new expiry, before it is cut at the absolute one. `?4`: the least step, but for the move to the absolute one.
+/// `?3`: the new expiry, before it is limited to the absolute one. `?4`: the minimum step, except for the move to the
+/// absolute expiry.
 pub(super) const TOUCH: &str = concat!(
     "UPDATE sessions SET expires_at = min(?3, ends_at), last_seen_at = ?2 \
      WHERE id = ?1 AND expires_at > ?2 AND min(?3, ends_at) > expires_at \
@@ -54,14 +55,14 @@ pub(super) const MOVE: &str = "UPDATE sessions \
      SET role = ?3, key_role = min(coalesce(key_role, role), ?3) \
      WHERE user_id = ?1 AND expires_at > ?2 AND role <> ?3";
 
-/// `?3`: the new id. `?4`: the user.
+/// `?3`: the new ID. `?4`: the user.
 pub(super) const RENEW: &str = concat!(
     "UPDATE sessions SET id = ?3, key_role = role \
      WHERE id = ?1 AND expires_at > ?2 AND user_id = ?4 RETURNING ",
     record!()
 );
 
-/// The newest version of a user's account that has set the role of its sessions, and that role.
+/// The newest account version that has set the role of the user's sessions, and that role.
 pub(super) const ROLE_IN_FORCE: &str = "SELECT role, version FROM session_roles WHERE user_id = ?1";
 
 /// `?2`: the role. `?3`: the version.
@@ -69,47 +70,47 @@ pub(super) const SET_ROLE_IN_FORCE: &str = "INSERT INTO session_roles (user_id, 
      VALUES (?1, ?2, ?3) ON CONFLICT (user_id) DO UPDATE \
      SET role = excluded.role, version = excluded.version";
 
-/// Those of versions before `?1`.
+/// Removes versions before `?1`.
 pub(super) const FORGET_ROLES: &str = "DELETE FROM session_roles WHERE version < ?1";
 
 pub(super) const END: &str = delete!("WHERE id = ?1");
 
-/// `?1`: the place in the order of starts.
+/// `?1`: the sequence number.
 pub(super) const EVICT: &str = delete!("WHERE seq = ?1");
 
 /// `?2`: the session to keep, or null.
 pub(super) const END_USER: &str = delete!("WHERE user_id = ?1 AND id IS NOT ?2");
 
-/// `?2`: the version of the account that those which stay were started under, or an older one.
+/// `?2`: the account version that the remaining sessions were started under, or an older one.
 pub(super) const END_OLDER: &str = delete!("WHERE user_id = ?1 AND account_version < ?2");
 
 pub(super) const LIST_USER: &str =
     select!("WHERE user_id = ?1 AND expires_at > ?2 ORDER BY seq DESC");
 
-/// `?1`: the id after which the page begins, or the empty text.
+/// `?1`: the ID after which the page begins, or the empty text.
 pub(super) const PAGE: &str = select!("WHERE id > ?1 AND expires_at > ?2 ORDER BY id");
 
 /// `?3`: the role.
 pub(super) const PAGE_OF_ROLE: &str =
     select!("WHERE role = ?3 AND id > ?1 AND expires_at > ?2 ORDER BY id");
 
-/// `?3`: the user. `?4`: the role, or null for any. A user has few: the plus keeps the walk over all ids away.
+/// `?3`: the user. `?4`: the role, or null for any. A user has few sessions: the plus prevents a scan of all IDs.
 pub(super) const PAGE_OF_USER: &str = select!(
     "WHERE user_id = ?3 AND +id > ?1 AND expires_at > ?2 AND (?4 IS NULL OR role = ?4) ORDER BY +id"
 );
 
-/// `?1`: the present moment.
+/// `?1`: the current time.
 pub(super) const ANY_EXPIRED: &str =
     "SELECT EXISTS (SELECT 1 FROM sessions WHERE role IN (0, 1, 2, 3) AND expires_at <= ?1)";
 
-/// `?1`: the present moment. `?2`: how many at most.
+/// `?1`: the current time. `?2`: the maximum number.
 pub(super) const REAP: &str = delete!(
     "WHERE seq IN (SELECT seq FROM sessions \
      WHERE role IN (0, 1, 2, 3) AND expires_at <= ?1 LIMIT ?2)"
 );
 
-/// Cuts what was written while the clock was ahead of `?1`, the present moment: such a session starts now, and was last used
-/// now. Looks at those that expire later than `?2`.
+/// Corrects sessions that were written while the clock was ahead of `?1`, the current time: they start now, and were
+/// last used now. Checks those that expire later than `?2`.
 pub(super) const FROM_THE_FUTURE: &str = "UPDATE sessions SET \
      ends_at = ends_at - max(0, created_at - ?1), \
      expires_at = min(expires_at, ?1 + idle, ends_at - max(0, created_at - ?1)), \
@@ -122,7 +123,7 @@ pub(super) const COUNT: &str = "UPDATE session_tallies SET started = started + ?
      evicted = evicted + ?7, role_changed = role_changed + ?8, \
      lost = lost + ?9 WHERE role = ?1";
 
-/// One row per role. `?1`: the present moment. One statement, so all of it is read from one state of the file.
+/// One row per role. `?1`: the current time. One statement, so that all of it is read from one state of the file.
 pub(super) const CENSUS: &str = "SELECT role, sessions, users, started, \
      logout, idle, absolute, revoked, evicted, role_changed, lost, \
      (SELECT count(*) FROM sessions WHERE sessions.role = session_tallies.role \

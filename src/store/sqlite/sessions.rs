@@ -29,7 +29,7 @@ pub(in crate::store) struct SqliteSessions {
 }
 
 impl SqliteSessions {
-    /// The sessions of this file.
+    /// Creates the repository of the sessions in this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
@@ -53,7 +53,7 @@ impl SqliteSessions {
             .await
     }
 
-    /// The record of a session that begins now.
+    /// Creates the record of a session that starts now.
     fn begin(&self, new: NewSession) -> SessionRecord {
         let now = self.file.now();
         let ends_at = now.plus(new.lifetime);
@@ -85,7 +85,7 @@ impl SessionRepository for SqliteSessions {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
-                // The time is taken with the lock in hand: it may have been waited for.
+                // The time is read after the lock was acquired, which may have taken a while.
                 let version = session.account_version;
                 let mut record = self.begin(session);
                 let now = record.created_at;
@@ -102,7 +102,7 @@ impl SessionRepository for SqliteSessions {
                 tally.start(record.role);
                 let (user, role) = (record.user_id, record.role);
                 move_live(&mut transaction, user, role, now, &others, &mut tally).await?;
-                // The new one stays in any case.
+                // The new session is always kept.
                 let room = usize::try_from(max_per_user.max(1) - 1).unwrap_or(usize::MAX);
                 let mut evicted = Vec::new();
                 for (oldest, _) in &others[..others.len().saturating_sub(room)] {
@@ -137,7 +137,7 @@ impl SessionRepository for SqliteSessions {
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await?;
-                // With the lock in hand: one that expired during the wait for it must not come back.
+                // Read after the lock was acquired: a session that expired during the wait must not come back.
                 let now = self.file.now();
                 let touched = sqlx::query(sql::TOUCH)
                     .bind(id.as_str().to_owned())
@@ -287,7 +287,7 @@ impl SessionRepository for SqliteSessions {
             SessionFilter { role: Some(_), .. } => sql::PAGE_OF_ROLE,
             SessionFilter { .. } => sql::PAGE,
         };
-        // No id comes before the empty text.
+        // The empty text sorts before every ID.
         let after = after.map_or_else(String::new, |id| id.as_str().to_owned());
         let role = filter.role.map(|role| role as u8);
         self.file
@@ -300,7 +300,7 @@ impl SessionRepository for SqliteSessions {
                 } else if role.is_some() {
                     page = page.bind(role);
                 }
-                // Row by row and no LIMIT: rows that cannot be read must not make this look like the last page.
+                // Rows are read one by one without LIMIT: unreadable rows must not make this look like the last page.
                 let mut rows = page.fetch(&mut *connection);
                 let mut records = Vec::new();
                 while records.len() < limit {
@@ -317,7 +317,7 @@ impl SessionRepository for SqliteSessions {
     async fn reap(&self, limit: u32) -> Result<Vec<Ended>, StoreError> {
         self.file
             .in_time(async {
-                // Mostly there is nothing to do: then nobody has to wait for the lock.
+                // Usually there is nothing to do, and then nothing waits for the lock.
                 let any_expired: bool = sqlx::query_scalar(sql::ANY_EXPIRED)
                     .bind(self.file.now().as_millis())
                     .fetch_one(&mut *self.file.reader().await?)
@@ -380,7 +380,7 @@ impl SessionRepository for SqliteSessions {
             .in_time(async {
                 let mut connection = self.file.reader().await?;
                 sqlx::query(sql::PING).execute(&mut *connection).await?;
-                // A file that can be read and not be written takes no login.
+                // A file that can be read but not written accepts no logins.
                 self.file.write_probe().await?;
                 self.file.is_in_its_place().await
             })
@@ -401,7 +401,7 @@ async fn load(
     row.as_ref().map(record_of).transpose()
 }
 
-/// The live sessions of a user, oldest first: their place in the order of starts, and their role.
+/// Returns the live sessions of a user, oldest first: their sequence number and role.
 async fn live_of_user(
     connection: &mut SqliteConnection,
     user: UserId,
@@ -442,7 +442,7 @@ async fn insert(
     Ok(())
 }
 
-/// Moves those of `live` to `role` that have another one. Returns how many.
+/// Moves those of `live` that have another role to `role`. Returns how many.
 async fn move_live(
     connection: &mut SqliteConnection,
     user: UserId,

@@ -1,4 +1,4 @@
-//! What tokens need, in SQLite: signing keys, revocations and used assertions.
+//! Token data in SQLite: signing keys, revocations and used assertions.
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
@@ -12,7 +12,7 @@ use crate::{
     services::{KeyAlgorithm, NewSigningKey, Revocation, SigningKey, TokenId, TokenRepository},
 };
 
-/// These five walk the signing keys, of which there is a handful.
+/// These five scan the signing keys, of which there are few.
 const KEYS: &str = "SELECT id, algorithm, private, created_at, active_from, expires_at \
     FROM signing_keys WHERE expires_at IS NULL OR expires_at > ?1 ORDER BY seq";
 const NEWEST_KEY: &str = "SELECT id FROM signing_keys ORDER BY seq DESC LIMIT 1";
@@ -34,14 +34,14 @@ const USE_ASSERTION: &str = "INSERT INTO used_assertions (digest, expires_at) VA
 const PRUNE_ASSERTIONS: &str = "DELETE FROM used_assertions WHERE digest IN \
     (SELECT digest FROM used_assertions WHERE expires_at <= ?1 LIMIT ?2)";
 
-/// What tokens need, in the embedded file.
+/// Token data in the embedded file.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SqliteTokens {
     file: SqliteFile,
 }
 
 impl SqliteTokens {
-    /// The keys, revocations and assertions of this file.
+    /// Creates the repository of the keys, revocations and assertions in this file.
     pub(in crate::store) const fn new(file: SqliteFile) -> Self {
         Self { file }
     }
@@ -72,12 +72,12 @@ impl TokenRepository for SqliteTokens {
                 }
                 let now = self.file.now();
                 let active_from = now.plus(key.active_in);
-                // A key that would begin to sign later must not take over from this one. It has signed nothing.
+                // A key that would become active later must not replace this one. It has signed nothing.
                 sqlx::query(DROP_OVERTAKEN)
                     .bind(active_from.as_millis())
                     .execute(&mut *transaction)
                     .await?;
-                // A key that was to expire earlier still does.
+                // A key with an earlier expiry keeps it.
                 sqlx::query(EXPIRE_KEYS)
                     .bind(active_from.plus(key.others_last).as_millis())
                     .execute(&mut *transaction)

@@ -1,12 +1,14 @@
-//! Which requests leave a span, whose trace it is, and what the log says.
+//! Which requests get a span, which trace it belongs to, and what is logged.
 
 use tracing::field::Empty;
 
 use super::*;
 use crate::{
     clock::ManualClock,
-    config::LogFormat,
-    telemetry::tracing::tests::{Heard, hear_sampled, logs},
+    telemetry::{
+        LogFormat,
+        tracing::tests::{Heard, hear_sampled, logs},
+    },
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -27,7 +29,7 @@ fn facts(status: u16, took: Duration) -> RequestFacts {
 
 const FAST: Duration = Duration::from_millis(1);
 
-/// A request as the HTTP layer has it, with a call within it.
+/// A request as the HTTP layer handles it, with a call within it.
 fn request(traces: &RequestTraces, parent: Option<&str>, facts: RequestFacts) {
     let trace = traces.begin(|| parent);
     let span = if trace.is_sampled() {
@@ -96,7 +98,7 @@ fn a_caller_decides_and_its_trace_goes_on() {
             assert_eq!(span.span_context.trace_id().to_string(), TRACE);
         }
         assert_eq!(heard.spans[1].parent_span_id.to_string(), CALLER);
-        // The record carries the trace, so that the two can be put side by side.
+        // The record contains the trace ID, so that the two can be correlated.
         assert!(heard.records[0].contains(TRACE));
     }
 }

@@ -1,4 +1,4 @@
-//! Lines, records and spans, caught before they leave.
+//! Lines, records and spans, captured before they are exported.
 
 use std::{
     io::{self, Write},
@@ -16,11 +16,10 @@ use tracing::subscriber::with_default;
 use super::*;
 use crate::{
     clock::ManualClock,
-    config::{SampledShare, TraceSampler},
-    telemetry::{RequestTraces, sampling::Decided},
+    telemetry::{RequestTraces, SampledShare, TraceSampler, sampling::Decided},
 };
 
-/// Keeps what it is given. Cheap to clone; all clones share one list.
+/// Collects what it receives. Cheap to clone; all clones share one list.
 #[derive(Debug)]
 struct Kept<T>(Arc<Mutex<Vec<T>>>);
 
@@ -67,7 +66,7 @@ impl LogExporter for Kept<String> {
     }
 }
 
-/// Everything that came of running something with logs set up.
+/// Everything that was written and exported while something ran with logs set up.
 pub(in crate::telemetry) struct Heard {
     pub(in crate::telemetry) lines: Vec<String>,
     pub(in crate::telemetry) records: Vec<String>,
@@ -82,7 +81,7 @@ fn hear(log: &LogSettings, terminal: bool, clock: &Arc<ManualClock>, say: impl F
     hear_sampled(log, terminal, clock, all, |_| say())
 }
 
-/// What is heard of something that is told which requests are traced.
+/// Captures the output of code that receives a sampler of requests.
 pub(in crate::telemetry) fn hear_sampled(
     log: &LogSettings,
     terminal: bool,
@@ -189,7 +188,7 @@ fn a_filter_that_cannot_be_read_is_an_error() {
     assert!(matches!(result, Err(TelemetryError::Filter(_))));
 }
 
-/// What is said of ten failing exports of each signal in each of two minutes.
+/// Collects the messages about ten failed exports of each signal in each of two minutes.
 #[test]
 fn failing_exports_say_so_once_a_minute_for_each_endpoint() {
     let clock = Arc::new(ManualClock::default());
@@ -202,7 +201,7 @@ fn failing_exports_say_so_once_a_minute_for_each_endpoint() {
                 }
                 let endpoint = "https://other:4317";
                 tracing::warn!(target: export::TARGET, signal = "logs", endpoint, error = "silent", "lost");
-                // What the SDK says beside it.
+                // What the SDK logs in addition.
                 tracing::warn!(name: "Export.Failed.NonRetryable", target: "opentelemetry-otlp", "again");
                 tracing::error!(name: "PeriodicReader.ExportError", target: "opentelemetry_sdk", "again");
                 tracing::error!(name: "BatchSpanProcessor.ExportError", target: "opentelemetry_sdk", "again");
@@ -221,11 +220,12 @@ fn failing_exports_say_so_once_a_minute_for_each_endpoint() {
         "{:?}",
         heard.lines
     );
-    // To export them would make another export that fails.
+    // Exporting them would cause another failed export.
     assert_eq!(heard.records.len(), 0);
 }
 
-/// Any crate can sit under an exporter. With a deny-list the next one that logs is a loop, and the certificate verifier was.
+/// Any crate can be below an exporter. With a deny-list the next one that logs would cause a loop, as the certificate
+/// verifier did.
 #[test]
 fn what_other_crates_say_is_a_line_a_minute_for_each_place() {
     let clock = Arc::new(ManualClock::default());
@@ -246,7 +246,7 @@ fn what_other_crates_say_is_a_line_a_minute_for_each_place() {
     assert_eq!(heard.records.len(), 20);
 }
 
-/// Records of the `log` crate, as the bridge makes them of them.
+/// Records of the `log` crate, as the bridge converts them.
 #[test]
 fn records_of_the_log_crate_are_a_line_a_minute_and_tell_no_source_path() {
     let record = |line| {
@@ -308,7 +308,7 @@ fn what_exporters_say_is_never_exported() {
     assert_eq!(names, ["ours"]);
 }
 
-/// The macros want their targets as constants.
+/// The macros require constant targets.
 fn for_each_plumber() {
     macro_rules! say {
         ($($target:literal)*) => { $(

@@ -1,4 +1,4 @@
-//! A browser that keeps its cookies and holds every answer against the contract.
+//! A browser that keeps its cookies and checks each response against the contract.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::PASSWORD;
 
-/// How long the page of an application may be kept that is the same for everybody.
+/// The `Cache-Control` of an application's page that is the same for all users.
 pub(crate) const PUBLIC: &str = "public, max-age=60";
 
-/// An HTTP client without memory.
+/// Returns an HTTP client without a cookie store.
 pub(crate) fn http() -> reqwest::Client {
     static CLIENT: LazyLock<()> = LazyLock::new(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -26,7 +26,7 @@ pub(crate) fn http() -> reqwest::Client {
     client.build().unwrap()
 }
 
-/// A browser: it keeps its cookies, also `Secure` ones.
+/// A browser that keeps its cookies, including `Secure` ones.
 pub(crate) struct Browser {
     base: String,
     client: reqwest::Client,
@@ -35,7 +35,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// A browser for the service at `base`, whose contract `document` is.
+    /// Creates a browser for the service at `base`, whose contract is `document`.
     pub(crate) fn new(base: &str, document: Arc<Value>) -> Self {
         Self {
             base: base.to_owned(),
@@ -45,7 +45,7 @@ impl Browser {
         }
     }
 
-    /// A request to be filled in and given to [`Browser::send`].
+    /// Returns a request to complete and pass to [`Browser::send`].
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         self.client.request(method, format!("{}{path}", self.base))
@@ -67,7 +67,7 @@ impl Browser {
         self.send(self.request("PATCH", path).json(body)).await
     }
 
-    /// Logs a user in who has [`PASSWORD`].
+    /// Logs in a user whose password is [`PASSWORD`].
     pub(crate) async fn log_in(&self, name: &str) -> Answer {
         self.try_password(name, PASSWORD).await
     }
@@ -77,19 +77,19 @@ impl Browser {
         self.post("/api/login", &body).await
     }
 
-    /// The cookie of the session, if there is one.
+    /// Returns the session cookie, if there is one.
     pub(crate) fn cookie(&self) -> Option<String> {
         let cookies = self.cookies.lock().unwrap();
         cookies.values().next().cloned()
     }
 
-    /// Puts a cookie there as if it had been set.
+    /// Stores a cookie as if a response had set it.
     pub(crate) fn set_cookie(&self, name: &str, value: &str) {
         let mut cookies = self.cookies.lock().unwrap();
         cookies.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Sends a request with the cookies, keeps those of the answer, and checks what all answers must be.
+    /// Sends a request with the cookies, keeps those of the response, and checks the rules for all responses.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
         let cookies = self.cookies.lock().unwrap().clone();
         let header: Vec<String> = cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -126,7 +126,7 @@ impl Browser {
     }
 }
 
-/// What an operation answers must be in the document. (What matches none, or uses another method, has no operation.)
+/// Fails unless the document contains the response of the operation. (Requests with an unknown path or method have no operation.)
 #[track_caller]
 pub(super) fn check_documented(document: &Value, method: &Method, path: &str, status: StatusCode) {
     let paths = document["paths"].as_object().unwrap();
@@ -138,28 +138,28 @@ pub(super) fn check_documented(document: &Value, method: &Method, path: &str, st
     let item = paths.iter().find(|(pattern, _)| matches(pattern));
     let name = method.as_str().to_lowercase();
     let operation = item.and_then(|(_, it)| it.get(&name));
-    // `get` is not `GET`.
+    // Methods are case-sensitive: `get` is not `GET`.
     if let (Some(operation), true) = (operation, name.to_uppercase() == method.as_str()) {
         let documented = &operation["responses"][status.as_str()];
         assert!(
             documented.is_object(),
-            "{method} {path} answered {status}, which is not in the document"
+            "{method} {path} has status {status}, which is not in the document"
         );
     }
 }
 
-/// An answer, read to its end.
+/// A response, fully read.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
-    /// False for answers to `HEAD`.
+    /// False for responses to `HEAD`.
     pub(super) has_body: bool,
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         let parsed = serde_json::from_str(&self.text);
@@ -181,7 +181,7 @@ impl Answer {
         self
     }
 
-    /// Expects a problem of this kind.
+    /// Fails unless the response is a problem of this type.
     #[track_caller]
     pub(crate) fn expect_problem(&self, status: u16, kind: &str) -> &Self {
         self.expect_status(status);
@@ -189,17 +189,17 @@ impl Answer {
         self
     }
 
-    /// The seconds of `Retry-After`.
+    /// Returns the seconds of `Retry-After`.
     #[track_caller]
     pub(crate) fn retry_after(&self) -> u64 {
         self.header("retry-after").unwrap().parse().unwrap()
     }
 
-    /// What holds for all answers.
+    /// Checks the rules for all responses.
     #[track_caller]
     fn check_common(&self) {
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
-        // A page of an application may be kept, where it hands out no key.
+        // A page of an application may be cached if it does not set a session cookie.
         let kept = self.header("cache-control");
         let is_public = kept == Some(PUBLIC) && self.set_cookies().is_empty();
         assert!(kept == Some("no-store") || is_public, "{kept:?}");

@@ -1,4 +1,4 @@
-//! Another application that takes the contract in and has pages of its own, wired by hand as a library's user does.
+//! Another application that embeds the contract and has pages of its own, wired by hand as a user of the library does it.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
@@ -12,38 +12,36 @@ use actix_web::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use skriptoteket::{
+    account_lifecycle::AccountLifecycle,
     accounts::{Role, registration::Registrar},
-    audit::{AdminAudit, AuditTrail},
+    audit::{AdminAudit, AuditMetrics, AuditTrail},
+    catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
-    config::LimitFailure,
     guard::{Budget, Entities, GuardPolicy},
-    http::{Api, CookieSettings, Principal, matched},
-    login::{LoginParts, LoginService},
-    services::Registration,
-    sessions::{SessionPolicy, Sessions, census::CensusBell},
+    http::{Api, CookieSettings, Principal, matched, metrics::HttpMetrics},
+    login::{LoginParts, LoginService, metrics::LoginMetrics},
+    services::{FailurePolicy, Registration},
+    sessions::{SessionMetrics, SessionPolicy, Sessions, census::CensusBell},
     store::{SqliteSettings, Stores, open_sqlite},
-    telemetry::{
-        Telemetry,
-        instruments::{HttpMetrics, LoginMetrics, Presence},
-        testing::CollectedMetrics,
-    },
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
-    Browser, Ledger, Machine, ORIGIN, PASSWORD, PUBLIC, ServiceDesk, http, passwords, service_desk,
+    Browser, Ledger, Machine, ORIGIN, PASSWORD, PUBLIC, TokenServices, http, passwords,
+    token_services,
 };
 
 const BUDGET: Budget = Budget {
     attempts: 1000,
-    regain: Duration::from_mins(5),
+    refill: Duration::from_mins(5),
     lock: Duration::from_mins(1),
     longest_lock: Duration::from_mins(15),
     forget: Duration::from_hours(24),
 };
 
-/// The application. Its store has no cache, so that every request asks it.
+/// The application. Its store has no cache, so that each request reaches the store.
 pub(crate) struct Host {
     pub(crate) api: Api,
     pub(crate) stores: Stores,
@@ -51,14 +49,14 @@ pub(crate) struct Host {
     pub(crate) metrics: CollectedMetrics,
     pub(crate) telemetry: Telemetry,
     public: String,
-    /// What `/slow` waits for.
+    /// The signal that `/slow` waits for.
     pub(crate) slow: Arc<Slow>,
     document: Arc<Value>,
     server: ServerHandle,
     _dir: TempDir,
 }
 
-/// A page that takes until it is let go on.
+/// A page that blocks until the test releases it.
 #[derive(Debug)]
 pub(crate) struct Slow {
     reached: Semaphore,
@@ -75,12 +73,12 @@ impl Default for Slow {
 }
 
 impl Slow {
-    /// Waits until a request has got there.
+    /// Waits until a request has reached the page.
     pub(crate) async fn reached(&self) {
         self.reached.acquire().await.unwrap().forget();
     }
 
-    /// Lets one request go on.
+    /// Releases one request.
     pub(crate) fn go_on(&self) {
         self.may_go_on.add_permits(1);
     }
@@ -91,13 +89,13 @@ impl Slow {
     }
 }
 
-/// Starts one, with the account `ada`.
+/// Starts an application with the account `ada`.
 pub(crate) async fn host() -> Host {
-    host_that(LimitFailure::Closed).await
+    host_that(FailurePolicy::Closed).await
 }
 
-/// Starts one that does this with requests of services whose limits cannot be checked.
-pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
+/// Starts an application with this policy for requests of services whose limits cannot be checked.
+pub(crate) async fn host_that(on_failure: FailurePolicy) -> Host {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());
     let settings = SqliteSettings {
@@ -105,9 +103,9 @@ pub(crate) async fn host_that(on_failure: LimitFailure) -> Host {
         timeout: Duration::from_secs(30),
     };
     let stores = open_sqlite(&settings, clock.clone(), None).await.unwrap();
-    let (telemetry, metrics) = Telemetry::in_memory();
+    let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
     let api = wire(&stores, clock.clone(), &telemetry, on_failure);
-    service_desk::first_key(&stores, &api.directory, clock.clone()).await;
+    token_services::first_key(&stores, &api.service_cache, clock.clone()).await;
     let password = SecretString::from(PASSWORD);
     api.registrar
         .register("ada", Role::User, password)
@@ -142,7 +140,7 @@ fn wire(
     stores: &Stores,
     clock: Arc<dyn Clock>,
     telemetry: &Telemetry,
-    on_failure: LimitFailure,
+    on_failure: FailurePolicy,
 ) -> Api {
     let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
     let policy = SessionPolicy {
@@ -154,17 +152,18 @@ fn wire(
     let passwords = passwords(telemetry);
     let sessions = Sessions::new(
         stores.sessions.clone(),
-        stores.accounts.clone(),
-        Presence::new(&meter, &observed, &[], clock.clone()),
+        SessionMetrics::new(&meter),
         clock.clone(),
         policy,
         CensusBell::default(),
         Handle::current(),
     );
     let login_metrics = LoginMetrics::new(&meter, clock.clone());
-    let (audit, writer) = AuditTrail::new(stores.audit.clone(), login_metrics.clone());
+    let (audit, writer) = AuditTrail::new(stores.audit.clone(), AuditMetrics::new(&meter));
     tokio::spawn(writer.run());
     let admin_audit = AdminAudit::new(audit.clone(), stores.audit.clone(), clock.clone());
+    let lifecycle =
+        AccountLifecycle::new(stores.accounts.clone(), sessions.clone(), Handle::current());
     let login = LoginService::new(LoginParts {
         accounts: stores.accounts.clone(),
         limits: stores.limits.clone(),
@@ -175,25 +174,27 @@ fn wire(
         entities: Entities::keyed(b"host"),
         passwords: passwords.clone(),
         sessions: sessions.clone(),
+        lifecycle: lifecycle.clone(),
         audit,
         metrics: login_metrics,
         clock: clock.clone(),
         runtime: Handle::current(),
     });
     let url = ORIGIN.parse().unwrap();
-    let services = ServiceDesk::new(stores, &clock, telemetry, on_failure);
+    let services = TokenServices::new(stores, &clock, telemetry, on_failure);
     Api {
         login,
         sessions,
+        lifecycle,
         accounts: stores.accounts.clone(),
         registrar: Registrar::new(stores.accounts.clone(), passwords),
         trail: stores.audit.clone(),
         audit: admin_audit,
         clients: services.clients,
-        directory: services.directory,
+        service_cache: services.service_cache,
         registry: services.registry,
         tokens: services.tokens,
-        gate: services.gate,
+        bearer: services.bearer,
         keys_kept: std::time::Duration::from_mins(5),
         limiter: services.limiter,
         auth_metrics: services.metrics,
@@ -202,11 +203,11 @@ fn wire(
         cookie: CookieSettings::new(&"the host's own key material".into(), &url),
         origin: (&url).into(),
         trusted_proxies: Arc::from([]),
-        patience: std::time::Duration::from_secs(30),
+        wait_budget: std::time::Duration::from_secs(30),
     }
 }
 
-/// The contract, and a few pages that use its sessions.
+/// Serves the contract and a few pages that use its sessions.
 fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
     let waiting = web::Data::from(slow);
     let server = HttpServer::new(move || {
@@ -261,7 +262,7 @@ fn serve(api: Api, slow: Arc<Slow>, listener: TcpListener) -> Server {
         .run()
 }
 
-/// What is the same for everybody.
+/// A page that is the same for all users.
 async fn logo() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, PUBLIC))
@@ -274,7 +275,7 @@ async fn visit(session: Session) -> HttpResponse {
     HttpResponse::Ok().json(visits)
 }
 
-/// Changes the session after it has had time to end.
+/// Changes the session after the test had time to end it.
 async fn slow(principal: Principal, session: Session, slow: web::Data<Slow>) -> HttpResponse {
     session.insert("slow", true).unwrap();
     slow.pass().await;
@@ -295,7 +296,7 @@ async fn fall(_: Principal) -> HttpResponse {
     panic!("s3cret")
 }
 
-/// What the framework refuses by itself, in its own words.
+/// A page whose invalid requests the framework rejects with its own error text.
 async fn number(_: Principal, number: web::Json<u32>) -> HttpResponse {
     HttpResponse::Ok().json(number)
 }
@@ -310,7 +311,7 @@ async fn teapot() -> HttpResponse {
         .body("<p>short and stout")
 }
 
-/// Fails as careless handlers do: with the error's text.
+/// Fails with the text of the error, as a careless handler does.
 async fn leak() -> actix_web::Result<String> {
     let error = std::io::Error::other("s3cret");
     Err(actix_web::error::ErrorInternalServerError(error))
@@ -322,7 +323,7 @@ impl Host {
         self.register_with(id, &[]).await
     }
 
-    /// Registers a service that may ask tokens for these scopes.
+    /// Registers a service that may request tokens with these scopes.
     pub(crate) async fn register_with(&self, id: &str, scopes: &[&str]) -> Machine {
         let registration = Registration {
             id: id.parse().unwrap(),
@@ -337,17 +338,17 @@ impl Host {
         Machine::new(&self.public, Arc::clone(&self.document), &body)
     }
 
-    /// What is counted of services from now on.
+    /// Returns a ledger that counts events of services from now on.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::open(&self.metrics)
     }
 
-    /// A browser that has not been here before.
+    /// Returns a browser without cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(&self.public, Arc::clone(&self.document))
     }
 
-    /// A browser in which `ada` is logged in.
+    /// Returns a browser in which `ada` is logged in.
     pub(crate) async fn ada(&self) -> Browser {
         let browser = self.browser();
         browser.log_in("ada").await.expect_status(200);
@@ -357,7 +358,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Asks; the answer is not waited for.
+        // Sends the request without waiting for the response.
         drop(self.server.stop(false));
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of services: all series, so that nothing moves unseen.
+//! The counters of services. All series are watched, so that no change is missed.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,8 @@ impl Ledger {
         }
     }
 
-    /// What has moved since the last question and by how much: the counter and its label values in the order of their keys.
+    /// Returns the series that have changed since the last call and by how much: the counter and its label values,
+    /// ordered by key.
     pub(crate) fn moved(&mut self) -> Vec<(String, u64)> {
         let now = read(&self.metrics);
         let before = std::mem::replace(&mut self.before, now.clone());
@@ -39,7 +40,7 @@ impl Ledger {
         now.into_iter().filter_map(moved).collect()
     }
 
-    /// Expects that each of these has moved by one since the last question, and nothing else.
+    /// Fails unless exactly these series have increased by one since the last call, and no other has changed.
     #[track_caller]
     pub(crate) fn expect(&mut self, series: &[&str]) {
         let moved = self.moved();

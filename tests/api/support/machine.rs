@@ -1,4 +1,4 @@
-//! A service that calls: it has a client secret and holds every answer against the contract.
+//! A calling service: it has a client secret and checks each response against the contract.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The service that was `issued` a secret.
+    /// Creates the service from the registration in `issued`.
     pub(crate) fn new(base: &str, document: Arc<Value>, issued: &Value) -> Self {
         let text = |key: &str| issued[key].as_str().unwrap().to_owned();
         Self {
@@ -29,7 +29,7 @@ impl Machine {
         }
     }
 
-    /// The same service with another secret.
+    /// Returns the same service with another secret.
     pub(crate) fn with_secret(&self, secret: &str) -> Self {
         Self {
             id: self.id.clone(),
@@ -40,12 +40,12 @@ impl Machine {
         }
     }
 
-    /// A request to be filled in and given to [`Machine::send`].
+    /// Returns a request to complete and pass to [`Machine::send`].
     pub(crate) fn request(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base))
     }
 
-    /// Sends a form with the secret in the header.
+    /// Sends a form with the secret in the `Authorization` header.
     pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let request = with_form(self.request(path), fields);
         let authorization = basic(&self.id, &self.secret);
@@ -53,27 +53,27 @@ impl Machine {
             .await
     }
 
-    /// Asks for a token with these fields beside the grant.
+    /// Requests a token with these fields in addition to the grant type.
     pub(crate) async fn ask_token(&self, fields: &[(&str, &str)]) -> Answer {
         let grant = ("grant_type", "client_credentials");
         let fields: Vec<_> = [grant].into_iter().chain(fields.iter().copied()).collect();
         self.form("/oauth2/token", &fields).await
     }
 
-    /// A token.
+    /// Returns a new token.
     pub(crate) async fn token(&self) -> String {
         let answer = self.ask_token(&[]).await;
         let body = answer.expect_status(200).json();
         body["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// Checks its limits with this token.
+    /// Checks the limits of the service with this token.
     pub(crate) async fn check(&self, token: &str) -> Answer {
         let path = format!("/api/services/{}/check", self.id);
         self.send(self.request(&path).bearer_auth(token)).await
     }
 
-    /// Sends a request and checks what all answers to services must be.
+    /// Sends a request and checks the rules for all responses to services.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
         let request = request.build().unwrap();
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -98,7 +98,7 @@ impl Machine {
     }
 }
 
-/// The request with these fields as its form.
+/// Adds these fields to the request as a form.
 pub(crate) fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     let form = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
@@ -107,7 +107,7 @@ pub(crate) fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> Req
     request.header("content-type", media).body(form)
 }
 
-/// What holds for all answers of the authorization server.
+/// Checks the rules for all responses of the authorization server.
 #[track_caller]
 fn check_oauth(answer: &Answer) {
     assert_eq!(answer.header("pragma"), Some("no-cache"));
@@ -126,7 +126,7 @@ fn check_oauth(answer: &Answer) {
 }
 
 impl Answer {
-    /// Expects an error of OAuth.
+    /// Fails unless the response is this OAuth error.
     #[track_caller]
     pub(crate) fn expect_error(&self, status: u16, error: &str) -> &Self {
         self.expect_status(status);
@@ -134,7 +134,7 @@ impl Answer {
         self
     }
 
-    /// Expects a problem about the access token, and a challenge with this error.
+    /// Fails unless the response is a problem about the access token with a challenge that has this error.
     #[track_caller]
     pub(crate) fn expect_challenge(&self, status: u16, error: Option<&str>) -> &Self {
         self.expect_status(status);

@@ -1,10 +1,10 @@
-//! A service of one's own for every test, and browsers to use it with.
+//! A separate service for each test, and browsers to use it with.
 
 mod browser;
 mod host;
 mod ledger;
 mod machine;
-mod service_desk;
+mod token_services;
 mod tokens;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -15,27 +15,29 @@ pub(crate) use ledger::Ledger;
 pub(crate) use machine::{Machine, with_form};
 use secrecy::SecretString;
 use serde_json::Value;
-use service_desk::ServiceDesk;
 use skriptoteket::{
     accounts::{
         Role, User,
+        metrics::PasswordMetrics,
         password::{HashingPolicy, Passwords},
         registration::Registrar,
     },
     app::Application,
+    catalogue::CATALOGUE,
     clock::ManualClock,
     config::{self, Config, Database, Environment},
     store::{self, Stores},
-    telemetry::{Telemetry, instruments::PasswordMetrics, testing::CollectedMetrics},
+    telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use tempfile::TempDir;
+use token_services::TokenServices;
 pub(crate) use tokens::{KeyPair, basic, jwt, service_keys, unsigned};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// A password that any account may have.
+/// A password that the password rules accept.
 pub(crate) const PASSWORD: &str = "correct horse battery staple 42";
 
-/// The origin that the service is seen under, unless a test says otherwise.
+/// The public origin of the service, unless a test sets another one.
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8080";
 
 /// A running service.
@@ -48,7 +50,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<ManualClock>,
     /// The service's metrics.
     pub(crate) metrics: CollectedMetrics,
-    /// The service's stores, as another process sees them.
+    /// The service's stores, opened as another process opens them.
     pub(crate) stores: Stores,
     /// The file of the embedded store.
     pub(crate) database: PathBuf,
@@ -59,7 +61,7 @@ pub(crate) struct App {
     _dir: TempDir,
 }
 
-/// A configuration in `dir` on free ports, with passwords that cost next to nothing.
+/// Returns a configuration in `dir` with free ports and cheap password hashes.
 pub(crate) fn config_in(dir: &TempDir) -> Config {
     let environment = Environment::default()
         .with("SKRIPTOTEKET_DATA_DIR", dir.path())
@@ -70,14 +72,14 @@ pub(crate) fn config_in(dir: &TempDir) -> Config {
     let mut config = config::load(None, &environment).unwrap();
     config.argon2.memory_kib = 8;
     config.argon2.iterations = 1;
-    // How busy the machine is, is not tested.
+    // The load of the machine is not under test.
     config.store_timeout = Duration::from_secs(30);
     config.connections.head_timeout = Duration::from_mins(10);
     config.connections.body_timeout = Duration::from_mins(10);
     config
 }
 
-/// Hash threads at next to no cost.
+/// Creates hashing threads with cheap parameters.
 pub(crate) fn passwords(telemetry: &Telemetry) -> Passwords {
     let policy = HashingPolicy {
         memory_kib: 8,
@@ -94,18 +96,20 @@ pub(crate) async fn spawn_app() -> App {
     spawn_app_with(|_| {}).await
 }
 
-/// Starts a service with a configuration that `change` has changed.
+/// Starts a service with a configuration that `change` has modified.
 pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config_in(&dir);
     change(&mut config);
     let clock = Arc::new(ManualClock::default());
     let Database::Sqlite { path: database } = config.database.clone();
-    let (telemetry, metrics) = Telemetry::in_memory();
+    let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
     let application = Application::build(&config, &telemetry, clock.clone()).await;
     let application = application.unwrap();
-    let stores = store::open(&config, clock.clone(), None).await.unwrap();
-    let (aside, _) = Telemetry::in_memory();
+    let stores = store::open(&config.store(), clock.clone(), None)
+        .await
+        .unwrap();
+    let (aside, _) = Telemetry::in_memory(CATALOGUE);
     let public = format!("http://{}", application.address());
     let management = format!("http://{}", application.management_address());
     let (stop, stopped) = oneshot::channel::<()>();
@@ -134,31 +138,31 @@ pub(crate) async fn spawn_app_with(change: impl FnOnce(&mut Config)) -> App {
 }
 
 impl App {
-    /// Makes an account whose password is [`PASSWORD`].
+    /// Creates an account whose password is [`PASSWORD`].
     pub(crate) async fn add_user(&self, name: &str, role: Role) -> User {
         let password = SecretString::from(PASSWORD);
         self.registrar.register(name, role, password).await.unwrap()
     }
 
-    /// A browser that has not been here before.
+    /// Returns a browser without cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(&self.public, Arc::clone(&self.document))
     }
 
-    /// A browser in which this user, who has [`PASSWORD`], is logged in.
+    /// Returns a browser in which this user, whose password is [`PASSWORD`], is logged in.
     pub(crate) async fn logged_in(&self, name: &str) -> Browser {
         let browser = self.browser();
         browser.log_in(name).await.expect_status(200);
         browser
     }
 
-    /// Makes an account and logs it in.
+    /// Creates an account and logs it in.
     pub(crate) async fn someone(&self, name: &str, role: Role) -> Browser {
         self.add_user(name, role).await;
         self.logged_in(name).await
     }
 
-    /// Registers a service that asks with what is issued to it. `body` has its `id`.
+    /// Registers a service and returns it with the issued credentials. `body` contains its `id`.
     pub(crate) async fn register(&self, boss: &Browser, body: Value) -> Machine {
         let answer = boss.post("/api/admin/services", &body).await;
         Machine::new(
@@ -168,17 +172,17 @@ impl App {
         )
     }
 
-    /// A superuser in a browser.
+    /// Returns a browser with a superuser logged in.
     pub(crate) async fn boss(&self) -> Browser {
         self.someone("boss", Role::Superuser).await
     }
 
-    /// What is counted of services from now on.
+    /// Returns a ledger that counts events of services from now on.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::open(&self.metrics)
     }
 
-    /// How many login attempts came out like this.
+    /// Returns the number of login attempts with this status.
     pub(crate) fn logins(&self, status: &str) -> u64 {
         let labels = [("status", status)];
         self.metrics
@@ -186,14 +190,14 @@ impl App {
             .unwrap()
     }
 
-    /// How many login attempts failed for this reason.
+    /// Returns the number of login attempts that failed for this reason.
     pub(crate) fn failures(&self, reason: &str) -> u64 {
         let labels = [("reason", reason)];
         let name = "skriptoteket.login_failures";
         self.metrics.counter(name, &labels).unwrap()
     }
 
-    /// Sends a request that is not answered for now, and goes away once it is in flight.
+    /// Sends a request that blocks, and disconnects once the request is in flight.
     pub(crate) async fn leave_once_in_flight(&self, request: reqwest::RequestBuilder) {
         let in_flight = async {
             let labels = [("http.request.method", "POST"), ("url.scheme", "http")];
@@ -203,12 +207,12 @@ impl App {
             }
         };
         tokio::select! {
-            answer = request.send() => panic!("it was answered: {answer:?}"),
+            answer = request.send() => panic!("unexpected response: {answer:?}"),
             seen = tokio::time::timeout(Duration::from_mins(1), in_flight) => seen.unwrap(),
         }
     }
 
-    /// Stops the service and waits until it has.
+    /// Stops the service and waits until it has stopped.
     pub(crate) async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

@@ -1,4 +1,4 @@
-//! Tokens and assertions as nobody should make them.
+//! Forged and malformed tokens and assertions.
 
 use base64::{
     Engine,
@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use skriptoteket::store::Stores;
 
-/// The value of `Authorization` for this id and secret.
+/// Returns the `Authorization` header for this ID and secret.
 pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{id}:{secret}")))
 }
@@ -18,7 +18,7 @@ fn part(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Header and claims, to be signed.
+/// Encodes header and claims, ready to be signed.
 pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
     format!(
         "{}.{}",
@@ -27,7 +27,7 @@ pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
     )
 }
 
-/// A JWT whose signature `sign` makes.
+/// Returns a JWT with a signature by `sign`.
 pub(crate) fn jwt(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let signed = unsigned(header, claims);
     let signature = part(&sign(signed.as_bytes()));
@@ -52,25 +52,25 @@ impl KeyPair {
         self.key.sign(bytes).to_vec()
     }
 
-    /// The public key, raw.
+    /// Returns the raw public key.
     pub(crate) fn public(&self) -> [u8; 32] {
         self.key.verifying_key().to_bytes()
     }
 
-    /// The public key as a JWK Set.
+    /// Returns the public key as a JWK Set.
     pub(crate) fn jwks(&self) -> Value {
         let x = part(&self.public());
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": self.id, "alg": "EdDSA", "x": x}]})
     }
 
-    /// A JWT with these claims and our usual header, in which `change` takes another place.
+    /// Returns a signed JWT with this `typ` and these claims.
     pub(crate) fn jwt(&self, typ: &str, claims: &Value) -> String {
         let header = json!({"typ": typ, "alg": "EdDSA", "kid": self.id});
         jwt(&header, claims, |bytes| self.sign(bytes))
     }
 }
 
-/// The keys that the service signs with.
+/// Returns the service's signing keys.
 pub(crate) async fn service_keys(stores: &Stores) -> Vec<KeyPair> {
     let keys = stores.tokens.keys().await.unwrap();
     let pair = |key: skriptoteket::services::SigningKey| KeyPair {

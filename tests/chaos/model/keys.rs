@@ -1,4 +1,5 @@
-//! The keys of sessions: which may be replaced by a request, which must have been, and what a request with an old one does.
+//! Session keys: which keys a request may replace, which it must have replaced, and what a request with an old key
+//! does.
 
 use super::{EndTicket, Millis, Model, UseTicket, Violation};
 use crate::{
@@ -11,14 +12,15 @@ fn place(role: &str) -> usize {
 }
 
 impl Key {
-    /// A request without an answer may have given the session another one.
+    /// Returns whether the current key may be lost: a request without a response may have given the session another
+    /// one.
     pub(crate) const fn may_be_lost(&self) -> bool {
         self.may_change && self.unsure.is_some()
     }
 }
 
 impl Model {
-    /// What a key that is issued now may be worth; with `changing` the account may have had any role lately.
+    /// Returns a key issued now. With `changing`, the account may have had any of its recent roles.
     pub(super) fn new_key(&self, user: usize, changing: bool) -> Key {
         let roles = &self.accounts[user].roles;
         let places = || roles.iter().map(|it| place(it));
@@ -31,7 +33,7 @@ impl Model {
         }
     }
 
-    /// A request is about to be sent that gives the user this role.
+    /// Records that a request that sets this role is about to be sent.
     pub(crate) fn begin_role(&mut self, user: usize, role: &str) {
         let role = place(role);
         for held in self.held.iter_mut().filter(|it| it.user == user) {
@@ -40,7 +42,7 @@ impl Model {
         }
     }
 
-    /// It was done: so it was by all sessions of then.
+    /// Records that the role was set, and with it the role of all sessions that existed at that time.
     pub(crate) fn role_is(&mut self, user: usize, role: &str) {
         let role = place(role);
         for held in self.held.iter_mut().filter(|it| it.user == user) {
@@ -48,7 +50,8 @@ impl Model {
         }
     }
 
-    /// The answer to a request with this session's cookie has brought another one. `own` is what the request ends.
+    /// Records that a response to a request with this session's cookie set another one. `own` is the ending that the
+    /// request caused.
     pub(crate) fn renewed(
         &mut self,
         ticket: &mut UseTicket,
@@ -63,12 +66,12 @@ impl Model {
         let account = &self.accounts[old.user];
         let who = format!("session {} of {}", old.id, account.name);
         if old.key.generation != ticket.generation {
-            return Err(format!("{who} has got two keys for one"));
+            return Err(format!("{who} got a second key for the same old key"));
         }
         if !old.key.may_change {
-            return Err(format!("{who} has got a new key for no reason"));
+            return Err(format!("{who} got a new key for no reason"));
         }
-        // What spares it by its old id may not have spared it.
+        // A request that spares the session by its old id may not have spared it.
         for ending in &mut self.accounts[old.user].endings {
             let crossed = ending.closed.is_none_or(|at| at >= ticket.sent);
             let is_own = own.is_some_and(|it| it.id == ending.id);
@@ -84,12 +87,12 @@ impl Model {
         held.cookie = cookie;
         held.key = Key {
             generation: old.key.generation + 1,
-            // The one before may have been found dead because of this one, or because the session was.
+            // The previous key may have been found dead because of this one, or because the session was dead.
             contested: old.key.contested,
             ..key
         };
         ticket.generation = held.key.generation;
-        // The old one is dead from here on, and is tried again.
+        // The old key is dead from now on. It is tried again.
         let mut dead = old;
         dead.number = number;
         dead.pending = 0;
@@ -98,7 +101,7 @@ impl Model {
         Ok(())
     }
 
-    /// A session check was answered with the session, to whoever has its present key.
+    /// Records a session check that found the session, for the holder of its current key.
     pub(super) fn seen_with_key(
         &mut self,
         index: usize,
@@ -110,11 +113,11 @@ impl Model {
         let account = &self.accounts[held.user];
         let who = format!("session {} of {}", held.id, account.name);
         if !held.id.is_empty() && held.id != id {
-            return Err(format!("{who} is {id} with the same cookie"));
+            return Err(format!("{who} has the id {id} with the same cookie"));
         }
         if strict && place(&account.roles[0]) > held.key.highest {
             return Err(format!(
-                "{who} is {} by a key from before",
+                "{who} has the role {} with a key issued before",
                 account.roles[0]
             ));
         }
@@ -129,7 +132,8 @@ impl Model {
         Ok(())
     }
 
-    /// Whether what ends the session of a key may have met none, because the session has got another key meanwhile.
+    /// Returns whether a request that ends the session of a key may have found none, because the session got another
+    /// key meanwhile.
     pub(super) fn may_have_missed(&self, ticket: &EndTicket) -> bool {
         let Some((session, generation)) = ticket.by_key else {
             return false;

@@ -1,9 +1,9 @@
-//! Logins: what they may answer, and what they start.
+//! Logins: the responses that are allowed, and the sessions that they start.
 
 use super::{EndTicket, Fate, Millis, Model, UseTicket, Violation};
 use crate::rules::{Held, LoginTry, Scope};
 
-/// A login that is under way.
+/// A login in progress.
 #[derive(Debug)]
 pub(crate) struct LoginTicket {
     pub(crate) user: usize,
@@ -20,14 +20,15 @@ pub(crate) struct LoginTicket {
 }
 
 impl LoginTicket {
-    /// The cookie that goes with it.
+    /// Returns the cookie that is sent with the login.
     pub(crate) fn cookie(&self) -> Option<String> {
         self.touches.as_ref().map(|it| it.cookie.clone())
     }
 }
 
 impl Model {
-    /// A login with this password is about to be sent; the session whose cookie goes with it would end.
+    /// Records that a login with this password is about to be sent. It ends the session of the cookie that is sent
+    /// along.
     pub(crate) fn begin_login(
         &mut self,
         (user, password): (usize, String),
@@ -61,7 +62,7 @@ impl Model {
         }
     }
 
-    /// It was answered 200.
+    /// Records a 200 response.
     pub(crate) fn logged_in(
         &mut self,
         ticket: &LoginTicket,
@@ -83,7 +84,7 @@ impl Model {
             } else {
                 "a wrong password"
             };
-            return Err(format!("a login of {} passed with {why}", account.name));
+            return Err(format!("a login of {} succeeded with {why}", account.name));
         }
         account.logins[ticket.at].answered = Some(now);
         if account.quiet_since.is_some_and(|it| it < ticket.sent) && !account.busy {
@@ -115,14 +116,14 @@ impl Model {
         Ok(number)
     }
 
-    /// It was answered otherwise.
+    /// Records any other response.
     pub(crate) fn not_logged_in(
         &mut self,
         ticket: &LoginTicket,
         (fate, status): (Fate, u16),
         now: Millis,
     ) -> Result<(), Violation> {
-        // A right password that is refused with 401 may have had a session for a moment.
+        // A correct password that was rejected with 401 may have had a session for a moment.
         let perhaps = ticket.right && (fate == Fate::Unsure || status == 401);
         self.bounds.perhaps_started += u64::from(perhaps);
         let kept = if fate == Fate::Unsure || status == 401 && ticket.right {
@@ -139,14 +140,14 @@ impl Model {
         let account = &mut self.accounts[ticket.user];
         if ticket.right {
             let tried = &mut account.logins[ticket.at];
-            // No session can come of what was refused before the password was looked at.
+            // A login that was rejected before the password check cannot start a session.
             if fate == Fate::Refused {
                 tried.answered = Some(if perhaps { now } else { Millis::MIN });
             }
         }
         if status == 401 && ticket.must_pass && account.epoch == ticket.epoch {
             return Err(format!(
-                "the right password of {} was refused",
+                "the correct password of {} was rejected",
                 account.name
             ));
         }

@@ -1,7 +1,8 @@
-// What stock Node libraries find at the service: openid-client and oauth4webapi ask, jose and oauth4webapi check.
+// Uses the service with stock Node libraries: openid-client and oauth4webapi send requests, jose and oauth4webapi
+// verify tokens.
 //
-// The first line of the output is the JWK Set of keys that are made here; the one line of the input says where the service
-// is and who we are there. Neither secrets nor tokens are ever written.
+// The first line of the output is the JWK Set of keys that are generated here. The only line of the input has the
+// address of the service and the client's id. Neither secrets nor tokens are ever written.
 
 import "./web_crypto.mjs";
 
@@ -34,7 +35,7 @@ const issuer = new URL(told.issuer);
 assert.equal(issuer.hostname, "127.0.0.1", "the tests stay on this machine");
 const own = new URL(`/api/services/${told.client_id}/check`, issuer);
 
-/** Every way to authenticate, by the functions of either library. */
+/** Returns every authentication method, by the functions of either library. */
 function ways(library) {
   const { ClientSecretBasic, ClientSecretPost, PrivateKeyJwt } = library;
   return [
@@ -44,7 +45,7 @@ function ways(library) {
   ];
 }
 
-/** Ways that must not let anybody in. */
+/** Returns authentication methods with wrong credentials, which must be rejected. */
 async function wrongWays(library) {
   const wrong = [...told.client_secret].reverse().join("");
   const { privateKey } = await jose.generateKeyPair("ES256");
@@ -77,7 +78,7 @@ async function checkByJose(metadata, token) {
   await assert.rejects(jose.jwtVerify(forged, keys, right), jose.errors.JWSSignatureVerificationFailed);
 }
 
-/** The validator of access tokens that oauth4webapi has for resource servers. */
+/** Checks the token with oauth4webapi's validator for resource servers. */
 async function checkByRfc9068(server, token) {
   const request = (token) => new Request(own, { headers: { authorization: `Bearer ${token}` } });
   const options = { ...insecure, signingAlgorithms: [told.algorithm] };
@@ -101,19 +102,19 @@ function checkIssued(issued) {
   assert.ok(issued.expires_in > 0 && issued.expires_in <= 600);
 }
 
-const WRONG_WISHES = [
+const INVALID_REQUESTS = [
   ["password", { username: "a", password: "b" }, "unsupported_grant_type"],
   ["urn:ietf:params:oauth:grant-type:device_code", {}, "unsupported_grant_type"],
   ["client_credentials", { scope: "stock:write" }, "invalid_scope"],
   ["client_credentials", { resource: ELSEWHERE }, "invalid_target"],
 ];
 
-/** An error of RFC 6749 in the body of a 400. */
+/** Matches an error of RFC 6749 in the body of a 400. */
 function isError(code) {
   return (error) => error instanceof oauth.ResponseBodyError && error.error === code && error.status === 400;
 }
 
-/** `invalid_client` with the challenge that RFC 6749 demands. */
+/** Matches `invalid_client` with the challenge that RFC 6749 requires. */
 function isInvalidClient(error) {
   return (
     error instanceof oauth.WWWAuthenticateChallengeError && error.status === 401 && error.cause[0].scheme === "basic"
@@ -142,8 +143,8 @@ async function openidClient() {
       const [challenge] = error.cause;
       return challenge.scheme === "bearer" && challenge.parameters.error === "invalid_token";
     });
-    for (const [grant, wish, expected] of WRONG_WISHES) {
-      await assert.rejects(openid.genericGrantRequest(config, grant, wish), (error) => error.error === expected);
+    for (const [grant, parameters, expected] of INVALID_REQUESTS) {
+      await assert.rejects(openid.genericGrantRequest(config, grant, parameters), (error) => error.error === expected);
     }
   }
   for (const way of await wrongWays(openid)) {
@@ -158,8 +159,8 @@ async function oauth4webapi() {
   const found = await oauth.discoveryRequest(issuer, { ...insecure, algorithm: "oauth2" });
   const server = await oauth.processDiscoveryResponse(issuer, found);
   const client = { client_id: told.client_id };
-  const grant = async (way, wish = { scope: SCOPE }, type = "client_credentials") => {
-    const answer = await oauth.genericTokenEndpointRequest(server, client, way, type, wish, insecure);
+  const grant = async (way, parameters = { scope: SCOPE }, type = "client_credentials") => {
+    const answer = await oauth.genericTokenEndpointRequest(server, client, way, type, parameters, insecure);
     return oauth.processGenericTokenEndpointResponse(server, client, answer);
   };
   const introspect = async (way, token) => {
@@ -178,10 +179,10 @@ async function oauth4webapi() {
     checkIntrospection(await introspect(way, token));
     await revoke(way, token);
     assert.deepEqual(await introspect(way, token), { active: false });
-    // Again: a success all the same (RFC 7009, section 2.2).
+    // Repeated: still a success (RFC 7009, section 2.2).
     await revoke(way, token);
-    for (const [type, wish, expected] of WRONG_WISHES) {
-      await assert.rejects(grant(way, wish, type), isError(expected));
+    for (const [type, parameters, expected] of INVALID_REQUESTS) {
+      await assert.rejects(grant(way, parameters, type), isError(expected));
     }
   }
   for (const way of await wrongWays(oauth)) {
@@ -196,7 +197,7 @@ try {
   await oauth4webapi();
   console.log("done");
 } catch (failure) {
-  // Its text may quote a token: only where it was is shown, and our own texts.
+  // Error texts of libraries may quote a token: only the location and our own texts are shown.
   const places = String(failure?.stack).match(/[\w.-]+\.m?js:\d+/g) ?? [];
   const code = /^\w*$/.test(failure?.code ?? "") ? failure.code : "";
   console.error(`${failure?.name} ${code} at ${places.join(" ")}`);

@@ -1,4 +1,4 @@
-// Node 18 has Web Crypto, but not under the names that the libraries look for.
+// Node 18 has Web Crypto, but not under the names that the libraries use.
 
 import { webcrypto } from "node:crypto";
 

@@ -1,7 +1,7 @@
-"""What stock Python libraries find at the service: authlib asks, authlib, joserfc and PyJWT check.
+"""Uses the service with stock Python libraries: authlib sends requests; authlib, joserfc and PyJWT verify tokens.
 
-The first line of the output is the JWK Set of keys that are made here; the one line of the input says where the service
-is and who we are there. Neither secrets nor tokens are ever written.
+The first line of the output is the JWK Set of keys that are generated here. The only line of the input has the address
+of the service and the client's id. Neither secrets nor tokens are ever written.
 """
 
 import base64
@@ -37,7 +37,7 @@ def check(so, what):
 
 
 def refused(error, work):
-    """The exception of `work`, which must be an `error`."""
+    """Returns the exception of `work`, which must be an `error`."""
     try:
         work()
     except error as it:
@@ -46,7 +46,7 @@ def refused(error, work):
 
 
 class Server:
-    """The service, as its metadata tells."""
+    """The service, as described by its metadata."""
 
     def __init__(self, told):
         self.told = told
@@ -56,7 +56,7 @@ class Server:
         check(answer.status_code == 200, "the metadata")
         self.metadata = AuthorizationServerMetadata(answer.json())
         check(self.metadata["issuer"] == self.issuer, "the issuer is where its metadata is")
-        # All that the class checks, but that there is a response type: an empty list says that there is none.
+        # All checks of the class but the one that response types exist: an empty list is valid here.
         for key in self.metadata.REGISTRY_KEYS:
             if key != "response_types_supported":
                 getattr(self.metadata, f"validate_{key}")()
@@ -74,12 +74,12 @@ class Server:
         )
 
     def sessions(self):
-        """A session for each way to authenticate."""
+        """Yields a session for each authentication method."""
         for method in ("client_secret_basic", "client_secret_post"):
             yield method, self.session(method, self.told["client_secret"])
         for alg, key in SIGNERS.items():
             session = self.session("private_key_jwt", key)
-            # At each endpoint the token endpoint's URL is the audience, as most clients have it.
+            # Most clients use the URL of the token endpoint as the audience at every endpoint.
             session.register_client_auth_method(
                 PrivateKeyJWT(self.metadata["token_endpoint"], headers={"kid": key.kid}, alg=alg)
             )
@@ -130,7 +130,7 @@ def check_by_pyjwt(server, token):
 
 
 def check_by_rfc9068(server, token):
-    """The validator of access tokens that authlib has for resource servers."""
+    """Checks the token with authlib's validator for resource servers."""
 
     class Validator(JWTBearerTokenValidator):
         def get_jwks(self):
@@ -141,7 +141,7 @@ def check_by_rfc9068(server, token):
 
 
 def forged(token):
-    """The token with other claims."""
+    """Returns the token with other claims."""
     header, claims, signature = token.split(".")
     other = json.loads(base64.urlsafe_b64decode(claims + "=="))
     other["sub"] = other["client_id"] = "somebody-else"
@@ -157,7 +157,7 @@ def check_life_of_a_token(server, session):
     check_by_joserfc(server, token)
     check_by_pyjwt(server, token)
     if server.told["algorithm"] == "ES256":
-        # It has no way to be told of EdDSA, which joserfc does not allow unless it is told to.
+        # This verifier has no option to allow EdDSA, which joserfc only accepts when it is allowed explicitly.
         check_by_rfc9068(server, token)
 
     own = f"{server.issuer}/api/services/{server.told['client_id']}/check"
@@ -174,7 +174,7 @@ def check_life_of_a_token(server, session):
     answer = session.post(own)
     check(answer.status_code == 401, "a request with a revoked token")
     check('error="invalid_token"' in answer.headers["www-authenticate"], "the challenge of RFC 6750")
-    # Again, and of what is no token: both are a success (RFC 7009, section 2.2).
+    # Repeated, and with a text that is not a token: both are a success (RFC 7009, section 2.2).
     for nothing in (token, "no-token-at-all"):
         gone = session.revoke_token(server.metadata["revocation_endpoint"], token=nothing)
         check(gone.status_code == 200, f"revocation of nothing: {gone.text}")
@@ -215,7 +215,7 @@ def check_wrong_proofs(server):
 
 
 def check_used_assertion(server):
-    """An assertion is good for once."""
+    """Checks that an assertion can be used only once."""
     told = {"jti": f"once-{time.time_ns()}"}
     session = server.session("private_key_jwt", SIGNERS["ES256"])
     session.register_client_auth_method(PrivateKeyJWT(server.issuer, claims=told, alg="ES256"))
@@ -225,7 +225,7 @@ def check_used_assertion(server):
 
 
 def main():
-    # That the name EdDSA gives way to Ed25519 (RFC 9864), and what authlib thinks of itself.
+    # Ignores the deprecation of the name EdDSA in favour of Ed25519 (RFC 9864), and authlib's warnings about itself.
     warnings.simplefilter("ignore")
     public = [key.as_dict(private=False) for key in SIGNERS.values()]
     print(json.dumps({"keys": public}), flush=True)
@@ -245,7 +245,7 @@ if __name__ == "__main__":
     try:
         main()
     except Exception as failure:  # noqa: BLE001
-        # The texts of other libraries may quote what they were given: only our own are shown.
+        # Error texts of libraries may quote their input: only our own texts are shown.
         text = str(failure) if isinstance(failure, AssertionError) else ""
         where = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in traceback.extract_tb(failure.__traceback__)]
         sys.exit(f"{type(failure).__name__} {text} at {' '.join(where)}")

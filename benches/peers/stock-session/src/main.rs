@@ -1,7 +1,7 @@
-//! What the Redis benchmark compares with: a session check on actix-session's own Redis store, and a bare handler.
+//! The peers of the Redis benchmark: a session check on actix-session's own Redis store, and a bare handler.
 //!
-//! `stock-session STORE_PORT BARE_PORT REDIS_URL`: `POST /login` and `GET /api/session` with sessions on the first port, a
-//! `GET /api/session` that knows no sessions on the second. Settings are actix-session's defaults throughout.
+//! `stock-session STORE_PORT BARE_PORT REDIS_URL`: `POST /login` and `GET /api/session` with sessions on the first
+//! port, a `GET /api/session` without sessions on the second. Settings are actix-session's defaults throughout.
 
 use std::{env, error::Error};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 const WORKERS: usize = 2;
 
-/// As long as the answer of `skriptoteket` for the superuser `admin`.
+/// As long as the response of `skriptoteket` for the superuser `admin`.
 const BARE_ANSWER: &str = r#"{"user":{"id":"019a8f3e-0000-7000-8000-000000000000","username":"admin","role":"superuser"},"session":{"id":"00AAAAAAAAAAAAAAAAAAAAAA","created_at":"2026-01-01T12:00:00.000Z","expires_at":"2026-01-01T12:30:00.000Z"}}"#;
 
 #[derive(Serialize, Deserialize)]

@@ -1,78 +1,79 @@
-//! What machines did, by what the answers said. Written without a look at the metrics.
+//! What machines did, according to the responses. It is counted independently of the metrics.
 
-/// Why a machine was not let in.
+/// Why a machine was not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(in crate::cli::demo) enum Refusal {
-    /// 401: the secret was never its own.
+    /// 401: the secret is wrong.
     WrongSecret = 0,
-    /// 401: the secret has been replaced, and its time is over.
+    /// 401: the secret has been replaced, and its overlap is over.
     RetiredSecret = 1,
-    /// 401: the token has expired, or was given back.
+    /// 401: the token has expired or was revoked.
     Token = 2,
-    /// 429: it asked for more tokens than it may.
+    /// 429: too many token requests.
     Limited = 3,
 }
 
-/// What a machine asks for.
+/// A call of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli::demo) enum Call {
-    /// A token, with its secret.
+    /// Requests a token with its secret.
     Token,
-    /// A token, with the secret before.
+    /// Requests a token with the previous secret.
     TokenByRetired,
-    /// A token, with a wrong secret.
+    /// Requests a token with a wrong secret.
     TokenByWrong,
-    /// To give a token back.
     GiveBack,
-    /// Something, with its token: a request is charged, or a sign of life is given.
+    /// Uses its token: charges a request, or sends a heartbeat.
     Bearer,
 }
 
-/// What was done so far.
+/// The counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli::demo) struct Calls {
-    /// Calls that were let in, those among them that a limit refused afterwards.
-    pub(in crate::cli::demo) let_in: u64,
-    /// Those among them that came with a token.
+    /// Calls that were authenticated, including those that a limit rejected afterwards.
+    pub(in crate::cli::demo) authenticated: u64,
+    /// Authenticated calls with a token.
     pub(in crate::cli::demo) by_token: u64,
-    /// Calls that were not let in, by [`Refusal`].
+    /// Calls that were not authenticated, by [`Refusal`].
     pub(in crate::cli::demo) refused: [u64; 4],
-    /// Calls that a limit refused, whether it did so at the door or behind it.
+    /// Calls that a limit rejected, before or after authentication.
     pub(in crate::cli::demo) over_limit: u64,
-    /// Calls with a secret that was replaced and is still accepted.
+    /// Calls with a replaced secret that is still accepted.
     pub(in crate::cli::demo) retired: u64,
-    /// Calls that were answered with 5xx, or not at all: the service may have let them in or not.
+    /// Calls with a 5xx response, or without a response: the service may have authenticated them or not.
     pub(in crate::cli::demo) unclear: u64,
-    /// Answers that the API's contract does not have.
+    /// Responses that the API's contract does not define.
     pub(in crate::cli::demo) odd: u64,
 }
 
 impl Calls {
-    /// Calls that were not let in for this reason.
+    /// Returns the number of calls that were not authenticated for this reason.
     pub(in crate::cli::demo) const fn of(&self, refusal: Refusal) -> u64 {
         self.refused[refusal as usize]
     }
 
-    /// Calls that were not let in.
+    /// Returns the number of calls that were not authenticated.
     pub(in crate::cli::demo) fn not_let_in(&self) -> u64 {
         self.refused.iter().sum()
     }
 
-    /// All that were sent.
+    /// Returns the number of all calls.
     pub(in crate::cli::demo) fn all(&self) -> u64 {
-        self.let_in + self.not_let_in() + self.unclear + self.odd
+        self.authenticated + self.not_let_in() + self.unclear + self.odd
     }
 
-    /// A call came back with this status, or not at all.
+    /// Counts a call with the status of its response, or without a response.
     pub(in crate::cli::demo) fn note(&mut self, call: Call, status: Option<u16>) {
         match (call, status) {
             (_, None | Some(500..)) => self.unclear += 1,
             (Call::Bearer, Some(200 | 204 | 429)) => {
-                self.let_in += 1;
+                self.authenticated += 1;
                 self.by_token += 1;
             }
-            (Call::Token | Call::TokenByRetired | Call::GiveBack, Some(200)) => self.let_in += 1,
+            (Call::Token | Call::TokenByRetired | Call::GiveBack, Some(200)) => {
+                self.authenticated += 1;
+            }
             (Call::Token | Call::TokenByRetired, Some(429)) => self.refuse(Refusal::Limited),
             (Call::TokenByWrong, Some(401)) => self.refuse(Refusal::WrongSecret),
             (Call::TokenByRetired, Some(401)) => self.refuse(Refusal::RetiredSecret),
@@ -82,7 +83,7 @@ impl Calls {
         if status == Some(429) {
             self.over_limit += 1;
         }
-        // The limit is looked at after the secret was accepted.
+        // The limit is checked after the secret was accepted.
         if call == Call::TokenByRetired && matches!(status, Some(200 | 429)) {
             self.retired += 1;
         }
@@ -117,7 +118,7 @@ mod tests {
             calls.note(call, Some(status));
         }
         calls.note(Call::Token, None);
-        assert_eq!((calls.let_in, calls.by_token), (6, 3));
+        assert_eq!((calls.authenticated, calls.by_token), (6, 3));
         assert_eq!(calls.refused, [1, 1, 1, 2]);
         assert_eq!((calls.over_limit, calls.retired), (3, 2));
         assert_eq!((calls.unclear, calls.odd, calls.all()), (2, 0, 13));
@@ -129,6 +130,6 @@ mod tests {
         calls.note(Call::TokenByWrong, Some(200));
         calls.note(Call::Token, Some(401));
         calls.note(Call::Bearer, Some(403));
-        assert_eq!((calls.odd, calls.all(), calls.let_in), (3, 3, 0));
+        assert_eq!((calls.odd, calls.all(), calls.authenticated), (3, 3, 0));
     }
 }

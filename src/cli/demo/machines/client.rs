@@ -1,4 +1,4 @@
-//! What machines send, each call written into the ledger.
+//! Sends the calls of machines, and records each in the ledger.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -9,30 +9,30 @@ use tokio::sync::mpsc;
 use super::{Call, Job, Machine};
 use crate::cli::demo::{api::Answer, traffic::Stage};
 
-/// How often a token that is refused is tried before a new one is asked for.
+/// How often a rejected token is tried before the machine requests a new one.
 const STUBBORN: u8 = 3;
 
-/// How long a machine waits at most before it asks again what a limit has refused, whatever it was told: the day of a quota
-/// is longer than any demo.
+/// Maximum time that a machine waits before it retries a call that a limit has rejected, whatever `Retry-After` says:
+/// the day of a quota is longer than any demo.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// From which wait on it waits at all: a shorter one is over when the next job comes.
+/// The minimum wait that has an effect: a shorter one is over when the next job is due.
 const WORTH_WAITING: u64 = 60;
 
-/// A machine at work.
+/// A running machine.
 struct Client<'a> {
     stage: &'a Stage,
     machine: &'a Machine,
     token: Option<SecretString>,
-    /// How often the token was refused.
+    /// How often the token was rejected.
     refused: u8,
-    /// It asks for nothing before this.
+    /// Until when it sends nothing.
     waits_until: Duration,
-    /// What was told of its limit since a request passed: whether it has to wait for long.
+    /// Whether it has to wait for long, if the limit has been reported since the last accepted request.
     told: Option<bool>,
 }
 
-/// Does jobs one by one until there are no more.
+/// Runs jobs one by one until there are no more.
 pub(in crate::cli::demo) async fn at_work(
     stage: Arc<Stage>,
     machine: Machine,
@@ -80,7 +80,7 @@ impl Client<'_> {
         self.heed(&answer);
     }
 
-    /// Charges a request, or says that it is well.
+    /// Charges a request, or sends a heartbeat.
     async fn use_token(&mut self, what: &str) {
         let Some(token) = &self.token else { return };
         let path = format!("api/services/{}/{what}", self.machine.id);
@@ -92,7 +92,7 @@ impl Client<'_> {
         if answer.status == 401 {
             self.refused += 1;
             if self.refused == STUBBORN {
-                self.tell("holds a token that is refused (401): it asks for another");
+                self.tell("has a token that is rejected (401): requests another");
                 self.token = None;
             }
         }
@@ -103,7 +103,7 @@ impl Client<'_> {
         let wrong = SecretString::from("sks_this-was-never-a-secret-of-it");
         let answer = self.ask_for_token(Call::TokenByWrong, &wrong).await;
         if answer.is_some_and(|it| it.status == 401) {
-            self.tell("has a wrong secret: refused (401)");
+            self.tell("has a wrong secret: rejected (401)");
         }
     }
 
@@ -127,7 +127,7 @@ impl Client<'_> {
         let request = request.map(|it| self.with_secret(it, &secrets.current));
         let answer = self.call(Call::GiveBack, request).await;
         if answer.is_some_and(|it| it.status == 200) {
-            self.tell("has revoked its token, and goes on using it");
+            self.tell("has revoked its token, and continues to use it");
         }
     }
 
@@ -161,7 +161,7 @@ impl Client<'_> {
         answer
     }
 
-    /// Waits for as long as the answer says, and tells the first time.
+    /// Waits for as long as the response says, and reports it the first time.
     fn heed(&mut self, answer: &Answer) {
         let limited = answer.status == 429;
         if let Some(seconds) = answer.retry_after.filter(|_| limited) {
@@ -171,9 +171,9 @@ impl Client<'_> {
             }
             match (self.told, for_long) {
                 (Some(told), _) if told == for_long => {}
-                (_, true) => self.tell("has used up its quota of the day: refused (429)"),
+                (_, true) => self.tell("has used up its daily quota: rejected (429)"),
                 (_, false) => self.tell(format_args!(
-                    "is over its limit: refused (429), try again in {seconds} s"
+                    "is over its limit: rejected (429), retry in {seconds} s"
                 )),
             }
             self.told = Some(for_long);

@@ -1,33 +1,33 @@
-//! What one `/metrics` page says of a machine.
+//! The values of one `/metrics` page about a machine.
 
-use crate::telemetry::{
-    exposition::Exposition,
-    instruments::{AUTH_FAILURES, HEALTHS, LIMIT_TYPES},
+use crate::{
+    services::{AuthFailureReason, Health, LimitType},
+    telemetry::exposition::Exposition,
 };
 
-use crate::cli::demo::reading::{picked, sum};
+use crate::cli::demo::series::{picked, sum};
 
-/// What the metrics say of one machine at one moment. `None` is a series that is absent.
+/// The values of the metrics about one machine at one moment. `None` is a series that is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli::demo) struct Figures {
     /// Authentications that succeeded.
-    pub(in crate::cli::demo) let_in: Option<u64>,
-    /// Those that failed, like [`AUTH_FAILURES`].
-    pub(in crate::cli::demo) refused: [Option<u64>; AUTH_FAILURES.len()],
-    /// Tokens that were looked at and found valid.
+    pub(in crate::cli::demo) authenticated: Option<u64>,
+    /// Authentications that failed, in the order of [`AuthFailureReason::NAMES`].
+    pub(in crate::cli::demo) refused: [Option<u64>; AuthFailureReason::NAMES.len()],
+    /// Tokens that were checked and valid.
     pub(in crate::cli::demo) valid_tokens: Option<u64>,
-    /// Requests that a limit has refused.
+    /// Requests that a limit has rejected.
     pub(in crate::cli::demo) over_limit: Option<u64>,
-    /// Authentications with a secret that was replaced.
+    /// Authentications with a replaced secret.
     pub(in crate::cli::demo) retired: Option<u64>,
-    /// What it uses of its limits and what it may, like [`LIMIT_TYPES`].
-    pub(in crate::cli::demo) limits: [(Option<u64>, Option<u64>); LIMIT_TYPES.len()],
+    /// Usage and size of its limits, in the order of [`LimitType::NAMES`].
+    pub(in crate::cli::demo) limits: [(Option<u64>, Option<u64>); LimitType::NAMES.len()],
     /// Its health.
     pub(in crate::cli::demo) health: Option<&'static str>,
 }
 
 impl Figures {
-    /// Reads what a page says of the machine with this id.
+    /// Reads the values of the machine with this ID.
     pub(in crate::cli::demo) fn of(page: &Exposition, id: &str) -> Self {
         let own = ("service_id", id);
         let total = |name| sum(page, name, &[own]);
@@ -35,25 +35,26 @@ impl Figures {
         let is =
             |health: &&&'static str| by("skriptoteket_service_health", "health", health) == Some(1);
         Self {
-            let_in: total("skriptoteket_successful_auths_total"),
-            refused: AUTH_FAILURES.map(|it| by("skriptoteket_failed_auths_total", "reason", it)),
+            authenticated: total("skriptoteket_successful_auths_total"),
+            refused: AuthFailureReason::NAMES
+                .map(|it| by("skriptoteket_failed_auths_total", "reason", it)),
             valid_tokens: by("skriptoteket_token_verifications_total", "status", "valid"),
             over_limit: total("skriptoteket_rate_limit_exceeded_total"),
             retired: total("skriptoteket_retired_credential_uses_total"),
-            limits: LIMIT_TYPES.map(|limit| {
+            limits: LimitType::NAMES.map(|limit| {
                 let of = |name| by(name, "limit_type", limit);
                 (
                     of("skriptoteket_rate_limit_current"),
                     of("skriptoteket_rate_limit_allowed"),
                 )
             }),
-            health: HEALTHS.iter().find(is).copied(),
+            health: Health::NAMES.iter().find(is).copied(),
         }
     }
 
-    /// Failed authentications with one of these reasons; `None` where one of the series is absent.
+    /// Returns the number of failed authentications with one of these reasons; `None` if one of the series is absent.
     pub(in crate::cli::demo) fn failed(&self, reasons: &[&str]) -> Option<u64> {
-        picked(&AUTH_FAILURES, &self.refused, reasons)
+        picked(&AuthFailureReason::NAMES, &self.refused, reasons)
     }
 }
 
@@ -80,7 +81,10 @@ skriptoteket_service_health{service_id="a",health="stale"} 1
         )
         .unwrap();
         let figures = Figures::of(&page, "a");
-        assert_eq!((figures.let_in, figures.over_limit), (Some(5), Some(3)));
+        assert_eq!(
+            (figures.authenticated, figures.over_limit),
+            (Some(5), Some(3))
+        );
         assert_eq!(figures.failed(&["bad_secret", "rate_limited"]), Some(3));
         assert_eq!(figures.failed(&["disabled"]), None);
         assert_eq!((figures.valid_tokens, figures.retired), (Some(4), None));

@@ -1,11 +1,11 @@
-//! Machines that use the service: three registered services, each with a way of its own.
+//! Machines: three registered services, each with its own behaviour.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `client` | what they send: tokens asked for, used, given back |
-//! | `calls` | what was done, by what the answers said |
-//! | `figures` | what `/metrics` says of them |
-//! | `panel` | how that is shown meanwhile |
+//! | `client` | their calls: request, use and revoke tokens |
+//! | `calls` | what was done, according to the responses |
+//! | `figures` | the values of `/metrics` about them |
+//! | `panel` | their part of the live view |
 
 mod calls;
 mod client;
@@ -25,61 +25,62 @@ pub(super) use self::{
     panel::{lines, panel},
 };
 
-/// What the machines are called, after the prefix.
+/// The names of the machines, after the prefix.
 pub(super) const NAMES: [&str; 3] = ["inventory", "billing", "nightly-batch"];
 
-/// Behaves well, and moves to its new secrets but in one place that was forgotten.
+/// Behaves well, and uses its new secrets except in one forgotten place.
 pub(super) const INVENTORY: usize = 0;
-/// Asks for more than it may.
+/// Exceeds its limits.
 pub(super) const BILLING: usize = 1;
-/// Holds on to a token until it is refused.
+/// Keeps a token until it is rejected.
 pub(super) const NIGHTLY: usize = 2;
 
-/// How long the secret before is accepted after a rotation: the demo shows within seconds what else takes a day.
+/// How long the previous secret is accepted after a rotation: the demo shows within seconds what otherwise takes a
+/// day.
 pub(super) const OVERLAP: Duration = Duration::from_secs(6);
 
-/// What they are, and how much they may ask: rate, burst, daily quota.
+/// Their descriptions and limits: rate, burst, daily quota.
 const TERMS: [(&str, &str, u32, Option<u64>); 3] = [
     ("Demo: counts what is in stock", "20/s", 40, None),
     ("Demo: writes invoices, too many", "1/s", 5, Some(20)),
     ("Demo: runs at night", "10/s", 20, None),
 ];
 
-/// What a machine does; each of them one request.
+/// A job of a machine; each is one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
-    /// Works; if it has no token it asks for one instead.
+    /// Uses its token; without one it requests a token instead.
     Work,
-    /// Says that it is well, if it has a token.
+    /// Sends a heartbeat, if it has a token.
     Heartbeat,
-    /// Asks for a token with a wrong secret.
+    /// Requests a token with a wrong secret.
     Mistype,
-    /// Asks for a token with the secret before the last rotation, if there was one.
+    /// Requests a token with the secret from before the last rotation, if there was one.
     UseRetired,
-    /// Gives its token back, and goes on using it.
+    /// Revokes its token, and continues to use it.
     GiveBack,
 }
 
 /// A machine.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
-    /// Its place in [`NAMES`].
+    /// Its position in [`NAMES`].
     place: usize,
-    /// The id that it is registered under.
+    /// The ID that it is registered under.
     id: String,
     secrets: Arc<RwLock<Secrets>>,
 }
 
-/// What a machine proves with who it is.
+/// The credentials of a machine.
 #[derive(Debug, Default)]
 struct Secrets {
     current: SecretString,
-    /// The one before.
+    /// The previous secret.
     retired: Option<SecretString>,
 }
 
 impl Machine {
-    /// All of them; nobody has registered them yet.
+    /// Returns all machines, not yet registered.
     pub(super) fn all(prefix: &str) -> Vec<Self> {
         let of = |(place, id)| Self {
             place,
@@ -89,17 +90,16 @@ impl Machine {
         ids(prefix).into_iter().enumerate().map(of).collect()
     }
 
-    /// The id that it is registered under.
+    /// Returns the ID that it is registered under.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// What it is called.
     pub(super) fn name(&self) -> &'static str {
         NAMES[self.place]
     }
 
-    /// The body of the request that registers it.
+    /// Returns the body of the request that registers it.
     pub(super) fn registration(&self) -> Value {
         let (description, rate, burst, daily_quota) = TERMS[self.place];
         json!({
@@ -112,8 +112,8 @@ impl Machine {
         })
     }
 
-    /// It gets the first or a new secret, by `ask`. It asks for no token meanwhile: else nobody could tell whether it did so
-    /// with a retired secret.
+    /// Stores the first or a new secret, which `ask` returns. The machine requests no token meanwhile: otherwise it
+    /// would not be known whether it did so with a retired secret.
     pub(super) async fn take_secret(
         &self,
         ask: impl Future<Output = Option<SecretString>>,
@@ -126,12 +126,12 @@ impl Machine {
     }
 }
 
-/// The ids that they are registered under.
+/// Returns the IDs that they are registered under.
 pub(super) fn ids(prefix: &str) -> [String; 3] {
     NAMES.map(|name| format!("{prefix}{name}"))
 }
 
-/// Whether a machine is called so, without its prefix, and registered as this.
+/// Returns true if a machine has this name, without its prefix, and this description.
 pub(super) fn is_one(name: &str, description: &str) -> bool {
     let mut all = NAMES.iter().zip(TERMS);
     all.any(|(it, terms)| *it == name && terms.0 == description)
@@ -140,7 +140,7 @@ pub(super) fn is_one(name: &str, description: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Rate, services::ServiceId};
+    use crate::services::{Rate, ServiceId};
 
     #[test]
     fn three_machines_pass_the_rules_of_services() {

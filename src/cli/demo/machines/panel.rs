@@ -1,9 +1,9 @@
-//! How the machines are shown meanwhile: a line each.
+//! The machines' part of the live view: one line each.
 
 use super::{Calls, Figures, NAMES};
-use crate::telemetry::instruments::LIMIT_TYPES;
+use crate::services::LimitType;
 
-/// What the metrics say of each.
+/// Formats the values of the metrics about each machine.
 pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
     let heading = format!(
         "{:<16}{:>7}{:>9}{:>12}  {:<10}{}",
@@ -13,7 +13,7 @@ pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
         let refused: Option<u64> = of.refused.iter().copied().sum();
         format!(
             "  {name:<14}{:>7}{:>9}{:>12}  {:<10}{}",
-            shown(of.let_in),
+            shown(of.authenticated),
             shown(refused),
             shown(of.over_limit),
             of.health.unwrap_or("absent"),
@@ -24,19 +24,19 @@ pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
     std::iter::once(heading).chain(lines).collect()
 }
 
-/// What was done, where nobody has told where the metrics are.
+/// Formats what was done, if the URL of the metrics is not known.
 pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
     format!(
         "calls of services   let in: {}   refused: {}   over a limit: {}",
-        calls.let_in,
+        calls.authenticated,
         calls.not_let_in(),
         calls.over_limit
     )
 }
 
-/// The limits of which something is known, as `3 of 5, day 24 of 24`.
+/// Formats the limits with known values, as `3 of 5, day 24 of 24`.
 fn in_use(figures: &Figures) -> String {
-    let known = LIMIT_TYPES.iter().zip(figures.limits);
+    let known = LimitType::NAMES.iter().zip(figures.limits);
     let known = known.filter_map(|(limit, (used, allowed))| {
         let of = format!("{} of {}", used?, allowed?);
         Some(match *limit {
@@ -59,7 +59,7 @@ mod tests {
     fn each_machine_has_a_line_that_fits_a_usual_terminal() {
         let mut figures: [Figures; 3] = Default::default();
         figures[1] = Figures {
-            let_in: Some(12_345),
+            authenticated: Some(12_345),
             refused: [Some(2); 13],
             over_limit: Some(31),
             limits: [(Some(5), Some(5)), (Some(24), Some(24))],

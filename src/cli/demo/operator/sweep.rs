@@ -1,4 +1,4 @@
-//! Deletes what demos have made at a service.
+//! Deletes what demos have created at a service.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -6,29 +6,20 @@ use serde::Deserialize;
 use super::{Operator, Service, Services, User, paged};
 use crate::cli::demo::api::Request;
 
-/// How often what is to be deleted is listed and deleted before it is given up: what was asked for before a connection
-/// broke may be made later.
+/// Maximum number of rounds of listing and deleting: what was requested before a connection broke may be created
+/// later.
 const SWEEPS: u32 = 5;
 
-/// What a demo makes at a service.
+/// What a demo creates at a service.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cli::demo) enum Made<'a> {
     /// An account.
-    Account {
-        /// Its login name.
-        username: &'a str,
-    },
+    Account { username: &'a str },
     /// A service.
-    Service {
-        /// Its id.
-        id: &'a str,
-        /// What it is registered as.
-        description: &'a str,
-    },
+    Service { id: &'a str, description: &'a str },
 }
 
 impl Made<'_> {
-    /// What it is called.
     pub(in crate::cli::demo) const fn name(&self) -> &str {
         match self {
             Self::Account { username } => username,
@@ -45,8 +36,8 @@ struct Users {
 }
 
 impl Operator {
-    /// Deletes accounts and services by what they are called, until none is listed any more: also those that another
-    /// operator made, and those whose making was not answered. Returns how many were deleted.
+    /// Deletes accounts and services by name, until none is listed any more: including those that another operator
+    /// created, and those whose creation got no response. Returns the number of deletions.
     ///
     /// # Errors
     ///
@@ -77,7 +68,7 @@ impl Operator {
         Ok(deleted)
     }
 
-    /// The paths of the accounts and services that these are.
+    /// Returns the paths of the matching accounts and services.
     async fn made(&mut self, is_ours: impl Fn(&Made<'_>) -> bool) -> anyhow::Result<Vec<String>> {
         let mut paths = Vec::new();
         let list: Services = self.list("api/admin/services").await?;

@@ -1,4 +1,4 @@
-//! What machines do: steadily, in bursts, and now and then wrongly.
+//! The plan of the machines: steady calls, bursts, and occasional errors.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ impl Plan {
         self.request(at, Act::Machine(machine, job));
     }
 
-    /// One thing about every second, day and night.
+    /// About one call per second, day and night.
     pub(super) fn stock(&mut self, at: Duration) {
         self.job(at, INVENTORY, Job::Work);
         let next = self.after(at, 0.8..1.4);
         self.put(next, Entry::Stock);
     }
 
-    /// A sign of life that charges nothing.
+    /// A heartbeat, which charges nothing.
     pub(super) fn pulse(&mut self, at: Duration) {
         self.job(at, INVENTORY, Job::Heartbeat);
         let next = self.after(at, 5.0..8.0);
         self.put(next, Entry::Pulse);
     }
 
-    /// More at once than the burst, and then one by one until the next time.
+    /// More calls at once than the burst, and then one by one until the next time.
     pub(super) fn invoices(&mut self, at: Duration) {
         let next = self.after(at, 18.0..40.0);
         let mut at = at;
@@ -52,8 +52,8 @@ impl Plan {
         self.put(next, Entry::Batch);
     }
 
-    /// The token is revoked while it is in use, and somebody has a wrong secret. Between two of these is the time in which a
-    /// token of the demo's own service expires.
+    /// The token is revoked while it is in use, and a wrong secret is used. The time between two of these is long
+    /// enough for a token of the demo's own service to expire.
     pub(super) fn mishap(&mut self, at: Duration) {
         self.job(at, NIGHTLY, Job::GiveBack);
         let mistyped = self.after(at, 1.0..3.0);
@@ -62,7 +62,7 @@ impl Plan {
         self.put(next, Entry::Mishap);
     }
 
-    /// A new secret. The old one is used twice while it is accepted and once when it is not.
+    /// A new secret. The previous one is used twice while it is accepted and once when it is not.
     pub(super) fn rotation(&mut self, at: Duration) {
         let order = Order::RotateSecret(INVENTORY);
         self.request(at, Act::Operate(order));

@@ -1,4 +1,4 @@
-//! What a plan holds to, over seeds.
+//! Properties of a plan, over seeds.
 
 use super::*;
 use crate::cli::demo::machines::{INVENTORY, Job, OVERLAP};
@@ -39,9 +39,9 @@ fn no_second_has_more_than_twenty_requests_and_none_waits_long() {
 fn eight_seconds_show_a_bit_of_everything() {
     type Kind = fn(&Act) -> bool;
     let kinds: [Kind; 15] = [
-        |act| matches!(act, Act::AtDevice(_, Errand::Login { .. })),
-        |act| matches!(act, Act::AtDevice(_, Errand::Look)),
-        |act| matches!(act, Act::AtDevice(_, Errand::Mistype)),
+        |act| matches!(act, Act::AtDevice(_, Task::Login { .. })),
+        |act| matches!(act, Act::AtDevice(_, Task::Look)),
+        |act| matches!(act, Act::AtDevice(_, Task::Mistype)),
         |act| {
             matches!(
                 act,
@@ -86,7 +86,7 @@ fn the_afternoon_has_several_times_the_logins_of_the_night() {
     // 13:00 to 17:00 against 01:00 to 05:00.
     let logins = |from: u64, to: u64| {
         let times = Duration::from_secs(from)..Duration::from_secs(to);
-        let login = |act: &Act| matches!(act, Act::AtDevice(_, Errand::Login { .. }));
+        let login = |act: &Act| matches!(act, Act::AtDevice(_, Task::Login { .. }));
         let wanted = steps
             .iter()
             .filter(|it| times.contains(&it.at) && login(&it.act));
@@ -133,7 +133,7 @@ fn a_replaced_secret_is_used_while_it_is_accepted_and_once_when_it_is_not() {
                 _ => {}
             }
         }
-        // The last rotation may not be over.
+        // The overlap of the last rotation may not have ended.
         let each_twice = (2 * late..=2 * late + 2).contains(&early);
         assert!(each_twice && late >= 3, "seed {seed}: {early}, {late}");
     }

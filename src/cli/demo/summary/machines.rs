@@ -1,6 +1,6 @@
 //! The services' part of the summary.
 //!
-//! Their ids are the demo's own, so that nobody else's calls are counted here, and none of it is from before.
+//! Their IDs are the demo's own, so no other calls are counted here, and none from before the run.
 
 use super::{Row, between, shown};
 use crate::{
@@ -8,10 +8,10 @@ use crate::{
         machines::{Calls, Figures, Refusal},
         reading::Reading,
     },
-    telemetry::instruments::AUTH_FAILURES,
+    services::AuthFailureReason,
 };
 
-/// The counters of services against the ledger, and the gauge against the enumeration.
+/// Compares the counters of services with the ledger, and the gauge with the listed services.
 pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
     let total = |of: fn(&Figures) -> Option<u64>| after.machines.iter().map(of).sum();
     let failed = |reasons: &[&str]| after.machines.iter().map(|it| it.failed(reasons)).sum();
@@ -21,13 +21,13 @@ pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
     vec![
         row(
             "services let in",
-            calls.let_in,
-            total(|figures| figures.let_in),
+            calls.authenticated,
+            total(|figures| figures.authenticated),
         ),
         row(
             "services not let in",
             calls.not_let_in(),
-            failed(&AUTH_FAILURES),
+            failed(&AuthFailureReason::NAMES),
         ),
         reason(
             "  wrong secret (401)",

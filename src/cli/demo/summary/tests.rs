@@ -1,15 +1,15 @@
-//! What is the same, and what is not.
+//! Which values agree, and which differ.
 
 use super::*;
 use crate::cli::demo::machines::{Calls, Figures};
 
-/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; services were let in 30 times and not 10 times,
-/// 3 are active; and metrics that say so.
+/// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; services were authenticated 30 times and
+/// rejected 10 times, 3 are active; and matching metrics.
 fn run() -> (Counts, Reading, Reading, Enumerated) {
     let done = Counts {
         logins: [14, 5, 3, 1, 0],
         calls: Calls {
-            let_in: 30,
+            authenticated: 30,
             by_token: 20,
             refused: [1, 2, 3, 4],
             over_limit: 6,
@@ -36,7 +36,8 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
         sessions: [2, 2, 1, 0].map(Some),
         users: [1, 2, 1, 0].map(Some),
         active_services: Some(3),
-        machines: [(20, 15), (10, 5), (0, 0)].map(|(let_in, valid)| machine(let_in, valid)),
+        machines: [(20, 15), (10, 5), (0, 0)]
+            .map(|(authenticated, valid)| machine(authenticated, valid)),
     };
     let enumerated = Enumerated {
         sessions: [2, 2, 1, 0],
@@ -46,11 +47,11 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
     (done, before, after, enumerated)
 }
 
-/// What is said of a machine; whatever it was refused for, the second one was.
-fn machine(let_in: u64, valid: u64) -> Figures {
-    let second = |n| Some(if let_in == 10 { n } else { 0 });
+/// Returns the figures of a machine; the second one has all the rejections.
+fn machine(authenticated: u64, valid: u64) -> Figures {
+    let second = |n| Some(if authenticated == 10 { n } else { 0 });
     Figures {
-        let_in: Some(let_in),
+        authenticated: Some(authenticated),
         refused: [0, 1, 2, 0, 0, 1, 2, 0, 0, 4, 0, 0, 0].map(second),
         valid_tokens: Some(valid),
         over_limit: second(6),
@@ -86,8 +87,8 @@ fn one_more_or_less_anywhere_is_noticed() {
         |it| &mut it.sessions[3],
         |it| &mut it.users[0],
         |it| &mut it.active_services,
-        |it| &mut it.machines[0].let_in,
-        |it| &mut it.machines[1].let_in,
+        |it| &mut it.machines[0].authenticated,
+        |it| &mut it.machines[1].authenticated,
         |it| &mut it.machines[1].refused[1],
         |it| &mut it.machines[1].refused[5],
         |it| &mut it.machines[1].refused[9],
@@ -162,10 +163,12 @@ fn a_login_by_somebody_else_is_told_and_does_not_disturb() {
 
 #[test]
 fn a_call_without_a_clear_answer_may_have_been_let_in_or_not() {
-    for (let_in, refused, same) in [(20, 0, true), (21, 0, true), (20, 1, true), (22, 0, false)] {
+    for (authenticated, refused, same) in
+        [(20, 0, true), (21, 0, true), (20, 1, true), (22, 0, false)]
+    {
         let (mut done, before, mut after, enumerated) = run();
         done.calls.unclear = 1;
-        after.machines[0].let_in = Some(let_in);
+        after.machines[0].authenticated = Some(authenticated);
         // `internal_error`
         after.machines[0].refused[11] = Some(refused);
         let summary = Summary::compare(&done, &before, &after, &enumerated);

@@ -1,4 +1,4 @@
-//! What attackers send.
+//! Attacks on tokens.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
@@ -7,12 +7,12 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::{BOTH, EXPECTED, NOW, TestKey, claims, claims_json, encoded, message, outcome};
-use crate::services::{KeyAlgorithm, KeyRing, MAX_TOKEN, VerifyingRing};
+use crate::services::{KeyAlgorithm, MAX_TOKEN, SigningKeys, VerificationKeys};
 
 #[test]
 fn a_token_that_is_signed_by_nothing_is_refused_in_every_spelling() {
     for key in BOTH.map(TestKey::new) {
-        let ring = key.ring();
+        let keys = key.signing_keys();
         let json = claims().to_json().unwrap();
         for none in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
             let mut header = key.header();
@@ -21,18 +21,18 @@ fn a_token_that_is_signed_by_nothing_is_refused_in_every_spelling() {
             let (unsigned, _) = signed.rsplit_once('.').unwrap();
             for token in [format!("{unsigned}."), signed.clone()] {
                 assert_eq!(
-                    outcome(ring.verifying(), &token),
+                    outcome(keys.verification_keys(), &token),
                     "bad_signature",
                     "{none:?}"
                 );
             }
-            assert_eq!(outcome(ring.verifying(), unsigned), "malformed");
+            assert_eq!(outcome(keys.verification_keys(), unsigned), "malformed");
         }
         for no_text in [json!(null), json!(0), json!(["EdDSA"]), json!({})] {
             let mut header = key.header();
             header["alg"] = no_text;
             let token = key.sign(&header.to_string(), &json);
-            assert_eq!(outcome(ring.verifying(), &token), "malformed");
+            assert_eq!(outcome(keys.verification_keys(), &token), "malformed");
         }
     }
 }
@@ -40,8 +40,8 @@ fn a_token_that_is_signed_by_nothing_is_refused_in_every_spelling() {
 #[test]
 fn a_public_key_is_no_secret_to_sign_with() {
     for key in BOTH.map(TestKey::new) {
-        let ring = key.ring();
-        let set: serde_json::Value = serde_json::from_str(ring.jwks()).unwrap();
+        let keys = key.signing_keys();
+        let set: serde_json::Value = serde_json::from_str(keys.jwks()).unwrap();
         let jwk = &set["keys"][0];
         let der = key.0.private.expose_secret();
         let (raw, spki) = match key.0.algorithm {
@@ -73,7 +73,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
             encoded(&raw).leak().as_bytes(),
             jwk["x"].as_str().unwrap().as_bytes(),
             jwk.to_string().leak().as_bytes(),
-            ring.jwks().as_bytes(),
+            keys.jwks().as_bytes(),
         ];
         for secret in secrets {
             for (name, algorithm) in [
@@ -81,7 +81,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
                 ("HS384", Algorithm::HS384),
                 ("HS512", Algorithm::HS512),
             ] {
-                // Whether it tells the truth about how it is signed or not.
+                // With the real algorithm in the header, and with a false one.
                 for alg in [name, key.0.algorithm.as_str()] {
                     let mut header = key.header();
                     header["alg"] = alg.into();
@@ -90,7 +90,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
                     let mac =
                         jsonwebtoken::crypto::sign(message.as_bytes(), &secret, algorithm).unwrap();
                     let token = format!("{message}.{mac}");
-                    assert_eq!(outcome(ring.verifying(), &token), "bad_signature");
+                    assert_eq!(outcome(keys.verification_keys(), &token), "bad_signature");
                 }
             }
         }
@@ -101,28 +101,31 @@ fn a_public_key_is_no_secret_to_sign_with() {
 fn a_token_names_the_key_that_signed_it_and_how() {
     let [first, second] = [KeyAlgorithm::EdDsa; 2].map(TestKey::new);
     let [third, stranger] = [KeyAlgorithm::Es256, KeyAlgorithm::EdDsa].map(TestKey::new);
-    let ring = KeyRing::read(&[first.0.clone(), second.0.clone(), third.0.clone()]).unwrap();
+    let keys = SigningKeys::read(&[first.0.clone(), second.0.clone(), third.0.clone()]).unwrap();
     let json = claims().to_json().unwrap();
     let refused = |signer: &TestKey, header: &serde_json::Value| {
         let token = signer.sign(&header.to_string(), &json);
-        let refused = ring.verifying().open(&token, NOW, &EXPECTED).unwrap_err();
-        assert_eq!(refused.why.reason(), "bad_signature");
+        let refused = keys
+            .verification_keys()
+            .open(&token, NOW, &EXPECTED)
+            .unwrap_err();
+        assert_eq!(refused.why.reason().as_str(), "bad_signature");
         assert_eq!(refused.claims_service, None);
         refused.unknown_key
     };
     for key in [&first, &second, &third] {
         let token = key.sign(&key.header().to_string(), &json);
-        assert_eq!(outcome(ring.verifying(), &token), "accepted");
-        assert!(ring.knows(&key.0.id));
+        assert_eq!(outcome(keys.verification_keys(), &token), "accepted");
+        assert!(keys.knows(&key.0.id));
     }
-    // The key of another, of another kind, of nobody.
+    // Another key of the set, a key of another type, and a key that is not in the set.
     assert!(!refused(&first, &second.header()));
     assert!(!refused(&first, &third.header()));
     assert!(!refused(&third, &first.header()));
     assert!(!refused(&stranger, &first.header()));
     assert!(refused(&stranger, &stranger.header()));
-    assert!(!ring.knows(&stranger.0.id));
-    // A `kid` that is somebody's, with the algorithm of somebody else.
+    assert!(!keys.knows(&stranger.0.id));
+    // A known `kid` with the algorithm of another key.
     let mut crossed = first.header();
     crossed["alg"] = "ES256".into();
     assert!(!refused(&first, &crossed));
@@ -132,7 +135,7 @@ fn a_token_names_the_key_that_signed_it_and_how() {
         header["alg"] = wrong.into();
         assert!(!refused(&first, &header), "{wrong}");
     }
-    // None, or none that is one.
+    // Empty or invalid key ids.
     for kid in ["", " ", "../../key", "' OR 1=1 --"] {
         let mut header = first.header();
         header["kid"] = kid.into();
@@ -148,7 +151,7 @@ fn a_token_names_the_key_that_signed_it_and_how() {
 #[test]
 fn a_key_that_a_token_brings_along_is_not_used() {
     let [ours, theirs] = [KeyAlgorithm::EdDsa; 2].map(TestKey::new);
-    let theirs_jwk: serde_json::Value = serde_json::from_str(theirs.ring().jwks()).unwrap();
+    let theirs_jwk: serde_json::Value = serde_json::from_str(theirs.signing_keys().jwks()).unwrap();
     for kid in [&ours.0.id, &theirs.0.id] {
         let mut header = theirs.header();
         header["kid"] = kid.as_str().into();
@@ -157,24 +160,33 @@ fn a_key_that_a_token_brings_along_is_not_used() {
         header["x5u"] = "https://attacker.example/chain.pem".into();
         header["x5c"] = json!(["MIIB"]);
         let token = theirs.sign(&header.to_string(), &claims().to_json().unwrap());
-        assert_eq!(outcome(ours.ring().verifying(), &token), "bad_signature");
+        assert_eq!(
+            outcome(ours.signing_keys().verification_keys(), &token),
+            "bad_signature"
+        );
     }
     // Nor does it do any harm in a token of ours.
     let mut header = ours.header();
     header["jku"] = "https://attacker.example/jwks.json".into();
     header["b64"] = false.into();
     let token = ours.sign(&header.to_string(), &claims().to_json().unwrap());
-    assert_eq!(outcome(ours.ring().verifying(), &token), "accepted");
+    assert_eq!(
+        outcome(ours.signing_keys().verification_keys(), &token),
+        "accepted"
+    );
 }
 
 #[test]
 fn a_header_that_is_not_an_access_tokens_is_malformed() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let (ring, json) = (key.ring(), claims().to_json().unwrap());
+    let (keys, json) = (key.signing_keys(), claims().to_json().unwrap());
     let with = |name: &str, value: serde_json::Value| {
         let mut header = key.header();
         header[name] = value;
-        outcome(ring.verifying(), &key.sign(&header.to_string(), &json))
+        outcome(
+            keys.verification_keys(),
+            &key.sign(&header.to_string(), &json),
+        )
     };
     for crit in [
         json!([]),
@@ -226,7 +238,7 @@ fn a_header_that_is_not_an_access_tokens_is_malformed() {
         format!("{}1{}", "{\"a\":".repeat(900), "}".repeat(900)),
     ] {
         assert_eq!(
-            outcome(ring.verifying(), &key.sign(&bad, &json)),
+            outcome(keys.verification_keys(), &key.sign(&bad, &json)),
             "malformed",
             "{bad}"
         );
@@ -236,9 +248,9 @@ fn a_header_that_is_not_an_access_tokens_is_malformed() {
 #[test]
 fn what_is_no_token_is_malformed_at_no_cost() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let ring = key.ring();
-    let good = ring.sign(NOW, &claims()).unwrap();
-    assert_eq!(outcome(ring.verifying(), &good), "accepted");
+    let keys = key.signing_keys();
+    let good = keys.sign(NOW, &claims()).unwrap();
+    assert_eq!(outcome(keys.verification_keys(), &good), "accepted");
     let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
         panic!("three parts")
     };
@@ -276,14 +288,18 @@ fn what_is_no_token_is_malformed_at_no_cost() {
     bad.push(format!("{header}.{}.{signature}", "A".repeat(1 << 20)));
     for token in bad {
         let start = &token[..token.len().min(200)];
-        assert_eq!(outcome(ring.verifying(), &token), "malformed", "{start:?}");
+        assert_eq!(
+            outcome(keys.verification_keys(), &token),
+            "malformed",
+            "{start:?}"
+        );
     }
 }
 
 #[test]
 fn the_largest_token_has_eight_kibibytes() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let ring = key.ring();
+    let keys = key.signing_keys();
     let header = key.header().to_string();
     let mut found = Vec::new();
     for padding in 5_700..6_000 {
@@ -291,7 +307,7 @@ fn the_largest_token_has_eight_kibibytes() {
         claims["more"] = "x".repeat(padding).into();
         let token = key.sign(&header, claims.to_string().as_bytes());
         if (MAX_TOKEN - 1..=MAX_TOKEN + 2).contains(&token.len()) {
-            found.push((token.len(), outcome(ring.verifying(), &token)));
+            found.push((token.len(), outcome(keys.verification_keys(), &token)));
         }
     }
     assert!(found.iter().any(|(length, _)| *length <= MAX_TOKEN));
@@ -309,23 +325,23 @@ fn the_largest_token_has_eight_kibibytes() {
 #[test]
 fn the_parts_of_two_tokens_make_no_third() {
     for key in BOTH.map(TestKey::new) {
-        let ring = key.ring();
+        let keys = key.signing_keys();
         let mut other = claims();
         other.service = "billing".parse().unwrap();
-        let [one, two] = [claims(), other].map(|it| ring.sign(NOW, &it).unwrap());
+        let [one, two] = [claims(), other].map(|it| keys.sign(NOW, &it).unwrap());
         let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
         let (one, two) = (parts(&one), parts(&two));
         let mixed = format!("{}.{}.{}", one[0], two[1], one[2]);
-        assert_eq!(outcome(ring.verifying(), &mixed), "bad_signature");
+        assert_eq!(outcome(keys.verification_keys(), &mixed), "bad_signature");
     }
 }
 
 #[test]
 fn a_ring_without_keys_opens_nothing() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let token = key.ring().sign(NOW, &claims()).unwrap();
-    let empty = VerifyingRing::default();
+    let token = key.signing_keys().sign(NOW, &claims()).unwrap();
+    let empty = VerificationKeys::default();
     let refused = empty.open(&token, NOW, &EXPECTED).unwrap_err();
-    assert_eq!(refused.why.reason(), "bad_signature");
+    assert_eq!(refused.why.reason().as_str(), "bad_signature");
     assert!(refused.unknown_key);
 }

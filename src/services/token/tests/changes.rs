@@ -1,4 +1,4 @@
-//! A token of which anything was changed.
+//! Tokens that were modified in any way.
 
 use p256::ecdsa::Signature;
 use proptest::prelude::*;
@@ -9,8 +9,8 @@ use crate::services::KeyAlgorithm;
 #[test]
 fn a_token_with_one_character_changed_left_out_or_added_is_refused() {
     for key in BOTH.map(TestKey::new) {
-        let ring = key.ring();
-        let token = ring.sign(NOW, &claims()).unwrap();
+        let keys = key.signing_keys();
+        let token = keys.sign(NOW, &claims()).unwrap();
         for at in 0..token.len() {
             let here = token.as_bytes()[at] as char;
             let (before, after) = (&token[..at], &token[at + 1..]);
@@ -22,7 +22,11 @@ fn a_token_with_one_character_changed_left_out_or_added_is_refused() {
                 }
             }
             for text in changed {
-                assert_ne!(outcome(ring.verifying(), &text), "accepted", "{text}");
+                assert_ne!(
+                    outcome(keys.verification_keys(), &text),
+                    "accepted",
+                    "{text}"
+                );
             }
         }
     }
@@ -34,7 +38,10 @@ fn only_our_keys_make_tokens() {
         let [ours, theirs] = [algorithm; 2].map(TestKey::new);
         let token = theirs.sign(&ours.header().to_string(), &claims().to_json().unwrap());
         for key in [ours, theirs] {
-            assert_eq!(outcome(key.ring().verifying(), &token), "bad_signature");
+            assert_eq!(
+                outcome(key.signing_keys().verification_keys(), &token),
+                "bad_signature"
+            );
         }
     }
 }
@@ -42,14 +49,14 @@ fn only_our_keys_make_tokens() {
 #[test]
 fn a_signature_in_another_form_is_refused() {
     let key = TestKey::new(KeyAlgorithm::Es256);
-    let ring = key.ring();
-    let token = ring.sign(NOW, &claims()).unwrap();
+    let keys = key.signing_keys();
+    let token = keys.sign(NOW, &claims()).unwrap();
     let (message, signature) = token.rsplit_once('.').unwrap();
     let bytes =
         base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, signature).unwrap();
     let signature = Signature::from_slice(&bytes).unwrap();
     let (r, s) = (signature.r(), signature.s());
-    // The second signature that anyone can make of the first.
+    // The second signature that can be derived from the first without the key.
     let twin = Signature::from_scalars(*r, -*s).unwrap();
     let order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
     let order: Vec<u8> = (0..32)
@@ -72,18 +79,22 @@ fn a_signature_in_another_form_is_refused() {
         ("none", Vec::new()),
     ] {
         let token = format!("{message}.{}", encoded(&bytes));
-        assert_eq!(outcome(ring.verifying(), &token), "bad_signature", "{what}");
+        assert_eq!(
+            outcome(keys.verification_keys(), &token),
+            "bad_signature",
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn an_ed25519_signature_in_another_form_is_refused() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let ring = key.ring();
-    let token = ring.sign(NOW, &claims()).unwrap();
+    let keys = key.signing_keys();
+    let token = keys.sign(NOW, &claims()).unwrap();
     let (message, _) = token.rsplit_once('.').unwrap();
     let good = key.signature(message);
-    // s + L signs the same under a check that does not ask for s < L.
+    // s + L verifies as well, unless the check requires s < L.
     let order: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
         0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -106,18 +117,22 @@ fn an_ed25519_signature_in_another_form_is_refused() {
         ("none", Vec::new()),
     ] {
         let token = format!("{message}.{}", encoded(&bytes));
-        assert_eq!(outcome(ring.verifying(), &token), "bad_signature", "{what}");
+        assert_eq!(
+            outcome(keys.verification_keys(), &token),
+            "bad_signature",
+            "{what}"
+        );
     }
 }
 
 proptest! {
     #[test]
     fn no_bytes_stop_the_parser(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let ring = TestKey::new(KeyAlgorithm::EdDsa).ring();
+        let keys = TestKey::new(KeyAlgorithm::EdDsa).signing_keys();
         let lossy = String::from_utf8_lossy(&bytes);
         let parts = format!("{}.{}.{}", encoded(&bytes), encoded(text.as_bytes()), encoded(&bytes));
         for token in [text.as_str(), &lossy, &parts] {
-            prop_assert!(ring.verifying().open(token, NOW, &EXPECTED).is_err());
+            prop_assert!(keys.verification_keys().open(token, NOW, &EXPECTED).is_err());
         }
     }
 
@@ -126,7 +141,7 @@ proptest! {
         let key = TestKey::new(KeyAlgorithm::EdDsa);
         for header in [&header, &key.header().to_string()] {
             let token = key.sign(header, &bytes);
-            prop_assert_eq!(outcome(key.ring().verifying(), &token), "malformed");
+            prop_assert_eq!(outcome(key.signing_keys().verification_keys(), &token), "malformed");
         }
     }
 }

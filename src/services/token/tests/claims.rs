@@ -1,4 +1,4 @@
-//! What a token that we signed has to say.
+//! The claims required in a token that we signed.
 
 use std::time::Duration;
 
@@ -9,24 +9,26 @@ use uuid::Uuid;
 use super::{BOTH, EXPECTED, MINUTE, NOW, NOW_SECONDS, TestKey, claims, claims_json};
 use crate::{
     clock::Timestamp,
-    services::{Claims, Expected, KeyAlgorithm, KeyRing, VerifyingRing},
+    services::{Claims, Expected, KeyAlgorithm, SigningKeys, VerificationKeys},
 };
 
 #[test]
 fn what_is_signed_is_what_is_opened() {
     for key in BOTH.map(TestKey::new) {
-        let ring = key.ring();
+        let keys = key.signing_keys();
         let mut all = vec![claims(), claims()];
         all[1].scopes.clear();
         all[1].audiences.push("https://other.example".to_owned());
         for claims in all {
-            let token = ring.sign(NOW, &claims).unwrap();
+            let token = keys.sign(NOW, &claims).unwrap();
             assert_eq!(
-                ring.verifying().open(&token, NOW, &EXPECTED).unwrap(),
+                keys.verification_keys()
+                    .open(&token, NOW, &EXPECTED)
+                    .unwrap(),
                 claims
             );
-            // Another application reads the same from what is published.
-            let public = VerifyingRing::from_jwks(ring.jwks()).unwrap();
+            // Another application gets the same result from the published keys.
+            let public = VerificationKeys::from_jwks(keys.jwks()).unwrap();
             assert_eq!(public.open(&token, NOW, &EXPECTED).unwrap(), claims);
         }
     }
@@ -60,8 +62,8 @@ fn a_token_is_written_as_rfc_9068_has_it() {
 
 #[test]
 fn a_token_lasts_from_a_minute_before_until_a_minute_after_its_time() {
-    let ring = TestKey::new(KeyAlgorithm::EdDsa).ring();
-    let token = ring.sign(NOW, &claims()).unwrap();
+    let keys = TestKey::new(KeyAlgorithm::EdDsa).signing_keys();
+    let token = keys.sign(NOW, &claims()).unwrap();
     let end = claims().expires_at.plus(MINUTE).as_millis();
     let start = NOW.as_millis() - 60_000;
     for (at, accepted) in [
@@ -73,33 +75,33 @@ fn a_token_lasts_from_a_minute_before_until_a_minute_after_its_time() {
         (i64::MIN, false),
         (i64::MAX, false),
     ] {
-        match ring
-            .verifying()
+        match keys
+            .verification_keys()
             .open(&token, Timestamp::from_millis(at), &EXPECTED)
         {
             Ok(_) => assert!(accepted, "{at}"),
             Err(refused) => {
                 assert!(!accepted, "{at}");
-                assert_eq!(refused.why.reason(), "expired_token");
-                // The signature is right, so it is known whose it was.
+                assert_eq!(refused.why.reason().as_str(), "expired_token");
+                // The signature is valid, so the service is known.
                 assert_eq!(refused.claims_service, Some(claims().service));
             }
         }
     }
 }
 
-/// The answer to the claims, changed so, in a token that we signed.
-fn judged(key: &TestKey, ring: &KeyRing, change: impl Fn(&mut Value)) -> &'static str {
+/// Returns the result for changed claims in a token that we signed.
+fn judged(key: &TestKey, keys: &SigningKeys, change: impl Fn(&mut Value)) -> &'static str {
     let mut json = claims_json();
     change(&mut json);
     let token = key.sign(&key.header().to_string(), json.to_string().as_bytes());
-    super::outcome(ring.verifying(), &token)
+    super::outcome(keys.verification_keys(), &token)
 }
 
 #[test]
 fn a_token_that_is_not_valid_yet_is_outside_its_time() {
     let key = TestKey::new(KeyAlgorithm::Es256);
-    let ring = key.ring();
+    let keys = key.signing_keys();
     for (name, later, outcome) in [
         ("iat", 60, "accepted"),
         ("iat", 61, "expired_token"),
@@ -108,14 +110,14 @@ fn a_token_that_is_not_valid_yet_is_outside_its_time() {
         ("nbf", -1_000, "accepted"),
     ] {
         let change = |it: &mut Value| it[name] = (NOW_SECONDS + later).into();
-        assert_eq!(judged(&key, &ring, change), outcome, "{name} {later}");
+        assert_eq!(judged(&key, &keys, change), outcome, "{name} {later}");
     }
 }
 
 #[test]
 fn a_token_of_another_issuer_or_for_somebody_else_is_refused_by_name() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let ring = key.ring();
+    let keys = key.signing_keys();
     for iss in [
         "",
         "https://login.example/",
@@ -123,7 +125,7 @@ fn a_token_of_another_issuer_or_for_somebody_else_is_refused_by_name() {
         "https://evil.example",
     ] {
         assert_eq!(
-            judged(&key, &ring, |it| it["iss"] = iss.into()),
+            judged(&key, &keys, |it| it["iss"] = iss.into()),
             "wrong_audience"
         );
     }
@@ -141,31 +143,34 @@ fn a_token_of_another_issuer_or_for_somebody_else_is_refused_by_name() {
         (json!([1]), "malformed"),
     ] {
         assert_eq!(
-            judged(&key, &ring, |it| it["aud"] = aud.clone()),
+            judged(&key, &keys, |it| it["aud"] = aud.clone()),
             outcome,
             "{aud}"
         );
     }
-    let token = ring.sign(NOW, &claims()).unwrap();
+    let token = keys.sign(NOW, &claims()).unwrap();
     let nobody = Expected {
         issuer: EXPECTED.issuer,
         audiences: &[],
     };
-    let refused = ring.verifying().open(&token, NOW, &nobody).unwrap_err();
-    assert_eq!(refused.why.reason(), "wrong_audience");
+    let refused = keys
+        .verification_keys()
+        .open(&token, NOW, &nobody)
+        .unwrap_err();
+    assert_eq!(refused.why.reason().as_str(), "wrong_audience");
     assert_eq!(refused.claims_service, Some(claims().service));
 }
 
 #[test]
 fn claims_in_another_form_are_malformed_even_if_we_signed_them() {
     let key = TestKey::new(KeyAlgorithm::EdDsa);
-    let ring = key.ring();
+    let keys = key.signing_keys();
     assert_eq!(
-        judged(&key, &ring, |it| it["new"] = json!({ "a": [1e300] })),
+        judged(&key, &keys, |it| it["new"] = json!({ "a": [1e300] })),
         "accepted"
     );
     for name in ["iss", "sub", "client_id", "aud", "iat", "exp", "jti", "reg"] {
-        let missing = judged(&key, &ring, |it| {
+        let missing = judged(&key, &keys, |it| {
             it.as_object_mut().unwrap().remove(name);
         });
         assert_eq!(missing, "malformed", "{name}");
@@ -193,7 +198,7 @@ fn claims_in_another_form_are_malformed_even_if_we_signed_them() {
         ("scope", json!(["read"])),
         ("scope", json!("a\"b")),
     ] {
-        let outcome = judged(&key, &ring, |it| it[name] = value.clone());
+        let outcome = judged(&key, &keys, |it| it[name] = value.clone());
         assert_eq!(outcome, "malformed", "{name} {value}");
     }
     let good = claims_json().to_string();
@@ -231,7 +236,7 @@ fn claims_in_another_form_are_malformed_even_if_we_signed_them() {
         ("more", [good.as_bytes(), b"x"].concat()),
         ("less", good.as_bytes()[..good.len() - 1].to_vec()),
     ] {
-        let outcome = super::outcome(ring.verifying(), &key.sign(&header, &bytes));
+        let outcome = super::outcome(keys.verification_keys(), &key.sign(&header, &bytes));
         assert_eq!(outcome, "malformed", "{what}");
     }
 }
@@ -257,9 +262,9 @@ proptest! {
             token: Uuid::from_u128(ids.1),
             scopes: scopes.iter().map(|it| it.parse().unwrap()).collect(),
         };
-        let ring = TestKey::new(KeyAlgorithm::EdDsa).ring();
-        let token = ring.sign(NOW, &issued).unwrap();
-        let opened = ring.verifying().open(&token, NOW, &EXPECTED).unwrap();
+        let keys = TestKey::new(KeyAlgorithm::EdDsa).signing_keys();
+        let token = keys.sign(NOW, &issued).unwrap();
+        let opened = keys.verification_keys().open(&token, NOW, &EXPECTED).unwrap();
         prop_assert_eq!(opened, issued);
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens that are ours, and all that are almost.
+//! Our own tokens, and everything that only resembles them.
 
 mod attacks;
 mod changes;
@@ -14,10 +14,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Claims, Expected, VerifyingRing, encoded};
+use super::{Claims, Expected, VerificationKeys, encoded};
 use crate::{
     clock::Timestamp,
-    services::{KeyAlgorithm, KeyRing, NewKey, SigningKey},
+    services::{KeyAlgorithm, NewKey, SigningKey, SigningKeys},
 };
 
 /// Noon of 1 January 2026.
@@ -30,7 +30,7 @@ const EXPECTED: Expected<'_> = Expected {
     audiences: &["https://api.example", "https://login.example"],
 };
 
-/// A key whose private part signs whatever a test wants.
+/// A key whose private part signs whatever a test needs.
 pub(in crate::services) struct TestKey(pub SigningKey);
 
 impl TestKey {
@@ -46,7 +46,7 @@ impl TestKey {
         })
     }
 
-    /// The 64 bytes of a signature.
+    /// Returns the 64 bytes of a signature.
     pub(in crate::services) fn signature(&self, message: &str) -> Vec<u8> {
         let der = self.0.private.expose_secret();
         match self.0.algorithm {
@@ -62,20 +62,20 @@ impl TestKey {
         }
     }
 
-    /// A token with this header and these claims, signed.
+    /// Returns a signed token with this header and these claims.
     pub(in crate::services) fn sign(&self, header: &str, claims: &[u8]) -> String {
         let message = message(header, claims);
         let signature = self.signature(&message);
         format!("{message}.{}", encoded(&signature))
     }
 
-    /// The header that its access tokens have.
+    /// Returns the header of its access tokens.
     pub(in crate::services) fn header(&self) -> Value {
         json!({ "typ": "at+jwt", "alg": self.0.algorithm.as_str(), "kid": self.0.id })
     }
 
-    pub(in crate::services) fn ring(&self) -> KeyRing {
-        KeyRing::read(std::slice::from_ref(&self.0)).unwrap()
+    pub(in crate::services) fn signing_keys(&self) -> SigningKeys {
+        SigningKeys::read(std::slice::from_ref(&self.0)).unwrap()
     }
 }
 
@@ -83,7 +83,7 @@ fn message(header: &str, claims: &[u8]) -> String {
     format!("{}.{}", encoded(header.as_bytes()), encoded(claims))
 }
 
-/// What a token of ours says.
+/// Returns the claims of a token of ours.
 pub(in crate::services) fn claims() -> Claims {
     Claims {
         issuer: EXPECTED.issuer.to_owned(),
@@ -97,15 +97,15 @@ pub(in crate::services) fn claims() -> Claims {
     }
 }
 
-/// The same as JSON.
+/// Returns the same claims as JSON.
 fn claims_json() -> Value {
     serde_json::from_slice(&claims().to_json().unwrap()).unwrap()
 }
 
-/// `accepted`, or the reason why a token is not opened.
-fn outcome(ring: &VerifyingRing, token: &str) -> &'static str {
-    match ring.open(token, NOW, &EXPECTED) {
+/// Returns `accepted`, or the reason why a token is rejected.
+fn outcome(keys: &VerificationKeys, token: &str) -> &'static str {
+    match keys.open(token, NOW, &EXPECTED) {
         Ok(_) => "accepted",
-        Err(refused) => refused.why.reason(),
+        Err(refused) => refused.why.reason().as_str(),
     }
 }

@@ -1,10 +1,10 @@
-//! The examples that the standards print.
+//! Test vectors from the standards.
 
 use serde_json::{Value, json};
 
 use super::{NOW, TestKey};
 use crate::services::{
-    KeyAlgorithm, KeyRing, PublicKeys, SigningKey,
+    KeyAlgorithm, PublicKeys, SigningKey, SigningKeys,
     token::{InvalidJwk, Parts, PublicJwk, PublicKey},
 };
 
@@ -31,7 +31,7 @@ fn p256() -> Value {
     json!({ "kty": "EC", "crv": "P-256", "x": P256_X, "y": P256_Y })
 }
 
-/// The modulus of the RSA key that RFC 7515 prints.
+/// Returns the modulus of the RSA key in RFC 7515.
 pub(in crate::services) const fn rsa_modulus() -> &'static str {
     RSA_N
 }
@@ -58,7 +58,7 @@ fn the_signatures_that_the_standards_print_are_right_by_their_own_keys_only() {
 
 #[test]
 fn a_ring_signs_and_publishes_the_example_key_as_the_standard_does() {
-    // The head of every Ed25519 key in PKCS #8 (RFC 8410, section 7), then the 32 bytes of the key.
+    // The PKCS #8 prefix of every Ed25519 key (RFC 8410, section 7), then the 32 bytes of the key.
     let head = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
     let d = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, ED25519_D).unwrap();
     let key = TestKey(SigningKey {
@@ -73,8 +73,8 @@ fn a_ring_signs_and_publishes_the_example_key_as_the_standard_does() {
         key.sign(r#"{"alg":"EdDSA"}"#, b"Example of Ed25519 signing"),
         ED25519_JWS
     );
-    let ring = KeyRing::read(&[key.0]).unwrap();
-    let published: Value = serde_json::from_str(ring.jwks()).unwrap();
+    let keys = SigningKeys::read(&[key.0]).unwrap();
+    let published: Value = serde_json::from_str(keys.jwks()).unwrap();
     let mut expected = ed25519();
     expected["use"] = "sig".into();
     expected["alg"] = "EdDSA".into();

@@ -1,24 +1,25 @@
--- Budgets of guesses: `guard::limiter` once more, where several of them must be charged in one step.
--- A state is `spent as_of locked_until locks`, and where attempts are in flight ` window held held_before`; times in ms.
+-- Login-throttling budgets: the arithmetic of `guard::limiter`, repeated here to charge several budgets in one step.
+-- A state is `spent as_of locked_until locks`, followed by ` window held held_before` if attempts are in flight; times
+-- in ms.
 
--- Keys outlive what they say by this; `due` tells when they may be forgotten.
+-- Keys outlive their state by this time; `due` records when they may be removed.
 local GRACE = 3600000
--- Holds are counted by windows of this length.
+-- Holds are counted in windows of this length.
 local WINDOW = 15000
 local window = math.floor(now / WINDOW)
 
--- The budget of the i-th entity: attempts, regain, lock, longest lock, forget, and whether it is one person's.
+-- The budget of the i-th entity: attempts, refill, lock, longest lock, forget, and whether it belongs to one person.
 local function budget(i)
   local from = 3 + (i - 1) * 7
   return {
-    attempts = tonumber(ARGV[from]), regain = tonumber(ARGV[from + 1]), lock = tonumber(ARGV[from + 2]),
+    attempts = tonumber(ARGV[from]), refill = tonumber(ARGV[from + 1]), lock = tonumber(ARGV[from + 2]),
     longest = tonumber(ARGV[from + 3]), forget = tonumber(ARGV[from + 4]), is_person = ARGV[from + 5] == '1',
   }
 end
 
 local function name(i) return ARGV[2 + (i - 1) * 7] end
 
--- The state under a key; nil if there is none. What is no state counts as none.
+-- The state under a key; nil if there is none. A malformed state counts as none.
 local function find(key)
   local text = redis.pcall('GET', key)
   if type(text) ~= 'string' then return nil end
@@ -37,13 +38,13 @@ end
 
 local function failures_expire_at(it, b)
   if it.locks > 0 or it.locked_until > 0 then return math.max(it.as_of, it.locked_until) + b.forget end
-  return it.as_of + math.min(b.regain * it.spent, b.forget)
+  return it.as_of + math.min(b.refill * it.spent, b.forget)
 end
 
 local function expires_at(it, b)
   local at = failures_expire_at(it, b)
   if it.held + it.before == 0 then return at end
-  -- If nobody settles them they turn into failures, and may lock.
+  -- Holds that are not settled become failures, and may cause a lock.
   local last = it.window + (it.held > 0 and 2 or 1)
   return math.max(at, last * WINDOW + b.longest + b.forget)
 end
@@ -58,7 +59,7 @@ local function is_empty(it)
   return it.spent == 0 and it.locks == 0 and it.locked_until == 0 and it.held + it.before == 0
 end
 
--- Keeps a state; one that says nothing is not kept.
+-- Stores a state; one that is equivalent to none is removed.
 local function save(key, due, called, it, b)
   if is_empty(it) then
     call('DEL', key)
@@ -75,7 +76,7 @@ local function clear(it)
   it.spent, it.as_of, it.locked_until, it.locks = 0, now, 0, 0
 end
 
--- Counts failures, and locks when there are as many as the budget has.
+-- Counts failures, and locks when they reach the budget's number of attempts.
 local function fail(it, failures, b)
   if it.spent == 0 then it.as_of = now end
   it.spent = it.spent + failures
@@ -85,11 +86,11 @@ local function fail(it, failures, b)
   end
 end
 
--- Turns to the window of now. Returns how many holds are too old.
+-- Moves to the current window. Returns how many holds are too old.
 local function turn(it)
   local lapsed, passed = 0, window - it.window
   if passed < 0 then
-    -- The clock was put back: what is held is held from now on.
+    -- The clock was set back: existing holds count from now on.
     it.held, it.before = it.held + it.before, 0
   elseif passed == 1 then
     lapsed, it.held, it.before = it.before, 0, it.held
@@ -100,8 +101,8 @@ local function turn(it)
   return lapsed
 end
 
--- The state brought up to now: afresh after a lock, less what was regained, nothing after `forget`; holds that are too old are
--- failures. A time further ahead than it could have been set is from a clock that was wrong.
+-- The state brought up to now: reset after a lock, reduced by the refill, removed after `forget`; holds that are too
+-- old become failures. A time further ahead than any that could have been set comes from a clock that was wrong.
 local function current(it, b)
   it.as_of = math.min(it.as_of, now)
   it.locked_until = math.min(it.locked_until, now + b.longest)
@@ -110,9 +111,9 @@ local function current(it, b)
     if it.locked_until > 0 then
       it.spent, it.as_of, it.locked_until = 0, it.locked_until, 0
     end
-    local steps = math.floor(math.max(now - it.as_of, 0) / b.regain)
+    local steps = math.floor(math.max(now - it.as_of, 0) / b.refill)
     it.spent = math.max(it.spent - steps, 0)
-    it.as_of = it.as_of + steps * b.regain
+    it.as_of = it.as_of + steps * b.refill
   end
   local lapsed = turn(it)
   if lapsed > 0 then fail(it, lapsed, b) end

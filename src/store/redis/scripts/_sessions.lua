@@ -1,12 +1,12 @@
--- Sessions. A score in z is role * B + expiry in ms, and tells who is live.
--- A record begins exp(13) seen(13) ends(13) born(13) idle(13) seq(13) role(1) uid(22) and a new line, and then, unless it is from
--- before that was written down, {"k": and the role of its key.
+-- Sessions. A score in z is role * B + expiry in ms, and decides which sessions are live.
+-- A record begins with exp(13) seen(13) ends(13) born(13) idle(13) seq(13) role(1) uid(22) and a newline, followed by
+-- {"k": and the role of its key, except in records from before that field existed.
 local B = 4398046511104
--- Keys outlive their sessions by this, in case nobody ends them.
+-- Keys outlive their sessions by this time, in case no process ends them.
 local GRACE = 3600000
 local CORRUPT = -1
 local IDLE, ABSOLUTE, EVICTED, ROLE_CHANGED = 1, 2, 4, 5
--- Where the role stands in a record, from 0, and that of its key.
+-- The offsets (from 0) of the role and of the key's role in a record.
 local ROLE_AT, KEY_ROLE_AT = 78, 107
 
 local function expiry(score) return score % B end
@@ -14,7 +14,7 @@ local function role_of(score) return math.floor(score / B) end
 local function score_of(role, exp) return S(role * B + exp) end
 local function T(n) return string.format('%013.0f', n) end
 
--- The answer of a reading command; false where the key holds something else.
+-- The response of a read command; false if the key holds another type.
 local function read(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
@@ -24,7 +24,7 @@ local function read(...)
   return answer
 end
 
--- What the head of a record says; false if this is none.
+-- The fields of a record's first line; false if it is malformed.
 local function parse(text)
   local head = text:sub(1, 102)
   if not head:sub(1, 78):find('^%d+$') or not head:find('^[0-3][%w_-]+[AQgw]\n$', 79) or #head ~= 102 then
@@ -38,20 +38,20 @@ local function parse(text)
   }
 end
 
--- The head of the record under a key; nil if there is none, false if it cannot be read.
+-- The first line of the record under a key; nil if there is none, false if it cannot be read.
 local function head(key)
   local text = read('GETRANGE', key, 0, KEY_ROLE_AT)
   if text == '' and call('EXISTS', key) == 0 then return nil end
   return text and parse(text)
 end
 
--- The version of the account that the session of a record was started under; 0 where it does not say.
+-- The account version that the session of a record was started under; 0 if the record has none.
 local function version_under(key)
   local text = read('GETRANGE', key, 102, 130)
   return tonumber(text and text:match('^{"k":%d,"v":(%d+)[,}]')) or 0
 end
 
--- The whole record under a key, and what its head says; nil and false as of head.
+-- The whole record under a key, and its first line; nil and false as for head.
 local function record(key)
   local answer = redis.pcall('GET', key)
   if answer == false then return nil end
@@ -62,31 +62,31 @@ local function record(key)
   return parse(answer), answer
 end
 
--- Roles in force. A score in r is the version of the account, which is a time in ms, times four, and the role. An empty member
--- keeps the key: a script that finds one of its keys missing waits while its slot is being moved.
+-- Roles in force. A score in r is four times the version of the account (a time in ms), plus the role. An empty member
+-- keeps the key: a script waits while its slot is being moved if one of its keys is missing.
 local V = 4
 local KEPT = 3600000
 
--- The newest version of an account that has set the role of its sessions lately, and that role; nil if none has.
+-- The newest account version that has recently set the role of its sessions, and that role; nil if there is none.
 local function in_force(r, uid)
   local score = read('ZSCORE', r, uid)
   if not score then return nil end
   return math.floor(score / V), score % V
 end
 
--- Versions of more than an hour ago are forgotten: no write is so late.
+-- Versions older than one hour are removed: no write is that late.
 local function put_in_force(r, uid, version, role)
   call('ZREMRANGEBYSCORE', r, 0, S((now - KEPT) * V))
   call('ZADD', r, -1, '', S(version * V + role), uid)
 end
 
--- Gives a record another role. That of its key follows downwards only.
+-- Changes the role of a record. The role of its key follows only when it decreases.
 local function take_role(key, it, role)
   call('SETRANGE', key, ROLE_AT, role)
   if it.key and role < it.key then call('SETRANGE', key, KEY_ROLE_AT, role) end
 end
 
--- The scores of these members, false for those that are none.
+-- The scores of these members, false for those that do not exist.
 local function scores(z, members)
   local found = {}
   for from = 1, #members, 1000 do
@@ -96,23 +96,23 @@ local function scores(z, members)
   return found
 end
 
--- The records that the caller declared: by session, their keys from `key` on and their names from `arg` on.
+-- The records that the caller declared, by session: their keys from `key` on and their IDs from `arg` on.
 local function declared(key, arg)
   local keys = {}
   for i = arg, #ARGV do keys[ARGV[i]] = KEYS[key + i - arg] end
   return keys
 end
 
--- What is to be added to the totals; written at once by count.
+-- Changes to add to the totals; `count` writes them in one step.
 local tally = {}
 local function add(field) tally[field] = (tally[field] or 0) + 1 end
--- The sessions that came (+) and went (-), where they are few: each by its place in the order of starts, which it keeps under
--- another name. One that cannot be read has none.
+-- The sessions that were added (+) and removed (-), if there are few: each by its sequence number, which it keeps when
+-- it gets a new ID. A session whose record cannot be read has none.
 local seen = {}
 local SEEN = 2
 local function see(sign, seq) seen[#seen + 1] = sign .. (seq and S(seq) or '?') end
--- With the totals the last such steps are kept, each with the server's time in microseconds. They tell what a server has forgotten
--- that was put back to an earlier state. The time of the first one is the name of the history.
+-- The last such changes are kept with the totals, each with the server's time in microseconds. They show which changes
+-- a server lost when it was restored to an earlier state. The time of the first one identifies the history.
 local RECENT = 10
 local function count(n)
   local step = {}
@@ -130,8 +130,8 @@ local function count(n)
   call('HSET', n, 'c' .. nth % RECENT, at .. ' ' .. table.concat(step, ' '))
 end
 
--- Counts the end of a session that the index had under this score, and tells of it. One without a readable record is
--- counted and lost: there is nobody to tell of.
+-- Counts the end of a session that had this score in the index, and returns it. A session without a readable record is
+-- counted as ended and as lost: its user is unknown.
 local function finish(sid, score, it, reason)
   local at = now
   if expiry(score) <= now then
@@ -147,17 +147,18 @@ local function finish(sid, score, it, reason)
   return { sid, role_of(score), reason, math.max(at - it.born, 0) }
 end
 
--- Leaving an index. In a slot that is being moved, a key that was emptied counts as one of the other server: a script that
--- touches it again is broken off there, half done. So all is read first, and what may empty a key is its last command.
+-- Removal from an index. In a slot that is being moved, an emptied key counts as a key of the other server: a script
+-- that touches it again is aborted there, half done. So all reads come first, and the command that may empty a key is
+-- its last one.
 
--- Takes members that are there out of a sorted set.
+-- Removes existing members from a sorted set.
 local function drop(key, members)
   for from = 1, #members, 1000 do
     call('ZREM', key, unpack(members, from, math.min(from + 999, #members)))
   end
 end
 
--- What the sessions of a user will be without those in `gone`, and without such as the index does not have.
+-- The remaining sessions of a user without those in `gone` and without those that the index does not have.
 local function without(gone, u, z, uid)
   local members, plan = call('ZRANGE', u, 0, -1), { u = u, uid = uid, stale = {}, top = 0 }
   local score = scores(z, members)
@@ -171,7 +172,7 @@ local function without(gone, u, z, uid)
   return plan
 end
 
--- Makes the index of users what these plans say; `gone` are others that leave it.
+-- Updates the user index according to these plans; `gone` are further users that leave it.
 local function follow(a, plans, gone)
   for _, plan in ipairs(plans) do
     drop(plan.u, plan.stale)

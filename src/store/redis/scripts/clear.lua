@@ -1,4 +1,4 @@
--- Forgets failures and locks; what is in flight stays in flight.
+-- Resets failures and locks; attempts in flight stay in flight.
 -- KEYS due state | ARGV now name | 1 if there were any
 local it = find(KEYS[2])
 if not it then return 0 end

@@ -1,8 +1,8 @@
--- Starts a session. Others of its user take over its role; beyond `max` the oldest make room. The role of a newer version of
--- the account stays in force.
--- KEYS s u z a n r, then the records of other sessions of the user
+-- Starts a session. The user's other sessions take over its role; beyond `max` the oldest are ended. The role of a
+-- newer account version stays in force.
+-- KEYS s u z a n r, then the records of the user's other sessions
 -- ARGV now sid uid role idle lifetime max payload version, then the sessions of those records
--- {1, now, exp, ends, [end …], role} started; {0} the id is taken; {2, [sid …]} call again with these declared too
+-- {1, now, exp, ends, [end …], role} started; {0} the ID is taken; {2, [sid …]} call again with these declared too
 local s, u, z, a, n, r = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local sid, uid, role = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local idle, lifetime, max = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -17,7 +17,7 @@ local score = scores(z, members)
 for i, it in ipairs(members) do
   if score[i] and expiry(score[i]) > now then live[#live + 1] = { sid = it, score = score[i] } end
 end
--- The new one stays in any case.
+-- The new session is always kept.
 local surplus = #live - (math.max(max, 1) - 1)
 local needed = {}
 for i, it in ipairs(live) do
@@ -27,9 +27,9 @@ for i, it in ipairs(live) do
 end
 if #needed > 0 then return { 2, needed } end
 
--- It begins {"k": and the role of the key, which is that of the session.
+-- The payload begins with {"k": and the role of the key, which is the role of the session.
 local payload = ARGV[8]:sub(1, 5) .. role .. ARGV[8]:sub(7)
--- All was read. The first write is one that a full memory refuses, so it refuses all of them.
+-- All reads are done. Redis rejects the first write when its memory is full, so it rejects all of them.
 local seq = call('HINCRBY', n, 'seq', 1)
 local ends = math.min(now + lifetime, B - 1)
 local exp = math.min(now + idle, ends)

@@ -1,4 +1,4 @@
--- KEYS z | ARGV now limit | at most `limit` sessions that have expired
+-- KEYS z | ARGV now limit | up to `limit` expired sessions
 local due = {}
 for role = 0, 3 do
   local left = ARGV[2] - #due

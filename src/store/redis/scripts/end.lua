@@ -1,5 +1,5 @@
 -- Ends one session.
--- KEYS s u z a n | ARGV now sid uid reason | [its end]; [] if there was none; -1 if it cannot be read
+-- KEYS s u z a n | ARGV now sid uid reason | [its end]; [] if there was none; -1 if the record cannot be read
 local s, u, z, a, n = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local sid, uid, reason = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local it = head(s)

@@ -1,5 +1,5 @@
--- Ends all sessions of a user but one, or those that were started under an older version of the account than `version`: 0 ends
--- those of any.
+-- Ends all sessions of a user except one, or those that were started under an account version older than `version`: 0
+-- ends those of every version.
 -- KEYS u z a n, then the records of the sessions
 -- ARGV now uid reason keep version, then the sessions of those records
 -- {1, [end …]} done; {2, [sid …]} call again with these declared too

@@ -1,6 +1,7 @@
--- Takes the lease, or holds on to it. The server counts the time: a lease is between processes.
+-- Acquires or renews the lease. The server measures the time, because the lease is shared between processes.
 -- KEYS lease epoch deployment | ARGV holder ttl service deployment
--- {1 if it is the holder's, epoch, 1 if whoever has it is of this service, 1 if the keys belong to another deployment}
+-- {1 if the holder has it, epoch, 1 if the current holder is of this service, 1 if the keys belong to another
+-- deployment}
 local found, own = redis.call('GET', KEYS[1]), ARGV[1] .. ':' .. ARGV[3]
 local deployment = redis.call('GET', KEYS[3])
 if deployment and ARGV[4] ~= '' and deployment ~= ARGV[4] then
@@ -9,13 +10,14 @@ end
 if found == own then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 elseif not found then
-  -- First what a full memory lets through: what follows it is let through too. A full server is to be observed as well.
+  -- First a write that Redis accepts when its memory is full: the following ones are then accepted too. A full server
+  -- has to be observed as well.
   redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[1], own, 'PX', ARGV[2])
   redis.call('INCR', KEYS[2])
   found = own
 end
--- Lost with the data of the server, if it is missing.
+-- If it is missing, it was lost with the data of the server.
 if not deployment and ARGV[4] ~= '' then
   redis.call('DEL', KEYS[3])
   redis.call('SET', KEYS[3], ARGV[4])

@@ -1,4 +1,4 @@
--- KEYS z | ARGV now, then roles | the live sessions that have one of these roles, a list for each
+-- KEYS z | ARGV now, then roles | the live sessions of each of these roles, one list per role
 local live = {}
 for i = 2, #ARGV do
   local role = tonumber(ARGV[i])

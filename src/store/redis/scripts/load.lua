@@ -1,4 +1,4 @@
--- KEYS s | ARGV now | the record of a live session; nil if there is none; -1 if the key holds something else
+-- KEYS s | ARGV now | the record of a live session; nil if there is none; -1 if the key holds another type
 local answer = redis.pcall('GET', KEYS[1])
 if type(answer) == 'table' then
   if answer.err:find('WRONGTYPE', 1, true) then return -1 end

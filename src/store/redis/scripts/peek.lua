@@ -1,5 +1,5 @@
--- Whose the sessions are, so that their keys can be declared.
--- KEYS s … | ARGV now | for each the uid; nil if there is no record; -1 if it cannot be read
+-- Returns the users of these sessions, so that their keys can be declared.
+-- KEYS s … | ARGV now | the uid of each; nil if there is no record; -1 if it cannot be read
 local owners = {}
 for i, key in ipairs(KEYS) do
   local it = head(key)

@@ -1,5 +1,5 @@
--- Forgets those of these states that say nothing any more.
--- KEYS due, then the states | ARGV now, then their names | how many
+-- Removes those of these states that are equivalent to none.
+-- KEYS due, then the states | ARGV now, then their names | number of removed states
 local forgotten = 0
 for i = 2, #KEYS do
   local at = call('ZSCORE', KEYS[1], ARGV[i])

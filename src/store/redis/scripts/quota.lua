@@ -1,16 +1,17 @@
--- Charges one request of a service: `services::quota::charge` once more, where all replicas share one state.
--- A state is `arrival day used`: microseconds, days and requests. All stay below 2^53, where doubles are exact, because the
--- tolerance is ten years at most.
--- KEYS quota | ARGV now interval tolerance quota; in microseconds but for now; the quota is -1 where there is none
--- {refused, wait, ahead, used, resets}: 0 passed, 1 the rate, 2 the day's quota; microseconds, but resets in ms
+-- Charges one request of a service: the arithmetic of `services::quota`, repeated here because all replicas share one
+-- state.
+-- A state is `arrival day used`: microseconds, days and requests. All values stay below 2^53, where doubles are exact,
+-- because the tolerance is at most ten years.
+-- KEYS quota | ARGV now interval tolerance quota; in microseconds except now; the quota is -1 if there is none
+-- {rejected, wait, ahead, used, resets}: 0 allowed, 1 the rate, 2 the daily quota; microseconds, but resets in ms
 local key = KEYS[1]
 local interval, tolerance, quota = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local DAY = 86400000
--- The key outlives what it says by this.
+-- The key outlives its state by this time.
 local GRACE = 3600000
 
 local today, now_us = math.floor(now / DAY), now * 1000
--- What is no state counts as none.
+-- A malformed state counts as none.
 local text = redis.pcall('GET', key)
 local arrival, day, used
 if type(text) == 'string' then arrival, day, used = text:match('^(%d+) (%d+) (%d+)$') end
@@ -18,7 +19,7 @@ arrival, day, used = tonumber(arrival or 0), tonumber(day or 0), tonumber(used o
 
 local lowered = arrival > now_us + tolerance
 if lowered then arrival = now_us + tolerance - interval end
--- The next day's is met where the clock steps back over midnight.
+-- A state of the next day occurs if the clock steps back over midnight.
 if day ~= today and day ~= today + 1 then day, used = today, 0 end
 used = math.min(used, 2 ^ 53)
 local midnight = (day + 1) * DAY

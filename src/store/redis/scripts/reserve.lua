@@ -1,8 +1,8 @@
--- Takes a place for one attempt in each budget, or in none.
--- KEYS due, then the states, then the attempt | ARGV now, then for each state its name and budget, then how long the attempt is
--- kept
--- {0, 0, 0} a place is held in each; {1, i, 0} that of the i-th, from 0, is used up by what is in flight, or the attempt was
--- settled before; {2, i, wait} that one is locked, for a wait in ms, and those before it count a failure
+-- Holds a place for one attempt in each budget, or in none.
+-- KEYS due, then the states, then the attempt | ARGV now, then the name and the budget of each state, then how long the
+-- attempt is kept
+-- {0, 0, 0} a place is held in each; {1, i, 0} the places of the i-th, from 0, are all in flight, or the attempt was
+-- settled before; {2, i, wait} the i-th is locked, for a wait in ms, and those before it count a failure
 local due, attempt = KEYS[1], KEYS[#KEYS]
 if call('EXISTS', attempt) == 1 then return { 1, 0, 0 } end
 local states, budgets = {}, {}

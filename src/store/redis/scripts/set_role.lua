@@ -1,5 +1,5 @@
--- Gives all live sessions of a user the role that a version of the account has, unless a version newer than `replaces` has given
--- them one.
+-- Gives all live sessions of a user the role of an account version, unless a version newer than `replaces` has already
+-- set their role.
 -- KEYS u z a n r, then the records of the sessions
 -- ARGV now uid role version replaces, then the sessions of those records
 -- {1, moved, 0} done; {1, 0, version} that newer version; {2, [sid …]} call again with these declared too
@@ -22,8 +22,8 @@ for i, sid in ipairs(members) do
 end
 if #needed > 0 then return { 2, needed } end
 local plan = #moved > 0 and without({}, u, z, uid)
--- First what a full memory lets through, if it changes nothing: the rest, which takes no memory, follows it. A demotion must
--- not wait for room.
+-- First a write that Redis accepts when its memory is full, and that changes nothing: the remaining writes, which need
+-- no memory, are then accepted too. A demotion must not wait for free memory.
 call('ZREM', r, '-')
 put_in_force(r, uid, tonumber(ARGV[4]), role)
 if not plan then return { 1, 0, 0 } end

@@ -1,5 +1,5 @@
--- What set_role does where a user has no session. A call of its own: the keys of a user without sessions do not exist, and a
--- script that finds one of its keys missing waits while its slot is being moved.
+-- Does what set_role does for a user without sessions. It is a script of its own because the keys of such a user do not
+-- exist, and a script waits while its slot is being moved if one of its keys is missing.
 -- KEYS r | ARGV now uid role version replaces | as set_role
 local r, uid = KEYS[1], ARGV[2]
 local newest = in_force(r, uid)

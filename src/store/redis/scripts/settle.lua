@@ -1,8 +1,8 @@
--- Ends a hold on each budget and counts what the attempt was. One that holds nothing may still be on its way: it is kept that
--- it was settled. A hold that was not settled in time has become a failure: one that should not have been is taken back,
--- together with a lock that it brought about.
--- KEYS due, then the states, then the attempt | ARGV now, then for each state its name and budget, then how long the attempt is
--- kept, and right, wrong or unchecked
+-- Ends the hold on each budget and counts the outcome of the attempt. An attempt without holds may still be on its way:
+-- the script records that it was settled. A hold that was not settled in time has become a failure: if it should not
+-- have, the failure is taken back, together with a lock that it caused.
+-- KEYS due, then the states, then the attempt | ARGV now, then the name and the budget of each state, then how long the
+-- attempt is kept, and right, wrong or unchecked
 local due, attempt = KEYS[1], KEYS[#KEYS]
 local outcome = ARGV[#ARGV]
 local taken_in = tonumber(call('GET', attempt) or '')
@@ -40,7 +40,7 @@ local function settle(it, b)
   end
 end
 
--- This first: it frees memory, and what follows that is let through by a full server.
+-- This comes first: it frees memory, and a full server accepts the writes that follow it.
 call('DEL', attempt)
 for i = 1, #KEYS - 2 do
   local it = find(KEYS[i + 1])

@@ -1,7 +1,7 @@
--- Cuts what was written while the clock was ahead: such a session starts now, and was last used now.
--- KEYS z a, then the records, then for each the sessions of its user (the record again where that is not known)
--- ARGV now, then the sessions, then for each the uid, or nothing where it is not known
--- how many there were
+-- Corrects sessions that were written while the clock was ahead: they start now, and were last used now.
+-- KEYS z a, then the records, then for each the sessions of its user (the record again if the user is unknown)
+-- ARGV now, then the sessions, then the uid of each, or nothing if it is unknown
+-- Returns how many there were.
 local z, a = KEYS[1], KEYS[2]
 local size, ahead, users = (#ARGV - 1) / 2, {}, {}
 for i = 1, size do
@@ -16,7 +16,8 @@ end
 for _, it in ipairs(ahead) do
   local ends = it.ends - math.max(it.born - now, 0)
   local exp = math.min(it.exp, now + it.idle, ends)
-  -- First what a full memory lets through: the rest, which takes no memory, follows it.
+  -- First a write that Redis accepts when its memory is full: the remaining writes, which need no memory, are then
+  -- accepted too.
   call('PEXPIRE', it.s, S(math.max(exp - now, 0) + GRACE))
   call('SETRANGE', it.s, 0, T(exp) .. T(now) .. T(ends) .. T(math.min(it.born, now)))
   if it.score then call('ZADD', z, score_of(role_of(tonumber(it.score)), exp), it.sid) end

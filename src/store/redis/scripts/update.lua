@@ -1,5 +1,5 @@
 -- Replaces the last line of a record, the application's state.
--- KEYS s | ARGV now state | 1 done; 0 the session is not live; -1 it cannot be read
+-- KEYS s | ARGV now state | 1 done; 0 the session is not live; -1 the record cannot be read
 local it, text = record(KEYS[1])
 if it == nil then return 0 end
 local line = it and text:find('\n', 103, true)
