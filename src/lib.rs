@@ -60,28 +60,20 @@
 //! | a command | `cli/` |
 //! | another application that accepts our tokens | `resource_server/mod.rs`, `examples/embedded.rs` |
 
-pub mod account_lifecycle;
-pub mod accounts;
+pub use skriptoteket_core::{
+    clock, detached, duration_text, error, label, metric, metrics, network, observer_state,
+    repeats, user, wait_budget,
+};
+
+pub use skriptoteket_login::{account_lifecycle, accounts, audit, guard, login};
+pub use skriptoteket_resource_server as resource_server;
+pub use skriptoteket_services as services;
+pub use skriptoteket_sessions as sessions;
+pub use skriptoteket_telemetry as telemetry;
+
 pub mod app;
-pub mod audit;
 pub mod catalogue;
 pub mod cli;
-pub mod clock;
 pub mod config;
-pub mod detached;
-pub mod duration_text;
-pub mod error;
-pub mod guard;
 pub mod http;
-pub mod login;
-pub mod metric;
-pub mod network;
-pub mod observer_state;
-pub mod repeats;
-pub mod resource_server;
-pub mod services;
-pub mod sessions;
 pub mod store;
-pub mod telemetry;
-pub mod user;
-pub mod wait_budget;

@@ -17,7 +17,7 @@ use crate::{
     observer_state::ObserverState,
     services::{
         AuthMetrics, Health, OTHER_SERVICE, ServiceGauges, ServiceSample, ServiceSnapshot,
-        metrics::record_all,
+        testing::record_all,
     },
     sessions::{Census, EndReason, SessionGauges, SessionMetrics, Totals},
     store::{StoreMetrics, StoreOperation},

@@ -3,19 +3,9 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
-//! | `redis/` | sessions, login throttling and rate limits in Redis, with the scripts next to the code |
-//! | `decorated/` | bounds calls by the wait budget, and records them |
-//! | `ledger` | the exported totals of sessions, in a file of their own |
-//! | `metrics` | the metrics of store operations |
-//! | `cached` | answers session checks from memory |
 //!
 //! The contract of a repository is the documentation of its trait; `tests/stores` checks every store against it.
 
-mod cached;
-mod decorated;
-mod ledger;
-pub mod metrics;
-mod redis;
 mod sqlite;
 
 use std::{
@@ -24,17 +14,15 @@ use std::{
     sync::Arc,
 };
 
-pub use cached::Cached;
-pub use decorated::Decorated;
-pub use metrics::{StoreMetrics, StoreOperation};
-pub use redis::{
-    Erased, RedisAddress, RedisFault, RedisSettings, RedisStoreSettings, RedisTopology, StoreClock,
-    erase,
+pub use skriptoteket_redis::{
+    EraseError, Erased, RedisAddress, RedisFault, RedisSettings, RedisStoreSettings, RedisTopology,
+    StoreClock, erase,
 };
+pub use skriptoteket_store::{Cached, Decorated, StoreMetrics, StoreOperation, metrics};
 pub use sqlite::SqliteSettings;
 
-use ledger::LedgerFile;
-use redis::RedisStore;
+use skriptoteket_redis::RedisStore;
+use skriptoteket_store::LedgerFile;
 use sqlite::{
     SqliteAccounts, SqliteAudit, SqliteFile, SqliteIntegrity, SqliteLimits, SqliteQuotas,
     SqliteServices, SqliteSessions, SqliteTokens,
@@ -154,6 +142,15 @@ pub enum OpenError {
     /// Some or all keys in Redis were not deleted.
     #[error("not all keys in Redis were deleted")]
     Erase(#[source] StoreError),
+}
+
+impl From<EraseError> for OpenError {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::Redis(fault) => Self::Redis(fault),
+            EraseError::Store(error) => Self::Erase(error),
+        }
+    }
 }
 
 /// All repositories of one store. Cheap to clone.

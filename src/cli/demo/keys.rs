@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cli::Misuse,
     config::{self, Environment},
-    store::{self, Erased, RedisSettings},
+    store::{self, Erased, OpenError, RedisSettings},
 };
 
 /// The start of the prefix; the tag of the run follows.
@@ -115,7 +115,7 @@ impl Keys {
         also_in_use: bool,
     ) -> anyhow::Result<Erased> {
         let erase = store::erase(&self.settings, TIME_LIMIT, is_ours, also_in_use);
-        Ok(Box::pin(erase).await?)
+        Ok(Box::pin(erase).await.map_err(OpenError::from)?)
     }
 }
 

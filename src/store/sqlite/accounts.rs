@@ -8,7 +8,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{SqliteFile, audit};
+use super::{SqliteFile, audit, error::Failure};
 use crate::{
     accounts::{
         Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
@@ -81,12 +81,20 @@ impl SqliteAccounts {
         statement: Query<'static, Sqlite, SqliteArguments>,
         kind: Kind,
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.file.begin().await?;
-        if statement.execute(&mut *transaction).await?.rows_affected() == 0 {
+        let mut transaction = self.file.begin().await.map_err(Failure)?;
+        if statement
+            .execute(&mut *transaction)
+            .await
+            .map_err(Failure)?
+            .rows_affected()
+            == 0
+        {
             return Ok(false);
         }
         let about = |action: &Action| action.set_user(id);
-        audit::commit(transaction, kind, self.file.now(), about).await?;
+        audit::commit(transaction, kind, self.file.now(), about)
+            .await
+            .map_err(Failure)?;
         Ok(true)
     }
 }
@@ -112,13 +120,15 @@ impl AccountRepository for SqliteAccounts {
             .bind(user.created_at.as_millis());
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
-                add.execute(&mut *transaction).await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
+                add.execute(&mut *transaction).await.map_err(Failure)?;
                 let about = |action: &Action| {
                     action.set_user(user.id);
                     action.set_detail(format!("role: {}", user.role));
                 };
-                audit::commit(transaction, Kind::UserCreate, user.created_at, about).await?;
+                audit::commit(transaction, Kind::UserCreate, user.created_at, about)
+                    .await
+                    .map_err(Failure)?;
                 Ok(user)
             })
             .await
@@ -128,7 +138,10 @@ impl AccountRepository for SqliteAccounts {
         let find = sqlx::query(FIND_BY_USERNAME).bind(username.as_str().to_owned());
         self.file
             .in_time(async {
-                let row = find.fetch_optional(&mut *self.file.reader().await?).await?;
+                let row = find
+                    .fetch_optional(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 row.as_ref().map(account_of).transpose()
             })
             .await
@@ -138,7 +151,10 @@ impl AccountRepository for SqliteAccounts {
         let find = sqlx::query(FIND).bind(id.to_string());
         self.file
             .in_time(async {
-                let row = find.fetch_optional(&mut *self.file.reader().await?).await?;
+                let row = find
+                    .fetch_optional(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 row.as_ref().map(account_of).transpose()
             })
             .await
@@ -150,7 +166,10 @@ impl AccountRepository for SqliteAccounts {
         let list = sqlx::query(LIST).bind(after).bind(limit);
         self.file
             .in_time(async {
-                let rows = list.fetch_all(&mut *self.file.reader().await?).await?;
+                let rows = list
+                    .fetch_all(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 rows.iter().map(user_of).collect()
             })
             .await
@@ -159,7 +178,12 @@ impl AccountRepository for SqliteAccounts {
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let is_empty = sqlx::query_scalar(IS_EMPTY);
         self.file
-            .in_time(async { Ok(is_empty.fetch_one(&mut *self.file.reader().await?).await?) })
+            .in_time(async {
+                Ok(is_empty
+                    .fetch_one(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?)
+            })
             .await
     }
 
@@ -170,7 +194,7 @@ impl AccountRepository for SqliteAccounts {
     ) -> Result<Option<User>, AccountError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let Some(before) = find_user(&mut transaction, id).await? else {
                     return Ok(None);
                 };
@@ -196,13 +220,16 @@ impl AccountRepository for SqliteAccounts {
                     .bind(after.version)
                     .bind(after.sessions_since)
                     .execute(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let now = self.file.now();
                 let about = |action: &Action| {
                     action.set_user(id);
                     action.set_detail(difference(&before, &after));
                 };
-                audit::commit(transaction, Kind::UserChange, now, about).await?;
+                audit::commit(transaction, Kind::UserChange, now, about)
+                    .await
+                    .map_err(Failure)?;
                 Ok(Some(after))
             })
             .await
@@ -236,7 +263,10 @@ impl AccountRepository for SqliteAccounts {
             .bind(old.expose_secret().to_owned());
         self.file
             .in_time(async {
-                let upgraded = upgrade.execute(&mut *self.file.writer().await?).await?;
+                let upgraded = upgrade
+                    .execute(&mut *self.file.writer().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 Ok(upgraded.rows_affected() > 0)
             })
             .await
@@ -255,7 +285,7 @@ impl AccountRepository for SqliteAccounts {
     async fn delete(&self, id: UserId) -> Result<bool, AccountError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let Some(user) = find_user(&mut transaction, id).await? else {
                     return Ok(false);
                 };
@@ -265,10 +295,13 @@ impl AccountRepository for SqliteAccounts {
                 sqlx::query(DELETE)
                     .bind(id.to_string())
                     .execute(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let now = self.file.now();
                 let about = |action: &Action| action.set_user(id);
-                audit::commit(transaction, Kind::UserDelete, now, about).await?;
+                audit::commit(transaction, Kind::UserDelete, now, about)
+                    .await
+                    .map_err(Failure)?;
                 Ok(true)
             })
             .await
@@ -278,7 +311,10 @@ impl AccountRepository for SqliteAccounts {
         let unsettled = sqlx::query(UNSETTLED).bind(limit);
         self.file
             .in_time(async {
-                let rows = unsettled.fetch_all(&mut *self.file.reader().await?).await?;
+                let rows = unsettled
+                    .fetch_all(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 rows.iter().map(user_of).collect()
             })
             .await
@@ -291,7 +327,10 @@ impl AccountRepository for SqliteAccounts {
         self.file
             .in_time(async {
                 // Fetches all rows: a statement that is not run to completion would hide that its commit failed.
-                let versions: Vec<i64> = settle.fetch_all(&mut *self.file.writer().await?).await?;
+                let versions: Vec<i64> = settle
+                    .fetch_all(&mut *self.file.writer().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 Ok(versions.iter().all(|now| *now == version))
             })
             .await
@@ -301,11 +340,12 @@ impl AccountRepository for SqliteAccounts {
         self.file
             .in_time(async {
                 sqlx::query(IS_EMPTY)
-                    .execute(&mut *self.file.reader().await?)
-                    .await?;
+                    .execute(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 // A file that can be read but not written accepts no change of an account and no row of the audit
                 // trail.
-                self.file.write_probe().await?;
+                self.file.write_probe().await.map_err(Failure)?;
                 self.file.is_in_its_place().await
             })
             .await
@@ -322,7 +362,7 @@ async fn others_in_charge(
     id: UserId,
 ) -> Result<(), AccountError> {
     let others = sqlx::query_scalar(OTHERS_IN_CHARGE).bind(id.to_string());
-    if others.fetch_one(connection).await? {
+    if others.fetch_one(connection).await.map_err(Failure)? {
         Ok(())
     } else {
         Err(AccountError::LastSuperuser)
@@ -350,29 +390,29 @@ async fn find_user(
     id: UserId,
 ) -> Result<Option<User>, StoreError> {
     let find = sqlx::query(FIND).bind(id.to_string());
-    let row = find.fetch_optional(connection).await?;
+    let row = find.fetch_optional(connection).await.map_err(Failure)?;
     row.as_ref().map(user_of).transpose()
 }
 
 fn user_of(row: &SqliteRow) -> Result<User, StoreError> {
-    let id: String = row.try_get("id")?;
-    let username: String = row.try_get("username")?;
-    let role: u8 = row.try_get("role")?;
+    let id: String = row.try_get("id").map_err(Failure)?;
+    let username: String = row.try_get("username").map_err(Failure)?;
+    let role: u8 = row.try_get("role").map_err(Failure)?;
     Ok(User {
         id: id.parse().map_err(|_| StoreError::Corrupt("account.id"))?,
         username: username
             .parse()
             .map_err(|_| StoreError::Corrupt("account.username"))?,
         role: Role::from_index(role.into()).ok_or(StoreError::Corrupt("account.role"))?,
-        disabled: row.try_get("disabled")?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
-        version: row.try_get("version")?,
-        sessions_since: row.try_get("sessions_since")?,
+        disabled: row.try_get("disabled").map_err(Failure)?,
+        created_at: Timestamp::from_millis(row.try_get("created_at").map_err(Failure)?),
+        version: row.try_get("version").map_err(Failure)?,
+        sessions_since: row.try_get("sessions_since").map_err(Failure)?,
     })
 }
 
 fn account_of(row: &SqliteRow) -> Result<Account, StoreError> {
-    let password_hash: String = row.try_get("password_hash")?;
+    let password_hash: String = row.try_get("password_hash").map_err(Failure)?;
     Ok(Account {
         user: user_of(row)?,
         password_hash: password_hash.into(),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::SqliteFile;
+use super::{SqliteFile, error::Failure};
 use crate::{
     audit::{self, Action, Actor, AuditEvent, AuditFilter, AuditRepository, AuditRow, Kind},
     clock::Timestamp,
@@ -96,28 +96,36 @@ impl AuditRepository for SqliteAudit {
         };
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let new_batch = sqlx::query(NEW_BATCH)
                     .bind(self.writer.to_string())
                     .bind(first.id.to_string())
                     .bind(self.file.now().as_millis());
-                if new_batch.execute(&mut *transaction).await?.rows_affected() == 0 {
+                if new_batch
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(Failure)?
+                    .rows_affected()
+                    == 0
+                {
                     return Ok(());
                 }
                 // A rejected attempt already has a row if something was committed and the response was lost: either the
                 // row of its change, which is then correct, or its announcement, which then takes the outcome.
-                let known = known(&mut transaction, events).await?;
+                let known = known(&mut transaction, events).await.map_err(Failure)?;
                 let (refused, own): (Vec<_>, Vec<_>) = events
                     .iter()
                     .partition(|it| it.is_aggregated() && !known.contains(&it.id.to_string()));
                 for event in own {
-                    add(&mut transaction, event).await?;
+                    add(&mut transaction, event).await.map_err(Failure)?;
                 }
                 let mut minutes = HashMap::new();
                 for (key, refused) in counted(&refused) {
-                    count(&mut transaction, &mut minutes, key, &refused).await?;
+                    count(&mut transaction, &mut minutes, key, &refused)
+                        .await
+                        .map_err(Failure)?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(())
             })
             .await
@@ -126,9 +134,9 @@ impl AuditRepository for SqliteAudit {
     async fn announce(&self, event: &AuditEvent) -> Result<(), StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
-                add(&mut transaction, event).await?;
-                transaction.commit().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
+                add(&mut transaction, event).await.map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(())
             })
             .await
@@ -137,9 +145,13 @@ impl AuditRepository for SqliteAudit {
     async fn search(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 let mut search = search(filter, limit);
-                let rows = search.build().fetch_all(&mut *connection).await?;
+                let rows = search
+                    .build()
+                    .fetch_all(&mut *connection)
+                    .await
+                    .map_err(Failure)?;
                 rows.iter().map(row_of).collect()
             })
             .await
@@ -148,28 +160,32 @@ impl AuditRepository for SqliteAudit {
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.writer().await?;
+                let mut connection = self.file.writer().await.map_err(Failure)?;
                 let now = self.file.now();
                 let cut = sqlx::query(CUT)
                     .bind(now.as_millis())
                     .bind(now.plus(AHEAD).as_millis())
                     .bind(limit)
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let pruned = sqlx::query(PRUNE)
                     .bind(before.as_millis())
                     .bind(limit)
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 sqlx::query(CUT_WRITERS)
                     .bind(now.as_millis())
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 sqlx::query(PRUNE_WRITERS)
                     .bind(before.as_millis())
                     .bind(self.writer.to_string())
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(cut.rows_affected().saturating_add(pruned.rows_affected()))
             })
             .await
@@ -429,23 +445,23 @@ fn search(filter: &AuditFilter, limit: u32) -> QueryBuilder<Sqlite> {
 }
 
 fn row_of(row: &SqliteRow) -> Result<AuditRow, StoreError> {
-    let user_id: Option<String> = row.try_get("user_id")?;
-    let address: Option<String> = row.try_get("address")?;
-    let count: i64 = row.try_get("count")?;
+    let user_id: Option<String> = row.try_get("user_id").map_err(Failure)?;
+    let address: Option<String> = row.try_get("address").map_err(Failure)?;
+    let count: i64 = row.try_get("count").map_err(Failure)?;
     Ok(AuditRow {
-        seq: row.try_get("seq")?,
-        at: Timestamp::from_millis(row.try_get("at")?),
-        last_at: Timestamp::from_millis(row.try_get("last_at")?),
+        seq: row.try_get("seq").map_err(Failure)?,
+        at: Timestamp::from_millis(row.try_get("at").map_err(Failure)?),
+        last_at: Timestamp::from_millis(row.try_get("last_at").map_err(Failure)?),
         count: u64::try_from(count).map_err(|_| StoreError::Corrupt("audit.count"))?,
-        kind: row.try_get("kind")?,
-        outcome: row.try_get("outcome")?,
-        actor: row.try_get("actor")?,
+        kind: row.try_get("kind").map_err(Failure)?,
+        outcome: row.try_get("outcome").map_err(Failure)?,
+        actor: row.try_get("actor").map_err(Failure)?,
         user_id: user_id
             .map(|id| id.parse())
             .transpose()
             .map_err(|_| StoreError::Corrupt("audit.user_id"))?,
-        target: row.try_get("target")?,
-        detail: row.try_get("detail")?,
+        target: row.try_get("target").map_err(Failure)?,
+        detail: row.try_get("detail").map_err(Failure)?,
         address: address
             .map(|address| address.parse())
             .transpose()

@@ -24,8 +24,11 @@ mod code {
     pub(super) const NOTADB: i32 = 26;
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
+/// An error of SQLite, to be converted into that of a repository.
+pub(super) struct Failure(pub(super) sqlx::Error);
+
+impl From<Failure> for StoreError {
+    fn from(Failure(error): Failure) -> Self {
         match error {
             sqlx::Error::Database(error) if error.is_unique_violation() => Self::Conflict,
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt("column"),
@@ -53,14 +56,14 @@ fn explanation(error: &sqlx::Error) -> Option<&'static str> {
     })
 }
 
-impl From<sqlx::Error> for AccountError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<Failure> for AccountError {
+    fn from(error: Failure) -> Self {
         Self::Store(error.into())
     }
 }
 
-impl From<sqlx::Error> for RegisterError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<Failure> for RegisterError {
+    fn from(error: Failure) -> Self {
         Self::Store(error.into())
     }
 }

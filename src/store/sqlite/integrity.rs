@@ -7,7 +7,9 @@ use futures_util::TryStreamExt;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
-    SqliteFile, integrity_sql as sql,
+    SqliteFile,
+    error::Failure,
+    integrity_sql as sql,
     session_rows::{Tally, record_of, role_of},
     session_sql::EVICT,
 };
@@ -70,7 +72,7 @@ impl SqliteIntegrity {
         let mut owner: Option<Owner> = None;
         let mut rows = sqlx::query(sql::SESSIONS).fetch(&mut *snapshot);
         while let Some(row) = self.step(rows.try_next()).await? {
-            let name: Vec<u8> = row.try_get("owner")?;
+            let name: Vec<u8> = row.try_get("owner").map_err(Failure)?;
             if owner.as_ref().is_none_or(|owner| owner.name != name) {
                 close(owner.take(), &mut recount, &mut suspects);
             }
@@ -88,7 +90,7 @@ impl SqliteIntegrity {
 
         let mut strangers = sqlx::query(sql::USERS_WITHOUT).fetch(&mut *snapshot);
         while let Some(row) = self.step(strangers.try_next()).await? {
-            let name: Vec<u8> = row.try_get("owner")?;
+            let name: Vec<u8> = row.try_get("owner").map_err(Failure)?;
             accuse(name, &mut recount, &mut suspects);
         }
         drop(strangers);
@@ -101,7 +103,9 @@ impl SqliteIntegrity {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send,
     ) -> Result<T, StoreError> {
-        self.file.in_time(async { Ok(work.await?) }).await
+        self.file
+            .in_time(async { Ok(work.await.map_err(Failure)?) })
+            .await
     }
 
     /// Repairs those of `suspects` that are still wrong, then the tallies. Returns how many entries changed.
@@ -115,46 +119,55 @@ impl SqliteIntegrity {
         }
         // One statement counts all rows: it walks an index of integers, a million in some 30 ms.
         let settle = async {
-            let mut transaction = self.file.begin().await?;
+            let mut transaction = self.file.begin().await.map_err(Failure)?;
             let mut changed = 0;
             for statement in [sql::RETALLY, sql::SETTLE] {
-                let done = sqlx::query(statement).execute(&mut *transaction).await?;
+                let done = sqlx::query(statement)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(Failure)?;
                 changed += done.rows_affected();
             }
-            transaction.commit().await?;
+            transaction.commit().await.map_err(Failure)?;
             Ok(changed)
         };
         Ok(mended + self.file.in_time::<_, StoreError>(settle).await?)
     }
 
     async fn end_unreadable(&self, batch: &[i64]) -> Result<u64, StoreError> {
-        let mut transaction = self.file.begin().await?;
+        let mut transaction = self.file.begin().await.map_err(Failure)?;
         let (now, mut tally, mut ended) = (self.file.now(), Tally::default(), 0);
         for seq in batch {
             let row = sqlx::query(sql::SESSION).bind(seq);
-            let row = row.fetch_optional(&mut *transaction).await?;
+            let row = row
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(Failure)?;
             if row.is_some_and(|row| record_of(&row).is_err()) {
-                let rows = end(&mut transaction, *seq).await?;
+                let rows = end(&mut transaction, *seq).await.map_err(Failure)?;
                 tally.end_all(&rows, now, EndReason::Lost)?;
                 ended += 1;
             }
         }
-        tally.count(&mut transaction).await?;
-        transaction.commit().await?;
+        tally.count(&mut transaction).await.map_err(Failure)?;
+        transaction.commit().await.map_err(Failure)?;
         Ok(ended)
     }
 
     async fn index_users(&self, batch: &[Vec<u8>]) -> Result<u64, StoreError> {
-        let mut transaction = self.file.begin().await?;
+        let mut transaction = self.file.begin().await.map_err(Failure)?;
         let (now, mut mended) = (self.file.now().as_millis(), 0);
         for user in batch {
             let forgotten = sqlx::query(sql::FORGET_USER).bind(user.clone());
-            let forgotten = forgotten.execute(&mut *transaction).await?;
+            let forgotten = forgotten
+                .execute(&mut *transaction)
+                .await
+                .map_err(Failure)?;
             let indexed = sqlx::query(sql::INDEX_USER).bind(user.clone()).bind(now);
-            let indexed = indexed.execute(&mut *transaction).await?;
+            let indexed = indexed.execute(&mut *transaction).await.map_err(Failure)?;
             mended += forgotten.rows_affected().max(indexed.rows_affected());
         }
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure)?;
         Ok(mended)
     }
 }
@@ -179,11 +192,11 @@ impl SessionIntegrity for SqliteIntegrity {
         let text = |column| row.try_get::<String, _>(column);
         Ok([
             ("store", "sqlite".to_owned()),
-            ("version", text("version")?),
+            ("version", text("version").map_err(Failure)?),
             ("file", self.file.path.display().to_string()),
-            ("file_bytes", number("bytes")?),
-            ("schema", number("schema")?),
-            ("journal_mode", text("journal_mode")?),
+            ("file_bytes", number("bytes").map_err(Failure)?),
+            ("schema", number("schema").map_err(Failure)?),
+            ("journal_mode", text("journal_mode").map_err(Failure)?),
             ("observer", "the one service on this file".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -193,8 +206,8 @@ impl SessionIntegrity for SqliteIntegrity {
 
 impl Owner {
     fn first(name: Vec<u8>, row: &SqliteRow) -> Result<Self, StoreError> {
-        let role: Option<u8> = row.try_get("user_role")?;
-        let expiry: Option<i64> = row.try_get("user_expires_at")?;
+        let role: Option<u8> = row.try_get("user_role").map_err(Failure)?;
+        let expiry: Option<i64> = row.try_get("user_expires_at").map_err(Failure)?;
         Ok(Self {
             name,
             last_expiry: i64::MIN,
@@ -206,7 +219,10 @@ impl Owner {
     }
 
     fn meet(&mut self, row: &SqliteRow, role: Role, now: Timestamp) -> Result<(), StoreError> {
-        let (seq, expiry): (i64, i64) = (row.try_get("seq")?, row.try_get("expires_at")?);
+        let (seq, expiry): (i64, i64) = (
+            row.try_get("seq").map_err(Failure)?,
+            row.try_get("expires_at").map_err(Failure)?,
+        );
         self.last_expiry = self.last_expiry.max(expiry);
         if expiry > now.as_millis() && self.newest_live.is_none_or(|(newest, _)| newest < seq) {
             self.newest_live = Some((seq, role));
@@ -251,13 +267,13 @@ fn judge(
     recount: &mut Recount,
     suspects: &mut Suspects,
 ) -> Result<(), StoreError> {
-    let expires_at: i64 = row.try_get("expires_at")?;
+    let expires_at: i64 = row.try_get("expires_at").map_err(Failure)?;
     if expires_at <= now.as_millis() {
         recount.records.expired[role.index()] += 1;
     } else if record_of(row).is_ok() {
         recount.records.sessions[role.index()] += 1;
     } else {
-        let seq: i64 = row.try_get("seq")?;
+        let seq: i64 = row.try_get("seq").map_err(Failure)?;
         recount.add(Difference::IndexedWithoutRecord, 1, || {
             format!("sessions.seq {seq}")
         });
@@ -278,31 +294,34 @@ fn compare(
         let number = |column| row.try_get::<i64, _>(column);
         let place = |column: &'static str| move || format!("session_tallies.{column} of {role}");
 
-        let (kept, met) = (number("sessions")?, rows_by_role[at].cast_signed());
+        let (kept, met) = (
+            number("sessions").map_err(Failure)?,
+            rows_by_role[at].cast_signed(),
+        );
         let kind = if kept > met {
             Difference::IndexedWithoutRecord
         } else {
             Difference::RecordNotIndexed
         };
         recount.add(kind, kept.abs_diff(met), place("sessions"));
-        let users = number("users")?;
-        let apart = users.abs_diff(number("counted_users")?);
+        let users = number("users").map_err(Failure)?;
+        let apart = users.abs_diff(number("counted_users").map_err(Failure)?);
         recount.add(Difference::UserIndexedOtherwise, apart, place("users"));
 
         let mut ended = 0;
         for reason in EndReason::ALL {
-            let of_reason = number(reason.as_str())?;
+            let of_reason = number(reason.as_str()).map_err(Failure)?;
             recount.index.totals.ended[at][reason.index()] = of_reason.try_into().unwrap_or(0);
             ended += of_reason;
         }
-        let started = number("started")?;
+        let started = number("started").map_err(Failure)?;
         recount.index.totals.started[at] = started.try_into().unwrap_or(0);
         let apart = (started - ended).abs_diff(kept);
         recount.add(Difference::TotalsDisagree, apart, place("started"));
 
         // A damaged value may be negative.
         let counted = |all: i64, expired: i64| u64::try_from(all - expired).unwrap_or(0);
-        let expired = number("expired_sessions")?;
+        let expired = number("expired_sessions").map_err(Failure)?;
         let Census {
             sessions,
             users: by_role,
@@ -311,7 +330,7 @@ fn compare(
         } = &mut recount.index;
         sessions[at] = counted(kept, expired);
         gone[at] = counted(expired, 0);
-        by_role[at] = counted(users, number("expired_users")?);
+        by_role[at] = counted(users, number("expired_users").map_err(Failure)?);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::SqliteFile;
+use super::{SqliteFile, error::Failure};
 use crate::{
     clock::Timestamp,
     error::StoreError,
@@ -55,7 +55,7 @@ impl LoginThrottleRepository for SqliteLimits {
     ) -> Result<Decision, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 // The time is read after the lock was acquired: waiting for it must not shorten a lock of an entity.
                 let now = self.file.now();
                 let attempt = attempt.to_string();
@@ -93,7 +93,7 @@ impl LoginThrottleRepository for SqliteLimits {
                         save(&mut transaction, &entity, after, &charge.budget).await?;
                     }
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(decision)
             })
             .await
@@ -107,14 +107,14 @@ impl LoginThrottleRepository for SqliteLimits {
     ) -> Result<(), StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let now = self.file.now();
                 let attempt = attempt.to_string();
                 let holds = find(&mut transaction, &attempt).await?;
                 let Some(taken) = holds.filter(|it| it.held > 0) else {
                     // The attempt may still be on its way.
                     keep(&mut transaction, &attempt, None, now).await?;
-                    transaction.commit().await?;
+                    transaction.commit().await.map_err(Failure)?;
                     return Ok(());
                 };
                 forget(&mut transaction, &attempt).await?;
@@ -129,7 +129,7 @@ impl LoginThrottleRepository for SqliteLimits {
                     let after = settle(before, now, budget, hold, checked, entity.is_person());
                     save(&mut transaction, &key, after, budget).await?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(())
             })
             .await
@@ -138,15 +138,18 @@ impl LoginThrottleRepository for SqliteLimits {
     async fn clear(&self, entity: Entity) -> Result<bool, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let Some(before) = find(&mut transaction, &entity.to_string()).await? else {
                     return Ok(false);
                 };
                 let after = before.cleared(before.as_of);
                 let statement = if after.is_empty() { FORGET } else { CLEAR };
                 let statement = sqlx::query(statement).bind(entity.to_string());
-                statement.execute(&mut *transaction).await?;
-                transaction.commit().await?;
+                statement
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(before != after)
             })
             .await
@@ -155,18 +158,20 @@ impl LoginThrottleRepository for SqliteLimits {
     async fn prune(&self, limit: u32, horizon: Duration) -> Result<u64, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.writer().await?;
+                let mut connection = self.file.writer().await.map_err(Failure)?;
                 let now = self.file.now();
                 sqlx::query(CUT)
                     .bind(now.plus(horizon).as_millis())
                     .bind(limit)
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let pruned = sqlx::query(PRUNE)
                     .bind(now.as_millis())
                     .bind(limit)
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(pruned.rows_affected())
             })
             .await
@@ -178,7 +183,7 @@ async fn find(
     key: &str,
 ) -> Result<Option<LimitState>, StoreError> {
     let find = sqlx::query(FIND).bind(key);
-    let row = find.fetch_optional(connection).await?;
+    let row = find.fetch_optional(connection).await.map_err(Failure)?;
     row.as_ref().map(state_of).transpose()
 }
 
@@ -200,7 +205,7 @@ async fn keep(
 
 async fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(), StoreError> {
     let forget = sqlx::query(FORGET).bind(key);
-    forget.execute(connection).await?;
+    forget.execute(connection).await.map_err(Failure)?;
     Ok(())
 }
 
@@ -234,19 +239,20 @@ async fn write(
         .bind(state.held_before)
         .bind(expires_at.as_millis())
         .execute(connection)
-        .await?;
+        .await
+        .map_err(Failure)?;
     Ok(())
 }
 
 fn state_of(row: &SqliteRow) -> Result<LimitState, StoreError> {
     Ok(LimitState {
-        spent: row.try_get("spent")?,
-        as_of: Timestamp::from_millis(row.try_get("as_of")?),
-        locked_until: Timestamp::from_millis(row.try_get("locked_until")?),
-        locks: row.try_get("locks")?,
-        window: row.try_get("hold_window")?,
-        held: row.try_get("held")?,
-        held_before: row.try_get("held_before")?,
+        spent: row.try_get("spent").map_err(Failure)?,
+        as_of: Timestamp::from_millis(row.try_get("as_of").map_err(Failure)?),
+        locked_until: Timestamp::from_millis(row.try_get("locked_until").map_err(Failure)?),
+        locks: row.try_get("locks").map_err(Failure)?,
+        window: row.try_get("hold_window").map_err(Failure)?,
+        held: row.try_get("held").map_err(Failure)?,
+        held_before: row.try_get("held_before").map_err(Failure)?,
     })
 }
 

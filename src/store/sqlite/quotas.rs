@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::SqliteFile;
+use super::{SqliteFile, error::Failure};
 use crate::{
     error::StoreError,
     services::{LimitPolicy, QuotaDecision, QuotaState, RateLimitRepository, charge},
@@ -38,12 +38,15 @@ impl RateLimitRepository for SqliteQuotas {
     ) -> Result<QuotaDecision, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 // The time is read after the lock was acquired: a request that waited for it must not arrive in the
                 // past.
                 let now = self.file.now();
                 let find = sqlx::query(FIND).bind(registration.to_string());
-                let row = find.fetch_optional(&mut *transaction).await?;
+                let row = find
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(Failure)?;
                 let before = row.as_ref().map(state_of).transpose()?;
                 let (after, decision) = charge(before, now, policy);
                 if before != Some(after) {
@@ -53,9 +56,10 @@ impl RateLimitRepository for SqliteQuotas {
                         .bind(after.day)
                         .bind(i64::try_from(after.used).unwrap_or(i64::MAX))
                         .execute(&mut *transaction)
-                        .await?;
+                        .await
+                        .map_err(Failure)?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(decision)
             })
             .await
@@ -65,7 +69,10 @@ impl RateLimitRepository for SqliteQuotas {
         let forget = sqlx::query(FORGET).bind(registration.to_string());
         self.file
             .in_time(async {
-                forget.execute(&mut *self.file.writer().await?).await?;
+                forget
+                    .execute(&mut *self.file.writer().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 Ok(())
             })
             .await
@@ -74,9 +81,9 @@ impl RateLimitRepository for SqliteQuotas {
 
 fn state_of(row: &SqliteRow) -> Result<QuotaState, StoreError> {
     Ok(QuotaState {
-        arrival_us: row.try_get("arrival_us")?,
-        day: row.try_get("day")?,
-        used: row.try_get("used")?,
+        arrival_us: row.try_get("arrival_us").map_err(Failure)?,
+        day: row.try_get("day").map_err(Failure)?,
+        used: row.try_get("used").map_err(Failure)?,
     })
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
+use super::error::Failure;
 use crate::{
     clock::Timestamp,
     error::StoreError,
@@ -48,12 +49,16 @@ pub(super) async fn find(
     id: &ServiceId,
 ) -> Result<Option<Service>, StoreError> {
     let find = sqlx::query(FIND).bind(id.as_str().to_owned());
-    let Some(row) = find.fetch_optional(&mut *connection).await? else {
+    let Some(row) = find
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(Failure)?
+    else {
         return Ok(None);
     };
     let mut service = service_of(&row)?;
     let credentials = sqlx::query(CREDENTIALS).bind(id.as_str().to_owned());
-    for row in credentials.fetch_all(connection).await? {
+    for row in credentials.fetch_all(connection).await.map_err(Failure)? {
         service.credentials.push(credential_of(&row)?);
     }
     Ok(Some(service))
@@ -61,27 +66,37 @@ pub(super) async fn find(
 
 /// Reads the whole register. The result is consistent if the connection is in a transaction.
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Register, StoreError> {
-    let register = sqlx::query(REGISTER).fetch_one(&mut *connection).await?;
-    let services = sqlx::query(ALL).fetch_all(&mut *connection).await?;
+    let register = sqlx::query(REGISTER)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(Failure)?;
+    let services = sqlx::query(ALL)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(Failure)?;
     let mut services = services
         .iter()
         .map(service_of)
         .collect::<Result<Vec<_>, _>>()?;
-    for row in sqlx::query(ALL_CREDENTIALS).fetch_all(connection).await? {
-        let owner: &str = row.try_get("service")?;
+    for row in sqlx::query(ALL_CREDENTIALS)
+        .fetch_all(connection)
+        .await
+        .map_err(Failure)?
+    {
+        let owner: &str = row.try_get("service").map_err(Failure)?;
         let owner = services
             .binary_search_by(|it| it.id.as_str().cmp(owner))
             .map_err(|_| StoreError::Corrupt("credential.service"))?;
         services[owner].credentials.push(credential_of(&row)?);
     }
     Ok(Register {
-        revision: Revision(register.try_get("revision")?),
+        revision: Revision(register.try_get("revision").map_err(Failure)?),
         services,
         totals: Totals {
-            registered: register.try_get("registered")?,
-            deleted: register.try_get("deleted")?,
-            rotated: register.try_get("rotated")?,
-            rotations_refused: register.try_get("rotations_refused")?,
+            registered: register.try_get("registered").map_err(Failure)?,
+            deleted: register.try_get("deleted").map_err(Failure)?,
+            rotated: register.try_get("rotated").map_err(Failure)?,
+            rotations_refused: register.try_get("rotations_refused").map_err(Failure)?,
         },
     })
 }
@@ -100,28 +115,28 @@ pub(super) fn quota_number(limits: &LimitPolicy) -> Option<i64> {
 
 /// Reads a service without its credentials.
 fn service_of(row: &SqliteRow) -> Result<Service, StoreError> {
-    let id: &str = row.try_get("id")?;
-    let registration: &str = row.try_get("registration")?;
-    let scopes: &str = row.try_get("scopes")?;
-    let public_keys: Option<&str> = row.try_get("public_keys")?;
+    let id: &str = row.try_get("id").map_err(Failure)?;
+    let registration: &str = row.try_get("registration").map_err(Failure)?;
+    let scopes: &str = row.try_get("scopes").map_err(Failure)?;
+    let public_keys: Option<&str> = row.try_get("public_keys").map_err(Failure)?;
     Ok(Service {
         id: id.parse().map_err(|_| StoreError::Corrupt("service.id"))?,
         registration: registration
             .parse()
             .map_err(|_| StoreError::Corrupt("service.registration"))?,
-        description: row.try_get("description")?,
-        disabled: row.try_get("disabled")?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        description: row.try_get("description").map_err(Failure)?,
+        disabled: row.try_get("disabled").map_err(Failure)?,
+        created_at: Timestamp::from_millis(row.try_get("created_at").map_err(Failure)?),
         scopes: scopes
             .split_terminator(' ')
             .map(str::parse)
             .collect::<Result<_, _>>()
             .map_err(|_| StoreError::Corrupt("service.scopes"))?,
         limits: LimitPolicy {
-            interval: Duration::from_micros(row.try_get("interval_us")?)
-                + Duration::from_nanos(row.try_get("interval_rest_ns")?),
-            burst: row.try_get("burst")?,
-            daily_quota: row.try_get("daily_quota")?,
+            interval: Duration::from_micros(row.try_get("interval_us").map_err(Failure)?)
+                + Duration::from_nanos(row.try_get("interval_rest_ns").map_err(Failure)?),
+            burst: row.try_get("burst").map_err(Failure)?,
+            daily_quota: row.try_get("daily_quota").map_err(Failure)?,
         },
         credentials: Vec::new(),
         public_keys: public_keys.map(Arc::from),
@@ -131,24 +146,25 @@ fn service_of(row: &SqliteRow) -> Result<Service, StoreError> {
 }
 
 fn credential_of(row: &SqliteRow) -> Result<Credential, StoreError> {
-    let id: &str = row.try_get("id")?;
+    let id: &str = row.try_get("id").map_err(Failure)?;
     Ok(Credential {
         id: id
             .parse()
             .map_err(|_| StoreError::Corrupt("credential.id"))?,
         digest: SecretDigest::from_bytes(
-            row.try_get::<&[u8], _>("digest")?
+            row.try_get::<&[u8], _>("digest")
+                .map_err(Failure)?
                 .try_into()
                 .map_err(|_| StoreError::Corrupt("credential.digest"))?,
         ),
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        created_at: Timestamp::from_millis(row.try_get("created_at").map_err(Failure)?),
         expires_at: time_if_any(row, "expires_at")?,
         retired_at: time_if_any(row, "retired_at")?,
     })
 }
 
 pub(super) fn time_if_any(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
-    let time: Option<i64> = row.try_get(column)?;
+    let time: Option<i64> = row.try_get(column).map_err(Failure)?;
     Ok(time.map(Timestamp::from_millis))
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     SqliteFile, audit,
+    error::Failure,
     service_rows::{all, find, quota_number, scopes_text},
 };
 use crate::{
@@ -85,22 +86,28 @@ impl ServiceRepository for SqliteServices {
     async fn register(&self, service: NewService, most: u32) -> Result<Service, RegisterError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let is_taken = sqlx::query_scalar(IS_TAKEN).bind(service.id.as_str().to_owned());
-                if is_taken.fetch_one(&mut *transaction).await? {
+                if is_taken
+                    .fetch_one(&mut *transaction)
+                    .await
+                    .map_err(Failure)?
+                {
                     return Err(RegisterError::AlreadyExists);
                 }
                 let count: i64 = sqlx::query_scalar(COUNT)
                     .fetch_one(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 if count >= most.into() {
                     return Err(RegisterError::Full(most));
                 }
                 let service = registered(service, self.file.now());
-                insert(&mut transaction, &service).await?;
-                note(&mut transaction, REGISTERED).await?;
+                insert(&mut transaction, &service).await.map_err(Failure)?;
+                note(&mut transaction, REGISTERED).await.map_err(Failure)?;
                 self.commit(transaction, Kind::ServiceRegister, &service.id, None)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(service)
             })
             .await
@@ -110,9 +117,9 @@ impl ServiceRepository for SqliteServices {
         self.file
             .in_time(async {
                 // One snapshot: a rotation between two reads would show no credential.
-                let mut snapshot = self.file.snapshot().await?;
+                let mut snapshot = self.file.snapshot().await.map_err(Failure)?;
                 let found = find(&mut snapshot, id).await?;
-                snapshot.commit().await?;
+                snapshot.commit().await.map_err(Failure)?;
                 Ok(found)
             })
             .await
@@ -121,9 +128,9 @@ impl ServiceRepository for SqliteServices {
     async fn all(&self) -> Result<Register, StoreError> {
         self.file
             .in_time(async {
-                let mut snapshot = self.file.snapshot().await?;
+                let mut snapshot = self.file.snapshot().await.map_err(Failure)?;
                 let register = all(&mut snapshot).await?;
-                snapshot.commit().await?;
+                snapshot.commit().await.map_err(Failure)?;
                 Ok(register)
             })
             .await
@@ -133,7 +140,10 @@ impl ServiceRepository for SqliteServices {
         let revision = sqlx::query_scalar(REVISION);
         self.file
             .in_time(async {
-                let revision = revision.fetch_one(&mut *self.file.reader().await?).await?;
+                let revision = revision
+                    .fetch_one(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 Ok(Revision(revision))
             })
             .await
@@ -146,7 +156,7 @@ impl ServiceRepository for SqliteServices {
     ) -> Result<Option<Service>, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let Some(before) = find(&mut transaction, id).await? else {
                     return Ok(None);
                 };
@@ -167,11 +177,13 @@ impl ServiceRepository for SqliteServices {
                     .bind(after.public_keys.as_deref().map(str::to_owned))
                     .bind(interval_parts(&after.limits).1)
                     .execute(&mut *transaction)
-                    .await?;
-                note(&mut transaction, RAISE).await?;
+                    .await
+                    .map_err(Failure)?;
+                note(&mut transaction, RAISE).await.map_err(Failure)?;
                 let detail = Some(difference(&before, &after));
                 self.commit(transaction, Kind::ServiceChange, id, detail)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(Some(after))
             })
             .await
@@ -180,19 +192,27 @@ impl ServiceRepository for SqliteServices {
     async fn delete(&self, id: &ServiceId) -> Result<bool, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 sqlx::query(FORGET_USE)
                     .bind(id.as_str().to_owned())
                     .execute(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let delete = sqlx::query(DELETE).bind(id.as_str().to_owned());
                 // The foreign key also deletes its credentials.
-                if delete.execute(&mut *transaction).await?.rows_affected() == 0 {
+                if delete
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(Failure)?
+                    .rows_affected()
+                    == 0
+                {
                     return Ok(false);
                 }
-                note(&mut transaction, DELETED).await?;
+                note(&mut transaction, DELETED).await.map_err(Failure)?;
                 self.commit(transaction, Kind::ServiceDelete, id, None)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(true)
             })
             .await
@@ -208,7 +228,7 @@ impl ServiceRepository for SqliteServices {
     ) -> Result<Option<Rotation>, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let now = self.file.now();
                 let Some(mut service) = find(&mut transaction, id).await? else {
                     return Ok(None);
@@ -218,8 +238,10 @@ impl ServiceRepository for SqliteServices {
                     .filter(|it| !it.is_expired(now))
                     .filter_map(|it| it.expires_at);
                 if let Some(until) = overlapping.max().filter(|_| !force) {
-                    note(&mut transaction, ROTATION_REFUSED).await?;
-                    transaction.commit().await?;
+                    note(&mut transaction, ROTATION_REFUSED)
+                        .await
+                        .map_err(Failure)?;
+                    transaction.commit().await.map_err(Failure)?;
                     return Ok(Some(Rotation::StillOverlapping { until }));
                 }
                 let newest = new_credential(secret, now, expires_at);
@@ -228,14 +250,19 @@ impl ServiceRepository for SqliteServices {
                     let end = now.plus(overlap);
                     before.retired_at = Some(now);
                     before.expires_at = Some(before.expires_at.map_or(end, |own| own.min(end)));
-                    retire(&mut transaction, id, before).await?;
+                    retire(&mut transaction, id, before)
+                        .await
+                        .map_err(Failure)?;
                 }
-                add_credential(&mut transaction, id, &newest).await?;
+                add_credential(&mut transaction, id, &newest)
+                    .await
+                    .map_err(Failure)?;
                 service.credentials.insert(0, newest);
-                note(&mut transaction, ROTATED).await?;
+                note(&mut transaction, ROTATED).await.map_err(Failure)?;
                 let detail = force.then(|| String::from("forced"));
                 self.commit(transaction, Kind::ServiceRotate, id, detail)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(Some(Rotation::Rotated(service)))
             })
             .await
@@ -248,12 +275,13 @@ impl ServiceRepository for SqliteServices {
         };
         self.file
             .in_time(async {
-                let mut connection = self.file.writer().await?;
+                let mut connection = self.file.writer().await.map_err(Failure)?;
                 let seen = sqlx::query(statement)
                     .bind(id.as_str().to_owned())
                     .bind(self.file.now().as_millis())
                     .execute(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(seen.rows_affected() > 0)
             })
             .await

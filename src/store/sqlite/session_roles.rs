@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{session_rows::role_of, session_sql as sql};
+use super::{error::Failure, session_rows::role_of, session_sql as sql};
 use crate::{
     accounts::{Role, UserId},
     clock::Timestamp,
@@ -22,8 +22,9 @@ pub(super) async fn role_in_force(
     let row = sqlx::query(sql::ROLE_IN_FORCE)
         .bind(user.to_string())
         .fetch_optional(connection)
-        .await?;
-    row.map(|row| Ok((role_of(&row)?, row.try_get("version")?)))
+        .await
+        .map_err(Failure)?;
+    row.map(|row| Ok((role_of(&row)?, row.try_get("version").map_err(Failure)?)))
         .transpose()
 }
 
@@ -38,12 +39,14 @@ pub(super) async fn put_in_force(
     sqlx::query(sql::FORGET_ROLES)
         .bind(now.as_millis().saturating_sub(kept))
         .execute(&mut *connection)
-        .await?;
+        .await
+        .map_err(Failure)?;
     sqlx::query(sql::SET_ROLE_IN_FORCE)
         .bind(user.to_string())
         .bind(role as u8)
         .bind(version)
         .execute(connection)
-        .await?;
+        .await
+        .map_err(Failure)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::session_sql as sql;
+use super::{error::Failure, session_sql as sql};
 use crate::{
     accounts::{Role, UserId},
     clock::Timestamp,
@@ -14,15 +14,15 @@ use crate::{
 
 /// Reads a record.
 pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
-    let username: String = row.try_get("username")?;
-    let state: String = row.try_get("state")?;
+    let username: String = row.try_get("username").map_err(Failure)?;
+    let state: String = row.try_get("state").map_err(Failure)?;
     let state: SessionState =
         serde_json::from_str(&state).map_err(|_| StoreError::Corrupt("session.state"))?;
-    let idle: u64 = row.try_get("idle")?;
+    let idle: u64 = row.try_get("idle").map_err(Failure)?;
     let role = role_of(row)?;
-    let key_role: Option<u8> = row.try_get("key_role")?;
+    let key_role: Option<u8> = row.try_get("key_role").map_err(Failure)?;
     let key_role = key_role.map_or(Some(role), |index| Role::from_index(index.into()));
-    let id: String = row.try_get("id")?;
+    let id: String = row.try_get("id").map_err(Failure)?;
     Ok(SessionRecord {
         id: id.parse().map_err(|_| StoreError::Corrupt("session.id"))?,
         user_id: user_id_of(row)?,
@@ -36,7 +36,7 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
         expires_at: time_of(row, "expires_at")?,
         ends_at: time_of(row, "ends_at")?,
         idle: Duration::from_millis(idle),
-        user_agent: row.try_get("user_agent")?,
+        user_agent: row.try_get("user_agent").map_err(Failure)?,
         state,
     })
 }
@@ -136,12 +136,13 @@ pub(super) fn census_of(rows: &[SqliteRow]) -> Result<Census, StoreError> {
         if at != role {
             return Err(StoreError::Corrupt("session_tallies.role"));
         }
-        census.expired[at] = row.try_get("expired_sessions")?;
+        census.expired[at] = row.try_get("expired_sessions").map_err(Failure)?;
         census.sessions[at] = less(row, "sessions", "expired_sessions")?;
         census.users[at] = less(row, "users", "expired_users")?;
-        census.totals.started[at] = row.try_get("started")?;
+        census.totals.started[at] = row.try_get("started").map_err(Failure)?;
         for reason in EndReason::ALL {
-            census.totals.ended[at][reason.index()] = row.try_get(reason.as_str())?;
+            census.totals.ended[at][reason.index()] =
+                row.try_get(reason.as_str()).map_err(Failure)?;
         }
     }
     if rows.len() == Role::ALL.len() {
@@ -152,7 +153,10 @@ pub(super) fn census_of(rows: &[SqliteRow]) -> Result<Census, StoreError> {
 }
 
 fn less(row: &SqliteRow, all: &str, expired: &str) -> Result<u64, StoreError> {
-    let (all, expired): (u64, u64) = (row.try_get(all)?, row.try_get(expired)?);
+    let (all, expired): (u64, u64) = (
+        row.try_get(all).map_err(Failure)?,
+        row.try_get(expired).map_err(Failure)?,
+    );
     all.checked_sub(expired)
         .ok_or(StoreError::Corrupt("session_tallies"))
 }
@@ -177,16 +181,18 @@ fn fate_of(
 }
 
 pub(super) fn role_of(row: &SqliteRow) -> Result<Role, StoreError> {
-    let role: u8 = row.try_get("role")?;
+    let role: u8 = row.try_get("role").map_err(Failure)?;
     Role::from_index(role.into()).ok_or(StoreError::Corrupt("session.role"))
 }
 
 fn user_id_of(row: &SqliteRow) -> Result<UserId, StoreError> {
-    let id: String = row.try_get("user_id")?;
+    let id: String = row.try_get("user_id").map_err(Failure)?;
     id.parse()
         .map_err(|_| StoreError::Corrupt("session.user_id"))
 }
 
 fn time_of(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
-    Ok(Timestamp::from_millis(row.try_get(column)?))
+    Ok(Timestamp::from_millis(
+        row.try_get(column).map_err(Failure)?,
+    ))
 }

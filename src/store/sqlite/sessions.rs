@@ -8,6 +8,7 @@ use sqlx::{Row, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments}
 
 use super::{
     SqliteFile,
+    error::Failure,
     session_roles::{put_in_force, role_in_force},
     session_rows::{Tally, census_of, record_if_readable, record_of, role_of, state_text},
     session_sql as sql,
@@ -42,12 +43,12 @@ impl SqliteSessions {
     ) -> Result<Vec<Ended>, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
-                let rows = doomed.fetch_all(&mut *transaction).await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
+                let rows = doomed.fetch_all(&mut *transaction).await.map_err(Failure)?;
                 let mut tally = Tally::default();
                 let ended = tally.end_all(&rows, self.file.now(), reason)?;
-                tally.count(&mut transaction).await?;
-                transaction.commit().await?;
+                tally.count(&mut transaction).await.map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(ended)
             })
             .await
@@ -84,7 +85,7 @@ impl SessionRepository for SqliteSessions {
         let state = state_text(&session.state)?;
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 // The time is read after the lock was acquired, which may have taken a while.
                 let version = session.account_version;
                 let mut record = self.begin(session);
@@ -109,11 +110,12 @@ impl SessionRepository for SqliteSessions {
                     let rows = sqlx::query(sql::EVICT)
                         .bind(oldest)
                         .fetch_all(&mut *transaction)
-                        .await?;
+                        .await
+                        .map_err(Failure)?;
                     evicted.extend(tally.end_all(&rows, now, EndReason::Evicted)?);
                 }
-                tally.count(&mut transaction).await?;
-                transaction.commit().await?;
+                tally.count(&mut transaction).await.map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok((record, evicted))
             })
             .await
@@ -122,7 +124,7 @@ impl SessionRepository for SqliteSessions {
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 load(&mut connection, id, self.file.now()).await
             })
             .await
@@ -136,7 +138,7 @@ impl SessionRepository for SqliteSessions {
     ) -> Result<Option<SessionRecord>, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 // Read after the lock was acquired: a session that expired during the wait must not come back.
                 let now = self.file.now();
                 let touched = sqlx::query(sql::TOUCH)
@@ -145,12 +147,13 @@ impl SessionRepository for SqliteSessions {
                     .bind(now.plus(idle).as_millis())
                     .bind(i64::try_from(step.as_millis()).unwrap_or(i64::MAX))
                     .fetch_optional(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let record = match touched {
                     Some(row) => Some(record_of(&row)?),
                     None => load(&mut transaction, id, now).await?,
                 };
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(record)
             })
             .await
@@ -160,14 +163,15 @@ impl SessionRepository for SqliteSessions {
         let state = state_text(state)?;
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let updated = sqlx::query(sql::UPDATE)
                     .bind(id.as_str().to_owned())
                     .bind(self.file.now().as_millis())
                     .bind(state)
                     .execute(&mut *transaction)
-                    .await?;
-                transaction.commit().await?;
+                    .await
+                    .map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(updated.rows_affected() > 0)
             })
             .await
@@ -184,16 +188,17 @@ impl SessionRepository for SqliteSessions {
         }
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let renewed = sqlx::query(sql::RENEW)
                     .bind(old.as_str().to_owned())
                     .bind(self.file.now().as_millis())
                     .bind(new.as_str().to_owned())
                     .bind(user.to_string())
                     .fetch_optional(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let record = renewed.as_ref().map(record_of).transpose()?;
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(record)
             })
             .await
@@ -202,15 +207,16 @@ impl SessionRepository for SqliteSessions {
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let rows = sqlx::query(sql::END)
                     .bind(id.as_str().to_owned())
                     .fetch_all(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let mut tally = Tally::default();
                 let ended = tally.end_all(&rows, self.file.now(), reason)?;
-                tally.count(&mut transaction).await?;
-                transaction.commit().await?;
+                tally.count(&mut transaction).await.map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(ended.into_iter().next())
             })
             .await
@@ -243,7 +249,7 @@ impl SessionRepository for SqliteSessions {
         } = update;
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let now = self.file.now();
                 if let Some((_, newest)) = role_in_force(&mut transaction, user).await?
                     && newest > replaces
@@ -254,8 +260,8 @@ impl SessionRepository for SqliteSessions {
                 let live = live_of_user(&mut transaction, user, now).await?;
                 let mut tally = Tally::default();
                 let moved = move_live(&mut transaction, user, role, now, &live, &mut tally).await?;
-                tally.count(&mut transaction).await?;
-                transaction.commit().await?;
+                tally.count(&mut transaction).await.map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(RoleUpdated::Moved(moved))
             })
             .await
@@ -264,12 +270,13 @@ impl SessionRepository for SqliteSessions {
     async fn list_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 let rows = sqlx::query(sql::LIST_USER)
                     .bind(user.to_string())
                     .bind(self.file.now().as_millis())
                     .fetch_all(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 Ok(rows.iter().filter_map(record_if_readable).collect())
             })
             .await
@@ -292,7 +299,7 @@ impl SessionRepository for SqliteSessions {
         let role = filter.role.map(|role| role as u8);
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 let now = self.file.now().as_millis();
                 let mut page = sqlx::query(page).bind(after).bind(now);
                 if let Some(user) = filter.user {
@@ -304,7 +311,7 @@ impl SessionRepository for SqliteSessions {
                 let mut rows = page.fetch(&mut *connection);
                 let mut records = Vec::new();
                 while records.len() < limit {
-                    match rows.try_next().await? {
+                    match rows.try_next().await.map_err(Failure)? {
                         Some(row) => records.extend(record_if_readable(&row)),
                         None => break,
                     }
@@ -320,22 +327,24 @@ impl SessionRepository for SqliteSessions {
                 // Usually there is nothing to do, and then nothing waits for the lock.
                 let any_expired: bool = sqlx::query_scalar(sql::ANY_EXPIRED)
                     .bind(self.file.now().as_millis())
-                    .fetch_one(&mut *self.file.reader().await?)
-                    .await?;
+                    .fetch_one(&mut *self.file.reader().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 if !any_expired {
                     return Ok(Vec::new());
                 }
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let now = self.file.now();
                 let rows = sqlx::query(sql::REAP)
                     .bind(now.as_millis())
                     .bind(limit)
                     .fetch_all(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 let mut tally = Tally::default();
                 let ended = tally.end_all(&rows, now, EndReason::Idle)?;
-                tally.count(&mut transaction).await?;
-                transaction.commit().await?;
+                tally.count(&mut transaction).await.map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(ended)
             })
             .await
@@ -348,14 +357,15 @@ impl SessionRepository for SqliteSessions {
     async fn settle_clock(&self, idle: Duration) -> Result<u64, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let now = self.file.now();
                 let settled = sqlx::query(sql::FROM_THE_FUTURE)
                     .bind(now.as_millis())
                     .bind(now.plus(idle).as_millis())
                     .execute(&mut *transaction)
-                    .await?;
-                transaction.commit().await?;
+                    .await
+                    .map_err(Failure)?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(settled.rows_affected())
             })
             .await
@@ -364,11 +374,12 @@ impl SessionRepository for SqliteSessions {
     async fn census(&self) -> Result<Census, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 let rows = sqlx::query(sql::CENSUS)
                     .bind(self.file.now().as_millis())
                     .fetch_all(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 self.file.is_in_its_place().await?;
                 census_of(&rows)
             })
@@ -378,10 +389,13 @@ impl SessionRepository for SqliteSessions {
     async fn ping(&self) -> Result<(), StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
-                sqlx::query(sql::PING).execute(&mut *connection).await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
+                sqlx::query(sql::PING)
+                    .execute(&mut *connection)
+                    .await
+                    .map_err(Failure)?;
                 // A file that can be read but not written accepts no logins.
-                self.file.write_probe().await?;
+                self.file.write_probe().await.map_err(Failure)?;
                 self.file.is_in_its_place().await
             })
             .await
@@ -397,7 +411,8 @@ async fn load(
         .bind(id.as_str().to_owned())
         .bind(now.as_millis())
         .fetch_optional(connection)
-        .await?;
+        .await
+        .map_err(Failure)?;
     row.as_ref().map(record_of).transpose()
 }
 
@@ -411,9 +426,10 @@ async fn live_of_user(
         .bind(user.to_string())
         .bind(now.as_millis())
         .fetch_all(connection)
-        .await?;
+        .await
+        .map_err(Failure)?;
     rows.iter()
-        .map(|row| Ok((row.try_get("seq")?, role_of(row)?)))
+        .map(|row| Ok((row.try_get("seq").map_err(Failure)?, role_of(row)?)))
         .collect()
 }
 
@@ -438,7 +454,8 @@ async fn insert(
         .bind(record.key_role as u8)
         .bind(version)
         .execute(connection)
-        .await?;
+        .await
+        .map_err(Failure)?;
     Ok(())
 }
 
@@ -462,7 +479,8 @@ async fn move_live(
             .bind(now.as_millis())
             .bind(role as u8)
             .execute(connection)
-            .await?;
+            .await
+            .map_err(Failure)?;
     }
     Ok(moved)
 }

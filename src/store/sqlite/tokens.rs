@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{SqliteFile, audit, service_rows::time_if_any, services::raise_revision};
+use super::{
+    SqliteFile, audit, error::Failure, service_rows::time_if_any, services::raise_revision,
+};
 use crate::{
     audit::{Action, Kind},
     clock::Timestamp,
@@ -52,9 +54,9 @@ impl TokenRepository for SqliteTokens {
     async fn keys(&self) -> Result<Vec<SigningKey>, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 let keys = sqlx::query(KEYS).bind(self.file.now().as_millis());
-                let rows = keys.fetch_all(&mut *connection).await?;
+                let rows = keys.fetch_all(&mut *connection).await.map_err(Failure)?;
                 rows.iter().map(key_of).collect()
             })
             .await
@@ -63,10 +65,11 @@ impl TokenRepository for SqliteTokens {
     async fn add_key(&self, key: NewSigningKey, newest: Option<&str>) -> Result<bool, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let found: Option<String> = sqlx::query_scalar(NEWEST_KEY)
                     .fetch_optional(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 if found.as_deref() != newest {
                     return Ok(false);
                 }
@@ -76,12 +79,14 @@ impl TokenRepository for SqliteTokens {
                 sqlx::query(DROP_OVERTAKEN)
                     .bind(active_from.as_millis())
                     .execute(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 // A key with an earlier expiry keeps it.
                 sqlx::query(EXPIRE_KEYS)
                     .bind(active_from.plus(key.others_last).as_millis())
                     .execute(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 sqlx::query(ADD_KEY)
                     .bind(key.id.clone())
                     .bind(key.algorithm.as_str())
@@ -89,10 +94,13 @@ impl TokenRepository for SqliteTokens {
                     .bind(now.as_millis())
                     .bind(active_from.as_millis())
                     .execute(&mut *transaction)
-                    .await?;
-                raise_revision(&mut transaction).await?;
+                    .await
+                    .map_err(Failure)?;
+                raise_revision(&mut transaction).await.map_err(Failure)?;
                 let about = |action: &Action| action.set_target(format!("key:{}", key.id));
-                audit::commit(transaction, Kind::KeyRotate, now, about).await?;
+                audit::commit(transaction, Kind::KeyRotate, now, about)
+                    .await
+                    .map_err(Failure)?;
                 Ok(true)
             })
             .await
@@ -101,16 +109,17 @@ impl TokenRepository for SqliteTokens {
     async fn revoke(&self, token: TokenId, expires_at: Timestamp) -> Result<(), StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let revoked = sqlx::query(REVOKE)
                     .bind(token.to_string())
                     .bind(expires_at.as_millis())
                     .execute(&mut *transaction)
-                    .await?;
+                    .await
+                    .map_err(Failure)?;
                 if revoked.rows_affected() > 0 {
-                    raise_revision(&mut transaction).await?;
+                    raise_revision(&mut transaction).await.map_err(Failure)?;
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(())
             })
             .await
@@ -119,11 +128,14 @@ impl TokenRepository for SqliteTokens {
     async fn revocations(&self, after: i64) -> Result<Vec<Revocation>, StoreError> {
         self.file
             .in_time(async {
-                let mut connection = self.file.reader().await?;
+                let mut connection = self.file.reader().await.map_err(Failure)?;
                 let revocations = sqlx::query(REVOCATIONS)
                     .bind(after)
                     .bind(self.file.now().as_millis());
-                let rows = revocations.fetch_all(&mut *connection).await?;
+                let rows = revocations
+                    .fetch_all(&mut *connection)
+                    .await
+                    .map_err(Failure)?;
                 rows.iter().map(revocation_of).collect()
             })
             .await
@@ -139,7 +151,10 @@ impl TokenRepository for SqliteTokens {
             .bind(expires_at.as_millis());
         self.file
             .in_time(async {
-                let noted = note.execute(&mut *self.file.writer().await?).await?;
+                let noted = note
+                    .execute(&mut *self.file.writer().await.map_err(Failure)?)
+                    .await
+                    .map_err(Failure)?;
                 Ok(noted.rows_affected() > 0)
             })
             .await
@@ -148,14 +163,18 @@ impl TokenRepository for SqliteTokens {
     async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
         self.file
             .in_time(async {
-                let mut transaction = self.file.begin().await?;
+                let mut transaction = self.file.begin().await.map_err(Failure)?;
                 let now = self.file.now();
                 let mut pruned = 0;
                 for statement in [PRUNE_REVOCATIONS, PRUNE_ASSERTIONS, PRUNE_KEYS] {
                     let prune = sqlx::query(statement).bind(now.as_millis()).bind(limit);
-                    pruned += prune.execute(&mut *transaction).await?.rows_affected();
+                    pruned += prune
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err(Failure)?
+                        .rows_affected();
                 }
-                transaction.commit().await?;
+                transaction.commit().await.map_err(Failure)?;
                 Ok(pruned)
             })
             .await
@@ -163,29 +182,29 @@ impl TokenRepository for SqliteTokens {
 }
 
 fn key_of(row: &SqliteRow) -> Result<SigningKey, StoreError> {
-    let algorithm: &str = row.try_get("algorithm")?;
-    let private: Vec<u8> = row.try_get("private")?;
+    let algorithm: &str = row.try_get("algorithm").map_err(Failure)?;
+    let private: Vec<u8> = row.try_get("private").map_err(Failure)?;
     Ok(SigningKey {
-        id: row.try_get("id")?,
+        id: row.try_get("id").map_err(Failure)?,
         algorithm: [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256]
             .into_iter()
             .find(|it| it.as_str() == algorithm)
             .ok_or(StoreError::Corrupt("signing_key.algorithm"))?,
         private: private.into(),
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
-        active_from: Timestamp::from_millis(row.try_get("active_from")?),
+        created_at: Timestamp::from_millis(row.try_get("created_at").map_err(Failure)?),
+        active_from: Timestamp::from_millis(row.try_get("active_from").map_err(Failure)?),
         expires_at: time_if_any(row, "expires_at")?,
     })
 }
 
 fn revocation_of(row: &SqliteRow) -> Result<Revocation, StoreError> {
-    let token: &str = row.try_get("token")?;
+    let token: &str = row.try_get("token").map_err(Failure)?;
     Ok(Revocation {
-        sequence: row.try_get("seq")?,
+        sequence: row.try_get("seq").map_err(Failure)?,
         token: token
             .parse()
             .map_err(|_| StoreError::Corrupt("revocation.token"))?,
-        expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
+        expires_at: Timestamp::from_millis(row.try_get("expires_at").map_err(Failure)?),
     })
 }
 
