@@ -1,82 +1,59 @@
 //! HTTP: the implementation of the API. Handlers are thin; every rule that they apply is implemented in lower layers.
 //!
+//! The layer around requests, sessions, extractors and the routes of the users themselves are in `crates/actix`.
+//!
 //! | file | what is in it |
 //! |---|---|
 //! | `mod` | the route table, the public listener |
-//! | `error`, `bearer_error` | the mapping from errors to statuses |
-//! | `trust_boundary` | the trusted proxies and our own origin |
-//! | `rejection` | why a request does not reach a use case |
-//! | `problem` | error responses according to RFC 9457 |
-//! | `middleware` | the layer around every request |
-//! | `connection` | connections: limits, timeouts, and bytes that are not a request |
-//! | `request_context` | what the layers share about one request |
-//! | `session_store`, `cookie`, `presented` | the adapter to actix-session, its cookie, and how it is found among others |
-//! | `extract` | validated extractors for handlers |
-//! | `login`, `session`, `sessions`, `password`, `admin_sessions`, `admin_users` | one file per resource |
+//! | `admin_sessions`, `admin_users` | one file per resource |
 //! | `oauth` | the authorization server: tokens for services |
 //! | `services` | endpoints for a service about itself, with its token |
 //! | `admin_services`, `service_view` | the register of services |
 //! | `audited` | which requests are administrative actions, and their rows in the audit trail |
 //! | `admin_audit` | the audit trail |
-//! | `metrics` | the metrics of HTTP requests |
-//! | `rate_limit` | the remaining limits of a service, in headers |
 //! | `openapi`, `schemas` | the OpenAPI document |
-//! | `management` | the other listener: metrics and probes |
 
 mod admin_audit;
 mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod audited;
-mod bearer_error;
-mod connection;
-mod cookie;
-mod error;
-mod extract;
-mod login;
-mod management;
-pub mod metrics;
-mod middleware;
 mod oauth;
 mod openapi;
-mod password;
-mod presented;
-mod problem;
-mod rate_limit;
-mod rejection;
-mod request_context;
 mod schemas;
 mod service_view;
 mod services;
-mod session;
-mod session_store;
-mod sessions;
-mod trust_boundary;
 
-pub use bearer_error::BearerError;
-pub use connection::{ConnectionLimits, Timeouts};
-pub use cookie::CookieSettings;
-pub use error::ApiError;
-pub use extract::{Identifying, Principal, ServiceIdentity};
-pub use management::{Management, serve_management};
-pub use middleware::{Layered, RequestLayer, matched};
-pub use rejection::Rejection;
-pub use session_store::SessionAdapter;
-pub use trust_boundary::{Origin, TrustBoundary};
+pub use skriptoteket_actix::{
+    ApiError, BearerError, ConnectionLimits, CookieSettings, Identifying, Layered, Management,
+    Origin, Principal, Rejection, RequestLayer, ServiceIdentity, SessionAdapter, Timeouts,
+    TrustBoundary, matched, metrics, serve_management,
+};
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::TcpListener,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use actix_session::SessionMiddleware;
 use actix_web::{
-    App, Resource, Route,
+    App,
     dev::Server,
-    guard::GuardContext,
-    http::{Method, header::HeaderValue},
-    web::{self, Data, ServiceConfig, to},
+    http::Method,
+    web::{Data, ServiceConfig, to},
 };
 use ipnet::IpNet;
-
-use session_store::session_middleware;
+use skriptoteket_actix::{
+    RequestTraces, connection, cookie, error, extract, problem, rate_limit, rejection,
+    request_context,
+    routes::{
+        LoginApi, Row, login, login_routes, no_such_path, password, register, register_api,
+        register_with_session, session, sessions,
+    },
+    session_middleware,
+};
 
 use crate::{
     account_lifecycle::AccountLifecycle,
@@ -89,145 +66,82 @@ use crate::{
         Tokens,
     },
     sessions::Sessions,
-    telemetry::RequestTraces,
 };
 
-/// Pattern of the login route.
-const LOG_IN: &str = "/api/login";
+/// The routes of the users themselves.
+static USER_ROUTES: LazyLock<Vec<Row>> = LazyLock::new(|| login_routes("/api"));
 
-/// Pattern of the logout route.
-const LOG_OUT: &str = "/api/logout";
-
-/// The route table: method, pattern, handler. Rows with the same pattern are adjacent. The most frequent patterns come
-/// first, because the router tries them in this order.
+/// The routes of operators, password changes, and the OpenAPI document: method, pattern, handler. Rows with the same pattern are adjacent.
 const ROUTES: &[Row] = &[
-    row(Method::GET, "/api/session", || to(session::show)),
-    row(Method::POST, LOG_IN, || to(login::log_in)),
-    row(Method::POST, LOG_OUT, || to(login::log_out)),
-    row(Method::GET, "/api/sessions", || to(sessions::list)),
-    row(Method::DELETE, "/api/sessions", || to(sessions::end_all)),
-    row(Method::DELETE, "/api/sessions/{id}", || to(sessions::end)),
-    audited(Kind::PasswordChange, Method::POST, "/api/password", || {
-        to(password::change)
+    Row::new(Method::POST, "/api/password", || {
+        audited::route(Kind::PasswordChange, to(password::change))
     }),
-    audited(Kind::AdminRead, Method::GET, "/api/admin/sessions", || {
-        to(admin_sessions::list)
+    Row::new(Method::GET, "/api/admin/sessions", || {
+        audited::route(Kind::AdminRead, to(admin_sessions::list))
     }),
-    audited(Kind::AdminRead, Method::GET, "/api/admin/users", || {
-        to(admin_users::list)
+    Row::new(Method::GET, "/api/admin/users", || {
+        audited::route(Kind::AdminRead, to(admin_users::list))
     }),
-    audited(Kind::UserCreate, Method::POST, "/api/admin/users", || {
-        to(admin_users::create)
+    Row::new(Method::POST, "/api/admin/users", || {
+        audited::route(Kind::UserCreate, to(admin_users::create))
     }),
-    audited(
-        Kind::UserChange,
-        Method::PATCH,
-        "/api/admin/users/{id}",
-        || to(admin_users::change),
-    ),
-    audited(
-        Kind::UserDelete,
-        Method::DELETE,
-        "/api/admin/users/{id}",
-        || to(admin_users::delete),
-    ),
-    audited(
-        Kind::SessionRevoke,
-        Method::DELETE,
-        "/api/admin/users/{id}/sessions",
-        || to(admin_sessions::end_all_of_user),
-    ),
-    audited(Kind::AdminRead, Method::GET, "/api/admin/services", || {
-        to(admin_services::list)
+    Row::new(Method::PATCH, "/api/admin/users/{id}", || {
+        audited::route(Kind::UserChange, to(admin_users::change))
     }),
-    audited(
-        Kind::ServiceRegister,
-        Method::POST,
-        "/api/admin/services",
-        || to(admin_services::register),
-    ),
-    audited(
-        Kind::AdminRead,
-        Method::GET,
-        "/api/admin/services/{id}",
-        || to(admin_services::show),
-    ),
-    audited(
-        Kind::ServiceChange,
-        Method::PATCH,
-        "/api/admin/services/{id}",
-        || to(admin_services::change),
-    ),
-    audited(
-        Kind::ServiceDelete,
-        Method::DELETE,
-        "/api/admin/services/{id}",
-        || to(admin_services::delete),
-    ),
-    audited(
-        Kind::ServiceRotate,
-        Method::POST,
-        "/api/admin/services/{id}/rotate",
-        || to(admin_services::rotate),
-    ),
-    audited(Kind::AdminRead, Method::GET, "/api/admin/audit", || {
-        to(admin_audit::list)
+    Row::new(Method::DELETE, "/api/admin/users/{id}", || {
+        audited::route(Kind::UserDelete, to(admin_users::delete))
     }),
-    row(Method::GET, "/api/openapi.json", || to(openapi::show)),
+    Row::new(Method::DELETE, "/api/admin/users/{id}/sessions", || {
+        audited::route(Kind::SessionRevoke, to(admin_sessions::end_all_of_user))
+    }),
+    Row::new(Method::GET, "/api/admin/services", || {
+        audited::route(Kind::AdminRead, to(admin_services::list))
+    }),
+    Row::new(Method::POST, "/api/admin/services", || {
+        audited::route(Kind::ServiceRegister, to(admin_services::register))
+    }),
+    Row::new(Method::GET, "/api/admin/services/{id}", || {
+        audited::route(Kind::AdminRead, to(admin_services::show))
+    }),
+    Row::new(Method::PATCH, "/api/admin/services/{id}", || {
+        audited::route(Kind::ServiceChange, to(admin_services::change))
+    }),
+    Row::new(Method::DELETE, "/api/admin/services/{id}", || {
+        audited::route(Kind::ServiceDelete, to(admin_services::delete))
+    }),
+    Row::new(Method::POST, "/api/admin/services/{id}/rotate", || {
+        audited::route(Kind::ServiceRotate, to(admin_services::rotate))
+    }),
+    Row::new(Method::GET, "/api/admin/audit", || {
+        audited::route(Kind::AdminRead, to(admin_audit::list))
+    }),
+    Row::new(Method::GET, "/api/openapi.json", || to(openapi::show)),
 ];
 
 /// Routes for machines, in the same form. They have no session: cookies are neither read nor set.
 const SERVICE_ROUTES: &[Row] = &[
-    row(Method::POST, "/api/services/{id}/check", || {
+    Row::new(Method::POST, "/api/services/{id}/check", || {
         to(services::check)
     }),
-    row(Method::POST, "/oauth2/introspect", || {
+    Row::new(Method::POST, "/oauth2/introspect", || {
         to(oauth::introspection::introspect)
     }),
-    row(Method::POST, "/oauth2/token", || to(oauth::token::issue)),
-    row(Method::POST, "/oauth2/revoke", || {
+    Row::new(Method::POST, "/oauth2/token", || to(oauth::token::issue)),
+    Row::new(Method::POST, "/oauth2/revoke", || {
         to(oauth::revocation::revoke)
     }),
-    row(Method::POST, "/api/services/{id}/heartbeat", || {
+    Row::new(Method::POST, "/api/services/{id}/heartbeat", || {
         to(services::heartbeat)
     }),
-    row(Method::GET, "/.well-known/jwks.json", || {
+    Row::new(Method::GET, "/.well-known/jwks.json", || {
         to(oauth::metadata::keys)
     }),
-    row(
+    Row::new(
         Method::GET,
         "/.well-known/oauth-authorization-server",
         || to(oauth::metadata::server),
     ),
 ];
-
-/// A row of the route table.
-struct Row {
-    method: Method,
-    pattern: &'static str,
-    handler: fn() -> Route,
-    /// The kind of administrative action that a request performs, if any.
-    action: Option<Kind>,
-}
-
-const fn row(method: Method, pattern: &'static str, handler: fn() -> Route) -> Row {
-    Row {
-        method,
-        pattern,
-        handler,
-        action: None,
-    }
-}
-
-/// Creates a row whose requests are actions of this kind, recorded in the audit trail.
-const fn audited(kind: Kind, method: Method, pattern: &'static str, handler: fn() -> Route) -> Row {
-    Row {
-        method,
-        pattern,
-        handler,
-        action: Some(kind),
-    }
-}
 
 /// The dependencies of the API. Created once and shared by all workers.
 #[derive(Clone, Debug)]
@@ -300,52 +214,19 @@ impl Api {
 
     /// Registers every route of the API.
     pub fn routes(&self, config: &mut ServiceConfig) {
-        let session = self.session_middleware();
+        let users = LoginApi {
+            login: self.login.clone(),
+            sessions: self.sessions.clone(),
+            cookie: self.cookie.clone(),
+        };
         config
             .app_data(Data::new(self.clone()))
             .app_data(Data::new(self.bearer.clone()));
-        for rows in by_pattern(ROUTES) {
-            if let Some(resource) = resource(rows) {
-                config.service(resource.wrap(session.clone()));
-            }
-        }
-        for rows in by_pattern(SERVICE_ROUTES) {
-            if let Some(resource) = resource(rows) {
-                config.service(resource);
-            }
-        }
+        register_api(config, &users);
+        register_with_session(config, &users, &USER_ROUTES);
+        register_with_session(config, &users, ROUTES);
+        register(config, SERVICE_ROUTES);
     }
-}
-
-/// Groups the rows by pattern.
-fn by_pattern(table: &'static [Row]) -> impl Iterator<Item = &'static [Row]> {
-    table.chunk_by(|a, b| a.pattern == b.pattern)
-}
-
-/// Creates the resource for the rows of one pattern.
-fn resource(rows: &'static [Row]) -> Option<Resource> {
-    let pattern = rows.first()?.pattern;
-    let mut resource = web::resource(pattern).guard(matched(pattern));
-    for Row {
-        method,
-        handler,
-        action,
-        ..
-    } in rows
-    {
-        // actix's own method guard would collect all methods of the resource again for every request.
-        let guard = move |request: &GuardContext<'_>| serves(method, &request.head().method);
-        let route = handler().guard(guard);
-        resource = resource.route(match *action {
-            Some(kind) => audited::route(kind, route),
-            None => route,
-        });
-    }
-    let allow = allowed(rows);
-    Some(resource.default_service(to(move || {
-        let allow = allow.clone();
-        async move { Err::<String, _>(ApiError::from(Rejection::Method { allow })) }
-    })))
 }
 
 /// Serves the API on `listener` with `workers` threads. The server runs while its future is polled; it does not handle
@@ -368,29 +249,4 @@ pub fn serve_public(
             .wrap(layer.clone())
     };
     connection::serve(app, listener, workers, limits)
-}
-
-/// Returns whether a route of this method serves a request with method `asked`. A route for `GET` also serves `HEAD`
-/// (RFC 9110, section 9.1); the server omits the body.
-fn serves(route: &Method, asked: &Method) -> bool {
-    route == asked || (*route == Method::GET && *asked == Method::HEAD)
-}
-
-/// Returns the `Allow` header for these rows.
-fn allowed(rows: &[Row]) -> HeaderValue {
-    let mut methods = Vec::new();
-    for Row { method, .. } in rows {
-        methods.push(method.as_str());
-        if *method == Method::GET {
-            methods.push(Method::HEAD.as_str());
-        }
-    }
-    // Method names are valid header text. If they were not, the header would be empty and the status would still be
-    // correct.
-    HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// The response to a path that matches no row.
-async fn no_such_path() -> Result<String, ApiError> {
-    Err(Rejection::NotFound.into())
 }

@@ -6,7 +6,9 @@
 mod hashing;
 pub mod metrics;
 pub mod password;
+#[cfg(feature = "registration")]
 pub mod registration;
+#[cfg(feature = "registration")]
 mod strength;
 
 use std::fmt;

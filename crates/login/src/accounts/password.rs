@@ -8,6 +8,9 @@
 //! one character, another as two. Older hashes were created from the bytes as typed. If the two forms differ, both are
 //! always checked, so the duration of a check depends on the password alone and not on what is stored.
 
+#[cfg(feature = "registration")]
+mod new;
+
 use std::{fmt, sync::Arc};
 
 use argon2::{Params, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
@@ -16,11 +19,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "registration")]
 pub use super::strength::{MAX_CHARS, MIN_CHARS, WeakPassword, check_new, guesses_log10};
 use super::{
     hashing::Argon2id,
     metrics::{PasswordCheck, PasswordMetrics},
 };
+#[cfg(feature = "registration")]
+pub use new::NewPasswordError;
 
 /// The cost of a hash, and how many may run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +58,6 @@ pub enum HashingError {
     /// The thread that computed the hash is gone.
     #[error("the password check did not finish")]
     Aborted(#[source] tokio::task::JoinError),
-}
-
-/// Why a new password was not hashed.
-#[derive(Debug, thiserror::Error)]
-pub enum NewPasswordError {
-    /// The password is too weak.
-    #[error(transparent)]
-    Weak(#[from] WeakPassword),
-    /// The hash could not be computed.
-    #[error(transparent)]
-    Hashing(#[from] HashingError),
 }
 
 /// The result of a password check.
@@ -134,29 +129,8 @@ impl Passwords {
             .await
     }
 
-    /// Checks that a new password is hard to guess, and hashes it into PHC string format; see [`check_new`] for
-    /// `related`. Takes up to some hundred milliseconds on a blocking thread.
-    ///
-    /// # Errors
-    ///
-    /// [`NewPasswordError::Weak`], or [`HashingError::Overloaded`] at once if the queue is full.
-    pub async fn hash_new(
-        &self,
-        password: SecretString,
-        related: Vec<String>,
-    ) -> Result<SecretString, NewPasswordError> {
-        let hasher = Arc::clone(&self.hasher);
-        self.run(move || {
-            let normal = normal(&password);
-            let related: Vec<&str> = related.iter().map(String::as_str).collect();
-            check_new(&normal, &related)?;
-            Ok(hash_with(&hasher, normal.as_bytes())?)
-        })
-        .await
-    }
-
     /// Checks a password against `hash`, or against a dummy that never matches if there is no account: both take the
-    /// same time. A password longer than [`MAX_CHARS`] is checked like any other.
+    /// same time. There is no maximum length.
     ///
     /// # Errors
     ///
@@ -265,7 +239,7 @@ mod tests {
 
     const COMPOSED: &str = "Gr\u{fc}n-Schl\u{fc}ssel-\u{d6}l-77";
 
-    fn passwords(memory_kib: u32, threads: usize, queue: usize) -> Passwords {
+    pub(super) fn passwords(memory_kib: u32, threads: usize, queue: usize) -> Passwords {
         let policy = HashingPolicy {
             memory_kib,
             iterations: 1,
@@ -308,20 +282,5 @@ mod tests {
         assert!(verified.matches && verified.outdated);
         let wrong = passwords.verify("e\u{301}".into(), Some(old)).await;
         assert!(!wrong.unwrap().matches);
-    }
-
-    #[tokio::test]
-    async fn how_guessable_a_password_is_is_found_out_on_a_hash_thread() {
-        // One place, which stays taken while a hash of 64 MiB is computed.
-        let passwords = passwords(65_536, 1, 0);
-        let (hashed, rated) = tokio::join!(
-            passwords.hash("tundra-lantern-quarry-41".into()),
-            passwords.hash_new("password1".into(), Vec::new()),
-        );
-        hashed.unwrap();
-        let overloaded = HashingError::Overloaded;
-        assert_eq!(rated.unwrap_err().to_string(), overloaded.to_string());
-        let rated = passwords.hash_new("password1".into(), Vec::new()).await;
-        assert!(matches!(rated, Err(NewPasswordError::Weak(_))));
     }
 }

@@ -13,6 +13,7 @@
 
 mod admission;
 pub mod metrics;
+#[cfg(feature = "registration")]
 mod password_change;
 mod record;
 
@@ -40,6 +41,7 @@ use skriptoteket_core::{
 };
 use skriptoteket_sessions::{SessionId, Sessions, Started};
 
+#[cfg(feature = "registration")]
 pub use password_change::{PasswordChange, PasswordChangeError};
 
 use admission::Attempt;

@@ -1,0 +1,119 @@
+//! `/api/login` and `/api/logout`.
+
+use actix_session::Session;
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use secrecy::SecretString;
+use serde::Deserialize;
+#[cfg(feature = "openapi")]
+use utoipa::ToSchema;
+
+use super::LoginApi;
+use crate::{
+    error::ApiError,
+    extract::{Body, Client, JsonBody, SameSite, secret},
+    request_context::RequestContext,
+    routes::session::{LoggedInView, UserView},
+    session_store,
+};
+use skriptoteket_login::login::{Caller, Credentials};
+
+/// A user name and a password.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = Credentials))]
+pub struct LoginBody {
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
+    password: SecretString,
+    /// True for a session that outlives the browser's session.
+    #[serde(default)]
+    remember_me: bool,
+}
+
+impl Body for LoginBody {
+    const EXPECTED: &'static str =
+        r#"{"username": string, "password": string, "remember_me": boolean (may be left out)}"#;
+}
+
+/// Log in
+///
+/// An unknown user, a wrong password and a disabled account get the same response after the same delay. A session that
+/// the client had before ends.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/login", operation_id = "logIn", tag = "session", request_body = LoginBody,
+    responses(
+        (status = 200, description = "Logged in; the session cookie is set", body = LoggedInView,
+            headers(("Set-Cookie" = String, description = "The session cookie"))),
+        (status = 401, description = "The user name or the password is wrong"),
+        (status = 429, description = "Too many attempts, by this address or for this account"),
+    ),
+))]
+pub async fn log_in(
+    api: Data<LoginApi>,
+    client: Client,
+    session: Session,
+    JsonBody(body): JsonBody<LoginBody>,
+) -> Result<HttpResponse, ApiError> {
+    let credentials = Credentials {
+        username: body.username,
+        password: body.password,
+        remember_me: body.remember_me,
+    };
+    let caller = Caller {
+        address: client.address,
+        cross_site: client.cross_site,
+        user_agent: client.user_agent,
+        session: RequestContext::session_before(),
+    };
+    let logged_in = api.login.login(credentials, caller).await?;
+    // A planted cookie that precedes the new one must not revive its session.
+    if let Err(error) = session_store::end_others(&api.sessions).await {
+        tracing::warn!(
+            error = error.explanation(),
+            "an additional session presented by the client was not ended"
+        );
+    }
+    let (user, started) = (logged_in.user, logged_in.session);
+    let record = &started.record;
+    let view = UserView {
+        id: user.id,
+        username: user.username.as_str(),
+        role: user.role,
+    };
+    let response = HttpResponse::Ok().json(LoggedInView::new(view, record));
+    let age = record.ends_at.since(record.created_at);
+    let age = body.remember_me.then_some(age);
+    session_store::issue(&session, started.key, age, &api.cookie)
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    Ok(response)
+}
+
+/// Log out
+///
+/// Ends the session and removes the cookie. If the client presents several sessions, all of them end. Repeated logouts
+/// are not an error.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/logout", operation_id = "logOut", tag = "session", security((), ("session" = [])),
+    responses((status = 204, description = "Nobody is logged in here any more",
+        headers(("Clear-Site-Data" = String, description = "Over https: the browser forgets what the service has left there")))),
+))]
+pub async fn log_out(
+    api: Data<LoginApi>,
+    _: SameSite,
+    session: Session,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let mut response = HttpResponse::NoContent();
+    if RequestContext::session().is_some() {
+        // The session middleware ends the session and removes its cookie.
+        session.purge();
+    } else {
+        session_store::end_others(&api.sessions).await?;
+        if request.cookie(api.cookie.name()).is_some() {
+            response.cookie(api.cookie.removal());
+        }
+    }
+    RequestContext::current(|context| context.logged_out.set(true));
+    Ok(response.finish())
+}

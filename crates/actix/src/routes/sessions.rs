@@ -1,0 +1,144 @@
+//! `/api/sessions`: one's own sessions, on all devices.
+
+use actix_session::Session;
+use actix_web::{HttpResponse, web::Data};
+use serde::Serialize;
+#[cfg(feature = "openapi")]
+use utoipa::ToSchema;
+
+use super::LoginApi;
+use crate::{
+    error::ApiError,
+    extract::{Parameters, Principal, Segment},
+    rejection::Rejection,
+    session_store,
+};
+use skriptoteket_sessions::{EndReason, SessionId, SessionRecord};
+
+/// One's own sessions.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = OwnSessions))]
+pub struct OwnSessionsView<'a> {
+    /// Newest first.
+    sessions: Vec<OwnSessionView<'a>>,
+}
+
+/// One of one's own sessions.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = OwnSession))]
+pub struct OwnSessionView<'a> {
+    /// Changes with the key of the session, after a promotion.
+    id: &'a str,
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
+    created_at: String,
+    /// Up to a minute earlier than the actual last use.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
+    last_seen_at: String,
+    /// When the session ends if it is not used.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
+    expires_at: String,
+    /// The client's `User-Agent` header; may be empty.
+    user_agent: &'a str,
+    /// True for the session of this request.
+    current: bool,
+}
+
+impl<'a> OwnSessionView<'a> {
+    fn new(record: &'a SessionRecord, current: &SessionId) -> Self {
+        Self {
+            id: record.id.as_str(),
+            created_at: record.created_at.to_rfc3339(),
+            last_seen_at: record.last_seen_at.to_rfc3339(),
+            expires_at: record.expires_at.to_rfc3339(),
+            user_agent: &record.user_agent,
+            current: record.id == *current,
+        }
+    }
+}
+
+/// List one's own sessions
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/api/sessions", operation_id = "listOwnSessions", tag = "session", security(("session" = [])),
+    responses((status = 200, description = "All of them", body = OwnSessionsView)),
+))]
+pub async fn list(api: Data<LoginApi>, principal: Principal) -> Result<HttpResponse, ApiError> {
+    let records = api.sessions.list_user(principal.user_id).await?;
+    let views = records
+        .iter()
+        .map(|it| OwnSessionView::new(it, &principal.id));
+    Ok(HttpResponse::Ok().json(OwnSessionsView {
+        sessions: views.collect(),
+    }))
+}
+
+/// End one of one's own sessions
+#[cfg_attr(feature = "openapi", utoipa::path(
+    delete, path = "/api/sessions/{id}", operation_id = "endOwnSession", tag = "session", security(("session" = [])),
+    params(("id" = String, Path, description = "The id of a session")),
+    responses(
+        (status = 204, description = "Ended; if it was the one that asks, the cookie is taken away"),
+        (status = 404, description = "One has no such session"),
+    ),
+))]
+pub async fn end(
+    api: Data<LoginApi>,
+    principal: Principal,
+    session: Session,
+    Segment(id): Segment<SessionId>,
+) -> Result<HttpResponse, ApiError> {
+    let own = api.sessions.list_user(principal.user_id).await?;
+    if !own.iter().any(|record| record.id == id) {
+        return Err(Rejection::NotFound.into());
+    }
+    let current = id == principal.id;
+    // If the session was not ended, it has ended or changed its id since it was listed. A session that is still live
+    // must not be reported as gone.
+    let ended = api.sessions.end(id, EndReason::Revoked).await?;
+    ended.ok_or(Rejection::NotFound)?;
+    if current {
+        session_store::dismiss(&session);
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Which of one's own sessions are kept.
+#[cfg(feature = "openapi")]
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum Kept {
+    /// The session of the request.
+    Current,
+}
+
+/// End all of one's own sessions
+#[cfg_attr(feature = "openapi", utoipa::path(
+    delete, path = "/api/sessions", operation_id = "endOwnSessions", tag = "session", security(("session" = [])),
+    params(("keep" = Option<Kept>, Query, description = "`current` spares the session that asks")),
+    responses(
+        (status = 204, description = "Ended; if the one that asks was among them, the cookie is taken away"),
+    ),
+))]
+pub async fn end_all(
+    api: Data<LoginApi>,
+    principal: Principal,
+    session: Session,
+    parameters: Parameters,
+) -> Result<HttpResponse, ApiError> {
+    let [keep] = parameters.named(["keep"])?;
+    let keep = match keep.as_deref() {
+        None => None,
+        Some("current") => Some(principal.id.clone()),
+        Some(_) => {
+            let text = String::from("keep can only be: current");
+            return Err(Rejection::Parameter(text).into());
+        }
+    };
+    let all = keep.is_none();
+    api.sessions.end_user(principal.user_id, keep).await?;
+    if all {
+        session_store::dismiss(&session);
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
