@@ -27,8 +27,8 @@
 //! ```
 //!
 //! Some external crates belong to a module: `opentelemetry_sdk` and the exporters to `telemetry`, `sqlx` and `redis` to `store`, `actix_*` to
-//! `http` and `app`, `clap` to `cli`, `reqwest` to `resource_server`, `telemetry` and `cli`. The environment is read in `config`, the clocks in
-//! `clock`. A domain declares its own metrics with the `opentelemetry` API.
+//! `http` and `app`, `clap` to `cli`, `reqwest` to `resource_server`, `telemetry` and `cli`. The environment is read in
+//! `skriptoteket_config`, the clocks in `clock`. A domain declares its own metrics with the `opentelemetry` API.
 //!
 //! # The path of a request
 //!
@@ -52,7 +52,7 @@
 //! | a status code | `http/error.rs`; of OAuth `http/oauth/error.rs` |
 //! | a metric or a label | the `metrics` module of its domain; all metrics in `catalogue` |
 //! | a setting | `config/settings.rs` |
-//! | an `OTEL_…` variable | `config/otel/variables.rs` |
+//! | an `OTEL_…` variable | `crates/config/src/otel/variables.rs` |
 //! | a table or a query | `store/<backend>/<entity>.rs` |
 //! | a rule of login | `login/mod.rs` |
 //! | a rule of tokens | `services/tokens.rs`, `services/bearer.rs` |

@@ -10,13 +10,15 @@ use std::{
 };
 
 use secrecy::{ExposeSecret, SecretString};
+use skriptoteket_config::{
+    Origin, Problem, Reported,
+    forms::{Form, Span},
+    otel,
+};
 use url::Url;
 
 use super::{
     Bootstrap, Config, Database, GuardSettings, connections,
-    faults::{Origin, Problem, Reported},
-    forms::{Form, Span},
-    otel,
     reader::{Given, Reader},
     settings as s, sharing,
 };
@@ -57,7 +59,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let services = services(reader, &public_url);
     let bootstrap = bootstrap(reader);
     let log = log(reader);
-    let otel = otel::settings(reader);
+    let otel = otel::settings(&mut reader.variables);
 
     listeners_differ(reader, &listen, &management_listen);
     at_most(reader, &idle, &absolute, s::SESSION_ABSOLUTE_TIMEOUT.name);
@@ -121,7 +123,7 @@ fn public_url(reader: &mut Reader<'_>, listen: &Setting<SocketAddr>) -> Setting<
     let expected = s::PUBLIC_URL.form.expected();
     let problem = Problem::Missing(format!("{expected}, because listen is not on loopback"));
     let origin = Origin::Default(s::PUBLIC_URL.name);
-    Err(reader.faults.report(origin, None, problem))
+    Err(reader.report(origin, None, problem))
 }
 
 fn metrics_token(reader: &mut Reader<'_>) -> Result<Option<SecretString>, Reported> {
@@ -134,7 +136,7 @@ fn metrics_token(reader: &mut Reader<'_>) -> Result<Option<SecretString>, Report
     }
     // No header can carry such a token, so `/metrics` could never be read.
     let problem = s::METRICS_TOKEN.form.unexpected();
-    Err(reader.faults.report(token.origin, None, problem))
+    Err(reader.report(token.origin, None, problem))
 }
 
 fn database(reader: &mut Reader<'_>, data_dir: &Setting<PathBuf>) -> Result<Database, Reported> {
@@ -145,7 +147,7 @@ fn database(reader: &mut Reader<'_>, data_dir: &Setting<PathBuf>) -> Result<Data
     };
     match sqlite_path(url.value.expose_secret()) {
         Some(path) => Ok(Database::Sqlite { path }),
-        None => Err(reader.faults.report(
+        None => Err(reader.report(
             url.origin,
             None,
             Problem::Unsupported(

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{faults::Reported, reader::Reader, settings as s};
+use skriptoteket_config::Reported;
+
+use super::{reader::Reader, settings as s};
 
 /// Limits of the public listener: the number of connections, and the timeouts of each part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

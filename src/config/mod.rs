@@ -6,26 +6,22 @@
 //! | file | contents |
 //! |---|---|
 //! | `settings` | the table of all settings: name, range, default, help |
-//! | `forms` | the syntax of values: durations, networks, … |
-//! | `environment` | the process environment as a value |
-//! | `names`, `nearest` | the names of settings, and suggestions for misspelt ones |
+//! | `forms` | the syntax of values in TOML, and of networks, log filters, … |
+//! | `names` | the names of settings |
 //! | `reader` | reads the two sources into typed values |
 //! | `assembly` | builds the whole configuration, and checks settings against each other |
 //! | `sharing` | the Redis settings, from the URL and the separate settings |
 //! | `domains` | converts the configuration into the settings of each domain |
-//! | `otel` | the standard `OTEL_…` variables |
 //! | `render` | `config show` and `config init` |
-//! | `faults` | faults: the location, the problem and what was expected |
+//!
+//! The environment, the standard `OTEL_…` variables, the Redis URL, general forms and faults are in
+//! [`skriptoteket_config`], which other applications can use.
 
 mod assembly;
 mod connections;
 mod domains;
-mod environment;
-mod faults;
 mod forms;
 mod names;
-mod nearest;
-mod otel;
 mod reader;
 mod render;
 mod settings;
@@ -44,10 +40,10 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use connections::ConnectionSettings;
-pub use environment::Environment;
-pub use faults::{Fault, Faults};
-pub use otel::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
 pub use render::{SettingDefault, SettingView, settings as all_settings, template};
+pub use skriptoteket_config::{
+    Environment, Fault, Faults, OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable,
+};
 
 use crate::{
     accounts::password::HashingPolicy,
@@ -87,11 +83,11 @@ fn read(
 ) -> Result<(Config, Vec<reader::Effective>), Faults> {
     let mut reader = Reader::open(file, environment);
     match assembly::config(&mut reader) {
-        Ok(config) if reader.faults.is_empty() => {
-            let warnings = reader.warnings;
+        Ok(config) if reader.variables.faults.is_empty() => {
+            let warnings = reader.variables.warnings;
             Ok((Config { warnings, ..config }, reader.effective))
         }
-        _ => Err(reader.faults),
+        _ => Err(reader.variables.faults),
     }
 }
 

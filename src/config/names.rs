@@ -2,17 +2,16 @@
 
 use std::ffi::OsStr;
 
-use super::{
-    environment::PREFIX,
-    settings::{self, Entry},
-};
+use skriptoteket_config::SETTINGS_PREFIX;
+
+use super::settings::{self, Entry};
 
 /// The variable that names the configuration file, if no argument does.
 pub(super) const CONFIG_VARIABLE: &str = "SKRIPTOTEKET_CONFIG";
 
 /// Returns the environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_ascii_uppercase())
+    format!("{SETTINGS_PREFIX}{}", key.to_ascii_uppercase())
 }
 
 /// Returns the key that names a file with the secret in it.

@@ -7,14 +7,16 @@ use std::{
 };
 
 use secrecy::{ExposeSecret, SecretString};
+use skriptoteket_config::{
+    Environment, Found, Origin, Problem, Reported, Variables, edge,
+    forms::{Form, Secret, quoted},
+    nearest,
+};
 use zeroize::Zeroizing;
 
 use super::{
-    environment::Environment,
-    faults::{Faults, Origin, Problem, Reported},
-    forms::{Form, Secret, quoted},
+    forms::TomlForm,
     names::{CONFIG_VARIABLE, file_key, is_service_link, known_keys, known_variables, variable},
-    nearest::nearest,
     settings::{Preset, Setting},
 };
 
@@ -33,12 +35,10 @@ pub(super) struct Effective {
 
 /// Reads settings one by one, and records faults and the source of each value.
 pub(super) struct Reader<'a> {
-    environment: &'a Environment,
+    /// The environment, and the faults and warnings of both sources.
+    pub(super) variables: Variables<'a>,
     file: Option<(PathBuf, toml::Table)>,
-    pub(super) faults: Faults,
     pub(super) effective: Vec<Effective>,
-    /// Notes that are not faults, as `NAME: note`.
-    pub(super) warnings: Vec<String>,
     /// The files that secrets were read from, with the name of the setting.
     pub(super) secret_files: Vec<(&'static str, PathBuf)>,
 }
@@ -52,24 +52,14 @@ pub(super) struct Given<T> {
     pub(super) shown: Option<String>,
 }
 
-/// A value as it was found, before it is parsed.
-pub(super) struct Found {
-    pub(super) text: String,
-    pub(super) origin: Origin,
-    /// The text as it is written in its source, with quotes.
-    pub(super) written: String,
-}
-
 impl<'a> Reader<'a> {
     /// Opens the sources: `file`, or the file that the environment names, or the one in the working directory if it
     /// exists.
     pub(super) fn open(file: Option<&Path>, environment: &'a Environment) -> Self {
         let mut reader = Self {
-            environment,
+            variables: Variables::new(environment),
             file: None,
-            faults: Faults::default(),
             effective: Vec::new(),
-            warnings: Vec::new(),
             secret_files: Vec::new(),
         };
         reader.read_file(file);
@@ -82,9 +72,20 @@ impl<'a> Reader<'a> {
         self.file.as_ref().map(|(path, _)| path.clone())
     }
 
+    /// Adds a fault. `value` is shown: the caller omits it if it is a secret.
+    pub(super) fn report(
+        &mut self,
+        origin: Origin,
+        value: Option<String>,
+        problem: Problem,
+    ) -> Reported {
+        self.variables.faults.report(origin, value, problem)
+    }
+
     fn read_file(&mut self, file: Option<&Path>) {
-        let by_variable = self.environment.get(CONFIG_VARIABLE).map(PathBuf::from);
-        let (path, origin) = match (file, by_variable, self.environment.default_file()) {
+        let environment = self.variables.environment();
+        let by_variable = environment.get(CONFIG_VARIABLE).map(PathBuf::from);
+        let (path, origin) = match (file, by_variable, environment.default_file()) {
             (Some(path), _, _) => (path.to_path_buf(), Some(Origin::File(path.to_path_buf()))),
             (None, Some(path), _) => (path, Some(Origin::Variable(CONFIG_VARIABLE.to_owned()))),
             // The default file may be missing.
@@ -98,8 +99,7 @@ impl<'a> Reader<'a> {
                 let origin = origin.unwrap_or_else(|| Origin::File(path.clone()));
                 let value =
                     matches!(origin, Origin::Variable(_)).then(|| quoted(&path.to_string_lossy()));
-                self.faults
-                    .report(origin, value, Problem::Unreadable(error));
+                self.report(origin, value, Problem::Unreadable(error));
             }
         }
     }
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
                 let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
                 let origin = Origin::File(path.to_path_buf());
                 let problem = Problem::Syntax { line, column };
-                self.faults.report(origin, None, problem);
+                self.report(origin, None, problem);
             }
         }
     }
@@ -134,23 +134,23 @@ impl<'a> Reader<'a> {
                 };
                 let (file, key) = (file.clone(), key.clone());
                 // The value is not shown: it may be a secret under a misspelt name.
-                self.faults.report(Origin::Key { file, key }, None, problem);
+                let origin = Origin::Key { file, key };
+                self.variables.faults.report(origin, None, problem);
             }
         }
         let known = known_variables();
-        for (name, value) in self.environment.settings() {
+        for (name, value) in self.variables.environment().settings() {
             if known.iter().any(|it| it == name) || is_service_link(name, value) {
                 continue;
             }
             let nearest = nearest(name, &known).cloned();
             let origin = Origin::Variable(name.to_owned());
-            self.faults
-                .report(origin, None, Problem::Unknown { nearest });
+            self.report(origin, None, Problem::Unknown { nearest });
         }
     }
 
     /// Returns the value of a setting that has a fixed default.
-    pub(super) fn get<F: Form>(
+    pub(super) fn get<F: TomlForm>(
         &mut self,
         setting: &'static Setting<F>,
     ) -> Result<Given<F::Value>, Reported> {
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the value of a setting whose default is this text.
-    pub(super) fn get_or<F: Form>(
+    pub(super) fn get_or<F: TomlForm>(
         &mut self,
         setting: &'static Setting<F>,
         fallback: &str,
@@ -190,21 +190,23 @@ impl<'a> Reader<'a> {
                     shown,
                 })
             }
-            Err(problem) => Err(self.faults.report(origin, shown, problem)),
+            Err(problem) => Err(self.report(origin, shown, problem)),
         }
     }
 
     /// Reports a value that has the right form but conflicts with other settings.
     pub(super) fn refuse<T>(&mut self, read: &Given<T>, expected: String) -> Reported {
         let (origin, shown) = (read.origin.clone(), read.shown.clone());
-        self.faults
-            .report(origin, shown, Problem::Expected(expected))
+        self.report(origin, shown, Problem::Expected(expected))
     }
 
     /// Returns true if the setting is given, valid or not.
     pub(super) fn is_given<F>(&self, setting: &Setting<F>) -> bool {
         let in_file = |(_, table): &(PathBuf, toml::Table)| table.contains_key(setting.name);
-        self.environment.get(&variable(setting.name)).is_some()
+        self.variables
+            .environment()
+            .get(&variable(setting.name))
+            .is_some()
             || self.file.as_ref().is_some_and(in_file)
     }
 
@@ -222,7 +224,7 @@ impl<'a> Reader<'a> {
                     origin,
                     shown: None,
                 }),
-                Err(problem) => return Err(self.faults.report(origin, None, problem)),
+                Err(problem) => return Err(self.report(origin, None, problem)),
             },
             None => None,
         };
@@ -272,16 +274,19 @@ impl<'a> Reader<'a> {
                     Ok(Some((secret, found.origin)))
                 }
                 // The path is not shown: the operator may have written the secret itself there.
-                Err(problem) => Err(self.faults.report(found.origin, None, problem)),
+                Err(problem) => Err(self.report(found.origin, None, problem)),
             },
             (Some(found), Some(other)) => {
                 let problem = Problem::Twice(other.origin);
-                Err(self.faults.report(found.origin, None, problem))
+                Err(self.report(found.origin, None, problem))
             }
         }
     }
 
-    fn find<F: Form>(&mut self, setting: &'static Setting<F>) -> Result<Option<Found>, Reported> {
+    fn find<F: TomlForm>(
+        &mut self,
+        setting: &'static Setting<F>,
+    ) -> Result<Option<Found>, Reported> {
         match self.in_environment(setting.name)? {
             Some(given) => Ok(Some(given)),
             None => self.in_file(setting.name, &setting.form),
@@ -289,34 +294,10 @@ impl<'a> Reader<'a> {
     }
 
     fn in_environment(&mut self, name: &str) -> Result<Option<Found>, Reported> {
-        self.variable(&variable(name))
+        self.variables.variable(&variable(name))
     }
 
-    /// Returns a variable of the environment as text.
-    pub(super) fn variable(&mut self, name: &str) -> Result<Option<Found>, Reported> {
-        let Some(value) = self.environment.get(name) else {
-            return Ok(None);
-        };
-        let origin = Origin::Variable(name.to_owned());
-        match value.to_str() {
-            Some(text) if let Some(edge) = edge(text) => {
-                Err(self.faults.report(origin, None, Problem::Edge(edge)))
-            }
-            Some(text) => Ok(Some(Found {
-                text: text.to_owned(),
-                origin,
-                written: quoted(text),
-            })),
-            None => Err(self.faults.report(origin, None, Problem::NotUnicode)),
-        }
-    }
-
-    /// Returns the names of all standard variables of OpenTelemetry in the environment.
-    pub(super) fn otel_variables(&self) -> Vec<String> {
-        self.environment.standard().map(str::to_owned).collect()
-    }
-
-    fn in_file<F: Form>(&mut self, key: &str, form: &F) -> Result<Option<Found>, Reported> {
+    fn in_file<F: TomlForm>(&mut self, key: &str, form: &F) -> Result<Option<Found>, Reported> {
         let Some((file, table)) = &self.file else {
             return Ok(None);
         };
@@ -329,7 +310,7 @@ impl<'a> Reader<'a> {
         let written = value.to_string();
         if let Some(text) = form.text(value) {
             if let Some(edge) = edge(&text) {
-                return Err(self.faults.report(origin, None, Problem::Edge(edge)));
+                return Err(self.report(origin, None, Problem::Edge(edge)));
             }
             return Ok(Some(Found {
                 text,
@@ -339,7 +320,7 @@ impl<'a> Reader<'a> {
         }
         let shown = form.may_show(&written).then_some(written);
         let problem = Problem::Expected(form.expected_in_toml());
-        Err(self.faults.report(origin, shown, problem))
+        Err(self.report(origin, shown, problem))
     }
 }
 
@@ -363,18 +344,4 @@ fn read_secret(path: &Path) -> Result<SecretString, Problem> {
         Some(edge) => Err(Problem::EdgeOfFile(edge)),
         None => Ok(line.into()),
     }
-}
-
-/// Returns the invisible character that precedes or follows a text unintentionally: a byte order mark, or a line end.
-/// It would become part of a secret, but other readers of the same secret may ignore it.
-pub(super) fn edge(text: &str) -> Option<&'static str> {
-    let invisible = |c: char| match c {
-        '\u{feff}' => Some("a byte order mark (U+FEFF)"),
-        '\u{200b}' => Some("a zero-width space (U+200B)"),
-        '\n' | '\r' => Some("a line end (LF or CR)"),
-        '\0' => Some("a zero byte"),
-        _ => None,
-    };
-    let first = text.chars().next().and_then(invisible);
-    first.or_else(|| text.chars().next_back().and_then(invisible))
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use skriptoteket_config::{Origin, one_line};
+
 use crate::telemetry::{OtelSettings, OtlpTarget};
 
 use super::{
-    faults::{Origin, one_line},
     names::{file_key, variable},
     reader::Effective,
     settings::{Entry, Preset, SECTIONS},

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use super::forms::{
-    Address, Audiences, Choice, FilePath, Form, KeyPrefix, LogFilter, Networks, Number, Optional,
-    REDIS_URL as URL_OF_REDIS, RateForm, RedisUser, Secret, Span, Switch, Text, WebOrigin,
+use skriptoteket_config::{
+    forms::{Choice, FilePath, Number, Optional, Secret, Span, Switch, Text},
+    redis_url::{self, KeyPrefix, RedisUser},
 };
+
+use super::forms::{Address, Audiences, LogFilter, Networks, RateForm, TomlForm, WebOrigin};
 use crate::{
     services::{FailurePolicy, ServiceSettings, TokenAlgorithm},
     telemetry::LogFormat,
@@ -44,13 +46,13 @@ pub(super) trait Entry: Sync {
     fn preset(&self) -> Preset;
     fn help(&self) -> &'static str;
     fn is_secret(&self) -> bool;
-    /// Describes the expected value; see [`Form::expected`].
+    /// Describes the expected value; see [`skriptoteket_config::forms::Form::expected`].
     fn expected(&self) -> String;
-    /// Formats a value as TOML; see [`Form::toml`].
+    /// Formats a value as TOML; see [`TomlForm::toml`].
     fn toml(&self, text: &str) -> String;
 }
 
-impl<F: Form> Entry for Setting<F> {
+impl<F: TomlForm> Entry for Setting<F> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -158,7 +160,7 @@ table! {
         DATABASE_URL: Secret, "database_url", secret(0, "sqlite:PATH, a file without parameters"),
             otherwise("skriptoteket.db in data_dir", "sqlite:skriptoteket-data/skriptoteket.db"),
             "Database of accounts and the audit trail; without redis_url also of sessions and limits.";
-        REDIS_URL: Secret, "redis_url", secret(0, URL_OF_REDIS),
+        REDIS_URL: Secret, "redis_url", secret(0, redis_url::EXPECTED),
             otherwise("none: sessions are in the database", "redis://127.0.0.1:6379"),
             "Redis 7 or newer, or Valkey, for sessions and limits, so that several servers can share them. Percent-encode\ncharacters in user name and password that have a meaning in URLs.";
         REDIS_USERNAME: Optional<RedisUser>, "redis_username", Optional(RedisUser), Fixed(""),
@@ -171,11 +173,11 @@ table! {
             "Password of the Sentinels, if they require one.";
         REDIS_TLS_CA: Optional<FilePath>, "redis_tls_ca", Optional(FilePath), Fixed(""),
             "PEM file of the certificate authorities for Redis. Empty: those of the system.";
-        REDIS_KEY_PREFIX: KeyPrefix, "redis_key_prefix", KeyPrefix, Fixed("skriptoteket"),
+        REDIS_KEY_PREFIX: KeyPrefix, "redis_key_prefix", KeyPrefix, Fixed(redis_url::DEFAULT_KEY_PREFIX),
             "Prefix of every key, after a brace: all keys match {PREFIX:*, which an ACL has to allow. Replicas share it;\nseparate services on one Redis must not.";
-        REDIS_CONNECT_TIMEOUT: Span, "redis_connect_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("1s"),
+        REDIS_CONNECT_TIMEOUT: Span, "redis_connect_timeout", redis_url::CONNECT_TIMEOUT, Fixed(redis_url::DEFAULT_CONNECT_TIMEOUT),
             "Timeout of a new connection to Redis.";
-        REDIS_ALLOW_EVICTION: Switch, "redis_allow_eviction", Switch, Fixed("false"),
+        REDIS_ALLOW_EVICTION: Switch, "redis_allow_eviction", Switch, Fixed(redis_url::DEFAULT_ALLOW_EVICTION),
             "Start although the maxmemory-policy of Redis allows it to evict keys. Evicted sessions are lost.";
         STORE_TIMEOUT: Span, "store_timeout", span(MILLISECOND.saturating_mul(10), SECOND.saturating_mul(30)), Fixed("500ms"),
             "Timeout of a store operation. After it: 503, and the session gauges are absent.";

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
+use skriptoteket_config::{Problem, RedisUrl, Reported, redis_url::check_login};
 
 use crate::store::RedisSettings;
 
 use super::{
-    faults::{Problem, Reported},
-    forms::RedisUrl,
     reader::{Given, Reader},
     settings as s,
 };
@@ -52,7 +51,7 @@ fn url(reader: &mut Reader<'_>) -> Result<Option<Given<RedisUrl>>, Reported> {
             origin: given.origin,
             shown: None,
         })),
-        Err(problem) => Err(reader.faults.report(given.origin, None, problem)),
+        Err(problem) => Err(reader.report(given.origin, None, problem)),
     }
 }
 
@@ -80,19 +79,19 @@ fn login(
             let problem = Problem::Expected(
                 "the password that redis_url has, or none in one of the two".into(),
             );
-            return Err(reader.faults.report(beside.origin, None, problem));
+            return Err(reader.report(beside.origin, None, problem));
         }
         Ok(Some(beside.value))
     });
     let (username, password) = (username?, password?);
-    if username.is_some() && password.is_none() {
-        // Redis has no login with a user name alone; the name would be ignored and the default user be used.
-        let problem = Problem::Expected(
-            "a password beside the user name: USER:PASSWORD@ here, or redis_password".into(),
-        );
-        return Err(reader.faults.report(url.origin.clone(), None, problem));
+    match check_login(
+        username.as_deref(),
+        password.as_ref(),
+        ", or redis_password",
+    ) {
+        Ok(()) => Ok((username, password)),
+        Err(problem) => Err(reader.report(url.origin.clone(), None, problem)),
     }
-    Ok((username, password))
 }
 
 /// Returns the file of certificate authorities. It is rejected without TLS: it would have no effect, and its presence

@@ -1,11 +1,9 @@
 //! The log filter: levels and targets.
 
+use skriptoteket_config::{Problem, forms::Form, nearest};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use super::{
-    super::{faults::Problem, nearest::nearest},
-    Form,
-};
+use super::TomlForm;
 
 /// A filter of log lines.
 pub(in crate::config) struct LogFilter;
@@ -81,6 +79,8 @@ impl Form for LogFilter {
         }
     }
 }
+
+impl TomlForm for LogFilter {}
 
 /// Returns the first word that matches neither a level nor a target, and what may have been meant.
 ///

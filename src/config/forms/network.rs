@@ -3,11 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use skriptoteket_config::{
+    Problem,
+    forms::{Form, has_credentials, quoted},
+};
 use url::Url;
 
 use crate::network::is_loopback;
 
-use super::{super::faults::Problem, Form, quoted};
+use super::TomlForm;
 
 /// An address and a port to listen on.
 pub(in crate::config) struct Address;
@@ -23,6 +27,8 @@ impl Form for Address {
         text.parse().map_err(|_| self.unexpected())
     }
 }
+
+impl TomlForm for Address {}
 
 /// Networks and single addresses: an array in TOML, or a comma-separated text.
 pub(in crate::config) struct Networks;
@@ -42,7 +48,9 @@ impl Form for Networks {
             .map(|item| self.network(item.trim()))
             .collect()
     }
+}
 
+impl TomlForm for Networks {
     fn expected_in_toml(&self) -> String {
         format!("{}, in an array or written in quotes", self.expected())
     }
@@ -119,7 +127,4 @@ impl Form for WebOrigin {
     }
 }
 
-/// Returns true if the URL contains a user name or a password, which must not be shown.
-pub(in crate::config) fn has_credentials(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
+impl TomlForm for WebOrigin {}

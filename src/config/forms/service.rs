@@ -1,8 +1,12 @@
 //! The forms of service settings: rates and audiences.
 
+use skriptoteket_config::{
+    Problem,
+    forms::{Form, quoted},
+};
 use url::Url;
 
-use super::{super::faults::Problem, Form, quoted};
+use super::TomlForm;
 use crate::services::Rate;
 
 /// A [`Rate`].
@@ -19,6 +23,8 @@ impl Form for RateForm {
         text.parse().map_err(|_| self.unexpected())
     }
 }
+
+impl TomlForm for RateForm {}
 
 /// The audiences of tokens: URLs, the first of which is the default; an array in TOML, or a comma-separated text.
 pub(in crate::config) struct Audiences;
@@ -41,7 +47,9 @@ impl Form for Audiences {
         }
         Ok(items.into_iter().map(str::to_owned).collect())
     }
+}
 
+impl TomlForm for Audiences {
     fn expected_in_toml(&self) -> String {
         format!("{}, in an array or written in quotes", self.expected())
     }

@@ -2,7 +2,6 @@
 
 mod faults;
 mod otel;
-mod otel_tls;
 mod redis;
 mod render;
 mod secrets;
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     store::{RedisAddress, RedisTopology},
-    telemetry::{LogFormat, OtlpProtocol, OtlpTarget, SampledShare, TraceSampler},
+    telemetry::LogFormat,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -4,9 +4,9 @@ use std::{fmt, str::from_utf8};
 
 use url::Url;
 
-use crate::telemetry::OtlpProtocol;
+use skriptoteket_telemetry::OtlpProtocol;
 
-use crate::config::{
+use crate::{
     faults::Problem,
     forms::{Choice, Form, has_credentials},
 };

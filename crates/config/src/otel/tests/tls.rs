@@ -1,6 +1,8 @@
 //! The certificate and key files that `OTEL_…` variables name.
 
-use super::{otel::otel, *};
+use tempfile::TempDir;
+
+use super::{from_env, otel};
 
 #[test]
 fn a_certificate_is_of_all_signals_or_of_one() {

@@ -1,38 +1,115 @@
-//! The forms of Redis settings: the URL, and the prefix of keys.
+//! The settings of Redis: the URL, the forms of the other settings, and their defaults.
 //!
 //! No part of a URL is ever quoted in a fault: if a password is not written correctly, any part of the text may
 //! belong to it.
 
-use std::net::Ipv6Addr;
+use std::{net::Ipv6Addr, time::Duration};
 
 use secrecy::SecretString;
+use skriptoteket_redis::{RedisAddress, RedisSettings, RedisTopology};
 
-use super::{super::faults::Problem, Form};
-use crate::store::{RedisAddress, RedisTopology};
+use crate::{
+    faults::Problem,
+    forms::{Form, Span, Switch},
+    variables::edge,
+};
 
 /// Describes a valid URL.
-pub(in crate::config) const REDIS_URL: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], \
+pub const EXPECTED: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], \
      redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DATABASE] \
      or redis+cluster://[USER:PASSWORD@]HOST[:PORT],…, or the same with rediss for TLS";
+
+/// The prefix of keys if none is given.
+pub const DEFAULT_KEY_PREFIX: &str = "skriptoteket";
+
+/// The timeout of a new connection if none is given, in the form [`CONNECT_TIMEOUT`].
+pub const DEFAULT_CONNECT_TIMEOUT: &str = "1s";
+
+/// Whether a server may evict keys if nothing is given, in the form [`Switch`].
+pub const DEFAULT_ALLOW_EVICTION: &str = "false";
+
+/// The timeout of a new connection.
+pub const CONNECT_TIMEOUT: Span = Span {
+    least: Duration::from_millis(10),
+    most: Duration::from_secs(30),
+};
+
+/// Returns the settings of a connection to the servers in a URL, as the server of Skriptoteket has them if only
+/// `redis_url` is set.
+///
+/// # Errors
+///
+/// [`Problem`] if the text is not a URL of Redis, without the text.
+pub fn redis_settings(url: &str) -> Result<RedisSettings, Problem> {
+    if let Some(edge) = edge(url) {
+        return Err(Problem::Edge(edge));
+    }
+    let RedisUrl {
+        topology,
+        tls,
+        username,
+        password,
+    } = RedisUrl::read(url)?;
+    check_login(username.as_deref(), password.as_ref(), "")?;
+    Ok(RedisSettings {
+        topology,
+        tls,
+        tls_ca: None,
+        username,
+        password,
+        sentinel_password: None,
+        key_prefix: KeyPrefix.read(DEFAULT_KEY_PREFIX)?,
+        connect_timeout: CONNECT_TIMEOUT.read(DEFAULT_CONNECT_TIMEOUT)?,
+        allow_eviction: Switch.read(DEFAULT_ALLOW_EVICTION)?,
+    })
+}
+
+/// Checks that there is a password if there is a user name. `alternatives` follows the description of what is
+/// missing: other places for the password than the URL.
+///
+/// # Errors
+///
+/// [`Problem`] if there is a user name alone. Redis has no such login; the name would be ignored and the default user
+/// be used.
+pub fn check_login(
+    username: Option<&str>,
+    password: Option<&SecretString>,
+    alternatives: &str,
+) -> Result<(), Problem> {
+    if username.is_some() && password.is_none() {
+        return Err(Problem::Expected(format!(
+            "a password beside the user name: USER:PASSWORD@ here{alternatives}"
+        )));
+    }
+    Ok(())
+}
 
 /// The default ports of a Redis server and of a Sentinel.
 const PORT: u16 = 6_379;
 const SENTINEL_PORT: u16 = 26_379;
 
 /// The parts of a URL.
-#[derive(Debug)]
-pub(in crate::config) struct RedisUrl {
-    pub(in crate::config) topology: RedisTopology,
-    pub(in crate::config) tls: bool,
-    pub(in crate::config) username: Option<String>,
-    pub(in crate::config) password: Option<SecretString>,
+#[derive(Clone, Debug)]
+pub struct RedisUrl {
+    /// The servers.
+    pub topology: RedisTopology,
+    /// True for the schemes with TLS.
+    pub tls: bool,
+    /// The user, percent-decoded.
+    pub username: Option<String>,
+    /// The password, percent-decoded.
+    pub password: Option<SecretString>,
 }
 
 impl RedisUrl {
     /// Parses a URL.
-    pub(in crate::config) fn read(text: &str) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`] if the text is not a URL of Redis, without the text.
+    pub fn read(text: &str) -> Result<Self, Problem> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(expected(REDIS_URL));
+            return Err(expected(EXPECTED));
         };
         let (tls, kind) = match scheme.to_ascii_lowercase().as_str() {
             "redis" => (false, Kind::Standalone),
@@ -41,7 +118,7 @@ impl RedisUrl {
             "rediss+sentinel" => (true, Kind::Sentinel),
             "redis+cluster" => (false, Kind::Cluster),
             "rediss+cluster" => (true, Kind::Cluster),
-            _ => return Err(expected(REDIS_URL)),
+            _ => return Err(expected(EXPECTED)),
         };
         if rest.contains(['?', '#']) {
             return Err(expected(
@@ -225,7 +302,8 @@ fn expected(what: &str) -> Problem {
 }
 
 /// The name of a Redis user.
-pub(in crate::config) struct RedisUser;
+#[derive(Clone, Copy, Debug)]
+pub struct RedisUser;
 
 impl Form for RedisUser {
     type Value = String;
@@ -243,7 +321,8 @@ impl Form for RedisUser {
 }
 
 /// The prefix of keys.
-pub(in crate::config) struct KeyPrefix;
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPrefix;
 
 impl Form for KeyPrefix {
     type Value = String;
@@ -259,3 +338,6 @@ impl Form for KeyPrefix {
         Ok(text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,21 @@
 //! Suggests the known name that was probably meant.
 
-use super::environment::PREFIX;
+use crate::environment::SETTINGS_PREFIX;
 
 /// Returns the most similar known name, if any is similar enough.
-pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
     let name: Vec<char> = name.chars().take(80).collect();
     let candidates = known.iter().map(|it| (distance(&name, it), it));
     let (distance, nearest) = candidates.min_by_key(|(distance, _)| *distance)?;
     // The prefix of variables is long and always correct: without this, all names would look similar.
-    let given = name.len().saturating_sub(if nearest.starts_with(PREFIX) {
-        PREFIX.len()
-    } else {
-        0
-    });
+    let given = name
+        .len()
+        .saturating_sub(if nearest.starts_with(SETTINGS_PREFIX) {
+            SETTINGS_PREFIX.len()
+        } else {
+            0
+        });
     (distance <= 1 + given / 4).then_some(nearest)
 }
 

@@ -12,6 +12,8 @@
 //! | `tls` | certificates and keys |
 
 mod forms;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod variables;
 
@@ -19,23 +21,24 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::telemetry::{
+use skriptoteket_telemetry::{
     OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls, SampledShare, TraceSampler,
 };
 
-use super::{
-    faults::{Origin, Reported},
-    forms::{Choice, Form, Number},
-    reader::Reader,
-};
-use forms::{
+use self::forms::{
     Attributes, COMPRESSION, EXPORTER, Endpoint, Exporter, Headers, METRICS_EXPORTER, Name,
     PROTOCOL, Ratio, SWITCH, Several, TEMPORALITY,
 };
-use tls::TlsFiles;
-use variables::{of_signal, warn, warn_of_the_others};
+use self::tls::TlsFiles;
+use self::variables::{of_signal, warn, warn_of_the_others};
+use crate::{
+    environment::Environment,
+    faults::{Faults, Origin, Reported},
+    forms::{Choice, Form, Number},
+    variables::Variables,
+};
 
-pub use variables::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
+pub use self::variables::{OTEL_VARIABLES, OTEL_WITHOUT_EFFECT, OtelVariable};
 
 /// Interval between exports of metrics if `OTEL_METRIC_EXPORT_INTERVAL` is unset, in milliseconds.
 ///
@@ -90,28 +93,53 @@ struct Level {
     tls: TlsFiles,
 }
 
-/// Reads all variables.
-pub(super) fn settings(reader: &mut Reader<'_>) -> Result<OtelSettings, Reported> {
-    let disabled = given(reader, "OTEL_SDK_DISABLED", &SWITCH);
-    let interval = given(reader, "OTEL_METRIC_EXPORT_INTERVAL", &MILLISECONDS);
-    let shared = level(reader, None);
-    let pages = given(reader, "OTEL_METRICS_EXPORTER", &Several(METRICS_EXPORTER));
-    let metrics = target(reader, "metrics", &pages, &shared);
+/// Reads the settings of telemetry from the standard variables, and returns them with warnings: notes that are not
+/// faults, one line each and without secrets. It reads the certificate and key files that variables name.
+///
+/// # Errors
+///
+/// All faults at once, without secrets.
+pub fn otel_settings(environment: &Environment) -> Result<(OtelSettings, Vec<String>), Faults> {
+    let mut variables = Variables::new(environment);
+    match settings(&mut variables) {
+        Ok(settings) if variables.faults.is_empty() => Ok((settings, variables.warnings)),
+        _ => Err(variables.faults),
+    }
+}
+
+/// Reads all variables. Faults are collected in `variables`, even if a value is returned.
+///
+/// # Errors
+///
+/// [`Reported`] if a fault was found.
+pub fn settings(variables: &mut Variables<'_>) -> Result<OtelSettings, Reported> {
+    let disabled = given(variables, "OTEL_SDK_DISABLED", &SWITCH);
+    let interval = given(variables, "OTEL_METRIC_EXPORT_INTERVAL", &MILLISECONDS);
+    let shared = level(variables, None);
+    let pages = given(
+        variables,
+        "OTEL_METRICS_EXPORTER",
+        &Several(METRICS_EXPORTER),
+    );
+    let metrics = target(variables, "metrics", &pages, &shared);
     let temporality = given(
-        reader,
+        variables,
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         &TEMPORALITY,
     );
-    let exporters = given(reader, "OTEL_TRACES_EXPORTER", &Several(EXPORTER));
-    let traces = target(reader, "traces", &exporters, &shared);
-    let exporters = given(reader, "OTEL_LOGS_EXPORTER", &Several(EXPORTER));
-    let logs = target(reader, "logs", &exporters, &shared);
-    let sampler = sampler(reader);
-    let resource = resource(reader);
-    let batches = [batches(reader, "OTEL_BSP"), batches(reader, "OTEL_BLRP")];
+    let exporters = given(variables, "OTEL_TRACES_EXPORTER", &Several(EXPORTER));
+    let traces = target(variables, "traces", &exporters, &shared);
+    let exporters = given(variables, "OTEL_LOGS_EXPORTER", &Several(EXPORTER));
+    let logs = target(variables, "logs", &exporters, &shared);
+    let sampler = sampler(variables);
+    let resource = resource(variables);
+    let batches = [
+        batches(variables, "OTEL_BSP"),
+        batches(variables, "OTEL_BLRP"),
+    ];
     let limits = ["ATTRIBUTE", "EVENT", "LINK"]
-        .map(|of| given(reader, &format!("OTEL_SPAN_{of}_COUNT_LIMIT"), &LIMIT));
-    warn_of_the_others(reader);
+        .map(|of| given(variables, &format!("OTEL_SPAN_{of}_COUNT_LIMIT"), &LIMIT));
+    warn_of_the_others(variables);
 
     temporality?;
     batches.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -131,22 +159,22 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Result<OtelSettings, Reported
 }
 
 /// Reads the settings of an endpoint, for all signals or for one of them.
-fn level(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Level, Reported> {
+fn level(variables: &mut Variables<'_>, signal: Option<&str>) -> Result<Level, Reported> {
     let name = |rest: &str| {
         let general = format!("OTEL_EXPORTER_OTLP_{rest}");
         signal.map_or_else(|| general.clone(), |signal| of_signal(&general, signal))
     };
-    let endpoint = given(reader, &name("ENDPOINT"), &Endpoint);
-    let protocol = given(reader, &name("PROTOCOL"), &PROTOCOL);
-    let timeout = given(reader, &name("TIMEOUT"), &MILLISECONDS);
+    let endpoint = given(variables, &name("ENDPOINT"), &Endpoint);
+    let protocol = given(variables, &name("PROTOCOL"), &PROTOCOL);
+    let timeout = given(variables, &name("TIMEOUT"), &MILLISECONDS);
     // The exporters read these themselves.
-    let headers = given(reader, &name("HEADERS"), &Headers);
-    let compression = given(reader, &name("COMPRESSION"), &COMPRESSION);
-    let insecure = given(reader, &name("INSECURE"), &SWITCH);
-    let tls = tls::files(reader, signal);
+    let headers = given(variables, &name("HEADERS"), &Headers);
+    let compression = given(variables, &name("COMPRESSION"), &COMPRESSION);
+    let insecure = given(variables, &name("INSECURE"), &SWITCH);
+    let tls = tls::files(variables, signal);
     if let Ok(Some(_)) = insecure {
         let note = "has no effect: the endpoint begins with http:// or https://".into();
-        warn(reader, name("INSECURE"), note);
+        warn(variables, name("INSECURE"), note);
     }
     headers?;
     compression?;
@@ -161,16 +189,16 @@ fn level(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Level, Reporte
 
 /// Returns the target of one signal, if it is exported.
 fn target(
-    reader: &mut Reader<'_>,
+    variables: &mut Variables<'_>,
     signal: &str,
     exporters: &Result<Option<Vec<Exporter>>, Reported>,
     shared: &Result<Level, Reported>,
 ) -> Result<Option<OtlpTarget>, Reported> {
-    let own = level(reader, Some(signal))?;
+    let own = level(variables, Some(signal))?;
     let exporters = exporters.as_ref().map_err(|reported| *reported)?;
     let shared = shared.as_ref().map_err(|reported| *reported)?;
 
-    let tls = tls::of(reader, &own.tls, &shared.tls)?;
+    let tls = tls::of(variables, &own.tls, &shared.tls)?;
     let named = own.endpoint.is_some() || shared.endpoint.is_some();
     let exported = |list: &Vec<Exporter>| list.contains(&Exporter::Otlp);
     if !exporters.as_ref().map_or(named, exported) {
@@ -185,12 +213,12 @@ fn target(
         (Some(own), _) => (of_signal(general, signal), own),
         (None, Some(base)) => (general.into(), with_path(base.clone(), protocol, signal)),
         (None, None) => {
-            let base = default_endpoint(reader, protocol)?;
+            let base = default_endpoint(variables, protocol)?;
             (general.into(), with_path(base, protocol, signal))
         }
     };
     if let Some(note) = doubtful(&endpoint, protocol, tls != OtlpTls::default()) {
-        warn(reader, variable, note.into());
+        warn(variables, variable, note.into());
     }
     let timeout = own.timeout.or(shared.timeout);
     Ok(Some(OtlpTarget {
@@ -234,7 +262,10 @@ fn doubtful(
 }
 
 /// Returns the default endpoint of the specification.
-fn default_endpoint(reader: &mut Reader<'_>, protocol: OtlpProtocol) -> Result<Url, Reported> {
+fn default_endpoint(
+    variables: &mut Variables<'_>,
+    protocol: OtlpProtocol,
+) -> Result<Url, Reported> {
     let text = match protocol {
         OtlpProtocol::Grpc => "http://localhost:4317",
         OtlpProtocol::HttpProtobuf => "http://localhost:4318",
@@ -242,7 +273,7 @@ fn default_endpoint(reader: &mut Reader<'_>, protocol: OtlpProtocol) -> Result<U
     let origin = Origin::Default("OTEL_EXPORTER_OTLP_ENDPOINT");
     Endpoint
         .read(text)
-        .map_err(|problem| reader.faults.report(origin, None, problem))
+        .map_err(|problem| variables.faults.report(origin, None, problem))
 }
 
 /// Returns the endpoint of one signal, from the endpoint of all signals.
@@ -254,9 +285,9 @@ fn with_path(mut base: Url, protocol: OtlpProtocol, signal: &str) -> Url {
     base
 }
 
-fn sampler(reader: &mut Reader<'_>) -> Result<TraceSampler, Reported> {
-    let name = given(reader, "OTEL_TRACES_SAMPLER", &SAMPLER);
-    let ratio = given(reader, "OTEL_TRACES_SAMPLER_ARG", &Ratio);
+fn sampler(variables: &mut Variables<'_>) -> Result<TraceSampler, Reported> {
+    let name = given(variables, "OTEL_TRACES_SAMPLER", &SAMPLER);
+    let ratio = given(variables, "OTEL_TRACES_SAMPLER_ARG", &Ratio);
     let (name, ratio) = (name?, ratio?);
     let default = TraceSampler::default();
     let Some((parent_based, others)) = name else {
@@ -271,7 +302,7 @@ fn sampler(reader: &mut Reader<'_>) -> Result<TraceSampler, Reported> {
     };
     if ratio.is_some() && !matches!(name, Some((_, Others::Ratio))) {
         let note = "has no effect: the sampler of OTEL_TRACES_SAMPLER takes no share".into();
-        warn(reader, "OTEL_TRACES_SAMPLER_ARG".into(), note);
+        warn(variables, "OTEL_TRACES_SAMPLER_ARG".into(), note);
     }
     Ok(TraceSampler {
         parent_based,
@@ -279,9 +310,9 @@ fn sampler(reader: &mut Reader<'_>) -> Result<TraceSampler, Reported> {
     })
 }
 
-fn resource(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, Reported> {
-    let name = given(reader, "OTEL_SERVICE_NAME", &Name);
-    let attributes = given(reader, "OTEL_RESOURCE_ATTRIBUTES", &Attributes);
+fn resource(variables: &mut Variables<'_>) -> Result<Vec<(String, String)>, Reported> {
+    let name = given(variables, "OTEL_SERVICE_NAME", &Name);
+    let attributes = given(variables, "OTEL_RESOURCE_ATTRIBUTES", &Attributes);
     let (name, attributes) = (name?, attributes?);
     let mut resource = attributes.unwrap_or_default();
     resource.extend(name.map(|name| (String::from("service.name"), name)));
@@ -289,26 +320,30 @@ fn resource(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, Reported> 
 }
 
 /// Checks the sizes of a batch processor, which the SDK reads itself.
-fn batches(reader: &mut Reader<'_>, prefix: &str) -> Result<(), Reported> {
-    let delay = given(reader, &format!("{prefix}_SCHEDULE_DELAY"), &MILLISECONDS);
-    let queue = given(reader, &format!("{prefix}_MAX_QUEUE_SIZE"), &ITEMS);
+fn batches(variables: &mut Variables<'_>, prefix: &str) -> Result<(), Reported> {
+    let delay = given(
+        variables,
+        &format!("{prefix}_SCHEDULE_DELAY"),
+        &MILLISECONDS,
+    );
+    let queue = given(variables, &format!("{prefix}_MAX_QUEUE_SIZE"), &ITEMS);
     let name = format!("{prefix}_MAX_EXPORT_BATCH_SIZE");
-    let batch = given(reader, &name, &ITEMS);
+    let batch = given(variables, &name, &ITEMS);
     delay?;
     let (queue, batch) = (queue?.unwrap_or(QUEUE), batch?);
     if batch.is_some_and(|batch| batch > queue) {
         let note = format!("is {queue} at most, the value of {prefix}_MAX_QUEUE_SIZE");
-        warn(reader, name, note);
+        warn(variables, name, note);
     }
     Ok(())
 }
 
 fn given<F: Form>(
-    reader: &mut Reader<'_>,
+    variables: &mut Variables<'_>,
     variable: &str,
     form: &F,
 ) -> Result<Option<F::Value>, Reported> {
-    let Some(found) = reader.variable(variable)? else {
+    let Some(found) = variables.variable(variable)? else {
         return Ok(None);
     };
     let text = found.text.trim();
@@ -319,7 +354,7 @@ fn given<F: Form>(
         Ok(value) => Ok(Some(value)),
         Err(problem) => {
             let shown = form.may_show(text).then_some(found.written);
-            Err(reader.faults.report(found.origin, shown, problem))
+            Err(variables.faults.report(found.origin, shown, problem))
         }
     }
 }

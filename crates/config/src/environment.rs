@@ -7,8 +7,8 @@ use std::{
     path::PathBuf,
 };
 
-/// The prefix of the variables of all settings.
-pub(super) const PREFIX: &str = "SKRIPTOTEKET_";
+/// The prefix of the variables of all settings of the server.
+pub const SETTINGS_PREFIX: &str = "SKRIPTOTEKET_";
 
 /// The prefix of the standard variables of OpenTelemetry.
 const OTEL_PREFIX: &str = "OTEL_";
@@ -16,7 +16,7 @@ const OTEL_PREFIX: &str = "OTEL_";
 /// The file that is read from the working directory if no other is given.
 const DEFAULT_FILE: &str = "skriptoteket.toml";
 
-/// Environment variables, and the default file if none of them names one.
+/// Environment variables, and the default configuration file of the server if none of them names one.
 ///
 /// [`Environment::default`] is empty and has no default file: a test fills it with [`Environment::with`].
 #[derive(Clone, Default)]
@@ -37,7 +37,7 @@ impl Environment {
         )]
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with(PREFIX) || name.starts_with(OTEL_PREFIX))
+            .filter(|(name, _)| name.starts_with(SETTINGS_PREFIX) || name.starts_with(OTEL_PREFIX))
             .collect();
         Self {
             variables,
@@ -62,24 +62,28 @@ impl Environment {
         self
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&OsString> {
+    /// Returns the value of a variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&OsString> {
         self.variables.get(name)
     }
 
     /// Returns all variables with the prefix of settings.
-    pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &OsStr)> {
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &OsStr)> {
         let variables = self.variables.iter();
         let variables = variables.map(|(name, value)| (name.as_str(), value.as_os_str()));
-        variables.filter(|(name, _)| name.starts_with(PREFIX))
+        variables.filter(|(name, _)| name.starts_with(SETTINGS_PREFIX))
     }
 
     /// Returns the names of all variables with the prefix of OpenTelemetry.
-    pub(super) fn standard(&self) -> impl Iterator<Item = &str> {
+    pub fn standard(&self) -> impl Iterator<Item = &str> {
         let names = self.variables.keys().map(String::as_str);
         names.filter(|name| name.starts_with(OTEL_PREFIX))
     }
 
-    pub(super) fn default_file(&self) -> Option<&PathBuf> {
+    /// Returns the file that is read if no other is given, if there is such a default.
+    #[must_use]
+    pub fn default_file(&self) -> Option<&PathBuf> {
         self.default_file.as_ref()
     }
 }

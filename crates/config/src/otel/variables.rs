@@ -2,10 +2,10 @@
 
 use std::iter::once;
 
-use crate::config::{
+use crate::{
     faults::{Fault, Origin, Problem},
     nearest::nearest,
-    reader::Reader,
+    variables::Variables,
 };
 
 /// A variable that is read.
@@ -68,7 +68,7 @@ const fn of_signals(
     }
 }
 
-/// Every variable that this crate or the OpenTelemetry SDK below it reads. Each is checked with the configuration.
+/// Every variable that Skriptoteket or the OpenTelemetry SDK below it reads. Each is checked with the configuration.
 pub const OTEL_VARIABLES: &[OtelVariable] = &[
     one(
         "OTEL_SDK_DISABLED",
@@ -281,12 +281,12 @@ pub const OTEL_WITHOUT_EFFECT: &[(&str, &str)] = &[
 
 /// Warns about variables that have no effect. They are not faults, because an environment may be shared by services
 /// in several languages.
-pub(super) fn warn_of_the_others(reader: &mut Reader<'_>) {
+pub(super) fn warn_of_the_others(variables: &mut Variables<'_>) {
     let known: Vec<String> = OTEL_VARIABLES
         .iter()
         .flat_map(OtelVariable::names)
         .collect();
-    for name in reader.otel_variables() {
+    for name in variables.otel_variables() {
         if known.contains(&name) {
             continue;
         }
@@ -298,15 +298,15 @@ pub(super) fn warn_of_the_others(reader: &mut Reader<'_>) {
                 |it| format!("has no effect: it is not read; did you mean {it}?"),
             ),
         };
-        warn(reader, name, note);
+        warn(variables, name, note);
     }
 }
 
 /// Warns about a variable, without its value.
-pub(super) fn warn(reader: &mut Reader<'_>, name: String, note: String) {
+pub(super) fn warn(variables: &mut Variables<'_>, name: String, note: String) {
     let fault = Fault::new(Origin::Variable(name), None, Problem::Note(note));
     let warning = fault.to_string();
-    if !reader.warnings.contains(&warning) {
-        reader.warnings.push(warning);
+    if !variables.warnings.contains(&warning) {
+        variables.warnings.push(warning);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub enum Origin {
     /// The default of this setting.
     Default(&'static str),
     /// This environment variable.
@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
 
 /// What is wrong with a value.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
+pub enum Problem {
     /// The value does not have the expected form.
     #[error("expected {0}")]
     Expected(String),
@@ -109,7 +109,8 @@ pub struct Fault {
 
 impl Fault {
     /// Creates a fault or a note about a value. The caller omits `value` if it is a secret.
-    pub(super) const fn new(origin: Origin, value: Option<String>, problem: Problem) -> Self {
+    #[must_use]
+    pub const fn new(origin: Origin, value: Option<String>, problem: Problem) -> Self {
         Self {
             origin,
             value,
@@ -141,17 +142,14 @@ impl Faults {
         self.0.iter()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Returns true if there is no fault.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Adds a fault. `value` is shown: the caller omits it if it is a secret.
-    pub(super) fn report(
-        &mut self,
-        origin: Origin,
-        value: Option<String>,
-        problem: Problem,
-    ) -> Reported {
+    pub fn report(&mut self, origin: Origin, value: Option<String>, problem: Problem) -> Reported {
         let fault = Fault::new(origin, value, problem);
         // A fault of something that several settings depend on is reported once.
         let text = fault.to_string();
@@ -185,7 +183,7 @@ impl Error for Faults {}
 
 /// The value is missing because a fault was reported for it; checks that depend on it are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reported;
+pub struct Reported;
 
 fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy())
@@ -195,7 +193,8 @@ fn shown(path: &Path) -> String {
 const SHOWN_CHARS: usize = 100;
 
 /// Returns the text on one line of limited length, so that a fault is one line, whatever the user typed.
-pub(super) fn one_line(text: &str) -> String {
+#[must_use]
+pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == SHOWN_CHARS {

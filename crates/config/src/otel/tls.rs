@@ -15,12 +15,12 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use crate::telemetry::{ClientIdentity, OtlpTls};
+use skriptoteket_telemetry::{ClientIdentity, OtlpTls};
 
-use crate::config::{
+use crate::{
     faults::{Origin, Problem, Reported},
     forms::{FilePath, Form},
-    reader::{Found, Reader},
+    variables::{Found, Variables},
 };
 
 use super::variables::of_signal;
@@ -48,12 +48,15 @@ struct Given<T> {
 }
 
 /// Reads the variables of all signals, or those of one signal.
-pub(super) fn files(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<TlsFiles, Reported> {
+pub(super) fn files(
+    variables: &mut Variables<'_>,
+    signal: Option<&str>,
+) -> Result<TlsFiles, Reported> {
     let name =
         |general: &str| signal.map_or_else(|| general.to_owned(), |it| of_signal(general, it));
-    let authorities = content(reader, &name(CERTIFICATE), authorities);
-    let certificate = content(reader, &name(CLIENT_CERTIFICATE), certificates);
-    let key = content(reader, &name(CLIENT_KEY), key);
+    let authorities = content(variables, &name(CERTIFICATE), authorities);
+    let certificate = content(variables, &name(CLIENT_CERTIFICATE), certificates);
+    let key = content(variables, &name(CLIENT_KEY), key);
     Ok(TlsFiles {
         authorities: authorities?.map(|it| it.content),
         certificate: certificate?,
@@ -63,7 +66,7 @@ pub(super) fn files(reader: &mut Reader<'_>, signal: Option<&str>) -> Result<Tls
 
 /// Returns the files that apply to a signal: its own, or else the general ones.
 pub(super) fn of(
-    reader: &mut Reader<'_>,
+    variables: &mut Variables<'_>,
     own: &TlsFiles,
     shared: &TlsFiles,
 ) -> Result<OtlpTls, Reported> {
@@ -72,14 +75,14 @@ pub(super) fn of(
     let key = own.key.as_ref().or(shared.key.as_ref());
     let identity = match (certificate, key) {
         (None, None) => None,
-        (Some(certificate), Some(key)) => Some(identity(reader, certificate, key)?),
+        (Some(certificate), Some(key)) => Some(identity(variables, certificate, key)?),
         (
             Some(Given {
                 variable, shown, ..
             }),
             None,
         ) => {
-            return Err(alone(reader, variable, shown.clone(), CLIENT_KEY));
+            return Err(alone(variables, variable, shown.clone(), CLIENT_KEY));
         }
         (
             None,
@@ -87,7 +90,12 @@ pub(super) fn of(
                 variable, shown, ..
             }),
         ) => {
-            return Err(alone(reader, variable, shown.clone(), CLIENT_CERTIFICATE));
+            return Err(alone(
+                variables,
+                variable,
+                shown.clone(),
+                CLIENT_CERTIFICATE,
+            ));
         }
     };
     Ok(OtlpTls {
@@ -97,7 +105,7 @@ pub(super) fn of(
 }
 
 fn alone(
-    reader: &mut Reader<'_>,
+    variables: &mut Variables<'_>,
     variable: &str,
     shown: Option<String>,
     missing: &str,
@@ -106,11 +114,11 @@ fn alone(
         "{missing} beside it: a certificate and its key are used together"
     ));
     let origin = Origin::Variable(variable.to_owned());
-    reader.faults.report(origin, shown, problem)
+    variables.faults.report(origin, shown, problem)
 }
 
 fn identity(
-    reader: &mut Reader<'_>,
+    variables: &mut Variables<'_>,
     certificate: &Given<Vec<CertificateDer<'static>>>,
     key: &Given<PrivateKeyDer<'static>>,
 ) -> Result<ClientIdentity, Reported> {
@@ -142,12 +150,12 @@ fn identity(
     };
     let origin = Origin::Variable(key.variable.clone());
     let problem = Problem::Expected(expected);
-    Err(reader.faults.report(origin, key.shown.clone(), problem))
+    Err(variables.faults.report(origin, key.shown.clone(), problem))
 }
 
 /// Returns the content of the file that a variable names.
 fn content<T>(
-    reader: &mut Reader<'_>,
+    variables: &mut Variables<'_>,
     variable: &str,
     parse: fn(&[u8]) -> Result<T, Problem>,
 ) -> Result<Option<Given<T>>, Reported> {
@@ -155,7 +163,7 @@ fn content<T>(
         text,
         origin,
         written,
-    }) = reader.variable(variable)?
+    }) = variables.variable(variable)?
     else {
         return Ok(None);
     };
@@ -181,7 +189,7 @@ fn content<T>(
             variable: variable.to_owned(),
             shown,
         })),
-        Err(problem) => Err(reader.faults.report(origin, shown, problem)),
+        Err(problem) => Err(variables.faults.report(origin, shown, problem)),
     }
 }
 
