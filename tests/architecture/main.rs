@@ -51,8 +51,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["resource_server", "cli", "telemetry"]),
 ];
 
-/// Modules of the standard library, and the modules that may use them.
-const STANDARD_HOMES: &[(&[&str], &[&str])] = &[(&["std", "env"], &["config"])];
+/// Modules of the standard library, and the modules or crates that may use them.
+const STANDARD_HOMES: &[(&[&str], &[&str])] = &[(&["std", "env"], &["skriptoteket_config"])];
 
 /// The maximum length of a file, in lines. The aim is 400.
 const LONGEST_FILE: usize = 500;
