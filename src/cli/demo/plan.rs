@@ -3,6 +3,7 @@
 //! Future events are in an agenda, in the order of time. An entry is either one request, which is returned, or a
 //! larger event, for example a visit or an attack, which adds its requests to the agenda when it is due.
 
+mod attack;
 mod machines;
 #[cfg(test)]
 mod tests;
@@ -22,15 +23,21 @@ use crate::accounts::Role;
 pub(super) const LEAST_GAP: Duration = Duration::from_millis(50);
 
 /// Mean time until a user who has left comes back, in the busiest hour.
-const MEAN_PAUSE: Duration = Duration::from_secs(12);
+const MEAN_PAUSE: Duration = Duration::from_secs(6);
+
+/// One visit in this many begins with a mistyped password, the third one first. Counted rather than drawn, so that the
+/// share of failed logins is the same for every seed, and the first seconds have one.
+const MISTYPED_EVERY: u64 = 50;
+
+/// One visit in this many begins with a page of another site that tries to log the user in.
+const LURED_EVERY: u64 = 200;
 
 /// An entry of the agenda.
 #[derive(Clone, Debug)]
 enum Entry {
     Request(Act, Option<String>),
     Visit(usize),
-    BruteForce,
-    Spraying,
+    Attack,
     Prowler,
     RoleChange,
     Revocation,
@@ -55,6 +62,8 @@ pub(super) struct Plan {
     roles: Vec<Role>,
     /// The person whose role differs from the start.
     moved: Option<usize>,
+    /// Number of visits so far.
+    visits: u64,
     /// Ordered by time, then by insertion.
     agenda: BTreeMap<(Duration, u64), Entry>,
     entries: u64,
@@ -70,6 +79,7 @@ impl Plan {
             owners: cast.devices.iter().map(|device| device.person).collect(),
             roles: cast.people.iter().map(|person| person.role).collect(),
             moved: None,
+            visits: 0,
             agenda: BTreeMap::new(),
             entries: 0,
             last: Duration::ZERO,
@@ -86,11 +96,10 @@ impl Plan {
             (1.2, Entry::Pulse),
             (1.5, Entry::Prowler),
             (2.0, Entry::Rotation),
-            (2.5, Entry::BruteForce),
+            (2.5, Entry::Attack),
             (3.5, Entry::Invoices),
             (4.0, Entry::Mishap),
             (4.5, Entry::RoleChange),
-            (5.0, Entry::Spraying),
             (6.0, Entry::Revocation),
             (7.0, Entry::Suspension),
         ];
@@ -140,8 +149,7 @@ impl Plan {
         match *entry {
             Entry::Request(..) => {}
             Entry::Visit(device) => self.visit(at, device),
-            Entry::BruteForce => self.brute_force(at),
-            Entry::Spraying => self.spraying(at),
+            Entry::Attack => self.attack(at),
             Entry::Prowler => self.prowler(at),
             Entry::RoleChange => self.role_change(at),
             Entry::Revocation => self.revocation(at),
@@ -160,10 +168,11 @@ impl Plan {
     fn visit(&mut self, at: Duration, device: usize) {
         let mut at = at;
         let mut tasks = Vec::new();
-        if self.rng.random_bool(0.03) {
+        self.visits += 1;
+        if self.visits % LURED_EVERY == 5 {
             tasks.push(Task::Lured);
         }
-        if self.rng.random_bool(0.12) {
+        if self.visits % MISTYPED_EVERY == 3 {
             tasks.push(Task::Mistype);
         }
         let remember_me = self.rng.random_bool(0.1);
@@ -172,7 +181,10 @@ impl Plan {
             self.request(at, Act::AtDevice(device, task));
             at = self.after(at, 0.8..2.0);
         }
-        for _ in 0..self.rng.random_range(1..14) {
+        // Most visits are short; a few outlast the maximum age of a session.
+        let is_long = self.rng.random_bool(0.1);
+        let looks = if is_long { 12..18 } else { 1..6 };
+        for _ in 0..self.rng.random_range(looks) {
             at = self.after(at, 1.5..5.0);
             let rarely = self.rng.random_bool(0.1);
             let task = if rarely { Task::ListOwn } else { Task::Look };
@@ -186,52 +198,6 @@ impl Plan {
         self.put(next, Entry::Visit(device));
     }
 
-    /// Many addresses, one account: the limit of the account is reached.
-    fn brute_force(&mut self, at: Duration) {
-        let victim = self.anybody();
-        let addresses = self.rng.random_range(8_u8..=14);
-        let news = format!("brute force on one account from {addresses} addresses");
-        let guesses = self.rng.random_range(14..24);
-        self.attack(at, news, guesses, |_, n| Guess {
-            target: Target::Person(victim),
-            from: Ipv4Addr::new(203, 0, 113, 1 + n % addresses).into(),
-        });
-        let next = self.after(at, 25.0..60.0);
-        self.put(next, Entry::BruteForce);
-    }
-
-    /// One address, many accounts: the limit of the address is reached.
-    fn spraying(&mut self, at: Duration) {
-        let from = Ipv4Addr::new(198, 51, 100, self.rng.random_range(1..=254)).into();
-        let guesses = self.rng.random_range(16..26);
-        let news = format!("one password tried on {guesses} accounts from one address");
-        self.attack(at, news, guesses, |plan, _| Guess {
-            target: if plan.rng.random_bool(0.5) {
-                Target::Person(plan.anybody())
-            } else {
-                Target::Nobody(plan.rng.random())
-            },
-            from,
-        });
-        let next = self.after(at, 35.0..80.0);
-        self.put(next, Entry::Spraying);
-    }
-
-    fn attack(
-        &mut self,
-        at: Duration,
-        news: String,
-        guesses: u8,
-        guess: impl Fn(&mut Self, u8) -> Guess,
-    ) {
-        let (mut at, mut news) = (at, Some(news));
-        for n in 0..guesses {
-            let act = Act::Guess(guess(self, n));
-            self.put(at, Entry::Request(act, news.take()));
-            at = self.after(at, 0.06..0.16);
-        }
-    }
-
     /// An attacker tries a name that does not exist.
     fn prowler(&mut self, at: Duration) {
         let guess = Guess {
@@ -239,7 +205,7 @@ impl Plan {
             from: Ipv4Addr::new(198, 51, 100, self.rng.random_range(1..=254)).into(),
         };
         self.request(at, Act::Guess(guess));
-        let next = self.after(at, 4.0..12.0);
+        let next = self.after(at, 60.0..180.0);
         self.put(next, Entry::Prowler);
     }
 
@@ -277,7 +243,7 @@ impl Plan {
         self.request(tried, Act::AtDevice(device, Task::Login { remember_me }));
         let enabled = self.after(tried, 3.0..6.0);
         self.request(enabled, Act::Operate(Order::SetDisabled(person, false)));
-        let next = self.after(at, 30.0..70.0);
+        let next = self.after(at, 60.0..120.0);
         self.put(next, Entry::Suspension);
     }
 

@@ -9,7 +9,7 @@ const FIRST_HOUR: f64 = 8.0;
 const QUIETEST_HOUR: f64 = 3.0;
 
 /// Activity in the quietest hour, relative to the busiest one.
-const NIGHT: f64 = 0.08;
+const NIGHT: f64 = 0.06;
 
 /// A day that takes minutes.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,18 @@ impl Day {
     pub(super) fn time(self, elapsed: Duration) -> WallTime {
         let (day, hour) = self.day_and_hour(elapsed);
         WallTime { day, hour }
+    }
+
+    /// Returns the length of the day.
+    pub(super) fn length(self) -> Duration {
+        self.length
+    }
+
+    /// Returns when it is this hour on the day after the one of `elapsed`.
+    pub(super) fn next_day_at(self, elapsed: Duration, hour: f64) -> Duration {
+        let (today, _) = self.day_and_hour(elapsed);
+        let days = today + 1.0 + (hour - FIRST_HOUR) / 24.0;
+        self.length.mul_f64(days)
     }
 
     /// Returns the days since the first one began, and the hour in `0.0..24.0`.
@@ -84,6 +96,17 @@ mod tests {
         assert_eq!(day.time(at_hour(16)).to_string(), "00:00");
         assert_eq!(day.time(at_hour(15)).day(), "1");
         assert_eq!(day.time(at_hour(16)).day(), "2");
+    }
+
+    #[test]
+    fn an_hour_of_the_next_day_is_found() {
+        let day = Day::lasting(DAY);
+        for now in [at_hour(0), at_hour(15)] {
+            assert_eq!(day.next_day_at(now, 1.0), at_hour(17), "{now:?}");
+        }
+        let third = day.next_day_at(at_hour(16), 20.5);
+        assert_eq!(day.time(third).to_string(), "20:30");
+        assert_eq!(day.time(third).day(), "3");
     }
 
     #[test]
