@@ -5,7 +5,7 @@
 //! | `serve`, `user`, `service`, `key`, `session`, `audit`, `config`, `healthcheck` | the commands |
 //! | `metrics` | the catalogue of metrics |
 //! | `alerts` | prints the alerts that Alertmanager sends |
-//! | `demo` | runs a service with simulated users |
+//! | `demo` | runs a service with simulated users; behind the feature `demo`, which is on by default |
 //! | `command_context` | the context of commands on accounts, sessions and services: the stores of the server |
 //! | `confirm` | the confirmation before something is deleted |
 //! | `password` | prompts for a new password |
@@ -18,6 +18,7 @@ mod audit;
 mod command_context;
 mod config;
 mod confirm;
+#[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
 mod key;
@@ -77,6 +78,14 @@ Exit codes:
   1  failed
   2  the command line or the configuration is invalid";
 
+/// Returns [`AFTER_LONG_HELP`] without the example of a command that is not compiled in.
+fn after_long_help() -> String {
+    let lines = AFTER_LONG_HELP.split_inclusive('\n');
+    lines
+        .filter(|line| cfg!(feature = "demo") || !line.contains("skriptoteket demo"))
+        .collect()
+}
+
 /// A login and session service with built-in metrics.
 ///
 /// Users log in over HTTP. Metrics, traces and logs show live sessions by role, login outcomes and attacks. Accounts and
@@ -86,7 +95,7 @@ Exit codes:
     name = "skriptoteket",
     version,
     after_help = AFTER_HELP,
-    after_long_help = AFTER_LONG_HELP,
+    after_long_help = after_long_help(),
     max_term_width = 100
 )]
 struct Arguments {
@@ -125,6 +134,7 @@ Exit codes:
     /// access tokens, use them, exceed their limits and rotate their secrets. A simulated day takes minutes. At the end it
     /// compares its own counts with /metrics and deletes everything. With --redis, its sessions are in Redis. With --target,
     /// it uses a running service and deletes what it created there.
+    #[cfg(feature = "demo")]
     #[command(after_help = "\
 Examples:
   skriptoteket demo
@@ -303,6 +313,7 @@ pub async fn run() -> ExitCode {
 async fn obey(command: Command, source: &Source) -> anyhow::Result<()> {
     match command {
         Command::Serve => Box::pin(serve::run(source)).await,
+        #[cfg(feature = "demo")]
         Command::Demo(args) => Box::pin(demo::run(*args, &source.environment)).await,
         Command::User(command) => user::run(command, source).await,
         Command::Service(command) => service::run(command, source).await,

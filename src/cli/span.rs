@@ -9,11 +9,3 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     duration_text::parse(text)
         .ok_or_else(|| String::from("expected a whole number and a unit: 500ms, 20s, 5m, 1h, 30d"))
 }
-
-/// Like [`span`], but rejects 0.
-pub(super) fn some_span(text: &str) -> Result<Duration, String> {
-    match span(text)? {
-        Duration::ZERO => Err(String::from("expected more than 0")),
-        span => Ok(span),
-    }
-}

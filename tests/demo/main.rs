@@ -1,5 +1,6 @@
 //! `skriptoteket demo` as a process, with its own service and against a running one.
 
+#![cfg(feature = "demo")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

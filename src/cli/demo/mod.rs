@@ -66,7 +66,7 @@ use self::{
     service::Service,
     stop::Stop,
 };
-use super::{Misuse, output::line, span::some_span};
+use super::{Misuse, output::line, span::span};
 use crate::{
     clock::{Clock, SystemClock},
     config::Environment,
@@ -145,6 +145,14 @@ pub(super) struct DemoArgs {
     /// File with the password of that superuser
     #[arg(long, value_name = "FILE", requires = "target")]
     superuser_password_file: Option<PathBuf>,
+}
+
+/// Parses a duration as [`span`] does, but rejects 0.
+fn some_span(text: &str) -> Result<Duration, String> {
+    match span(text)? {
+        Duration::ZERO => Err(String::from("expected more than 0")),
+        span => Ok(span),
+    }
 }
 
 /// Runs the demo.
