@@ -66,6 +66,7 @@ unit:
 
 reference: ## writes the reference pages and files that are generated from the program, after a change of a metric or a setting
 	UPDATE_REFERENCE=1 cargo test --locked --test docs
+	cargo test --locked --lib -- --ignored draw_the_picture
 
 test-repeat: tools interop-clients collector ## all tests, again and again: idle, pinned to one core, beside busy loops; REPEAT_IDLE=… and others
 	@scripts/test-repeat.sh

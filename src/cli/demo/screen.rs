@@ -1,5 +1,8 @@
 //! The screen: redraws the view in place on a terminal, otherwise prints a line from time to time.
 
+#[cfg(test)]
+mod picture;
+
 use std::{
     io::{self, IsTerminal, Write},
     time::Duration,
@@ -86,13 +89,14 @@ fn draw(frame: &mut Vec<u8>, drawn: u16, lines: &[String]) -> io::Result<u16> {
     if drawn > 0 {
         queue!(frame, MoveUp(drawn))?;
     }
-    for (index, line) in lines.iter().enumerate() {
-        if index == 0 {
-            queue!(frame, SetAttribute(Attribute::Bold))?;
-        }
-        queue!(frame, Print(line), SetAttribute(Attribute::Reset))?;
+    for line in lines {
+        let (heading, rest) = line.split_at(heading_length(line));
         queue!(
             frame,
+            SetAttribute(Attribute::Bold),
+            Print(heading),
+            SetAttribute(Attribute::Reset),
+            Print(rest),
             Clear(ClearType::UntilNewLine),
             Print("\n"),
             MoveToColumn(0)
@@ -102,9 +106,31 @@ fn draw(frame: &mut Vec<u8>, drawn: u16, lines: &[String]) -> io::Result<u16> {
     Ok(u16::try_from(lines.len()).unwrap_or(u16::MAX))
 }
 
+/// Returns the length of the heading that a line begins with: up to two spaces, if it is not indented or framed.
+fn heading_length(line: &str) -> usize {
+    if line.starts_with(char::is_alphabetic) {
+        line.find("  ").unwrap_or(line.len())
+    } else {
+        0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_may_begin_with_a_heading() {
+        for (line, heading) in [
+            ("last events", "last events"),
+            ("logins per second   success 1", "logins per second"),
+            ("  indented", ""),
+            ("│ framed  ┆", ""),
+            ("", ""),
+        ] {
+            assert_eq!(&line[..heading_length(line)], heading);
+        }
+    }
 
     #[test]
     fn a_drawing_goes_over_the_one_before() {
