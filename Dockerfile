@@ -4,6 +4,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
+COPY crates ./crates
 COPY benches ./benches
 # The caches outlive the layer: after a change of one source only one crate is compiled. Their content is not in the
 # image, so the program is copied out.

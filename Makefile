@@ -20,10 +20,10 @@ tools: ## checks the tools, and installs those that are missing
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
 interop-clients: ## installs the stock OAuth clients, in Python and Node, that the tests ask with
-	@tests/interop/install.sh
+	@tests/system/interop/install.sh
 
 contract-tester: ## installs schemathesis, which holds the API against its document
-	@tests/contract/install.sh
+	@tests/system/service/contract/install.sh
 
 collector: ## builds the OpenTelemetry Collector that the pipeline tests use
 	@otel-collector/build.sh
@@ -53,19 +53,19 @@ deny: ## licences, bans and sources of all dependencies; published vulnerabiliti
 	@scripts/deny.sh
 
 fmt-check:
-	cargo fmt --check
+	cargo fmt --all --check
 
 clippy:
-	cargo clippy --locked --all-targets -- $(DENY)
+	cargo clippy --locked --workspace --all-targets -- $(DENY)
 
 doc:
-	RUSTDOCFLAGS="$(DENY)" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="$(DENY)" cargo doc --locked --workspace --no-deps --document-private-items
 
 unit:
-	cargo test --locked
+	cargo test --locked --workspace
 
 reference: ## writes the reference pages and files that are generated from the program, after a change of a metric or a setting
-	UPDATE_REFERENCE=1 cargo test --locked --test docs
+	UPDATE_REFERENCE=1 cargo test --locked --test integration docs::
 	cargo test --locked --lib -- --ignored draw_the_picture
 
 test-repeat: tools interop-clients collector ## all tests, again and again: idle, pinned to one core, beside busy loops; REPEAT_IDLE=… and others
@@ -73,10 +73,10 @@ test-repeat: tools interop-clients collector ## all tests, again and again: idle
 
 # A minute of it is in every `make test`. CHAOS_SEED=… plays the same choices again.
 chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; CHAOS_SECONDS=… for another length
-	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked --test chaos -- --nocapture whatever_goes_wrong
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked --test system -- --nocapture whatever_goes_wrong
 
 test-pipeline: tools collector ## the service, the Collector, Prometheus, rules and boards together; the Collector is away for a minute
-	PIPELINE_AWAY_SECONDS=$${PIPELINE_AWAY_SECONDS:-60} cargo test --locked --test end_to_end -- --nocapture
+	PIPELINE_AWAY_SECONDS=$${PIPELINE_AWAY_SECONDS:-60} cargo test --locked --test system -- --nocapture end_to_end::
 
 bench: tools collector ## sessions, tokens, introspection, limits, size and start-up beside a bare actix-web handler; what a recording costs
 	@scripts/need.sh wrk

@@ -87,9 +87,9 @@ run() {
   done
 }
 
-test=(cargo test --locked --no-fail-fast "$@")
+test=(cargo test --locked --workspace --no-fail-fast "$@")
 # The time of the compiler is not tested.
-cargo test --locked --no-run "$@" || exit 1
+cargo test --locked --workspace --no-run "$@" || exit 1
 core=$(taskset -pc $$ | sed 's/.*: *\([0-9]*\).*/\1/')
 
 for ((i = 1; i <= idle; i++)); do run idle $i "$idle" "${test[@]}"; done

@@ -2,7 +2,7 @@
 //!
 //! # Layers
 //!
-//! A module imports only from layers below its own. `tests/architecture` checks this.
+//! A module imports only from layers below its own. `tests/integration/architecture` checks this.
 //!
 //! ```text
 //!  1  clock, duration_text, error, network, wait_budget

@@ -21,13 +21,12 @@ use skriptoteket::{
     store,
     telemetry::Telemetry,
 };
-
-use super::{
-    issuer::Issuer,
-    load::{Server, program},
-    ours::CHECK,
-    redis_servers::free_port,
+use skriptoteket_testing::{
+    load::{Server, ending_with_thread},
+    ports::free_port,
 };
+
+use super::{issuer::Issuer, ours::CHECK};
 
 /// The first argument of this program when it runs as one of these.
 pub(crate) const NAME: &str = "application";
@@ -53,7 +52,7 @@ pub(crate) enum Way {
 /// Starts a bare application.
 pub(crate) async fn bare() -> anyhow::Result<Server> {
     let port = free_port();
-    let mut command = program(std::env::current_exe()?);
+    let mut command = ending_with_thread(std::env::current_exe()?);
     command.args([NAME, &port.to_string()]);
     let mut server = Server::spawn(&mut command, port)?;
     server.ready().await?;
@@ -67,7 +66,7 @@ pub(crate) async fn behind_gate(
     metrics: bool,
 ) -> anyhow::Result<Server> {
     let port = free_port();
-    let mut command = program(std::env::current_exe()?);
+    let mut command = ending_with_thread(std::env::current_exe()?);
     command
         .args([NAME, &port.to_string()])
         .arg(issuer.server.url(""))

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::ensure;
 use serde_json::Value;
+use skriptoteket_testing::load::{CHEAP_LOGINS, Server, cookie_script, promises::Promises};
 
 use super::{
     Scale, applications,
-    load::{CHEAP_LOGINS, Server, cookie_script, promises::Promises},
     ours::{CHECK, start_ours},
     rounds::{self, Case},
 };

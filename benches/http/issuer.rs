@@ -9,11 +9,9 @@ use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use skriptoteket_testing::load::{CHEAP_LOGINS, Server, write_script};
 
-use super::{
-    load::{CHEAP_LOGINS, Server, write_script},
-    ours::start_ours,
-};
+use super::ours::start_ours;
 
 /// Registered machines.
 const SERVICES: usize = 10;

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use anyhow::bail;
+use skriptoteket_testing::{
+    load::{meter::Meter, wrk},
+    redis::RedisServer,
+};
 
 use super::{
     Scale,
     issuer::{Credential, Issuer, answer, bearers, script},
-    load::{meter::Meter, wrk},
-    redis_servers::RedisServer,
 };
 
 /// Number of decisions that are counted.

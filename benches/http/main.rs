@@ -28,25 +28,12 @@
     reason = "a benchmark reports to a terminal"
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "measured numbers are far below 2^52"
-)]
 
 mod applications;
 mod checks;
 mod issuer;
 mod limits;
-#[path = "../load/mod.rs"]
-mod load;
 mod ours;
-#[path = "../../tests/redis_servers/mod.rs"]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "written for tests, which fail loudly"
-)]
-mod redis_servers;
 mod rounds;
 mod size;
 mod telemetry;
@@ -54,7 +41,7 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use load::promises::Promises;
+use skriptoteket_testing::load::promises::Promises;
 
 /// The scale of a run.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{load::Server, redis_servers::free_port};
+use skriptoteket_testing::{load::Server, ports::free_port};
 
 /// The path of a session check, and of the handlers that it is compared with.
 pub(crate) const CHECK: &str = "/api/session";

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    Scale,
-    load::{
-        CONNECTIONS, Server, median,
-        promises::{Interval, Judgement, Promises},
-        ratio, wrk,
-    },
+use skriptoteket_testing::load::{
+    CONNECTIONS, Server, median,
+    promises::{Interval, Judgement, Promises},
+    ratio, wrk,
 };
+
+use super::Scale;
 
 /// Number of processes of each kind where a few per cent matter.
 pub(crate) const PROCESSES: usize = 5;

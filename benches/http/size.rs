@@ -3,16 +3,16 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
-
-use super::{
-    Scale,
+use skriptoteket_testing::{
     load::{
         Server, median,
         promises::{Interval, Promises},
     },
-    ours::start_ours,
-    redis_servers::{free_port, send_signal},
+    ports::free_port,
+    process::send_signal,
 };
+
+use super::{Scale, ours::start_ours};
 
 /// The maximum time from a signal to the end of an idle service, in seconds.
 const STOP: f64 = 2.0;

@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::ensure;
+use skriptoteket_testing::load::{Server, promises::Promises};
 
 use super::{
     Scale,
     applications::{self, INTROSPECT, INTROSPECTION, Way},
     issuer::{Issuer, answer, bearers, script},
-    load::{Server, promises::Promises},
     ours::CHECK,
     rounds::{self, Case, PROCESSES},
 };

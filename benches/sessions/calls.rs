@@ -8,12 +8,11 @@ use skriptoteket::{
     error::StoreError,
     sessions::{EndReason, RoleUpdate, SessionId},
 };
+use skriptoteket_testing::{load::median, redis::RedisServer};
 
 use super::{
     Meter, Population, Scale,
-    load::median,
     population::{IN_FLIGHT, in_flight, session_of},
-    redis_servers::RedisServer,
 };
 
 /// Sessions per user in the calls that change or end all of them at once.

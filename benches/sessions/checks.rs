@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-
-use super::{
-    Meter, Scale,
+use skriptoteket_testing::{
     load::{CHEAP_LOGINS, CONNECTIONS, Server, cookie_of, cookie_script, median, ratio, wrk},
-    peers, progress,
-    redis_servers::{RedisServer, free_port},
+    ports::free_port,
+    redis::RedisServer,
 };
+
+use super::{Meter, Scale, peers, progress};
 
 const CHECK: &str = "/api/session";
 

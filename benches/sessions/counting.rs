@@ -6,14 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-
-use super::{
-    Meter, Population, Scale,
+use skriptoteket_testing::{
     load::{Server, median, ratio},
-    peers, progress,
-    redis_servers::RedisServer,
-    scanning,
+    redis::RedisServer,
 };
+
+use super::{Meter, Population, Scale, peers, progress, scanning};
 
 /// Censuses of a round, and rounds. Each round has one SCAN + MGET.
 const CENSUSES: usize = 50;

@@ -8,16 +8,15 @@ use std::{
 
 use anyhow::ensure;
 use skriptoteket::{accounts::UserId, sessions::SessionRepository};
+use skriptoteket_testing::{load::Server, redis::RedisServer};
 
 use super::{
     Meter, Scale,
     checks::our_service,
     counting::thousands,
-    load::Server,
     peers,
     population::{self, in_flight, session_of},
     progress,
-    redis_servers::RedisServer,
 };
 
 /// Sessions that come and go before the measurement, so that all shards and scripts exist.

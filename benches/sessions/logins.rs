@@ -7,15 +7,13 @@ use std::{
 
 use anyhow::{Context, ensure};
 use skriptoteket::accounts::{NewAccount, Role};
-
-use super::{
-    Meter, Scale,
-    checks::our_service,
-    counting::thousands,
-    load::{CONNECTIONS, PASSWORD, Server, median, ratio, write_script, wrk},
-    peers, population, progress,
-    redis_servers::RedisServer,
+use skriptoteket_testing::{
+    load::{CONNECTIONS, Server, median, ratio, write_script, wrk},
+    redis::RedisServer,
+    service::PASSWORD,
 };
+
+use super::{Meter, Scale, checks::our_service, counting::thousands, peers, population, progress};
 
 /// Users who log in, in turn.
 const USERS: usize = 2_000;

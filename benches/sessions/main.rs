@@ -28,27 +28,16 @@ mod calls;
 mod checks;
 mod counting;
 mod expiry;
-#[path = "../load/mod.rs"]
-mod load;
 mod logins;
 mod peers;
 mod population;
-#[path = "../../tests/redis_servers/mod.rs"]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "written for tests, which fail loudly"
-)]
-mod redis_servers;
 mod scanning;
 
 use std::{fmt, time::Instant};
 
 use anyhow::ensure;
-
-use load::meter::Meter;
 use population::Population;
-use redis_servers::RedisServer;
+use skriptoteket_testing::{load::meter::Meter, redis::RedisServer};
 
 /// The scale of a run.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, process::Stdio};
 
 use anyhow::ensure;
-
-use super::{
-    load::{Server, program},
-    redis_servers::{RedisServer, free_port},
+use skriptoteket_testing::{
+    load::{Server, ending_with_thread},
+    ports::free_port,
+    redis::RedisServer,
 };
 
 fn stock_program() -> PathBuf {
@@ -47,7 +47,7 @@ pub(crate) fn express_url(redis: &RedisServer) -> String {
 /// Starts actix-session with its own Redis store and, in the same process, the bare handler.
 pub(crate) async fn stock_and_bare(redis: &RedisServer) -> anyhow::Result<(Server, String)> {
     let (port, bare_port) = (free_port(), free_port());
-    let mut command = program(stock_program());
+    let mut command = ending_with_thread(stock_program());
     command
         .args([port.to_string(), bare_port.to_string(), stock_url(redis)])
         .stdout(Stdio::null());
@@ -59,7 +59,7 @@ pub(crate) async fn stock_and_bare(redis: &RedisServer) -> anyhow::Result<(Serve
 /// Starts express-session on connect-redis.
 pub(crate) async fn express(redis: &RedisServer) -> anyhow::Result<Server> {
     let port = free_port();
-    let mut command = program("node");
+    let mut command = ending_with_thread("node");
     command
         .arg(express_directory().join("server.js"))
         .args([port.to_string(), express_url(redis)])

@@ -1,6 +1,5 @@
 #![no_main]
 
-#[path = "../bodies.rs"]
-mod bodies;
+use skriptoteket_testing::fuzzing;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::token(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::token(data));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `sqlite/` | the embedded store: one file per repository |
 //!
-//! The contract of a repository is the documentation of its trait; `tests/stores` checks every store against it.
+//! The contract of a repository is the documentation of its trait; `tests/integration/stores` checks every store against it.
 
 mod sqlite;
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use redis::Value;
 use secrecy::SecretString;
+use skriptoteket_testing::redis::{RedisCluster, RedisServer};
 
 use super::{
     super::{
@@ -11,11 +12,6 @@ use super::{
     },
     Connection, StoreClock,
 };
-
-#[path = "../../../../tests/redis_servers/mod.rs"]
-mod redis_servers;
-
-use redis_servers::{RedisCluster, RedisServer};
 
 static ADD: LuaScript = LuaScript::new("return redis.call('INCRBY', KEYS[1], ARGV[1])");
 
