@@ -11,7 +11,7 @@
 //! | `admin_services`, `service_view` | the register of services |
 //! | `audited` | which requests are administrative actions, and their rows in the audit trail |
 //! | `admin_audit` | the audit trail |
-//! | `openapi`, `schemas` | the OpenAPI document |
+//! | `openapi`, `openapi_responses`, `schemas` | the OpenAPI document; what its responses have in common; schemas |
 
 mod admin_audit;
 mod admin_services;
@@ -20,6 +20,7 @@ mod admin_users;
 mod audited;
 mod oauth;
 mod openapi;
+mod openapi_responses;
 mod schemas;
 mod service_view;
 mod services;

@@ -2,24 +2,27 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `mod` | the repositories of one store, how they are opened and decorated |
+//! | `error` | why a store cannot be opened |
+//! | `take_over` | assigns the keys in Redis to another accounts database |
 //! | `sqlite/` | the embedded store: one file per repository |
 //!
 //! The contract of a repository is the documentation of its trait; `tests/integration/stores` checks every store against it.
 
+mod error;
 mod sqlite;
+mod take_over;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
+pub use error::OpenError;
 pub use skriptoteket_redis::{
     EraseError, Erased, RedisAddress, RedisFault, RedisSettings, RedisStoreSettings, RedisTopology,
     StoreClock, erase,
 };
 pub use skriptoteket_store::{Cached, Decorated, StoreMetrics, StoreOperation, metrics};
 pub use sqlite::SqliteSettings;
+pub use take_over::TakeOver;
 
 use skriptoteket_redis::RedisStore;
 use skriptoteket_store::LedgerFile;
@@ -32,7 +35,6 @@ use crate::{
     accounts::AccountRepository,
     audit::AuditRepository,
     clock::Clock,
-    error::StoreError,
     guard::LoginThrottleRepository,
     services::{RateLimitRepository, ServiceRepository, TokenRepository},
     sessions::{
@@ -42,116 +44,6 @@ use crate::{
 
 /// The session location if sessions are in the accounts database.
 pub const EMBEDDED: &str = "the embedded store";
-
-/// Why a store could not be opened. The text says what is wrong, where, and how to correct it.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file does not exist, and was not to be created.
-    #[error("there is no database {}; name the one of your service in `data_dir`, or start with `skriptoteket user add` or `skriptoteket service register`", .path.display())]
-    Missing {
-        /// The path of the file.
-        path: PathBuf,
-    },
-    /// The directory of the file is missing and cannot be created.
-    #[error("the data directory {} cannot be created; set `data_dir` to one that this user may write to", .path.display())]
-    Directory {
-        /// The path of the directory.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is missing and cannot be created.
-    #[error("the database {} cannot be created; this user must be able to write to its directory", .path.display())]
-    File {
-        /// The path of the file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The file exists and cannot be opened for writing.
-    #[error("the database {} cannot be opened; this user must be able to read and write it and its directory", .path.display())]
-    NoAccess {
-        /// The path of the file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// The file is not an SQLite database.
-    #[error("{} is not an SQLite database; move it away, or name another file in `database_url`", .path.display())]
-    NotADatabase {
-        /// The path of the file.
-        path: PathBuf,
-    },
-    /// The database is damaged.
-    #[error("the database {} is damaged; restore it from a backup", .path.display())]
-    Damaged {
-        /// The path of the file.
-        path: PathBuf,
-        /// The error of SQLite.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// Another process locked the file for the whole store timeout.
-    #[error("the database {} is locked by another process; stop that process, or try again", .path.display())]
-    Locked {
-        /// The path of the file.
-        path: PathBuf,
-    },
-    /// The file was written by a newer release.
-    #[error("the database {} has schema {found} and this release supports {known}; start the release that wrote it, or a later one", .path.display())]
-    NewerSchema {
-        /// The path of the file.
-        path: PathBuf,
-        /// The newest schema in the file.
-        found: i64,
-        /// The newest schema of this release.
-        known: i64,
-    },
-    /// The tables could not be created or migrated.
-    #[error("the tables of the database {} cannot be migrated; the database is unchanged", .path.display())]
-    Schema {
-        /// The path of the file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: sqlx::migrate::MigrateError,
-    },
-    /// Another error of SQLite.
-    #[error("the database {} cannot be opened", .path.display())]
-    Failed {
-        /// The path of the file.
-        path: PathBuf,
-        /// The error of SQLite.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// Redis or its configuration does not meet the requirements.
-    #[error(transparent)]
-    Redis(#[from] RedisFault),
-    /// The keys in Redis cannot be taken over while a server uses them.
-    #[error(
-        "a server is using the keys in Redis, or ended less than 20 s ago; stop all of them, and try again"
-    )]
-    InUse,
-    /// The keys in Redis were not taken over.
-    #[error("the keys in Redis were not taken over")]
-    TakeOver(#[source] StoreError),
-    /// Some or all keys in Redis were not deleted.
-    #[error("not all keys in Redis were deleted")]
-    Erase(#[source] StoreError),
-}
-
-impl From<EraseError> for OpenError {
-    fn from(error: EraseError) -> Self {
-        match error {
-            EraseError::Redis(fault) => Self::Redis(fault),
-            EraseError::Store(error) => Self::Erase(error),
-        }
-    }
-}
 
 /// All repositories of one store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -300,66 +192,6 @@ async fn deployment(file: &SqliteFile, path: &Path) -> Result<String, OpenError>
         path: path.to_owned(),
         source,
     })
-}
-
-/// An accounts database that can take over keys in Redis that may belong to another one.
-#[derive(Debug)]
-pub struct TakeOver {
-    /// The audit trail, which is in the database.
-    pub audit: Arc<dyn AuditRepository>,
-    file: SqliteFile,
-    path: PathBuf,
-    redis: RedisStoreSettings,
-}
-
-impl TakeOver {
-    /// Opens the accounts database that `settings` name, without accessing Redis. `None` if there is no Redis.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`], as of [`open`].
-    pub async fn open(
-        settings: &StoreSettings,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Option<Self>, OpenError> {
-        let Some(redis) = settings.redis.clone() else {
-            return Ok(None);
-        };
-        let file = SqliteFile::open(&settings.sqlite, clock).await?;
-        Ok(Some(Self {
-            audit: Arc::new(SqliteAudit::new(file.clone())),
-            file,
-            path: settings.sqlite.path.clone(),
-            redis,
-        }))
-    }
-
-    /// Assigns the keys to this database, whichever they belonged to, and opens the stores as for a command. The
-    /// sessions there belong to other accounts: the caller has to end them next.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`], as of [`open`]; [`OpenError::InUse`] if a server is using the keys; [`OpenError::TakeOver`] if
-    /// Redis does not respond.
-    pub async fn take(&self) -> Result<Stores, OpenError> {
-        let location = self.redis.redis.location();
-        let ledger = LedgerFile::new(&self.path, location, self.redis.timeout);
-        let deployment = deployment(&self.file, &self.path).await?;
-        let redis = RedisStore::open(&self.redis, None).await?;
-        if redis
-            .take_over(&deployment)
-            .await
-            .map_err(OpenError::TakeOver)?
-        {
-            return Ok(bare(self.file.clone(), Some(redis), Arc::new(ledger)));
-        }
-        Err(OpenError::InUse)
-    }
-
-    /// Closes the database. Takes at most the store timeout.
-    pub async fn close(&self) {
-        self.file.close().await;
-    }
 }
 
 fn bare(file: SqliteFile, redis: Option<RedisStore>, ledger: Arc<LedgerFile>) -> Stores {

@@ -126,3 +126,10 @@ impl Call {
         cmd
     }
 }
+
+/// Whether a call waits until a replica has the write too.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    ForMaster,
+    ForReplica,
+}

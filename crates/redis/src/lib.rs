@@ -4,14 +4,17 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `connection/` | the connection: how it is created, checked, lost and restored; timeouts and retries |
-//! | `call` | a script call or a command |
+//! | `call` | a script call or a command, and whether it waits for a replica |
 //! | `keys` | the names of the keys, and their content |
 //! | `record` | the record of a session |
 //! | `settings` | the location of Redis and how to connect |
 //! | `scripts`, `scripts/` | the operations that run in one step, in Lua |
 //! | `answer` | reads the replies of scripts |
 //! | `sessions` | the repository of sessions |
-//! | `session_lists`, `session_reaper` | lists and pages of sessions; ends expired sessions |
+//! | `session_calls` | how its scripts are called, also with the records of a user's other sessions |
+//! | `session_ends`, `session_reaper` | ends one session or those of one user; ends expired sessions |
+//! | `session_lists` | lists and pages of sessions |
+//! | `session_clock` | corrects times written by a clock that was ahead |
 //! | `totals` | the census: the sum of the counts of all shards |
 //! | `limits` | login throttling |
 //! | `quotas` | rate limits of services |
@@ -31,7 +34,9 @@ mod observer;
 mod quotas;
 mod record;
 mod scripts;
+mod session_calls;
 mod session_clock;
+mod session_ends;
 mod session_lists;
 mod session_reaper;
 mod sessions;

@@ -8,9 +8,9 @@ use tokio::sync::Mutex;
 
 use super::{
     answer::{self, Done},
-    call::{Call, LuaScript},
+    call::{Call, Wait},
     connection::Connection,
-    keys::{Keys, ShardKeys, sid, uid, user_of},
+    keys::{Keys, ShardKeys, sid, uid},
     record::{self, millis},
     scripts, totals,
 };
@@ -21,10 +21,6 @@ use skriptoteket_sessions::{
     SessionId, SessionRecord, SessionRepository, SessionState, shard_of,
 };
 
-/// Maximum number of calls of a script with more keys each time. Each repetition means that another login of the same
-/// user came in between; the store timeout is the effective limit.
-const TRIES: usize = 64;
-
 /// Sessions in Redis.
 #[derive(Clone, Debug)]
 pub struct RedisSessions {
@@ -32,14 +28,7 @@ pub struct RedisSessions {
     pub(super) keys: Keys,
     /// Calls of this process that have to be repeated run one after the other, by shard: each call that succeeds makes
     /// the others repeat theirs.
-    turns: Arc<[Mutex<()>]>,
-}
-
-/// Whether a call waits until a replica has the write too.
-#[derive(Clone, Copy, Debug)]
-enum Wait {
-    ForMaster,
-    ForReplica,
+    pub(super) turns: Arc<[Mutex<()>]>,
 }
 
 impl RedisSessions {
@@ -50,80 +39,6 @@ impl RedisSessions {
             keys,
             turns,
         }
-    }
-
-    /// Calls a script that must declare the records of a user's other sessions; repeats the call with the ones it
-    /// misses.
-    async fn naming_all(
-        &self,
-        shard: &ShardKeys,
-        mut known: Vec<String>,
-        wait: Wait,
-        call: impl Fn(&[String]) -> Call + Send + Sync,
-    ) -> Result<Vec<Value>, StoreError> {
-        let mut turn = None;
-        for _ in 0..TRIES {
-            let call = call(&known);
-            let answer = match wait {
-                Wait::ForMaster => self.connection.call(call).await?,
-                Wait::ForReplica => self.connection.call_durably(call).await?,
-            };
-            match Done::read(answer)? {
-                Done::Finished(parts) => return Ok(parts),
-                Done::Taken => return Err(StoreError::Conflict),
-                Done::Needs(more) => known.extend(more),
-            }
-            if turn.is_none() {
-                turn = Some(self.turns[usize::from(shard.number())].lock().await);
-            }
-        }
-        Err(StoreError::Unavailable(
-            "the sessions of the user kept changing".into(),
-        ))
-    }
-
-    /// Returns all sessions of a user in the index, including expired ones.
-    async fn indexed(&self, shard: &ShardKeys, uid: &str) -> Result<Vec<String>, StoreError> {
-        let all = Call::command("ZRANGE", vec![shard.user(uid)]);
-        answer::read(self.connection.call(all.arg(0).arg(-1)).await?)
-    }
-
-    /// Ends the sessions of a user except `keep`, or those that were started under an account version older than
-    /// `version` if that is not 0.
-    async fn end_of_user(
-        &self,
-        user: UserId,
-        reason: EndReason,
-        (keep, version): (&str, i64),
-    ) -> Result<Vec<Ended>, StoreError> {
-        let (shard, uid) = (self.keys.shard_of_user(user), uid(user));
-        let call = |doomed: &[String]| {
-            let mut keys = vec![
-                shard.user(&uid),
-                shard.live(),
-                shard.users(),
-                shard.totals(),
-            ];
-            keys.extend(doomed.iter().map(|sid| shard.session(sid)));
-            Call::script(&scripts::END_USER, keys)
-                .arg(self.connection.now())
-                .arg(&uid)
-                .arg(reason as u8)
-                .arg(keep)
-                .arg(version)
-                .arg(doomed)
-        };
-        self.connection
-            .in_time(async {
-                let known = self.indexed(&shard, &uid).await?;
-                if known.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let done = self.naming_all(&shard, known, Wait::ForReplica, call);
-                let [ends] = answer::parts(Value::Array(done.await?))?;
-                answer::ends(shard.number(), ends, |_| Some(user))
-            })
-            .await
     }
 
     /// Returns the record of a live session.
@@ -153,19 +68,6 @@ impl RedisSessions {
             answer::record(self.connection.in_time(self.connection.call(load)).await?)
         })
         .await
-    }
-
-    /// A call of a script on the record of one session.
-    fn on_record(
-        &self,
-        script: &'static LuaScript,
-        id: &SessionId,
-        more: impl FnOnce(&ShardKeys) -> Vec<String>,
-    ) -> Call {
-        let shard = self.keys.shard_of_session(id);
-        let mut keys = vec![shard.session(sid(id))];
-        keys.extend(more(&shard));
-        Call::script(script, keys).arg(self.connection.now())
     }
 }
 
@@ -314,38 +216,7 @@ impl SessionRepository for RedisSessions {
     }
 
     async fn end(&self, id: &SessionId, reason: EndReason) -> Result<Option<Ended>, StoreError> {
-        self.connection
-            .in_time(async {
-                // The keys of the session's user must be declared, and only the record names that user.
-                let peek = self.on_record(&scripts::PEEK, id, |_| Vec::new());
-                let [owner] = answer::parts(self.connection.call(peek).await?)?;
-                let Some(owner) = answer::record(owner)? else {
-                    return Ok(None);
-                };
-                let owner: String = answer::read(Value::BulkString(owner))?;
-                let user = user_of(&owner).ok_or(StoreError::Corrupt("session.user_id"))?;
-                let end = self
-                    .on_record(&scripts::END, id, |shard| {
-                        vec![
-                            shard.user(&owner),
-                            shard.live(),
-                            shard.users(),
-                            shard.totals(),
-                        ]
-                    })
-                    .arg(sid(id))
-                    .arg(&owner)
-                    .arg(reason as u8);
-                let answer = match reason {
-                    EndReason::Revoked => self.connection.call_durably(end).await?,
-                    _ => self.connection.call(end).await?,
-                };
-                match answer {
-                    Value::Int(_) => Err(StoreError::Corrupt("session")),
-                    ends => Ok(answer::ends(id.shard(), ends, |_| Some(user))?.pop()),
-                }
-            })
-            .await
+        self.connection.in_time(self.end_one(id, reason)).await
     }
 
     async fn end_user(

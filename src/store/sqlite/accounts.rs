@@ -2,65 +2,22 @@
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    Row, Sqlite, SqliteConnection,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
-};
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
-use super::{SqliteFile, audit, error::Failure};
+use super::{
+    SqliteFile,
+    account_rows::{account_of, find_user, user_of},
+    account_sql as sql, audit,
+    error::Failure,
+};
 use crate::{
     accounts::{
         Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
         Username,
     },
     audit::{Action, Kind},
-    clock::Timestamp,
     error::StoreError,
 };
-
-/// The columns of an account. They are named instead of `*`: a newer process may have added columns.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, username, role, disabled, password_hash, created_at, version, \
-             sessions_since FROM accounts ",
-            $rest
-        )
-    };
-}
-
-const ADD: &str = "INSERT INTO accounts \
-    (id, username, role, disabled, password_hash, created_at, version, unsettled, sessions_since) \
-    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?5, 0, 0)";
-const FIND_BY_USERNAME: &str = select!("WHERE username = ?1");
-const FIND: &str = select!("WHERE id = ?1");
-const LIST: &str = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
-const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM accounts)";
-const CHANGE: &str = "UPDATE accounts \
-    SET role = ?2, disabled = ?3, version = ?4, unsettled = 1, sessions_since = ?5 WHERE id = ?1";
-const OTHERS_IN_CHARGE: &str = "SELECT EXISTS \
-    (SELECT 1 FROM accounts WHERE role = 3 AND disabled = 0 AND id <> ?1)";
-/// Sets `?2`, and ends the earlier sessions. `?3`: the current time.
-macro_rules! set_password {
-    ($rest:literal) => {
-        concat!(
-            "UPDATE accounts SET password_hash = ?2, version = max(version + 1, ?3), unsettled = 1, \
-             sessions_since = max(version + 1, ?3) WHERE id = ?1",
-            $rest
-        )
-    };
-}
-
-/// `?4`: the previous hash.
-const REPLACE_PASSWORD: &str = set_password!(" AND password_hash = ?4");
-const SET_PASSWORD: &str = set_password!("");
-const UPGRADE_HASH: &str =
-    "UPDATE accounts SET password_hash = ?2 WHERE id = ?1 AND password_hash = ?3";
-const DELETE: &str = "DELETE FROM accounts WHERE id = ?1";
-const UNSETTLED: &str = select!("WHERE unsettled = 1 ORDER BY id LIMIT ?1");
-const SETTLE: &str = "UPDATE accounts \
-    SET unsettled = CASE WHEN version = ?2 THEN 0 ELSE unsettled END WHERE id = ?1 RETURNING version";
 
 /// Accounts in the embedded file.
 #[derive(Clone, Debug)]
@@ -112,7 +69,7 @@ impl AccountRepository for SqliteAccounts {
             version: created_at.as_millis(),
             sessions_since: 0,
         };
-        let add = sqlx::query(ADD)
+        let add = sqlx::query(sql::ADD)
             .bind(user.id.to_string())
             .bind(user.username.as_str().to_owned())
             .bind(user.role as u8)
@@ -135,7 +92,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn find_by_username(&self, username: &Username) -> Result<Option<Account>, StoreError> {
-        let find = sqlx::query(FIND_BY_USERNAME).bind(username.as_str().to_owned());
+        let find = sqlx::query(sql::FIND_BY_USERNAME).bind(username.as_str().to_owned());
         self.file
             .in_time(async {
                 let row = find
@@ -148,7 +105,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        let find = sqlx::query(FIND).bind(id.to_string());
+        let find = sqlx::query(sql::FIND).bind(id.to_string());
         self.file
             .in_time(async {
                 let row = find
@@ -163,7 +120,7 @@ impl AccountRepository for SqliteAccounts {
     async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
         // The empty text sorts before every ID.
         let after = after.map_or_else(String::new, |id| id.to_string());
-        let list = sqlx::query(LIST).bind(after).bind(limit);
+        let list = sqlx::query(sql::LIST).bind(after).bind(limit);
         self.file
             .in_time(async {
                 let rows = list
@@ -176,7 +133,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
-        let is_empty = sqlx::query_scalar(IS_EMPTY);
+        let is_empty = sqlx::query_scalar(sql::IS_EMPTY);
         self.file
             .in_time(async {
                 Ok(is_empty
@@ -213,7 +170,7 @@ impl AccountRepository for SqliteAccounts {
                 if is_in_charge(&before) && !is_in_charge(&after) {
                     others_in_charge(&mut transaction, id).await?;
                 }
-                sqlx::query(CHANGE)
+                sqlx::query(sql::CHANGE)
                     .bind(id.to_string())
                     .bind(after.role as u8)
                     .bind(after.disabled)
@@ -241,7 +198,7 @@ impl AccountRepository for SqliteAccounts {
         old: &SecretString,
         new: &SecretString,
     ) -> Result<bool, StoreError> {
-        let replace = sqlx::query(REPLACE_PASSWORD)
+        let replace = sqlx::query(sql::REPLACE_PASSWORD)
             .bind(id.to_string())
             .bind(new.expose_secret().to_owned())
             .bind(self.file.now().as_millis())
@@ -257,7 +214,7 @@ impl AccountRepository for SqliteAccounts {
         old: &SecretString,
         new: &SecretString,
     ) -> Result<bool, StoreError> {
-        let upgrade = sqlx::query(UPGRADE_HASH)
+        let upgrade = sqlx::query(sql::UPGRADE_HASH)
             .bind(id.to_string())
             .bind(new.expose_secret().to_owned())
             .bind(old.expose_secret().to_owned());
@@ -273,7 +230,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn set_password(&self, id: UserId, hash: &SecretString) -> Result<bool, StoreError> {
-        let set = sqlx::query(SET_PASSWORD)
+        let set = sqlx::query(sql::SET_PASSWORD)
             .bind(id.to_string())
             .bind(hash.expose_secret().to_owned())
             .bind(self.file.now().as_millis());
@@ -292,7 +249,7 @@ impl AccountRepository for SqliteAccounts {
                 if is_in_charge(&user) {
                     others_in_charge(&mut transaction, id).await?;
                 }
-                sqlx::query(DELETE)
+                sqlx::query(sql::DELETE)
                     .bind(id.to_string())
                     .execute(&mut *transaction)
                     .await
@@ -308,7 +265,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn unsettled(&self, limit: u32) -> Result<Vec<User>, StoreError> {
-        let unsettled = sqlx::query(UNSETTLED).bind(limit);
+        let unsettled = sqlx::query(sql::UNSETTLED).bind(limit);
         self.file
             .in_time(async {
                 let rows = unsettled
@@ -321,7 +278,7 @@ impl AccountRepository for SqliteAccounts {
     }
 
     async fn settle(&self, id: UserId, version: i64) -> Result<bool, StoreError> {
-        let settle = sqlx::query_scalar(SETTLE)
+        let settle = sqlx::query_scalar(sql::SETTLE)
             .bind(id.to_string())
             .bind(version);
         self.file
@@ -339,7 +296,7 @@ impl AccountRepository for SqliteAccounts {
     async fn ping(&self) -> Result<(), StoreError> {
         self.file
             .in_time(async {
-                sqlx::query(IS_EMPTY)
+                sqlx::query(sql::IS_EMPTY)
                     .execute(&mut *self.file.reader().await.map_err(Failure)?)
                     .await
                     .map_err(Failure)?;
@@ -361,7 +318,7 @@ async fn others_in_charge(
     connection: &mut SqliteConnection,
     id: UserId,
 ) -> Result<(), AccountError> {
-    let others = sqlx::query_scalar(OTHERS_IN_CHARGE).bind(id.to_string());
+    let others = sqlx::query_scalar(sql::OTHERS_IN_CHARGE).bind(id.to_string());
     if others.fetch_one(connection).await.map_err(Failure)? {
         Ok(())
     } else {
@@ -383,60 +340,4 @@ fn difference(before: &User, after: &User) -> String {
         }));
     }
     changes.join(", ")
-}
-
-async fn find_user(
-    connection: &mut SqliteConnection,
-    id: UserId,
-) -> Result<Option<User>, StoreError> {
-    let find = sqlx::query(FIND).bind(id.to_string());
-    let row = find.fetch_optional(connection).await.map_err(Failure)?;
-    row.as_ref().map(user_of).transpose()
-}
-
-fn user_of(row: &SqliteRow) -> Result<User, StoreError> {
-    let id: String = row.try_get("id").map_err(Failure)?;
-    let username: String = row.try_get("username").map_err(Failure)?;
-    let role: u8 = row.try_get("role").map_err(Failure)?;
-    Ok(User {
-        id: id.parse().map_err(|_| StoreError::Corrupt("account.id"))?,
-        username: username
-            .parse()
-            .map_err(|_| StoreError::Corrupt("account.username"))?,
-        role: Role::from_index(role.into()).ok_or(StoreError::Corrupt("account.role"))?,
-        disabled: row.try_get("disabled").map_err(Failure)?,
-        created_at: Timestamp::from_millis(row.try_get("created_at").map_err(Failure)?),
-        version: row.try_get("version").map_err(Failure)?,
-        sessions_since: row.try_get("sessions_since").map_err(Failure)?,
-    })
-}
-
-fn account_of(row: &SqliteRow) -> Result<Account, StoreError> {
-    let password_hash: String = row.try_get("password_hash").map_err(Failure)?;
-    Ok(Account {
-        user: user_of(row)?,
-        password_hash: password_hash.into(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{super::plans::assert_indexed, *};
-
-    #[tokio::test]
-    async fn no_statement_reads_the_whole_table() {
-        assert_indexed(&[
-            FIND_BY_USERNAME,
-            FIND,
-            LIST,
-            CHANGE,
-            OTHERS_IN_CHARGE,
-            REPLACE_PASSWORD,
-            SET_PASSWORD,
-            DELETE,
-            UNSETTLED,
-            SETTLE,
-        ])
-        .await;
-    }
 }

@@ -5,19 +5,30 @@
 //! |---|---|
 //! | `mod` | the file: how it is created, opened, migrated, locked and closed |
 //! | `error` | maps SQLite's errors to those of this crate |
-//! | `accounts`, `limits`, `audit`, `tokens`, `quotas` | one repository each, with its SQL |
-//! | `services`, `service_rows` | the service register with its SQL; converts rows to services |
+//! | `limits`, `tokens`, `quotas` | one repository each, with its SQL |
+//! | `accounts` | the repository of accounts |
+//! | `account_sql`, `account_rows` | its statements; converts rows to accounts |
+//! | `audit` | the audit trail, and the events that are committed with a change |
+//! | `audit_counts`, `audit_search` | the rows that count rejected attempts; the search, and its rows |
+//! | `services` | the service register |
+//! | `service_rows`, `service_writes` | converts rows to services; writes services, credentials, revision and totals |
 //! | `sessions` | the repository of sessions |
-//! | `session_sql`, `session_rows` | its statements; converts rows to records, and updates the totals |
-//! | `session_roles` | the account version that last set the role of a user's sessions |
+//! | `session_sql`, `session_rows` | its statements; reads and writes records, and updates the totals |
+//! | `session_lists` | the sessions of one user, and pages of all |
+//! | `session_roles` | the role of a user's sessions: the account version that last set it, and the move to another one |
 //! | `integrity`, `integrity_sql` | checks and repairs of the sessions, and their statements |
+//! | `plans`, `tests` | tests: the query plans of the statements; a full disk |
 //! | `migrations/` | the tables, and the triggers that count sessions |
 //!
 //! The file is in WAL mode. Readers see the last commit and never wait; writers of this process queue for one
 //! connection in order of arrival; SQLite makes them wait for writers of other processes (the command line).
 
+mod account_rows;
+mod account_sql;
 mod accounts;
 mod audit;
+mod audit_counts;
+mod audit_search;
 mod error;
 mod integrity;
 mod integrity_sql;
@@ -26,11 +37,15 @@ mod limits;
 mod plans;
 mod quotas;
 mod service_rows;
+mod service_writes;
 mod services;
+mod session_lists;
 mod session_roles;
 mod session_rows;
 mod session_sql;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::{
@@ -326,67 +341,4 @@ async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
     MIGRATOR.run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        accounts::AccountRepository,
-        audit::{AuditEvent, AuditFilter, AuditRepository, Kind, SUCCESS},
-        clock::ManualClock,
-        sessions::SessionRepository,
-    };
-
-    fn events(n: usize) -> Vec<AuditEvent> {
-        let event = || AuditEvent::new(Kind::Login, Timestamp::default(), SUCCESS);
-        std::iter::repeat_with(event).take(n).collect()
-    }
-
-    async fn fill(file: &SqliteFile) {
-        sqlx::query("PRAGMA max_page_count = 1")
-            .execute(&mut *file.writer().await.unwrap())
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_was_full_is_no_lasting_harm() {
-        let directory = tempfile::tempdir().unwrap();
-        let settings = SqliteSettings {
-            path: directory.path().join("full.db"),
-            timeout: Duration::from_secs(10),
-        };
-        let file = SqliteFile::open(&settings, Arc::new(ManualClock::default()))
-            .await
-            .unwrap();
-        let audit = SqliteAudit::new(file.clone());
-        audit.append(&events(1)).await.unwrap();
-
-        // Equivalent to a full disk: SQLite does not grow the file and rolls the transaction back itself. The
-        // connection is then reopened without the limit.
-        fill(&file).await;
-        let refused = audit.append(&events(5_000)).await;
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
-        let all = AuditFilter::default();
-        assert_eq!(audit.search(&all, 10).await.unwrap().len(), 1);
-        // The readiness check reports it too, with the reason.
-        fill(&file).await;
-        let accounts = SqliteAccounts::new(file.clone()).ping().await;
-        fill(&file).await;
-        let sessions = SqliteSessions::new(file.clone()).ping().await;
-        for refused in [accounts, sessions] {
-            let why = refused.unwrap_err().in_full();
-            assert!(why.contains("full"), "{why}");
-        }
-
-        sqlx::query("PRAGMA max_page_count = 1000000")
-            .execute(&mut *file.writer().await.unwrap())
-            .await
-            .unwrap();
-        audit.append(&events(5_000)).await.unwrap();
-        assert_eq!(audit.search(&all, 9_999).await.unwrap().len(), 5_001);
-        SqliteAccounts::new(file.clone()).ping().await.unwrap();
-        SqliteSessions::new(file.clone()).ping().await.unwrap();
-    }
 }

@@ -3,35 +3,31 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::{
     SqliteFile, audit,
     error::Failure,
     service_rows::{all, find, quota_number, scopes_text},
+    service_writes::{
+        DELETED, RAISE, REGISTERED, ROTATED, ROTATION_REFUSED, add_credential, insert,
+        interval_parts, note, retire,
+    },
 };
 use crate::{
     audit::{Action, Kind},
     clock::Timestamp,
     error::StoreError,
     services::{
-        Credential, LimitPolicy, NewService, Register, RegisterError, Revision, Rotation,
-        SecretDigest, Service, ServiceChange, ServiceId, ServiceRepository, SignOfLife,
+        Credential, NewService, Register, RegisterError, Revision, Rotation, SecretDigest, Service,
+        ServiceChange, ServiceId, ServiceRepository, SignOfLife,
     },
 };
 
 const IS_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM services WHERE id = ?1)";
 /// Counts the whole table, which is small, and only for a registration.
 const COUNT: &str = "SELECT count(*) FROM services";
-const REGISTER: &str = "INSERT INTO services \
-    (id, registration, description, disabled, created_at, scopes, interval_us, burst, daily_quota, public_keys, \
-    interval_rest_ns) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-const ADD_CREDENTIAL: &str = "INSERT INTO service_credentials \
-    (id, service, digest, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-const RETIRE: &str =
-    "UPDATE service_credentials SET retired_at = ?2, expires_at = ?3 WHERE id = ?1";
-const REMOVE_OTHERS: &str = "DELETE FROM service_credentials WHERE service = ?1 AND id <> ?2";
 const CHANGE: &str = "UPDATE services SET description = ?2, disabled = ?3, scopes = ?4, \
     interval_us = ?5, burst = ?6, daily_quota = ?7, public_keys = ?8, interval_rest_ns = ?9 WHERE id = ?1";
 const DELETE: &str = "DELETE FROM services WHERE id = ?1";
@@ -40,16 +36,6 @@ const FORGET_USE: &str = "DELETE FROM quotas \
 const HEARTBEAT: &str = "UPDATE services SET last_heartbeat = ?2 WHERE id = ?1";
 const AUTHENTICATED: &str = "UPDATE services SET last_authentication = ?2 WHERE id = ?1";
 const REVISION: &str = "SELECT revision FROM service_register WHERE id = 1";
-
-const RAISE: &str = "UPDATE service_register SET revision = revision + 1 WHERE id = 1";
-const REGISTERED: &str = "UPDATE service_register \
-    SET revision = revision + 1, registered = registered + 1 WHERE id = 1";
-const DELETED: &str = "UPDATE service_register \
-    SET revision = revision + 1, deleted = deleted + 1 WHERE id = 1";
-const ROTATED: &str = "UPDATE service_register \
-    SET revision = revision + 1, rotated = rotated + 1 WHERE id = 1";
-const ROTATION_REFUSED: &str =
-    "UPDATE service_register SET rotations_refused = rotations_refused + 1 WHERE id = 1";
 
 /// The service register in the embedded file.
 #[derive(Clone, Debug)]
@@ -288,18 +274,6 @@ impl ServiceRepository for SqliteServices {
     }
 }
 
-/// Raises the revision, in the transaction of a change that readers of keys or revocations have to see.
-pub(super) async fn raise_revision(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    note(connection, RAISE).await
-}
-
-async fn note(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(statement).execute(connection).await.map(drop)
-}
-
 fn registered(new: NewService, now: Timestamp) -> Service {
     Service {
         id: new.id,
@@ -361,68 +335,6 @@ fn difference(before: &Service, after: &Service) -> String {
     names.join(", ")
 }
 
-/// The interval of a rate: whole microseconds, and the remaining nanoseconds.
-fn interval_parts(limits: &LimitPolicy) -> (i64, i64) {
-    let micros = i64::try_from(limits.interval.as_micros()).unwrap_or(i64::MAX);
-    (micros, (limits.interval.subsec_nanos() % 1_000).into())
-}
-
-async fn insert(connection: &mut SqliteConnection, service: &Service) -> Result<(), sqlx::Error> {
-    sqlx::query(REGISTER)
-        .bind(service.id.as_str().to_owned())
-        .bind(service.registration.to_string())
-        .bind(service.description.clone())
-        .bind(service.created_at.as_millis())
-        .bind(scopes_text(&service.scopes))
-        .bind(interval_parts(&service.limits).0)
-        .bind(service.limits.burst)
-        .bind(quota_number(&service.limits))
-        .bind(service.public_keys.as_deref().map(str::to_owned))
-        .bind(interval_parts(&service.limits).1)
-        .execute(&mut *connection)
-        .await?;
-    for credential in &service.credentials {
-        add_credential(connection, &service.id, credential).await?;
-    }
-    Ok(())
-}
-
-async fn add_credential(
-    connection: &mut SqliteConnection,
-    service: &ServiceId,
-    credential: &Credential,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(ADD_CREDENTIAL)
-        .bind(credential.id.to_string())
-        .bind(service.as_str().to_owned())
-        .bind(credential.digest.as_bytes().to_vec())
-        .bind(credential.created_at.as_millis())
-        .bind(credential.expires_at.map(Timestamp::as_millis))
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-/// Retires the credential as requested, and removes all others of the service.
-async fn retire(
-    connection: &mut SqliteConnection,
-    service: &ServiceId,
-    credential: &Credential,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(RETIRE)
-        .bind(credential.id.to_string())
-        .bind(credential.retired_at.map(Timestamp::as_millis))
-        .bind(credential.expires_at.map(Timestamp::as_millis))
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(REMOVE_OTHERS)
-        .bind(service.as_str().to_owned())
-        .bind(credential.id.to_string())
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::plans::assert_indexed, *};
@@ -431,19 +343,12 @@ mod tests {
     async fn no_statement_reads_the_whole_table() {
         assert_indexed(&[
             IS_TAKEN,
-            RETIRE,
-            REMOVE_OTHERS,
             CHANGE,
             DELETE,
             FORGET_USE,
             HEARTBEAT,
             AUTHENTICATED,
             REVISION,
-            RAISE,
-            REGISTERED,
-            DELETED,
-            ROTATED,
-            ROTATION_REFUSED,
         ])
         .await;
     }

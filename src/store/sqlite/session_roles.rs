@@ -1,10 +1,14 @@
-//! The account version that last set the role of a user's sessions.
+//! The role of a user's sessions: the account version that last set it, and the move to another one.
 
 use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{error::Failure, session_rows::role_of, session_sql as sql};
+use super::{
+    error::Failure,
+    session_rows::{Tally, role_of},
+    session_sql as sql,
+};
 use crate::{
     accounts::{Role, UserId},
     clock::Timestamp,
@@ -49,4 +53,47 @@ pub(super) async fn put_in_force(
         .await
         .map_err(Failure)?;
     Ok(())
+}
+
+/// Returns the live sessions of a user, oldest first: their sequence number and role.
+pub(super) async fn live_of_user(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<(i64, Role)>, StoreError> {
+    let rows = sqlx::query(sql::LIVE_OF_USER)
+        .bind(user.to_string())
+        .bind(now.as_millis())
+        .fetch_all(connection)
+        .await
+        .map_err(Failure)?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("seq").map_err(Failure)?, role_of(row)?)))
+        .collect()
+}
+
+/// Moves those of `live` that have another role to `role`. Returns how many.
+pub(super) async fn move_live(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    role: Role,
+    now: Timestamp,
+    live: &[(i64, Role)],
+    tally: &mut Tally,
+) -> Result<u64, StoreError> {
+    let mut moved = 0;
+    for (_, from) in live.iter().filter(|(_, from)| *from != role) {
+        tally.change_role(*from, role);
+        moved += 1;
+    }
+    if moved > 0 {
+        sqlx::query(sql::MOVE)
+            .bind(user.to_string())
+            .bind(now.as_millis())
+            .bind(role as u8)
+            .execute(connection)
+            .await
+            .map_err(Failure)?;
+    }
+    Ok(moved)
 }

@@ -1,4 +1,4 @@
-//! Converts rows to records and ends, and updates the totals.
+//! Reads and writes rows: records, ends, and the totals.
 
 use std::time::Duration;
 
@@ -9,8 +9,50 @@ use crate::{
     accounts::{Role, UserId},
     clock::Timestamp,
     error::StoreError,
-    sessions::{Census, EndReason, Ended, SessionRecord, SessionState},
+    sessions::{Census, EndReason, Ended, SessionId, SessionRecord, SessionState},
 };
+
+/// Reads the record of a live session.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    id: &SessionId,
+    now: Timestamp,
+) -> Result<Option<SessionRecord>, StoreError> {
+    let row = sqlx::query(sql::LOAD)
+        .bind(id.as_str().to_owned())
+        .bind(now.as_millis())
+        .fetch_optional(connection)
+        .await
+        .map_err(Failure)?;
+    row.as_ref().map(record_of).transpose()
+}
+
+/// Adds a session that started under this account version.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    record: &SessionRecord,
+    version: i64,
+    state: String,
+) -> Result<(), StoreError> {
+    sqlx::query(sql::INSERT)
+        .bind(record.id.as_str().to_owned())
+        .bind(record.user_id.to_string())
+        .bind(record.username.as_str().to_owned())
+        .bind(record.role as u8)
+        .bind(record.created_at.as_millis())
+        .bind(record.last_seen_at.as_millis())
+        .bind(record.expires_at.as_millis())
+        .bind(record.ends_at.as_millis())
+        .bind(i64::try_from(record.idle.as_millis()).unwrap_or(i64::MAX))
+        .bind(record.user_agent.clone())
+        .bind(state)
+        .bind(record.key_role as u8)
+        .bind(version)
+        .execute(connection)
+        .await
+        .map_err(Failure)?;
+    Ok(())
+}
 
 /// Reads a record.
 pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
-use sqlx::{Row, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
+use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
 
 use super::{
     SqliteFile,
     error::Failure,
-    session_roles::{put_in_force, role_in_force},
-    session_rows::{Tally, census_of, record_if_readable, record_of, role_of, state_text},
+    session_lists::{list_of_user, list_page},
+    session_roles::{live_of_user, move_live, put_in_force, role_in_force},
+    session_rows::{Tally, census_of, insert, load, record_of, state_text},
     session_sql as sql,
 };
 use crate::{
-    accounts::{Role, UserId},
+    accounts::UserId,
     clock::Timestamp,
     error::StoreError,
     sessions::{
@@ -271,13 +271,7 @@ impl SessionRepository for SqliteSessions {
         self.file
             .in_time(async {
                 let mut connection = self.file.reader().await.map_err(Failure)?;
-                let rows = sqlx::query(sql::LIST_USER)
-                    .bind(user.to_string())
-                    .bind(self.file.now().as_millis())
-                    .fetch_all(&mut *connection)
-                    .await
-                    .map_err(Failure)?;
-                Ok(rows.iter().filter_map(record_if_readable).collect())
+                list_of_user(&mut connection, user, self.file.now()).await
             })
             .await
     }
@@ -289,34 +283,11 @@ impl SessionRepository for SqliteSessions {
         limit: u32,
     ) -> Result<Vec<SessionRecord>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let page = match filter {
-            SessionFilter { user: Some(_), .. } => sql::PAGE_OF_USER,
-            SessionFilter { role: Some(_), .. } => sql::PAGE_OF_ROLE,
-            SessionFilter { .. } => sql::PAGE,
-        };
-        // The empty text sorts before every ID.
-        let after = after.map_or_else(String::new, |id| id.as_str().to_owned());
-        let role = filter.role.map(|role| role as u8);
         self.file
             .in_time(async {
                 let mut connection = self.file.reader().await.map_err(Failure)?;
-                let now = self.file.now().as_millis();
-                let mut page = sqlx::query(page).bind(after).bind(now);
-                if let Some(user) = filter.user {
-                    page = page.bind(user.to_string()).bind(role);
-                } else if role.is_some() {
-                    page = page.bind(role);
-                }
-                // Rows are read one by one without LIMIT: unreadable rows must not make this look like the last page.
-                let mut rows = page.fetch(&mut *connection);
-                let mut records = Vec::new();
-                while records.len() < limit {
-                    match rows.try_next().await.map_err(Failure)? {
-                        Some(row) => records.extend(record_if_readable(&row)),
-                        None => break,
-                    }
-                }
-                Ok(records)
+                let now = self.file.now();
+                list_page(&mut connection, filter, after, limit, now).await
             })
             .await
     }
@@ -400,87 +371,4 @@ impl SessionRepository for SqliteSessions {
             })
             .await
     }
-}
-
-async fn load(
-    connection: &mut SqliteConnection,
-    id: &SessionId,
-    now: Timestamp,
-) -> Result<Option<SessionRecord>, StoreError> {
-    let row = sqlx::query(sql::LOAD)
-        .bind(id.as_str().to_owned())
-        .bind(now.as_millis())
-        .fetch_optional(connection)
-        .await
-        .map_err(Failure)?;
-    row.as_ref().map(record_of).transpose()
-}
-
-/// Returns the live sessions of a user, oldest first: their sequence number and role.
-async fn live_of_user(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    now: Timestamp,
-) -> Result<Vec<(i64, Role)>, StoreError> {
-    let rows = sqlx::query(sql::LIVE_OF_USER)
-        .bind(user.to_string())
-        .bind(now.as_millis())
-        .fetch_all(connection)
-        .await
-        .map_err(Failure)?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("seq").map_err(Failure)?, role_of(row)?)))
-        .collect()
-}
-
-async fn insert(
-    connection: &mut SqliteConnection,
-    record: &SessionRecord,
-    version: i64,
-    state: String,
-) -> Result<(), StoreError> {
-    sqlx::query(sql::INSERT)
-        .bind(record.id.as_str().to_owned())
-        .bind(record.user_id.to_string())
-        .bind(record.username.as_str().to_owned())
-        .bind(record.role as u8)
-        .bind(record.created_at.as_millis())
-        .bind(record.last_seen_at.as_millis())
-        .bind(record.expires_at.as_millis())
-        .bind(record.ends_at.as_millis())
-        .bind(i64::try_from(record.idle.as_millis()).unwrap_or(i64::MAX))
-        .bind(record.user_agent.clone())
-        .bind(state)
-        .bind(record.key_role as u8)
-        .bind(version)
-        .execute(connection)
-        .await
-        .map_err(Failure)?;
-    Ok(())
-}
-
-/// Moves those of `live` that have another role to `role`. Returns how many.
-async fn move_live(
-    connection: &mut SqliteConnection,
-    user: UserId,
-    role: Role,
-    now: Timestamp,
-    live: &[(i64, Role)],
-    tally: &mut Tally,
-) -> Result<u64, StoreError> {
-    let mut moved = 0;
-    for (_, from) in live.iter().filter(|(_, from)| *from != role) {
-        tally.change_role(*from, role);
-        moved += 1;
-    }
-    if moved > 0 {
-        sqlx::query(sql::MOVE)
-            .bind(user.to_string())
-            .bind(now.as_millis())
-            .bind(role as u8)
-            .execute(connection)
-            .await
-            .map_err(Failure)?;
-    }
-    Ok(moved)
 }

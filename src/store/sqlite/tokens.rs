@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    SqliteFile, audit, error::Failure, service_rows::time_if_any, services::raise_revision,
+    SqliteFile, audit, error::Failure, service_rows::time_if_any, service_writes::raise_revision,
 };
 use crate::{
     audit::{Action, Kind},

@@ -16,7 +16,8 @@ use std::{
 
 use super::{
     AuditTrail,
-    event::{Actor, AuditEvent, Kind, PENDING, SUCCESS},
+    event::{Actor, AuditEvent, PENDING, SUCCESS},
+    kind::Kind,
 };
 use crate::{accounts::UserId, audit::AuditRepository};
 use skriptoteket_core::{

@@ -6,13 +6,17 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `mod` | the contract of an audit store |
-//! | `event` | events, rows, filters |
+//! | `kind` | the kinds of events |
+//! | `event` | events: the actor, the outcome, which rejected attempts share a row |
+//! | `search` | filters, rows, positions |
 //! | `action` | administrative actions in progress: the actor, and the row in the transaction of the change |
 //! | `trail` | the queue, and the task that writes events |
 
 mod action;
 mod event;
+mod kind;
 pub mod metrics;
+mod search;
 mod trail;
 
 use std::fmt;
@@ -22,11 +26,10 @@ use async_trait::async_trait;
 use skriptoteket_core::{clock::Timestamp, error::StoreError};
 
 pub use action::{Action, AdminAudit, Recording, announce, current, under_way};
-pub use event::{
-    Actor, AuditCursor, AuditEvent, AuditFilter, AuditRow, Kind, PENDING, SUCCESS, UnknownActor,
-    UnknownCursor, UnknownKind,
-};
+pub use event::{Actor, AuditEvent, PENDING, SUCCESS, UnknownActor};
+pub use kind::{Kind, UnknownKind};
 pub use metrics::AuditMetrics;
+pub use search::{AuditCursor, AuditFilter, AuditRow, UnknownCursor};
 pub use trail::{AuditTrail, AuditWriter};
 
 /// A repository of audit events.

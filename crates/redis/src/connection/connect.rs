@@ -1,4 +1,4 @@
-//! Creates connections: to a server, to the master that Sentinels report, to a node of a Cluster.
+//! Creates connections: to a server, or to a node of a Cluster.
 //!
 //! Authentication and database selection are commands of ours: the client's own handshake does not report why it
 //! failed.
@@ -10,19 +10,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, ServerError, TlsCertificates, Value, aio::MultiplexedConnection,
-    io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
+    TlsCertificates, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::{
     checked::{CheckedConnection, Origin},
     checks,
     fault::{ConnectError, RedisFault, Unavailable},
+    handshake::{auth, refused, said},
     slots::SlotMap,
     target::Target,
 };
@@ -49,7 +47,7 @@ impl Origin for Dialed {
 
 /// Creates connections according to the settings.
 pub(super) struct Dialer {
-    settings: RedisSettings,
+    pub(super) settings: RedisSettings,
     keys: Keys,
     authorities: Option<Vec<u8>>,
     /// The server's clock is used, so its difference from ours deserves a warning.
@@ -120,7 +118,7 @@ impl Dialer {
         }
     }
 
-    async fn checked(
+    pub(super) async fn checked(
         self: &Arc<Self>,
         server: &RedisAddress,
         database: u32,
@@ -161,85 +159,6 @@ impl Dialer {
         Err(self.diagnosed(server, unavailable).await)
     }
 
-    /// The server that the Sentinels report and that is a master. All Sentinels are asked at once: one may be down, and
-    /// one may not know the new master yet.
-    async fn master(
-        self: &Arc<Self>,
-        sentinels: &[RedisAddress],
-        name: &str,
-        database: u32,
-    ) -> Result<CheckedConnection, Unavailable> {
-        let mut answers: FuturesUnordered<_> = sentinels
-            .iter()
-            .map(|sentinel| self.named(sentinel, name))
-            .collect();
-        let (mut tried, mut failure) = (Vec::new(), None);
-        while let Some(answer) = answers.next().await {
-            let unavailable = match answer {
-                Ok(address) if tried.contains(&address) => continue,
-                Ok(address) => {
-                    let checked = self.checked(&address, database, false).await;
-                    tried.push(address);
-                    match checked {
-                        Ok(checked) => return Ok(checked),
-                        // The server that the Sentinels report may have been demoted a moment ago.
-                        Err(Unavailable::Fault(RedisFault::Replica { place })) => {
-                            Unavailable::disconnected(&place, ConnectError::Replica)
-                        }
-                        Err(unavailable) => unavailable,
-                    }
-                }
-                Err(unavailable) => unavailable,
-            };
-            // A fault is more specific than a server that is unreachable.
-            if !matches!(failure, Some(Unavailable::Fault(_))) {
-                failure = Some(unavailable);
-            }
-        }
-        Err(failure.unwrap_or_else(|| Unavailable::disconnected(&name, ConnectError::Garbled)))
-    }
-
-    /// Asks one Sentinel for the address of the master.
-    async fn named(
-        &self,
-        sentinel: &RedisAddress,
-        name: &str,
-    ) -> Result<RedisAddress, Unavailable> {
-        let mut ask = redis::cmd("SENTINEL");
-        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let password = self.settings.sentinel_password.as_ref();
-        let attempt = async {
-            let mut connection = self.silently(sentinel).await?;
-            match said(&mut connection, sentinel, auth(None, password), ask).await? {
-                Value::Array(parts) => address(&parts)
-                    .ok_or_else(|| Unavailable::disconnected(sentinel, ConnectError::Garbled)),
-                Value::Nil => Err(RedisFault::UnknownMaster {
-                    place: sentinel.to_string(),
-                    master: name.to_owned(),
-                }
-                .into()),
-                Value::ServerError(error) => Err(match error.code() {
-                    "NOAUTH" | "WRONGPASS" | "NOPERM" => RedisFault::SentinelPassword {
-                        place: sentinel.to_string(),
-                    }
-                    .into(),
-                    "ERR" => RedisFault::NoSentinel {
-                        place: sentinel.to_string(),
-                    }
-                    .into(),
-                    _ => Unavailable::disconnected(sentinel, ConnectError::Refused(error)),
-                }),
-                _ => Err(Unavailable::disconnected(sentinel, ConnectError::Garbled)),
-            }
-        };
-        let unavailable = match timeout(self.time_limit(), attempt).await {
-            Ok(Ok(address)) => return Ok(address),
-            Ok(Err(unavailable)) => unavailable,
-            Err(_) => Unavailable::disconnected(sentinel, ConnectError::Silent(self.time_limit())),
-        };
-        Err(self.diagnosed(sentinel, unavailable).await)
-    }
-
     /// Asks a node of a Cluster for the owners of the slots.
     pub(super) async fn slots(&self, node: &RedisAddress) -> Result<SlotMap, Unavailable> {
         let attempt = async {
@@ -276,7 +195,10 @@ impl Dialer {
     }
 
     /// Returns a connection on which nothing has been sent.
-    async fn silently(&self, server: &RedisAddress) -> Result<MultiplexedConnection, Unavailable> {
+    pub(super) async fn silently(
+        &self,
+        server: &RedisAddress,
+    ) -> Result<MultiplexedConnection, Unavailable> {
         let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
         self.raw(server, self.settings.tls, silent).await
     }
@@ -351,71 +273,4 @@ pub(super) async fn read_slots(
             .ok_or_else(|| Unavailable::disconnected(node, ConnectError::Garbled)),
         Err(error) => Err(Unavailable::disconnected(node, ConnectError::Broken(error))),
     }
-}
-
-fn auth(user: Option<&str>, password: Option<&SecretString>) -> Option<Cmd> {
-    let mut auth = redis::cmd("AUTH");
-    if let Some(user) = user {
-        auth.arg(user);
-    }
-    auth.arg(password?.expose_secret());
-    Some(auth)
-}
-
-/// Authenticates, if there are credentials, and returns the reply to one command, or why the server rejected us.
-async fn said(
-    connection: &mut MultiplexedConnection,
-    server: &RedisAddress,
-    auth: Option<Cmd>,
-    command: Cmd,
-) -> Result<Value, Unavailable> {
-    let mut pipe = Pipeline::new();
-    let logs_in = auth.is_some();
-    if let Some(auth) = auth {
-        pipe.add_command(auth);
-    }
-    pipe.add_command(command);
-    let count = pipe.len();
-    let mut answers = connection
-        .send_packed_commands(&pipe, 0, count)
-        .await
-        .map_err(|error| Unavailable::disconnected(server, ConnectError::Broken(error)))?
-        .into_iter();
-    if logs_in && let Some(refusal @ Value::ServerError(_)) = answers.next() {
-        return Ok(refusal);
-    }
-    Ok(answers.next().unwrap_or(Value::Nil))
-}
-
-/// Why a server rejected us.
-fn refused(server: &RedisAddress, database: u32, error: ServerError) -> Unavailable {
-    let place = server.to_string();
-    let details = error.details().unwrap_or_default();
-    let fault = match error.code() {
-        "WRONGPASS" => RedisFault::Credentials { place },
-        "NOAUTH" => RedisFault::PasswordMissing { place },
-        "DENIED" => RedisFault::Protected { place },
-        "NOPERM" => RedisFault::NotPermitted {
-            place,
-            what: if database > 0 { "SELECT" } else { "PING" },
-        },
-        "LOADING" => return Unavailable::disconnected(&place, ConnectError::Loading),
-        "ERR" if details.starts_with("AUTH ") => RedisFault::PasswordUnknown { place },
-        "ERR" if details.contains("cluster mode") => RedisFault::ClusterNode { place },
-        "ERR" if details.contains("index") || details.contains("out of range") => {
-            RedisFault::Database { place, database }
-        }
-        _ => return Unavailable::disconnected(&place, ConnectError::Refused(error)),
-    };
-    fault.into()
-}
-
-fn address(parts: &[Value]) -> Option<RedisAddress> {
-    let [Value::BulkString(host), Value::BulkString(port)] = parts else {
-        return None;
-    };
-    Some(RedisAddress {
-        host: String::from_utf8(host.clone()).ok()?,
-        port: std::str::from_utf8(port).ok()?.parse().ok()?,
-    })
 }

@@ -1,21 +1,21 @@
-//! Sends calls; handles redirections and transport errors.
+//! Sends calls; repeats those that the server deferred, or that were sent over a connection that broke.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use redis::{Pipeline, ServerError, Value};
+use redis::{Pipeline, Value};
 use tokio::time::sleep;
 
 use super::{
     Inner, Way,
     checked::CheckedConnection,
-    cluster::Cluster,
-    fault::{ConnectError, Refusal, Unavailable},
+    fault::{ConnectError, Unavailable},
     managed::ManagedConnection,
+    outcome::{Outcome, Pause, PendingCall, consider},
     per_worker,
-    slots::{redirection, slot_of},
+    slots::slot_of,
 };
-use crate::{RedisAddress, call::Call};
+use crate::call::Call;
 use skriptoteket_core::{clock::Clock, error::StoreError};
 
 /// Maximum number of attempts for a call that the server temporarily rejects. With the pauses below, this takes about
@@ -35,32 +35,6 @@ pub(super) enum Lane {
     Shared,
     /// The connection for calls that wait for a replica.
     Durable,
-}
-
-/// A call without a reply so far.
-struct PendingCall {
-    /// Its index among the calls.
-    index: usize,
-    /// The server does not know the script.
-    in_full: bool,
-    /// The node that has the keys while their slot is being moved.
-    asking: Option<RedisAddress>,
-    /// It was sent over a connection that broke, and is safe to run twice.
-    repeated: bool,
-}
-
-/// The outcome of a pending call.
-enum Outcome {
-    Answer(Value),
-    /// The server did not execute it, but it or another one may soon.
-    Again(PendingCall, Pause),
-    Failure(StoreError),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    None,
-    Some,
 }
 
 /// Sends all calls and returns their replies in order, or the first error.
@@ -284,81 +258,6 @@ fn pipeline(calls: &[Call], pending_calls: &[PendingCall]) -> Pipeline {
         });
     }
     pipe
-}
-
-/// Handles an error reply. The error codes below mean that nothing was executed.
-fn consider(
-    inner: &Inner,
-    managed: &ManagedConnection,
-    checked: &Arc<CheckedConnection>,
-    pending_call: PendingCall,
-    error: ServerError,
-) -> Outcome {
-    let asked = &checked.address;
-    match error.code() {
-        "NOSCRIPT" if !pending_call.in_full => Outcome::Again(
-            PendingCall {
-                in_full: true,
-                ..pending_call
-            },
-            Pause::None,
-        ),
-        code @ ("MOVED" | "ASK") => {
-            let (Way::Cluster(cluster), Some((slot, node))) = (
-                &inner.way,
-                redirection(error.details().unwrap_or_default(), asked),
-            ) else {
-                return Outcome::Failure(Refusal::new(asked, error).into());
-            };
-            redirected(cluster, &pending_call, code == "ASK", slot, node)
-        }
-        "TRYAGAIN" | "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => Outcome::Again(
-            PendingCall {
-                asking: None,
-                ..pending_call
-            },
-            Pause::Some,
-        ),
-        code @ ("READONLY" | "NOAUTH") => {
-            // The server is no longer a master, or no longer accepts our user: a new connection finds out which.
-            let cause = if code == "READONLY" {
-                ConnectError::Replica
-            } else {
-                ConnectError::Refused(error.clone())
-            };
-            managed.lose(checked, cause);
-            Outcome::Failure(Refusal::new(asked, error).into())
-        }
-        _ => Outcome::Failure(Refusal::new(asked, error).into()),
-    }
-}
-
-fn redirected(
-    cluster: &Cluster,
-    pending_call: &PendingCall,
-    is_asking: bool,
-    slot: u16,
-    node: RedisAddress,
-) -> Outcome {
-    let asking = if is_asking {
-        Some(node)
-    } else {
-        cluster.moved(slot, node);
-        None
-    };
-    // Two nodes that redirect to each other do not agree yet; the number of attempts is bounded.
-    let pause = if pending_call.asking.is_some() {
-        Pause::Some
-    } else {
-        Pause::None
-    };
-    Outcome::Again(
-        PendingCall {
-            asking,
-            ..*pending_call
-        },
-        pause,
-    )
 }
 
 /// A batch in flight. If it is still in flight at the deadline, its connection is given up: the server does not

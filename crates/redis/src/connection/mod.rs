@@ -7,7 +7,9 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `connect` | creates a connection: TLS, authentication, Sentinels |
+//! | `connect` | creates a connection: TLS, the login, the checks |
+//! | `handshake` | authentication, and why a server rejects us |
+//! | `sentinel` | the master that Sentinels report |
 //! | `diagnosis` | why connecting failed: TLS or not, not Redis at all |
 //! | `checks` | the requirements on a server |
 //! | `checked` | a connection that passed the checks |
@@ -17,7 +19,9 @@
 //! | `slots` | the slot of a key |
 //! | `target` | the target of a connection |
 //! | `batching` | combines simultaneous reads into one command |
-//! | `dispatch` | sends calls: scripts, redirections, temporary rejections |
+//! | `dispatch` | sends calls, in one pipeline for each server |
+//! | `outcome` | what a reply means: redirections, temporary rejections |
+//! | `node` | commands to one server, for example a scan of its keys |
 //! | `fault` | why Redis cannot be used, in words |
 
 mod batching;
@@ -28,8 +32,12 @@ mod connect;
 mod diagnosis;
 mod dispatch;
 mod fault;
+mod handshake;
 mod managed;
+mod node;
+mod outcome;
 mod per_worker;
+mod sentinel;
 mod slots;
 mod target;
 #[cfg(test)]
@@ -43,19 +51,19 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use redis::{Cmd, Value};
+use redis::Value;
 use tokio::{sync::Notify, task_local, time::timeout};
 
 use self::{
     cluster::Cluster,
     connect::Dialer,
     dispatch::Lane,
-    fault::{ConnectError, Refusal, Unavailable},
+    fault::{ConnectError, Unavailable},
     managed::ManagedConnection,
     slots::slot_of,
     target::Target,
 };
-use super::{answer, call::Call, keys::Keys};
+use super::{call::Call, keys::Keys};
 use crate::{RedisAddress, RedisSettings, RedisTopology};
 use skriptoteket_core::{
     clock::{Clock, SystemClock},
@@ -63,6 +71,7 @@ use skriptoteket_core::{
 };
 
 pub use fault::RedisFault;
+pub(super) use node::SCAN_START;
 
 /// The clock of sessions and login throttling.
 #[derive(Clone, Debug)]
@@ -75,12 +84,6 @@ pub enum StoreClock {
 
 /// Lifetime of the key that is written to check that writes are accepted, in ms.
 const PROBE_MS: u32 = 10_000;
-
-/// The first cursor of a scan of a server's keys.
-pub(super) const SCAN_START: &str = "0";
-
-/// Keys per step of a scan: a fraction of a millisecond.
-const SCAN_STEP: usize = 1_000;
 
 /// Minimum interval between two warnings that replicas lag.
 const WARN_AGAIN: Duration = Duration::from_mins(1);
@@ -110,18 +113,6 @@ struct Inner {
 enum Way {
     Single(Arc<ManagedConnection>),
     Cluster(Cluster),
-}
-
-/// A server that has keys: the only one, or a master of a Cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    address: RedisAddress,
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
-    }
 }
 
 impl fmt::Debug for Connection {
@@ -215,65 +206,6 @@ impl Connection {
     /// [`StoreError::Unavailable`], with the reason in words for operators, without secrets.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         self.call_all(self.probes()?).await.map(drop)
-    }
-
-    /// Returns the servers that have keys now.
-    pub(super) async fn masters(&self) -> Result<Vec<Node>, StoreError> {
-        let addresses = match &self.inner.way {
-            Way::Single(managed) => vec![managed.checked().await?.address.clone()],
-            Way::Cluster(cluster) => cluster.masters()?,
-        };
-        let node = |address| Node { address };
-        Ok(addresses.into_iter().map(node).collect())
-    }
-
-    /// Runs one step of a scan of a server's keys that match a pattern: returns some of them and the cursor of the next
-    /// step; `None` at the end. The first cursor is [`SCAN_START`].
-    pub(super) async fn scan(
-        &self,
-        node: &Node,
-        pattern: &str,
-        cursor: &str,
-    ) -> Result<(Vec<Vec<u8>>, Option<String>), StoreError> {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(pattern);
-        scan.arg("COUNT").arg(SCAN_STEP);
-        let answer = self.in_time(self.ask(node, scan)).await?;
-        let [next, keys] = answer::parts(answer)?;
-        let next: String = answer::read(next)?;
-        Ok((
-            answer::read(keys)?,
-            Some(next).filter(|it| it != SCAN_START),
-        ))
-    }
-
-    /// Sends a command to one server and returns its reply. The command is sent once: a key that has moved to another
-    /// server is an error.
-    pub(super) async fn ask(&self, node: &Node, cmd: Cmd) -> Result<Value, StoreError> {
-        let managed = match &self.inner.way {
-            Way::Single(managed) => Arc::clone(managed),
-            Way::Cluster(cluster) => cluster.managed(&node.address)?,
-        };
-        let work = async {
-            let checked = managed.checked().await?;
-            if checked.address != node.address {
-                return Err(Unavailable::disconnected(
-                    node,
-                    ConnectError::Replaced(checked.address.clone()),
-                )
-                .into());
-            }
-            match checked.shared.clone().send_packed_command(&cmd).await {
-                Ok(Value::ServerError(error)) => Err(Refusal::new(node, error).into()),
-                Ok(answer) => Ok(answer),
-                Err(error) => {
-                    let cause = ConnectError::Broken(error);
-                    managed.lose(&checked, cause.clone());
-                    Err(Unavailable::disconnected(node, cause).into())
-                }
-            }
-        };
-        self.in_time(work).await
     }
 
     /// Gives up the connection to the server that has this key, because the keys belong to another deployment. The
