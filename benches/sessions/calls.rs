@@ -43,15 +43,15 @@ impl Table {
         let at_once = items.split_off(ALONE.min(items.len() / 2));
         let (mut answers, mut alone) = (Vec::new(), Vec::new());
         for item in items {
-            let begun = Instant::now();
+            let started_at = Instant::now();
             answers.push(call(item).await?);
-            alone.push(begun.elapsed().as_secs_f64());
+            alone.push(started_at.elapsed().as_secs_f64());
         }
         let count = at_once.len() as f64;
         let before = self.meter.read()?;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         answers.extend(in_flight(at_once, call).await?);
-        let seconds = begun.elapsed().as_secs_f64();
+        let seconds = started_at.elapsed().as_secs_f64();
         let spent = self.meter.since(&before)?;
         println!(
             "| {name} | {:.0} µs | {:.0} µs | {:.0} µs | {:.0} |",

@@ -116,9 +116,9 @@ async fn count(
         let before = meter.read()?;
         let mut round = Vec::with_capacity(CENSUSES);
         for _ in 0..CENSUSES {
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let counted = population.stores.sessions.census().await?;
-            round.push(begun.elapsed().as_secs_f64());
+            round.push(started_at.elapsed().as_secs_f64());
             ensure!(
                 counted.sessions.iter().sum::<u64>() == size,
                 "{counted:?} of {size}"
@@ -132,9 +132,9 @@ async fn count(
         rounds.push(median(round));
 
         let before = meter.read()?;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         scanning::count(scanned.connection(), size)?;
-        scan.push(begun.elapsed().as_secs_f64());
+        scan.push(started_at.elapsed().as_secs_f64());
         scan_cpu += meter.since(&before)?.cpu;
     }
     for growing in GROWING {
@@ -164,14 +164,14 @@ fn per_census(commands: &BTreeMap<String, (u64, u64)>) -> BTreeMap<String, u64> 
 
 /// Returns the seconds that the peer needs to export its gauge.
 async fn scrape(express: &Server, size: u64) -> anyhow::Result<f64> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let answer = reqwest::Client::new()
         .get(express.url("/metrics"))
         .timeout(TIME_LIMIT)
         .send()
         .await?;
     let page = answer.error_for_status()?.text().await?;
-    let taken = begun.elapsed().as_secs_f64();
+    let taken = started_at.elapsed().as_secs_f64();
     let values = page.lines().filter(|line| line.starts_with("sessions{"));
     let values = values.map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     let counted: u64 = values.sum::<Option<u64>>().context("numbers")?;

@@ -46,9 +46,9 @@ async fn others(dir: &Path, redis: &RedisServer) -> anyhow::Result<Vec<Server>> 
 async fn asked(sessions: Arc<dyn SessionRepository>, until: Instant) -> anyhow::Result<[f64; 2]> {
     let mut took = Vec::new();
     while Instant::now() < until {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         sessions.ping().await?;
-        took.push(begun.elapsed().as_secs_f64() * 1e3);
+        took.push(started_at.elapsed().as_secs_f64() * 1e3);
         tokio::time::sleep(ASKED_EVERY).await;
     }
     ensure!(!took.is_empty(), "the store was not called");
@@ -91,10 +91,10 @@ async fn page(service: &Server) -> anyhow::Result<Page> {
     Ok(page)
 }
 
-/// Waits until a page satisfies a condition. Returns it with the time since `begun`.
+/// Waits until a page satisfies a condition. Returns it with the time since `started_at`.
 async fn page_where(
     service: &Server,
-    begun: Instant,
+    started_at: Instant,
     what: &str,
     is_so: impl Fn(&Page) -> bool,
 ) -> anyhow::Result<(Page, Duration)> {
@@ -102,7 +102,7 @@ async fn page_where(
     loop {
         let page = page(service).await?;
         if is_so(&page) {
-            return Ok((page, begun.elapsed()));
+            return Ok((page, started_at.elapsed()));
         }
         ensure!(
             waiting.elapsed() < TIME_LIMIT,
@@ -132,10 +132,10 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         }
     };
 
-    let begun = Instant::now();
-    start(BEFORE, begun + Duration::from_secs(3)).await?;
-    let pace = begun.elapsed().div_f64(BEFORE as f64);
-    let (first, _) = page_where(&service, begun, "the first to end", |page| {
+    let started_at = Instant::now();
+    start(BEFORE, started_at + Duration::from_secs(3)).await?;
+    let pace = started_at.elapsed().div_f64(BEFORE as f64);
+    let (first, _) = page_where(&service, started_at, "the first to end", |page| {
         page.ended_idle == BEFORE && page.active == Some(0)
     })
     .await?;

@@ -132,10 +132,10 @@ async fn give_lease(meter: &mut Meter, service: &Server, to_service: bool) -> an
             .arg("somebody else")
             .query::<()>(meter.connection())?;
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while observes(service).await? != to_service {
         ensure!(
-            begun.elapsed() < TIME_LIMIT,
+            started_at.elapsed() < TIME_LIMIT,
             "the change of the lease was not noticed in time"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -45,7 +45,7 @@ impl Population {
 
     /// Starts sessions until there are `size`, one per user. Returns the seconds that this took.
     pub(crate) async fn grow(&mut self, size: u64) -> anyhow::Result<f64> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let sessions = &self.stores.sessions;
         in_flight(self.size..size, |n| async move {
             let session = session_of(UserId::generate(), n, LIFETIME);
@@ -53,7 +53,7 @@ impl Population {
         })
         .await?;
         self.size = size;
-        Ok(begun.elapsed().as_secs_f64())
+        Ok(started_at.elapsed().as_secs_f64())
     }
 }
 

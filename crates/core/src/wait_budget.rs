@@ -87,7 +87,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[tokio::test]
-    async fn all_waits_of_one_request_come_from_one_patience() {
+    async fn all_waits_of_one_request_share_one_budget() {
         let work = async {
             spend(200 * MS);
             let elsewhere = tokio::spawn(carried(async {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_nobody_waits_for_has_no_end_of_patience() {
+    async fn detached_work_has_no_budget_that_ends() {
         spend(MS);
         assert_eq!(left(), None);
         assert_eq!(WaitBudget::new(MS).during(async { left() }).await, None);

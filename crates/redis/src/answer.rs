@@ -51,7 +51,7 @@ pub(super) enum Done {
     /// Nothing was written; these sessions must be declared.
     Needs(Vec<String>),
     /// The ID is taken.
-    Taken,
+    AlreadyExists,
 }
 
 impl Done {
@@ -62,7 +62,7 @@ impl Done {
         }
         let code: i64 = read(parts.remove(0))?;
         match (code, parts.pop()) {
-            (0, None) => Ok(Self::Taken),
+            (0, None) => Ok(Self::AlreadyExists),
             (1, Some(last)) => {
                 parts.push(last);
                 Ok(Self::Finished(parts))

@@ -34,7 +34,7 @@ impl RedisSessions {
             };
             match Done::read(answer)? {
                 Done::Finished(parts) => return Ok(parts),
-                Done::Taken => return Err(StoreError::Conflict),
+                Done::AlreadyExists => return Err(StoreError::Conflict),
                 Done::Needs(more) => known.extend(more),
             }
             if turn.is_none() {

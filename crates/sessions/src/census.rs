@@ -60,7 +60,7 @@ pub struct CensusTaker {
     pace: CensusPace,
     bell: CensusBell,
     /// Signals that this replica has become the observer.
-    begun: Notify,
+    started_at: Notify,
 }
 
 impl fmt::Debug for CensusTaker {
@@ -93,7 +93,7 @@ impl CensusTaker {
             clock,
             pace,
             bell: CensusBell::default(),
-            begun: Notify::new(),
+            started_at: Notify::new(),
         }
     }
 
@@ -119,7 +119,7 @@ impl CensusTaker {
                 mine: true, epoch, ..
             }) => {
                 if self.state.lease_acquired(*epoch, asked_at, asked_at + ttl) {
-                    self.begun.notify_one();
+                    self.started_at.notify_one();
                 }
             }
             Ok(Lease {
@@ -218,7 +218,7 @@ impl CensusTaker {
         let mut answered = true;
         loop {
             if !self.state.observes() {
-                self.begun.notified().await;
+                self.started_at.notified().await;
                 continue;
             }
             let result = self.count().await;
@@ -242,7 +242,7 @@ impl CensusTaker {
             let sooner = async {
                 tokio::select! {
                     () = self.bell.0.notified() => {}
-                    () = self.begun.notified() => {}
+                    () = self.started_at.notified() => {}
                 }
             };
             // Either the interval is over or sessions have changed: count again in both cases.

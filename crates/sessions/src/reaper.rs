@@ -60,7 +60,7 @@ impl Reaper {
     pub async fn reap(&self) -> Result<u64, StoreError> {
         let mut reaped = 0;
         loop {
-            let begun = self.sessions.clock().monotonic();
+            let started_at = self.sessions.clock().monotonic();
             let ended = self.repository.reap(BATCH).await?;
             if ended.is_empty() {
                 return Ok(reaped);
@@ -68,7 +68,7 @@ impl Reaper {
             self.metrics.sessions_ended(&ended);
             reaped += ended.len() as u64;
             self.bell.ring();
-            let took = self.sessions.clock().monotonic().saturating_sub(begun);
+            let took = self.sessions.clock().monotonic().saturating_sub(started_at);
             tokio::time::sleep(took).await;
         }
     }

@@ -80,9 +80,9 @@ impl Prometheus {
     }
 
     async fn wait_until_ready(&mut self) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let url = format!("{}/-/ready", self.url());
-        while begun.elapsed() < TIME_LIMIT {
+        while started_at.elapsed() < TIME_LIMIT {
             if let Some(status) = self.process.0.try_wait().unwrap() {
                 panic!("Prometheus ended with {status}:\n{}", self.log());
             }
@@ -154,14 +154,14 @@ impl Prometheus {
 
     /// Waits until an expression has exactly these values by a label.
     pub async fn until_by(&self, label: &str, expression: &str, expected: &BTreeMap<String, f64>) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             let told = self.by(label, expression).await;
             if told == *expected {
                 return;
             }
             assert!(
-                begun.elapsed() < self.time_limit(),
+                started_at.elapsed() < self.time_limit(),
                 "{expression}: {told:?}, expected {expected:?}"
             );
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -227,14 +227,14 @@ impl Prometheus {
         limit: Duration,
         wanted: impl Fn(&[Sample]) -> bool,
     ) -> Duration {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             let found = self.query(expression).await;
             if wanted(&found) {
-                return begun.elapsed();
+                return started_at.elapsed();
             }
             assert!(
-                begun.elapsed() < limit,
+                started_at.elapsed() < limit,
                 "{what}: not within {limit:?}: {expression} is {found:?}"
             );
             tokio::time::sleep(LOOK_AGAIN).await;

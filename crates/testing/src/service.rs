@@ -153,8 +153,8 @@ impl Service {
     pub async fn wait_until_ready(&mut self) {
         let url = self.management("/readyz");
         let client = plain();
-        let begun = Instant::now();
-        while begun.elapsed() < TIME_LIMIT {
+        let started_at = Instant::now();
+        while started_at.elapsed() < TIME_LIMIT {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the service ended with {status}:\n{}", self.output());
             }
@@ -210,13 +210,13 @@ impl Service {
 
     /// Scrapes until the page satisfies `wanted`.
     pub async fn page_where(&self, what: &str, wanted: impl Fn(&Page) -> bool) -> Page {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             let page = self.page().await;
             if wanted(&page) {
                 return page;
             }
-            assert!(begun.elapsed() < TIME_LIMIT, "{what}: not reached in time");
+            assert!(started_at.elapsed() < TIME_LIMIT, "{what}: not reached in time");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -292,13 +292,13 @@ impl Service {
 
     /// Waits for the process to end on its own.
     pub async fn wait(&mut self) -> ExitStatus {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
             assert!(
-                begun.elapsed() < TIME_LIMIT,
+                started_at.elapsed() < TIME_LIMIT,
                 "the service did not end in time"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_wish_is_not_two() {
+    async fn one_interrupt_does_not_count_twice() {
         let stop = Stop::default();
         stop.ask();
         stop.asked(1).await;

@@ -125,7 +125,7 @@ async fn all_others_can_be_ended_and_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_misspelt_wish_ends_nothing() {
+async fn a_misspelt_parameter_ends_nothing() {
     let app = spawn_app().await;
     let browser = app.someone("ada", Role::User).await;
     for query in [

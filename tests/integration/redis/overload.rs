@@ -45,7 +45,7 @@ async fn a_crowd_before_a_server_that_is_gone_makes_no_storm() {
         proxy.set(weather);
         let before = proxy.taken();
         // 400 calls in two seconds, or in more on a busy machine.
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut calls = tokio::task::JoinSet::new();
         for number in 0..400_u64 {
             let replica = Arc::clone(&replica);
@@ -58,7 +58,7 @@ async fn a_crowd_before_a_server_that_is_gone_makes_no_storm() {
         // 50, 100, 200, 400, 800 ms, 1 s …, at least half of each; a failed attempt checks once whether the port speaks
         // TLS. So there are at most 20 attempts in the first two seconds, and four in each later second.
         let made = proxy.taken() - before;
-        let took = begun.elapsed();
+        let took = started_at.elapsed();
         let most = 20 + 4 * usize::try_from(took.as_secs().saturating_sub(1)).unwrap();
         assert!(made <= most, "{made} connections in {took:?}");
         proxy.set(Weather::Fair);

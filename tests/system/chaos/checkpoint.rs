@@ -44,11 +44,11 @@ pub(crate) struct Seen {
 
 /// Waits until one replica observes and all report that their counts are current.
 pub(crate) async fn wait_for_observer(victims: &Victims) -> Result<(), String> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         let pages = victims.replicas.pages().await;
         let result = observer(&pages).map(drop);
-        if result.is_ok() || begun.elapsed() > OBSERVER {
+        if result.is_ok() || started_at.elapsed() > OBSERVER {
             return result;
         }
         sleep(Duration::from_millis(100)).await;
@@ -113,7 +113,7 @@ pub(crate) async fn compare(
 
 /// Returns the pages once the observing replica shows a count taken after this moment.
 async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, String> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         let asked = now();
         let pages = victims.replicas.pages().await;
@@ -123,7 +123,7 @@ async fn counted_after(victims: &Victims, moment: Millis) -> Result<Vec<Page>, S
         {
             return Ok(pages);
         }
-        if begun.elapsed() > COUNTED {
+        if started_at.elapsed() > COUNTED {
             result?;
             return Err("no new count was exported in time".into());
         }

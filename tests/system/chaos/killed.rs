@@ -83,10 +83,10 @@ async fn log_in_on_and_on(ports: Vec<u16>, first: usize, answered: Arc<AtomicU32
 }
 
 async fn wait_for(answered: &AtomicU32, n: u32) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while answered.load(Ordering::Relaxed) < n {
         assert!(
-            begun.elapsed() < Duration::from_mins(15),
+            started_at.elapsed() < Duration::from_mins(15),
             "the logins take too long"
         );
         sleep(Duration::from_millis(20)).await;
@@ -121,11 +121,11 @@ async fn round(
     sleep(INTERVAL).await;
     let before = Enumeration::read(&mut redis.wire());
     let listed = before.counts_at(before.now);
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let shown = loop {
         let pages = replicas.pages().await;
         let shown = observer(&pages).map(gauges);
-        if shown.as_ref() == Ok(&listed) || begun.elapsed() > SLACK {
+        if shown.as_ref() == Ok(&listed) || started_at.elapsed() > SLACK {
             break shown.unwrap();
         }
         sleep(Duration::from_millis(100)).await;

@@ -95,11 +95,11 @@ impl Replicas {
         for service in self.running.iter().flatten() {
             service.signal("TERM");
         }
-        let begun = Instant::now();
+        let started_at = Instant::now();
         for (n, service) in self.running.iter_mut().enumerate() {
             if let Some(mut service) = service.take() {
                 let status = service.wait().await;
-                let took = begun.elapsed();
+                let took = started_at.elapsed();
                 if !status.success() || took > STOP_LIMIT {
                     faults.push(format!("replica {n} stopped with {status} after {took:?}"));
                 }

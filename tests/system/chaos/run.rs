@@ -119,7 +119,7 @@ async fn run(
     rng: &mut StdRng,
     seconds: u64,
 ) -> Result<(), String> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut tasks = crowd(world, rng, PEOPLE);
     let of_faults = StdRng::seed_from_u64(rng.random());
     tasks.push(tokio::spawn(go_wrong(
@@ -129,9 +129,9 @@ async fn run(
     )));
     let mut seen = Seen::default();
     let (mut result, mut stretches) = (Ok(()), 0);
-    while result.is_ok() && begun.elapsed() < Duration::from_secs(seconds) {
+    while result.is_ok() && started_at.elapsed() < Duration::from_secs(seconds) {
         let pause = Duration::from_millis(rng.random_range(6_000..12_000));
-        let left = Duration::from_secs(seconds).saturating_sub(begun.elapsed());
+        let left = Duration::from_secs(seconds).saturating_sub(started_at.elapsed());
         // One in three is calm: every request gets a response, and the counts must match exactly.
         let mut calm = None;
         stretches += 1;
@@ -149,7 +149,7 @@ async fn run(
                 Some(victims) => victims,
                 None => victims.lock().await,
             };
-            result = one_checkpoint(world, &victims, operator, &mut seen, begun).await;
+            result = one_checkpoint(world, &victims, operator, &mut seen, started_at).await;
         }
     }
     // No fault is active while this is held, so none remains active.
@@ -161,8 +161,8 @@ async fn run(
 }
 
 async fn sleep_unless_violated(world: &World, pause: Duration) -> Result<(), String> {
-    let begun = Instant::now();
-    while begun.elapsed() < pause {
+    let started_at = Instant::now();
+    while started_at.elapsed() < pause {
         sleep(Duration::from_millis(100)).await;
         world.journal().violation().map_or(Ok(()), Err)?;
     }
@@ -174,7 +174,7 @@ async fn one_checkpoint(
     victims: &Victims,
     operator: &mut Operator,
     seen: &mut Seen,
-    begun: Instant,
+    started_at: Instant,
 ) -> Result<(), String> {
     checkpoint::wait_for_observer(victims).await?;
     let closed = timeout(Duration::from_mins(1), world.checkpoint_lock.write()).await;
@@ -183,7 +183,7 @@ async fn one_checkpoint(
     let violation = world.journal().violation();
     let line = violation.map_or(told, Err)?;
     world.journal().count("checkpoints", "passed");
-    eprintln!("chaos: {:5.1} s  {line}", begun.elapsed().as_secs_f64());
+    eprintln!("chaos: {:5.1} s  {line}", started_at.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -47,9 +47,9 @@ async fn check(replicas: &Replicas, cookies: &[String]) -> Vec<u16> {
     let mut statuses = Vec::new();
     for (n, cookie) in cookies.iter().enumerate() {
         let url = format!("http://127.0.0.1:{}/api/session", replicas.ports()[n % 2]);
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let answer = http.get(url).header("cookie", cookie).send().await.unwrap();
-        assert!(begun.elapsed() < SLOWEST, "it took {:?}", begun.elapsed());
+        assert!(started_at.elapsed() < SLOWEST, "it took {:?}", started_at.elapsed());
         assert!(
             !answer.headers().contains_key("set-cookie"),
             "the cookie must be kept"
@@ -60,14 +60,14 @@ async fn check(replicas: &Replicas, cookies: &[String]) -> Vec<u16> {
 }
 
 async fn wait_until_all_are_in(replicas: &Replicas, cookies: &[String]) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         let statuses = check(replicas, cookies).await;
         if statuses.iter().all(|it| *it == 200) {
             return;
         }
         assert!(
-            begun.elapsed() < TIME_LIMIT,
+            started_at.elapsed() < TIME_LIMIT,
             "not all sessions are usable again: {statuses:?}"
         );
         assert!(
@@ -82,7 +82,7 @@ async fn wait_until_all_are_in(replicas: &Replicas, cookies: &[String]) {
 async fn wait_until_counted(replicas: &Replicas, servers: &[&RedisServer]) {
     let records = servers.iter().map(|it| it.wire().scan("*:s:*").len());
     let records: u64 = records.map(|it| it as u64).sum();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         let pages = replicas.pages().await;
         let shown = observer(&pages).map(|page| gauges(page).sessions.iter().sum());
@@ -90,7 +90,7 @@ async fn wait_until_counted(replicas: &Replicas, servers: &[&RedisServer]) {
             return;
         }
         assert!(
-            begun.elapsed() < TIME_LIMIT,
+            started_at.elapsed() < TIME_LIMIT,
             "{records} records, shown: {shown:?}"
         );
         sleep(Duration::from_millis(100)).await;
@@ -98,7 +98,7 @@ async fn wait_until_counted(replicas: &Replicas, servers: &[&RedisServer]) {
 }
 
 async fn wait_until_the_gauges_are_gone(replicas: &Replicas) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         let pages = replicas.pages().await;
         let shown = |page: &&Page| page.get("skriptoteket_active_sessions").is_some();
@@ -107,7 +107,7 @@ async fn wait_until_the_gauges_are_gone(replicas: &Replicas) {
             return;
         }
         assert!(
-            begun.elapsed() < TIME_LIMIT,
+            started_at.elapsed() < TIME_LIMIT,
             "the gauges are still exported"
         );
         sleep(Duration::from_millis(100)).await;
@@ -160,9 +160,9 @@ async fn sentinels_change_the_master_and_nobody_is_logged_out_or_in_again() {
         pair.servers[0].is_acknowledged_by(other)
     });
     pair.servers[0].kill();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while pair.master_port() != other {
-        assert!(begun.elapsed() < TIME_LIMIT, "no failover");
+        assert!(started_at.elapsed() < TIME_LIMIT, "no failover");
         let statuses = check(&replicas, &cookies).await;
         assert!(
             statuses.iter().all(|it| matches!(it, 200 | 503)),

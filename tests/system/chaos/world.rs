@@ -221,9 +221,9 @@ impl World {
         if let Some(body) = &body {
             asked = asked.json(body);
         }
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         let outcome = read(asked).await;
-        let took = begun.elapsed();
+        let took = started_at.elapsed();
         let mut journal = self.journal();
         let status = outcome.status();
         let text = if status == 0 {

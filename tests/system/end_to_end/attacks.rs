@@ -24,17 +24,17 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Repeats an attack until all of these alerts fire.
 async fn until_firing(prometheus: &Prometheus, wanted: &[&str], mut attack: impl AsyncFnMut(u32)) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let wanted: BTreeSet<String> = wanted.iter().map(|it| (*it).to_owned()).collect();
     for round in 0.. {
         attack(round).await;
-        let fired = prometheus.fired(begun.elapsed()).await;
+        let fired = prometheus.fired(started_at.elapsed()).await;
         if wanted.is_subset(&fired) {
-            eprintln!("{fired:?} after {:.1?}", begun.elapsed());
+            eprintln!("{fired:?} after {:.1?}", started_at.elapsed());
             return;
         }
         assert!(
-            begun.elapsed() < LIMIT,
+            started_at.elapsed() < LIMIT,
             "{:?} did not fire, {fired:?} did",
             wanted.difference(&fired)
         );
@@ -76,7 +76,7 @@ async fn every_attack_on_logins_and_sessions_is_told_of_within_two_minutes() {
     let settings = [("store_timeout", "5s"), ("max_sessions_per_user", "1000")];
     let mut world = World::start(TEST, &settings).await;
     world.launch_both().await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut visitor = Visitor::new();
 
     let spraying = [
@@ -91,7 +91,7 @@ async fn every_attack_on_logins_and_sessions_is_told_of_within_two_minutes() {
         spray(&mut visitor, service, round).await;
     };
     until_firing(&world.prometheus, &spraying, attack).await;
-    let fired = world.prometheus.fired(begun.elapsed()).await;
+    let fired = world.prometheus.fired(started_at.elapsed()).await;
     assert_eq!(fired, spraying.map(str::to_owned).into(), "and no other");
 
     let attack = async |round: u32| guess(&mut visitor, world.replica(0), round).await;

@@ -22,7 +22,7 @@ async fn scraped_directly_totals_go_on_in_a_rolling_restart_and_no_alert_fires()
     let settings = [("store_timeout", "5s"), ("max_sessions_per_user", "1000")];
     let mut world = World::start_direct(TEST, &settings).await;
     world.launch_both().await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut visitor = Visitor::new();
     let password = format!("{PASSWORD}\n");
     world.command(&["user", "add", "ada", "--password-stdin"], &password);
@@ -72,7 +72,7 @@ async fn scraped_directly_totals_go_on_in_a_rolling_restart_and_no_alert_fires()
     let apart = prometheus.value(apart).await;
     eprintln!("of {all} logouts the replicas' own series show {apart:?}");
 
-    let fired = prometheus.fired(begun.elapsed()).await;
+    let fired = prometheus.fired(started_at.elapsed()).await;
     assert!(fired.is_empty(), "a rolling restart wakes {fired:?}");
 
     use_both(&world, &mut visitor).await;

@@ -155,17 +155,17 @@ pub(crate) async fn use_both(world: &World, visitor: &mut Visitor) -> Fired {
     let payroll = Machine::register(world.replica(1), &admin, "payroll", &terms).await;
     let mut token = None;
     let mut fired = Fired::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let other = async {
-        while begun.elapsed() < LOAD {
-            if begun.elapsed() + BEFORE_CLEARING < LOAD {
+        while started_at.elapsed() < LOAD {
+            if started_at.elapsed() + BEFORE_CLEARING < LOAD {
                 let prometheus = &world.prometheus;
-                fired = prometheus.fired_of("service_id", begun.elapsed()).await;
+                fired = prometheus.fired_of("service_id", started_at.elapsed()).await;
             }
             visitor.log_in(world.replica(1), "bo").await;
             work(&payroll, world, &mut token).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
-            if begun.elapsed().as_secs().is_multiple_of(5) {
+            if started_at.elapsed().as_secs().is_multiple_of(5) {
                 visitor.mistype(world.replica(1)).await;
             }
         }
@@ -181,11 +181,11 @@ pub(crate) async fn use_both(world: &World, visitor: &mut Visitor) -> Fired {
 async fn ordinary_load_wakes_nobody_and_fills_every_panel_and_rule() {
     let mut world = World::start(TEST, &[("store_timeout", "5s")]).await;
     world.launch_both().await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut fired = use_both(&world, &mut Visitor::new()).await;
 
     assert_alerts(&fired);
-    let all = world.prometheus.fired_of("service_id", begun.elapsed());
+    let all = world.prometheus.fired_of("service_id", started_at.elapsed());
     fired.extend(all.await);
     fired.remove(&(CLEARING.to_owned(), String::new()));
     assert_alerts(&fired);

@@ -41,8 +41,8 @@ async fn without_the_collector_people_log_in_as_before_and_nothing_they_did_is_l
     let before = visitor.median();
 
     world.collector.stop();
-    let begun = Instant::now();
-    while begun.elapsed() < away {
+    let started_at = Instant::now();
+    while started_at.elapsed() < away {
         visitor.log_in(world.replica(0), "ada").await;
         visitor.mistype(world.replica(0)).await;
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -40,16 +40,16 @@ async fn until_firing(
     wanted: &Alerts,
     mut trouble: impl AsyncFnMut(usize),
 ) -> Alerts {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for round in 0.. {
         trouble(round).await;
-        let fired = prometheus.fired_of("service_id", begun.elapsed()).await;
+        let fired = prometheus.fired_of("service_id", started_at.elapsed()).await;
         if wanted.is_subset(&fired) {
-            eprintln!("{wanted:?} after {:.1?}", begun.elapsed());
+            eprintln!("{wanted:?} after {:.1?}", started_at.elapsed());
             return fired;
         }
         assert!(
-            begun.elapsed() < LIMIT,
+            started_at.elapsed() < LIMIT,
             "{:?} did not fire, {fired:?} did",
             wanted.difference(&fired)
         );
@@ -88,7 +88,7 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
     tokio::time::sleep(world.delivery()).await;
     let (first, second) = (world.replica(0), world.replica(1));
     let admin = second.admin().await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let usual = json!({});
     // This service never sends anything.
     Machine::register(second, &admin, "silent", &usual).await;
@@ -131,7 +131,7 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
         assert_eq!(answer.status(), 200, "the overlap is a day");
     })
     .await;
-    let fired = world.prometheus.fired_of("service_id", begun.elapsed());
+    let fired = world.prometheus.fired_of("service_id", started_at.elapsed());
     assert_eq!(fired.await, trouble, "and no other");
 
     world.redis.freeze();

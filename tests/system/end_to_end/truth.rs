@@ -204,7 +204,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     world.prometheus.until_by("role", USERS, &users()).await;
 
     // A rolling restart: one replica after the other is stopped and started again.
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let (stop, watching) = watch(Arc::clone(&world.prometheus));
     for n in [0, 1] {
         tokio::time::sleep(world.delivery()).await;
@@ -221,7 +221,7 @@ async fn prometheus_has_what_was_done_with_one_replica_with_two_and_while_they_a
     assert!(watched.longest_gap <= gap, "{watched:?}");
     assert!(watched.asked > 10, "{watched:?}");
     eprintln!("rolling restart: {watched:?}");
-    let fired = world.prometheus.fired(begun.elapsed()).await;
+    let fired = world.prometheus.fired(started_at.elapsed()).await;
     assert!(fired.is_empty(), "a rolling restart wakes {fired:?}");
 
     visitor.mistype(world.replica(1)).await;

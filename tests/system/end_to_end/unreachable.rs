@@ -44,17 +44,17 @@ async fn live_with(exporter: Option<(String, &'static str)>) -> Life {
         ],
         None => Vec::new(),
     };
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut service = Service::start(dir.path(), &settings).await;
-    let start = begun.elapsed();
+    let start = started_at.elapsed();
 
     let heard = Instant::now();
     let mut logins = 0;
     while heard.elapsed() < LISTENED || logins < LOGINS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let answer = service.login(&plain(), "admin", PASSWORD).await;
         assert_eq!(answer.status(), 200, "{what}");
-        let took = begun.elapsed();
+        let took = started_at.elapsed();
         assert!(took < LOGIN, "{what}: {took:?}");
         logins += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -77,9 +77,9 @@ async fn live_with(exporter: Option<(String, &'static str)>) -> Life {
     assert!(complaints.len() <= 1 + minutes, "{what}: {complaints:#?}");
 
     service.signal("TERM");
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let status = service.wait().await;
-    let stop = begun.elapsed();
+    let stop = started_at.elapsed();
     assert!(status.success(), "{what}: {status}");
     Life { what, start, stop }
 }

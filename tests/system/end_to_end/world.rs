@@ -242,13 +242,13 @@ impl Visitor {
         name: &str,
         password: &str,
     ) -> Response {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let request = self.client.post(service.url("/api/login"));
         let request = request
             .header("x-forwarded-for", address)
             .json(&json!({"username": name, "password": password}));
         let answer = request.send().await.unwrap();
-        self.durations.push(begun.elapsed());
+        self.durations.push(started_at.elapsed());
         if answer.status() == 200 {
             self.done.logins += 1.0;
         } else {

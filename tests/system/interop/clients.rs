@@ -82,12 +82,12 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     writeln!(input, "{told}").unwrap();
     drop(input);
 
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let status = loop {
         if let Some(status) = client.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > TIME_LIMIT {
+        if started_at.elapsed() > TIME_LIMIT {
             client.kill().unwrap();
             break client.wait().unwrap();
         }
@@ -100,7 +100,7 @@ async fn run([program, script]: [PathBuf; 2], algorithm: &str) {
     assert!(
         status.success(),
         "{status} after {:?}: {report}",
-        begun.elapsed()
+        started_at.elapsed()
     );
     assert_eq!(steps.last().map(String::as_str), Some("done"), "{report}");
 }

@@ -61,13 +61,13 @@ impl Load {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let interval = Duration::from_secs(1) / self.rate;
         let places = Arc::new(Semaphore::new(self.at_once));
         let mut tasks = JoinSet::new();
-        let mut due = begun;
+        let mut due = started_at;
         for n in 0.. {
-            if begun.elapsed() > self.at_most || (begun.elapsed() > self.at_least && enough()) {
+            if started_at.elapsed() > self.at_most || (started_at.elapsed() > self.at_least && enough()) {
                 break;
             }
             time::sleep_until(due.into()).await;
@@ -90,7 +90,7 @@ impl Load {
         took.sort_unstable();
         Outcome {
             achieved: f64::from(u32::try_from(answers.len()).unwrap())
-                / begun.elapsed().as_secs_f64(),
+                / started_at.elapsed().as_secs_f64(),
             answers,
             took,
         }

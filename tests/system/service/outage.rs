@@ -48,9 +48,9 @@ async fn on(dir: &Path, redis: &RedisServer) -> Service {
 
 /// Sends a request with a cookie; returns the response and its duration.
 async fn timed(request: reqwest::RequestBuilder, cookie: &str) -> (Response, Duration) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let answer = request.header("cookie", cookie).send().await.unwrap();
-    (answer, begun.elapsed())
+    (answer, started_at.elapsed())
 }
 
 fn login(service: &Service, password: &str) -> reqwest::RequestBuilder {
@@ -106,11 +106,11 @@ async fn assert_away(service: &Service, cookie: &str) {
 
 /// Waits until the gauges are back, and returns how long that took.
 async fn back(service: &Service, live: f64) -> Duration {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     service
         .page_where("the gauges are back", |page| page.get(LIVE) == Some(live))
         .await;
-    begun.elapsed()
+    started_at.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,14 +192,14 @@ async fn a_service_starts_without_its_redis_and_recovers_by_itself() {
     let url = redis.url();
     let settings = [("redis_url", url.as_str()), STORE_TIMEOUT];
     let mut service = Service::launched(dir.path(), &settings);
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let reason = loop {
         let answer = plain().get(service.management("/readyz")).send().await;
         if let Ok(answer) = answer {
             assert_eq!(answer.status(), 503);
             break answer.text().await.unwrap();
         }
-        assert!(begun.elapsed() < TIME_LIMIT);
+        assert!(started_at.elapsed() < TIME_LIMIT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(
@@ -318,15 +318,15 @@ async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("{scheme}://127.0.0.1:{}", free_port());
         let mut service = Service::launched(dir.path(), &[("redis_url", url.as_str())]);
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while !service.output().contains("the service is listening") {
-            assert!(begun.elapsed() < TIME_LIMIT);
+            assert!(started_at.elapsed() < TIME_LIMIT);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         service.signal("TERM");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         assert!(service.wait().await.success());
-        let took = begun.elapsed();
+        let took = started_at.elapsed();
         assert!(took < STOP_LIMIT, "{took:?}");
         let said = service.output();
         assert_eq!(said.matches("Redis is away").count(), 1, "{said}");
@@ -354,13 +354,13 @@ async fn a_login_whose_place_was_taken_too_late_locks_nobody() {
     proxy.set(Weather::Fair);
     // The connection may have been dropped. A login that waits for a reservation that is never released is rejected
     // after 15 to 30 s: the account is locked then.
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let status = loop {
         let (answer, _) = timed(login(&service, PASSWORD), "").await;
-        if answer.status() != 503 || begun.elapsed() > TIME_LIMIT {
+        if answer.status() != 503 || started_at.elapsed() > TIME_LIMIT {
             break answer.status();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    assert_eq!(status, 200, "after {:?}", begun.elapsed());
+    assert_eq!(status, 200, "after {:?}", started_at.elapsed());
 }

@@ -72,12 +72,12 @@ impl EdgeProxy {
             .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
             .stdin(Stdio::null());
         let mut child = Killed(spawn_for_life(command));
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Some(status) = child.0.try_wait().unwrap() {
                 panic!("nginx ended with {status}");
             }
-            assert!(begun.elapsed() < TIME_LIMIT, "nginx does not listen");
+            assert!(started_at.elapsed() < TIME_LIMIT, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
         Self {

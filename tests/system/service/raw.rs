@@ -117,7 +117,7 @@ impl Raw {
     /// Returns the next response.
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Received {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             if let Some(answer) = self.take() {
                 return answer;
@@ -129,7 +129,7 @@ impl Raw {
                     String::from_utf8_lossy(&self.received)
                 );
             }
-            assert!(begun.elapsed() < TIME_LIMIT, "no response in time");
+            assert!(started_at.elapsed() < TIME_LIMIT, "no response in time");
         }
     }
 
@@ -141,11 +141,11 @@ impl Raw {
     /// Sends `drop` repeatedly until the peer has closed. Received bytes are kept.
     #[track_caller]
     pub(crate) fn drip_until_closed(&mut self, drop: &[u8]) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while !self.read_some() {
             let _ = self.stream.write_all(drop);
             assert!(
-                begun.elapsed() < TIME_LIMIT,
+                started_at.elapsed() < TIME_LIMIT,
                 "the connection is still open: {:?}",
                 String::from_utf8_lossy(&self.received)
             );
@@ -174,7 +174,7 @@ impl Raw {
         self.stream
             .set_write_timeout(Some(Duration::from_millis(50)))
             .unwrap();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             match self.stream.write_all(request) {
                 Ok(()) => {}
@@ -182,7 +182,7 @@ impl Raw {
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => return,
             }
-            assert!(begun.elapsed() < TIME_LIMIT, "the connection is held");
+            assert!(started_at.elapsed() < TIME_LIMIT, "the connection is held");
         }
     }
 }

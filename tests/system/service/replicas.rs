@@ -59,15 +59,15 @@ async fn observers(services: &[Service]) -> Vec<usize> {
 
 /// Waits until one of them exports this number of live sessions. Returns its index and the time that this took.
 async fn shown_by(services: &[Service], live: f64) -> (usize, Duration) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         for (index, service) in services.iter().enumerate() {
             if service.page().await.get(LIVE) == Some(live) {
-                return (index, begun.elapsed());
+                return (index, started_at.elapsed());
             }
         }
         assert!(
-            begun.elapsed() < TIME_LIMIT,
+            started_at.elapsed() < TIME_LIMIT,
             "no replica exports {live} sessions"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -215,9 +215,9 @@ async fn a_replica_with_another_cookie_key_is_told_of() {
     let wrong = "another key of the cookie, long enough";
     let settings = [("redis_url", url.as_str()), ("cookie_key", wrong)];
     let other = Service::start(dir.path(), &settings).await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while !other.output().contains("another cookie_key") {
-        assert!(begun.elapsed() < TIME_LIMIT, "{}", other.output());
+        assert!(started_at.elapsed() < TIME_LIMIT, "{}", other.output());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!other.output().contains(wrong));

@@ -32,11 +32,11 @@ async fn stops_in_time(signal: &str) {
     service
         .page_where("it is in flight", |page| page.get(posts) == Some(1.0))
         .await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     service.signal(signal);
     hold.rollback().await.unwrap();
     let status = service.wait().await;
-    let took = begun.elapsed();
+    let took = started_at.elapsed();
     assert!(status.success(), "{status}: {}", service.output());
     assert!(took < STOP_LIMIT, "it took {took:?}");
     let answer = in_flight
@@ -95,12 +95,12 @@ async fn an_idle_keep_alive_connection_does_not_hold_it_up() {
     let http = client();
     let answer = http.get(service.url("/api/session")).send().await.unwrap();
     assert_eq!(answer.status(), 401);
-    let begun = Instant::now();
+    let started_at = Instant::now();
     service.signal("TERM");
     assert!(service.wait().await.success());
     assert!(
-        begun.elapsed() < STOP_LIMIT,
+        started_at.elapsed() < STOP_LIMIT,
         "it took {:?}",
-        begun.elapsed()
+        started_at.elapsed()
     );
 }

@@ -60,7 +60,7 @@ pub(crate) struct Connection {
     /// Number of heads handed over to the server.
     heads: Cell<u64>,
     /// Numbers of requests that the application has started and has completed.
-    begun: Cell<u64>,
+    started_at: Cell<u64>,
     answered: Cell<u64>,
     /// The number of the stand-in request, and why the original was rejected.
     refused: Cell<Option<(u64, Refusal)>>,
@@ -120,7 +120,7 @@ impl Connection {
             register,
             reading: Cell::new(Reading::Nothing(now)),
             heads: Cell::new(0),
-            begun: Cell::new(0),
+            started_at: Cell::new(0),
             answered: Cell::new(0),
             refused: Cell::new(None),
             overdue: Cell::new(false),
@@ -142,15 +142,15 @@ impl Connection {
 
     /// Starts the next request. Returns the reason if it stands for a rejected one.
     pub(crate) fn begin(self: &Rc<Self>) -> (Answering, Option<Refusal>) {
-        let begun = self.begun.get() + 1;
-        self.begun.set(begun);
-        let refused = self.refused.get().filter(|(number, _)| *number == begun);
+        let started_at = self.started_at.get() + 1;
+        self.started_at.set(started_at);
+        let refused = self.refused.get().filter(|(number, _)| *number == started_at);
         (Answering(Rc::clone(self)), refused.map(|(_, why)| why))
     }
 
     /// Returns whether the body of the request started last is incomplete.
     fn lacks_body(&self) -> bool {
-        self.begun.get() == self.heads.get() && matches!(self.reading.get(), Reading::Body(_))
+        self.started_at.get() == self.heads.get() && matches!(self.reading.get(), Reading::Body(_))
     }
 
     /// Returns whether no request has arrived yet.
@@ -292,15 +292,15 @@ mod tests {
         let connection = Connection::new(place, register, timeouts);
         let is_over = |at| connection.due(at) == Due::Close;
         connection.stalled();
-        let begun = connection.now();
-        assert!(!is_over(begun + 9 * second) && is_over(begun + 11 * second));
+        let started_at = connection.now();
+        assert!(!is_over(started_at + 9 * second) && is_over(started_at + 11 * second));
         // The client reads some data, and then stalls again.
         connection.progressed();
-        assert!(!is_over(begun + 11 * second));
+        assert!(!is_over(started_at + 11 * second));
         connection.stalled();
         connection.progressed();
-        assert!(!is_over(begun + 99 * second) && is_over(begun + 101 * second));
+        assert!(!is_over(started_at + 99 * second) && is_over(started_at + 101 * second));
         connection.flushed();
-        assert!(!is_over(begun + 101 * second));
+        assert!(!is_over(started_at + 101 * second));
     }
 }

@@ -311,8 +311,8 @@ mod tests {
         {
             written += some.unwrap();
         }
-        let begun = connection.now();
-        assert_eq!(connection.due(begun + hour), Due::Close);
+        let started_at = connection.now();
+        assert_eq!(connection.due(started_at + hour), Due::Close);
         let reads = tokio::spawn(async move {
             let mut piece = vec![0; written];
             client.read_exact(&mut piece).await.unwrap();
@@ -320,7 +320,7 @@ mod tests {
         });
         assert!(stream.write(&answer).await.unwrap() > 0);
         let _client = reads.await.unwrap();
-        assert_ne!(connection.due(begun + hour), Due::Close);
-        assert_eq!(connection.due(begun + 10 * hour), Due::Close);
+        assert_ne!(connection.due(started_at + hour), Due::Close);
+        assert_eq!(connection.due(started_at + 10 * hour), Due::Close);
     }
 }

@@ -177,12 +177,12 @@ impl FromRequest for ServiceIdentity {
                 State::Known(Some(Err(error)))
             }
             Ok(token) => {
-                let begun = if first {
+                let started_at = if first {
                     bearer.begin(token)
                 } else {
                     bearer.begin_again(token)
                 };
-                match begun {
+                match started_at {
                     Verification::Completed(answer) => State::Known(Some(known(answer))),
                     Verification::Pending(pending) => {
                         let token = token.to_owned();

@@ -26,10 +26,10 @@ const LEAST_PAUSE: Duration = Duration::from_secs(20);
 impl Plan {
     /// Half the guesses are at one account from four addresses: the limit of the account is reached. The others try one
     /// password on many accounts from a fifth address: the limit of the address is reached.
-    pub(super) fn attack(&mut self, begun: Duration) {
+    pub(super) fn attack(&mut self, started_at: Duration) {
         let victim = self.anybody();
-        let end = begun + self.day.length() / PART_OF_DAY;
-        let (mut at, mut guesses) = (begun, Vec::new());
+        let end = started_at + self.day.length() / PART_OF_DAY;
+        let (mut at, mut guesses) = (started_at, Vec::new());
         for host in [1, 2, 1, 3, 1, 4, 1, 5].into_iter().cycle() {
             if guesses.len() >= LEAST_GUESSES && at >= end {
                 break;
@@ -51,7 +51,7 @@ impl Plan {
             self.put(at, Entry::Request(act, news.take()));
         }
         let hour = self.rng.random_range(HOURS);
-        let next = self.day.next_day_at(begun, hour);
-        self.put(next.max(begun + LEAST_PAUSE), Entry::Attack);
+        let next = self.day.next_day_at(started_at, hour);
+        self.put(next.max(started_at + LEAST_PAUSE), Entry::Attack);
     }
 }

@@ -245,14 +245,14 @@ fn every_day_has_one_attack_which_is_visible() {
     let day = Day::lasting(DAY);
     for seed in 0..20 {
         let attempts = Attempts::of(&within(seed, FIVE_DAYS));
-        let begun: Vec<Duration> = attempts.attacks.iter().map(|it| it[0].0).collect();
-        let days: Vec<String> = begun.iter().map(|at| day.time(*at).day()).collect();
+        let started_at: Vec<Duration> = attempts.attacks.iter().map(|it| it[0].0).collect();
+        let days: Vec<String> = started_at.iter().map(|at| day.time(*at).day()).collect();
         assert_eq!(days, ["1", "2", "3", "4", "5"], "seed {seed}");
 
         let [all, good] = attempts.ordinary(|_| true);
         let seconds = usize::try_from(FIVE_DAYS).unwrap();
-        for (attack, begun) in attempts.attacks.iter().zip(begun) {
-            let minute = begun..begun + Duration::from_mins(1);
+        for (attack, started_at) in attempts.attacks.iter().zip(started_at) {
+            let minute = started_at..started_at + Duration::from_mins(1);
             let guesses = attack.iter().filter(|(at, _)| minute.contains(at)).count();
             let [others, accepted] = attempts.ordinary(|at| minute.contains(&at));
             let failures = guesses + others - accepted;

@@ -257,7 +257,7 @@ proptest! {
                 let checked = [Checked::Right, Checked::Wrong, Checked::NotChecked][usize::from(what - 3)];
                 state = settle(state, at(now), &BUDGET, hold, checked, what % 2 == 0);
             } else {
-                // Nothing has brought the state up to this time, which may be earlier than the one before.
+                // No call has advanced the state to this time, which may be earlier than its own.
                 continue;
             }
             prop_assert!(state.expires_at(&BUDGET) <= at(now + 3600 + 100 + 100));
