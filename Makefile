@@ -6,12 +6,12 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not during development.
 DENY := -D warnings
 
-.PHONY: help test tools interop-clients contract-tester deny fmt-check words clippy doc unit reference test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients contract-tester deny fmt-check words msrv clippy features doc unit reference test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools interop-clients contract-tester collector fmt-check deny dashboards-check check-prometheus check-compose words clippy doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools interop-clients contract-tester collector fmt-check deny dashboards-check check-prometheus check-compose words msrv clippy features doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus amtool=prometheus-alertmanager node=nodejs npm nginx=nginx-light
@@ -43,6 +43,9 @@ check-prometheus: ## promtool on the scrape configurations, the rules and their 
 words: ## words to avoid in comments and documentation; scripts/words.txt has them
 	@scripts/check-words.sh
 
+msrv: ## the workspace compiles with the minimum supported version of Rust
+	@scripts/check-msrv.sh
+
 check-compose: collector ## the Compose file, the Dockerfile and the Collector's configuration, without a Docker engine
 	@scripts/check-compose.sh
 
@@ -57,6 +60,15 @@ fmt-check:
 
 clippy:
 	cargo clippy --locked --workspace --all-targets -- $(DENY)
+
+# The workspace is built with all features at once. Applications choose theirs.
+features: ## lints of the features that an application can choose, alone and together
+	cargo clippy --locked --no-default-features -- $(DENY)
+	cargo clippy --locked -p skriptoteket-actix --no-default-features -- $(DENY)
+	cargo clippy --locked -p skriptoteket-actix -- $(DENY)
+	cargo clippy --locked -p skriptoteket-actix --features telemetry -- $(DENY)
+	cargo clippy --locked -p skriptoteket-actix --features tokens -- $(DENY)
+	cargo clippy --locked -p skriptoteket-actix --no-default-features --features services,openapi,registration -- $(DENY)
 
 doc:
 	RUSTDOCFLAGS="$(DENY)" cargo doc --locked --workspace --no-deps --document-private-items

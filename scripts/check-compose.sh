@@ -126,7 +126,7 @@ proxy_sets_all_headers() {
 # password check comes after it.
 proxy_waits_for_attempts() {
   local waits servers
-  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' src/guard/throttle.rs)
+  waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' crates/login/src/guard/throttle.rs)
   servers=$(code docker/nginx.conf | grep -c '^    server {')
   [ -n "$waits" ] && code docker/nginx.conf | awk -v least=$((waits + 10)) -v servers="$servers" '
     $1 == "location" { attempts = index($0, "location ~ ^/api/(login|password)$ {") }
@@ -173,9 +173,11 @@ datasources() {
 }
 # Redis permits the commands that the service needs (by its own list), and no administration.
 redis_commands() {
-  local rule missing=0 name
+  local rule missing=0 name names
   rule=$(sed -n 's/^user default //p' docker/secrets.sh)
-  for name in $(sed -n '/^const COMMANDS/,/^\];/s/^    "\([A-Z]*\).*/\L\1/p' src/store/redis/connection/checks.rs); do
+  names=$(sed -n '/^const COMMANDS/,/^\];/s/^    "\([A-Z]*\).*/\L\1/p' crates/redis/src/connection/checks.rs)
+  [ -n "$names" ] || { echo "no list of commands was found"; return 1; }
+  for name in $names; do
     case " $rule " in *" +$name "*) ;; *) echo "docker/secrets.sh does not permit $name"; missing=1 ;; esac
   done
   case $rule in *'~*'* | *'&*'* | *+@* | *allkeys* | *allcommands*) echo "too much is permitted: $rule"; missing=1 ;; esac

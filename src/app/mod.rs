@@ -3,14 +3,11 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `data_dir` | the lock that prevents conflicting servers, the generated cookie key |
-//! | `instance_id` | the `service.instance.id` shared by all replicas |
-//! | `exports` | the first and the last export of metrics |
 //! | `files` | the open file limit of the process, and how the listeners share it |
 //! | `listeners` | binding and shutdown of the listeners |
 //! | `recorders` | the recorders of metrics |
 //! | `services` | wiring of everything that services need |
 //! | `session_location` | where sessions were stored when a server last started here |
-//! | `sessions` | wiring of everything that sessions need |
 //! | `alerts` | a receiver of Alertmanager webhooks |
 //! | `warnings` | settings that are valid but probably wrong |
 //! | `background` | the tasks that run beside the server, and their restart after a failure |
@@ -18,27 +15,29 @@
 pub(crate) mod alerts;
 mod background;
 mod data_dir;
-mod exports;
 mod files;
-mod instance_id;
 mod listeners;
 mod recorders;
 mod services;
 pub(crate) mod session_location;
-mod sessions;
 pub(crate) mod warnings;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
+use skriptoteket_actix::application::{
+    SessionMeters, SessionServices, SessionSettings, SessionStores,
+    exports::{first_export, last_count},
+    instance_id::of_the_service,
+};
 use tokio::{runtime::Handle, task::JoinHandle};
 use url::Url;
+use uuid::Uuid;
 
 use self::{
     background::{Background, CLOCK_SPAN, Housekeeping},
     data_dir::{DataDir, Tenancy},
-    exports::{first_export, last_count},
     listeners::{Bound, Listening, bind, ended_early, stop_gracefully, with_real_port},
     recorders::Recorders,
     services::Keys,
@@ -53,8 +52,9 @@ use crate::{
     clock::{Clock, ClockWatch},
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
-    http::{Api, CookieSettings, Management, serve_management, serve_public},
+    http::{Api, CookieSettings, Management, Readiness, serve_management, serve_public},
     login::{LoginParts, LoginService},
+    sessions::census::CensusPace,
     store::{self, Stores},
     telemetry::{ServiceWide, Telemetry},
 };
@@ -100,7 +100,7 @@ impl Application {
             store::open(&config.store(), Arc::clone(&clock), Some(recorders.store)).await?;
         let key = cookie_key(config, &data_dir)?;
         session_location::remember(config);
-        let service = instance_id::of_the_service(&key, config.redis.as_ref());
+        let service = of_the_service(&key, config.redis.as_ref().map(|it| it.key_prefix.as_str()));
         let service_wide = telemetry.service_wide(service)?;
         let passwords = Passwords::new(&config.argon2, recorders.passwords)?;
         let registrar = Registrar::new(Arc::clone(&stores.accounts), passwords.clone());
@@ -109,11 +109,14 @@ impl Application {
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
         bootstrap(config, &stores, &registrar, &admin_audit).await?;
 
-        let session = sessions::open(
-            config,
-            &stores,
-            service,
-            (telemetry, &service_wide),
+        let meters = SessionMeters {
+            own: telemetry.observed_meters(),
+            service_wide: service_wide.meters(),
+        };
+        let session = SessionServices::new(
+            &session_stores(&stores),
+            &session_settings(config, service),
+            &meters,
             recorders.sessions,
             &clock,
         );
@@ -132,7 +135,7 @@ impl Application {
         });
         let services = services::open(config, &stores, &public_url, &recorders.auth, &clock);
         let keys = services.start(&admin_audit).await?;
-        let meters = service_wide.meters();
+        let meters = meters.service_wide;
         let service_census =
             services.service_census(config, &stores, &meters, &session.observer, &clock);
         // Counted before the listeners accept requests, so that the first scrape shows current values. An unavailable
@@ -143,7 +146,7 @@ impl Application {
 
         let api = Api {
             login,
-            sessions: session.sessions,
+            sessions: session.sessions.clone(),
             lifecycle: session.lifecycle.clone(),
             accounts: Arc::clone(&stores.accounts),
             registrar,
@@ -170,16 +173,13 @@ impl Application {
             (api, public),
             (management.clone(), management_listener),
         )?;
-        let housekeeping = housekeeping(config, &stores, management, keys, clock);
+        let housekeeping = housekeeping(config, &stores, management.readiness, keys, clock);
         let hand_over = stores.is_shared().then_some(service_wide);
         Ok(Self {
             public,
             management: management_listening,
             background: Background {
-                census: Arc::new(session.census),
-                observer: session.observer,
-                reaper: Arc::new(session.reaper),
-                lifecycle: session.lifecycle,
+                sessions: session,
                 service_census: Arc::new(service_census),
                 housekeeping: Arc::new(housekeeping),
             },
@@ -226,7 +226,7 @@ impl Application {
             public_url: _,
             _data_dir,
         } = self;
-        let census = Arc::clone(&background.census);
+        let census = Arc::clone(&background.sessions.census);
         let tasks = background.start();
         let mut audit = tokio::spawn(audit.run());
         let handles = [public.server.handle(), management.server.handle()];
@@ -266,7 +266,7 @@ impl Application {
 fn housekeeping(
     config: &Config,
     stores: &Stores,
-    readiness: Management,
+    readiness: Readiness,
     keys: Keys,
     clock: Arc<dyn Clock>,
 ) -> Housekeeping {
@@ -301,6 +301,26 @@ fn serve(
     Ok((public, management))
 }
 
+fn session_stores(stores: &Stores) -> SessionStores {
+    SessionStores {
+        accounts: Arc::clone(&stores.accounts),
+        sessions: Arc::clone(&stores.sessions),
+        ledger: Arc::clone(&stores.ledger),
+        observer: Arc::clone(&stores.observer),
+    }
+}
+
+fn session_settings(config: &Config, instance: Uuid) -> SessionSettings {
+    SessionSettings {
+        policy: config.into(),
+        pace: CensusPace {
+            interval: config.census_interval,
+            timeout: config.store_timeout,
+        },
+        instance,
+    }
+}
+
 fn cookie_key(config: &Config, data_dir: &DataDir) -> anyhow::Result<SecretString> {
     match &config.cookie_key {
         Some(key) => Ok(key.clone()),
@@ -312,9 +332,11 @@ fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Manage
     Management {
         page: telemetry.page(),
         token: config.metrics_token.clone(),
-        accounts: Arc::clone(&stores.accounts),
-        sessions: Arc::clone(&stores.sessions),
-        timeout: config.store_timeout,
+        readiness: Readiness {
+            accounts: Arc::clone(&stores.accounts),
+            sessions: Arc::clone(&stores.sessions),
+            timeout: config.store_timeout,
+        },
     }
 }
 

@@ -27,8 +27,8 @@ mod services;
 
 pub use skriptoteket_actix::{
     ApiError, BearerError, ConnectionLimits, CookieSettings, Identifying, Layered, Management,
-    Origin, Principal, Rejection, RequestLayer, ServiceIdentity, SessionAdapter, Timeouts,
-    TrustBoundary, matched, metrics, serve_management,
+    Origin, Principal, Readiness, Rejection, RequestLayer, ServiceIdentity, SessionAdapter,
+    Timeouts, TrustBoundary, matched, metrics, serve_management,
 };
 
 use std::{

@@ -141,7 +141,9 @@ mod tests {
     use serde_json::Value;
 
     use super::{
-        super::{ROUTES, SERVICE_ROUTES, openapi_responses::OAUTH, problem::MEDIA_TYPE},
+        super::{
+            ROUTES, SERVICE_ROUTES, USER_ROUTES, openapi_responses::OAUTH, problem::MEDIA_TYPE,
+        },
         *,
     };
 
@@ -168,7 +170,7 @@ mod tests {
             .into_iter()
             .map(|(method, path, _)| (method, path))
             .collect();
-        let routes = || ROUTES.iter().chain(SERVICE_ROUTES);
+        let routes = || USER_ROUTES.iter().chain(ROUTES).chain(SERVICE_ROUTES);
         let served: BTreeSet<_> = routes()
             .map(|row| (row.method.to_string(), row.pattern.to_owned()))
             .collect();

@@ -1,11 +1,8 @@
 //! The management listener: metrics and probes. The public listener serves none of them.
 
 use std::{
-    fmt::Display,
     io,
     net::{IpAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
 };
 
 use actix_web::{
@@ -26,13 +23,12 @@ use subtle::ConstantTimeEq;
 
 use super::{
     ApiError, ConnectionLimits, Rejection, connection,
-    middleware::{begin, close_where_it_ends, make_safe, refused},
+    middleware::{begin, close_where_it_ends, refused},
     problem::{Kind, Problem},
+    readiness::{Readiness, ready},
+    response_headers::make_safe,
     routes::no_such_path,
 };
-use skriptoteket_core::{error::StoreError, repeats};
-use skriptoteket_login::accounts::AccountRepository;
-use skriptoteket_sessions::SessionRepository;
 use skriptoteket_telemetry::MetricsPage;
 
 /// What the management listener serves. Cheap to clone.
@@ -42,32 +38,8 @@ pub struct Management {
     pub page: MetricsPage,
     /// The bearer token that `/metrics` requires, if any.
     pub token: Option<SecretString>,
-    /// The account store; it must respond for the service to be ready.
-    pub accounts: Arc<dyn AccountRepository>,
-    /// The session store; it must respond for the service to be ready.
-    pub sessions: Arc<dyn SessionRepository>,
-    /// How long the stores may take to respond.
-    pub timeout: Duration,
-}
-
-impl Management {
-    /// Returns one text for each store that cannot be read and written. Logs each cause at most once a minute. Takes at
-    /// most [`Management::timeout`].
-    pub async fn faults(&self) -> Vec<String> {
-        let accounts = tokio::time::timeout(self.timeout, self.accounts.ping());
-        let sessions = tokio::time::timeout(self.timeout, self.sessions.ping());
-        let (accounts, sessions) = tokio::join!(accounts, sessions);
-        let faults: Vec<String> = [fault("accounts", accounts), fault("sessions", sessions)]
-            .into_iter()
-            .flatten()
-            .collect();
-        for fault in &faults {
-            if let Some(unlogged) = repeats::due("ready", fault) {
-                tracing::warn!(error = %fault, unlogged, "the service is not ready: a store cannot be used");
-            }
-        }
-        faults
-    }
+    /// The stores that must respond.
+    pub readiness: Readiness,
 }
 
 /// Serves `/metrics`, `/livez` and `/readyz` on `listener`. The server runs while its future is polled; it does not
@@ -81,11 +53,13 @@ pub fn serve_management(
     listener: TcpListener,
     limits: ConnectionLimits,
 ) -> io::Result<Server> {
+    let readiness = Data::new(management.readiness.clone());
     let management = Data::new(management);
     let on_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
     let app = move || {
         App::new()
             .app_data(management.clone())
+            .app_data(readiness.clone())
             .service(read("/metrics", web::to(metrics)))
             .service(read("/livez", web::to(alive)))
             .service(read("/readyz", web::to(ready)))
@@ -163,7 +137,22 @@ async fn metrics(management: Data<Management>, request: HttpRequest) -> HttpResp
             .insert(header::WWW_AUTHENTICATE, challenge);
         return refused;
     }
-    match management.page.render() {
+    rendered(&management.page)
+}
+
+/// The metrics page of an application; empty if its telemetry is not ours.
+#[cfg(feature = "builder")]
+pub(crate) async fn page(page: Data<Option<MetricsPage>>) -> HttpResponse {
+    match page.as_ref() {
+        Some(page) => rendered(page),
+        None => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, MetricsPage::CONTENT_TYPE))
+            .body(""),
+    }
+}
+
+fn rendered(page: &MetricsPage) -> HttpResponse {
+    match page.render() {
         Ok(page) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, MetricsPage::CONTENT_TYPE))
             .body(page),
@@ -190,29 +179,6 @@ fn presents(headers: &HeaderMap, token: &SecretString) -> bool {
 /// Liveness: the process responds.
 async fn alive() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
-}
-
-/// Readiness: the stores respond.
-async fn ready(management: Data<Management>) -> HttpResponse {
-    let faults = management.faults().await;
-    if faults.is_empty() {
-        return HttpResponse::Ok()
-            .content_type("text/plain")
-            .body("ready\n");
-    }
-    // Unlike the public listener, this one may report causes.
-    Problem::from(Kind::blank(StatusCode::SERVICE_UNAVAILABLE))
-        .with_detail(faults.join("; "))
-        .with_retry_after(Duration::from_secs(1))
-        .response()
-}
-
-fn fault(store: &str, answer: Result<Result<(), StoreError>, impl Display>) -> Option<String> {
-    match answer {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("{store}: {}", error.in_full())),
-        Err(_) => Some(format!("{store}: no answer in time")),
-    }
 }
 
 #[cfg(test)]

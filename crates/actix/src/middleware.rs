@@ -1,8 +1,16 @@
 //! The layer around every request: metrics, tracing, panic handling and security headers.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `middleware` | the layer, and the order of its steps |
+//! | `answer` | every outcome becomes a response: panics, errors of the framework |
+//! | `span` | the span of a request |
+
+mod answer;
+mod span;
 
 use std::{
-    future::{Future, Ready, ready},
-    panic::AssertUnwindSafe,
+    future::{Ready, ready},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -12,78 +20,30 @@ use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpResponse,
     body::{BoxBody, MessageBody},
-    cookie::{Cookie, time::Duration as CookieDuration},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
     guard::{Guard, GuardContext},
-    http::{
-        StatusCode,
-        header::{self, HeaderMap, HeaderName, HeaderValue},
-    },
+    http::StatusCode,
 };
-use futures_util::{FutureExt, future::LocalBoxFuture};
-use tracing::{Instrument, Span, field::Empty};
+use futures_util::future::LocalBoxFuture;
+use tracing::Instrument;
+
+use answer::{Answer, answer};
+use span::{describe, labels, parent, span};
 
 use super::{
     connection::{Answering, Connection, Refusal},
     cookie::CookieSettings,
-    error::{ApiError, Panicked},
     presented,
     problem::{Kind, Problem},
-    request_context::{CookieFate, Purpose, RequestContext},
-    trust_boundary::{TrustBoundary, over_https},
+    request_context::{LoginPaths, Purpose, RequestContext},
+    trust_boundary::TrustBoundary,
 };
 use crate::{
     metrics::{HttpMetrics, HttpRecorder, RequestLabels},
-    traces::{RequestFacts, RequestTrace, RequestTraces, rename},
+    traces::{RequestFacts, RequestTraces},
 };
 use skriptoteket_core::wait_budget::WaitBudget;
-
-/// Headers of every response. Responses are data, never pages: browsers must not run, frame or sniff them, and must not
-/// cache them unless the handler allows it.
-static SAFETY: [(HeaderName, HeaderValue); 5] = [
-    (
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    ),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    ),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        HeaderValue::from_static("same-origin"),
-    ),
-];
-
-/// Over https: browsers use only https for a year (OWASP ASVS 5.0, 3.4.1). Other hosts of the domain are not included,
-/// because they do not belong to this service.
-const TRANSPORT: (HeaderName, HeaderValue) = (
-    header::STRICT_TRANSPORT_SECURITY,
-    HeaderValue::from_static("max-age=31536000"),
-);
-
-/// At a logout over https: the browser clears the data of the origin, but not cookies, because that directive would
-/// clear the cookies of all applications of the domain.
-const FORGET: (HeaderName, HeaderValue) = (
-    HeaderName::from_static("clear-site-data"),
-    HeaderValue::from_static("\"cache\", \"storage\""),
-);
-
-/// Adds the security headers to a response. `Cache-Control` is kept if it is already set.
-pub(super) fn make_safe(headers: &mut HeaderMap) {
-    for (name, value) in &SAFETY {
-        // A handler may set its own caching policy.
-        if name != header::CACHE_CONTROL || !headers.contains_key(name) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-}
 
 /// The outermost layer of an application: metrics, span, panics, problems, cookies, headers.
 ///
@@ -102,6 +62,10 @@ pub struct RequestLayer {
     trust_boundary: Arc<TrustBoundary>,
     wait_budget: Duration,
     cookie: Option<CookieSettings>,
+    /// See [`RequestLayer::around_pages`].
+    only_own_headers: bool,
+    /// The paths of login and logout, if the session middleware runs before the router.
+    login_paths: LoginPaths,
 }
 
 impl RequestLayer {
@@ -115,6 +79,8 @@ impl RequestLayer {
             trust_boundary: Arc::new(trust_boundary),
             wait_budget,
             cookie: None,
+            only_own_headers: false,
+            login_paths: LoginPaths::default(),
         }
     }
 
@@ -131,6 +97,26 @@ impl RequestLayer {
         self.cookie = Some(cookie);
         self
     }
+
+    /// Leaves the responses of the application without the security headers, which are meant for data: a page needs a
+    /// policy of its own. Responses of the routes of this crate and problem documents keep them.
+    #[must_use]
+    pub fn around_pages(self) -> Self {
+        Self {
+            only_own_headers: true,
+            ..self
+        }
+    }
+
+    /// Recognises logins and logouts by these paths, for a session middleware that runs before the router.
+    #[must_use]
+    #[cfg(feature = "builder")]
+    pub(crate) fn with_login_paths(self, login_paths: LoginPaths) -> Self {
+        Self {
+            login_paths,
+            ..self
+        }
+    }
 }
 
 /// Returns a guard that accepts every request and records the pattern of its resource, for metrics and spans.
@@ -139,15 +125,19 @@ impl RequestLayer {
 /// without another look-up, and before anything below can fail.
 #[must_use]
 pub fn matched(pattern: &'static str) -> impl Guard {
-    matched_for(pattern, Purpose::Other)
+    move |_: &GuardContext<'_>| {
+        RequestContext::current(|context| context.route.set(Some(pattern)));
+        true
+    }
 }
 
-/// Like [`matched`], for a resource with this purpose.
+/// Like [`matched`], for a resource of this crate with this purpose.
 pub(crate) fn matched_for(pattern: &'static str, purpose: Purpose) -> impl Guard {
     move |_: &GuardContext<'_>| {
         RequestContext::current(|context| {
             context.route.set(Some(pattern));
             context.purpose.set(purpose);
+            context.own.set(true);
         });
         true
     }
@@ -172,6 +162,8 @@ where
             traces: Rc::new(self.traces.clone()),
             wait_budget: self.wait_budget,
             cookie: self.cookie.clone(),
+            only_own_headers: self.only_own_headers,
+            login_paths: self.login_paths.clone(),
         }))
     }
 }
@@ -185,6 +177,8 @@ pub struct Layered<S> {
     traces: Rc<RequestTraces>,
     wait_budget: Duration,
     cookie: Option<CookieSettings>,
+    only_own_headers: bool,
+    login_paths: LoginPaths,
 }
 
 impl<S, B> Service<ServiceRequest> for Layered<S>
@@ -206,6 +200,10 @@ where
             let presented = presented::sort_out(request.headers_mut(), cookie);
             context.presented.replace(presented);
         }
+        context
+            .purpose
+            .set(self.login_paths.purpose(request.path()));
+        let only_own_headers = self.only_own_headers;
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
         let wait_budget = WaitBudget::new(self.wait_budget);
@@ -224,13 +222,13 @@ where
                 let answer = answer(async { service.call(request).await });
                 wait_budget.during(answer.instrument(span.clone())).await
             };
-            let status = finish(&mut answer);
+            let status = answer.finish(only_own_headers);
             answer.close_where_it_ends(answering.as_ref());
             // A method that a path does not support is not served by any route. Counted under the route, arbitrary
             // methods would create ten series for every path.
             let served = status != StatusCode::METHOD_NOT_ALLOWED;
             let route = RequestContext::current(|context| context.route.get()).flatten();
-            let route = route.filter(|_| served);
+            let route = route.or_else(|| answer.pattern()).filter(|_| served);
             let facts = RequestFacts {
                 method: labels.method(),
                 route,
@@ -247,21 +245,6 @@ where
                 }
             }
         }))
-    }
-}
-
-/// A response, with or without its request.
-enum Answer {
-    Whole(ServiceResponse<BoxBody>),
-    Bare(HttpResponse<BoxBody>),
-}
-
-impl Answer {
-    fn close_where_it_ends(&mut self, answering: Option<&Answering>) {
-        match self {
-            Self::Whole(response) => close_where_it_ends(response.response_mut(), answering),
-            Self::Bare(response) => close_where_it_ends(response, answering),
-        }
     }
 }
 
@@ -298,156 +281,5 @@ pub(super) fn close_where_it_ends<B>(
         response
             .head_mut()
             .set_connection_type(ConnectionType::Close);
-    }
-}
-
-fn labels(request: &ServiceRequest) -> RequestLabels {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let headers = request.headers();
-    let https = RequestContext::current(|it| over_https(&it.trust_boundary, peer, headers));
-    RequestLabels::new(request.method().as_str(), https.unwrap_or(false))
-}
-
-/// Returns the `traceparent` header if a trusted proxy sent it.
-fn parent(request: &ServiceRequest) -> Option<&str> {
-    let header = request.headers().get("traceparent")?;
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let trusted = RequestContext::current(|it| it.trust_boundary.trusts(peer));
-    header.to_str().ok().filter(|_| trusted == Some(true))
-}
-
-/// Creates a span with values from closed sets only: no path, no query, no address, and nothing from the client except
-/// the trace that it continues.
-///
-/// The span of a request that is not sampled exists for log lines of level `debug`. If these are disabled, so is the
-/// span, and it costs nothing.
-fn span(trace: &RequestTrace, labels: RequestLabels) -> Span {
-    if !trace.is_sampled() {
-        return tracing::debug_span!(
-            "http request",
-            traced = false,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.request.method = labels.method(),
-            http.route = Empty,
-            http.response.status_code = Empty,
-        );
-    }
-    let span = tracing::debug_span!(
-        "http request",
-        otel.kind = "server",
-        otel.status_code = Empty,
-        http.request.method = labels.method(),
-        http.route = Empty,
-        http.response.status_code = Empty,
-    );
-    trace.join(&span);
-    span
-}
-
-/// Adds to the span what is known at its end, with the names of the semantic conventions.
-fn describe(span: &Span, facts: RequestFacts) {
-    if span.is_disabled() {
-        return;
-    }
-    span.record("http.response.status_code", facts.status);
-    if facts.status >= 500 {
-        span.record("otel.status_code", "ERROR");
-    }
-    if let Some(route) = facts.route {
-        span.record("http.route", route);
-    }
-    rename(span, facts.span_name());
-}
-
-/// Runs the application and turns every outcome into a response.
-fn answer<B: MessageBody + 'static>(
-    work: impl Future<Output = Result<ServiceResponse<B>, Error>>,
-) -> impl Future<Output = Answer> {
-    let outcome = AssertUnwindSafe(work).catch_unwind();
-    outcome.map(|outcome| match outcome {
-        Ok(Ok(response)) => Answer::Whole(as_problem(response.map_into_boxed_body())),
-        Ok(Err(error)) => Answer::Bare(failed(&error)),
-        Err(_) => Answer::Bare(ApiError::Internal(Panicked.into()).response()),
-    })
-}
-
-/// Returns the response to an error of a middleware. (Errors of handlers are responses by now.)
-fn failed(error: &Error) -> HttpResponse {
-    let fault = RequestContext::current(|context| context.fault.take()).flatten();
-    if let Some(fault) = fault {
-        return ApiError::Store(fault).response();
-    }
-    let status = error.as_response_error().status_code();
-    if status.is_server_error() {
-        tracing::error!(error = %error, "a middleware failed");
-    }
-    Problem::from(Kind::blank(status)).response()
-}
-
-/// Turns an error response of the framework into a problem document. Responses with another media type are intentional
-/// and stay unchanged.
-fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let media = response.headers().get(header::CONTENT_TYPE);
-    if media.is_some_and(|media| !media.as_bytes().starts_with(b"text/plain")) {
-        return response;
-    }
-    let allow = response.headers().get(header::ALLOW).cloned();
-    let problem = Problem::from(Kind::blank(status)).with_allow(allow);
-    response.into_response(problem.response())
-}
-
-/// Completes the headers of a response, and returns its status.
-fn finish(answer: &mut Answer) -> StatusCode {
-    let (status, headers) = match answer {
-        Answer::Whole(response) => (response.status(), response.headers_mut()),
-        Answer::Bare(response) => (response.status(), response.headers_mut()),
-    };
-    make_safe(headers);
-    let seen_by_https = RequestContext::current(|it| it.trust_boundary.is_https()).unwrap_or(false);
-    if seen_by_https {
-        let (name, value) = TRANSPORT;
-        headers.insert(name, value);
-        let logged_out = RequestContext::current(|it| it.logged_out.get()).unwrap_or(false);
-        if logged_out && status.is_success() {
-            let (name, value) = FORGET;
-            headers.insert(name, value);
-        }
-    }
-    if let Some(fate) = RequestContext::current(|context| context.cookie.get()).flatten() {
-        rewrite_cookie(headers, fate);
-    }
-    if let Some(cookie) = RequestContext::take_renewed() {
-        headers.append(header::SET_COOKIE, cookie);
-        // Overrides the handler's policy: a shared cache would hand the key to other clients.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    status
-}
-
-/// Sets the age of the session cookie, or removes the cookie.
-///
-/// actix-session has one age for all cookies and sets a cookie whenever it saves state. It cannot distinguish a
-/// remembered session from another one, and would turn the former into the latter at the first change of its state.
-fn rewrite_cookie(headers: &mut HeaderMap, fate: CookieFate) {
-    let cookies: Vec<HeaderValue> = headers.remove(header::SET_COOKIE).collect();
-    for value in cookies {
-        let parsed = value.to_str().ok().and_then(|it| Cookie::parse(it).ok());
-        let Some(mut cookie) = parsed.filter(|cookie| cookie.name() == fate.name) else {
-            headers.append(header::SET_COOKIE, value);
-            continue;
-        };
-        let Some(max_age) = fate.max_age else {
-            continue;
-        };
-        let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
-        cookie.set_max_age(CookieDuration::seconds(seconds));
-        if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
-            headers.append(header::SET_COOKIE, value);
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     future::Future,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -31,6 +31,8 @@ pub struct RequestContext {
     pub(super) route: Cell<Option<&'static str>>,
     /// The purpose of the matched route.
     pub(super) purpose: Cell<Purpose>,
+    /// The route belongs to this crate.
+    pub(super) own: Cell<bool>,
     /// The live session of the cookie.
     pub(super) session: RefCell<Option<Rc<SessionRecord>>>,
     /// The sessions that the request presents, in the order of its cookies. Empty for an ordinary request, whose only
@@ -63,6 +65,28 @@ pub(crate) enum Purpose {
     Other,
 }
 
+/// The paths of login and logout. Cheap to clone; the clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoginPaths(Arc<OnceLock<String>>);
+
+impl LoginPaths {
+    /// Sets the prefix of the paths. A second call has no effect.
+    #[cfg(feature = "builder")]
+    pub(crate) fn set(&self, prefix: &str) {
+        let _ = self.0.set(prefix.to_owned());
+    }
+
+    /// Returns the purpose of a request with this path.
+    pub(crate) fn purpose(&self, path: &str) -> Purpose {
+        let prefix = self.0.get();
+        match prefix.and_then(|prefix| path.strip_prefix(prefix.as_str())) {
+            Some("/login") => Purpose::Login,
+            Some("/logout") => Purpose::Logout,
+            _ => Purpose::Other,
+        }
+    }
+}
+
 /// A `Set-Cookie` with the new key of a session. The session ends if the cookie does not get into a response.
 #[derive(Debug)]
 pub(super) struct RenewedCookie {
@@ -85,6 +109,7 @@ impl RequestContext {
             trust_boundary,
             route: Cell::new(None),
             purpose: Cell::new(Purpose::Other),
+            own: Cell::new(false),
             session: RefCell::new(None),
             presented: RefCell::new(Vec::new()),
             unchecked: RefCell::new(None),

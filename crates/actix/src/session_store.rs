@@ -35,7 +35,7 @@ type State = HashMap<String, String>;
 /// An entry that makes actix-session save a session without state of its own; it is not stored.
 const NEW: &str = "skriptoteket.new";
 
-/// Creates the session middleware; see [`session_middleware`](super::session_middleware).
+/// Creates the session middleware; see [`session_middleware`].
 #[must_use]
 pub fn session_middleware(
     sessions: Sessions,

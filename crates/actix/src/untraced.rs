@@ -1,4 +1,10 @@
-//! Stands for the traces of `skriptoteket-telemetry` without the feature `telemetry`: no request is traced.
+//! Stands for the traces of `skriptoteket-telemetry` without the feature `traces`: no request is traced.
+
+#![expect(
+    clippy::must_use_candidate,
+    clippy::unused_self,
+    reason = "the signatures are those of `skriptoteket-telemetry`"
+)]
 
 use std::time::Duration;
 

@@ -64,17 +64,17 @@ impl<'a> Variables<'a> {
             return Ok(None);
         };
         let origin = Origin::Variable(name.to_owned());
-        match value.to_str() {
-            Some(text) if let Some(edge) = edge(text) => {
-                Err(self.faults.report(origin, None, Problem::Edge(edge)))
-            }
-            Some(text) => Ok(Some(Found {
-                text: text.to_owned(),
-                origin,
-                written: quoted(text),
-            })),
-            None => Err(self.faults.report(origin, None, Problem::NotUnicode)),
+        let Some(text) = value.to_str() else {
+            return Err(self.faults.report(origin, None, Problem::NotUnicode));
+        };
+        if let Some(edge) = edge(text) {
+            return Err(self.faults.report(origin, None, Problem::Edge(edge)));
         }
+        Ok(Some(Found {
+            text: text.to_owned(),
+            origin,
+            written: quoted(text),
+        }))
     }
 
     /// Returns the names of all standard variables of OpenTelemetry in the environment.

@@ -263,7 +263,9 @@ impl SessionRepository for RedisSessions {
                     let none = told(Call::script(&scripts::SET_ROLE_OF_NONE, keys));
                     match Done::read(self.connection.call_durably(none).await?)? {
                         Done::Finished(parts) => parts,
-                        Done::AlreadyExists | Done::Needs(_) => return Err(StoreError::Corrupt("answer")),
+                        Done::AlreadyExists | Done::Needs(_) => {
+                            return Err(StoreError::Corrupt("answer"));
+                        }
                     }
                 } else {
                     self.naming_all(&shard, known, Wait::ForReplica, call)

@@ -16,14 +16,12 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use skriptoteket::{
-//!     clock::SystemClock,
-//!     resource_server::ResourceServer,
-//!     services::{AuthMetrics, BearerAuthenticator},
-//!     telemetry::Telemetry,
-//! };
+//! use skriptoteket_core::clock::SystemClock;
+//! use skriptoteket_resource_server::ResourceServer;
+//! use skriptoteket_services::{AuthMetrics, BearerAuthenticator};
+//! use skriptoteket_telemetry::Telemetry;
 //!
-//! # fn main() -> Result<(), skriptoteket::resource_server::ResourceServerError> {
+//! # fn main() -> Result<(), skriptoteket_resource_server::ResourceServerError> {
 //! # let telemetry = Telemetry::disabled();
 //! let clock = Arc::new(SystemClock::default());
 //! let metrics = AuthMetrics::new(&telemetry.meter(), &telemetry.observed_meters(), clock);
@@ -51,11 +49,9 @@
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
-//! use skriptoteket::{
-//!     clock::SystemClock,
-//!     services::{AuthFailureReason, AuthMetrics, AuthOperation, RateLimitUsage, TokenStatus},
-//!     telemetry::Telemetry,
-//! };
+//! use skriptoteket_core::clock::SystemClock;
+//! use skriptoteket_services::{AuthFailureReason, AuthMetrics, AuthOperation, RateLimitUsage, TokenStatus};
+//! use skriptoteket_telemetry::Telemetry;
 //!
 //! # let telemetry = Telemetry::disabled();
 //! let clock = Arc::new(SystemClock::default());

@@ -18,6 +18,18 @@ pub struct SessionPolicy {
 /// Minimum time between two writes of a refresh; a twentieth of the idle timeout if that is shorter.
 const LONGEST_STEP: Duration = Duration::from_mins(1);
 
+impl Default for SessionPolicy {
+    /// 30 minutes idle, 12 hours in total, 30 days if remembered, 10 sessions per user.
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_mins(30),
+            absolute: Duration::from_hours(12),
+            remembered: Duration::from_hours(30 * 24),
+            max_per_user: 10,
+        }
+    }
+}
+
 impl SessionPolicy {
     /// Returns how far the idle expiry must move to justify a write.
     #[must_use]

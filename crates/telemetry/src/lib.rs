@@ -5,7 +5,9 @@
 //! | `metrics` | the meter providers behind the instruments |
 //! | `page` | the `/metrics` page |
 //! | `exposition` | parser of such a page |
-//! | `otlp` | exporters for all three signals |
+//! | `otlp` | the exporter of metrics, and what all exporters have in common |
+//! | `signals`, `no_signals` | providers of spans and log records, or none |
+//! | `grpc` | the settings of exporters over gRPC |
 //! | `export` | logs failed exports with cause and endpoint |
 //! | `resource` | the resource attributes of this process |
 //! | `settings` | what is exported, and the endpoints |
@@ -15,48 +17,65 @@
 //! | `sdk_log_filter` | limits the log messages of other crates and of failed exports |
 //! | `testing` | reads metrics in memory |
 //!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `grpc` | OTLP over gRPC |
+//! | `gzip` | compressed exports |
+//! | `tracing` | spans and log records: `sampling`, `tracing`, `lines`, `sdk_log_filter` |
+//!
 //! No call in this module waits for the network, except flush and shutdown, which have a limit.
 
 mod export;
 pub mod exposition;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(feature = "tracing")]
 mod lines;
 mod metrics;
+#[cfg(not(feature = "tracing"))]
+mod no_signals;
 mod otlp;
 mod page;
 mod resource;
+#[cfg(feature = "tracing")]
 mod sampling;
+#[cfg(feature = "tracing")]
 mod sdk_log_filter;
 mod settings;
+#[cfg(feature = "tracing")]
+mod signals;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(feature = "tracing")]
 pub mod tracing;
 
 #[cfg(test)]
+#[cfg(feature = "tracing")]
 mod tests;
 
 pub use metrics::{AllMetrics, ServiceWide};
 pub use page::{MetricsPage, PageError};
+#[cfg(feature = "tracing")]
 pub use sampling::{RequestFacts, RequestTrace, RequestTraces};
 pub use settings::{
     ClientIdentity, LogFormat, LogSettings, OtelSettings, OtlpProtocol, OtlpTarget, OtlpTls,
     SampledShare, TraceSampler,
 };
 
-use std::{
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{sync::mpsc, thread, time::Duration};
 
 pub use opentelemetry::metrics::Meter;
 use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
-    logs::SdkLoggerProvider,
     metrics::Temporality,
-    trace::SdkTracerProvider,
 };
 use uuid::Uuid;
 
+#[cfg(not(feature = "tracing"))]
+use self::no_signals as signals;
+use self::signals::Signals;
 use skriptoteket_core::{
     clock::{Clock, SystemClock},
     metric::Catalogue,
@@ -77,10 +96,18 @@ pub enum TelemetryError {
     /// The `/metrics` page cannot be set up.
     #[error("the metrics page cannot be set up")]
     Page(#[source] OTelSdkError),
+    /// OTLP over gRPC was configured, and the program is built without it.
+    #[error(
+        "the program is built without OTLP over gRPC; enable the feature `grpc`, or set \
+         OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf"
+    )]
+    NoGrpc,
     /// The log filter cannot be parsed.
+    #[cfg(feature = "tracing")]
     #[error("the log filter cannot be read")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Logs are already set up in this process.
+    #[cfg(feature = "tracing")]
     #[error("logs are set up already")]
     Installed(#[from] tracing_subscriber::util::TryInitError),
     /// Some of the recorded telemetry was not exported.
@@ -99,9 +126,7 @@ pub enum TelemetryError {
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: metrics::Providers,
-    spans: Option<SdkTracerProvider>,
-    logs: Option<SdkLoggerProvider>,
-    sampler: TraceSampler,
+    signals: Signals,
 }
 
 impl Telemetry {
@@ -131,23 +156,9 @@ impl Telemetry {
             let service_wide = move || reader(Some(Temporality::Cumulative));
             metrics = metrics.reader(recorded, observed, service_wide);
         }
-        let spans = match &settings.traces {
-            Some(target) => Some(otlp::tracer_provider(
-                target,
-                settings.sampler,
-                resource.clone(),
-            )?),
-            None => None,
-        };
-        let logs = match &settings.logs {
-            Some(target) => Some(otlp::logger_provider(target, resource)?),
-            None => None,
-        };
         Ok(Self {
             metrics: metrics.build(),
-            spans,
-            logs,
-            sampler: settings.sampler,
+            signals: Signals::start(settings, &resource)?,
         })
     }
 
@@ -156,9 +167,7 @@ impl Telemetry {
     pub fn disabled() -> Self {
         Self {
             metrics: metrics::Builder::new(resource::of_this_process(&[]), &[]).build(),
-            spans: None,
-            logs: None,
-            sampler: TraceSampler::default(),
+            signals: Signals::default(),
         }
     }
 
@@ -193,13 +202,14 @@ impl Telemetry {
 
     /// Creates the sampler of requests. Create one and clone it: all clones share one allowance for traces of slow
     /// and failed requests.
+    #[cfg(feature = "tracing")]
     #[must_use]
-    pub fn request_traces(&self, clock: Arc<dyn Clock>) -> RequestTraces {
-        self.spans
-            .as_ref()
-            .map_or_else(RequestTraces::off, |spans| {
-                RequestTraces::new(spans, self.sampler, clock)
-            })
+    pub fn request_traces(&self, clock: std::sync::Arc<dyn Clock>) -> RequestTraces {
+        let signals = &self.signals;
+        let spans = signals.spans.as_ref();
+        spans.map_or_else(RequestTraces::off, |spans| {
+            RequestTraces::new(spans, signals.sampler, clock)
+        })
     }
 
     /// Returns the `/metrics` page. It can be rendered until telemetry is shut down or dropped.
@@ -214,14 +224,8 @@ impl Telemetry {
     ///
     /// [`TelemetryError::Undelivered`] if an exporter failed or took longer.
     pub fn flush(&self, limit: Duration) -> Result<(), TelemetryError> {
-        let mut jobs: Vec<Job> = Vec::new();
+        let mut jobs = self.signals.flushes();
         for provider in self.metrics.all() {
-            jobs.push(Box::new(move || provider.force_flush()));
-        }
-        if let Some(provider) = self.spans.clone() {
-            jobs.push(Box::new(move || provider.force_flush()));
-        }
-        if let Some(provider) = self.logs.clone() {
             jobs.push(Box::new(move || provider.force_flush()));
         }
         run_all(jobs, limit)
@@ -234,15 +238,10 @@ impl Telemetry {
     ///
     /// [`TelemetryError::Undelivered`] if an exporter failed or took longer.
     pub fn shutdown(self, limit: Duration) -> Result<(), TelemetryError> {
-        let mut jobs: Vec<Job> = Vec::new();
-        for provider in self.metrics.all() {
+        let metrics = self.metrics.all();
+        let mut jobs = self.signals.shutdowns(limit);
+        for provider in metrics {
             jobs.push(Box::new(move || provider.shutdown()));
-        }
-        if let Some(provider) = self.spans {
-            jobs.push(Box::new(move || provider.shutdown_with_timeout(limit)));
-        }
-        if let Some(provider) = self.logs {
-            jobs.push(Box::new(move || provider.shutdown_with_timeout(limit)));
         }
         run_all(jobs, limit)
     }

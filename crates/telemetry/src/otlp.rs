@@ -1,29 +1,20 @@
-//! OTLP: the exporters of all three signals.
+//! OTLP: the exporter of metrics, and what the exporters of all signals have in common.
 //!
 //! Headers and compression come from the standard `OTEL_EXPORTER_OTLP_*` variables, which the exporters read
 //! themselves; the configuration has checked them. All other settings are passed to them here.
 
-use crate::{OtlpProtocol, OtlpTarget, OtlpTls, TraceSampler};
+use crate::{OtlpProtocol, OtlpTarget, OtlpTls};
 use std::{thread, time::Duration};
 
-use opentelemetry_otlp::{
-    LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
-    WithTonicConfig,
-    tonic_types::transport::{Certificate, ClientTlsConfig, Identity},
-};
-use opentelemetry_sdk::{
-    Resource,
-    logs::SdkLoggerProvider,
-    metrics::{PeriodicReader, Temporality},
-    trace::SdkTracerProvider,
-};
+use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::metrics::{PeriodicReader, Temporality};
 use reqwest::blocking::Client;
-use tokio::runtime::Handle;
 
+#[cfg(feature = "grpc")]
+use super::grpc;
 use super::{
     TelemetryError,
     export::{Destination, HttpSender, Reported, chain},
-    sampling::Decided,
 };
 
 /// Creates a reader that exports metrics every `interval`, on its own thread. Without a `temporality`, the standard
@@ -39,7 +30,10 @@ pub(super) fn metric_reader(
         builder = builder.with_temporality(temporality);
     }
     let exporter = match target.protocol {
-        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
+        #[cfg(feature = "grpc")]
+        OtlpProtocol::Grpc => grpc::exporter(builder.with_tonic(), target)?.build()?,
+        #[cfg(not(feature = "grpc"))]
+        OtlpProtocol::Grpc => return Err(TelemetryError::NoGrpc),
         OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target, &to)?.build()?,
     };
     Ok(PeriodicReader::builder(Reported::new(exporter, to))
@@ -47,44 +41,8 @@ pub(super) fn metric_reader(
         .build())
 }
 
-/// Creates a provider that exports spans in batches, on its own thread. Spans that exceed its queue are dropped.
-pub(super) fn tracer_provider(
-    target: &OtlpTarget,
-    sampler: TraceSampler,
-    resource: Resource,
-) -> Result<SdkTracerProvider, TelemetryError> {
-    let to = destination("traces", target);
-    let builder = SpanExporter::builder();
-    let exporter = match target.protocol {
-        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
-        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target, &to)?.build()?,
-    };
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        .with_sampler(Decided::new(sampler))
-        .with_batch_exporter(Reported::new(exporter, to))
-        .build())
-}
-
-/// Creates a provider that exports log records in batches, on its own thread. Records that exceed its queue are
-/// dropped.
-pub(super) fn logger_provider(
-    target: &OtlpTarget,
-    resource: Resource,
-) -> Result<SdkLoggerProvider, TelemetryError> {
-    let to = destination("logs", target);
-    let builder = LogExporter::builder();
-    let exporter = match target.protocol {
-        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), target)?.build()?,
-        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), target, &to)?.build()?,
-    };
-    Ok(SdkLoggerProvider::builder()
-        .with_resource(resource)
-        .with_batch_exporter(Reported::new(exporter, to))
-        .build())
-}
-
-fn destination(signal: &'static str, target: &OtlpTarget) -> Destination {
+/// Returns where a signal is sent, for log messages.
+pub(super) fn destination(signal: &'static str, target: &OtlpTarget) -> Destination {
     Destination {
         signal,
         endpoint: target.endpoint.origin().ascii_serialization(),
@@ -92,31 +50,12 @@ fn destination(signal: &'static str, target: &OtlpTarget) -> Destination {
     }
 }
 
-fn over_grpc<B: WithExportConfig + WithTonicConfig>(
-    builder: B,
-    target: &OtlpTarget,
-) -> Result<B, TelemetryError> {
-    // The channel is lazy but spawns its task at once, and panics without a runtime.
-    Handle::try_current().map_err(TelemetryError::NoRuntime)?;
-    let builder = builder
-        .with_endpoint(target.endpoint.as_str())
-        .with_timeout(target.timeout);
-    if target.endpoint.scheme() != "https" {
-        return Ok(builder);
-    }
-    let mut tls = ClientTlsConfig::new();
-    tls = match &target.tls.authorities {
-        Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-        // Without this the exporter trusts no certificate authority at all.
-        None => tls.with_enabled_roots(),
-    };
-    if let Some(own) = &target.tls.identity {
-        tls = tls.identity(Identity::from_pem(&own.certificate, &*own.key));
-    }
-    Ok(builder.with_tls_config(tls))
-}
-
-fn over_http<B: WithExportConfig + WithHttpConfig>(
+/// Applies the settings of a target to an exporter over HTTP.
+///
+/// # Errors
+///
+/// The client cannot be built.
+pub(super) fn over_http<B: WithExportConfig + WithHttpConfig>(
     builder: B,
     target: &OtlpTarget,
     to: &Destination,

@@ -1,19 +1,12 @@
 //! Metrics read in memory, for tests.
 //!
 //! ```
-//! use skriptoteket::{
-//!     accounts::metrics::{PasswordCheck, PasswordMetrics},
-//!     catalogue::CATALOGUE,
-//!     telemetry::Telemetry,
-//! };
+//! use skriptoteket_telemetry::Telemetry;
 //!
-//! let (telemetry, collected) = Telemetry::in_memory(CATALOGUE);
-//! let passwords = PasswordMetrics::new(&telemetry.meter());
-//! passwords.checked(PasswordCheck::Match);
-//!
-//! let checks = |result| collected.counter("skriptoteket.password_checks", &[("result", result)]);
-//! assert_eq!(checks("match"), Some(1));
-//! assert_eq!(checks("mismatch"), Some(0));
+//! let (telemetry, collected) = Telemetry::in_memory(&[]);
+//! let logins = telemetry.meter().u64_counter("logins").build();
+//! logins.add(1, &[]);
+//! assert_eq!(collected.counter("logins", &[]), Some(1));
 //! ```
 
 use std::{
@@ -32,7 +25,7 @@ use opentelemetry_sdk::{
 };
 
 use super::{Telemetry, metrics, resource};
-use crate::TraceSampler;
+use crate::signals::Signals;
 use skriptoteket_core::metric::Catalogue;
 
 /// The labels of a series, sorted by key.
@@ -74,9 +67,7 @@ impl Telemetry {
             .build();
         let telemetry = Self {
             metrics: providers.clone(),
-            spans: None,
-            logs: None,
-            sampler: TraceSampler::default(),
+            signals: Signals::default(),
         };
         let collected = CollectedMetrics {
             readers,

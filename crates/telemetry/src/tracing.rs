@@ -91,7 +91,7 @@ where
     let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
     let lines = lines.with_filter(wanted.and(SdkLogFilter::new(clock)));
 
-    let records = match &telemetry.logs {
+    let records = match &telemetry.signals.logs {
         Some(provider) => {
             let wanted = EnvFilter::try_new(&log.filter)?.and(at_any_level(is_no_echo));
             let filter = wanted.and(at_any_level(may_leave));
@@ -99,7 +99,7 @@ where
         }
         None => None,
     };
-    let spans = telemetry.spans.as_ref().map(|provider| {
+    let spans = telemetry.signals.spans.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("skriptoteket"))
             .with_location(false)

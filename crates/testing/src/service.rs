@@ -216,7 +216,10 @@ impl Service {
             if wanted(&page) {
                 return page;
             }
-            assert!(started_at.elapsed() < TIME_LIMIT, "{what}: not reached in time");
+            assert!(
+                started_at.elapsed() < TIME_LIMIT,
+                "{what}: not reached in time"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

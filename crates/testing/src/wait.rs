@@ -7,7 +7,7 @@ use std::{thread, time::Duration};
 pub const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The interval between polls.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Waits until a condition is met.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -110,7 +110,7 @@ impl View<'_> {
             line,
             "  logins/s success={success:.1} failure={failure:.1}  services authenticated={} refused={}  requests {requests}",
             calls.authenticated,
-            calls.not_let_in(),
+            calls.not_authenticated(),
         );
         line
     }

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use serde_json::json;
-use skriptoteket::http::{ConnectionLimits, Management, Timeouts, serve_management};
+use skriptoteket::http::{ConnectionLimits, Management, Readiness, Timeouts, serve_management};
 use skriptoteket_testing::http::plain;
 
 use crate::api::support::{PASSWORD, host};
@@ -69,9 +69,11 @@ async fn the_service_lives_but_is_not_ready_and_says_why() {
     let management = Management {
         page: host.telemetry.page(),
         token: None,
-        accounts: host.api.accounts.clone(),
-        sessions: host.stores.sessions.clone(),
-        timeout: Duration::from_secs(30),
+        readiness: Readiness {
+            accounts: host.api.accounts.clone(),
+            sessions: host.stores.sessions.clone(),
+            timeout: Duration::from_secs(30),
+        },
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -23,10 +23,7 @@ use skriptoteket::{
     store::{StoreMetrics, StoreOperation},
     telemetry::{OtlpProtocol, Telemetry, TelemetryError, exposition::Exposition},
 };
-use skriptoteket_testing::{
-    collector::Collector,
-    wait::eventually,
-};
+use skriptoteket_testing::{collector::Collector, wait::eventually};
 use uuid::Uuid;
 
 use crate::pipeline::{LIMIT, PROTOCOLS, SERVICE, telemetry_to};

@@ -107,7 +107,7 @@ async fn what_is_not_right_is_refused_and_what_is_no_token_is_not_asked_about() 
 }
 
 #[tokio::test]
-async fn without_the_issuer_nobody_is_let_in() {
+async fn without_the_issuer_no_token_is_accepted() {
     let (mut issuer, clock, application) = world().await;
     let token = issuer.token("orders").await;
     assert_eq!(application.identify(&token).await, Ok("orders".into()));

@@ -75,7 +75,7 @@ async fn an_audience_asked_for_many_times_is_in_the_token_once() {
 }
 
 #[tokio::test]
-async fn who_asks_for_more_than_a_token_holds_is_told_so_and_was_let_in() {
+async fn a_request_for_more_than_a_token_holds_is_forbidden_and_counts_as_authenticated() {
     let mut harness = Harness::new();
     let audience = |n: usize| format!("https://{n}.{}.example.org", "a".repeat(60));
     harness.settings.audiences = (0..100).map(audience).collect();

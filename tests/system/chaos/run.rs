@@ -183,7 +183,10 @@ async fn one_checkpoint(
     let violation = world.journal().violation();
     let line = violation.map_or(told, Err)?;
     world.journal().count("checkpoints", "passed");
-    eprintln!("chaos: {:5.1} s  {line}", started_at.elapsed().as_secs_f64());
+    eprintln!(
+        "chaos: {:5.1} s  {line}",
+        started_at.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

@@ -49,7 +49,11 @@ async fn check(replicas: &Replicas, cookies: &[String]) -> Vec<u16> {
         let url = format!("http://127.0.0.1:{}/api/session", replicas.ports()[n % 2]);
         let started_at = Instant::now();
         let answer = http.get(url).header("cookie", cookie).send().await.unwrap();
-        assert!(started_at.elapsed() < SLOWEST, "it took {:?}", started_at.elapsed());
+        assert!(
+            started_at.elapsed() < SLOWEST,
+            "it took {:?}",
+            started_at.elapsed()
+        );
         assert!(
             !answer.headers().contains_key("set-cookie"),
             "the cookie must be kept"

@@ -160,7 +160,9 @@ pub(crate) async fn use_both(world: &World, visitor: &mut Visitor) -> Fired {
         while started_at.elapsed() < LOAD {
             if started_at.elapsed() + BEFORE_CLEARING < LOAD {
                 let prometheus = &world.prometheus;
-                fired = prometheus.fired_of("service_id", started_at.elapsed()).await;
+                fired = prometheus
+                    .fired_of("service_id", started_at.elapsed())
+                    .await;
             }
             visitor.log_in(world.replica(1), "bo").await;
             work(&payroll, world, &mut token).await;
@@ -185,7 +187,9 @@ async fn ordinary_load_wakes_nobody_and_fills_every_panel_and_rule() {
     let mut fired = use_both(&world, &mut Visitor::new()).await;
 
     assert_alerts(&fired);
-    let all = world.prometheus.fired_of("service_id", started_at.elapsed());
+    let all = world
+        .prometheus
+        .fired_of("service_id", started_at.elapsed());
     fired.extend(all.await);
     fired.remove(&(CLEARING.to_owned(), String::new()));
     assert_alerts(&fired);

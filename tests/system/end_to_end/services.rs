@@ -43,7 +43,9 @@ async fn until_firing(
     let started_at = Instant::now();
     for round in 0.. {
         trouble(round).await;
-        let fired = prometheus.fired_of("service_id", started_at.elapsed()).await;
+        let fired = prometheus
+            .fired_of("service_id", started_at.elapsed())
+            .await;
         if wanted.is_subset(&fired) {
             eprintln!("{wanted:?} after {:.1?}", started_at.elapsed());
             return fired;
@@ -131,7 +133,9 @@ async fn every_trouble_of_services_is_told_of_and_of_whose_it_is() {
         assert_eq!(answer.status(), 200, "the overlap is a day");
     })
     .await;
-    let fired = world.prometheus.fired_of("service_id", started_at.elapsed());
+    let fired = world
+        .prometheus
+        .fired_of("service_id", started_at.elapsed());
     assert_eq!(fired.await, trouble, "and no other");
 
     world.redis.freeze();

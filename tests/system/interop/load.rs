@@ -67,7 +67,9 @@ impl Load {
         let mut tasks = JoinSet::new();
         let mut due = started_at;
         for n in 0.. {
-            if started_at.elapsed() > self.at_most || (started_at.elapsed() > self.at_least && enough()) {
+            if started_at.elapsed() > self.at_most
+                || (started_at.elapsed() > self.at_least && enough())
+            {
                 break;
             }
             time::sleep_until(due.into()).await;

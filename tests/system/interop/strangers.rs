@@ -38,7 +38,7 @@ fn token(rng: &mut StdRng) -> String {
         "{}.{}.{}",
         encoded(header.to_string().as_bytes()),
         encoded(claims.to_string().as_bytes()),
-        encoded(&signature)
+        encoded(signature)
     )
 }
 

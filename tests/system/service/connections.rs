@@ -269,7 +269,7 @@ async fn bytes_that_are_no_request_get_a_problem_and_are_counted() {
     let log = service.output();
     let told = log
         .lines()
-        .filter(|line| line.contains("refused because of its form"));
+        .filter(|line| line.contains("a request head was rejected"));
     assert_eq!(told.count(), 2, "once for each listener: {log}");
 }
 

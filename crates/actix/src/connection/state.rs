@@ -144,7 +144,10 @@ impl Connection {
     pub(crate) fn begin(self: &Rc<Self>) -> (Answering, Option<Refusal>) {
         let started_at = self.started_at.get() + 1;
         self.started_at.set(started_at);
-        let refused = self.refused.get().filter(|(number, _)| *number == started_at);
+        let refused = self
+            .refused
+            .get()
+            .filter(|(number, _)| *number == started_at);
         (Answering(Rc::clone(self)), refused.map(|(_, why)| why))
     }
 

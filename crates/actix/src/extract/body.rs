@@ -31,7 +31,7 @@ pub trait Body: DeserializeOwned {
     const EXPECTED: &'static str;
 }
 
-/// Extracts the body as `application/json` of at most [`BODY_LIMIT`] bytes.
+/// Extracts the body as `application/json` of at most `BODY_LIMIT` bytes.
 ///
 /// Bodies carry passwords: no message quotes them, and the collected bytes are wiped from memory afterwards.
 #[derive(Debug)]
@@ -230,7 +230,7 @@ pub fn whole_or_null<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     Ok(Option::<Whole<T>>::deserialize(deserializer)?.map(|Whole(it)| it))
 }
 
-/// An integer; see [`whole`].
+/// An integer; see `whole`.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole<T>(pub T);
 

@@ -19,6 +19,8 @@ pub mod password;
 pub mod session;
 pub mod sessions;
 
+use std::future::{Ready, ready};
+
 use actix_web::{
     Resource, Route,
     guard::GuardContext,
@@ -169,6 +171,6 @@ fn allowed(rows: &[Row]) -> HeaderValue {
 /// # Errors
 ///
 /// Always 404.
-pub async fn no_such_path() -> Result<String, ApiError> {
-    Err(Rejection::NotFound.into())
+pub fn no_such_path() -> Ready<Result<String, ApiError>> {
+    ready(Err(Rejection::NotFound.into()))
 }

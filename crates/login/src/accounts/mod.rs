@@ -3,6 +3,7 @@
 //! Contains the password rules and the trait that an account store implements. The rules for names and roles are in
 //! [`user`](skriptoteket_core::user).
 
+mod application;
 mod hashing;
 pub mod metrics;
 pub mod password;
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 
 use skriptoteket_core::{clock::Timestamp, error::StoreError};
 
+pub use application::{Accounts, ApplicationAccount, ApplicationAccounts};
 pub use skriptoteket_core::user::{InvalidUsername, Role, UnknownRole, UserId, Username};
 
 /// An account without its password hash.

@@ -43,6 +43,20 @@ pub struct HashingPolicy {
     pub queue: usize,
 }
 
+impl Default for HashingPolicy {
+    /// The OWASP recommendation: 19 MiB, 2 iterations, 1 lane. As many threads as there are processors, and 64 places in
+    /// the queue.
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            queue: 64,
+        }
+    }
+}
+
 /// Why a password was not hashed or checked.
 #[derive(Debug, thiserror::Error)]
 pub enum HashingError {
@@ -58,6 +72,30 @@ pub enum HashingError {
     /// The thread that computed the hash is gone.
     #[error("the password check did not finish")]
     Aborted(#[source] tokio::task::JoinError),
+}
+
+/// Hashes a password into PHC string format, for code that creates accounts outside a server. Blocks for tens of
+/// milliseconds.
+///
+/// # Errors
+///
+/// [`HashingError::Parameters`] if Argon2 rejects the parameters.
+pub fn hash_blocking(
+    policy: &HashingPolicy,
+    password: &SecretString,
+) -> Result<SecretString, HashingError> {
+    hash_with(&hasher(policy)?, normal(password).as_bytes())
+}
+
+fn hasher(policy: &HashingPolicy) -> Result<Argon2id, HashingError> {
+    let params = Params::new(
+        policy.memory_kib,
+        policy.iterations,
+        policy.parallelism,
+        None,
+    )
+    .map_err(HashingError::Parameters)?;
+    Ok(Argon2id::new(params))
 }
 
 /// The result of a password check.
@@ -98,14 +136,7 @@ impl Passwords {
     ///
     /// [`HashingError::Parameters`] if Argon2 rejects the parameters.
     pub fn new(policy: &HashingPolicy, metrics: PasswordMetrics) -> Result<Self, HashingError> {
-        let params = Params::new(
-            policy.memory_kib,
-            policy.iterations,
-            policy.parallelism,
-            None,
-        )
-        .map_err(HashingError::Parameters)?;
-        let hasher = Argon2id::new(params);
+        let hasher = hasher(policy)?;
         let unknown: [u8; 32] = rand::random();
         let dummy = hash_with(&hasher, &unknown)?;
         let threads = policy.threads.max(1);

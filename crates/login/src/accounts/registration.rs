@@ -116,7 +116,7 @@ impl Registrar {
         Ok(self.accounts.add(account).await?)
     }
 
-    /// Sets the password of an account. Its sessions end once [`Sessions::settle`](skriptoteket_sessions::Sessions::settle)
+    /// Sets the password of an account. Its sessions end once [`AccountLifecycle::settle`](crate::account_lifecycle::AccountLifecycle::settle)
     /// has run, called by the caller or by the reaper.
     ///
     /// # Errors

@@ -19,8 +19,11 @@ const BATCH: usize = 256;
 
 /// Queues events for the task that writes them, without waiting. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct AuditTrail {
-    queue: mpsc::Sender<AuditEvent>,
+pub struct AuditTrail(Option<Queue>);
+
+#[derive(Clone, Debug)]
+struct Queue {
+    events: mpsc::Sender<AuditEvent>,
     metrics: AuditMetrics,
 }
 
@@ -40,10 +43,10 @@ impl AuditTrail {
     #[must_use]
     pub fn new(repository: Arc<dyn AuditRepository>, metrics: AuditMetrics) -> (Self, AuditWriter) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let trail = Self {
-            queue: sender,
+        let trail = Self(Some(Queue {
+            events: sender,
             metrics: metrics.clone(),
-        };
+        }));
         let writer = AuditWriter {
             queue: receiver,
             batch: Vec::with_capacity(BATCH),
@@ -53,12 +56,21 @@ impl AuditTrail {
         (trail, writer)
     }
 
+    /// Creates a trail that keeps nothing, for an application without an audit trail.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self(None)
+    }
+
     /// Queues an event. Never waits and never fails: an event that does not fit into the queue is counted as dropped.
     pub fn record(&self, event: AuditEvent) {
+        let Some(Queue { events, metrics }) = &self.0 else {
+            return;
+        };
         let is_anybodys = event.is_aggregated() && event.actor.is_none();
-        let has_place = !is_anybodys || self.queue.capacity() > RESERVED;
-        if !has_place || self.queue.try_send(event).is_err() {
-            self.metrics.events_dropped(1);
+        let has_place = !is_anybodys || events.capacity() > RESERVED;
+        if !has_place || events.try_send(event).is_err() {
+            metrics.events_dropped(1);
         }
     }
 }

@@ -74,6 +74,24 @@ pub struct GuardPolicy {
     pub address: Budget,
 }
 
+impl Default for GuardPolicy {
+    /// 10 failed logins of an account, one regained every 5 minutes; 100 of an address, one every 10 seconds. Locks last
+    /// from 60 seconds to 15 minutes; the back-off resets after a day.
+    fn default() -> Self {
+        let budget = |attempts, refill| Budget {
+            attempts,
+            refill,
+            lock: Duration::from_mins(1),
+            longest_lock: Duration::from_mins(15),
+            forget: Duration::from_hours(24),
+        };
+        Self {
+            account: budget(10, Duration::from_mins(5)),
+            address: budget(100, Duration::from_secs(10)),
+        }
+    }
+}
+
 /// A budget that an attempt is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {

@@ -4,15 +4,14 @@
 //! failed.
 
 use std::{
-    fs,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    TlsCertificates, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, Value,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use tokio::time::timeout;
 
@@ -23,6 +22,7 @@ use super::{
     handshake::{auth, refused, said},
     slots::SlotMap,
     target::Target,
+    tls,
 };
 use crate::{RedisAddress, RedisSettings, keys::Keys};
 
@@ -60,28 +60,17 @@ pub(super) struct Dialer {
 impl Dialer {
     /// # Errors
     ///
-    /// The file of `redis_tls_ca` cannot be used.
+    /// TLS is not compiled in, or the file of `redis_tls_ca` cannot be used.
     pub(super) fn new(
         settings: &RedisSettings,
         compares_clocks: bool,
         deployment: Option<String>,
     ) -> Result<Self, RedisFault> {
-        let mut authorities = None;
-        if settings.tls {
-            // The client uses the provider of the process. An existing provider is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            if let Some(path) = &settings.tls_ca {
-                let pem = fs::read(path).map_err(|source| RedisFault::Authorities {
-                    path: path.clone(),
-                    source: Arc::new(source),
-                })?;
-                let begins = b"-----BEGIN CERTIFICATE-----";
-                if !pem.windows(begins.len()).any(|part| part == begins) {
-                    return Err(RedisFault::NoAuthority { path: path.clone() });
-                }
-                authorities = Some(pem);
-            }
-        }
+        let authorities = if settings.tls {
+            tls::prepare(settings.tls_ca.as_deref())?
+        } else {
+            None
+        };
         Ok(Self {
             settings: settings.clone(),
             keys: Keys::new(settings.key_prefix.clone()),
@@ -228,13 +217,7 @@ impl Dialer {
             .set_tcp_settings(TcpSettings::default().set_nodelay(true))
             .set_redis_settings(greeting);
         let client = match (&self.authorities, tls) {
-            (Some(authorities), true) => Client::build_with_tls(
-                info,
-                TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(authorities.clone()),
-                },
-            ),
+            (Some(authorities), true) => super::tls::client(info, authorities),
             _ => Client::open(info),
         };
         // Every wait is bounded by the caller.

@@ -1,15 +1,15 @@
 //! Finds out why a connection failed: one side may use TLS and the other not, or the server may not be Redis. The
 //! client does not report that: it sees unreadable data as a broken connection.
 
-use std::{error::Error, io, sync::Arc};
+use std::io;
 
-use redis::{RedisConnectionInfo, RedisError};
-use rustls::AlertDescription;
+use redis::RedisConnectionInfo;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     connect::Dialer,
-    fault::{ConnectError, RedisFault, Unavailable},
+    fault::{ConnectError, RedisFault, TlsError, Unavailable},
+    tls,
 };
 use crate::RedisAddress;
 
@@ -38,7 +38,7 @@ impl Dialer {
             Unavailable::Disconnected {
                 cause: ConnectError::Broken(error),
                 ..
-            } => self.fault(server, tls_error(error)).await,
+            } => self.fault(server, tls::error_of(error)).await,
             // A server without TLS waits for the rest of what it takes for a command. A server that expects TLS closes
             // the connection.
             Unavailable::Disconnected {
@@ -50,13 +50,9 @@ impl Dialer {
         fault.map_or(seen, Unavailable::Fault)
     }
 
-    async fn fault(
-        &self,
-        server: &RedisAddress,
-        error: Option<&rustls::Error>,
-    ) -> Option<RedisFault> {
+    async fn fault(&self, server: &RedisAddress, error: Option<&TlsError>) -> Option<RedisFault> {
         let place = server.to_string();
-        if let Some(fault) = error.and_then(|error| tls_fault(&place, error)) {
+        if let Some(fault) = error.and_then(|error| tls::fault(&place, error)) {
             return Some(fault);
         }
         let protocol = timeout(self.time_limit(), protocol(server)).await;
@@ -66,18 +62,13 @@ impl Dialer {
             (Protocol::Redis, true) => return Some(RedisFault::PlainPort { place }),
             (Protocol::Foreign | Protocol::HangsUp, _) => {}
         }
-        let tls = timeout(self.time_limit(), self.greet_by_tls(server)).await;
-        match (tls, self.speaks_tls()) {
-            (Ok(Err(Some(error))), true) => tls_fault(&place, &error),
-            (
-                Ok(
-                    Ok(())
-                    | Err(Some(
-                        rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_),
-                    )),
-                ),
-                false,
-            ) => Some(RedisFault::TlsPort { place }),
+        let greeted = timeout(self.time_limit(), self.greet_by_tls(server)).await;
+        match (greeted, self.speaks_tls()) {
+            (Ok(Err(Some(error))), true) => tls::fault(&place, &error),
+            (Ok(Ok(())), false) => Some(RedisFault::TlsPort { place }),
+            (Ok(Err(Some(error))), false) if tls::is_spoken(&error) => {
+                Some(RedisFault::TlsPort { place })
+            }
             (Ok(Err(_)), _) if protocol == Protocol::Foreign => {
                 Some(RedisFault::NotRedis { place })
             }
@@ -87,31 +78,17 @@ impl Dialer {
 
     /// Opens a connection with TLS, whether or not it is configured, and waits for the first reply: only the reply
     /// shows whether the server accepts us. The error is the TLS error, if TLS failed.
-    async fn greet_by_tls(&self, server: &RedisAddress) -> Result<(), Option<rustls::Error>> {
+    async fn greet_by_tls(&self, server: &RedisAddress) -> Result<(), Option<TlsError>> {
         // As in `new`: a service without TLS has not needed a provider so far.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::install_provider();
         match self.raw(server, true, RedisConnectionInfo::default()).await {
             Ok(_) => Ok(()),
             Err(Unavailable::Disconnected {
                 cause: ConnectError::Broken(error),
                 ..
-            }) => Err(tls_error(&error).cloned()),
+            }) => Err(tls::error_of(&error).cloned()),
             Err(_) => Err(None),
         }
-    }
-}
-
-fn tls_fault(place: &str, error: &rustls::Error) -> Option<RedisFault> {
-    let place = place.to_owned();
-    match error {
-        rustls::Error::InvalidCertificate(_) => Some(RedisFault::Certificate {
-            place,
-            source: error.clone(),
-        }),
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure,
-        ) => Some(RedisFault::ClientCertificate { place }),
-        _ => None,
     }
 }
 
@@ -139,12 +116,4 @@ async fn first_byte(server: &RedisAddress) -> io::Result<Option<u8>> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Extracts the TLS error from an error of the client, which wraps it twice.
-fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
-    let inner = error
-        .source()?
-        .downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
-    inner.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }

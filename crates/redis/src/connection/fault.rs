@@ -8,6 +8,14 @@ use redis::{RedisError, ServerError};
 use crate::RedisAddress;
 use skriptoteket_core::error::StoreError;
 
+#[cfg(feature = "tls")]
+pub(super) use rustls::Error as TlsError;
+
+/// A TLS error, of which there is none without the feature `tls`.
+#[cfg(not(feature = "tls"))]
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TlsError {}
+
 /// A problem of a Redis server or of the settings that name it. The text says what is wrong, where, and how to correct
 /// it.
 ///
@@ -122,7 +130,7 @@ pub enum RedisFault {
         place: String,
         /// The cause.
         #[source]
-        source: rustls::Error,
+        source: TlsError,
     },
     /// The server requires a client certificate.
     #[error(
@@ -132,6 +140,11 @@ pub enum RedisFault {
         /// `HOST:PORT`.
         place: String,
     },
+    /// TLS was configured, and the program is built without it.
+    #[error(
+        "the program is built without TLS to Redis; enable the feature `tls`, or write redis instead of rediss in `redis_url`"
+    )]
+    NoTls,
     /// The file of the certificate authorities cannot be read.
     #[error("{} cannot be read; name a PEM file of certificates in `redis_tls_ca`", .path.display())]
     Authorities {

@@ -22,6 +22,7 @@
 //! | `dispatch` | sends calls, in one pipeline for each server |
 //! | `outcome` | what a reply means: redirections, temporary rejections |
 //! | `node` | commands to one server, for example a scan of its keys |
+//! | `tls`, `no_tls` | TLS to Redis, or its absence |
 //! | `fault` | why Redis cannot be used, in words |
 
 mod batching;
@@ -34,6 +35,8 @@ mod dispatch;
 mod fault;
 mod handshake;
 mod managed;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod node;
 mod outcome;
 mod per_worker;
@@ -42,6 +45,8 @@ mod slots;
 mod target;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     fmt,
@@ -50,6 +55,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(not(feature = "tls"))]
+use self::no_tls as tls;
 use futures_util::future::join_all;
 use redis::Value;
 use tokio::{sync::Notify, task_local, time::timeout};

@@ -14,7 +14,7 @@ use opentelemetry_sdk::{
 use tracing::subscriber::with_default;
 
 use super::*;
-use crate::{RequestTraces, SampledShare, TraceSampler, sampling::Decided};
+use crate::{RequestTraces, SampledShare, TraceSampler, sampling::Decided, signals::Signals};
 use skriptoteket_core::clock::ManualClock;
 
 /// Collects what it receives. Cheap to clone; all clones share one list.
@@ -88,19 +88,16 @@ pub(crate) fn hear_sampled(
     say: impl FnOnce(&RequestTraces),
 ) -> Heard {
     let (lines, records, spans) = <(Kept<u8>, Kept<String>, Kept<SpanData>)>::default();
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(Decided::new(sampler))
+        .with_simple_exporter(spans.clone());
+    let logger = SdkLoggerProvider::builder().with_simple_exporter(records.clone());
     let telemetry = Telemetry {
-        spans: Some(
-            SdkTracerProvider::builder()
-                .with_sampler(Decided::new(sampler))
-                .with_simple_exporter(spans.clone())
-                .build(),
-        ),
-        logs: Some(
-            SdkLoggerProvider::builder()
-                .with_simple_exporter(records.clone())
-                .build(),
-        ),
-        sampler,
+        signals: Signals {
+            spans: Some(provider.build()),
+            logs: Some(logger.build()),
+            sampler,
+        },
         ..Telemetry::disabled()
     };
     let copy = lines.clone();
@@ -232,7 +229,7 @@ fn what_other_crates_say_is_a_line_a_minute_for_each_place() {
             for _ in 0..10 {
                 tracing::error!(target: "a_tls_library::verification", "not trusted");
                 tracing::warn!(target: "a_crate_of_tomorrow", "not resolved");
-                tracing::info!(target: "skriptoteket_like", "not ours");
+                tracing::info!(target: "skriptoteketlike", "not ours");
                 tracing::info!("ours");
                 clock.advance(Duration::from_secs(6));
             }
@@ -316,7 +313,7 @@ fn for_each_plumber() {
     }
     say!("hyper::client" "hyper_util" "tonic::transport" "h2" "reqwest::connect" "tower::buffer");
     say!("opentelemetry_sdk" "opentelemetry-otlp" "opentelemetry-prometheus" "rustls" "mio::poll" "want");
-    say!("rustls_platform_verifier" "hickory_resolver" "hyper_rustls" "skriptoteket_like" "log");
+    say!("rustls_platform_verifier" "hickory_resolver" "hyper_rustls" "skriptoteketlike" "log");
 }
 
 #[test]

@@ -54,13 +54,13 @@ impl Calls {
     }
 
     /// Returns the number of calls that were not authenticated.
-    pub(in crate::cli::demo) fn not_let_in(&self) -> u64 {
+    pub(in crate::cli::demo) fn not_authenticated(&self) -> u64 {
         self.refused.iter().sum()
     }
 
     /// Returns the number of all calls.
     pub(in crate::cli::demo) fn all(&self) -> u64 {
-        self.authenticated + self.not_let_in() + self.unclear + self.odd
+        self.authenticated + self.not_authenticated() + self.unclear + self.odd
     }
 
     /// Counts a call with the status of its response, or without a response.

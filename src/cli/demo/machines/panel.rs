@@ -29,7 +29,7 @@ pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
     format!(
         "calls of services   let in: {}   refused: {}   over a limit: {}",
         calls.authenticated,
-        calls.not_let_in(),
+        calls.not_authenticated(),
         calls.over_limit
     )
 }

@@ -26,7 +26,7 @@ pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
         ),
         row(
             "services not let in",
-            calls.not_let_in(),
+            calls.not_authenticated(),
             failed(&AuthFailureReason::NAMES),
         ),
         reason(

@@ -5,23 +5,22 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::store::RedisSettings;
-
 /// Returns the `service.instance.id` of values that are the same on every replica: identical for all replicas that
 /// share `key` and the prefix of their keys in Redis, and across restarts. The series therefore continue when another
 /// replica takes over, and new series start when sessions are counted in another location.
 ///
 /// The id is exported in public. It reveals nothing about `key`: it is 122 bits of an HMAC-SHA256 with a label of its
 /// own, and cookies and login budgets are keyed with other labels. It contains no host name and no address either.
-pub(super) fn of_the_service(key: &SecretString, redis: Option<&RedisSettings>) -> Uuid {
+#[must_use]
+pub fn of_the_service(key: &SecretString, redis_prefix: Option<&str>) -> Uuid {
     // Hashed to the block length first: every HMAC accepts a key of that length.
     let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
     block[..32].copy_from_slice(&Sha256::digest(key.expose_secret()));
     let mut mac = Hmac::<Sha256>::new(&block);
     mac.update(b"skriptoteket service instance");
-    if let Some(redis) = redis {
+    if let Some(prefix) = redis_prefix {
         mac.update(b" redis ");
-        mac.update(redis.key_prefix.as_bytes());
+        mac.update(prefix.as_bytes());
     }
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&mac.finalize().into_bytes()[..16]);
@@ -30,20 +29,11 @@ pub(super) fn of_the_service(key: &SecretString, redis: Option<&RedisSettings>) 
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Environment, load};
-
     use super::*;
-
-    fn config(prefix: &str) -> Config {
-        let environment = Environment::default()
-            .with("SKRIPTOTEKET_REDIS_URL", "redis://cache")
-            .with("SKRIPTOTEKET_REDIS_KEY_PREFIX", prefix);
-        load(None, &environment).unwrap()
-    }
 
     #[test]
     fn replicas_of_one_service_are_called_the_same_and_others_otherwise() {
-        let id = |key: &str, prefix| of_the_service(&key.into(), config(prefix).redis.as_ref());
+        let id = |key: &str, prefix| of_the_service(&key.into(), Some(prefix));
         let (one, same) = (id("key", "a"), id("key", "a"));
         assert_eq!(one, same);
         assert_ne!(one, id("other key", "a"));

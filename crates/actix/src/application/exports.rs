@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{
-    sessions::census::CensusTaker,
-    telemetry::{AllMetrics, ServiceWide},
-};
+use skriptoteket_sessions::census::CensusTaker;
+use skriptoteket_telemetry::{AllMetrics, ServiceWide};
 
 /// Maximum delay of the start by a Collector that does not respond.
 const FIRST_EXPORT: Duration = Duration::from_millis(500);
 
-/// Maximum share of [`super::LAST_TASKS`] for the export of the last count. If the export fails, the lease is kept, so
+/// Maximum share of the time of a shutdown for the export of the last count. If the export fails, the lease is kept, so
 /// that the shutdown of telemetry, which has more time, tries again.
 const HAND_OVER: Duration = Duration::from_millis(200);
 
@@ -18,7 +16,7 @@ const HAND_OVER: Duration = Duration::from_millis(200);
 /// before the first export would never be reported.
 ///
 /// Without a Collector the values go nowhere; the service starts all the same.
-pub(super) async fn first_export(metrics: AllMetrics) {
+pub async fn first_export(metrics: AllMetrics) {
     let flush = tokio::task::spawn_blocking(move || metrics.flush(FIRST_EXPORT));
     if let Ok(Err(error)) = flush.await {
         tracing::debug!(
@@ -29,7 +27,7 @@ pub(super) async fn first_export(metrics: AllMetrics) {
 }
 
 /// Counts the sessions. If another replica may take over, also exports the count and releases the lease.
-pub(super) async fn last_count(census: &CensusTaker, hand_over: Option<ServiceWide>) {
+pub async fn last_count(census: &CensusTaker, hand_over: Option<ServiceWide>) {
     let _ = census.count().await;
     let Some(service_wide) = hand_over else {
         return;

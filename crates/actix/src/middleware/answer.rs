@@ -1,0 +1,95 @@
+//! The response to a request: every outcome of the application becomes one.
+
+use std::{future::Future, panic::AssertUnwindSafe};
+
+use actix_web::{
+    Error, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::ServiceResponse,
+    http::{StatusCode, header},
+};
+use futures_util::FutureExt;
+
+use super::close_where_it_ends;
+use crate::{
+    connection::Answering,
+    error::{ApiError, Panicked},
+    patterns,
+    problem::{Kind, Problem},
+    request_context::RequestContext,
+    response_headers,
+};
+
+/// A response, with or without its request.
+pub(super) enum Answer {
+    Whole(ServiceResponse<BoxBody>),
+    Bare(HttpResponse<BoxBody>),
+}
+
+impl Answer {
+    /// Completes the headers, and returns the status.
+    pub(super) fn finish(&mut self, only_own_headers: bool) -> StatusCode {
+        let (status, headers) = match self {
+            Self::Whole(response) => (response.status(), response.headers_mut()),
+            Self::Bare(response) => (response.status(), response.headers_mut()),
+        };
+        response_headers::finish(status, headers, only_own_headers);
+        status
+    }
+
+    /// Returns the pattern that the router of the application matched.
+    pub(super) fn pattern(&self) -> Option<&'static str> {
+        match self {
+            Self::Whole(response) => patterns::of(response.request()),
+            Self::Bare(_) => None,
+        }
+    }
+
+    pub(super) fn close_where_it_ends(&mut self, answering: Option<&Answering>) {
+        match self {
+            Self::Whole(response) => close_where_it_ends(response.response_mut(), answering),
+            Self::Bare(response) => close_where_it_ends(response, answering),
+        }
+    }
+}
+
+/// Runs the application and turns every outcome into a response.
+pub(super) fn answer<B: MessageBody + 'static>(
+    work: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+) -> impl Future<Output = Answer> {
+    let outcome = AssertUnwindSafe(work).catch_unwind();
+    outcome.map(|outcome| match outcome {
+        Ok(Ok(response)) => Answer::Whole(as_problem(response.map_into_boxed_body())),
+        Ok(Err(error)) => Answer::Bare(failed(&error)),
+        Err(_) => Answer::Bare(ApiError::Internal(Panicked.into()).response()),
+    })
+}
+
+/// Returns the response to an error of a middleware. (Errors of handlers are responses by now.)
+fn failed(error: &Error) -> HttpResponse {
+    let fault = RequestContext::current(|context| context.fault.take()).flatten();
+    if let Some(fault) = fault {
+        return ApiError::Store(fault).response();
+    }
+    let status = error.as_response_error().status_code();
+    if status.is_server_error() {
+        tracing::error!(error = %error, "a middleware failed");
+    }
+    Problem::from(Kind::blank(status)).response()
+}
+
+/// Turns an error response of the framework into a problem document. Responses with another media type are intentional
+/// and stay unchanged.
+fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let media = response.headers().get(header::CONTENT_TYPE);
+    if media.is_some_and(|media| !media.as_bytes().starts_with(b"text/plain")) {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let problem = Problem::from(Kind::blank(status)).with_allow(allow);
+    response.into_response(problem.response())
+}
