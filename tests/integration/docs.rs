@@ -250,8 +250,10 @@ fn listed() -> BTreeSet<&'static str> {
 
 /// Returns the names of metrics in a text, without the suffixes of histogram series.
 fn metrics(text: &str) -> BTreeSet<&str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let names = words.filter(|word| {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c));
+    // A path of Rust, as in the target of a log line, begins with the name of a crate.
+    let words = words.filter(|word| !word.contains("::"));
+    let names = words.flat_map(|word| word.split(':')).filter(|word| {
         let ours = word.starts_with("skriptoteket_") || word.starts_with("http_server_");
         // A prefix, as in a pattern.
         ours && !word.ends_with('_')

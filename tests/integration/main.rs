@@ -7,6 +7,7 @@
 //! | `architecture` | the layers of `src/` |
 //! | `benchmark_limits` | how benchmarks judge promises |
 //! | `docs` | the documents, the boards and the rules agree with the program |
+//! | `embedding` | sessions in another application: `Skriptoteket::builder` |
 //! | `fuzzing` | the fuzz targets, on random input |
 //! | `logins` | every exit of a login |
 //! | `pipeline` | the telemetry that a Collector receives |
@@ -29,6 +30,7 @@ mod api;
 mod architecture;
 mod benchmark_limits;
 mod docs;
+mod embedding;
 mod fuzzing;
 mod logins;
 mod pipeline;

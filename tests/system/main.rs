@@ -5,6 +5,7 @@
 //! | `chaos` | replicas, simulated users and faults |
 //! | `cli` | the command line |
 //! | `demo` | `skriptoteket demo` |
+//! | `embedding` | other applications with our sessions |
 //! | `end_to_end` | the service, the Collector, Prometheus, rules and boards together |
 //! | `interop` | OAuth clients, load, bursts, attackers and `kill -9` |
 //! | `service` | the server: started, scraped, attacked, killed and stopped |
@@ -23,6 +24,7 @@ mod chaos;
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod embedding;
 mod end_to_end;
 mod interop;
 mod service;

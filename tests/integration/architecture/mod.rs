@@ -1,9 +1,12 @@
-//! Checks the layers of `src/` from the sources.
+//! Checks what the compiler does not enforce, from the sources and manifests.
 //!
-//! [`LAYERS`] is the order that `src/lib.rs` describes: a module may only use modules of lower layers. [`HOMES`]
-//! restricts each external crate for a technology to the modules that own it. Within a module, siblings must not depend
-//! on each other in a cycle.
+//! * Between crates: `crates` has the dependencies that each crate of the workspace may have.
+//! * In the root package: [`LAYERS`] is the order that `src/lib.rs` describes, and a module may only use modules of lower
+//!   layers; [`HOMES`] restricts each external crate for a technology to the modules that own it.
+//! * Everywhere: siblings must not depend on each other in a cycle, the environment is read in one crate, and no file is
+//!   too long.
 
+mod crates;
 mod modules;
 mod paths;
 
@@ -12,51 +15,37 @@ use std::{collections::BTreeMap, path::Path};
 use modules::{Modules, circles};
 use paths::{Source, all_sources};
 
-/// Layers, the lowest first.
+/// Layers of the root package, the lowest first.
 const LAYERS: &[&[&str]] = &[
-    &[
-        "clock",
-        "duration_text",
-        "error",
-        "metric",
-        "network",
-        "wait_budget",
-    ],
-    &["user"],
-    &["observer_state", "repeats"],
-    &["telemetry"],
-    &["accounts"],
-    &["audit", "guard", "services"],
-    &["detached"],
-    &["sessions", "resource_server"],
-    &["account_lifecycle"],
-    &["login"],
     &["store", "http"],
     &["catalogue", "config"],
     &["app"],
     &["cli"],
 ];
 
-/// External crates, by the start of their name, and the modules that may use them.
+/// External crates, by the start of their name, and the modules of the root package that may use them.
 const HOMES: &[(&str, &[&str])] = &[
-    ("opentelemetry_", &["telemetry"]),
-    ("prometheus", &["telemetry"]),
     ("sqlx", &["store"]),
-    ("redis", &["store"]),
     ("actix_", &["http", "app"]),
     ("clap", &["cli"]),
-    ("jsonwebtoken", &["services"]),
-    ("reqwest", &["resource_server", "cli", "telemetry"]),
+    ("crossterm", &["cli"]),
+    ("reqwest", &["cli"]),
 ];
 
-/// Modules of the standard library, and the modules or crates that may use them.
-const STANDARD_HOMES: &[(&[&str], &[&str])] = &[(&["std", "env"], &["skriptoteket_config"])];
+/// The crate that reads the environment.
+const READS_ENVIRONMENT: &str = "config";
 
-/// The maximum length of a file, in lines. The aim is 400.
-const LONGEST_FILE: usize = 500;
+/// The maximum length of a file, in lines.
+const LONGEST_FILE: usize = 400;
 
+/// Returns the sources of the root package.
 fn sources() -> Vec<Source> {
-    all_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+    sources_of("src")
+}
+
+/// Returns the sources in a directory, given from the root of the repository.
+fn sources_of(directory: &str) -> Vec<Source> {
+    all_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory))
 }
 
 fn assert_none(rule: &str, faults: &[String]) {
@@ -119,17 +108,6 @@ fn strangers(sources: &[Source]) -> Vec<String> {
                     faults.push(format!("{}: {first} belongs in {homes:?}", source.place));
                 }
             }
-            for (path, homes) in STANDARD_HOMES {
-                let is_it = named.segments.len() >= path.len()
-                    && named.segments.iter().zip(*path).all(|(a, b)| a == b);
-                if is_it && !homes.contains(&own) {
-                    faults.push(format!(
-                        "{}: {} belongs in {homes:?}",
-                        source.place,
-                        path.join("::")
-                    ));
-                }
-            }
         }
     }
     faults.sort();
@@ -147,31 +125,76 @@ fn external_crates_stay_in_their_homes() {
     assert_none("homes", &strangers(&sources()));
 }
 
+/// Returns the places that read the environment.
+fn readers_of_the_environment(sources: &[Source]) -> Vec<String> {
+    let reads = |source: &&Source| {
+        let names = source.named.iter();
+        let mut names = names.filter(|it| !it.is_test);
+        names.any(|it| {
+            it.segments
+                .starts_with(&["std".to_owned(), "env".to_owned()])
+        })
+    };
+    let places = sources.iter().filter(|it| !it.is_test).filter(reads);
+    places.map(|it| it.place.clone()).collect()
+}
+
+#[test]
+fn the_environment_is_read_in_one_crate() {
+    let mut readers = readers_of_the_environment(&sources());
+    for name in crates::published() {
+        if name != READS_ENVIRONMENT {
+            readers.extend(readers_of_the_environment(&sources_of(&format!(
+                "crates/{name}/src"
+            ))));
+        }
+    }
+    assert_none("std::env", &readers);
+    for lines in [
+        "use std::env;",
+        "use std::{env as process};",
+        "fn planted() { std::env::args(); }",
+    ] {
+        let planted = Source::read("planted.rs", lines);
+        assert_eq!(
+            readers_of_the_environment(&[planted]),
+            ["planted.rs"],
+            "{lines}"
+        );
+    }
+}
+
 #[test]
 fn siblings_do_not_use_each_other_in_a_circle() {
-    let name = |module: &Vec<String>| module.join("::");
-    let circles = circles(&sources());
-    let circles = circles
-        .iter()
-        .map(|it| it.iter().map(name).collect::<Vec<_>>().join(", "));
-    assert_none("circles", &circles.collect::<Vec<_>>());
+    let crates = crates::published().into_iter();
+    let directories = crates.map(|name| format!("crates/{name}/src"));
+    for directory in directories.chain(["src".to_owned()]) {
+        let name = |module: &Vec<String>| module.join("::");
+        let circles = circles(&sources_of(&directory));
+        let circles = circles
+            .iter()
+            .map(|it| it.iter().map(name).collect::<Vec<_>>().join(", "));
+        assert_none(&directory, &circles.collect::<Vec<_>>());
+    }
 }
 
 #[test]
 fn every_file_can_be_read_in_one_sitting() {
-    let long = sources()
-        .into_iter()
-        .filter(|source| source.lines > LONGEST_FILE)
-        .map(|source| format!("{}: {} lines", source.place, source.lines));
-    assert_none("too long", &long.collect::<Vec<_>>());
+    for directory in ["src", "crates", "tests", "benches", "examples", "fuzz"] {
+        let long = sources_of(directory)
+            .into_iter()
+            .filter(|source| source.lines > LONGEST_FILE)
+            .map(|source| format!("{directory}/{}: {} lines", source.place, source.lines));
+        assert_none("too long", &long.collect::<Vec<_>>());
+    }
 }
 
 /// Returns the real sources, with these lines appended to one of them.
-fn with(place: &str, lines: &str) -> Vec<Source> {
-    let mut all = sources();
+fn with(directory: &str, place: &str, lines: &str) -> Vec<Source> {
+    let mut all = sources_of(directory);
     let at = all.iter().position(|it| it.place == place).unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src")
+        .join(directory)
         .join(place);
     let text = std::fs::read_to_string(path).unwrap();
     all[at] = Source::read(place, &format!("{text}\n{lines}\n"));
@@ -181,21 +204,21 @@ fn with(place: &str, lines: &str) -> Vec<Source> {
 #[test]
 fn an_upward_use_is_found_however_it_is_written() {
     for lines in [
-        "use crate::store::Stores;",
-        "use crate::{clock::Clock as Time, store::Stores as Kept};",
-        "use super::super::store::Stores;",
-        "use super::{super::store, policy::SessionPolicy};",
-        "fn planted() { crate::store::planted(); }",
-        "fn planted() -> super::super::login::LoginError { todo!() }",
+        "use crate::app::Application;",
+        "use crate::{store::Stores as Kept, app::Application as Other};",
+        "use super::super::super::app::Application;",
+        "use super::{super::super::app, page::Page};",
+        "fn planted() { crate::app::planted(); }",
+        "fn planted() -> super::super::super::cli::Exit { todo!() }",
         "fn planted() { println!(\"http://x\"); crate::http::planted(); }",
         "fn planted() { assert!(crate::http::planted()); }",
-        "mod inline { use super::super::super::store::Stores; }",
+        "mod inline { use super::super::super::super::app::Application; }",
     ] {
-        let faults = upward_uses(&with("sessions/policy.rs", lines));
+        let faults = upward_uses(&with("src", "store/sqlite/tokens.rs", lines));
         assert_eq!(faults.len(), 1, "{lines}: {faults:?}");
     }
-    let harmless = "// crate::store\nfn planted() -> &'static str { \"crate::store::Stores\" }";
-    assert!(upward_uses(&with("sessions/policy.rs", harmless)).is_empty());
+    let harmless = "// crate::app\nfn planted() -> &'static str { \"crate::app::Application\" }";
+    assert!(upward_uses(&with("src", "store/sqlite/tokens.rs", harmless)).is_empty());
 }
 
 #[test]
@@ -209,11 +232,10 @@ fn an_external_crate_is_found_however_it_is_written() {
         "fn planted() { sqlx::query(\"\"); }",
         "fn planted() { ::sqlx::query(\"\"); }",
         "fn planted() { let _ = \"http://x\"; assert!(sqlx::query(\"\")); }",
-        "use std::{env};",
-        "use ::redis::Client;",
-        "use actix_web as web;",
+        "use ::clap::Parser;",
+        "use reqwest as web;",
     ] {
-        let faults = strangers(&with("login/record.rs", lines));
+        let faults = strangers(&with("src", "app/alerts.rs", lines));
         assert_eq!(faults.len(), 1, "{lines}: {faults:?}");
     }
 }
@@ -224,9 +246,9 @@ fn a_circle_is_found_through_a_reexport() {
         "use super::Sessions;",
         "use super::service::Sessions;",
         "fn planted(_: &super::Sessions) {}",
-        "fn planted(_: &crate::sessions::Sessions) {}",
+        "fn planted(_: &crate::Sessions) {}",
     ] {
-        let found = circles(&with("sessions/policy.rs", lines));
+        let found = circles(&with("crates/sessions/src", "policy.rs", lines));
         assert_eq!(found.len(), 1, "{lines}: {found:?}");
     }
 }

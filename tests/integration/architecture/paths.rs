@@ -69,7 +69,7 @@ pub(crate) fn all_sources(root: &Path) -> Vec<Source> {
         Source::read(place, &fs::read_to_string(file).unwrap())
     };
     let all: Vec<Source> = files.iter().map(read).collect();
-    assert!(all.len() > 20, "no sources were found");
+    assert!(!all.is_empty(), "no sources were found");
     all
 }
 
