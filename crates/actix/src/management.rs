@@ -140,14 +140,12 @@ async fn metrics(management: Data<Management>, request: HttpRequest) -> HttpResp
     rendered(&management.page)
 }
 
-/// The metrics page of an application; empty if its telemetry is not ours.
+/// The metrics page of an application; 404 if its telemetry is not ours.
 #[cfg(feature = "builder")]
 pub(crate) async fn page(page: Data<Option<MetricsPage>>) -> HttpResponse {
     match page.as_ref() {
         Some(page) => rendered(page),
-        None => HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, MetricsPage::CONTENT_TYPE))
-            .body(""),
+        None => ApiError::from(Rejection::NotFound).response(),
     }
 }
 

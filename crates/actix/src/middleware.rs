@@ -63,7 +63,7 @@ pub struct RequestLayer {
     wait_budget: Duration,
     cookie: Option<CookieSettings>,
     /// See [`RequestLayer::around_pages`].
-    only_own_headers: bool,
+    pages: bool,
     /// The paths of login and logout, if the session middleware runs before the router.
     login_paths: LoginPaths,
 }
@@ -79,7 +79,7 @@ impl RequestLayer {
             trust_boundary: Arc::new(trust_boundary),
             wait_budget,
             cookie: None,
-            only_own_headers: false,
+            pages: false,
             login_paths: LoginPaths::default(),
         }
     }
@@ -98,12 +98,15 @@ impl RequestLayer {
         self
     }
 
-    /// Leaves the responses of the application without the security headers, which are meant for data: a page needs a
-    /// policy of its own. Responses of the routes of this crate and problem documents keep them.
+    /// Leaves the responses of the application as they are: error responses without a problem document, and all responses
+    /// without the security headers, which are meant for data. Responses of the routes of this crate, of paths without a
+    /// route and of panics, and problem documents, are as without this call.
+    ///
+    /// If the session store does not respond, only handlers that take a [`Principal`](crate::Principal) reject requests.
     #[must_use]
     pub fn around_pages(self) -> Self {
         Self {
-            only_own_headers: true,
+            pages: true,
             ..self
         }
     }
@@ -162,7 +165,7 @@ where
             traces: Rc::new(self.traces.clone()),
             wait_budget: self.wait_budget,
             cookie: self.cookie.clone(),
-            only_own_headers: self.only_own_headers,
+            pages: self.pages,
             login_paths: self.login_paths.clone(),
         }))
     }
@@ -177,7 +180,7 @@ pub struct Layered<S> {
     traces: Rc<RequestTraces>,
     wait_budget: Duration,
     cookie: Option<CookieSettings>,
-    only_own_headers: bool,
+    pages: bool,
     login_paths: LoginPaths,
 }
 
@@ -203,7 +206,8 @@ where
         context
             .purpose
             .set(self.login_paths.purpose(request.path()));
-        let only_own_headers = self.only_own_headers;
+        let pages = self.pages;
+        context.pages.set(pages);
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
         let wait_budget = WaitBudget::new(self.wait_budget);
@@ -219,10 +223,10 @@ where
             let mut answer = if let Some(refusal) = refusal {
                 Answer::Whole(request.into_response(refused(refusal).response()))
             } else {
-                let answer = answer(async { service.call(request).await });
+                let answer = answer(async { service.call(request).await }, pages);
                 wait_budget.during(answer.instrument(span.clone())).await
             };
-            let status = answer.finish(only_own_headers);
+            let status = answer.finish(pages);
             answer.close_where_it_ends(answering.as_ref());
             // A method that a path does not support is not served by any route. Counted under the route, arbitrary
             // methods would create ten series for every path.

@@ -40,7 +40,21 @@ impl Readiness {
     }
 }
 
+/// Readiness, without the causes: an application's listener is public.
+#[cfg(feature = "builder")]
+pub(crate) async fn ready_in_public(readiness: Data<Readiness>) -> HttpResponse {
+    if readiness.faults().await.is_empty() {
+        return HttpResponse::Ok()
+            .content_type("text/plain")
+            .body("ready\n");
+    }
+    Problem::from(Kind::blank(StatusCode::SERVICE_UNAVAILABLE))
+        .with_retry_after(Duration::from_secs(1))
+        .response()
+}
+
 /// Readiness: the stores respond.
+#[cfg(feature = "telemetry")]
 pub(crate) async fn ready(readiness: Data<Readiness>) -> HttpResponse {
     let faults = readiness.faults().await;
     if faults.is_empty() {

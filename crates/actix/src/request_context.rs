@@ -52,6 +52,10 @@ pub struct RequestContext {
     pub(super) cookie: Cell<Option<CookieFate>>,
     /// Why a store did not respond to the session middleware.
     pub(super) fault: RefCell<Option<StoreError>>,
+    /// The application has pages of its own around the routes of this crate.
+    pub(super) pages: Cell<bool>,
+    /// Why the session is unknown, in an application whose pages do not all need it.
+    pub(super) unknown: RefCell<Option<StoreError>>,
 }
 
 /// The purpose of a route, as far as the session middleware has to know it.
@@ -67,23 +71,30 @@ pub(crate) enum Purpose {
 
 /// The paths of login and logout. Cheap to clone; the clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LoginPaths(Arc<OnceLock<String>>);
+pub(crate) struct LoginPaths(Arc<[OnceLock<&'static str>; 4]>);
 
 impl LoginPaths {
-    /// Sets the prefix of the paths. A second call has no effect.
+    /// Adds a prefix of the paths. Further prefixes than there is room for are ignored: their logins need a session store
+    /// that responds.
     #[cfg(feature = "builder")]
-    pub(crate) fn set(&self, prefix: &str) {
-        let _ = self.0.set(prefix.to_owned());
+    pub(crate) fn add(&self, prefix: &'static str) {
+        let _ = self
+            .0
+            .iter()
+            .find(|it| *it.get_or_init(|| prefix) == prefix);
     }
 
     /// Returns the purpose of a request with this path.
     pub(crate) fn purpose(&self, path: &str) -> Purpose {
-        let prefix = self.0.get();
-        match prefix.and_then(|prefix| path.strip_prefix(prefix.as_str())) {
-            Some("/login") => Purpose::Login,
-            Some("/logout") => Purpose::Logout,
-            _ => Purpose::Other,
+        let prefixes = self.0.iter().map_while(OnceLock::get);
+        for rest in prefixes.filter_map(|prefix| path.strip_prefix(prefix)) {
+            match rest {
+                "/login" => return Purpose::Login,
+                "/logout" => return Purpose::Logout,
+                _ => {}
+            }
         }
+        Purpose::Other
     }
 }
 
@@ -119,6 +130,8 @@ impl RequestContext {
             logged_out: Cell::new(false),
             cookie: Cell::new(None),
             fault: RefCell::new(None),
+            pages: Cell::new(false),
+            unknown: RefCell::new(None),
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! | actix-session calls | action |
 //! |---|---|
-//! | `load` | [`Sessions::check`], which also extends the idle expiry, and [`Sessions::renew`]; the record goes to the [`RequestContext`]. A login continues without a session. If the request has several session cookies, the first live session counts |
+//! | `load` | [`Sessions::check`], which also extends the idle expiry, and [`Sessions::renew`]; the record goes to the [`RequestContext`]. A login continues without a session, and so does a page of an application until it takes a `Principal`. If the request has several session cookies, the first live session counts |
 //! | `save` | returns the key that a login or a password change left in the [`RequestContext`]; without one, nothing is stored and no cookie is set |
 //! | `update` | [`Sessions::update`]; a session that has ended in the meantime stays ended, and no cookie is set |
 //! | `update_ttl` | nothing: `load` has done it |
@@ -148,6 +148,13 @@ fn logs_in() -> bool {
     purpose() == Some(Purpose::Login)
 }
 
+/// Returns whether the request may be for a page of an application, which need not depend on the session. A logout does:
+/// without the session, it would end nothing and remove the cookie.
+fn is_for_pages() -> bool {
+    let pages = RequestContext::current(|context| context.pages.get());
+    pages == Some(true) && purpose() == Some(Purpose::Other)
+}
+
 /// Returns whether the session may get a new key: not if it is about to end anyway, nor if nothing would add the key to
 /// the response.
 fn may_renew() -> bool {
@@ -241,10 +248,14 @@ impl SessionAdapter {
 
 impl SessionStore for SessionAdapter {
     async fn load(&self, key: &CookieValue) -> Result<Option<State>, LoadError> {
-        let record = self.first_live(candidates(key)).await;
-        let record = record.map_err(|error| LoadError::Other(report(error).into()))?;
-        let Some(mut record) = record else {
-            return Ok(None);
+        let mut record = match self.first_live(candidates(key)).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            Err(error) if is_for_pages() => {
+                RequestContext::current(|context| context.unknown.replace(Some(error)));
+                return Ok(None);
+            }
+            Err(error) => return Err(LoadError::Other(report(error).into())),
         };
         let state = std::mem::take(&mut record.state).into_iter().collect();
         RequestContext::current(|context| context.session.replace(Some(Rc::new(record))));

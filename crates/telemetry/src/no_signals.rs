@@ -15,7 +15,9 @@ impl Signals {
     #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
     pub(super) fn start(settings: &OtelSettings, _: &Resource) -> Result<Self, TelemetryError> {
         if settings.traces.is_some() || settings.logs.is_some() {
-            tracing::debug!("spans and log records are not exported: the feature `tracing` is off");
+            tracing::warn!(
+                "spans and log records are not exported: the program is built without the feature `tracing`"
+            );
         }
         Ok(Self {})
     }

@@ -4,9 +4,11 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_session::Session;
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use async_trait::async_trait;
 use reqwest::{Client, Response};
 use serde_json::json;
@@ -94,7 +96,7 @@ pub(crate) fn builder(redis: &RedisServer, users: &Users) -> Builder {
         .cookie_key(KEY.into())
         .public_url("http://127.0.0.1")
         .hashing(HASHING)
-        .store_timeout(TIME_LIMIT)
+        .store_timeout(Duration::from_secs(30))
 }
 
 /// A page of the application.
@@ -105,6 +107,19 @@ async fn home(user: Principal) -> String {
 /// A page for everyone.
 async fn open() -> &'static str {
     "welcome"
+}
+
+/// A page whose error responses are its own.
+async fn refusing() -> HttpResponse {
+    HttpResponse::TooManyRequests()
+        .insert_header(("retry-after", "7"))
+        .body("slower, please")
+}
+
+/// A page with state of the session.
+async fn renewing(session: Session, _: Principal) -> &'static str {
+    session.renew();
+    "renewed"
 }
 
 /// A page that fails in an unforeseen way.
@@ -134,6 +149,8 @@ impl Application {
                 .route("/", web::get().to(home))
                 .route("/open", web::get().to(open))
                 .route("/open/{number}", web::get().to(open))
+                .route("/refusing", web::get().to(refusing))
+                .route("/renewing", web::get().to(renewing))
                 .route("/broken", web::get().to(broken))
         });
         let server = server.workers(1).disable_signals().listen(listener);

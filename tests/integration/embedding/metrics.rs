@@ -157,8 +157,17 @@ async fn an_application_exports_with_its_own_provider() {
     let logins = page.sum("skriptoteket_logins_total", "otel_scope_name");
     assert_eq!(logins, 1.0, "{page:?}");
     // The page of the application's own exporter is elsewhere.
-    assert_eq!(app.get(&plain(), "/metrics").await.1, "");
+    assert_eq!(app.get(&plain(), "/metrics").await.0, 404);
     app.stop().await;
+
+    // Its lease is released, whoever exports, so another replica counts at once.
+    let other = builder(&redis, &users).telemetry(page_only());
+    let other = other.census_interval(Duration::from_mins(1));
+    let other = Application::start(other).await;
+    let page = other.page(&plain()).await;
+    let admins = page.get("skriptoteket_sessions_by_role{role=\"admin\"}");
+    assert_eq!(admins, Some(1.0));
+    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

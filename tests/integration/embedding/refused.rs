@@ -1,6 +1,6 @@
 //! Applications that cannot start, and what they are told.
 
-use std::{error::Error, fs};
+use std::{error::Error, fs, time::Duration};
 
 use skriptoteket::{BuildError, Builder, Skriptoteket};
 use skriptoteket_testing::redis::RedisServer;
@@ -68,6 +68,20 @@ async fn bad_values_are_told_and_secrets_are_not() {
         ),
         (good().redis("http://:s3cret@127.0.0.1"), "redis: "),
         (good().redis("redis://:s3cret@127.0.0.1:port"), "redis: "),
+        (good().redis_key_prefix("a}b"), "redis_key_prefix: expected"),
+        (good().redis_key_prefix(""), "redis_key_prefix: expected"),
+        (
+            good().census_interval(Duration::ZERO),
+            "census_interval: expected",
+        ),
+        (
+            good().census_interval(Duration::MAX),
+            "census_interval: expected",
+        ),
+        (
+            good().store_timeout(Duration::ZERO),
+            "store_timeout: expected",
+        ),
         (good().cookie_key("s3cret".into()), "cookie_key: expected"),
         (good().cookie_key_file(&short), "shorter than 32 bytes"),
         (

@@ -1,42 +1,17 @@
-//! The settings of an application, and its start.
+//! The settings of an application.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use opentelemetry::metrics::MeterProvider;
-use secrecy::{ExposeSecret, SecretString};
-use skriptoteket_config::redis_settings;
-use skriptoteket_core::clock::{Clock, SystemClock};
+use secrecy::SecretString;
 use skriptoteket_login::{
-    accounts::{
-        AccountRepository, Accounts, ApplicationAccounts,
-        metrics::PasswordMetrics,
-        password::{HashingPolicy, Passwords},
-    },
-    audit::AuditTrail,
-    guard::{Entities, GuardPolicy},
-    login::{LoginParts, LoginService, metrics::LoginMetrics},
+    accounts::{AccountRepository, Accounts, password::HashingPolicy},
+    guard::GuardPolicy,
 };
-use skriptoteket_redis::{RedisSettings, RedisStore, RedisStoreSettings, StoreClock};
-use skriptoteket_sessions::{LedgerRepository, SessionMetrics, SessionPolicy, census::CensusPace};
-use skriptoteket_store::{Decorated, StoreMetrics};
+use skriptoteket_redis::RedisSettings;
+use skriptoteket_sessions::SessionPolicy;
 
-use super::{
-    BuildError, SessionServices, SessionSettings, SessionStores, Skriptoteket,
-    inputs::{KeySource, key, networks, public_url},
-    instance_id::of_the_service,
-    meters::{MeterSource, Meters},
-    running::Parts,
-};
-use crate::{
-    cookie::CookieSettings,
-    metrics::HttpMetrics,
-    middleware::RequestLayer,
-    routes::LoginApi,
-    trust_boundary::{Origin, TrustBoundary},
-};
-
-/// Threads of the runtime that telemetry, background tasks and unfinished logins run on.
-const WORKERS: usize = 2;
+use super::{Skriptoteket, inputs::KeySource, meters::MeterSource};
 
 /// The settings of an application with sessions. [`Skriptoteket::builder`] creates it.
 ///
@@ -46,23 +21,30 @@ const WORKERS: usize = 2;
 /// of the server.
 #[must_use = "nothing starts before Builder::start"]
 pub struct Builder {
-    redis: Option<String>,
-    redis_key_prefix: Option<String>,
-    accounts: Option<AccountSource>,
-    cookie_key: Option<KeySource>,
-    public_url: Option<String>,
-    trusted_proxies: Vec<String>,
-    sessions: SessionPolicy,
-    guard: GuardPolicy,
-    hashing: HashingPolicy,
-    census_interval: Duration,
-    store_timeout: Duration,
+    pub(super) redis: Option<RedisSource>,
+    pub(super) redis_key_prefix: Option<String>,
+    pub(super) accounts: Option<AccountSource>,
+    pub(super) cookie_key: Option<KeySource>,
+    pub(super) public_url: Option<String>,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) sessions: SessionPolicy,
+    pub(super) guard: GuardPolicy,
+    pub(super) hashing: HashingPolicy,
+    pub(super) census_interval: Duration,
+    pub(super) store_timeout: Duration,
     pub(super) meters: MeterSource,
     #[cfg(feature = "tokens")]
-    tokens_of: Option<(String, String)>,
+    pub(super) tokens_of: Option<(String, String)>,
 }
 
-enum AccountSource {
+/// Where Redis is.
+pub(super) enum RedisSource {
+    Url(String),
+    Settings(Box<RedisSettings>),
+}
+
+/// Whose accounts are used.
+pub(super) enum AccountSource {
     Application(Arc<dyn Accounts>),
     Store(Arc<dyn AccountRepository>),
 }
@@ -105,7 +87,14 @@ impl Builder {
     /// Sets the Redis (or Valkey) that keeps sessions and login throttling, as a URL: `redis://[USER:PASSWORD@]HOST[:PORT]`,
     /// `rediss://` for TLS, `redis+sentinel://…/MASTER`, `redis+cluster://HOST,…`.
     pub fn redis(mut self, url: impl Into<String>) -> Self {
-        self.redis = Some(url.into());
+        self.redis = Some(RedisSource::Url(url.into()));
+        self
+    }
+
+    /// Sets the Redis by all of its settings: certificate authorities, the password of Sentinels, a server that may evict
+    /// keys.
+    pub fn redis_settings(mut self, settings: RedisSettings) -> Self {
+        self.redis = Some(RedisSource::Settings(Box::new(settings)));
         self
     }
 
@@ -191,6 +180,9 @@ impl Builder {
 
     /// Records metrics with the application's own provider. It is also the application that exports them.
     ///
+    /// Use one provider for one application: a second one, or the same one after a restart in this process, would report its
+    /// gauges as the same series.
+    ///
     /// A provider with several readers shows a gauge to all of them if one reads it: use one reader, or
     /// `telemetry_from_env`.
     pub fn meter_provider(mut self, provider: &dyn MeterProvider) -> Self {
@@ -219,179 +211,4 @@ impl Builder {
         self.tokens_of = Some((issuer.into(), audience.into()));
         self
     }
-
-    /// Connects to Redis, counts the sessions once and starts the background tasks. Takes the time of one password
-    /// hash, and some seconds if Redis or the Collector does not respond.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError`] says what is wrong: with a value, or with a Redis that responds and does not meet the requirements.
-    /// A Redis that does not respond is no error: until it does, requests get 503.
-    pub async fn start(self) -> Result<Skriptoteket, BuildError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .thread_name("skriptoteket")
-            .enable_all()
-            .build()
-            .map_err(BuildError::Runtime)?;
-        let started = runtime.spawn(self.start_on_own_runtime());
-        match started.await {
-            Ok(Ok(parts)) => Ok(Skriptoteket::new(parts, runtime)),
-            Ok(Err(error)) => {
-                runtime.shutdown_background();
-                Err(error)
-            }
-            Err(error) => {
-                runtime.shutdown_background();
-                Err(BuildError::Runtime(std::io::Error::other(error)))
-            }
-        }
-    }
-
-    async fn start_on_own_runtime(self) -> Result<Parts, BuildError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let public_url = public_url(self.public_url.as_deref())?;
-        let trusted_proxies = networks(&self.trusted_proxies)?;
-        let redis = self.redis_settings()?;
-        let accounts: Arc<dyn AccountRepository> = match self.accounts {
-            Some(AccountSource::Application(accounts)) => {
-                Arc::new(ApplicationAccounts::new(accounts, Arc::clone(&clock)))
-            }
-            Some(AccountSource::Store(accounts)) => accounts,
-            None => return Err(BuildError::Missing("accounts")),
-        };
-        let (key, ledger) = key(self.cookie_key, &redis, self.store_timeout)?;
-        let instance = of_the_service(&key, Some(&redis.key_prefix));
-        let meters = Meters::new(self.meters, instance)?;
-        let store = RedisStore::open(
-            &RedisStoreSettings {
-                redis,
-                timeout: self.store_timeout,
-                clock: StoreClock::Server,
-            },
-            None,
-        )
-        .await?;
-        let metrics = StoreMetrics::new(&meters.meter, Arc::clone(&clock));
-        let stores = stores(accounts, &store, ledger, &metrics, &clock);
-        let settings = SessionSettings {
-            policy: self.sessions,
-            pace: CensusPace {
-                interval: self.census_interval,
-                timeout: self.store_timeout,
-            },
-            instance,
-        };
-        let sessions = SessionServices::new(
-            &stores,
-            &settings,
-            &meters.sessions,
-            SessionMetrics::new(&meters.meter),
-            &clock,
-        );
-        let passwords = Passwords::new(&self.hashing, PasswordMetrics::new(&meters.meter))?;
-        let login = LoginService::new(LoginParts {
-            accounts: Arc::clone(&stores.accounts),
-            limits: Arc::new(Decorated::new(
-                Arc::new(store.limits()),
-                Arc::clone(&clock),
-                Some(metrics),
-            )),
-            policy: self.guard,
-            entities: Entities::keyed(key.expose_secret().as_bytes()),
-            passwords,
-            sessions: sessions.sessions.clone(),
-            lifecycle: sessions.lifecycle.clone(),
-            audit: AuditTrail::off(),
-            metrics: LoginMetrics::new(&meters.meter, Arc::clone(&clock)),
-            clock: Arc::clone(&clock),
-            runtime: tokio::runtime::Handle::current(),
-        });
-        let cookie = CookieSettings::new(&key, &public_url);
-        let http = HttpMetrics::new(&meters.meter, &meters.sessions.own, Arc::clone(&clock));
-        let boundary = TrustBoundary::new(Origin::from(&public_url), trusted_proxies.into());
-        let requests = RequestLayer::new(http, boundary, self.store_timeout)
-            .with_session_cookie(cookie.clone())
-            .around_pages();
-        #[cfg(feature = "traces")]
-        let requests = requests.traced(meters.traces(&clock));
-        #[cfg(feature = "tokens")]
-        let bearer = match self.tokens_of {
-            Some((issuer, audience)) => Some(bearer(&issuer, &audience, &meters, &clock)?),
-            None => None,
-        };
-        // Counted before the first request, so that the first scrape shows current values. If Redis does not respond,
-        // the gauges are absent until it does.
-        let _ = sessions.census.take().await;
-        #[cfg(feature = "telemetry")]
-        meters.first_export().await;
-        let tasks = sessions.start();
-        Ok(Parts {
-            api: LoginApi {
-                login,
-                sessions: sessions.sessions.clone(),
-                cookie,
-            },
-            stores,
-            sessions,
-            requests,
-            #[cfg(feature = "telemetry")]
-            meters,
-            store,
-            tasks,
-            timeout: self.store_timeout,
-            #[cfg(feature = "tokens")]
-            bearer,
-        })
-    }
-
-    fn redis_settings(&self) -> Result<RedisSettings, BuildError> {
-        let url = self.redis.as_deref().ok_or(BuildError::Missing("redis"))?;
-        let mut settings =
-            redis_settings(url).map_err(|problem| BuildError::RedisUrl(problem.to_string()))?;
-        if let Some(prefix) = &self.redis_key_prefix {
-            settings.key_prefix.clone_from(prefix);
-        }
-        Ok(settings)
-    }
-}
-
-/// Returns the stores with the application's accounts, metrics and the wait budget around each call.
-fn stores(
-    accounts: Arc<dyn AccountRepository>,
-    store: &RedisStore,
-    ledger: Arc<dyn LedgerRepository>,
-    metrics: &StoreMetrics,
-    clock: &Arc<dyn Clock>,
-) -> SessionStores {
-    SessionStores {
-        accounts: Arc::new(Decorated::new(
-            accounts,
-            Arc::clone(clock),
-            Some(metrics.clone()),
-        )),
-        sessions: Arc::new(Decorated::new(
-            Arc::new(store.sessions()),
-            Arc::clone(clock),
-            Some(metrics.clone()),
-        )),
-        ledger,
-        observer: Arc::new(store.observer()),
-    }
-}
-
-#[cfg(feature = "tokens")]
-fn bearer(
-    issuer: &str,
-    audience: &str,
-    meters: &Meters,
-    clock: &Arc<dyn Clock>,
-) -> Result<skriptoteket_services::BearerAuthenticator, BuildError> {
-    use skriptoteket_resource_server::ResourceServer;
-    use skriptoteket_services::{AuthMetrics, BearerAuthenticator};
-
-    let metrics = AuthMetrics::new(&meters.meter, &meters.sessions.own, Arc::clone(clock));
-    let server = ResourceServer::of(issuer, metrics.clone()).audience(audience);
-    let verifier = server.clock(Arc::clone(clock)).verify_locally()?;
-    Ok(BearerAuthenticator::new(Arc::new(verifier), metrics))
 }

@@ -12,6 +12,9 @@ pub enum BuildError {
     /// A value that is required was not given.
     #[error("{0} was not given: call Builder::{0} before start")]
     Missing(&'static str),
+    /// A value is out of range.
+    #[error("{0}: expected {1}")]
+    Value(&'static str, String),
     /// The Redis URL cannot be read.
     #[error("redis: {0}")]
     RedisUrl(String),

@@ -4,9 +4,16 @@ use opentelemetry::metrics::{Meter, MeterProvider, noop::NoopMeterProvider};
 #[cfg(feature = "traces")]
 use skriptoteket_core::clock::Clock;
 #[cfg(feature = "telemetry")]
-use skriptoteket_telemetry::{OtelSettings, ServiceWide, Telemetry};
+use skriptoteket_sessions::census::CensusTaker;
+#[cfg(feature = "telemetry")]
+use skriptoteket_telemetry::{MetricsPage, OtelSettings, ServiceWide, Telemetry};
 #[cfg(feature = "traces")]
 use std::sync::Arc;
+#[cfg(feature = "telemetry")]
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use uuid::Uuid;
 
 use super::{BuildError, SessionMeters};
@@ -31,8 +38,9 @@ pub(super) enum MeterSource {
 pub(super) struct Meters {
     pub(super) meter: Meter,
     pub(super) sessions: SessionMeters,
+    /// `None` if the exporters are not ours, or after the shutdown.
     #[cfg(feature = "telemetry")]
-    pub(super) telemetry: Option<(Telemetry, ServiceWide)>,
+    telemetry: Mutex<Option<(Telemetry, ServiceWide)>>,
 }
 
 impl std::fmt::Debug for Meters {
@@ -81,7 +89,7 @@ impl Meters {
             },
             meter,
             #[cfg(feature = "telemetry")]
-            telemetry: None,
+            telemetry: Mutex::new(None),
         }
     }
 
@@ -94,24 +102,77 @@ impl Meters {
                 own: telemetry.observed_meters(),
                 service_wide: service_wide.meters(),
             },
-            telemetry: Some((telemetry, service_wide)),
+            telemetry: Mutex::new(Some((telemetry, service_wide))),
         })
+    }
+
+    #[cfg(feature = "telemetry")]
+    fn telemetry(&self) -> MutexGuard<'_, Option<(Telemetry, ServiceWide)>> {
+        self.telemetry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides which requests are traced.
     #[cfg(feature = "traces")]
     pub(super) fn traces(&self, clock: &Arc<dyn Clock>) -> RequestTraces {
-        let telemetry = self.telemetry.as_ref();
-        telemetry.map_or_else(RequestTraces::off, |(telemetry, _)| {
-            telemetry.request_traces(Arc::clone(clock))
-        })
+        let telemetry = self.telemetry();
+        telemetry
+            .as_ref()
+            .map_or_else(RequestTraces::off, |(telemetry, _)| {
+                telemetry.request_traces(Arc::clone(clock))
+            })
+    }
+
+    /// Returns the metrics page, if the exporters are ours.
+    #[cfg(feature = "telemetry")]
+    pub(super) fn page(&self) -> Option<MetricsPage> {
+        let telemetry = self.telemetry();
+        telemetry.as_ref().map(|(telemetry, _)| telemetry.page())
     }
 
     /// Exports every counter at 0 before the first request.
     #[cfg(feature = "telemetry")]
     pub(super) async fn first_export(&self) {
-        if let Some((telemetry, _)) = &self.telemetry {
-            super::exports::first_export(telemetry.all_metrics()).await;
+        let metrics = self.telemetry().as_ref().map(|it| it.0.all_metrics());
+        if let Some(metrics) = metrics {
+            super::exports::first_export(metrics).await;
+        }
+    }
+
+    /// Counts the sessions once more, exports the count if the exporters are ours, and releases the lease.
+    #[cfg(feature = "telemetry")]
+    pub(super) async fn last_count(&self, census: &CensusTaker) {
+        let service_wide = self.telemetry().as_ref().map(|it| it.1.clone());
+        if service_wide.is_some() {
+            super::exports::last_count(census, service_wide).await;
+        } else {
+            let _ = (census.count().await, census.resign().await);
+        }
+    }
+
+    /// Exports what is not exported yet, and ends the exporters.
+    #[cfg(feature = "telemetry")]
+    pub(super) async fn shutdown(&self, limit: Duration) {
+        let Some((telemetry, _)) = self.telemetry().take() else {
+            return;
+        };
+        let ended = tokio::task::spawn_blocking(move || telemetry.shutdown(limit));
+        if !matches!(ended.await, Ok(Ok(()))) {
+            tracing::warn!("the last metrics were not sent");
+        }
+    }
+}
+
+/// Exporters wait for the Collector when they are dropped, which must not block async code.
+#[cfg(feature = "telemetry")]
+impl Drop for Meters {
+    fn drop(&mut self) {
+        if let Some(telemetry) = self.telemetry().take() {
+            // If no thread can be started, the exporters are dropped here.
+            let _ = std::thread::Builder::new()
+                .name(String::from("telemetry-end"))
+                .spawn(move || drop(telemetry));
         }
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `builder` | [`Skriptoteket::builder`]: the settings of an application, and its start |
+//! | `builder` | [`Skriptoteket::builder`]: the settings of an application |
+//! | `start` | checks the settings, connects, and wires the parts |
 //! | `inputs` | checks the values that an application gives |
+//! | `own_runtime` | the runtime of the background tasks |
+//! | `housekeeping` | removes outdated state of login throttling, and logs stores that do not respond |
 //! | `running` | [`Skriptoteket`]: what an application uses while it runs, and its shutdown |
 //! | `meters` | where the metrics go |
 //! | `layer` | [`SessionLayer`]: requests, sessions, metrics and problems in one middleware |
@@ -21,6 +24,8 @@ mod error;
 #[cfg(feature = "telemetry")]
 pub mod exports;
 #[cfg(feature = "builder")]
+mod housekeeping;
+#[cfg(feature = "builder")]
 mod inputs;
 pub mod instance_id;
 pub mod key_file;
@@ -29,8 +34,12 @@ mod layer;
 #[cfg(feature = "builder")]
 mod meters;
 #[cfg(feature = "builder")]
+mod own_runtime;
+#[cfg(feature = "builder")]
 mod running;
 mod sessions;
+#[cfg(feature = "builder")]
+mod start;
 pub mod supervision;
 
 #[cfg(feature = "builder")]

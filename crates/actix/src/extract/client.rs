@@ -59,7 +59,8 @@ impl FromRequest for Client {
     }
 }
 
-/// Proof that no browser reports another site as the sender of this request, if it changes state.
+/// Proof that no browser reports another site as the sender of this request, if its method is unsafe or it asks for another
+/// protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct SameSite;
 
@@ -70,7 +71,9 @@ impl SameSite {
     ///
     /// 403 if another site sent the request.
     pub fn check(request: &HttpRequest) -> Result<Self, ApiError> {
-        if request.method().is_safe() {
+        // Browsers send cookies with the handshake of a WebSocket whatever page opens it.
+        let upgrades = request.headers().contains_key(header::UPGRADE);
+        if request.method().is_safe() && !upgrades {
             return Ok(Self);
         }
         match RequestContext::current(|it| it.trust_boundary.is_cross_site(request.headers())) {

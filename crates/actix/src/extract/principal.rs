@@ -15,10 +15,12 @@ use skriptoteket_sessions::SessionRecord;
 
 /// The user who is logged in: the live session of the request, without its application state (which actix-session has).
 ///
-/// Taken from the result of the session middleware, at no cost. A state-changing request from another site has no
-/// principal, so handlers that act on behalf of a user need no check of their own.
+/// Taken from the result of the session middleware, at no cost. A request from another site with an unsafe method, or for a
+/// WebSocket, has no principal, so handlers that act on behalf of a user need no check of their own. A handler of `GET`
+/// must not change state.
 ///
-/// Rejected with 403 (cross-site), or with 401 if there is no live session.
+/// Rejected with 403 (cross-site), with 401 if there is no live session, or with 503 if the session store does not
+/// respond.
 #[derive(Clone, Debug)]
 pub struct Principal(Rc<SessionRecord>);
 
@@ -33,8 +35,11 @@ impl Deref for Principal {
 impl Principal {
     fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         SameSite::check(request)?;
-        let session = RequestContext::session().ok_or(Rejection::NoSession)?;
-        Ok(Self(session))
+        if let Some(session) = RequestContext::session() {
+            return Ok(Self(session));
+        }
+        let unknown = RequestContext::current(|context| context.unknown.take()).flatten();
+        Err(unknown.map_or_else(|| Rejection::NoSession.into(), ApiError::Store))
     }
 
     fn with_role(request: &HttpRequest, least: Role) -> Result<Self, ApiError> {

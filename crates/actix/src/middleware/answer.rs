@@ -53,20 +53,29 @@ impl Answer {
     }
 }
 
-/// Runs the application and turns every outcome into a response.
+/// Runs the application and turns every outcome into a response. With `pages`, the error responses of the application's own
+/// routes stay as they are.
 pub(super) fn answer<B: MessageBody + 'static>(
     work: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+    pages: bool,
 ) -> impl Future<Output = Answer> {
     let outcome = AssertUnwindSafe(work).catch_unwind();
-    outcome.map(|outcome| match outcome {
-        Ok(Ok(response)) => Answer::Whole(as_problem(response.map_into_boxed_body())),
-        Ok(Err(error)) => Answer::Bare(failed(&error)),
+    outcome.map(move |outcome| match outcome {
+        Ok(Ok(response)) => {
+            let response = response.map_into_boxed_body();
+            Answer::Whole(if pages && is_of_a_page(&response) {
+                response
+            } else {
+                as_problem(response)
+            })
+        }
+        Ok(Err(error)) => Answer::Bare(failed(&error, pages)),
         Err(_) => Answer::Bare(ApiError::Internal(Panicked.into()).response()),
     })
 }
 
 /// Returns the response to an error of a middleware. (Errors of handlers are responses by now.)
-fn failed(error: &Error) -> HttpResponse {
+fn failed(error: &Error, pages: bool) -> HttpResponse {
     let fault = RequestContext::current(|context| context.fault.take()).flatten();
     if let Some(fault) = fault {
         return ApiError::Store(fault).response();
@@ -75,7 +84,16 @@ fn failed(error: &Error) -> HttpResponse {
     if status.is_server_error() {
         tracing::error!(error = %error, "a middleware failed");
     }
+    if pages {
+        return error.error_response();
+    }
     Problem::from(Kind::blank(status)).response()
+}
+
+/// Returns whether a route of the application itself has responded.
+fn is_of_a_page(response: &ServiceResponse<BoxBody>) -> bool {
+    let own = RequestContext::current(|context| context.own.get());
+    own != Some(true) && response.request().match_pattern().is_some()
 }
 
 /// Turns an error response of the framework into a problem document. Responses with another media type are intentional

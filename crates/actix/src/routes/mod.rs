@@ -114,6 +114,16 @@ pub fn register(config: &mut ServiceConfig, rows: &[Row]) {
     }
 }
 
+/// Registers rows whose handlers take [`Data`] of the [`LoginApi`] in `api`, whatever other routes of the application take.
+#[cfg(feature = "builder")]
+pub(crate) fn register_with(config: &mut ServiceConfig, rows: &[Row], api: &Data<LoginApi>) {
+    for rows in by_pattern(rows) {
+        if let Some(resource) = resource(rows) {
+            config.service(resource.app_data(api.clone()));
+        }
+    }
+}
+
 /// Registers the dependencies of [`login_routes`].
 pub fn register_api(config: &mut ServiceConfig, api: &LoginApi) {
     config.app_data(Data::new(api.clone()));

@@ -16,9 +16,12 @@ use super::{
 
 /// The accounts of an application. It creates, changes and deletes them itself; this crate only looks them up.
 ///
-/// After a change of a role, of [`ApplicationAccount::disabled`] or of a password, and after a deletion, the application
-/// applies the change to the sessions: see
-/// [`AccountLifecycle::settle`](crate::account_lifecycle::AccountLifecycle::settle).
+/// After a change of a role or of [`ApplicationAccount::disabled`], and after a deletion, the application applies the change
+/// to the sessions with [`AccountLifecycle::settle`](crate::account_lifecycle::AccountLifecycle::settle); after a change of a
+/// password, it ends them. Nothing repeats that if it fails: the caller does.
+///
+/// The calls are made on different threads, and a call may be dropped: it has the time that is left of the request, at most
+/// the store timeout. An implementation must not block; use a pool whose connections do not belong to one runtime.
 #[async_trait]
 pub trait Accounts: fmt::Debug + Send + Sync {
     /// Returns the account with this user name, if there is one. User names are compared in the form that
@@ -35,6 +38,15 @@ pub trait Accounts: fmt::Debug + Send + Sync {
     ///
     /// As of [`Accounts::find`].
     async fn find_by_id(&self, id: UserId) -> Result<Option<ApplicationAccount>, Cause>;
+
+    /// Checks that accounts can be read, for the readiness probe. The default does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Accounts::find`].
+    async fn ping(&self) -> Result<(), Cause> {
+        Ok(())
+    }
 
     /// Replaces the hash of the same password if it is still `old`, after a login with a hash of other parameters. The
     /// default does nothing.
@@ -70,7 +82,8 @@ pub struct ApplicationAccount {
     /// changes, sessions get the later one. Without it, each look-up counts as a change, which costs another call of the
     /// session store for each login.
     pub changed_at: Option<Timestamp>,
-    /// Sessions that were started before this time have to end, because the password was changed.
+    /// The time of the last change of the password, if the application keeps it: sessions that were started before it end
+    /// when the account is settled. An application that ends them itself after a change needs no such time.
     pub sessions_since: Option<Timestamp>,
 }
 
@@ -114,23 +127,33 @@ impl ApplicationAccounts {
         found: Result<Option<ApplicationAccount>, Cause>,
     ) -> Result<Option<Account>, StoreError> {
         let found = found.map_err(StoreError::Unavailable)?;
-        Ok(found.map(|account| Account {
-            user: User {
-                id: account.id,
-                username: account.username,
-                role: account.role,
-                disabled: account.disabled,
-                created_at: Timestamp::default(),
-                version: account
-                    .changed_at
-                    .unwrap_or_else(|| self.clock.now())
-                    .as_millis(),
-                sessions_since: account.sessions_since.map_or(0, Timestamp::as_millis),
-            },
-            password_hash: account.password_hash,
+        Ok(found.map(|account| {
+            let sessions_since = account.sessions_since.map_or(0, Timestamp::as_millis);
+            let version = match account.changed_at {
+                Some(changed_at) => changed_at.as_millis(),
+                // All of its sessions have to end, also those of replicas whose clock is ahead.
+                None if account.disabled => DISABLED_SOMETIME,
+                None => self.clock.now().as_millis(),
+            };
+            Account {
+                user: User {
+                    id: account.id,
+                    username: account.username,
+                    role: account.role,
+                    disabled: account.disabled,
+                    created_at: Timestamp::default(),
+                    // A change of the password is a change of the account, whatever the application says.
+                    version: version.max(sessions_since),
+                    sessions_since,
+                },
+                password_hash: account.password_hash,
+            }
         }))
     }
 }
+
+/// The version of a disabled account if the time of the change is not known: the end of the year 9999, in milliseconds.
+const DISABLED_SOMETIME: i64 = 253_402_300_799_999;
 
 /// The error of calls that only a store of our own answers. No login makes them.
 fn not_ours() -> StoreError {
@@ -200,6 +223,6 @@ impl AccountRepository for ApplicationAccounts {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.accounts.ping().await.map_err(StoreError::Unavailable)
     }
 }
