@@ -73,7 +73,7 @@ metrics! {
     LOGIN_DURATION = Histogram("skriptoteket.login_duration", "s", PerInstance, [LoginStatus::ATTRIBUTE],
         "Duration of login attempts, by status");
     PASSWORD_CHANGES = Counter("skriptoteket.password_changes", "{change}", PerInstance, [PasswordChangeResult::ATTRIBUTE],
-        "Attempts of users to change their password, by result");
+        "Password change attempts, by result");
 }
 
 /// Bounds in seconds: from a rejected attempt to a password check that waits for a thread.
