@@ -114,7 +114,7 @@ async fn main() -> anyhow::Result<()> {
     let next = port.checked_add(1).context("no port is left for metrics")?;
     let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let application = serve(&issuer, loopback(port), loopback(next))?;
-    #[expect(clippy::print_stdout, reason = "says where it listens")]
+    #[expect(clippy::print_stdout, reason = "prints where it listens")]
     {
         println!("http://{}/hello", application.address);
         println!("http://{}/metrics", application.management_address);

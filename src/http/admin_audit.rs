@@ -94,8 +94,8 @@ impl<'a> From<&'a AuditRow> for AuditEventView<'a> {
         ("address" = Option<String>, Query, description = "Only events of this address"),
         ("since" = Option<String>, Query, description = "Only events from this time on (RFC 3339)"),
         ("until" = Option<String>, Query, description = "Only events from before this time (RFC 3339)"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 by default"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries per page; 50 by default"),
     ),
     responses((status = 200, description = "A page", body = AuditPageView)),
 )]

@@ -53,7 +53,7 @@ pub(super) struct NewServiceBody {
 }
 
 impl Body for NewServiceBody {
-    const EXPECTED: &'static str = r#"{"id": string} and, where wanted, "description": string, "scopes": [string], "rate": string, "burst": number, "daily_quota": number or null, "public_keys": object"#;
+    const EXPECTED: &'static str = r#"{"id": string} and, optionally, "description": string, "scopes": [string], "rate": string, "burst": number, "daily_quota": number or null, "public_keys": object"#;
 }
 
 /// Changes to a service; at least one member is required.
@@ -107,7 +107,7 @@ pub(super) struct RotationBody {
 
 impl Body for RotationBody {
     const EXPECTED: &'static str =
-        r#"{"overlap_seconds": number, "force": boolean}, where both may be left out"#;
+        r#"{"overlap_seconds": number, "force": boolean}, both optional"#;
 }
 
 /// A value that may be omitted or null.
@@ -156,7 +156,7 @@ fn scopes(texts: &[String]) -> Result<Vec<Scope>, Rejection> {
 /// List the services
 #[utoipa::path(
     get, path = "/api/admin/services", operation_id = "listServices", tag = "admin", security(("session" = [])),
-    responses((status = 200, description = "All of them, in the order of their ids", body = ServiceListView)),
+    responses((status = 200, description = "All services, sorted by id", body = ServiceListView)),
 )]
 pub(super) async fn list(api: Data<Api>, _: SuperPrincipal) -> Result<HttpResponse, ApiError> {
     let (services, _) = api.registry.all().await?;
@@ -176,9 +176,9 @@ pub(super) async fn list(api: Data<Api>, _: SuperPrincipal) -> Result<HttpRespon
     request_body = NewServiceBody,
     responses(
         (status = 201, description = "Registered", body = IssuedView,
-            headers(("Location" = String, description = "Where the service can be changed and deleted"))),
-        (status = 409, description = "The id is taken, or there are as many services as there may be"),
-        (status = 422, description = "A value is none; the detail says which and what would be right"),
+            headers(("Location" = String, description = "Path of the service"))),
+        (status = 409, description = "The id is taken, or the maximum number of services is reached"),
+        (status = 422, description = "A value is invalid; the detail says which, and what is expected"),
     ),
 )]
 pub(super) async fn register(
@@ -234,9 +234,9 @@ pub(super) async fn show(
     patch, path = "/api/admin/services/{id}", operation_id = "changeService", tag = "admin", security(("session" = [])),
     request_body = ServiceChangeBody, params(("id" = String, Path, description = "The id of a service")),
     responses(
-        (status = 200, description = "As it is now", body = ServiceView),
+        (status = 200, description = "The service after the change", body = ServiceView),
         (status = 404, description = "There is no such service"),
-        (status = 422, description = "A value is none; the detail says which and what would be right"),
+        (status = 422, description = "A value is invalid; the detail says which, and what is expected"),
     ),
 )]
 pub(super) async fn change(
@@ -297,7 +297,7 @@ pub(super) async fn delete(
     responses(
         (status = 200, description = "The new secret", body = IssuedView),
         (status = 404, description = "There is no such service"),
-        (status = 409, description = "The secret that was replaced last is still accepted; the detail says until when"),
+        (status = 409, description = "The secret that the last rotation replaced is still accepted; the detail says until when"),
         (status = 422, description = "The overlap is longer than a year"),
     ),
 )]

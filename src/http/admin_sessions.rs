@@ -64,8 +64,8 @@ impl<'a> From<&'a SessionRecord> for AnySessionView<'a> {
     params(
         ("role" = Option<RoleName>, Query, description = "Only sessions that have this role"),
         ("user" = Option<String>, Query, description = "Only sessions of the user with this id or name"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 by default"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries per page; 50 by default"),
     ),
     responses((status = 200, description = "A page", body = SessionPageView)),
 )]
@@ -79,7 +79,7 @@ pub(super) async fn list(
     let role = role.map(|it| it.parse::<Role>()).transpose();
     let role = role.map_err(|error| Rejection::Parameter(format!("role: {error}")))?;
     let after = cursor.map(|it| it.parse::<SessionId>()).transpose();
-    let after = after.map_err(|_| Rejection::Parameter("cursor is none of ours".into()))?;
+    let after = after.map_err(|_| Rejection::Parameter("cursor is not valid".into()))?;
     let user = match user {
         None => None,
         Some(text) => match find_user(&api, &text).await? {
@@ -103,7 +103,8 @@ pub(super) async fn find_user(api: &Api, text: &str) -> Result<Option<UserId>, A
         return Ok(Some(id));
     }
     let name = text.parse::<Username>();
-    let name = name.map_err(|_| Rejection::Parameter("user is no id and no user name".into()))?;
+    let name =
+        name.map_err(|_| Rejection::Parameter("user is neither an id nor a user name".into()))?;
     let account = api.accounts.find_by_username(&name).await?;
     Ok(account.map(|account| account.user.id))
 }

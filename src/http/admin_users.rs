@@ -70,7 +70,7 @@ pub(super) struct NewAccountBody {
 
 impl Body for NewAccountBody {
     const EXPECTED: &'static str =
-        r#"{"username": string, "password": string, "role": string (may be left out)}"#;
+        r#"{"username": string, "password": string, "role": string (optional)}"#;
 }
 
 /// Changes to an account; at least one member is required.
@@ -100,8 +100,8 @@ fn role_of(text: &str) -> Result<Role, Rejection> {
 #[utoipa::path(
     get, path = "/api/admin/users", operation_id = "listAccounts", tag = "admin", security(("session" = [])),
     params(
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 by default"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Entries per page; 50 by default"),
     ),
     responses((status = 200, description = "A page", body = AccountPageView)),
 )]
@@ -113,7 +113,7 @@ pub(super) async fn list(
     let [cursor, limit] = parameters.named(["cursor", "limit"])?;
     let limit = page_size(limit.as_deref())?;
     let after = cursor.map(|it| it.parse::<UserId>()).transpose();
-    let after = after.map_err(|_| Rejection::Parameter("cursor is none of ours".into()))?;
+    let after = after.map_err(|_| Rejection::Parameter("cursor is not valid".into()))?;
     // One more than the page size shows whether there is a next page.
     let mut users = api.accounts.list(after, limit + 1).await?;
     let more = users.len() > limit as usize;
@@ -129,10 +129,10 @@ pub(super) async fn list(
 #[utoipa::path(
     post, path = "/api/admin/users", operation_id = "createAccount", tag = "admin", security(("session" = [])), request_body = NewAccountBody,
     responses(
-        (status = 201, description = "Made", body = AccountView,
-            headers(("Location" = String, description = "Where the account can be changed and deleted"))),
+        (status = 201, description = "Created", body = AccountView,
+            headers(("Location" = String, description = "Path of the account"))),
         (status = 409, description = "The user name is taken"),
-        (status = 422, description = "The name or the role is none, or the password too weak; the detail says what"),
+        (status = 422, description = "The name or the role is invalid, or the password is too weak; the detail says which"),
     ),
 )]
 pub(super) async fn create(
@@ -159,10 +159,10 @@ pub(super) async fn create(
     patch, path = "/api/admin/users/{id}", operation_id = "changeAccount", tag = "admin", security(("session" = [])),
     request_body = AccountChangeBody, params(("id" = String, Path, description = "The id of a user")),
     responses(
-        (status = 200, description = "As it is now", body = AccountView),
+        (status = 200, description = "The account after the change", body = AccountView),
         (status = 404, description = "There is no such user"),
         (status = 409, description = "It is the last superuser"),
-        (status = 422, description = "The role is none"),
+        (status = 422, description = "The role is invalid"),
     ),
 )]
 pub(super) async fn change(

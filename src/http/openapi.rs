@@ -29,18 +29,18 @@ use super::{
 #[openapi(
     info(
         title = "Skriptoteket",
-        description = "Logging in and out, one's own sessions, the administration of both, and access tokens for services.\n\n\
+        description = "Login and logout, the user's own sessions, the administration of accounts and sessions, and access tokens for services.\n\n\
             Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC. Bodies are \
             `application/json` of at most 16 KiB. A browser's request that changes something must come from the same \
-            site. The first answer after a promotion, whatever its status, sets a new session cookie: the old one is worth \
-            nothing any more."
+            site. The first response after a promotion, whatever its status, sets a new session cookie; the old one is no \
+            longer valid."
     ),
     tags(
         (name = "session", description = "One's own sessions"),
-        (name = "admin", description = "Everybody's sessions (admin), accounts and services (superuser)"),
+        (name = "admin", description = "The sessions of all users (admin), accounts and services (superuser)"),
         (name = "oauth", description = "Access tokens for services, by RFC 6749, 7009, 7523, 7662, 8414, 8707 and 9068. Errors are \
-            `application/json` with `error` and `error_description`, also where the form cannot be read."),
-        (name = "service", description = "What a service asks about itself, with its access token"),
+            `application/json` with `error` and `error_description`, also if the form cannot be read."),
+        (name = "service", description = "Requests of a service about itself, with its access token"),
         (name = "about", description = "This document"),
     ),
     paths(
@@ -175,7 +175,7 @@ mod tests {
             .map(|row| (row.method.to_string(), row.pattern.to_owned()))
             .collect();
         assert_eq!(documented, served);
-        assert_eq!(served.len(), routes().count(), "a route is there twice");
+        assert_eq!(served.len(), routes().count(), "a route is repeated");
     }
 
     #[test]

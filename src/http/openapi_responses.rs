@@ -39,8 +39,8 @@ type Usual = Vec<(u16, &'static str)>;
 
 fn complete(path: &str, operation: &mut Operation, method: &HttpMethod) {
     let mut usual: Usual = vec![
-        (500, "The service failed; what happened is in its log"),
-        (503, "The service cannot do that now"),
+        (500, "The service failed; its log has the cause"),
+        (503, "The service is temporarily unavailable"),
     ];
     let oauth = path.starts_with(OAUTH);
     usual.extend(if oauth {
@@ -68,11 +68,8 @@ pub(super) const OAUTH: &str = "/oauth2/";
 
 fn of_clients() -> Usual {
     vec![
-        (
-            400,
-            "The request is not what it should be; `error` says why",
-        ),
-        (401, "The client did not prove who it is"),
+        (400, "The request is invalid; `error` says why"),
+        (401, "The client is not authenticated"),
         (408, "The form did not arrive in time"),
         (413, "The form is larger than 64 KiB"),
     ]
@@ -80,7 +77,7 @@ fn of_clients() -> Usual {
 
 fn of_services() -> Usual {
     vec![
-        (400, "The access token is not sent as it should be"),
+        (400, "The Authorization header is malformed"),
         (401, "There is no access token, or it is not valid"),
     ]
 }
@@ -91,20 +88,20 @@ fn of_people(path: &str, operation: &Operation, method: &HttpMethod) -> Usual {
     let mut usual = Usual::new();
     let has_session = operation.security.as_ref().is_some_and(|it| it.len() == 1);
     if has_session {
-        usual.push((401, "Nobody is logged in"));
+        usual.push((401, "No user is logged in"));
     }
     match (changes, admin) {
         (true, true) => usual.push((
             403,
-            "It came from another site, or the role may not do that",
+            "The request came from another site, or the role does not allow it",
         )),
-        (true, false) => usual.push((403, "It came from another site")),
-        (false, true) => usual.push((403, "The role may not do that")),
+        (true, false) => usual.push((403, "The request came from another site")),
+        (false, true) => usual.push((403, "The role does not allow the request")),
         (false, false) => {}
     }
     if operation.request_body.is_some() {
         usual.extend([
-            (400, "The body is not what is expected"),
+            (400, "The body is invalid"),
             (408, "The body did not arrive in time"),
             (413, "The body is larger than 16 KiB"),
             (415, "The body is not application/json in UTF-8"),
@@ -113,7 +110,7 @@ fn of_people(path: &str, operation: &Operation, method: &HttpMethod) -> Usual {
     let in_query =
         |it: &RefOr<Parameter>| matches!(it, RefOr::T(it) if it.parameter_in == ParameterIn::Query);
     if operation.parameters.iter().flatten().any(in_query) {
-        usual.push((400, "A query parameter is unknown, there twice, or wrong"));
+        usual.push((400, "A query parameter is unknown, repeated or invalid"));
     }
     usual
 }
@@ -139,7 +136,7 @@ fn as_error(response: &Response, status: u16, oauth: bool) -> Response {
             .schema_type(Type::Integer)
             .minimum(Some(1));
         let mut header = Header::new(seconds.build());
-        header.description = Some(String::from("Seconds until it is worth trying again"));
+        header.description = Some(String::from("Seconds to wait before the next attempt"));
         built = built.header("Retry-After", header);
     }
     let mut built = built.build();

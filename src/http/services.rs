@@ -30,13 +30,13 @@ pub(super) struct CheckView {
 /// requests on if the status is 200.
 #[utoipa::path(
     post, path = "/api/services/{id}/check", operation_id = "checkLimits", tag = "service", security(("bearer" = []), ("oauth2" = [])),
-    params(("id" = String, Path, description = "The id of the service that asks")),
+    params(("id" = String, Path, description = "The id of the calling service")),
     responses(
-        (status = 200, description = "It passes", body = CheckView,
-            headers(("RateLimit" = String, description = "What is left"), ("RateLimit-Policy" = String, description = "The limits"))),
-        (status = 403, description = "The token is another service's"),
+        (status = 200, description = "The request is allowed", body = CheckView,
+            headers(("RateLimit" = String, description = "The remaining limits"), ("RateLimit-Policy" = String, description = "The limits"))),
+        (status = 403, description = "The token belongs to another service"),
         (status = 429, description = "A limit is reached",
-            headers(("RateLimit" = String, description = "What is left"), ("RateLimit-Policy" = String, description = "The limits"))),
+            headers(("RateLimit" = String, description = "The remaining limits"), ("RateLimit-Policy" = String, description = "The limits"))),
     ),
 )]
 pub(super) async fn check(
@@ -77,10 +77,10 @@ async fn charge(api: &Api, caller: &Claims) -> Result<Charged, AuthFailure> {
 /// Send a heartbeat
 #[utoipa::path(
     post, path = "/api/services/{id}/heartbeat", operation_id = "heartbeat", tag = "service", security(("bearer" = []), ("oauth2" = [])),
-    params(("id" = String, Path, description = "The id of the service that is well")),
+    params(("id" = String, Path, description = "The id of the calling service")),
     responses(
-        (status = 204, description = "Noted"),
-        (status = 403, description = "The token is another service's"),
+        (status = 204, description = "The heartbeat was recorded"),
+        (status = 403, description = "The token belongs to another service"),
     ),
 )]
 pub(super) async fn heartbeat(

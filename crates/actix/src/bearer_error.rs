@@ -20,7 +20,7 @@ pub enum BearerError {
     #[error("the access token lacks a scope")]
     InsufficientScope(Scope),
     /// The token belongs to another service.
-    #[error("a service may do that for itself only")]
+    #[error("the access token belongs to another service")]
     NotOwn,
     /// The token cannot be checked at the moment.
     #[error("access tokens cannot be checked now")]

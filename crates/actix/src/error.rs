@@ -48,12 +48,12 @@ const CROSS_SITE: Kind = Kind::new(
 );
 const NO_SESSION: Kind = Kind::new(
     "/problems/no-session",
-    "Nobody is logged in",
+    "No user is logged in",
     StatusCode::UNAUTHORIZED,
 );
 const NOT_ALLOWED: Kind = Kind::new(
     "/problems/not-allowed",
-    "This role may not do that",
+    "The role does not allow the request",
     StatusCode::FORBIDDEN,
 );
 const INVALID_VALUE: Kind = Kind::new(
@@ -63,12 +63,12 @@ const INVALID_VALUE: Kind = Kind::new(
 );
 const INVALID_PARAMETER: Kind = Kind::new(
     "/problems/invalid-parameter",
-    "A query parameter is wrong",
+    "A query parameter is invalid",
     StatusCode::BAD_REQUEST,
 );
 const MALFORMED_BODY: Kind = Kind::new(
     "/problems/malformed-body",
-    "The body is not what is expected",
+    "The body is invalid",
     StatusCode::BAD_REQUEST,
 );
 const LAST_SUPERUSER: Kind = Kind::new(

@@ -93,7 +93,7 @@ async fn guard(
         request.into_response(refused(refusal).response())
     } else if on_loopback && !names_this_machine(request.headers()) {
         let problem = Problem::from(Kind::blank(StatusCode::MISDIRECTED_REQUEST));
-        let problem = problem.with_detail("ask by an address of this machine, or by localhost");
+        let problem = problem.with_detail("use an IP address of this machine, or localhost");
         request.into_response(problem.response())
     } else {
         next.call(request).await?.map_into_boxed_body()

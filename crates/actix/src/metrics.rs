@@ -209,10 +209,7 @@ pub struct RequestTimer {
 
 impl RequestTimer {
     /// Records the duration and returns it. `route` is the matched pattern, or `None` if none matched.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "the recording is what it is called for"
-    )]
+    #[expect(clippy::must_use_candidate, reason = "it is called for the recording")]
     pub fn finish(self, route: Option<&'static str>, status: u16) -> Duration {
         let Self {
             recorder: HttpRecorder(recorder),

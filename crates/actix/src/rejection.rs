@@ -29,7 +29,7 @@ pub enum Rejection {
     #[error("the body did not arrive in time")]
     TooSlow,
     /// The body is incomplete.
-    #[error("the body ended before its end")]
+    #[error("the body is incomplete")]
     CutOff,
     /// The body is not JSON, or not the expected JSON.
     #[error("expected {expected}; the body differs at line {line}, column {column}")]

@@ -33,7 +33,7 @@ pub enum InvalidPublicKeys {
     TooLarge,
     /// The text is not a JWK Set.
     #[error(
-        "not a JWK Set: expected a JSON object such as {{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"…\"}}]}}"
+        "not a JWK Set: expected a JSON object, for example {{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"…\"}}]}}"
     )]
     Malformed,
     /// There is no key, or there are too many.

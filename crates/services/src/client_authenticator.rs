@@ -224,7 +224,7 @@ impl ClientAuthenticator {
         let writing = runtime.spawn(async move {
             let seen = services.seen(&service, SignOfLife::Authentication);
             if let Err(error) = seen.await {
-                tracing::debug!(%error, "could not record a sign of life of a service");
+                tracing::debug!(%error, "could not record the activity of a service");
             }
         });
         let writing = writing.abort_handle();

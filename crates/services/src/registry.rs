@@ -48,14 +48,14 @@ pub enum RegistryError {
     #[error("the service id is taken")]
     AlreadyExists,
     /// The maximum number of services is reached.
-    #[error("there are {0} services already; max_services allows no more")]
+    #[error("there are already {0} services, the maximum of max_services")]
     Full(u32),
     /// There is no such service.
     #[error("there is no such service")]
     NotFound,
-    /// The credential that was replaced last is still accepted.
+    /// The credential that the last rotation replaced is still accepted.
     #[error(
-        "the credential that was replaced last is still accepted, until {}; a rotation now would end it before its time",
+        "the credential that the last rotation replaced is still accepted, until {}; a rotation now would end it early",
         until.to_rfc3339()
     )]
     StillOverlapping {

@@ -57,7 +57,7 @@ pub enum RegisterError {
 pub enum Rotation {
     /// The service as it is now: its newest credential is the new one, the previous one is retired.
     Rotated(Service),
-    /// No rotation: the credential that was replaced last is still accepted and may still be in use.
+    /// No rotation: the credential that the last rotation replaced is still accepted and may be in use.
     StillOverlapping {
         /// Until when it is accepted.
         until: Timestamp,

@@ -349,10 +349,10 @@ impl From<Failed> for AuthFailure {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Unavailable => {
-                StoreError::Unavailable("it did not answer just before".into()).into()
+                StoreError::Unavailable("it did not respond a moment ago".into()).into()
             }
             Failed::Corrupt(what) => StoreError::Corrupt(what).into(),
-            Failed::Internal => Self::Internal("it failed just before".into()),
+            Failed::Internal => Self::Internal("it failed a moment ago".into()),
         }
     }
 }

@@ -50,16 +50,16 @@ pub enum TokenError {
     #[error("{0}")]
     InvalidRequest(&'static str),
     /// The grant type is not `client_credentials`.
-    #[error("the only grant_type here is client_credentials")]
+    #[error("the only supported grant_type is client_credentials")]
     UnsupportedGrant,
     /// The client may not use that scope.
-    #[error("the client may not ask for that scope")]
+    #[error("the client may not request that scope")]
     InvalidScope,
     /// The requested scopes and resources do not fit into a token.
-    #[error("the token would be too large: ask for fewer scopes or resources")]
+    #[error("the token would be too large: request fewer scopes or resources")]
     TooLarge,
     /// Tokens are not issued for that audience.
-    #[error("there are no tokens for that resource")]
+    #[error("no tokens are issued for that resource")]
     InvalidTarget,
     /// The token was issued to another client.
     #[error("the token was issued to another client")]

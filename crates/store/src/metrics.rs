@@ -82,10 +82,7 @@ impl StoreMetrics {
 
     /// Records an operation that began at `started`; `error_type` is that of the error, if there was one. Returns the
     /// duration.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "it is called for what it records"
-    )]
+    #[expect(clippy::must_use_candidate, reason = "it is called for the recording")]
     pub fn finish(
         &self,
         operation: StoreOperation,

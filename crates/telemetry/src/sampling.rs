@@ -289,7 +289,10 @@ impl Extractor for TraceParent<'_> {
 /// Returns the bits of a trace ID that the SDK's samplers use.
 fn randomness(trace: TraceId) -> u64 {
     let id = u128::from_be_bytes(trace.to_bytes());
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the lower half is used"
+    )]
     let lower = id as u64;
     lower
 }

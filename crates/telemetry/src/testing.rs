@@ -59,7 +59,7 @@ impl Telemetry {
     pub fn in_memory(catalogue: Catalogue) -> (Self, CollectedMetrics) {
         let readers: [SharedReader; 3] = std::array::from_fn(|_| SharedReader::default());
         let [recorded, observed, service_wide] = readers.clone();
-        #[expect(clippy::expect_used, reason = "a new registry takes what it is given")]
+        #[expect(clippy::expect_used, reason = "a new registry accepts every collector")]
         let providers = metrics::Builder::new(resource::of_this_process(&[]), catalogue)
             .reader(recorded, observed, move || Ok(service_wide.clone()))
             .page()
@@ -208,7 +208,7 @@ trait Number: Copy {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "tests count to small numbers"
+    reason = "tests use small numbers"
 )]
 mod numbers {
     use super::Number;

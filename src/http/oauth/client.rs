@@ -25,9 +25,9 @@ use crate::{
 /// The only supported type of assertion (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-const SEVERAL: Fault = Fault::Malformed("authenticate in one way only");
+const SEVERAL: Fault = Fault::Malformed("use only one authentication method");
 const BAD_BASIC: Fault =
-    Fault::BadCredentials("the Authorization header is not Basic of id and secret");
+    Fault::BadCredentials("the Authorization header does not contain valid Basic credentials");
 
 /// An endpoint for clients.
 pub(in crate::http) trait Endpoint: 'static {
@@ -94,7 +94,7 @@ fn credentials(request: &HttpRequest, form: &mut Form) -> Result<ClientCredentia
         (None, None) => None,
         _ => {
             return Err(Fault::Malformed(
-                "client_assertion needs client_assertion_type with the one value that RFC 7523 gives it",
+                "client_assertion requires client_assertion_type with the value from RFC 7523",
             ));
         }
     };
@@ -104,7 +104,7 @@ fn credentials(request: &HttpRequest, form: &mut Form) -> Result<ClientCredentia
                 client: id.expose_secret().to_owned(),
                 secret,
             }),
-            None => Err(Fault::Malformed("client_secret needs client_id")),
+            None => Err(Fault::Malformed("client_secret requires client_id")),
         },
         (Header::Basic { id: own, secret }, None, None) => {
             // Some clients repeat their id in the form.

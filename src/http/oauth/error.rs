@@ -106,8 +106,8 @@ impl OAuthError {
         let text = match answer.code {
             // A malformed request does not reveal whether the client exists.
             "invalid_client" if self.is_of_the_form() => self.to_string(),
-            "invalid_client" => "the client did not prove who it is".into(),
-            "server_error" => "the request failed for a reason of our own".into(),
+            "invalid_client" => "client authentication failed".into(),
+            "server_error" => "the request failed because of an internal error".into(),
             "temporarily_unavailable" if answer.allowance.is_some() => "too many requests".into(),
             "temporarily_unavailable" => "try again later".into(),
             _ => self.to_string(),
@@ -181,7 +181,7 @@ pub(in crate::http) struct ErrorView<'a> {
     #[schema(example = "invalid_client")]
     error: &'a str,
     /// A description of the error for people.
-    #[schema(example = "the client did not prove who it is")]
+    #[schema(example = "client authentication failed")]
     error_description: String,
 }
 

@@ -13,7 +13,7 @@ use crate::http::{
 /// Maximum size of a form, in bytes.
 const LIMIT: usize = 64 * 1024;
 
-const TWICE: Fault = Fault::Malformed("a parameter is there twice");
+const TWICE: Fault = Fault::Malformed("a parameter is repeated");
 const NO_FORM: Fault = Fault::Malformed(
     "send Content-Type: application/x-www-form-urlencoded, in UTF-8 and without Content-Encoding",
 );
@@ -102,7 +102,7 @@ fn fault(rejection: &Rejection) -> Fault {
     match rejection {
         Rejection::TooLarge => Fault::TooLarge,
         Rejection::TooSlow => Fault::TooSlow,
-        _ => Fault::Malformed("the body ended before its end"),
+        _ => Fault::Malformed("the body is incomplete"),
     }
 }
 

@@ -34,7 +34,7 @@ pub(in crate::http) struct IntrospectionView<'a> {
 /// The state of a token, as described in the document: one object, for generated clients.
 #[derive(ToSchema)]
 #[schema(as = Introspection)]
-#[expect(dead_code, reason = "it is only described")]
+#[expect(dead_code, reason = "only used for the OpenAPI description")]
 pub(in crate::http) struct IntrospectionShape {
     /// Whether the token is valid now. If it is not, all other members are omitted.
     active: bool,
@@ -65,7 +65,7 @@ pub(in crate::http) struct IntrospectionShape {
 #[derive(ToSchema)]
 #[schema(as = Audience)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "it is only described")]
+#[expect(dead_code, reason = "only used for the OpenAPI description")]
 pub(in crate::http) enum AudienceShape {
     One(String),
     Several(Vec<String>),
@@ -118,7 +118,7 @@ impl<'a> From<&'a Claims> for ActiveTokenView<'a> {
 /// A token, as a form. Clients authenticate as at the token endpoint.
 #[derive(ToSchema)]
 #[schema(as = TokenQuestion)]
-#[expect(dead_code, reason = "it is only described")]
+#[expect(dead_code, reason = "only used for the OpenAPI description")]
 pub(in crate::http) struct TokenQuestion {
     #[schema(min_length = 1)]
     token: String,
@@ -137,7 +137,7 @@ pub(in crate::http) struct TokenQuestion {
 #[utoipa::path(
     post, path = "/oauth2/introspect", operation_id = "introspectToken", tag = "oauth", security(("client" = []), ()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "What it is", body = IntrospectionShape)),
+    responses((status = 200, description = "The state of the token", body = IntrospectionShape)),
 )]
 pub(in crate::http) async fn introspect(
     api: Data<Api>,

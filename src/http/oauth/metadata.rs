@@ -29,11 +29,11 @@ const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "RS256"];
 /// token names a key that is not in it.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", operation_id = "signingKeys", tag = "oauth",
-    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the set at hand")),
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of a cached set")),
     responses(
         (status = 200, description = "A JWK Set (RFC 7517)", body = Object, content_type = "application/jwk-set+json",
             headers(("ETag" = String, description = "Changes with the keys"))),
-        (status = 304, description = "The set at hand is the newest"),
+        (status = 304, description = "The cached set is current"),
     ),
 )]
 pub(in crate::http) async fn keys(

@@ -26,7 +26,7 @@ impl Endpoint for RevocationEndpoint {
 #[utoipa::path(
     post, path = "/oauth2/revoke", operation_id = "revokeToken", tag = "oauth", security(("client" = []), ()),
     request_body(content = TokenQuestion, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "It is not valid any more")),
+    responses((status = 200, description = "The token is no longer valid")),
 )]
 pub(in crate::http) async fn revoke(
     api: Data<Api>,

@@ -42,7 +42,7 @@ pub(in crate::http) struct TokenView<'a> {
 /// `client_secret`, or by `client_assertion` (RFC 7523).
 #[derive(ToSchema)]
 #[schema(as = TokenRequest)]
-#[expect(dead_code, reason = "it is only described")]
+#[expect(dead_code, reason = "only used for the OpenAPI description")]
 pub(in crate::http) struct TokenForm {
     #[schema(pattern = "^client_credentials$", example = "client_credentials")]
     grant_type: String,
@@ -64,9 +64,9 @@ pub(in crate::http) struct TokenForm {
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "A token", body = TokenView,
-            headers(("RateLimit" = String, description = "What is left"), ("RateLimit-Policy" = String, description = "The limits"))),
+            headers(("RateLimit" = String, description = "The remaining limits"), ("RateLimit-Policy" = String, description = "The limits"))),
         (status = 429, description = "A limit of the client is reached",
-            headers(("RateLimit" = String, description = "What is left"), ("RateLimit-Policy" = String, description = "The limits"))),
+            headers(("RateLimit" = String, description = "The remaining limits"), ("RateLimit-Policy" = String, description = "The limits"))),
     ),
 )]
 pub(in crate::http) async fn issue(

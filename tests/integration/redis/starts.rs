@@ -19,7 +19,7 @@ async fn a_wrong_password_is_said_so() {
     assert_eq!(
         fault.to_string(),
         format!(
-            "Redis at 127.0.0.1:{} refuses the user name or the password; give those of a user that is enabled there in \
+            "Redis at 127.0.0.1:{} rejects the user name or the password; give those of a user that is enabled there in \
              `redis_url`, or in `redis_username` and `redis_password`",
             server.port()
         )

@@ -374,7 +374,7 @@ async fn more_connections_than_files_keep_nobody_out() {
         let log = service.output();
         assert!(!log.contains("Too many open files"), "{log}");
         assert!(
-            log.contains("as many connections are open as may be"),
+            log.contains("the maximum number of connections is open"),
             "{log}"
         );
         drop(held);

@@ -225,7 +225,7 @@ async fn a_redis_that_is_not_as_it_has_to_be_is_a_fault_of_the_configuration() {
     std::fs::write(dir.path().join("a.db"), "").unwrap();
     for (url, expected) in [
         (wrong, "password"),
-        (protected.url(), "asks for a password"),
+        (protected.url(), "requires a password"),
         (evicting.url(), "noeviction"),
         (format!("{}/99", evicting.url()), "database"),
     ] {
@@ -329,7 +329,11 @@ async fn where_redis_never_comes_that_is_said_once_and_a_stop_is_quick() {
         let took = started_at.elapsed();
         assert!(took < STOP_LIMIT, "{took:?}");
         let said = service.output();
-        assert_eq!(said.matches("Redis is away").count(), 1, "{said}");
+        assert_eq!(
+            said.matches("Redis is unavailable; retrying").count(),
+            1,
+            "{said}"
+        );
     }
 }
 

@@ -138,10 +138,10 @@ fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
 
 const fn why(error: Error) -> &'static str {
     match error {
-        Error::HeaderName => "the name of a header has a character that it cannot have",
-        Error::HeaderValue => "the value of a header has a character that it cannot have",
-        Error::NewLine => "a line does not end as it should",
-        Error::Token => "the first line is not method, target and version",
+        Error::HeaderName => "a header name contains an invalid character",
+        Error::HeaderValue => "a header value contains an invalid character",
+        Error::NewLine => "a line end is invalid",
+        Error::Token => "the request line does not consist of method, target and version",
         Error::Version => "the version is not HTTP/1.0 or HTTP/1.1",
         Error::Status | Error::TooManyHeaders => "the head cannot be read",
     }
@@ -172,7 +172,7 @@ impl Fields {
                 let length = str::from_utf8(value).ok().and_then(|it| it.parse().ok());
                 match (fields.length, length) {
                     (None, Some(length)) if digits => fields.length = Some(length),
-                    _ => return Err(Refusal::Malformed("Content-Length is not one number")),
+                    _ => return Err(Refusal::Malformed("Content-Length is not a single number")),
                 }
             } else if is("transfer-encoding") {
                 if fields.coding.is_some() {
@@ -198,12 +198,16 @@ impl Fields {
     /// Returns what follows the head (RFC 9112, section 6.3).
     fn body(&self, method: &str, old: bool) -> Result<Body, Refusal> {
         if self.hosts > 1 || (self.hosts == 0 && !old) {
-            return Err(Refusal::Malformed("HTTP/1.1 has one Host header"));
+            return Err(Refusal::Malformed(
+                "HTTP/1.1 requires exactly one Host header",
+            ));
         }
         match (self.coding, self.length) {
-            (Some(_), _) if old => Err(Refusal::Malformed("HTTP/1.0 has no Transfer-Encoding")),
+            (Some(_), _) if old => Err(Refusal::Malformed(
+                "HTTP/1.0 does not allow Transfer-Encoding",
+            )),
             (Some(false), _) => Err(Refusal::Malformed(
-                "the only Transfer-Encoding here is chunked",
+                "the only supported Transfer-Encoding is chunked",
             )),
             (Some(true), Some(_)) => Err(Refusal::Malformed(
                 "Content-Length and Transfer-Encoding exclude each other",

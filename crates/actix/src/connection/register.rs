@@ -115,7 +115,7 @@ impl Register {
             tracing::warn!(
                 limit = self.0.most,
                 closed = told,
-                "as many connections are open as may be; those that wait longest are closed for new ones"
+                "the maximum number of connections is open; those that have waited longest are closed for new ones"
             );
         }
         Place {

@@ -16,7 +16,7 @@ const NO_TOKEN: Kind = Kind::new(
 );
 const MALFORMED_TOKEN: Kind = Kind::new(
     "/problems/malformed-token",
-    "The access token is not sent as it should be",
+    "The Authorization header is malformed",
     StatusCode::BAD_REQUEST,
 );
 const INVALID_TOKEN: Kind = Kind::new(
@@ -26,12 +26,12 @@ const INVALID_TOKEN: Kind = Kind::new(
 );
 const INSUFFICIENT_SCOPE: Kind = Kind::new(
     "/problems/insufficient-scope",
-    "The access token does not allow that",
+    "The access token does not have the required scope",
     StatusCode::FORBIDDEN,
 );
 const NOT_OWN: Kind = Kind::new(
     "/problems/not-own",
-    "A service may do that for itself only",
+    "The access token belongs to another service",
     StatusCode::FORBIDDEN,
 );
 const TOO_MANY_REQUESTS: Kind = Kind::new(
@@ -46,12 +46,12 @@ const SERVICE_TAKEN: Kind = Kind::new(
 );
 const TOO_MANY_SERVICES: Kind = Kind::new(
     "/problems/too-many-services",
-    "There are as many services as there may be",
+    "The maximum number of services is reached",
     StatusCode::CONFLICT,
 );
 const STILL_OVERLAPPING: Kind = Kind::new(
     "/problems/still-overlapping",
-    "The credential that was replaced last is still accepted",
+    "The credential that the last rotation replaced is still accepted",
     StatusCode::CONFLICT,
 );
 

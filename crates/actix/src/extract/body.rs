@@ -194,7 +194,7 @@ pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
         exact.then_some(float as u64)
     });
     let fits = whole.and_then(|it| T::try_from(it).ok());
-    fits.ok_or_else(|| D::Error::custom("no such number"))
+    fits.ok_or_else(|| D::Error::custom("the number is out of range"))
 }
 
 /// Deserializes a value that may be omitted but not null, because null has no meaning in a change.

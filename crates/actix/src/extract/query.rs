@@ -41,10 +41,10 @@ impl Parameters {
         for (name, value) in url::form_urlencoded::parse(self.0.as_bytes()) {
             let known = names.iter().position(|it| *it == name);
             let known = known.ok_or_else(|| {
-                Rejection::Parameter(format!("there are only: {}", names.join(", ")))
+                Rejection::Parameter(format!("the parameters are: {}", names.join(", ")))
             })?;
             if values[known].is_some() {
-                return Err(Rejection::Parameter(format!("{name} is there twice")));
+                return Err(Rejection::Parameter(format!("{name} is repeated")));
             }
             values[known] = Some(value.into_owned());
         }

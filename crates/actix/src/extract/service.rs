@@ -110,7 +110,7 @@ fn presented(headers: &HeaderMap) -> Result<&str, BearerError> {
 /// branches many of them are compared at once, which requires that all of them are compared.
 #[expect(
     clippy::needless_bitwise_bool,
-    reason = "a lazy operator is a branch, and branches are looked at one by one"
+    reason = "a lazy operator is a branch, which prevents the comparison of many bytes at once"
 )]
 fn is_token68(text: &[u8]) -> bool {
     text.iter().fold(true, |all, it| {
@@ -172,7 +172,7 @@ impl FromRequest for ServiceIdentity {
         Identifying(match presented(request.headers()) {
             Err(error) => {
                 if first {
-                    bearer.refuse("there is no access token in the form it should have");
+                    bearer.refuse("there is no access token in the expected form");
                 }
                 State::Known(Some(Err(error)))
             }

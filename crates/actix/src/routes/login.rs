@@ -33,7 +33,7 @@ pub struct LoginBody {
 
 impl Body for LoginBody {
     const EXPECTED: &'static str =
-        r#"{"username": string, "password": string, "remember_me": boolean (may be left out)}"#;
+        r#"{"username": string, "password": string, "remember_me": boolean (optional)}"#;
 }
 
 /// Log in
@@ -46,7 +46,7 @@ impl Body for LoginBody {
         (status = 200, description = "Logged in; the session cookie is set", body = LoggedInView,
             headers(("Set-Cookie" = String, description = "The session cookie"))),
         (status = 401, description = "The user name or the password is wrong"),
-        (status = 429, description = "Too many attempts, by this address or for this account"),
+        (status = 429, description = "Too many attempts from this address or for this account"),
     ),
 ))]
 pub async fn log_in(
@@ -95,8 +95,8 @@ pub async fn log_in(
 /// are not an error.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/api/logout", operation_id = "logOut", tag = "session", security((), ("session" = [])),
-    responses((status = 204, description = "Nobody is logged in here any more",
-        headers(("Clear-Site-Data" = String, description = "Over https: the browser forgets what the service has left there")))),
+    responses((status = 204, description = "Logged out",
+        headers(("Clear-Site-Data" = String, description = "Over https: the browser clears its cache and the stored data of this origin")))),
 ))]
 pub async fn log_out(
     api: Data<LoginApi>,

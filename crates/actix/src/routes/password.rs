@@ -41,7 +41,7 @@ impl Body for PasswordBody {
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/api/password", operation_id = "changePassword", tag = "session", security(("session" = [])), request_body = PasswordBody,
     responses(
-        (status = 204, description = "Changed; the session cookie is set anew",
+        (status = 204, description = "Changed; the response sets a new session cookie",
             headers(("Set-Cookie" = String, description = "The session cookie"))),
         (status = 403, description = "The current password is wrong, or the request came from another site"),
         (status = 422, description = "The new password is too weak; the detail says why"),

@@ -60,7 +60,9 @@ impl PartialSchema for RoleName {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some("What a user may do, in rising order"))
+            .description(Some(
+                "The role of a user; the order is that of increasing permissions",
+            ))
             .enum_values(Some(Role::ALL.map(Role::as_str)))
             .into()
     }
@@ -101,7 +103,7 @@ impl<'a> LoggedInView<'a> {
 /// The request keeps the session alive.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/api/session", operation_id = "currentSession", tag = "session", security(("session" = [])),
-    responses((status = 200, description = "Somebody is", body = LoggedInView)),
+    responses((status = 200, description = "The current user and session", body = LoggedInView)),
 ))]
 pub async fn show(principal: Principal) -> Result<HttpResponse, ApiError> {
     let record: &SessionRecord = &principal;

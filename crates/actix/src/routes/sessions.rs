@@ -61,7 +61,7 @@ impl<'a> OwnSessionView<'a> {
 /// List one's own sessions
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/api/sessions", operation_id = "listOwnSessions", tag = "session", security(("session" = [])),
-    responses((status = 200, description = "All of them", body = OwnSessionsView)),
+    responses((status = 200, description = "All sessions of the user", body = OwnSessionsView)),
 ))]
 pub async fn list(api: Data<LoginApi>, principal: Principal) -> Result<HttpResponse, ApiError> {
     let records = api.sessions.list_user(principal.user_id).await?;
@@ -78,8 +78,8 @@ pub async fn list(api: Data<LoginApi>, principal: Principal) -> Result<HttpRespo
     delete, path = "/api/sessions/{id}", operation_id = "endOwnSession", tag = "session", security(("session" = [])),
     params(("id" = String, Path, description = "The id of a session")),
     responses(
-        (status = 204, description = "Ended; if it was the one that asks, the cookie is taken away"),
-        (status = 404, description = "One has no such session"),
+        (status = 204, description = "Ended; if it was the session of the request, the cookie is removed"),
+        (status = 404, description = "The user has no such session"),
     ),
 ))]
 pub async fn end(
@@ -115,9 +115,9 @@ pub enum Kept {
 /// End all of one's own sessions
 #[cfg_attr(feature = "openapi", utoipa::path(
     delete, path = "/api/sessions", operation_id = "endOwnSessions", tag = "session", security(("session" = [])),
-    params(("keep" = Option<Kept>, Query, description = "`current` spares the session that asks")),
+    params(("keep" = Option<Kept>, Query, description = "`current` keeps the session of the request")),
     responses(
-        (status = 204, description = "Ended; if the one that asks was among them, the cookie is taken away"),
+        (status = 204, description = "Ended; if the session of the request was one of them, the cookie is removed"),
     ),
 ))]
 pub async fn end_all(
@@ -131,7 +131,7 @@ pub async fn end_all(
         None => None,
         Some("current") => Some(principal.id.clone()),
         Some(_) => {
-            let text = String::from("keep can only be: current");
+            let text = String::from("keep: expected current");
             return Err(Rejection::Parameter(text).into());
         }
     };

@@ -25,14 +25,14 @@ pub enum TlsError {}
 pub enum RedisFault {
     /// The user is unknown or disabled, or the password is wrong.
     #[error(
-        "Redis at {place} refuses the user name or the password; give those of a user that is enabled there in `redis_url`, or in `redis_username` and `redis_password`"
+        "Redis at {place} rejects the user name or the password; give those of a user that is enabled there in `redis_url`, or in `redis_username` and `redis_password`"
     )]
     Credentials {
         /// `HOST:PORT`.
         place: String,
     },
     /// The server requires a password and none is configured.
-    #[error("Redis at {place} asks for a password; give it in `redis_password` or `redis_url`")]
+    #[error("Redis at {place} requires a password; give it in `redis_password` or `redis_url`")]
     PasswordMissing {
         /// `HOST:PORT`.
         place: String,
@@ -220,7 +220,7 @@ pub enum RedisFault {
     },
     /// The Sentinels do not monitor a master of this name.
     #[error(
-        "the Sentinel at {place} knows no master {master}; end `redis_url` with the name that it has in `sentinel monitor`"
+        "the Sentinel at {place} does not know a master {master}; end `redis_url` with the name that it has in `sentinel monitor`"
     )]
     UnknownMaster {
         /// `HOST:PORT` of the Sentinel.

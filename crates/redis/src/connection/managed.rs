@@ -239,7 +239,7 @@ impl Told {
                 tracing::error!(error = %text, "Redis cannot be used; retrying");
             }
             Unavailable::Disconnected { .. } if self.text.is_none() => {
-                tracing::warn!(error = %text, "Redis is away; it is tried again");
+                tracing::warn!(error = %text, "Redis is unavailable; retrying");
             }
             _ => return,
         }

@@ -94,7 +94,7 @@ impl ServiceSeries {
     fn slots_from(&self, id: &str) -> impl Iterator<Item = &OnceLock<Box<Series>>> {
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "any part of a hash is a hash"
+            reason = "any bits of a hash can be used"
         )]
         let (before, from) = self
             .slots

@@ -52,7 +52,7 @@ impl<'de> Visitor<'de> for NamesVisitor {
         let mut names: Vec<Cow<'de, str>> = Vec::with_capacity(12);
         while let Some(Name(name)) = map.next_key()? {
             if names.contains(&name) || names.len() == MOST_MEMBERS {
-                return Err(A::Error::custom("a member too many"));
+                return Err(A::Error::custom("too many members"));
             }
             names.push(name);
             map.next_value::<IgnoredAny>()?;

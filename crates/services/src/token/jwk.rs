@@ -29,7 +29,7 @@ pub(crate) enum InvalidJwk {
     NoObject,
     /// It contains the private part.
     #[error(
-        "it has members of a private key (such as d or k): send the public key only, and make a new pair"
+        "it has members of a private key (for example d or k): send the public key only, and generate a new pair"
     )]
     Private,
     /// It has another use, or a type that is not accepted.
@@ -39,11 +39,11 @@ pub(crate) enum InvalidJwk {
     Kind,
     /// It is not a valid key.
     #[error(
-        "its values are not a sound key: x (and y) have 32 bytes and are on the curve, n has 2048 to 4096 bits, e is odd and from 3 to 4294967295, all in base64url without padding"
+        "its values are not a valid key: x (and y) have 32 bytes and are on the curve, n has 2048 to 4096 bits, e is odd and from 3 to 4294967295, all in base64url without padding"
     )]
     Unsound,
     /// Its id is not text, or is too long.
-    #[error("its kid is not a text of at most 256 bytes")]
+    #[error("its kid is not a string of at most 256 bytes")]
     Id,
 }
 

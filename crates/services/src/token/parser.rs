@@ -54,7 +54,7 @@ impl<'a> Parts<'a> {
         let header_json = decoded(header)?;
         Ok(Self {
             header: object(&header_json, &["crit"]).ok_or(AuthFailure::Malformed(
-                "the header of a token is a JSON object with alg, without crit, with no member twice",
+                "the header of a token is a JSON object with alg, without crit, without repeated members",
             ))?,
             claims: decoded(claims)?,
             signature: decoded(signature_text)?,
