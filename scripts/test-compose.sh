@@ -57,7 +57,7 @@ runbook() {
   link=$(get "$prometheus/api/v1/alerts" | jq -r '.data.alerts[] | select(.labels.alertname == "Watchdog") | .annotations.runbook_url') &&
     get "$link" | grep -q '^# Watchdog'
 }
-webhook() { $compose --profile demo logs alerts | grep -q 'Alerts are taken'; }
+webhook() { $compose --profile demo logs alerts | grep -q 'Waiting for alerts'; }
 password() { $compose run --rm -T secrets show 2>/dev/null | awk -v of="$1" '$1 == of {print $3}'; }
 closed() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$app/metrics")" = 404 ]; }
 logs_in() {

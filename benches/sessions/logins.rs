@@ -121,7 +121,7 @@ fn login_script() -> String {
 async fn give_lease(meter: &mut Meter, service: &Server, to_service: bool) -> anyhow::Result<()> {
     if to_service {
         let holder: Option<String> = redis::cmd("GET").arg(LEASE).query(meter.connection())?;
-        if holder.as_deref() == Some("somebody else") {
+        if holder.as_deref() == Some("another holder") {
             redis::cmd("DEL")
                 .arg(LEASE)
                 .query::<()>(meter.connection())?;
@@ -129,7 +129,7 @@ async fn give_lease(meter: &mut Meter, service: &Server, to_service: bool) -> an
     } else {
         redis::cmd("SET")
             .arg(LEASE)
-            .arg("somebody else")
+            .arg("another holder")
             .query::<()>(meter.connection())?;
     }
     let started_at = Instant::now();

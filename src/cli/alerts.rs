@@ -35,7 +35,7 @@ pub(super) async fn run(args: AlertsArgs) -> anyhow::Result<()> {
     };
     let (address, server) = receive(args.listen, show)?;
     line(format_args!(
-        "Alerts are taken at http://{address}/: the url of a webhook_config of Alertmanager."
+        "Waiting for alerts at http://{address}/; set this as the url of a webhook_config in Alertmanager."
     ))?;
     server.await.context("the webhook failed")
 }

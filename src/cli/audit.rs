@@ -35,7 +35,7 @@ Examples:
     | jq -r '.[] | select(.outcome != \"success\") | .address'
 
 Rejected attempts of one kind, outcome and client share one row per minute; `count` is their number. \
-The outcome `pending` is an action whose end was not recorded, because the process died. \
+The outcome `pending` is an action whose end was not recorded, because the process ended before. \
 An attempt under a name that belongs to no account has no user: people type passwords into that field.")]
     List(List),
 

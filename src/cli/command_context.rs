@@ -78,7 +78,7 @@ impl CommandContext {
         let context = Self::over(config).await?;
         if let Some(path) = missing {
             let path = path::absolute(&path).unwrap_or(path);
-            output::note(&format!("made a new store at {}", path.display()));
+            output::note(&format!("created a new store at {}", path.display()));
         }
         Ok(context)
     }

@@ -48,7 +48,7 @@ Examples:
 Exit codes:
   0  it is written
   1  it cannot be written
-  2  the command line is wrong, or FILE exists already and is left as it is")]
+  2  the command line is invalid, or FILE already exists and was not changed")]
     Init {
         /// File to create, for this user only (mode 0600); without it the text is printed
         file: Option<PathBuf>,
@@ -84,7 +84,7 @@ fn start(file: &Path) -> anyhow::Result<()> {
     let mut made = match options.open(file) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let text = format!(
-                "{}: exists already, and is left as it is; name a new file, or move this one away",
+                "{}: already exists and was not changed; name a new file, or move this one away",
                 file.display()
             );
             return Err(Misuse(text).into());

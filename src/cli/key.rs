@@ -45,8 +45,8 @@ Examples:
   skriptoteket key rotate
   skriptoteket key rotate --soon
 
-What the key before has signed stays valid until it expires. No token is refused because of a rotation; with --soon \
-a verifier that keeps the published keys has to fetch them again when it meets a key that it does not know.")]
+Tokens that the previous key has signed stay valid until they expire. No token is rejected because of a rotation; \
+with --soon, a verifier that caches the published keys has to fetch them again when it finds an unknown key.")]
     Rotate {
         /// Sign with it as soon as all replicas have read it, within seconds
         #[arg(long)]

@@ -68,10 +68,10 @@ Examples:
   skriptoteket user list --json | jq '.[].username'
 
 Configuration:
-  Settings come from the file and from the environment, which wins: `listen` in
-  the file is SKRIPTOTEKET_LISTEN there. `config init` describes them all,
-  `config show` prints those in effect. OpenTelemetry is configured by its
-  standard OTEL_… variables.
+  Settings come from the file and from the environment, which takes precedence:
+  `listen` in the file is SKRIPTOTEKET_LISTEN there. `config init` describes all
+  of them, `config show` prints those in effect. OpenTelemetry is configured by
+  its standard OTEL_… variables.
 
 Exit codes:
   0  done
@@ -184,7 +184,7 @@ Examples:
   skriptoteket key list
   skriptoteket key rotate
 
-The service rotates the key by itself (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
+The service rotates the key automatically (signing_key_rotation). Verifiers fetch /.well-known/jwks.json."
     )]
     Key(key::KeyCommand),
 

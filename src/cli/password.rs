@@ -36,7 +36,7 @@ fn ask_once(name: &Username) -> anyhow::Result<Result<SecretString, String>> {
     if let Err(why) = check_new(first.expose_secret(), &[name.as_str()]) {
         return Ok(Err(why.to_string()));
     }
-    let second = prompt("The same again: ")?;
+    let second = prompt("Repeat the password: ")?;
     if first.expose_secret() != second.expose_secret() {
         return Ok(Err("the two passwords are not the same".into()));
     }

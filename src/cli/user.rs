@@ -123,7 +123,7 @@ Examples:
 Example:
   skriptoteket user delete ada
 
-On a terminal it asks for confirmation. What the audit trail knows of the account stays until it is too old.")]
+On a terminal it asks for confirmation. Its rows in the audit trail are kept for audit_retention.")]
     Delete {
         /// Login name
         name: Username,
@@ -205,7 +205,7 @@ async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<
             audit::announce(Kind::UserUnlock).await?;
             let had_failures = unlock(context, &user).await?;
             output::line(if had_failures {
-                format!("{name} is unlocked; wrong passwords so far are forgotten")
+                format!("{name} is unlocked; its failed logins were reset")
             } else {
                 format!("{name} was not locked")
             })
@@ -273,7 +273,7 @@ async fn set_password(
         Err(RegisterError::NotFound) => return Err(Refused::no_such_user(name).into()),
         other => other?,
     }
-    let left = "the password is set, but sessions of the user may continue: a running server ends them once their store \
+    let left = "the password is set, but sessions of the user may continue: a running server ends them once the store \
         responds, or run the command again";
     let ended = context
         .sessions

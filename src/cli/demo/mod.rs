@@ -169,7 +169,7 @@ pub(super) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Re
     match args.target.clone() {
         None => Box::pin(at_home(&args, environment, seed, &stop)).await,
         Some(_) if args.redis.is_some() => {
-            let text = "--redis is for a service of the demo's own: leave out --target";
+            let text = "--redis applies to the demo's own service: omit --target";
             Err(Misuse(text.into()).into())
         }
         Some(target) => elsewhere(args, target, seed, &stop).await,
@@ -290,7 +290,7 @@ fn superuser(args: &DemoArgs) -> anyhow::Result<Credentials> {
         .superuser
         .as_ref()
         .zip(args.superuser_password_file.as_ref());
-    let (username, file) = given.context("--target needs a superuser")?;
+    let (username, file) = given.context("--target requires --superuser")?;
     Ok(Credentials {
         username: username.clone(),
         password: secret_in(file)?,

@@ -175,7 +175,9 @@ fn in_words(texts: &[String], is_timeout: bool) -> String {
         "tls handshake eof",
         "received fatal alert",
     ]) {
-        format!("TLS: no handshake ({last}); if it speaks no TLS, the URL begins with http://")
+        format!(
+            "TLS: no handshake ({last}); if the server does not use TLS, the URL begins with http://"
+        )
     } else if is_timeout {
         "timeout: it does not answer in time; check the address, and firewalls on the way".into()
     } else if any(&[
@@ -183,7 +185,7 @@ fn in_words(texts: &[String], is_timeout: bool) -> String {
         "connection closed before message completed",
         "Connection reset",
     ]) {
-        format!("no answer in HTTP ({last}); if it speaks TLS, the URL begins with https://")
+        format!("no answer in HTTP ({last}); if the server uses TLS, the URL begins with https://")
     } else {
         format!("{last}; check host and port")
     }

@@ -192,10 +192,13 @@ impl Run {
             tokio::time::sleep(AGAIN).await;
         };
         line(format_args!(
-            "\nWhat was done, and what the metrics say:\n{summary}"
+            "\nCounts of the demo and of the metrics:\n{summary}"
         ))?;
-        anyhow::ensure!(summary.is_same(), "the metrics do not say what was done");
-        line("The metrics say what was done.")
+        anyhow::ensure!(
+            summary.is_same(),
+            "the metrics differ from the demo's counts"
+        );
+        line("The metrics agree with the demo's counts.")
     }
 
     /// Deletes the accounts and services that were created, including those whose creation got no response, and ends

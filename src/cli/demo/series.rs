@@ -20,7 +20,7 @@ fn whole(value: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "the cast saturates: what is below 0 or no number becomes 0"
+        reason = "the cast saturates: negative values and NaN become 0"
     )]
     let whole = value.round() as u64;
     whole

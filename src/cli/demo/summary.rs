@@ -209,10 +209,7 @@ impl<'a> Logins<'a> {
         let done = self.done;
         let others: u64 = self.others.iter().sum();
         let notes = [
-            (
-                others,
-                "logins were not the demo's own but somebody else's, and are counted in",
-            ),
+            (others, "logins were sent by other clients and are included"),
             (
                 done.unanswered_logins,
                 "logins got no response and may or may not have been counted",

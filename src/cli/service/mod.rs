@@ -51,7 +51,7 @@ Examples:
     | jq -r .client_secret > orders.secret
   skriptoteket service register nightly --public-keys nightly.jwks
 
-The secret is for POST /oauth2/token. A service with public keys may sign assertions instead.")]
+The service sends the secret to POST /oauth2/token. With public keys, it may sign assertions instead.")]
     Register(Register),
 
     /// List all services, by ID
@@ -88,7 +88,7 @@ Examples:
   skriptoteket service set inventory --scope stock:read --scope stock:write
   skriptoteket service set nightly --no-public-keys
 
-What is not named stays as it is. Tokens keep the scopes that they were issued with until they expire."
+Values that are not given stay unchanged. Tokens keep the scopes that they were issued with until they expire."
     )]
     Set(Set),
 
@@ -100,8 +100,8 @@ Examples:
     | jq -r .client_secret > inventory.secret
   skriptoteket service rotate inventory --overlap 0s --force
 
-A service has two secrets at most. While the one that was replaced last is still accepted, only --force creates a \
-third, and ends that one. The metric skriptoteket_retired_credential_uses_total shows who still uses the old one.")]
+A service has at most two secrets. While the replaced one is still accepted, a further rotation needs --force, which \
+ends it. The metric skriptoteket_retired_credential_uses_total counts the uses of the replaced secret.")]
     Rotate {
         /// ID of the service
         id: ServiceId,
@@ -141,8 +141,8 @@ Its tokens that have not expired are accepted again, too.")]
 Example:
   skriptoteket service delete inventory
 
-On a terminal it asks for confirmation. A service that is registered under the same id later is another one: tokens \
-of this one are none of its own.")]
+On a terminal it asks for confirmation. A service that is registered later under the same id is a different one: \
+tokens of this service are not valid for it.")]
     Delete {
         /// ID of the service
         id: ServiceId,
@@ -362,13 +362,13 @@ fn explained(error: RegistryError, id: &ServiceId) -> anyhow::Error {
             "there is a service {id} already; choose another id, or `skriptoteket service rotate {id}` for a new secret"
         ),
         RegistryError::Full(most) => format!(
-            "there are {most} services already, and max_services allows no more; delete one, or set it higher"
+            "there are already {most} services, the maximum of max_services; delete one, or increase it"
         ),
         RegistryError::NotFound => {
             format!("there is no service {id}; `skriptoteket service list` shows all services")
         }
         RegistryError::StillOverlapping { until } => format!(
-            "the secret of {id} that was replaced last is still accepted, until {}; rotate after that, or end it now with --force",
+            "the secret of {id} that the last rotation replaced is still accepted, until {}; rotate after that, or end it now with --force",
             output::to_the_second(&until.to_rfc3339())
         ),
         other => return other.into(),

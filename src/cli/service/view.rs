@@ -255,7 +255,7 @@ impl<'a> Issuance<'a> {
         ))?;
         match before {
             Some(until) => output::line(format_args!(
-                "\nThe secret before is accepted until {}.",
+                "\nThe previous secret is accepted until {}.",
                 output::to_the_second(&until)
             )),
             None => Ok(()),

@@ -137,7 +137,7 @@ pub(super) struct Revoke {
 }
 
 fn session_id(text: &str) -> Result<SessionId, &'static str> {
-    let expected = "expected an id as `skriptoteket session list --wide` shows it";
+    let expected = "expected an id from `skriptoteket session list --wide`";
     text.parse().map_err(|_| expected)
 }
 

@@ -70,7 +70,7 @@ fn tell(first: &Recount, second: Option<&Recount>) -> anyhow::Result<()> {
     tell_counts(first)?;
     tell_findings(first, "")?;
     output::line(format!(
-        "\nRepaired. Entries mended: {}. A second look:\n",
+        "\nRepaired entries: {}. Second verification:\n",
         first.repaired
     ))?;
     tell_counts(second)?;
@@ -119,7 +119,7 @@ struct Told {
 const fn told(kind: Difference) -> Told {
     match kind {
         Difference::IndexedWithoutRecord => Told {
-            what: "counted, and no record that can be read",
+            what: "counted, without a readable record",
             means: &[
                 "The gauges count it, but it cannot be used.",
                 "--repair ends it (revoked).",

@@ -279,7 +279,7 @@ fn a_locked_account_is_unlocked_by_name_by_a_new_password_and_by_enabling() {
     assert!(locked());
     assert_eq!(
         harness.done(&["user", "unlock", "ada"]),
-        "ada is unlocked; wrong passwords so far are forgotten\n"
+        "ada is unlocked; its failed logins were reset\n"
     );
     assert!(!locked());
     let set = ["user", "set-password", "ada", "--password-stdin"];

@@ -102,7 +102,7 @@ fn a_started_file_is_for_its_owner_and_replaces_nothing() {
     symlink(harness.path("nowhere.toml"), harness.path("link.toml")).unwrap();
     for name in ["skriptoteket.toml", "link.toml"] {
         let said = harness.refused(&["config", "init", name], 2);
-        let told = format!("error: {name}: exists already, and is left as it is; name a new file");
+        let told = format!("error: {name}: already exists and was not changed; name a new file");
         assert!(said.starts_with(&told), "{said}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "workers = 3\n");

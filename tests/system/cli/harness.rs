@@ -134,7 +134,7 @@ impl Harness {
     pub(crate) fn done(&self, arguments: &[&str]) -> String {
         let answer = self.run(arguments);
         assert_eq!(answer.code, 0, "{arguments:?}: {answer:?}");
-        let made = "note: made a new store at ";
+        let made = "note: created a new store at ";
         let mut others = answer.stderr.lines().filter(|it| !it.starts_with(made));
         assert_eq!(others.next(), None, "{arguments:?}");
         answer.stdout

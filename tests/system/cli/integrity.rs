@@ -118,7 +118,7 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
         assert!(
             found
                 .stdout
-                .contains("\n2 × counted, and no record that can be read\n"),
+                .contains("\n2 × counted, without a readable record\n"),
             "{}",
             found.stdout
         );
@@ -142,7 +142,7 @@ async fn a_difference_is_told_and_fails_until_it_is_mended() {
 
     let told = harness.done(&["session", "verify", "--repair"]);
     assert!(told.contains("\n2 × counted"), "{told}");
-    assert!(told.contains("\nRepaired. Entries mended: 2."), "{told}");
+    assert!(told.contains("\nRepaired entries: 2."), "{told}");
     assert!(told.ends_with("\nNo difference is left.\n"), "{told}");
     harness.done(&["session", "verify"]);
 

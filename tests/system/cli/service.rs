@@ -293,7 +293,7 @@ fn whoever_makes_a_store_is_told_where() {
     let harness = Harness::new();
     let made = harness.run(&["service", "register", "inventory", "--json"]);
     let place = harness.path("skriptoteket-data/skriptoteket.db");
-    let note = format!("note: made a new store at {}\n", place.display());
+    let note = format!("note: created a new store at {}\n", place.display());
     assert_eq!((made.code, made.stderr), (0, note));
     let added = harness.run(&["service", "register", "billing"]);
     assert_eq!((added.code, added.stderr), (0, String::new()));

@@ -77,7 +77,7 @@ fn a_person_is_told_that_the_secret_comes_only_once() {
     );
     let said = harness.done(&["service", "rotate", "inventory"]);
     assert!(
-        said.contains("client_secret  sks_") && said.contains("The secret before is accepted"),
+        said.contains("client_secret  sks_") && said.contains("The previous secret is accepted"),
         "{said}"
     );
 }
@@ -177,7 +177,7 @@ fn a_rotation_keeps_the_secret_before_for_a_while_and_never_a_third() {
     let complaint = harness.refused(&rotate, 1);
     assert!(
         complaint.starts_with(
-            "error: the secret of inventory that was replaced last is still accepted, until "
+            "error: the secret of inventory that the last rotation replaced is still accepted, until "
         ) && complaint.contains("--force"),
         "{complaint}"
     );

@@ -108,7 +108,7 @@ async fn the_sessions_of_a_user_or_all_are_revoked() {
 fn what_is_no_session_id_is_refused_with_where_to_find_one() {
     let complaint = Harness::new().refused(&["session", "revoke", "ada"], 2);
     assert!(
-        complaint.contains("expected an id as `skriptoteket session list --wide` shows it"),
+        complaint.contains("expected an id from `skriptoteket session list --wide`"),
         "{complaint}"
     );
 }

@@ -37,7 +37,10 @@ fn sessions_are_in_the_redis_while_it_runs_and_nothing_is_afterwards() {
     let output = child.wait_with_output().unwrap();
     let said = said + &text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("The metrics say what was done."), "{said}");
+    assert!(
+        said.contains("The metrics agree with the demo's counts."),
+        "{said}"
+    );
     let place = format!(
         "sessions   redis://127.0.0.1:{}/0, redis_key_prefix skriptoteket-demo-",
         server.port()

@@ -6,13 +6,13 @@ use crate::services::LimitType;
 /// Formats the values of the metrics about each machine.
 pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
     let heading = format!(
-        "{:<16}{:>7}{:>9}{:>12}  {:<10}{}",
-        "services", "let in", "refused", "over limit", "health", "limits in use"
+        "{:<16}{:>9}{:>10}{:>12}  {:<10}{}",
+        "services", "accepted", "rejected", "over limit", "health", "limits in use"
     );
     let line = |(name, of): (&&str, &Figures)| {
         let refused: Option<u64> = of.refused.iter().copied().sum();
         format!(
-            "  {name:<14}{:>7}{:>9}{:>12}  {:<10}{}",
+            "  {name:<14}{:>9}{:>10}{:>12}  {:<10}{}",
             shown(of.authenticated),
             shown(refused),
             shown(of.over_limit),
@@ -27,7 +27,7 @@ pub(in crate::cli::demo) fn panel(figures: &[Figures; 3]) -> Vec<String> {
 /// Formats what was done, if the URL of the metrics is not known.
 pub(in crate::cli::demo) fn lines(calls: &Calls) -> String {
     format!(
-        "calls of services   let in: {}   refused: {}   over a limit: {}",
+        "calls of services   accepted: {}   rejected: {}   over a limit: {}",
         calls.authenticated,
         calls.not_authenticated(),
         calls.over_limit
@@ -69,7 +69,7 @@ mod tests {
         let lines = panel(&figures);
         assert_eq!(
             lines[2],
-            "  billing         12345       26          31  degraded  5 of 5, day 24 of 24"
+            "  billing           12345        26          31  degraded  5 of 5, day 24 of 24"
         );
         assert!(lines[1].contains("inventory") && lines[1].contains("absent"));
         assert!(

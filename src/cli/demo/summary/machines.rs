@@ -20,12 +20,12 @@ pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
         |what, refusal: Refusal, reasons: &[&str]| row(what, calls.of(refusal), failed(reasons));
     vec![
         row(
-            "services let in",
+            "service authentications that succeeded",
             calls.authenticated,
             total(|figures| figures.authenticated),
         ),
         row(
-            "services not let in",
+            "service authentications that failed",
             calls.not_authenticated(),
             failed(&AuthFailureReason::NAMES),
         ),
@@ -45,12 +45,12 @@ pub(super) fn rows(calls: &Calls, after: &Reading, active: u64) -> Vec<Row> {
             &["expired_token", "revoked_token"],
         ),
         reason(
-            "  too many tokens asked for (429)",
+            "  too many token requests (429)",
             Refusal::Limited,
             &["rate_limited"],
         ),
         row(
-            "tokens of services found valid",
+            "valid tokens of services",
             calls.by_token,
             total(|figures| figures.valid_tokens),
         ),

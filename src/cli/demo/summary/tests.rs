@@ -158,7 +158,7 @@ fn a_login_by_somebody_else_is_told_and_does_not_disturb() {
     after.answers[LoginAnswer::Refused.index()] += 1;
     let explained = Summary::compare(&done, &before, &after, &enumerated);
     assert!(explained.is_same(), "{explained}");
-    assert!(explained.to_string().contains("somebody else"));
+    assert!(explained.to_string().contains("other clients"));
 }
 
 #[test]
