@@ -138,7 +138,7 @@ fn silent_log(filter: &str) -> Option<String> {
     });
     (!is_heard).then(|| {
         format!(
-            "log = {filter}: lets no line of this service through, only errors of other targets; start it with a level, for \
+            "log = {filter}: hides all log lines of this service, and shows only errors of other targets; begin with a level, for \
              example info,{filter}"
         )
     })
@@ -213,7 +213,7 @@ mod tests {
             ("BOOTSTRAP_PASSWORD", "password1", "too easy to guess"),
             ("COOKIE_KEY", same.as_str(), "cookie_key is easy to guess"),
             ("MANAGEMENT_LISTEN", "0.0.0.0:9464", "set metrics_token"),
-            ("LOG", "sqlx=debug", "no line of this service"),
+            ("LOG", "sqlx=debug", "hides all log lines"),
         ] {
             let told = doubts(&[(&format!("SKRIPTOTEKET_{name}"), value)]);
             let all = told.join("\n");

@@ -111,9 +111,9 @@ pub fn template() -> String {
         "\
 # Configuration of skriptoteket.
 #
-# Every line shows a default, or an example where a default says nothing; take the # away to change it.
-# The environment wins over this file: {} for {}, and so on.
-# Durations: a whole number and ms, s, m, h or d. Secrets can be kept in a file of their own: NAME_file = \"PATH\",
+# Every line shows a default, or an example if there is no fixed default; remove the # to change it.
+# The environment takes precedence over this file: {} for {}, and so on.
+# Durations: a whole number and ms, s, m, h or d. Secrets can be in separate files: NAME_file = \"PATH\",
 # or SKRIPTOTEKET_NAME_FILE. Paths are relative to the working directory.
 # OpenTelemetry is configured by its standard OTEL_… variables, in the environment only.
 ",

@@ -137,17 +137,17 @@ table! {
             "Address of the management listener: /metrics, /livez, /readyz. Do not expose it to the internet.";
         PUBLIC_URL: WebOrigin, "public_url", WebOrigin,
             otherwise("http:// and `listen` on loopback; otherwise it must be set", "https://login.example.org"),
-            "Origin under which browsers reach the service. Requests from other sites are rejected by it, and it decides whether\nthe session cookie is Secure.";
+            "Origin under which browsers reach the service. Requests from other sites are rejected. If it is https, the session\ncookie is Secure.";
         TRUSTED_PROXIES: Networks, "trusted_proxies", Networks, Fixed("127.0.0.0/8, ::1/128"),
-            "Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted. With an empty list, none is.";
+            "Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted. If the list is empty, none is trusted.";
         WORKERS: Number<usize>, "workers", number(1, 256), otherwise("the number of processors", "4"),
             "HTTP worker threads.";
         MAX_CONNECTIONS: Number<usize>, "max_connections", number(8, 1_000_000), Fixed("20000"),
-            "Open connections of the public listener. Near the limit, idle connections are closed for new ones. Reduced at start to\nwhat the limit of open files allows.";
+            "Open connections of the public listener. Near the limit, idle connections are closed for new ones. Reduced at start to\nfit the limit of open files.";
         REQUEST_HEAD_TIMEOUT: Span, "request_head_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("5s"),
             "Time in which the head of a request must arrive. After it: 408.";
         REQUEST_BODY_TIMEOUT: Span, "request_body_timeout", span(MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(10)), Fixed("10s"),
-            "Time in which the body of a request must arrive (408), and for which a client may not read its response. A client\nthat reads slowly has ten times as long for the whole response.";
+            "Time in which the body of a request must arrive (after it: 408), and after which the connection of a client that reads\nnothing of its response is closed. A client that reads slowly has ten times as long for the whole response.";
         KEEP_ALIVE: Span, "keep_alive", span(MILLISECOND.saturating_mul(10), HOUR), Fixed("75s"),
             "Idle time of a connection between requests. It should be longer than that of the proxy in front, which is usually a\nminute, so that the proxy does not send a request on a connection that is being closed.";
         METRICS_TOKEN: Secret, "metrics_token", secret(1, "visible ASCII without spaces"),
@@ -185,7 +185,7 @@ table! {
             "Retention of the audit trail.";
     }
     "Sessions" {
-        COOKIE_KEY: Secret, "cookie_key", secret(32, "a random text of at least 32 bytes, as from `openssl rand -base64 48`"),
+        COOKIE_KEY: Secret, "cookie_key", secret(32, "a random text of at least 32 bytes, for example from `openssl rand -base64 48`"),
             otherwise("generated at the first start and kept in data_dir", ""),
             "Key material that encrypts the session cookie. Replicas share it, or data_dir. A new key ends all sessions.";
         SESSION_IDLE_TIMEOUT: Span, "session_idle_timeout", span(SECOND, DAY.saturating_mul(400)), Fixed("30m"),
@@ -241,7 +241,7 @@ table! {
         SIGNING_KEY_ROTATION: Span, "signing_key_rotation", span(HOUR, DAY.saturating_mul(3_650)), Fixed("30d"),
             "Time for which a key signs before a new one replaces it.";
         SIGNING_KEY_LEAD: Span, "signing_key_lead", span(SECOND, DAY), Fixed("10m"),
-            "Time for which a new key is published before it signs. It should be longer than verifiers cache\n/.well-known/jwks.json, which they may for 5m.";
+            "Time for which a new key is published before it signs. It should be longer than the time for which\nverifiers may cache /.well-known/jwks.json, which is 5m.";
         SERVICE_CREDENTIAL_LIFETIME: Span, "service_credential_lifetime", span(MINUTE, DAY.saturating_mul(3_650)), Fixed("365d"),
             "Lifetime of a client secret.";
         SERVICE_CREDENTIAL_OVERLAP: Span, "service_credential_overlap", span(Duration::ZERO, ServiceSettings::LONGEST_OVERLAP), Fixed("24h"),
@@ -269,7 +269,7 @@ table! {
     }
     "Logs" {
         LOG: LogFilter, "log", LogFilter, Fixed("info,actix_server=warn,actix_session=error"),
-            "Log filter: a level, or targets with levels. The default leaves out lines that a request with a forged cookie causes.";
+            "Log filter: a level, or targets with levels. The default omits lines that requests with a forged cookie cause.";
         LOG_FORMAT: Choice<LogFormat>, "log_format",
             Choice(&[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]), Fixed("auto"),
             "Log format. auto: human on a terminal, JSON otherwise.";

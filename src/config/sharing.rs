@@ -77,7 +77,7 @@ fn login(
         let in_url = url.value.password.as_ref();
         if in_url.is_some_and(|it| it.expose_secret() != given) {
             let problem = Problem::Expected(
-                "the password that redis_url has, or none in one of the two".into(),
+                "the password in redis_url, or a password in only one of the two".into(),
             );
             return Err(reader.report(beside.origin, None, problem));
         }
@@ -102,7 +102,7 @@ fn authorities(
     file: Given<Option<PathBuf>>,
 ) -> Result<Option<PathBuf>, Reported> {
     if file.value.is_some() && !url.tls {
-        return Err(reader.refuse(&file, "a redis_url with TLS (rediss) beside it".into()));
+        return Err(reader.refuse(&file, "a redis_url with TLS (rediss)".into()));
     }
     Ok(file.value)
 }

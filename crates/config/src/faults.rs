@@ -85,7 +85,7 @@ pub enum Problem {
     )]
     EdgeOfFile(&'static str),
     /// The setting has no default here.
-    #[error("has to be given: expected {0}")]
+    #[error("is required: expected {0}")]
     Missing(String),
     /// This build does not support the value.
     #[error("{0}")]

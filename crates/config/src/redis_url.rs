@@ -78,7 +78,7 @@ pub fn check_login(
 ) -> Result<(), Problem> {
     if username.is_some() && password.is_none() {
         return Err(Problem::Expected(format!(
-            "a password beside the user name: USER:PASSWORD@ here{alternatives}"
+            "a password with the user name: USER:PASSWORD@ here{alternatives}"
         )));
     }
     Ok(())
@@ -188,7 +188,7 @@ impl Kind {
                 let (master, rest) = path.split_once('/').unwrap_or((path, ""));
                 if master.is_empty() || !master.bytes().all(is_plain) {
                     return Err(expected(
-                        "the name that the Sentinels give the master behind the servers, as in redis+sentinel://HOST/MASTER",
+                        "the name of the master (as configured in the Sentinels) after the servers, as in redis+sentinel://HOST/MASTER",
                     ));
                 }
                 Ok(RedisTopology::Sentinel {
@@ -199,7 +199,7 @@ impl Kind {
             }
             Self::Cluster if path.is_empty() => Ok(RedisTopology::Cluster { nodes: servers }),
             Self::Cluster => Err(expected(
-                "nothing behind the servers: a Cluster has one database",
+                "nothing after the servers: a Cluster has one database",
             )),
         }
     }
@@ -224,7 +224,7 @@ fn address(text: &str, default_port: u16) -> Result<RedisAddress, Problem> {
         },
     };
     if host.is_empty() {
-        return Err(expected("a host, behind the @ and between commas too"));
+        return Err(expected("a host, also after the @ and between commas"));
     }
     if !text.starts_with('[') && !host.bytes().all(is_plain) {
         return Err(expected(
@@ -262,7 +262,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
 fn decoded(text: &str) -> Result<Option<String>, Problem> {
     let wrong = || {
         expected(
-            "a user name and password in UTF-8 in which % is written %25, and each other % has two hexadecimal digits behind it",
+            "a user name and password in UTF-8 in which % is written %25, and two hexadecimal digits follow every other %",
         )
     };
     let mut bytes = Vec::with_capacity(text.len());

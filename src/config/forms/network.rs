@@ -37,7 +37,7 @@ impl Form for Networks {
     type Value = Vec<IpNet>;
 
     fn expected(&self) -> String {
-        "addresses and networks in CIDR form, such as 127.0.0.1, 10.0.0.0/8, fd00::/8".into()
+        "addresses and networks in CIDR form, for example 127.0.0.1, 10.0.0.0/8, fd00::/8".into()
     }
 
     fn read(&self, text: &str) -> Result<Vec<IpNet>, Problem> {

@@ -50,7 +50,7 @@ fn a_fault_in_the_file_names_file_and_key() {
     assert_eq!(
         faults,
         [
-            "skriptoteket.toml: trusted_proxies = [1]: expected addresses and networks in CIDR form, such as 127.0.0.1, \
+            "skriptoteket.toml: trusted_proxies = [1]: expected addresses and networks in CIDR form, for example 127.0.0.1, \
              10.0.0.0/8, fd00::/8, in an array or written in quotes",
             "skriptoteket.toml: max_sessions_per_user = \"many\": expected a whole number from 1 to 1000",
             "skriptoteket.toml: census_interval = 5: expected a whole number and a unit (500ms, 5s, 30m, 12h, 30d), \
@@ -165,7 +165,7 @@ fn two_listeners_cannot_share_a_port() {
 fn a_listener_off_loopback_needs_a_public_url() {
     assert_eq!(
         fault("listen", "0.0.0.0:8080"),
-        "public_url: has to be given: expected https://HOST[:PORT], or http:// with a host on loopback, \
+        "public_url: is required: expected https://HOST[:PORT], or http:// with a host on loopback, \
          because listen is not on loopback"
     );
 }

@@ -78,7 +78,7 @@ fn other_applications_read_a_url_as_the_server_does() {
     }
     assert_eq!(
         fault(&[("redis_url", "redis://Fechter@cache")]),
-        "SKRIPTOTEKET_REDIS_URL: expected a password beside the user name: USER:PASSWORD@ here, or redis_password"
+        "SKRIPTOTEKET_REDIS_URL: expected a password with the user name: USER:PASSWORD@ here, or redis_password"
     );
 }
 
@@ -149,7 +149,7 @@ fn url_and_settings_may_say_the_same_and_no_two_things() {
     );
     let user_alone = fault(&[("redis_url", "redis://cache"), ("redis_username", "ada")]);
     assert!(
-        user_alone.contains("a password beside the user name"),
+        user_alone.contains("a password with the user name"),
         "{user_alone}"
     );
 }
@@ -158,7 +158,7 @@ fn url_and_settings_may_say_the_same_and_no_two_things() {
 fn authorities_without_tls_are_a_fault() {
     assert_eq!(
         fault(&[("redis_url", "redis://cache"), ("redis_tls_ca", "ca.pem")]),
-        "SKRIPTOTEKET_REDIS_TLS_CA = \"ca.pem\": expected a redis_url with TLS (rediss) beside it"
+        "SKRIPTOTEKET_REDIS_TLS_CA = \"ca.pem\": expected a redis_url with TLS (rediss)"
     );
 }
 

@@ -80,7 +80,7 @@ fn a_short_key_is_a_fault_that_tells_its_length_only() {
         .to_string();
     assert_eq!(
         line,
-        "SKRIPTOTEKET_COOKIE_KEY: expected a random text of at least 32 bytes, as from `openssl rand -base64 48`, not 9 bytes"
+        "SKRIPTOTEKET_COOKIE_KEY: expected a random text of at least 32 bytes, for example from `openssl rand -base64 48`, not 9 bytes"
     );
 }
 

@@ -68,7 +68,7 @@ impl Form for Several {
 
     fn expected(&self) -> String {
         format!(
-            "{}, or several with commas between them; none stands alone",
+            "{}, or several separated by commas; none cannot be combined",
             self.0.expected()
         )
     }
@@ -157,7 +157,7 @@ impl Form for Headers {
     type Value = Pairs;
 
     fn expected(&self) -> String {
-        "name=value, or several with commas between them: names of HTTP headers, and values in which spaces, commas \
+        "name=value, or several separated by commas: names of HTTP headers, and values in which spaces, commas \
          and characters outside ASCII are percent-encoded"
             .into()
     }
@@ -172,11 +172,11 @@ impl Form for Headers {
         for (index, (name, value)) in pairs.iter().enumerate() {
             let at = index + 1;
             if name.is_empty() || !name.bytes().all(is_token) {
-                return Err(wrong(Wrong(at, "has no name that a header can have")));
+                return Err(wrong(Wrong(at, "does not have a valid header name")));
             }
             let visible = |byte| byte == b'\t' || (b' '..=b'~').contains(&byte);
             if value.is_empty() || !value.bytes().all(visible) {
-                return Err(wrong(Wrong(at, "has no value that a header can have")));
+                return Err(wrong(Wrong(at, "does not have a valid header value")));
             }
         }
         Ok(pairs)
@@ -198,7 +198,7 @@ impl Form for Attributes {
     type Value = Pairs;
 
     fn expected(&self) -> String {
-        "name=value, or several with commas between them, with % , and = in values percent-encoded (%25 %2C %3D)".into()
+        "name=value, or several separated by commas, with % , and = in values percent-encoded (%25 %2C %3D)".into()
     }
 
     fn read(&self, text: &str) -> Result<Pairs, Problem> {
@@ -212,7 +212,7 @@ impl Form for Attributes {
                 .into_iter()
                 .any(|it| it.chars().any(char::is_control))
             {
-                return Err(wrong(Wrong(index + 1, "has a control character in it")));
+                return Err(wrong(Wrong(index + 1, "contains a control character")));
             }
         }
         Ok(pairs)
@@ -237,7 +237,7 @@ fn pairs(text: &str) -> Result<Pairs, Wrong> {
         let decode = |text: &str| {
             percent_decoded(text.trim()).ok_or(Wrong(
                 at,
-                "has a % that two hexadecimal digits of UTF-8 do not follow",
+                "has a % that is not part of percent-encoded UTF-8",
             ))
         };
         Ok((decode(name)?, decode(value)?))

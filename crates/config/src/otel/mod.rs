@@ -301,7 +301,7 @@ fn sampler(variables: &mut Variables<'_>) -> Result<TraceSampler, Reported> {
         Others::Ratio => ratio.map_or(SampledShare::ALL, SampledShare::from_ratio),
     };
     if ratio.is_some() && !matches!(name, Some((_, Others::Ratio))) {
-        let note = "has no effect: the sampler of OTEL_TRACES_SAMPLER takes no share".into();
+        let note = "has no effect: the sampler in OTEL_TRACES_SAMPLER takes no argument".into();
         warn(variables, "OTEL_TRACES_SAMPLER_ARG".into(), note);
     }
     Ok(TraceSampler {
@@ -332,7 +332,7 @@ fn batches(variables: &mut Variables<'_>, prefix: &str) -> Result<(), Reported> 
     delay?;
     let (queue, batch) = (queue?.unwrap_or(QUEUE), batch?);
     if batch.is_some_and(|batch| batch > queue) {
-        let note = format!("is {queue} at most, the value of {prefix}_MAX_QUEUE_SIZE");
+        let note = format!("is limited to {queue}, the value of {prefix}_MAX_QUEUE_SIZE");
         warn(variables, name, note);
     }
     Ok(())

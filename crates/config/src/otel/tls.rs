@@ -111,7 +111,7 @@ fn alone(
     missing: &str,
 ) -> Reported {
     let problem = Problem::Expected(format!(
-        "{missing} beside it: a certificate and its key are used together"
+        "{missing} as well: a certificate and its key are used together"
     ));
     let origin = Origin::Variable(variable.to_owned());
     variables.faults.report(origin, shown, problem)
@@ -234,7 +234,7 @@ fn authorities(pem: &[u8]) -> Result<String, Problem> {
         if RootCertStore::empty().add(certificate.clone()).is_err() {
             let at = index + 1;
             return Err(Problem::Expected(format!(
-                "a PEM file of X.509 certificates; number {at} of this one is none"
+                "a PEM file of X.509 certificates; number {at} in this one is invalid"
             )));
         }
     }

@@ -73,7 +73,7 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     one(
         "OTEL_SDK_DISABLED",
         "false",
-        "true: nothing is recorded and nothing exported",
+        "true: nothing is recorded or exported",
     ),
     one(
         "OTEL_METRICS_EXPORTER",
@@ -93,7 +93,7 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     of_signals(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "none",
-        "URL of the Collector. Over HTTP the general one gets /v1/metrics, /v1/traces, /v1/logs; a signal's own is called as it is",
+        "URL of the Collector. Over HTTP, /v1/metrics, /v1/traces or /v1/logs is appended to the general URL; the URL of a signal is used unchanged",
     ),
     of_signals(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -103,23 +103,23 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     of_signals(
         "OTEL_EXPORTER_OTLP_HEADERS",
         "none",
-        "name=value with commas between them; values percent-encoded",
+        "name=value, separated by commas; values percent-encoded",
     ),
     of_signals(
         "OTEL_EXPORTER_OTLP_TIMEOUT",
         "10000",
-        "milliseconds that an export may take",
+        "timeout of an export, in milliseconds",
     ),
     of_signals("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "gzip or none"),
     of_signals(
         "OTEL_EXPORTER_OTLP_CERTIFICATE",
         "authorities of the system",
-        "PEM file of the authorities that may sign the Collector's certificate; no others are trusted then",
+        "PEM file of the authorities that may sign the Collector's certificate; if set, no others are trusted",
     ),
     of_signals(
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
         "none",
-        "PEM file of the service's own certificate, for mutual TLS, with those between it and its authority",
+        "PEM file of the service's own certificate, for mutual TLS, followed by the intermediate certificates",
     ),
     of_signals(
         "OTEL_EXPORTER_OTLP_CLIENT_KEY",
@@ -148,18 +148,18 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     ),
     one(
         "OTEL_TRACES_SAMPLER_ARG",
-        "0.01; 1 where OTEL_TRACES_SAMPLER is given",
+        "0.01; 1 if OTEL_TRACES_SAMPLER is set",
         "share of requests that are traced, from 0 to 1",
     ),
     one(
         "OTEL_SERVICE_NAME",
         "skriptoteket",
-        "service.name, and in Prometheus job; wins over OTEL_RESOURCE_ATTRIBUTES",
+        "service.name, which is the label job in Prometheus; takes precedence over OTEL_RESOURCE_ATTRIBUTES",
     ),
     one(
         "OTEL_RESOURCE_ATTRIBUTES",
         "none",
-        "name=value with commas between them; values percent-encoded",
+        "name=value, separated by commas; values percent-encoded",
     ),
     one(
         "OTEL_BSP_SCHEDULE_DELAY",
@@ -169,12 +169,12 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     one(
         "OTEL_BSP_MAX_QUEUE_SIZE",
         "2048",
-        "spans that wait at most; what does not fit is dropped",
+        "maximum number of queued spans; further ones are dropped",
     ),
     one(
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
         "512",
-        "spans in one export at most",
+        "maximum number of spans in one export",
     ),
     one(
         "OTEL_BLRP_SCHEDULE_DELAY",
@@ -184,27 +184,27 @@ pub const OTEL_VARIABLES: &[OtelVariable] = &[
     one(
         "OTEL_BLRP_MAX_QUEUE_SIZE",
         "2048",
-        "log records that wait at most; what does not fit is dropped",
+        "maximum number of queued log records; further ones are dropped",
     ),
     one(
         "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
         "512",
-        "log records in one export at most",
+        "maximum number of log records in one export",
     ),
     one(
         "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
         "128",
-        "attributes of a span at most",
+        "maximum number of attributes of a span",
     ),
     one(
         "OTEL_SPAN_EVENT_COUNT_LIMIT",
         "128",
-        "events of a span at most",
+        "maximum number of events of a span",
     ),
     one(
         "OTEL_SPAN_LINK_COUNT_LIMIT",
         "128",
-        "links of a span at most",
+        "maximum number of links of a span",
     ),
 ];
 
@@ -226,10 +226,7 @@ pub const OTEL_WITHOUT_EFFECT: &[(&str, &str)] = &[
         "OTEL_BSP_MAX_CONCURRENT_EXPORTS",
         "spans are exported one batch at a time",
     ),
-    (
-        "OTEL_PROPAGATORS",
-        "W3C trace context is read, and nothing else",
-    ),
+    ("OTEL_PROPAGATORS", "only W3C trace context is read"),
     (
         "OTEL_LOG_LEVEL",
         "SKRIPTOTEKET_LOG is the filter of log lines",
@@ -244,16 +241,19 @@ pub const OTEL_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
     (
         "OTEL_EXPORTER_PROMETHEUS_HOST",
-        "SKRIPTOTEKET_MANAGEMENT_LISTEN says where /metrics is",
+        "SKRIPTOTEKET_MANAGEMENT_LISTEN sets the address of /metrics",
     ),
     (
         "OTEL_EXPORTER_PROMETHEUS_PORT",
-        "SKRIPTOTEKET_MANAGEMENT_LISTEN says where /metrics is",
+        "SKRIPTOTEKET_MANAGEMENT_LISTEN sets the address of /metrics",
     ),
-    ("OTEL_CONFIG_FILE", "variables are read, and no such file"),
+    (
+        "OTEL_CONFIG_FILE",
+        "only variables are read, no configuration file",
+    ),
     (
         "OTEL_EXPERIMENTAL_CONFIG_FILE",
-        "variables are read, and no such file",
+        "only variables are read, no configuration file",
     ),
     (
         "OTEL_ATTRIBUTE_COUNT_LIMIT",

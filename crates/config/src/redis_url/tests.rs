@@ -112,7 +112,7 @@ fn every_mistake_in_a_url_is_told_without_the_url() {
         ("redis://a,b", "expected one server"),
         (
             "redis+cluster://a,b/0",
-            "expected nothing behind the servers",
+            "expected nothing after the servers",
         ),
         ("redis+sentinel://a,b", "expected the name"),
         ("redis+sentinel://a,b/", "expected the name"),
@@ -139,7 +139,7 @@ fn every_mistake_in_a_url_is_told_without_the_url() {
         ),
         (
             "redis://Fechter@cache",
-            "expected a password beside the user name",
+            "expected a password with the user name",
         ),
     ] {
         let fault = redis_settings(text).unwrap_err().to_string();

@@ -280,7 +280,7 @@ fn what_has_no_effect_is_a_warning() {
                 ("OTEL_TRACES_SAMPLER", "always_on"),
                 ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
             ],
-            "takes no share",
+            "takes no argument",
         ),
         (
             &[

@@ -93,7 +93,7 @@ fn files_that_are_of_no_use_say_what_would_be() {
         (
             vec![(certificate, &junk)],
             certificate,
-            "number 1 of this one is none",
+            "number 1 in this one is invalid",
         ),
         (
             vec![(certificate, &content)],
@@ -103,12 +103,12 @@ fn files_that_are_of_no_use_say_what_would_be() {
         (
             vec![(own, &ca)],
             own,
-            "expected OTEL_EXPORTER_OTLP_CLIENT_KEY beside it",
+            "expected OTEL_EXPORTER_OTLP_CLIENT_KEY as well",
         ),
         (
             vec![(key, &ca_key)],
             key,
-            "expected OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE beside it",
+            "expected OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE as well",
         ),
         (
             vec![(own, &ca), (key, &other_key)],
