@@ -45,7 +45,7 @@ pub(crate) struct Application {
     pub(crate) address: SocketAddr,
     management: Server,
     pub(crate) management_address: SocketAddr,
-    /// Exports for as long as it is kept. What came last is sent by its shutdown.
+    /// Exports for as long as it is kept. Its shutdown exports the last data.
     telemetry: Telemetry,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn serve(
     })
 }
 
-/// Runs until the server is stopped, by Ctrl-C or SIGTERM too, and sends what was counted last.
+/// Runs until the server is stopped, by Ctrl-C or SIGTERM too, and exports the last counts.
 pub(crate) async fn run(application: Application) -> anyhow::Result<()> {
     let management = application.management.handle();
     let metrics = tokio::spawn(application.management);
@@ -100,7 +100,7 @@ pub(crate) async fn run(application: Application) -> anyhow::Result<()> {
         .context("the last metrics were not sent")
 }
 
-// Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses what came last.
+// Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses the last data.
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);

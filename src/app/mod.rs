@@ -72,7 +72,7 @@ pub struct Application {
     background: Background,
     audit: AuditWriter,
     stores: Stores,
-    /// Handed over to another replica at shutdown, if there may be one.
+    /// Given to another replica at shutdown, if there may be one.
     hand_over: Option<ServiceWide>,
     public_url: Url,
     _data_dir: DataDir,

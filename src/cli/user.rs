@@ -232,7 +232,7 @@ async fn add(
     role: Role,
     from_stdin: bool,
 ) -> anyhow::Result<()> {
-    // Checked before the password prompt, so that the user does not type a password in vain.
+    // Checked before the password prompt, so that the user does not type a password for a name that is taken.
     if context
         .stores
         .accounts

@@ -27,7 +27,7 @@ pub(super) struct ServiceView<'a> {
     description: &'a str,
     /// True if the service may not authenticate.
     disabled: bool,
-    /// `healthy`, `degraded`, `stale` or `disabled`, from the last sign of life.
+    /// `healthy`, `degraded`, `stale` or `disabled`, from the last activity.
     #[schema(example = "healthy")]
     health: &'static str,
     #[schema(format = DateTime)]

@@ -71,7 +71,7 @@ pub(super) fn finish(status: StatusCode, headers: &mut HeaderMap, only_own: bool
     }
     if let Some(cookie) = RequestContext::take_renewed() {
         headers.append(header::SET_COOKIE, cookie);
-        // Overrides the handler's policy: a shared cache would hand the key to other clients.
+        // Overrides the handler's policy: a shared cache would send the key to other clients.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }

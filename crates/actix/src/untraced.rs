@@ -44,7 +44,7 @@ impl RequestTraces {
         Self
     }
 
-    /// Begins no trace.
+    /// Starts no trace.
     pub fn begin<'a>(&self, _: impl FnOnce() -> Option<&'a str>) -> RequestTrace {
         RequestTrace
     }

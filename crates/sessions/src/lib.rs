@@ -1,4 +1,4 @@
-//! Sessions: their life cycle, and how many there are.
+//! Sessions: their life cycle and their counts.
 //!
 //! | file | contents |
 //! |---|---|

@@ -26,7 +26,7 @@ pub struct Reaper {
     metrics: SessionMetrics,
     observer: ObserverState,
     bell: CensusBell,
-    /// The monotonic time of the last look at the store's clock, and the time that it showed.
+    /// The monotonic time at which the store's clock was last read, and the time that it showed.
     last_look: Mutex<Option<(Duration, Timestamp)>>,
 }
 

@@ -13,7 +13,7 @@ const ALONE: &str = "SKRIPTOTEKET_TEST_ALONE";
 /// `tracing`, or signal handlers.
 ///
 /// The test calls it first, with its `module_path!()` and its name, and returns if the result is `true`: then it has
-/// passed in a second process of the same binary. There the result is `false`, and the test goes on.
+/// passed in a second process of the same binary. There the result is `false`, and the test continues.
 #[must_use]
 pub fn passed_in_own_process(module: &str, test: &str) -> bool {
     let (_binary, module) = module.split_once("::").unwrap();

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::ports::free_port;
 
-/// The behavior of the network.
+/// The behaviour of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
     /// Forwards everything.
@@ -84,7 +84,7 @@ impl Proxy {
         self.shared.taken.load(SeqCst)
     }
 
-    /// Sets the behavior from now on, for existing connections, too.
+    /// Sets the behaviour from now on, for existing connections, too.
     pub fn set(&self, weather: Weather) {
         *lock(&self.shared.weather) = weather;
     }

@@ -157,7 +157,7 @@ async fn while_redis_is_gone_nobody_is_taken_for_logged_out() {
     redis.restart();
     let url = format!("{}/api/session", app.url);
     let handle = tokio::runtime::Handle::current();
-    // The server kept nothing on disk, so the session is gone: that, and no 503, shows that it answers again.
+    // The server kept nothing on disk, so the session is gone: the 401 instead of a 503 shows that it responds again.
     tokio::task::spawn_blocking(move || {
         eventually("Redis answers again", || {
             let status = handle.block_on(browser.get(&url).send()).unwrap().status();

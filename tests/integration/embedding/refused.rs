@@ -1,4 +1,4 @@
-//! Applications that cannot start, and what they are told.
+//! Applications that cannot start, and the errors that they get.
 
 use std::{error::Error, fs, time::Duration};
 

@@ -297,7 +297,7 @@ fn a_shutdown_without_the_collector_keeps_its_limit() {
     }
 }
 
-/// Two processes on one Collector; the second takes over from the first, and hands back.
+/// Two processes on one Collector; the second takes over from the first, and the first from the second.
 #[test]
 fn where_another_replica_takes_over_the_series_go_on() {
     for protocol in PROTOCOLS {

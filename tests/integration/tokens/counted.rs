@@ -9,7 +9,7 @@ use crate::tokens::{
     watched::Watched,
 };
 
-/// Creates a replica whose register never finishes recording a sign of life.
+/// Creates a replica whose register never finishes recording activity.
 async fn busy(harness: &Harness) -> (Replica, Arc<Watched>) {
     let stores = harness.stores().await;
     let mut busy = Watched::new(Arc::clone(&stores.services));

@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `harness` | replicas on one file, with a clock that the tests set |
-//! | `watched` | a register that counts how often it is asked, and that can be slow, away or busy |
+//! | `watched` | a register that counts how often it is queried, and that can be slow, unavailable or busy |
 //! | `sight` | how soon a replica sees another one's changes |
 //! | `queries` | how often a replica queries the store |
 //! | `keys` | rotation of signing keys while tokens are in use |

@@ -1,4 +1,4 @@
-//! A register that counts how often it is asked, and that can be slow, away or busy.
+//! A register that counts how often it is queried, and that can be slow, unavailable or busy.
 
 use std::{
     future::pending,
@@ -19,7 +19,7 @@ use skriptoteket::{
     },
 };
 
-/// A register that counts the queries of its revision and the signs of life.
+/// A register that counts the queries of its revision and the records of activity.
 #[derive(Debug)]
 pub(crate) struct Watched {
     inner: Arc<dyn ServiceRepository>,
@@ -29,7 +29,7 @@ pub(crate) struct Watched {
     pub(crate) clock: Option<Arc<ManualClock>>,
     /// Queries of the revision fail.
     pub(crate) fails: bool,
-    /// It never finishes recording a sign of life: the file's only writer is busy.
+    /// It never finishes recording activity: the file's only writer is busy.
     pub(crate) busy: bool,
 }
 
@@ -50,7 +50,7 @@ impl Watched {
         self.asked.load(SeqCst)
     }
 
-    /// Returns the number of signs of life.
+    /// Returns the number of records of activity.
     pub(crate) fn signs(&self) -> u64 {
         self.signs.load(SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Log messages: at the start, and while a store cannot be used.
+//! Log messages at the start, and while a store cannot be used.
 
 use std::process::Command;
 

@@ -131,7 +131,7 @@ impl Builder {
         self
     }
 
-    /// Sets the origin under which browsers reach the application. Requests of other sites are rejected by it, and with
+    /// Sets the origin under which browsers reach the application. Requests from other sites are rejected, and with
     /// `https` the cookie is `Secure`.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into());
@@ -178,26 +178,26 @@ impl Builder {
         self
     }
 
-    /// Records metrics with the application's own provider. It is also the application that exports them.
+    /// Records metrics with the application's own provider. The application also exports them.
     ///
     /// Use one provider for one application: a second one, or the same one after a restart in this process, would report its
     /// gauges as the same series.
     ///
-    /// A provider with several readers shows a gauge to all of them if one reads it: use one reader, or
+    /// If a provider has several readers, a collection by one of them writes gauges into all: use one reader, or
     /// `telemetry_from_env`.
     pub fn meter_provider(mut self, provider: &dyn MeterProvider) -> Self {
         self.meters = MeterSource::Application(provider.meter("skriptoteket"));
         self
     }
 
-    /// Exports metrics according to the standard `OTEL_…` variables, and shows the metrics page.
+    /// Exports metrics according to the standard `OTEL_…` variables, and serves the metrics page.
     #[cfg(feature = "telemetry")]
     pub fn telemetry_from_env(mut self) -> Self {
         self.meters = MeterSource::Environment;
         self
     }
 
-    /// Exports metrics according to these settings, and shows the metrics page.
+    /// Exports metrics according to these settings, and serves the metrics page.
     #[cfg(feature = "telemetry")]
     pub fn telemetry(mut self, settings: skriptoteket_telemetry::OtelSettings) -> Self {
         self.meters = MeterSource::Settings(Box::new(settings));

@@ -15,7 +15,7 @@ const HAND_OVER: Duration = Duration::from_millis(200);
 /// Exports every counter at 0 before the first request is served. An increase is computed from two values, so events
 /// before the first export would never be reported.
 ///
-/// Without a Collector the values go nowhere; the service starts all the same.
+/// Without a Collector the values are lost; the service starts anyway.
 pub async fn first_export(metrics: AllMetrics) {
     let flush = tokio::task::spawn_blocking(move || metrics.flush(FIRST_EXPORT));
     if let Ok(Err(error)) = flush.await {

@@ -45,8 +45,8 @@ pub(super) struct Parts {
 
 /// Sessions and logins of an application, started by [`Builder::start`](super::Builder::start). Cheap to clone.
 ///
-/// When the last clone is dropped, the background tasks end. [`Skriptoteket::shutdown`] also sends what was counted
-/// last.
+/// When the last clone is dropped, the background tasks end. [`Skriptoteket::shutdown`] also exports the
+/// last counts.
 #[derive(Clone)]
 pub struct Skriptoteket(Arc<Inner>);
 
@@ -120,8 +120,8 @@ impl Skriptoteket {
         }
     }
 
-    /// Returns the metrics page for Prometheus at `path`. It shows nothing about single users, but tells how many there
-    /// are: let only Prometheus reach it.
+    /// Returns the metrics page for Prometheus at `path`. It contains nothing about single users, but shows how many
+    /// there are: allow only Prometheus to reach it.
     ///
     /// The page does not exist (404) with a [`meter_provider`](super::Builder::meter_provider) of the application, which has
     /// its own exporter, and without telemetry.

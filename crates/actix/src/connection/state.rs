@@ -57,7 +57,7 @@ pub(crate) struct Connection {
     pub(super) timeouts: Timeouts,
     register: Register,
     pub(super) reading: Cell<Reading>,
-    /// Number of heads handed over to the server.
+    /// Number of heads passed to the server.
     heads: Cell<u64>,
     /// Numbers of requests that the application has started and has completed.
     started_at: Cell<u64>,
@@ -161,7 +161,7 @@ impl Connection {
         self.heads.get() == 0
     }
 
-    /// Counts a head that is handed over to the server.
+    /// Counts a head that is passed to the server.
     pub(super) fn hand_over(&self) {
         self.heads.set(self.heads.get() + 1);
     }

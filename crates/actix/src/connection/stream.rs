@@ -23,7 +23,7 @@ use super::{
 /// Number of bytes per read.
 const PIECE: usize = 8 * 1024;
 
-/// The request that actix-http gets in place of a rejected one. The layer recognizes it by its number on the
+/// The request that actix-http gets in place of a rejected one. The layer recognises it by its number on the
 /// connection.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: -\r\nConnection: close\r\n\r\n";
 

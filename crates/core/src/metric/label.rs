@@ -13,7 +13,7 @@ pub trait Label: Copy + Eq + 'static {
     const KEY: &'static str;
     /// All values, in the order of [`Label::index`].
     const ALL: &'static [Self];
-    /// The texts of the values, in the same order.
+    /// The names of the values, in the same order.
     const VALUES: &'static [&'static str];
     /// The attribute, for the declaration of a metric.
     const ATTRIBUTE: Attribute = Attribute::closed(Self::KEY, Self::VALUES);

@@ -133,7 +133,7 @@ pub enum Checked {
 /// The result of reserving places in several budgets. Budgets are identified by their index in the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {
-    /// The attempt holds a place in each budget and may go on.
+    /// The attempt holds a place in each budget and may continue.
     Go(Hold),
     /// All places of this budget are failures or held: wait for an outcome. Nothing was changed.
     Busy(usize),

@@ -51,7 +51,7 @@ impl RedisServer {
             .ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         let replica = Self::start(&[arguments, &["--replicaof", "127.0.0.1", &of]].concat());
         // The replica reports its link as up as soon as it has the copy. The master counts it only from its first
-        // acknowledgement on, up to a second later. Until then a `WAIT` for it is in vain.
+        // acknowledgement on, up to a second later. Until then a `WAIT` for it has no effect.
         wait_until("the master counts the replica as up to date", || {
             master.is_acknowledged_by(replica.port)
         });
