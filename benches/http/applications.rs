@@ -60,7 +60,7 @@ pub(crate) async fn bare() -> anyhow::Result<Server> {
 }
 
 /// Starts an application that accepts the access tokens of `issuer`.
-pub(crate) async fn behind_gate(
+pub(crate) async fn with_bearer(
     issuer: &Issuer,
     way: Way,
     metrics: bool,
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     rt::System::new().block_on(async {
         match bearer {
             None => serve_bare(port).await,
-            Some((issuer, way)) => serve_behind_gate(port, issuer, way).await,
+            Some((issuer, way)) => serve_with_bearer(port, issuer, way).await,
         }
     })
 }
@@ -115,7 +115,7 @@ async fn serve_bare(port: u16) -> anyhow::Result<()> {
     Ok(server.run().await?)
 }
 
-async fn serve_behind_gate(port: u16, issuer: &str, way: &str) -> anyhow::Result<()> {
+async fn serve_with_bearer(port: u16, issuer: &str, way: &str) -> anyhow::Result<()> {
     let config = config::load(None, &Environment::from_process())?;
     let telemetry = Telemetry::start(&config.otel, CATALOGUE)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -56,9 +56,9 @@ async fn verification(
     tokens: &[String],
     (scale, promises): (Scale, &mut Promises),
 ) -> anyhow::Result<()> {
-    let on = applications::behind_gate(issuer, Way::Store, true).await?;
-    let off = applications::behind_gate(issuer, Way::Store, false).await?;
-    let keys = applications::behind_gate(issuer, Way::Keys, true).await?;
+    let on = applications::with_bearer(issuer, Way::Store, true).await?;
+    let off = applications::with_bearer(issuer, Way::Store, false).await?;
+    let keys = applications::with_bearer(issuer, Way::Keys, true).await?;
     for server in [&on, &off, &keys] {
         let expected = get(bare, &tokens[0]).await?.text().await?;
         ensure!(
@@ -85,8 +85,8 @@ async fn verification(
     rounds::compare(what, &mut cases, scale, promises)?;
     let (mut more_on, mut more_off) = (Vec::new(), Vec::new());
     for _ in 1..PROCESSES {
-        more_off.push(applications::behind_gate(issuer, Way::Store, false).await?);
-        more_on.push(applications::behind_gate(issuer, Way::Store, true).await?);
+        more_off.push(applications::with_bearer(issuer, Way::Store, false).await?);
+        more_on.push(applications::with_bearer(issuer, Way::Store, true).await?);
     }
     let off = Case::new("metrics off", &off, CHECK, &many, 0).and_all(&more_off, CHECK, &many);
     let on_all = Case::new("metrics on", &on, CHECK, &many, 0).and_all(&more_on, CHECK, &many);

@@ -112,7 +112,7 @@ fn no_keys(why: Unanswered) -> AuthFailure {
 #[async_trait]
 impl TokenVerifier for JwksVerifier {
     fn verify_cached(&self, token: &str) -> Option<Result<Arc<Claims>, VerificationError>> {
-        let keys = self.keys.at_hand()?;
+        let keys = self.keys.cached()?;
         match self.open(&keys, token) {
             // The key may be new.
             Err(rejected) if rejected.unknown_key => None,

@@ -73,7 +73,7 @@ impl Keys {
     }
 
     /// Returns the keys if no request is necessary.
-    pub(super) fn at_hand(&self) -> Option<Arc<KeySet>> {
+    pub(super) fn cached(&self) -> Option<Arc<KeySet>> {
         let fetched = self.fetched()?;
         let now = self.clock.monotonic();
         if fetched.age(now) < fetched.fresh_for {
@@ -88,7 +88,7 @@ impl Keys {
 
     /// Returns the keys. If they are due and the issuer does not respond, returns the last fetched ones.
     pub(super) async fn get(&self) -> Result<Arc<KeySet>, Unanswered> {
-        if let Some(keys) = self.at_hand() {
+        if let Some(keys) = self.cached() {
             return Ok(keys);
         }
         let enough = |last: &Completed<_>| match last.outcome {

@@ -1,4 +1,4 @@
-//! The health of a service, derived from its last sign of life.
+//! The health of a service, derived from its last activity.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::clock_skew::SKEW;
 use skriptoteket_core::{clock::Timestamp, label};
 
 label! {
-    /// The health of a service, derived from its last sign of life: a heartbeat or an authentication, whichever is
+    /// The health of a service, derived from its last activity: a heartbeat or an authentication, whichever is
     /// later, or its registration if there was neither. A time in the future comes from a clock that was ahead, and
     /// does not count.
     pub enum Health: "health" {
@@ -21,7 +21,7 @@ label! {
     }
 }
 
-/// The times without a sign of life after which the health of a service changes.
+/// The times without activity after which the health of a service changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthPolicy {
     /// After this time the service is degraded.
@@ -31,7 +31,7 @@ pub struct HealthPolicy {
 }
 
 impl Health {
-    /// Returns the health at `now` of an enabled service with these signs of life.
+    /// Returns the health at `now` of an enabled service with this last activity.
     pub(super) fn of(signs: [Option<Timestamp>; 3], now: Timestamp, policy: &HealthPolicy) -> Self {
         // The clocks of replicas differ slightly.
         let furthest = now.plus(SKEW);

@@ -5,7 +5,7 @@
 //! | `identity` | ids, scopes, services |
 //! | `credential` | client secrets and their digests |
 //! | `clock_skew` | the tolerance for clocks that differ |
-//! | `health` | the health of a service, from its last sign of life |
+//! | `health` | the health of a service, from its last activity |
 //! | `failure` | why the authentication of a service failed: the reasons and their labels |
 //! | `repository` | the contracts of the stores: services, and the data of tokens |
 //! | `registry` | service management by operators |

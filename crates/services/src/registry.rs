@@ -240,9 +240,9 @@ impl Registry {
         let changed = self.services.change(id, change).await?;
         self.service_cache.changed();
         let service = changed.ok_or(RegistryError::NotFound)?;
-        let wished = limits.over(service.limits);
-        if wished != service.limits {
-            wished.checked()?;
+        let requested = limits.over(service.limits);
+        if requested != service.limits {
+            requested.checked()?;
         }
         Ok(service)
     }

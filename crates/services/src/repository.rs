@@ -64,7 +64,7 @@ pub enum Rotation {
     },
 }
 
-/// The kind of a service's sign of life.
+/// The kind of a service's activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignOfLife {
     /// The service sent a heartbeat.
@@ -118,7 +118,7 @@ pub trait ServiceRepository: fmt::Debug + Send + Sync {
         force: bool,
     ) -> Result<Option<Rotation>, StoreError>;
 
-    /// Records a sign of life of the service, now. Returns whether the service exists. The revision stays.
+    /// Records activity of the service, now. Returns whether the service exists. The revision stays.
     async fn seen(&self, id: &ServiceId, sign: SignOfLife) -> Result<bool, StoreError>;
 }
 

@@ -31,9 +31,9 @@ pub struct ServiceSettings {
     pub daily_quota: Option<u64>,
     /// Whether requests are rejected or allowed if their limits cannot be checked.
     pub limit_failure: FailurePolicy,
-    /// Time without a sign of life after which a service is degraded.
+    /// Time without activity after which a service is degraded.
     pub degraded_after: Duration,
-    /// Time without a sign of life after which a service is stale.
+    /// Time without activity after which a service is stale.
     pub stale_after: Duration,
 }
 

@@ -248,7 +248,7 @@ impl Tokens {
         self.0.check(&snapshot, claims)
     }
 
-    /// Records a service's sign of life by a token.
+    /// Records that a service was active, by its token.
     pub(super) fn note(&self, claims: &Claims) {
         self.0.clients.note(&claims.service);
     }

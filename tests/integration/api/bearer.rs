@@ -272,7 +272,7 @@ async fn report(identity: ServiceIdentity) -> Result<String, BearerError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_application_with_a_gate_knows_who_calls_and_what_is_allowed() {
+async fn any_application_with_an_authenticator_knows_the_service_and_its_scopes() {
     let host = host().await;
     let allowed = host.register_with("allowed", &["reports:read"]).await;
     let other = host.register_with("other", &["reports:write"]).await;
@@ -324,7 +324,7 @@ async fn any_application_with_a_gate_knows_who_calls_and_what_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_application_without_a_gate_fails_and_lets_nobody_in() {
+async fn an_application_without_an_authenticator_fails_and_accepts_no_request() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/report", listener.local_addr().unwrap());
     let server = HttpServer::new(|| App::new().service(web::resource("/report").to(report)));

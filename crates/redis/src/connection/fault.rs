@@ -1,4 +1,4 @@
-//! Why Redis cannot be used, in words for the operator who has to fix it. None of the texts contains a password or a
+//! Why Redis cannot be used, as texts for the operator who has to fix it. None of the texts contains a password or a
 //! key.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};

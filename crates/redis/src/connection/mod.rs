@@ -23,7 +23,7 @@
 //! | `outcome` | what a reply means: redirections, temporary rejections |
 //! | `node` | commands to one server, for example a scan of its keys |
 //! | `tls`, `no_tls` | TLS to Redis, or its absence |
-//! | `fault` | why Redis cannot be used, in words |
+//! | `fault` | why Redis cannot be used, as texts for the operator |
 
 mod batching;
 mod checked;
@@ -210,7 +210,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`], with the reason in words for operators, without secrets.
+    /// [`StoreError::Unavailable`], with the reason as a text for operators, without secrets.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         self.call_all(self.probes()?).await.map(drop)
     }

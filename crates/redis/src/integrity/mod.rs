@@ -7,7 +7,7 @@
 //! | `shard` | one shard: compares its index with the records, its users with their sessions, and checks the totals |
 //! | `look` | index and record of some sessions, read in one step |
 //! | `facts` | what the servers report about themselves |
-//! | `*.lua` | `look`, `mend`, `users`, `totals`; `_upkeep` is their shared prefix |
+//! | `*.lua` | `look`, `mend`, `users`, `totals`; `_shared` is their common prefix |
 //!
 //! Every comparison is one script on one shard, like every change of a session, so no comparison sees a change half
 //! done and no difference has to be checked again. A script checks a few hundred sessions at most, which takes about a
@@ -36,7 +36,7 @@ macro_rules! script {
         LuaScript::new(concat!(
             include_str!("../scripts/_time.lua"),
             include_str!("../scripts/_sessions.lua"),
-            include_str!("_upkeep.lua"),
+            include_str!("_shared.lua"),
             include_str!($name),
         ))
     };
