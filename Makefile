@@ -83,7 +83,7 @@ reference: ## writes the reference pages and files that are generated from the p
 test-repeat: tools interop-clients collector ## all tests, again and again: idle, pinned to one core, beside busy loops; REPEAT_IDLE=… and others
 	@scripts/test-repeat.sh
 
-# A minute of it is in every `make test`. CHAOS_SEED=… plays the same choices again.
+# A minute of it is in every `make test`. CHAOS_SEED=… repeats the same choices.
 chaos: tools ## ten minutes of three replicas, Redis, and all that goes wrong; CHAOS_SECONDS=… for another length
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked --test system -- --nocapture whatever_goes_wrong
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Looks for words to avoid in comments of the sources and in the documentation; scripts/words.txt has the list.
+# Looks for words to avoid in comments and messages of the sources and in the documentation; scripts/words.txt has the
+# list.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +9,10 @@ trap 'rm -f "$texts"' EXIT
 # Every comment of a source file and every line of a document, as FILE:LINE:<tab>TEXT.
 git ls-files -z 'src/*.rs' 'crates/*.rs' 'examples/*.rs' '*.mjs' | xargs -0 \
   awk 'match($0, /(^|[^:"])\/\/[\/!]?( |$)/) { print FILENAME ":" FNR ":\t" substr($0, RSTART) }' >"$texts"
+# Also every text in quotes in the code of the program, which ends at the tests of a file.
+git ls-files -z 'src/*.rs' 'crates/*.rs' ':!*/tests/*' ':!*/tests.rs' ':!crates/testing/*' | xargs -0 \
+  awk 'FNR == 1 { code = 1 } /^#\[cfg\(test\)\]/ { code = 0 }
+    code && !/^ *\/\// && match($0, /".*"/) { print FILENAME ":" FNR ":\t" substr($0, RSTART, RLENGTH) }' >>"$texts"
 git ls-files -z '*.sh' '*.yml' '*.yaml' Makefile Dockerfile | xargs -0 \
   awk 'match($0, /(^|[[:space:]])#( |$)/) { print FILENAME ":" FNR ":\t" substr($0, RSTART) }' >>"$texts"
 git ls-files -z '*.md' ':!CHANGELOG.md' ':!docs/metrics.md' ':!docs/configuration.md' | xargs -0 \

@@ -325,7 +325,7 @@ async fn run_task(stage: &Stage, browser: &mut Browser, credentials: &Credential
 async fn make_guess(stage: &Stage, guess: Guess) {
     let username = match guess.target {
         Target::Person(person) => stage.cast.people.get(person).map(|it| it.name.clone()),
-        Target::Nobody(number) => Some(format!("{}nobody-{number:08x}", stage.prefix)),
+        Target::Nobody(number) => Some(format!("{}unknown-{number:08x}", stage.prefix)),
     };
     let credentials = Credentials {
         username: username.unwrap_or_default(),

@@ -313,7 +313,7 @@ async fn the_server_says_what_it_is() {
     assert_eq!(facts["memory_limit_bytes"], "none");
     assert_eq!(facts["append_only_file"], "no");
     assert_eq!(facts["observer_epoch"], "1");
-    assert_ne!(facts["observer"], "nobody");
+    assert_ne!(facts["observer"], "none");
     let weight: u64 = facts["bytes_per_session"].parse().unwrap();
     assert!((200..3000).contains(&weight), "{weight}");
 
@@ -322,5 +322,5 @@ async fn the_server_says_what_it_is() {
     let facts: BTreeMap<_, _> = facts.into_iter().collect();
     assert_eq!(facts["mode"], "cluster");
     assert_eq!(facts["servers"].split(", ").count(), 3);
-    assert_eq!(facts["observer"], "nobody");
+    assert_eq!(facts["observer"], "none");
 }

@@ -188,7 +188,7 @@ async fn sessions_in_redis_are_recounted_mended_and_told_of() {
     let stats = report(&harness.done(&["session", "stats", "--json"]));
     assert_eq!(stats["roles"]["superuser"]["live"], 2);
     assert_eq!(stats["store"]["store"], "redis");
-    assert_eq!(stats["store"]["observer"], "nobody");
+    assert_eq!(stats["store"]["observer"], "none");
     harness.done(&["session", "verify"]);
 
     let mut wire = server.wire();

@@ -79,7 +79,7 @@ pub(super) async fn of(
         .await?
         .into_iter();
     let mut next = || read::<Option<String>>(holder.next().unwrap_or(Value::Nil));
-    let lease = next()?.unwrap_or_else(|| "nobody".to_owned());
+    let lease = next()?.unwrap_or_else(|| "none".to_owned());
     // The part after the colon is the service.
     let holder = lease.split(':').next().unwrap_or_default();
     facts.push(("observer", holder.to_owned()));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs schemathesis, as requirements.txt has it; does nothing where it is there.
+# Installs schemathesis in the version of requirements.txt. Does nothing if it is installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=../../../..
