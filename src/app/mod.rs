@@ -250,7 +250,7 @@ impl Application {
         );
         if written.is_err() {
             // The writer counts the lost events, and the last export reports them. An event whose commit was not
-            // confirmed may be stored all the same.
+            // confirmed may be stored anyway.
             audit.abort();
             let _ = audit.await;
         }

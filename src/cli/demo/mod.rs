@@ -199,7 +199,7 @@ async fn use_own(
 ) -> anyhow::Result<()> {
     line(service.introduction(io::stdout().is_terminal()))?;
     line(format_args!(
-        "40 people and 3 services use it from now on; a day takes {} (--seed {seed}).\n",
+        "40 simulated users and 3 services use it from now on; a day takes {} (--seed {seed}).\n",
         duration_text::write(args.day)
     ))?;
     let run = Run {

@@ -65,7 +65,7 @@ async fn a_session_is_loaded_as_it_was_started(world: World) {
     assert_eq!(world.stores.sessions.load(&other).await.unwrap(), None);
     world.stores.sessions.ping().await.unwrap();
 
-    // A lifetime shorter than the idle time ends the session all the same.
+    // A lifetime shorter than the idle time ends the session anyway.
     let short = NewSession {
         lifetime: seconds(5),
         ..new_session(user, Role::Contributor)

@@ -39,7 +39,7 @@ impl FromRequest for Client {
             let peer = request.peer_addr().map(|peer| peer.ip());
             let forwarded: Vec<Cow<'_, str>> = headers
                 .get_all(FORWARDED_FOR)
-                // Data from the client may not be text, but what our proxy has appended is valid all the same.
+                // Data from the client may not be text, but what our proxy has appended is valid anyway.
                 .map(|value| String::from_utf8_lossy(value.as_bytes()))
                 .collect();
             let user_agent = headers.get(header::USER_AGENT);

@@ -53,7 +53,7 @@ pub trait Accounts: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// As of [`Accounts::find`]; the login succeeds all the same.
+    /// As of [`Accounts::find`]; the login succeeds anyway.
     async fn upgrade_hash(
         &self,
         id: UserId,
