@@ -18,7 +18,7 @@ use super::{Meter, Scale, checks::our_service, counting::thousands, peers, popul
 /// Users who log in, in turn.
 const USERS: usize = 2_000;
 
-/// The key of the observer lease; see `store/redis/keys.rs`.
+/// The key of the observer lease; see `crates/redis/src/keys.rs`.
 const LEASE: &str = "{skriptoteket:observer}:lease";
 
 /// Maximum time until a replica notices that the lease is held by another replica, or free.

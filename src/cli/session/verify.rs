@@ -122,7 +122,7 @@ const fn told(kind: Difference) -> Told {
             what: "counted, without a readable record",
             means: &[
                 "The gauges count it, but it cannot be used.",
-                "--repair ends it (revoked).",
+                "--repair ends it (lost).",
             ],
         },
         Difference::RecordNotIndexed => Told {
@@ -153,7 +153,7 @@ const fn told(kind: Difference) -> Told {
         },
         Difference::TotalsDisagree => Told {
             what: "started - ended differs from the index",
-            means: &["--repair counts what is missing as started, or as ended (revoked)."],
+            means: &["--repair counts what is missing as started, or as ended (lost)."],
         },
     }
 }
