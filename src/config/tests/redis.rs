@@ -145,7 +145,7 @@ fn url_and_settings_may_say_the_same_and_no_two_things() {
     );
     assert_eq!(
         fault(&[in_url, ("redis_password", "Fechterin")]),
-        "SKRIPTOTEKET_REDIS_PASSWORD: expected the password that redis_url has, or none in one of the two"
+        "SKRIPTOTEKET_REDIS_PASSWORD: expected the password in redis_url, or a password in only one of the two"
     );
     let user_alone = fault(&[("redis_url", "redis://cache"), ("redis_username", "ada")]);
     assert!(

@@ -57,31 +57,41 @@ pub(crate) fn published() -> Vec<String> {
     names
 }
 
-/// Returns the names of the packages that a crate is built from, optional ones included.
-fn dependencies(manifest: &str) -> Vec<String> {
+/// Returns the names of the packages that a crate is built from, on any platform, optional ones included. `workspace` is the
+/// manifest of the workspace.
+fn dependencies(manifest: &str, workspace: &str) -> Vec<String> {
     let manifest: Table = manifest.parse().unwrap();
-    let tables = [
-        manifest.get("dependencies"),
-        manifest.get("build-dependencies"),
-    ];
-    let tables = tables.into_iter().flatten().filter_map(Value::as_table);
-    let entries = tables.flat_map(|it| it.iter());
-    // A dependency can have another name in the manifest than its package.
-    let name = |(name, value): (&String, &Value)| {
-        let package = value.get("package").and_then(Value::as_str);
-        package.unwrap_or(name).to_owned()
-    };
-    entries.map(name).collect()
+    let workspace: Table = workspace.parse().unwrap();
+    let shared = workspace
+        .get("workspace")
+        .and_then(|it| it.get("dependencies"));
+    let targets = manifest.get("target").and_then(Value::as_table);
+    let targets = targets.into_iter().flat_map(Table::values);
+    let targets = targets.filter_map(Value::as_table);
+    let mut packages = Vec::new();
+    for table in targets.chain([&manifest]) {
+        for name in ["dependencies", "build-dependencies"] {
+            let entries = table.get(name).and_then(Value::as_table);
+            for (name, value) in entries.into_iter().flatten() {
+                // A dependency can have another name in the manifest than its package.
+                let here = value.get("package");
+                let there = shared.and_then(|it| it.get(name)?.get("package"));
+                let package = here.or(there).and_then(Value::as_str);
+                packages.push(package.unwrap_or(name).to_owned());
+            }
+        }
+    }
+    packages
 }
 
 /// Returns what a crate with this manifest depends on and must not.
-fn faults(name: &str, manifest: &str) -> Vec<String> {
+fn faults(name: &str, manifest: &str, workspace: &str) -> Vec<String> {
     let own = OWN.iter().find(|(krate, _)| *krate == name);
     let Some((_, allowed)) = own else {
         return vec![format!("{name} is not in OWN")];
     };
     let mut faults = Vec::new();
-    for package in dependencies(manifest) {
+    for package in dependencies(manifest, workspace) {
         if let Some(of_ours) = package.strip_prefix("skriptoteket") {
             if !allowed.contains(&of_ours.trim_start_matches('-')) {
                 faults.push(format!("{name} may not depend on {package}"));
@@ -100,10 +110,11 @@ fn faults(name: &str, manifest: &str) -> Vec<String> {
 
 #[test]
 fn crates_depend_on_what_they_may() {
+    let workspace = read("Cargo.toml");
     let mut found = BTreeSet::new();
     for name in published() {
         let manifest = read(&format!("crates/{name}/Cargo.toml"));
-        super::assert_none("dependencies", &faults(&name, &manifest));
+        super::assert_none("dependencies", &faults(&name, &manifest, &workspace));
         found.insert(name);
     }
     let listed: BTreeSet<String> = OWN.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -112,20 +123,24 @@ fn crates_depend_on_what_they_may() {
 
 #[test]
 fn a_forbidden_dependency_is_found_however_it_is_written() {
-    for line in [
-        "skriptoteket-login.workspace = true",
-        "skriptoteket = { path = \"../..\" }",
-        "accounts = { package = \"skriptoteket-login\", path = \"../login\" }",
-        "redis = \"1\"",
-        "db = { package = \"sqlx\", version = \"0.9\" }",
-        "opentelemetry_sdk = { workspace = true, optional = true }",
-        "actix-web = \"4\"",
+    let workspace =
+        "[workspace.dependencies]\ndb = { package = \"sqlx\", version = \"0.9\" }\nuuid = \"1\"\n";
+    for lines in [
+        "[dependencies]\nskriptoteket-login.workspace = true",
+        "[dependencies]\nskriptoteket = { path = \"../..\" }",
+        "[dependencies]\naccounts = { package = \"skriptoteket-login\", path = \"../login\" }",
+        "[dependencies]\nredis = \"1\"",
+        "[dependencies]\ndata = { package = \"sqlx\", version = \"0.9\" }",
+        "[dependencies]\ndb.workspace = true",
+        "[dependencies]\nopentelemetry_sdk = { workspace = true, optional = true }",
+        "[build-dependencies]\nclap = \"4\"",
+        "[target.'cfg(unix)'.dependencies]\nactix-web = \"4\"",
     ] {
-        let manifest = format!("[dependencies]\nskriptoteket-core.workspace = true\n{line}\n");
-        assert_eq!(faults("sessions", &manifest).len(), 1, "{line}");
+        let manifest = format!("{lines}\n");
+        assert_eq!(faults("sessions", &manifest, workspace).len(), 1, "{lines}");
     }
-    let harmless = "[dependencies]\nuuid = \"1\"\n[dev-dependencies]\nredis = \"1\"\n";
-    assert_eq!(faults("sessions", harmless), [""; 0]);
+    let harmless = "[dependencies]\nskriptoteket-core.workspace = true\nuuid.workspace = true\n[dev-dependencies]\nredis = \"1\"\n";
+    assert_eq!(faults("sessions", harmless, workspace), [""; 0]);
 }
 
 #[test]

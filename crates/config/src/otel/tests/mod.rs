@@ -287,7 +287,7 @@ fn what_has_no_effect_is_a_warning() {
                 ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
                 ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "200"),
             ],
-            "is 100 at most",
+            "is limited to 100",
         ),
     ] {
         assert!(
