@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The first argument is the Redis, the second a port on loopback. The standard `OTEL_…` variables decide where metrics
-//! and spans are sent.
+//! are sent. The metrics page is public here; let only Prometheus reach it.
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -48,10 +48,14 @@ impl Accounts for Users {
     }
 }
 
+/// The ID of a user must stay the same, also after a restart. An application with other IDs derives it, for example a
+/// UUID of version 5 from its own key.
+const ADA: &str = "0198c4a8-27c5-7d30-9c1e-0f6f4d5d3b01";
+
 /// Creates the account `ada` with the password `correct horse`.
 fn users() -> anyhow::Result<Users> {
     let hash = hash_blocking(&HashingPolicy::default(), &"correct horse".into())?;
-    let ada = ApplicationAccount::new(UserId::generate(), "ada".parse()?, Role::Admin, hash);
+    let ada = ApplicationAccount::new(ADA.parse()?, "ada".parse()?, Role::Admin, hash);
     Ok(Users(HashMap::from([("ada".to_owned(), ada)])))
 }
 

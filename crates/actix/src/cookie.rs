@@ -21,6 +21,7 @@ pub const PLAIN_NAME: &str = "skriptoteket";
 /// Attributes and encryption key of the session cookie. Cheap to clone.
 #[derive(Clone)]
 pub struct CookieSettings {
+    name: &'static str,
     secure: bool,
     key: Key,
 }
@@ -38,8 +39,10 @@ impl CookieSettings {
     /// that origin is plain http.
     #[must_use]
     pub fn new(key: &SecretString, public_url: &Url) -> Self {
+        let secure = public_url.scheme() != "http";
         Self {
-            secure: public_url.scheme() != "http",
+            name: if secure { SECURE_NAME } else { PLAIN_NAME },
+            secure,
             key: derive(key.expose_secret().as_bytes()),
         }
     }
@@ -47,7 +50,17 @@ impl CookieSettings {
     /// Returns the name of the cookie.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        if self.secure { SECURE_NAME } else { PLAIN_NAME }
+        self.name
+    }
+
+    /// Replaces the name. Over https it gets the prefix `__Host-`. The name is kept for as long as the process runs.
+    #[cfg(feature = "builder")]
+    pub(crate) fn named(self, name: &str) -> Self {
+        let prefix = if self.secure { "__Host-" } else { "" };
+        Self {
+            name: Box::leak(format!("{prefix}{name}").into_boxed_str()),
+            ..self
+        }
     }
 
     /// Returns whether the cookie is sent over https only.

@@ -127,26 +127,42 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 
 /// Returns the metrics, to clients that present the token if one is set.
 async fn metrics(management: Data<Management>, request: HttpRequest) -> HttpResponse {
-    if let Some(token) = &management.token
-        && !presents(request.headers(), token)
-    {
-        let mut refused = Problem::from(Kind::blank(StatusCode::UNAUTHORIZED)).response();
-        let challenge = header::HeaderValue::from_static(r#"Bearer realm="metrics""#);
-        refused
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, challenge);
-        return refused;
+    match refusal(management.token.as_ref(), request.headers()) {
+        Some(refused) => refused,
+        None => rendered(&management.page),
     }
-    rendered(&management.page)
 }
 
-/// The metrics page of an application; 404 if its telemetry is not ours.
+/// The metrics page of an application.
 #[cfg(feature = "builder")]
-pub(crate) async fn page(page: Data<Option<MetricsPage>>) -> HttpResponse {
-    match page.as_ref() {
+pub(crate) struct PageOfApplication {
+    /// `None` if its telemetry is not ours.
+    pub(crate) page: Option<MetricsPage>,
+    pub(crate) token: Option<SecretString>,
+}
+
+/// Returns the metrics of an application, or 404.
+#[cfg(feature = "builder")]
+pub(crate) async fn page(page: Data<PageOfApplication>, request: HttpRequest) -> HttpResponse {
+    if let Some(refused) = refusal(page.token.as_ref(), request.headers()) {
+        return refused;
+    }
+    match &page.page {
         Some(page) => rendered(page),
         None => ApiError::from(Rejection::NotFound).response(),
     }
+}
+
+/// Returns the response to a client that does not present the token.
+fn refusal(token: Option<&SecretString>, headers: &HeaderMap) -> Option<HttpResponse> {
+    if token.is_none_or(|token| presents(headers, token)) {
+        return None;
+    }
+    let mut refused = Problem::from(Kind::blank(StatusCode::UNAUTHORIZED)).response();
+    let challenge = header::HeaderValue::from_static(r#"Bearer realm="metrics""#);
+    let headers = refused.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, challenge);
+    Some(refused)
 }
 
 fn rendered(page: &MetricsPage) -> HttpResponse {

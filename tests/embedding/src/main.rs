@@ -30,7 +30,7 @@ impl Accounts for Ada {
 async fn main() -> anyhow::Result<()> {
     let [redis, address, key] = [1, 2, 3].map(|n| std::env::args().nth(n).unwrap_or_default());
     let hash = hash_blocking(&HashingPolicy::default(), &"correct horse".into())?;
-    let ada = ApplicationAccount::new(UserId::generate(), "ada".parse()?, Role::Admin, hash);
+    let ada = ApplicationAccount::new("0198c4a8-27c5-7d30-9c1e-0f6f4d5d3b01".parse()?, "ada".parse()?, Role::Admin, hash);
     // glue: begin
     let builder = Skriptoteket::builder()
         .redis(redis)

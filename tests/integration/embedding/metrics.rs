@@ -76,6 +76,18 @@ async fn live_sessions_by_role_and_logins_are_on_the_metrics_page() {
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metrics_page_with_a_token_is_for_those_who_present_it() {
+    let redis = RedisServer::start(&[]);
+    let app = builder(&redis, &Users::default()).telemetry(page_only());
+    let app = Application::start(app.metrics_token("for Prometheus".into())).await;
+    assert_eq!(app.get(&plain(), "/metrics").await.0, 401);
+    let presented = plain().get(format!("{}/metrics", app.url));
+    let presented = presented.bearer_auth("for Prometheus").send().await;
+    assert_eq!(presented.unwrap().status(), 200);
+    app.stop().await;
+}
+
 /// The type, the help and the label names of each metric on a page.
 fn metrics_of(page: &str) -> BTreeMap<String, (Option<String>, BTreeSet<Vec<String>>)> {
     let parsed = skriptoteket::telemetry::exposition::Exposition::parse(page).unwrap();

@@ -176,12 +176,17 @@ async fn replicas_share_sessions_and_applications_with_another_prefix_do_not() {
     let one = Application::start(builder(&redis, &users)).await;
     let two = Application::start(builder(&redis, &users)).await;
     let other = builder(&redis, &users).redis_key_prefix("other");
-    let other = Application::start(other).await;
+    let other = Application::start(other.cookie_name("other")).await;
     let browser = client();
     // Cookies do not depend on the port.
     one.log_in(&browser, "ada", PASSWORD).await;
     assert_eq!(two.get(&browser, "/").await.0, 200);
     assert_eq!(other.get(&browser, "/").await.0, 401);
+    // A login there leaves the cookie of the first one alone.
+    other.log_in(&browser, "ada", PASSWORD).await;
+    for app in [&one, &two, &other] {
+        assert_eq!(app.get(&browser, "/").await.0, 200);
+    }
     for app in [one, two, other] {
         app.stop().await;
     }

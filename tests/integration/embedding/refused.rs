@@ -70,6 +70,8 @@ async fn bad_values_are_told_and_secrets_are_not() {
         (good().redis("redis://:s3cret@127.0.0.1:port"), "redis: "),
         (good().redis_key_prefix("a}b"), "redis_key_prefix: expected"),
         (good().redis_key_prefix(""), "redis_key_prefix: expected"),
+        (good().cookie_name("a b"), "cookie_name: expected"),
+        (good().cookie_name(""), "cookie_name: expected"),
         (
             good().census_interval(Duration::ZERO),
             "census_interval: expected",

@@ -25,6 +25,7 @@ pub struct Builder {
     pub(super) redis_key_prefix: Option<String>,
     pub(super) accounts: Option<AccountSource>,
     pub(super) cookie_key: Option<KeySource>,
+    pub(super) cookie_name: Option<String>,
     pub(super) public_url: Option<String>,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) sessions: SessionPolicy,
@@ -33,6 +34,8 @@ pub struct Builder {
     pub(super) census_interval: Duration,
     pub(super) store_timeout: Duration,
     pub(super) meters: MeterSource,
+    #[cfg(feature = "telemetry")]
+    pub(super) metrics_token: Option<SecretString>,
     #[cfg(feature = "tokens")]
     pub(super) tokens_of: Option<(String, String)>,
 }
@@ -62,6 +65,7 @@ impl Default for Builder {
             redis_key_prefix: None,
             accounts: None,
             cookie_key: None,
+            cookie_name: None,
             public_url: None,
             trusted_proxies: vec!["127.0.0.0/8".into(), "::1/128".into()],
             sessions: SessionPolicy::default(),
@@ -70,6 +74,8 @@ impl Default for Builder {
             census_interval: Duration::from_secs(5),
             store_timeout: Duration::from_millis(500),
             meters: MeterSource::Nothing,
+            #[cfg(feature = "telemetry")]
+            metrics_token: None,
             #[cfg(feature = "tokens")]
             tokens_of: None,
         }
@@ -128,6 +134,16 @@ impl Builder {
     /// start again at every start.
     pub fn cookie_key(mut self, key: SecretString) -> Self {
         self.cookie_key = Some(KeySource::Key(key));
+        self
+    }
+
+    /// Sets the name of the session cookie, of letters, digits, `-` and `_`; the default is `skriptoteket`. Over https the
+    /// name gets the prefix `__Host-`.
+    ///
+    /// Browsers send cookies to all ports of a host, so applications on one host, the server of Skriptoteket included,
+    /// need separate names: a login at one of them replaces the cookie of the other.
+    pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
+        self.cookie_name = Some(name.into());
         self
     }
 
@@ -201,6 +217,13 @@ impl Builder {
     #[cfg(feature = "telemetry")]
     pub fn telemetry(mut self, settings: skriptoteket_telemetry::OtelSettings) -> Self {
         self.meters = MeterSource::Settings(Box::new(settings));
+        self
+    }
+
+    /// Sets the bearer token that the metrics page requires. Without it, everyone who reaches the page can read it.
+    #[cfg(feature = "telemetry")]
+    pub fn metrics_token(mut self, token: SecretString) -> Self {
+        self.metrics_token = Some(token);
         self
     }
 

@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 #[cfg(feature = "telemetry")]
 use super::meters::Meters;
 use super::{SessionLayer, SessionServices, SessionStores, own_runtime::OwnRuntime};
+#[cfg(feature = "telemetry")]
+use crate::management::PageOfApplication;
 use crate::{
     middleware::RequestLayer,
     request_context::LoginPaths,
@@ -36,6 +38,8 @@ pub(super) struct Parts {
     pub(super) requests: RequestLayer,
     #[cfg(feature = "telemetry")]
     pub(super) meters: Meters,
+    #[cfg(feature = "telemetry")]
+    pub(super) metrics_token: Option<secrecy::SecretString>,
     pub(super) store: RedisStore,
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) timeout: Duration,
@@ -128,7 +132,10 @@ impl Skriptoteket {
     #[cfg(feature = "telemetry")]
     #[must_use]
     pub fn metrics(&self, path: &str) -> Resource {
-        let page = self.0.parts.meters.page();
+        let page = PageOfApplication {
+            page: self.0.parts.meters.page(),
+            token: self.0.parts.metrics_token.clone(),
+        };
         web::resource(path)
             .app_data(Data::new(page))
             .guard(guard::Any(guard::Get()).or(guard::Head()))

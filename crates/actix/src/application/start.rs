@@ -20,6 +20,7 @@ use skriptoteket_login::{
 use skriptoteket_redis::{RedisSettings, RedisStore, RedisStoreSettings, StoreClock};
 use skriptoteket_sessions::{LedgerRepository, SessionMetrics, census::CensusPace};
 use skriptoteket_store::{Decorated, StoreMetrics};
+use uuid::Uuid;
 
 use super::{
     BuildError, Builder, SessionServices, SessionSettings, SessionStores, Skriptoteket,
@@ -76,8 +77,9 @@ impl Builder {
         let trusted_proxies = networks(&self.trusted_proxies)?;
         let redis = self.checked_redis()?;
         let accounts = accounts(self.accounts.take(), &clock)?;
-        let (key, ledger) = key(self.cookie_key, &redis, self.store_timeout)?;
+        let (key, ledger) = key(self.cookie_key.take(), &redis, self.store_timeout)?;
         let instance = of_the_service(&key, Some(&redis.key_prefix));
+        let settings = self.session_settings(instance);
         let store = RedisStore::open(
             &RedisStoreSettings {
                 redis,
@@ -90,14 +92,6 @@ impl Builder {
         let meters = Meters::new(self.meters, instance)?;
         let metrics = StoreMetrics::new(&meters.meter, Arc::clone(&clock));
         let stores = stores(accounts, &store, ledger, &metrics, &clock);
-        let settings = SessionSettings {
-            policy: self.sessions,
-            pace: CensusPace {
-                interval: self.census_interval,
-                timeout: self.store_timeout,
-            },
-            instance,
-        };
         let sessions = SessionServices::new(
             &stores,
             &settings,
@@ -133,6 +127,10 @@ impl Builder {
             runtime: tokio::runtime::Handle::current(),
         });
         let cookie = CookieSettings::new(&key, &public_url);
+        let cookie = match &self.cookie_name {
+            Some(name) => cookie.named(name),
+            None => cookie,
+        };
         let http = HttpMetrics::new(&meters.meter, &meters.sessions.own, Arc::clone(&clock));
         let boundary = TrustBoundary::new(Origin::from(&public_url), trusted_proxies.into());
         let requests = RequestLayer::new(http, boundary, self.store_timeout)
@@ -163,12 +161,25 @@ impl Builder {
             requests,
             #[cfg(feature = "telemetry")]
             meters,
+            #[cfg(feature = "telemetry")]
+            metrics_token: self.metrics_token,
             store,
             tasks,
             timeout: self.store_timeout,
             #[cfg(feature = "tokens")]
             bearer,
         })
+    }
+
+    fn session_settings(&self, instance: Uuid) -> SessionSettings {
+        SessionSettings {
+            policy: self.sessions,
+            pace: CensusPace {
+                interval: self.census_interval,
+                timeout: self.store_timeout,
+            },
+            instance,
+        }
     }
 
     fn checked_redis(&mut self) -> Result<RedisSettings, BuildError> {
@@ -204,6 +215,13 @@ impl Builder {
             if !(limits.least..=limits.most).contains(&value) {
                 return Err(BuildError::Value(name, limits.expected()));
             }
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if let Some(name) = &self.cookie_name
+            && (name.is_empty() || name.len() > 64 || !name.chars().all(is_plain))
+        {
+            let expected = "1 to 64 letters, digits, - and _".to_owned();
+            return Err(BuildError::Value("cookie_name", expected));
         }
         if self.sessions.idle > self.sessions.absolute {
             let expected = "at most the absolute lifetime".to_owned();
