@@ -1,6 +1,6 @@
 //! Wires what services need: registration, tokens and rate limits.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use url::Url;
 
@@ -10,24 +10,23 @@ use crate::{
     config::Config,
     observer_state::ObserverState,
     services::{
-        AuthMetrics, BearerAuthenticator, ClientAuthenticator, HealthPolicy, KeyRotationError,
-        KeyRotator, Limiter, Registry, ServiceCache, ServiceCensus, ServiceGauges, TokenParts,
-        TokenPolicy, Tokens,
+        AuthMetrics, HealthPolicy, KeyRotationError, KeyRotator, ServiceCensus, ServiceGauges,
+        ServiceParts, ServiceStores, TokenPolicy,
     },
     store::Stores,
     telemetry::Meter,
 };
 
-/// All parts that handle services.
+/// The parts that handle services, as the server uses them.
 #[derive(Debug)]
-pub(super) struct Services {
-    pub(super) clients: ClientAuthenticator,
-    pub(super) service_cache: ServiceCache,
-    pub(super) registry: Registry,
-    pub(super) tokens: Tokens,
-    pub(super) bearer: BearerAuthenticator,
-    pub(super) limiter: Limiter,
-    key_rotator: KeyRotator,
+pub(super) struct Services(ServiceParts);
+
+impl Deref for Services {
+    type Target = ServiceParts;
+
+    fn deref(&self) -> &ServiceParts {
+        &self.0
+    }
 }
 
 /// The signing keys, and the audit trail that records new ones.
@@ -45,64 +44,19 @@ pub(super) fn open(
     metrics: &AuthMetrics,
     clock: &Arc<dyn Clock>,
 ) -> Services {
-    let settings = Arc::new(config.services.clone());
-    let service_cache = ServiceCache::new(
-        Arc::clone(&stores.services),
-        Arc::clone(&stores.tokens),
-        metrics.clone(),
-        Arc::clone(clock),
-    );
-    let policy = token_policy(config, public_url);
-    let issuer = &policy.issuer;
-    let clients = ClientAuthenticator::new(
-        service_cache.clone(),
-        Arc::clone(&stores.services),
-        Arc::clone(&stores.tokens),
-        metrics.clone(),
-        Arc::clone(clock),
-        // The audiences that a client may use in its assertion (RFC 7523, section 3, leaves the choice to the server).
-        ["", "/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"]
-            .map(|path| format!("{issuer}{path}"))
-            .to_vec(),
-    );
-    let limiter = Limiter::new(
-        Arc::clone(&stores.quotas),
-        settings.limit_failure,
-        metrics.clone(),
-        Arc::clone(clock),
-    );
-    let tokens = Tokens::new(TokenParts {
-        clients: clients.clone(),
-        service_cache: service_cache.clone(),
+    let stores = ServiceStores {
+        services: Arc::clone(&stores.services),
         tokens: Arc::clone(&stores.tokens),
-        limiter: limiter.clone(),
-        metrics: metrics.clone(),
-        clock: Arc::clone(clock),
+        quotas: Arc::clone(&stores.quotas),
+    };
+    let policy = token_policy(config, public_url);
+    Services(ServiceParts::new(
+        &stores,
+        &config.services,
         policy,
-    });
-    let registry = Registry::new(
-        Arc::clone(&stores.services),
-        Arc::clone(&stores.quotas),
-        service_cache.clone(),
-        metrics.clone(),
-        Arc::clone(&settings),
-        Arc::clone(clock),
-    );
-    let key_rotator = KeyRotator::new(
-        Arc::clone(&stores.tokens),
-        service_cache.clone(),
-        settings,
-        Arc::clone(clock),
-    );
-    Services {
-        bearer: BearerAuthenticator::new(Arc::new(tokens.clone()), metrics.clone()),
-        clients,
-        service_cache,
-        registry,
-        tokens,
-        limiter,
-        key_rotator,
-    }
+        metrics,
+        clock,
+    ))
 }
 
 impl Keys {

@@ -18,6 +18,7 @@
 //! | `signing_keys`, `key_rotator` | the keys that sign tokens, and their rotation |
 //! | `assertion` | authentication with a client's own key pair |
 //! | `quota`, `limiter` | rates, bursts and quotas: the arithmetic and the store's contract; charging requests |
+//! | `parts` | [`ServiceParts`]: all parts, wired over the stores |
 //! | `resource` | comparison of resource URLs |
 //! | `service_census` | reads all services periodically, for the gauges |
 
@@ -32,6 +33,7 @@ mod identity;
 mod key_rotator;
 mod limiter;
 pub mod metrics;
+mod parts;
 mod quota;
 mod rate;
 mod registry;
@@ -67,6 +69,7 @@ pub use metrics::{
     FailurePolicy, LimitType, OTHER_SERVICE, RateLimitUsage, RegistrationEvent, ServiceGauges,
     ServiceSample, ServiceSnapshot, Started, TokenStatus,
 };
+pub use parts::{ServiceParts, ServiceStores};
 pub use quota::{
     Allowance, DailyAllowance, InvalidLimits, LimitChange, LimitPolicy, QuotaDecision, QuotaState,
     RateLimitRepository, charge,

@@ -14,7 +14,7 @@ use skriptoteket::{
 use skriptoteket_testing::{
     application::{RunningApplication, config_in},
     http::plain,
-    parts::{ServiceParts, registration},
+    parts::{registration, service_parts},
 };
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ impl Issuer {
             .unwrap();
         let (aside, _) = Telemetry::in_memory(CATALOGUE);
         // The operator's commands need no issuer.
-        let parts = ServiceParts::new(&stores, &aside, &clock, &config.services, "");
+        let parts = service_parts(&stores, &aside, &clock, &config.services, "");
         let mut secrets = Vec::new();
         for id in SERVICES.into_iter().chain([ITSELF]) {
             let issued = parts.registry.register(registration(id, &[])).await;

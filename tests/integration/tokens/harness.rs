@@ -17,7 +17,7 @@ use skriptoteket::{
     telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use skriptoteket_testing::{
-    parts::{ServiceParts, registration},
+    parts::{registration, service_parts},
     stores::open_file,
 };
 use tempfile::TempDir;
@@ -101,7 +101,7 @@ impl Harness {
         let mut read = stores.clone();
         read.services = services;
         let clock = self.clock();
-        let parts = ServiceParts::new(&read, &telemetry, &clock, &self.settings, ISSUER);
+        let parts = service_parts(&read, &telemetry, &clock, &self.settings, ISSUER);
         Replica {
             service_cache: parts.service_cache,
             registry: parts.registry,

@@ -230,7 +230,7 @@ fn an_id_is_taken_once_and_there_are_no_more_services_than_may_be() {
     );
     let complaint = harness.refused(&["service", "register", "billing"], 1);
     assert!(
-        complaint.starts_with("error: there are 1 services already, and max_services"),
+        complaint.starts_with("error: there are already 1 services, the maximum of max_services; "),
         "{complaint}"
     );
 }

@@ -3,13 +3,14 @@
 # they are installed.
 set -euo pipefail
 cd "$(dirname "$0")"
-root=../../..
+root=$(cd ../../.. && pwd)
 
 "$root/scripts/need.sh" python3 node=nodejs npm
 python3 -c 'import ensurepip, venv' 2>/dev/null || "$root/scripts/need.sh" ensurepip=python3-venv
 
 venv=$root/.cache/interop/python
-wanted=$(python3 --version; cat python/requirements.txt)
+# Its programs name their interpreter by its path, so a repository that was moved needs a new environment.
+wanted=$(echo "$venv"; python3 --version; cat python/requirements.txt)
 if [ "$wanted" != "$(cat "$venv/.installed" 2>/dev/null || true)" ]; then
   echo "interop: installing the Python clients"
   rm -rf "$venv"

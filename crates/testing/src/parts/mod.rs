@@ -6,5 +6,5 @@ mod services;
 mod sessions;
 
 pub use logins::{CHEAP, LoginServices, budget, passwords};
-pub use services::{ServiceParts, registration};
+pub use services::{registration, service_parts};
 pub use sessions::{POLICY, SessionServices, census_taker};

@@ -23,7 +23,7 @@ use skriptoteket::{
     telemetry::{Telemetry, testing::CollectedMetrics},
 };
 use skriptoteket_testing::{
-    parts::{CHEAP, LoginServices, ServiceParts, SessionServices, budget, registration},
+    parts::{CHEAP, LoginServices, SessionServices, budget, registration, service_parts},
     stores::{LONG_TIMEOUT, open_file},
 };
 use tempfile::TempDir;
@@ -92,7 +92,7 @@ pub(crate) async fn host_that(on_failure: FailurePolicy) -> Host {
     let stores = open_file(&dir.path().join("host.db"), time.clone()).await;
     let (telemetry, metrics) = Telemetry::in_memory(CATALOGUE);
     let settings = settings(on_failure);
-    let services = ServiceParts::new(&stores, &telemetry, &time, &settings, ORIGIN);
+    let services = service_parts(&stores, &telemetry, &time, &settings, ORIGIN);
     assert!(services.key_rotator.rotate_if_due(true).await.unwrap());
     let api = wire(&stores, time, &telemetry, services);
     let password = SecretString::from(PASSWORD);
@@ -144,7 +144,7 @@ fn wire(
     stores: &Stores,
     clock: Arc<dyn Clock>,
     telemetry: &Telemetry,
-    services: ServiceParts,
+    services: skriptoteket::services::ServiceParts,
 ) -> Api {
     let (meter, observed) = (telemetry.meter(), telemetry.observed_meters());
     let sessions = SessionServices::new(stores, telemetry, &clock);
