@@ -6,10 +6,13 @@ use tracing::Instrument;
 
 use super::{LoggedIn, LoginError, LoginService};
 use crate::{
-    accounts::{Account, User, password::Verified},
+    accounts::{
+        Account, User,
+        password::{HashingError, Verified},
+    },
     guard::{Checked, Reservation},
 };
-use skriptoteket_core::wait_budget;
+use skriptoteket_core::{error::StoreError, wait_budget};
 use skriptoteket_sessions::{EndReason, SessionId, SessionState, StartSession, Started, Unclaimed};
 
 /// An attempt that has passed the guard.
@@ -76,7 +79,7 @@ impl LoginService {
         // The correct password of a disabled account is a failure like any other, because it does not log the user in.
         let is_enabled = account.as_ref().is_some_and(|it| !it.user.disabled);
         let verified = self
-            .verify(reservation, password.clone(), hash, is_enabled)
+            .verify::<LoginError>(reservation, password.clone(), hash, is_enabled)
             .await?;
         let Some(account) = account.filter(|_| verified.matches) else {
             return Err(LoginError::InvalidCredentials);
@@ -96,13 +99,16 @@ impl LoginService {
 
     /// Checks a password and reports the outcome to the guard. A password that was not checked costs nothing. A correct
     /// one counts as such only if it `may_pass`.
-    pub(super) async fn verify(
+    pub(super) async fn verify<E>(
         &self,
         reservation: Reservation,
         password: SecretString,
         hash: Option<SecretString>,
         may_pass: bool,
-    ) -> Result<Verified, LoginError> {
+    ) -> Result<Verified, E>
+    where
+        E: From<HashingError> + From<StoreError>,
+    {
         let check = self.parts.passwords.verify(password, hash);
         let span = tracing::debug_span!("password check");
         match check.instrument(span).await {

@@ -10,11 +10,11 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{LoginError, LoginService, metrics::PasswordChangeResult};
+use super::{LoginService, metrics::PasswordChangeResult};
 use crate::{
     accounts::{
         Account,
-        password::WeakPassword,
+        password::{HashingError, Verified, WeakPassword},
         registration::{RegisterError, Registrar},
     },
     guard::{Charge, Refusal},
@@ -67,18 +67,11 @@ impl PasswordChangeError {
     }
 }
 
-impl From<LoginError> for PasswordChangeError {
-    fn from(error: LoginError) -> Self {
+impl From<HashingError> for PasswordChangeError {
+    fn from(error: HashingError) -> Self {
         match error {
-            LoginError::AccountLocked { retry_after } | LoginError::RateLimited { retry_after } => {
-                Self::RateLimited { retry_after }
-            }
-            LoginError::Overloaded => Self::Overloaded,
-            LoginError::Store(error) => Self::Store(error),
-            LoginError::Internal(cause) => Self::Internal(cause),
-            LoginError::CrossSite
-            | LoginError::InvalidCredentials
-            | LoginError::AccountDisabled => Self::WrongPassword,
+            HashingError::Overloaded => Self::Overloaded,
+            other => Self::Internal(other.into()),
         }
     }
 }
@@ -99,7 +92,13 @@ impl From<RegisterError> for PasswordChangeError {
 
 impl From<Refusal> for PasswordChangeError {
     fn from(refusal: Refusal) -> Self {
-        LoginError::from(refusal).into()
+        match refusal {
+            Refusal::Locked { retry_after, .. } | Refusal::Busy { retry_after } => {
+                Self::RateLimited { retry_after }
+            }
+            Refusal::Store(error) => Self::Store(error),
+            Refusal::Aborted(cause) => Self::Internal(cause),
+        }
     }
 }
 
@@ -162,14 +161,14 @@ impl LoginService {
             let (current, hash) = (change.current.clone(), account.password_hash.clone());
             let verified = this.verify(reservation, current, Some(hash), true).await;
             let result = match verified {
-                Ok(verified) if verified.matches => {
+                Ok(Verified { matches: true, .. }) => {
                     if answer.is_closed() {
                         return;
                     }
                     this.replace_password(account, change).await
                 }
                 Ok(_) => Err(PasswordChangeError::WrongPassword),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             };
             let result = result.map(|started| {
                 let id = started.record.id.clone();
