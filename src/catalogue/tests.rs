@@ -12,7 +12,10 @@ use crate::{
     audit::AuditMetrics,
     clock::{Clock, ManualClock},
     http::metrics::{HttpMetrics, RequestLabels},
-    login::metrics::{LoginFailure, LoginMetrics, PasswordChangeResult},
+    login::{
+        LoginFailure,
+        metrics::{LoginMetrics, PasswordChangeResult},
+    },
     metric::{Kind, Values},
     observer_state::ObserverState,
     services::{

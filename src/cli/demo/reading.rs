@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     accounts::Role,
-    login::metrics::{LoginFailure, LoginStatus},
+    login::{LoginFailure, metrics::LoginStatus},
     sessions::EndReason,
     telemetry::exposition::Exposition,
 };

@@ -1,6 +1,6 @@
 //! The view: the text on the screen. All values about sessions and logins come from `/metrics`.
 
-use crate::{accounts::Role, login::metrics::LoginFailure, sessions::EndReason};
+use crate::{accounts::Role, login::LoginFailure, sessions::EndReason};
 use std::{collections::VecDeque, fmt::Write as _, time::Duration};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};

@@ -87,6 +87,7 @@ fn nothing_given_is_a_whole_configuration() {
         parallelism,
         threads,
         queue,
+        ..
     } = config.argon2;
     assert_eq!((memory_kib, iterations, parallelism), (19_456, 2, 1));
     assert_eq!((threads, queue), (config.workers, 64));

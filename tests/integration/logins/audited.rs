@@ -6,7 +6,7 @@ use skriptoteket::{
     accounts::Role,
     audit::{AuditEvent, AuditTrail, Kind},
     clock::Clock,
-    login::{Caller, metrics::LoginFailure},
+    login::{Caller, LoginFailure},
 };
 use sqlx::Connection;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skriptoteket::{
     accounts::{Role, password::HashingPolicy},
     error::StoreError,
-    login::{Caller, LoginError, metrics::LoginFailure},
+    login::{Caller, LoginError, LoginFailure},
     sessions::EndReason,
 };
 use skriptoteket_testing::parts::CHEAP;

@@ -14,7 +14,7 @@ use skriptoteket::{
     clock::{Clock, ManualClock, SystemClock, Timestamp},
     error::StoreError,
     http::metrics::{HttpMetrics, RequestLabels},
-    login::metrics::{LoginFailure, LoginMetrics},
+    login::{LoginFailure, metrics::LoginMetrics},
     telemetry::{
         LogFormat, LogSettings, OtlpProtocol, Telemetry, TelemetryError,
         tracing::{Output, install, subscriber},

@@ -12,7 +12,7 @@ use skriptoteket::{
     catalogue,
     clock::{Clock, ManualClock, SystemClock},
     http::metrics::{HttpMetrics, RequestLabels},
-    login::metrics::{LoginFailure, LoginMetrics},
+    login::{LoginFailure, metrics::LoginMetrics},
     metric::Metric,
     observer_state::ObserverState,
     services::{

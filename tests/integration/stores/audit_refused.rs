@@ -4,7 +4,7 @@ use skriptoteket::{
     accounts::UserId,
     audit::{Actor, AuditEvent, AuditRow, Kind, SUCCESS},
     clock::Timestamp,
-    login::metrics::LoginFailure,
+    login::LoginFailure,
 };
 
 use crate::stores::{

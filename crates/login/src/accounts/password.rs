@@ -43,17 +43,25 @@ pub struct HashingPolicy {
     pub queue: usize,
 }
 
-impl Default for HashingPolicy {
-    /// The OWASP recommendation: 19 MiB, 2 iterations, 1 lane. As many threads as there are processors, and 64 places in
-    /// the queue.
-    fn default() -> Self {
+impl HashingPolicy {
+    /// Returns the OWASP recommendation, 19 MiB, 2 iterations and 1 lane, with this many threads and 64 places in the
+    /// queue.
+    #[must_use]
+    pub const fn owasp(threads: usize) -> Self {
         Self {
             memory_kib: 19_456,
             iterations: 2,
             parallelism: 1,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads,
             queue: 64,
         }
+    }
+}
+
+impl Default for HashingPolicy {
+    /// [`HashingPolicy::owasp`] with as many threads as there are processors.
+    fn default() -> Self {
+        Self::owasp(std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
@@ -274,9 +282,8 @@ mod tests {
         let policy = HashingPolicy {
             memory_kib,
             iterations: 1,
-            parallelism: 1,
-            threads,
             queue,
+            ..HashingPolicy::owasp(threads)
         };
         let metrics = PasswordMetrics::new(&Telemetry::disabled().meter());
         Passwords::new(&policy, metrics).unwrap()

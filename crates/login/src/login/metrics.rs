@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use opentelemetry::metrics::{Histogram, Meter};
 
+use super::LoginFailure;
 use skriptoteket_core::{
     clock::Clock,
     label,
@@ -18,30 +19,6 @@ label! {
         Success = "success",
         /// No session was started.
         Failure = "failure",
-    }
-}
-
-label! {
-    /// Why a login attempt failed. Unknown user and wrong password are one reason on purpose.
-    pub enum LoginFailure: "reason" {
-        /// There is no such user, or the password is wrong.
-        InvalidCredentials = "invalid_credentials",
-        /// The account is locked after too many wrong passwords.
-        AccountLocked = "account_locked",
-        /// The password is correct but the account is disabled.
-        AccountDisabled = "account_disabled",
-        /// Too many wrong passwords came from the address.
-        RateLimited = "rate_limited",
-        /// The address is banned.
-        Banned = "banned",
-        /// Another site sent the request.
-        CrossSite = "cross_site",
-        /// A store did not respond.
-        StoreUnavailable = "store_unavailable",
-        /// An internal error occurred.
-        InternalError = "internal_error",
-        /// The client disconnected before the response.
-        Cancelled = "cancelled",
     }
 }
 

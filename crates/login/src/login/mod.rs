@@ -5,7 +5,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `mod` | the login attempt, up to the guard |
+//! | `mod` | the login attempt up to the guard, and why it can fail |
 //! | `admission` | the password check, and the steps after a correct password |
 //! | `password_change` | password changes by the user |
 //! | `metrics` | the metrics of logins and password changes |
@@ -38,6 +38,7 @@ use crate::{
 use skriptoteket_core::{
     clock::Clock,
     error::{Cause, StoreError},
+    label,
 };
 use skriptoteket_sessions::{SessionId, Sessions, Started};
 
@@ -45,7 +46,7 @@ use skriptoteket_sessions::{SessionId, Sessions, Started};
 pub use password_change::{PasswordChange, PasswordChangeError};
 
 use admission::Attempt;
-use metrics::{LoginFailure, LoginMetrics, LoginStatus, Outcome};
+use metrics::{LoginMetrics, LoginStatus, Outcome};
 use record::Record;
 
 /// The credentials of a login attempt.
@@ -79,6 +80,30 @@ pub struct LoggedIn {
     pub user: User,
     /// The new session.
     pub session: Started,
+}
+
+label! {
+    /// Why a login attempt failed. Unknown user and wrong password are one reason on purpose.
+    pub enum LoginFailure: "reason" {
+        /// There is no such user, or the password is wrong.
+        InvalidCredentials = "invalid_credentials",
+        /// The account is locked after too many wrong passwords.
+        AccountLocked = "account_locked",
+        /// The password is correct but the account is disabled.
+        AccountDisabled = "account_disabled",
+        /// Too many wrong passwords came from the address.
+        RateLimited = "rate_limited",
+        /// The address is banned.
+        Banned = "banned",
+        /// Another site sent the request.
+        CrossSite = "cross_site",
+        /// A store did not respond.
+        StoreUnavailable = "store_unavailable",
+        /// An internal error occurred.
+        InternalError = "internal_error",
+        /// The client disconnected before the response.
+        Cancelled = "cancelled",
+    }
 }
 
 /// Why a login failed.

@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    LoginParts,
-    metrics::{LoginAttempt, LoginFailure, Outcome},
+    LoginFailure, LoginParts,
+    metrics::{LoginAttempt, Outcome},
 };
 use crate::audit::{AuditEvent, AuditTrail, Kind, SUCCESS};
 use skriptoteket_core::clock::Clock;

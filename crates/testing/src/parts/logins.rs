@@ -23,9 +23,8 @@ use super::SessionServices;
 pub const CHEAP: HashingPolicy = HashingPolicy {
     memory_kib: 8,
     iterations: 1,
-    parallelism: 1,
-    threads: 2,
     queue: 600,
+    ..HashingPolicy::owasp(2)
 };
 
 /// Returns a budget of this many guesses.

@@ -16,9 +16,10 @@ use skriptoteket::{
     audit::AdminAudit,
     catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
+    config::{self, Environment},
     http::{Api, CookieSettings, Principal, matched, metrics::HttpMetrics},
     login::LoginService,
-    services::{FailurePolicy, ServiceSettings, TokenAlgorithm},
+    services::{FailurePolicy, ServiceSettings},
     store::Stores,
     telemetry::{Telemetry, testing::CollectedMetrics},
 };
@@ -122,21 +123,22 @@ pub(crate) async fn host_that(on_failure: FailurePolicy) -> Host {
 }
 
 fn settings(limit_failure: FailurePolicy) -> ServiceSettings {
+    let defaults = config::load(None, &Environment::default())
+        .unwrap()
+        .services;
     ServiceSettings {
         most: 10,
         audiences: vec![ORIGIN.into()],
-        algorithm: TokenAlgorithm::EdDsa,
         token_lifetime: Duration::from_mins(10),
         key_rotation: Duration::from_hours(24),
         key_lead: Duration::from_mins(10),
         credential_lifetime: Duration::from_hours(24 * 90),
-        credential_overlap: Duration::from_hours(24),
         rate: "100/s".parse().unwrap(),
         burst: 200,
-        daily_quota: None,
         limit_failure,
         degraded_after: Duration::from_mins(2),
         stale_after: Duration::from_mins(10),
+        ..defaults
     }
 }
 
