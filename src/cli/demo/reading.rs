@@ -1,5 +1,8 @@
 //! A reading: the values of one `/metrics` page about logins, sessions and the demo's services.
 
+#[cfg(test)]
+use skriptoteket_core::metric::Label;
+
 use super::{
     ledger::LoginAnswer,
     machines::Figures,
@@ -17,21 +20,21 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
     /// Login attempts, in the order of [`LoginStatus::NAMES`].
-    pub(super) logins: [Option<u64>; 2],
+    pub(super) logins: [Option<u64>; LoginStatus::NAMES.len()],
     /// Failed login attempts, in the order of [`LoginFailure::NAMES`].
-    pub(super) failures: [Option<u64>; 9],
+    pub(super) failures: [Option<u64>; LoginFailure::NAMES.len()],
     /// Responses to `POST /api/login` as the HTTP instruments counted them, in the order of [`LoginAnswer::ALL`].
     pub(super) answers: [u64; 5],
     /// Total of sessions started.
     pub(super) started: Option<u64>,
     /// Total of sessions ended, in the order of [`EndReason::NAMES`].
-    pub(super) ended: [Option<u64>; 7],
+    pub(super) ended: [Option<u64>; EndReason::NAMES.len()],
     /// Live sessions.
     pub(super) active: Option<u64>,
     /// Live sessions, in the order of [`Role::NAMES`].
-    pub(super) sessions: [Option<u64>; 4],
+    pub(super) sessions: [Option<u64>; Role::NAMES.len()],
     /// Distinct users with a live session, in the order of [`Role::NAMES`].
-    pub(super) users: [Option<u64>; 4],
+    pub(super) users: [Option<u64>; Role::NAMES.len()],
     /// Healthy or degraded services, including those that are not the demo's.
     pub(super) active_services: Option<u64>,
     /// The figures of the demo's own services, in the order of [`NAMES`](super::machines::NAMES).
@@ -85,6 +88,16 @@ fn answered(page: &Exposition, answer: LoginAnswer) -> u64 {
             )
         })
         .sum()
+}
+
+/// Returns values of a label for tests: these, and `other` for the rest.
+#[cfg(test)]
+pub(super) fn values<L: Label, const N: usize>(other: u64, of: &[(L, u64)]) -> [Option<u64>; N] {
+    let mut values = [Some(other); N];
+    for (label, value) in of {
+        values[label.index()] = Some(*value);
+    }
+    values
 }
 
 #[cfg(test)]

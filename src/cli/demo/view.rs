@@ -211,9 +211,9 @@ mod tests {
     use crate::cli::demo::rhythm::Day;
 
     fn reading() -> Reading {
-        let mut failures = [Some(0); 9];
-        failures[0] = Some(41);
-        failures[1] = Some(7);
+        let mut failures = [Some(0); LoginFailure::NAMES.len()];
+        failures[LoginFailure::InvalidCredentials as usize] = Some(41);
+        failures[LoginFailure::AccountLocked as usize] = Some(7);
         Reading {
             failures,
             ended: [31, 40, 0, 3, 0, 2, 0].map(Some),
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let reading = Reading {
-            failures: [Some(12_345); 9],
+            failures: [Some(12_345); LoginFailure::NAMES.len()],
             ..reading()
         };
         let rates = Rates::default();

@@ -54,13 +54,14 @@ fn shown(value: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::AuthFailureReason;
 
     #[test]
     fn each_machine_has_a_line_that_fits_a_usual_terminal() {
         let mut figures: [Figures; 3] = Default::default();
         figures[1] = Figures {
             authenticated: Some(12_345),
-            refused: [Some(2); 13],
+            refused: [Some(2); AuthFailureReason::NAMES.len()],
             over_limit: Some(31),
             limits: [(Some(5), Some(5)), (Some(24), Some(24))],
             health: Some("degraded"),

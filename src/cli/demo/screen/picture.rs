@@ -8,12 +8,15 @@ use std::{
 };
 
 use super::*;
-use crate::cli::demo::{
-    ledger::Counts,
-    machines::{Calls, Figures},
-    reading::Reading,
-    rhythm::Day,
-    view::Rates,
+use crate::{
+    cli::demo::{
+        ledger::Counts,
+        machines::{Calls, Figures},
+        reading::{Reading, values},
+        rhythm::Day,
+        view::Rates,
+    },
+    login::LoginFailure,
 };
 
 /// The width of the pictured terminal, in columns.
@@ -40,7 +43,16 @@ fn lines() -> Vec<String> {
         ..Figures::default()
     };
     let reading = Reading {
-        failures: [60, 9, 5, 3, 0, 3, 0, 0, 0].map(Some),
+        failures: values(
+            0,
+            &[
+                (LoginFailure::InvalidCredentials, 60),
+                (LoginFailure::AccountLocked, 9),
+                (LoginFailure::AccountDisabled, 5),
+                (LoginFailure::RateLimited, 3),
+                (LoginFailure::CrossSite, 3),
+            ],
+        ),
         ended: [402, 58, 42, 10, 0, 15, 0].map(Some),
         active: Some(45),
         sessions: [26, 11, 5, 3].map(Some),

@@ -1,7 +1,15 @@
 //! Which values agree, and which differ.
 
 use super::*;
-use crate::cli::demo::machines::{Calls, Figures};
+use crate::{
+    cli::demo::{
+        machines::{Calls, Figures},
+        reading::values,
+    },
+    login::LoginFailure,
+    services::AuthFailureReason,
+    sessions::EndReason,
+};
 
 /// 14 logins, 9 failures; 3 sessions moved to another role, 5 are live; services were authenticated 30 times and
 /// rejected 10 times, 3 are active; and matching metrics.
@@ -20,15 +28,24 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
     };
     let before = Reading {
         logins: [Some(100), Some(10)],
-        failures: [Some(1); 9],
+        failures: [Some(1); LoginFailure::NAMES.len()],
         answers: [100, 10, 0, 0, 0],
         started: Some(140),
-        ended: [Some(20); 7],
+        ended: [Some(20); EndReason::NAMES.len()],
         ..Reading::default()
     };
     let after = Reading {
         logins: [Some(114), Some(19)],
-        failures: [5, 3, 2, 2, 1, 2, 1, 1, 1].map(Some),
+        failures: values(
+            1,
+            &[
+                (LoginFailure::InvalidCredentials, 5),
+                (LoginFailure::AccountLocked, 3),
+                (LoginFailure::AccountDisabled, 2),
+                (LoginFailure::RateLimited, 2),
+                (LoginFailure::CrossSite, 2),
+            ],
+        ),
         answers: [114, 15, 3, 1, 0],
         started: Some(157),
         ended: [25, 24, 20, 20, 20, 23, 20].map(Some),
@@ -49,10 +66,19 @@ fn run() -> (Counts, Reading, Reading, Enumerated) {
 
 /// Returns the figures of a machine; the second one has all the rejections.
 fn machine(authenticated: u64, valid: u64) -> Figures {
-    let second = |n| Some(if authenticated == 10 { n } else { 0 });
+    let is_second = authenticated == 10;
+    let second = |n| Some(if is_second { n } else { 0 });
+    let rejections: &[_] = &[
+        (AuthFailureReason::BadSecret, 1),
+        (AuthFailureReason::ExpiredCredential, 2),
+        (AuthFailureReason::ExpiredToken, 1),
+        (AuthFailureReason::RevokedToken, 2),
+        (AuthFailureReason::RateLimited, 4),
+    ];
+    let rejections = if is_second { rejections } else { &[] };
     Figures {
         authenticated: Some(authenticated),
-        refused: [0, 1, 2, 0, 0, 1, 2, 0, 0, 4, 0, 0, 0].map(second),
+        refused: values(0, rejections),
         valid_tokens: Some(valid),
         over_limit: second(6),
         retired: second(2),
@@ -75,14 +101,14 @@ fn one_more_or_less_anywhere_is_noticed() {
     let fields: [Field; 23] = [
         |it| &mut it.logins[0],
         |it| &mut it.logins[1],
-        |it| &mut it.failures[0],
-        |it| &mut it.failures[1],
-        |it| &mut it.failures[5],
-        |it| &mut it.failures[7],
-        |it| &mut it.failures[8],
+        |it| &mut it.failures[LoginFailure::InvalidCredentials as usize],
+        |it| &mut it.failures[LoginFailure::AccountLocked as usize],
+        |it| &mut it.failures[LoginFailure::CrossSite as usize],
+        |it| &mut it.failures[LoginFailure::InternalError as usize],
+        |it| &mut it.failures[LoginFailure::Cancelled as usize],
         |it| &mut it.started,
-        |it| &mut it.ended[1],
-        |it| &mut it.ended[5],
+        |it| &mut it.ended[EndReason::Idle as usize],
+        |it| &mut it.ended[EndReason::RoleChanged as usize],
         |it| &mut it.active,
         |it| &mut it.sessions[3],
         |it| &mut it.users[0],
@@ -127,7 +153,7 @@ fn a_login_without_an_answer_may_have_been_counted_or_not() {
         let (mut done, before, mut after, enumerated) = run();
         done.unanswered_logins = 1;
         after.logins[1] = Some(19 + counted);
-        after.failures[8] = Some(1 + counted);
+        after.failures[LoginFailure::Cancelled as usize] = Some(1 + counted);
         let summary = Summary::compare(&done, &before, &after, &enumerated);
         assert_eq!(summary.is_same(), same, "{summary}");
         assert!(summary.to_string().contains("9 to 10"));
@@ -140,9 +166,9 @@ fn a_login_that_the_service_failed_may_have_started_a_session() {
         let (mut done, before, mut after, enumerated) = run();
         done.logins[LoginAnswer::Failed.index()] = 1;
         after.logins[1] = Some(20);
-        after.failures[6] = Some(2);
+        after.failures[LoginFailure::StoreUnavailable as usize] = Some(2);
         after.started = Some(started);
-        after.ended[1] = Some(24 + started - 157);
+        after.ended[EndReason::Idle as usize] = Some(24 + started - 157);
         let summary = Summary::compare(&done, &before, &after, &enumerated);
         assert_eq!(summary.is_same(), same, "{summary}");
     }
@@ -152,7 +178,7 @@ fn a_login_that_the_service_failed_may_have_started_a_session() {
 fn a_login_by_somebody_else_is_told_and_does_not_disturb() {
     let (done, before, mut after, enumerated) = run();
     after.logins[1] = Some(20);
-    after.failures[0] = Some(6);
+    after.failures[LoginFailure::InvalidCredentials as usize] = Some(6);
     let unexplained = Summary::compare(&done, &before, &after, &enumerated);
     assert!(!unexplained.is_same(), "{unexplained}");
     after.answers[LoginAnswer::Refused.index()] += 1;
