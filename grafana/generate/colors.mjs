@@ -21,7 +21,6 @@ export const FAILURES = {
   account_disabled: "light-blue",
   rate_limited: "purple",
   banned: "dark-purple",
-  password_too_long: "light-yellow",
   cross_site: "blue",
   store_unavailable: "red",
   internal_error: "dark-red",

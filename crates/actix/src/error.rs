@@ -130,9 +130,9 @@ impl ApiError {
             Self::Login(error) => match error {
                 LoginError::CrossSite => CROSS_SITE.into(),
                 // A disabled account is not revealed to clients that are not authenticated.
-                LoginError::InvalidCredentials
-                | LoginError::AccountDisabled
-                | LoginError::PasswordTooLong => INVALID_CREDENTIALS.into(),
+                LoginError::InvalidCredentials | LoginError::AccountDisabled => {
+                    INVALID_CREDENTIALS.into()
+                }
                 LoginError::AccountLocked { retry_after }
                 | LoginError::RateLimited { retry_after } => too_many_attempts(*retry_after),
                 LoginError::Overloaded => unavailable(),

@@ -172,21 +172,6 @@ async fn another_site_is_refused_before_anything_is_looked_at() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_too_long_is_counted_without_a_check() {
-    let harness = Harness::new().await;
-    harness.user("ada", Role::User).await;
-    let long = "x".repeat(1_025);
-    let login = harness
-        .login
-        .login(credentials("ada", &long), caller("192.0.2.1"));
-    assert!(matches!(login.await, Err(LoginError::PasswordTooLong)));
-    assert_eq!(
-        (harness.failures("password_too_long"), harness.checks()),
-        (1, 0)
-    );
-}
-
-#[tokio::test]
 async fn a_store_that_does_not_answer_is_a_failure_of_its_own() {
     let harness = Harness::new().await;
     harness.user("ada", Role::User).await;

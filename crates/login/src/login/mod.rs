@@ -19,7 +19,7 @@ mod record;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
 
@@ -95,8 +95,6 @@ label! {
         RateLimited = "rate_limited",
         /// The address is banned.
         Banned = "banned",
-        /// The password is longer than any password that can be set.
-        PasswordTooLong = "password_too_long",
         /// Another site sent the request.
         CrossSite = "cross_site",
         /// A store did not respond.
@@ -114,9 +112,6 @@ pub enum LoginError {
     /// Another site sent the request.
     #[error("the login came from another site")]
     CrossSite,
-    /// The password is longer than 1,024 bytes. To the client this is [`LoginError::InvalidCredentials`].
-    #[error("the password is too long")]
-    PasswordTooLong,
     /// The user does not exist, or the password is wrong. The client cannot distinguish the two.
     #[error("the user name or the password is wrong")]
     InvalidCredentials,
@@ -152,7 +147,6 @@ impl LoginError {
     pub const fn failure(&self) -> LoginFailure {
         match self {
             Self::CrossSite => LoginFailure::CrossSite,
-            Self::PasswordTooLong => LoginFailure::PasswordTooLong,
             Self::InvalidCredentials => LoginFailure::InvalidCredentials,
             Self::AccountDisabled => LoginFailure::AccountDisabled,
             Self::AccountLocked { .. } => LoginFailure::AccountLocked,
@@ -277,9 +271,6 @@ impl LoginService {
         let parts = &self.parts;
         if from.cross_site {
             return Err(LoginError::CrossSite);
-        }
-        if credentials.password.expose_secret().len() > 1_024 {
-            return Err(LoginError::PasswordTooLong);
         }
         let name = credentials.username.parse::<Username>().ok();
         let account = self.find(name.as_ref()).await?;
