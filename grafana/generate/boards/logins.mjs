@@ -191,17 +191,6 @@ const changes = lines({
   queries: [over(sumBy("result", rate(own("skriptoteket_password_changes_total"), "5m")), "{{result}}")],
 });
 
-const started = lines({
-  id: 16,
-  title: "Attempts started",
-  text: "Login attempts started per second, over five minutes.",
-  unit: PER_SECOND,
-  none: "No data",
-  width: 24,
-  colors: { started: "blue" },
-  queries: [over(sum(rate(own("skriptoteket_logins_started_total"), "5m")), "started")],
-});
-
 export const logins = board({
   name: "logins",
   title: "Skriptoteket: Logins and attacks",
@@ -212,6 +201,5 @@ export const logins = board({
     row(8, refused, faults, checks),
     row(8, latency, answers, unwritten),
     row(8, changes),
-    row(8, started),
   ],
 });

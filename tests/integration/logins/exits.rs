@@ -52,15 +52,6 @@ async fn a_right_password_is_a_success_and_starts_one_session() {
 }
 
 #[tokio::test]
-async fn each_attempt_is_counted_when_it_starts() {
-    let harness = Harness::new().await;
-    let started = || harness.metrics.counter("skriptoteket.logins_started", &[]);
-    assert_eq!(started(), Some(0));
-    harness.try_login("nobody", "wrong").await.unwrap_err();
-    assert_eq!(started(), Some(1));
-}
-
-#[tokio::test]
 async fn unknown_user_and_wrong_password_are_one_reason_and_one_error() {
     let harness = Harness::new().await;
     harness.user("ada", Role::User).await;

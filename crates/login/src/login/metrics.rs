@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{Histogram, Meter};
 
 use super::LoginFailure;
 use skriptoteket_core::{
@@ -45,8 +45,6 @@ label! {
 metrics! {
     LOGINS = Counter("skriptoteket.logins", "{login}", PerInstance, [LoginStatus::ATTRIBUTE],
         "Login attempts, by status");
-    LOGINS_STARTED = Counter("skriptoteket.logins_started", "{login}", PerInstance, [],
-        "Login attempts started, including those in progress");
     LOGIN_FAILURES = Counter("skriptoteket.login_failures", "{login}", PerInstance, [LoginFailure::ATTRIBUTE],
         "Failed login attempts, by reason");
     LOGIN_DURATION = Histogram("skriptoteket.login_duration", "s", PerInstance, [LoginStatus::ATTRIBUTE],
@@ -68,7 +66,6 @@ pub type Outcome = Result<(), LoginFailure>;
 pub struct LoginMetrics(Arc<LoginInstruments>);
 
 struct LoginInstruments {
-    started: Counter<u64>,
     logins: LabelledCounter<LoginStatus>,
     failures: LabelledCounter<LoginFailure>,
     duration: Histogram<f64>,
@@ -86,10 +83,7 @@ impl LoginMetrics {
     /// Creates the instruments and initialises every series to 0.
     #[must_use]
     pub fn new(meter: &Meter, clock: Arc<dyn Clock>) -> Self {
-        let started = LOGINS_STARTED.counter(meter);
-        started.add(0, &[]);
         Self(Arc::new(LoginInstruments {
-            started,
             logins: LabelledCounter::new(&LOGINS, meter),
             failures: LabelledCounter::new(&LOGIN_FAILURES, meter),
             duration: LOGIN_DURATION.histogram(meter, &DURATION_BOUNDS),
@@ -100,7 +94,6 @@ impl LoginMetrics {
 
     /// Starts an attempt. It is counted once: by [`LoginAttempt::finish`], or when it is dropped unfinished.
     pub fn login_started(&self) -> LoginAttempt {
-        self.0.started.add(1, &[]);
         LoginAttempt {
             metrics: self.clone(),
             started: self.0.clock.monotonic(),
