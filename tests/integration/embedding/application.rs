@@ -14,29 +14,18 @@ use reqwest::{Client, Response};
 use serde_json::json;
 use skriptoteket::{
     Builder, Principal, Skriptoteket,
-    accounts::{
-        Accounts, ApplicationAccount, Role, UserId, Username,
-        password::{HashingPolicy, hash_blocking},
-    },
+    accounts::{Accounts, ApplicationAccount, Role, UserId, Username, password::hash_blocking},
     error::Cause,
 };
 use skriptoteket_testing::{
     page::Page,
+    parts::CHEAP,
     redis::RedisServer,
     wait::{LOOK_AGAIN, TIME_LIMIT},
 };
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const KEY: &str = "a key of the tests with more than thirty-two bytes";
-
-/// Cheap hashes: their cost is not under test.
-pub(crate) const HASHING: HashingPolicy = HashingPolicy {
-    memory_kib: 8,
-    iterations: 1,
-    parallelism: 1,
-    threads: 1,
-    queue: 64,
-};
 
 /// The accounts of the application. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +36,7 @@ impl Users {
     pub(crate) fn new(users: &[(&str, Role)]) -> Self {
         let this = Self::default();
         for (name, role) in users {
-            let hash = hash_blocking(&HASHING, &PASSWORD.into()).unwrap();
+            let hash = hash_blocking(&CHEAP, &PASSWORD.into()).unwrap();
             let id = UserId::generate();
             let account = ApplicationAccount::new(id, name.parse().unwrap(), *role, hash);
             this.0.lock().unwrap().insert(id, account);
@@ -95,7 +84,7 @@ pub(crate) fn builder(redis: &RedisServer, users: &Users) -> Builder {
         .accounts(users.clone())
         .cookie_key(KEY.into())
         .public_url("http://127.0.0.1")
-        .hashing(HASHING)
+        .hashing(CHEAP)
         .store_timeout(Duration::from_secs(30))
 }
 

@@ -12,11 +12,12 @@ use skriptoteket::{
 };
 use skriptoteket_testing::{
     http::{client, plain},
+    parts::CHEAP,
     redis::RedisServer,
     wait::eventually,
 };
 
-use application::{Application, HASHING, PASSWORD, Users, builder};
+use application::{Application, PASSWORD, Users, builder};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_of_an_application_log_in_see_its_pages_and_log_out() {
@@ -109,7 +110,7 @@ async fn changes_of_accounts_reach_their_sessions() {
     assert_eq!(app.get(&cyd, "/").await.0, 401);
 
     // A changed password ends the sessions that were started before.
-    let hash = hash_blocking(&HASHING, &"another password".into()).unwrap();
+    let hash = hash_blocking(&CHEAP, &"another password".into()).unwrap();
     let id = users.change("ada", |it| it.password_hash = hash);
     app.sk.password_changed(id).await.unwrap();
     assert_eq!(app.get(&ada, "/").await.0, 401);
