@@ -41,6 +41,8 @@ pub struct HashingPolicy {
     pub threads: usize,
     /// Checks that may wait for a thread.
     pub queue: usize,
+    /// True to replace hashes with other costs at login.
+    pub renew: bool,
 }
 
 impl HashingPolicy {
@@ -54,6 +56,7 @@ impl HashingPolicy {
             parallelism: 1,
             threads,
             queue: 64,
+            renew: true,
         }
     }
 }
@@ -126,6 +129,7 @@ pub struct Passwords {
     places: Arc<Semaphore>,
     /// One permit per check that is running.
     threads: Arc<Semaphore>,
+    renew: bool,
     metrics: PasswordMetrics,
 }
 
@@ -153,6 +157,7 @@ impl Passwords {
             dummy: Arc::new(dummy),
             places: Arc::new(Semaphore::new(threads + policy.queue)),
             threads: Arc::new(Semaphore::new(threads)),
+            renew: policy.renew,
             metrics,
         })
     }
@@ -181,7 +186,7 @@ impl Passwords {
     ) -> Result<Verified, HashingError> {
         let hasher = Arc::clone(&self.hasher);
         let dummy = Arc::clone(&self.dummy);
-        let metrics = self.metrics.clone();
+        let (metrics, renew) = (self.metrics.clone(), self.renew);
         self.run(move || {
             let known = hash.is_some();
             let verified = verify_with(&hasher, &password, hash.as_ref().unwrap_or(&dummy))?;
@@ -193,7 +198,7 @@ impl Passwords {
             });
             Ok(Verified {
                 matches,
-                ..verified
+                outdated: verified.outdated && renew,
             })
         })
         .await
@@ -309,6 +314,19 @@ mod tests {
         let hash = hash.await.unwrap();
         let typed = passwords.verify("cafe\u{301} fin 1 x".into(), Some(hash));
         assert!(typed.await.unwrap().matches, "NFKC, as names");
+    }
+
+    #[tokio::test]
+    async fn hashes_with_other_costs_are_kept_if_they_are_not_renewed() {
+        let hash = hash_blocking(&HashingPolicy::default(), &COMPOSED.into()).unwrap();
+        for renew in [true, false] {
+            let passwords = Passwords {
+                renew,
+                ..passwords(8, 1, 0)
+            };
+            let verified = passwords.verify(COMPOSED.into(), Some(hash.clone())).await;
+            assert_eq!(verified.unwrap().outdated, renew);
+        }
     }
 
     #[tokio::test]
