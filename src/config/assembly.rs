@@ -173,7 +173,6 @@ fn argon2(reader: &mut Reader<'_>) -> Result<HashingPolicy, Reported> {
     let parallelism = reader.get(&s::ARGON2_PARALLELISM);
     let threads = reader.get_or(&s::ARGON2_THREADS, &processors());
     let queue = reader.get(&s::ARGON2_QUEUE);
-    let renew = reader.get(&s::ARGON2_RENEW);
     if let (Ok(memory), Ok(lanes)) = (&memory_kib, &parallelism)
         && memory.value < 8 * lanes.value
     {
@@ -187,7 +186,6 @@ fn argon2(reader: &mut Reader<'_>) -> Result<HashingPolicy, Reported> {
         parallelism: parallelism?.value,
         threads: threads?.value,
         queue: queue?.value,
-        renew: renew?.value,
     })
 }
 

@@ -210,8 +210,6 @@ table! {
             "Concurrent password hashes. Each uses argon2_memory_kib.";
         ARGON2_QUEUE: Number<usize>, "argon2_queue", number(0, 100_000), Fixed("64"),
             "Password checks that may wait for a thread. Further ones are rejected with 503.";
-        ARGON2_RENEW: Switch, "argon2_renew", Switch, Fixed("true"),
-            "Renew hashes with other costs at login.";
     }
     "Login guard" {
         GUARD_ACCOUNT_ATTEMPTS: Number<u32>, "guard_account_attempts", number(1, 1_000_000), Fixed("10"),

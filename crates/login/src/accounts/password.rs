@@ -41,8 +41,6 @@ pub struct HashingPolicy {
     pub threads: usize,
     /// Checks that may wait for a thread.
     pub queue: usize,
-    /// True to replace hashes with other costs at login.
-    pub renew: bool,
 }
 
 impl HashingPolicy {
@@ -56,7 +54,6 @@ impl HashingPolicy {
             parallelism: 1,
             threads,
             queue: 64,
-            renew: true,
         }
     }
 }
@@ -129,7 +126,6 @@ pub struct Passwords {
     places: Arc<Semaphore>,
     /// One permit per check that is running.
     threads: Arc<Semaphore>,
-    renew: bool,
     metrics: PasswordMetrics,
 }
 
@@ -157,7 +153,6 @@ impl Passwords {
             dummy: Arc::new(dummy),
             places: Arc::new(Semaphore::new(threads + policy.queue)),
             threads: Arc::new(Semaphore::new(threads)),
-            renew: policy.renew,
             metrics,
         })
     }
@@ -186,7 +181,7 @@ impl Passwords {
     ) -> Result<Verified, HashingError> {
         let hasher = Arc::clone(&self.hasher);
         let dummy = Arc::clone(&self.dummy);
-        let (metrics, renew) = (self.metrics.clone(), self.renew);
+        let metrics = self.metrics.clone();
         self.run(move || {
             let known = hash.is_some();
             let verified = verify_with(&hasher, &password, hash.as_ref().unwrap_or(&dummy))?;
@@ -198,7 +193,7 @@ impl Passwords {
             });
             Ok(Verified {
                 matches,
-                outdated: verified.outdated && renew,
+                ..verified
             })
         })
         .await
@@ -314,19 +309,6 @@ mod tests {
         let hash = hash.await.unwrap();
         let typed = passwords.verify("cafe\u{301} fin 1 x".into(), Some(hash));
         assert!(typed.await.unwrap().matches, "NFKC, as names");
-    }
-
-    #[tokio::test]
-    async fn hashes_with_other_costs_are_kept_if_they_are_not_renewed() {
-        let hash = hash_blocking(&HashingPolicy::default(), &COMPOSED.into()).unwrap();
-        for renew in [true, false] {
-            let passwords = Passwords {
-                renew,
-                ..passwords(8, 1, 0)
-            };
-            let verified = passwords.verify(COMPOSED.into(), Some(hash.clone())).await;
-            assert_eq!(verified.unwrap().outdated, renew);
-        }
     }
 
     #[tokio::test]
