@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::migrate::MigrateError;
 
-use super::{super::OpenError, MIGRATOR};
+use super::{super::OpenError, migrations::MIGRATOR};
 use crate::{
     accounts::AccountError,
     error::{Explained, StoreError},

@@ -18,7 +18,7 @@
 //! | `session_roles` | the role of a user's sessions: the account version that last set it, and the move to another one |
 //! | `integrity`, `integrity_sql` | checks and repairs of the sessions, and their statements |
 //! | `plans`, `tests` | tests: the query plans of the statements; a full disk |
-//! | `migrations/` | the tables, and the triggers that count sessions |
+//! | `migrations`, `migrations/` | the tables, and the triggers that count sessions |
 //!
 //! The file is in WAL mode. Readers see the last commit and never wait; writers of this process queue for one
 //! connection in order of arrival; SQLite makes them wait for writers of other processes (the command line).
@@ -33,6 +33,7 @@ mod error;
 mod integrity;
 mod integrity_sql;
 mod limits;
+mod migrations;
 #[cfg(test)]
 mod plans;
 mod quotas;
@@ -60,7 +61,7 @@ use std::{
 
 use sqlx::{
     Connection, Sqlite, SqlitePool, Transaction,
-    migrate::{MigrateError, Migrator},
+    migrate::MigrateError,
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -79,8 +80,6 @@ use crate::{
     clock::{Clock, Timestamp},
     error::StoreError,
 };
-
-static MIGRATOR: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 
 /// Read-only connections. Session checks are answered from memory, so a few are enough.
 const READERS: u32 = 4;
@@ -338,7 +337,9 @@ async fn connect(
 async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     // Not `run`: it goes through `Acquire`, which hides from the compiler that this future is `Send`.
-    MIGRATOR.run_direct(None, &mut *transaction, false).await?;
+    migrations::MIGRATOR
+        .run_direct(None, &mut *transaction, false)
+        .await?;
     transaction.commit().await?;
     Ok(())
 }
