@@ -12,9 +12,6 @@ COPY benches ./benches
 # Cargo compares file times, and a checkout can be older than the cached program (an archive, `rsync -a`, a restored
 # cache, a wrong clock). With its fingerprint removed, our own crate is always compiled. The caches have names of ours
 # and one target directory per processor type; `locked` keeps two builds from taking each other's program.
-#
-# Without line tables the program has 27 MB instead of 171. Panics still show file and line.
-ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 RUN --mount=type=cache,id=skriptoteket-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=skriptoteket-target,target=/src/target,sharing=locked \
     CARGO_TARGET_DIR="/src/target/$(uname -m)" \

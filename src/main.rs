@@ -9,8 +9,6 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-// Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses the last data.
-#[tokio::main]
-async fn main() -> ExitCode {
-    skriptoteket::cli::run().await
+fn main() -> ExitCode {
+    skriptoteket::cli::run()
 }

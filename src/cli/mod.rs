@@ -284,7 +284,17 @@ impl Source {
     }
 }
 
-/// Runs the command given by the process's arguments. Errors are printed on standard error, one line each.
+/// Runs the command given by the process's arguments on a runtime of its own. Errors are printed on standard error, one
+/// line each.
+///
+/// It returns no future: a future is compiled where it is polled, and in the binary that would be all of the server again.
+///
+/// # Panics
+///
+/// If the threads of the runtime cannot be started.
+// Not `actix_web::main`: under its runtime the OTLP exporter's shutdown over gRPC times out and loses the last data.
+#[tokio::main]
+#[must_use]
 pub async fn run() -> ExitCode {
     let Arguments { config, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
