@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for words to avoid in comments and messages of the sources and in the documentation; scripts/words.txt has the
+# Looks for words to avoid in comments and messages of the sources, boards, alerts and documentation; scripts/words.txt has the
 # list.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,9 @@ git ls-files -z 'src/*.rs' 'crates/*.rs' ':!*/tests/*' ':!*/tests.rs' ':!crates/
     code && !/^ *\/\// && match($0, /".*"/) { print FILENAME ":" FNR ":\t" substr($0, RSTART, RLENGTH) }' >>"$texts"
 git ls-files -z '*.sh' '*.yml' '*.yaml' Makefile Dockerfile | xargs -0 \
   awk 'match($0, /(^|[[:space:]])#( |$)/) { print FILENAME ":" FNR ":\t" substr($0, RSTART) }' >>"$texts"
+# What an operator reads on a board and in an alert.
+git ls-files -z 'grafana/generate/*.mjs' prometheus/rules/alerts.yml | xargs -0 \
+  awk '/^ *(title|text|none|question|summary|description): / { print FILENAME ":" FNR ":\t" $0 }' >>"$texts"
 git ls-files -z '*.md' ':!CHANGELOG.md' ':!docs/metrics.md' ':!docs/configuration.md' | xargs -0 \
   awk '{ print FILENAME ":" FNR ":\t" $0 }' >>"$texts"
 

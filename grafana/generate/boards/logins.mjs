@@ -1,4 +1,4 @@
-// Who is being rejected, and why?
+// Which logins are rejected, and why?
 
 import { ANSWERS, CHECKS, FAILURES, STATUSES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
@@ -27,42 +27,42 @@ const failed = (id, title, text, reasons, look) =>
 const mistaken = failed(
   1,
   "Wrong name or password",
-  "Attempts with an unknown name or a wrong password; they are one on purpose.",
+  "Attempts with an unknown name or a wrong password. Both have one reason on purpose.",
   "invalid_credentials",
   { color: FAILURES.invalid_credentials },
 );
 const locked = failed(
   2,
-  "Refused: account locked",
+  "Rejected: account locked",
   "Attempts on accounts that were locked after too many failures.",
   "account_locked",
   { color: FAILURES.account_locked },
 );
 const limited = failed(
   3,
-  "Refused: address limited",
+  "Rejected: address limited",
   "Attempts from addresses with too many failures.",
   "rate_limited|banned",
   { color: FAILURES.rate_limited },
 );
 const crossSite = failed(
   4,
-  "Refused: cross-site",
-  "Attempts that another site's page sent.",
+  "Rejected: cross-site",
+  "Attempts sent by a page of another site.",
   "cross_site",
   { color: FAILURES.cross_site },
 );
 const disabled = failed(
   5,
   "Account disabled",
-  "Attempts with the right password of a disabled account.",
+  "Attempts with the correct password of a disabled account.",
   "account_disabled",
   { color: FAILURES.account_disabled },
 );
 const ours = failed(
   6,
-  "Our own faults",
-  "Attempts that failed because the store or the service did. Each one is somebody kept out wrongly.",
+  "Faults of the service",
+  "Attempts that failed because the store or the service failed. The user was not at fault.",
   OUR_FAULTS,
   {
     steps: [
@@ -94,7 +94,7 @@ const ratio = (ago = "") =>
 const againstYesterday = lines({
   id: 8,
   title: "Success ratio against yesterday",
-  text: "Share of login attempts that succeeded, over 15 minutes, beside the same a day before.",
+  text: "Share of login attempts that succeeded, over 15 minutes, compared with the day before.",
   unit: RATIO,
   none: "No logins",
   width: 12,
@@ -106,8 +106,8 @@ const againstYesterday = lines({
 
 const refused = lines({
   id: 9,
-  title: "Refused before the password",
-  text: "Attempts per second that were refused before the password was looked at, over five minutes: locked accounts, limited and banned addresses, other sites' pages.",
+  title: "Rejected before the password check",
+  text: "Attempts per second that were rejected before the password was checked, over five minutes: locked accounts, limited and banned addresses, pages of other sites.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -117,8 +117,8 @@ const refused = lines({
 
 const faults = lines({
   id: 10,
-  title: "Failures that are our fault",
-  text: "Logins per second that failed because the store or the service did, over five minutes. Should be 0.",
+  title: "Failures caused by the service",
+  text: "Logins per second that failed because the store or the service failed, over five minutes. Should be 0.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -130,7 +130,7 @@ const faults = lines({
 const checks = lines({
   id: 11,
   title: "Password checks",
-  text: "Password checks per second by result, over five minutes. Overloaded ones were refused because too many waited.",
+  text: "Password checks per second by result, over five minutes. Overloaded: rejected because too many were waiting.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -141,7 +141,7 @@ const checks = lines({
 const latency = lines({
   id: 12,
   title: "Login p95 by outcome",
-  text: "19 of 20 attempts took no longer, by outcome, over five minutes. Refusals are fast and pull the failures down; a wrong password takes as long as a right one.",
+  text: "95 % of attempts took at most this long, by outcome, over five minutes. Rejections are fast and lower the value of failures; a wrong password takes as long as a correct one.",
   unit: SECONDS,
   none: "No logins",
   width: 8,
@@ -151,7 +151,7 @@ const latency = lines({
 
 const answers = lines({
   id: 13,
-  title: "Answers to logins",
+  title: "Responses to logins",
   text: "HTTP statuses of POST /api/login per second, over five minutes.",
   unit: PER_SECOND,
   none: "No logins",
@@ -170,8 +170,8 @@ const answers = lines({
 
 const unwritten = lines({
   id: 14,
-  title: "Attempts missing in the audit trail",
-  text: "Login attempts per second that could not be written to the audit trail, over five minutes. Should be 0.",
+  title: "Attempts missing from the audit trail",
+  text: "Login attempts per second that could not be stored in the audit trail, over five minutes. Should be 0.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -183,7 +183,7 @@ const unwritten = lines({
 const changes = lines({
   id: 15,
   title: "Password changes",
-  text: "Attempts of users to change their password per second, by result, over five minutes. Many with a wrong password: somebody guesses in a stolen session.",
+  text: "Attempts of users to change their password per second, by result, over five minutes. Many wrong passwords suggest guesses in a stolen session.",
   unit: PER_SECOND,
   none: "No data",
   width: 24,
@@ -194,7 +194,7 @@ const changes = lines({
 export const logins = board({
   name: "logins",
   title: "Skriptoteket: Logins and attacks",
-  question: "Who is being kept out, and why?",
+  question: "Which logins are rejected, and why?",
   rows: [
     row(4, mistaken, locked, limited, crossSite, disabled, ours),
     row(9, byReason, againstYesterday),

@@ -15,7 +15,7 @@ const attempts = sum(rate(own(LOGINS), "5m"));
 const sessionsNow = stat({
   id: 1,
   title: "Sessions now",
-  text: "Live sessions at this moment. Nothing is shown while the session store does not answer.",
+  text: "Live sessions now. Empty while the session store does not respond.",
   unit: COUNT,
   none: "Unknown",
   width: 4,
@@ -38,7 +38,7 @@ const loginsPerMinute = stat({
 const failedInRange = stat({
   id: 3,
   title: "Failed logins in range",
-  text: "Failed login attempts within the time range of the board. Why they failed is on Logins and attacks.",
+  text: "Failed login attempts within the time range of the board. The board Logins and attacks shows the reasons.",
   unit: COUNT,
   none: "No data",
   width: 4,
@@ -50,7 +50,7 @@ const failedInRange = stat({
 const slowest = stat({
   id: 4,
   title: "Login p95",
-  text: "19 of 20 login attempts of the last five minutes took no longer than this.",
+  text: "95 % of the login attempts of the last five minutes took at most this long.",
   unit: SECONDS,
   none: "No logins",
   width: 4,
@@ -82,7 +82,7 @@ const replicas = stat({
 const alerts = stat({
   id: 6,
   title: "Alerts firing",
-  text: "Alerts of this service that fire now. Nothing is shown where Prometheus does not evaluate its rules.",
+  text: "Alerts of this service that are firing. Empty if Prometheus does not evaluate its rules.",
   unit: COUNT,
   none: "No rules",
   width: 4,
@@ -102,9 +102,9 @@ const alerts = stat({
 const activeSessions = lines({
   id: 7,
   title: "Active Sessions",
-  text: "Live sessions over time, counted by the session store. A gap means that the store did not answer.",
+  text: "Live sessions over time, counted by the session store. A gap means that the store did not respond.",
   unit: COUNT,
-  none: "Unknown: the session store does not answer",
+  none: "Unknown: the session store does not respond",
   width: 12,
   decimals: 0,
   colors: { sessions: "blue" },
@@ -125,7 +125,7 @@ const loginRate = lines({
 const successRate = gauge({
   id: 9,
   title: "Login Success Rate",
-  text: "Share of the login attempts of the last five minutes that succeeded. People mistype: 80 to 95 % is usual. Low means guessing, or a fault of ours.",
+  text: "Share of the login attempts of the last five minutes that succeeded. Users mistype: 80 to 95 % is usual. A low share means guesses, or a fault of the service.",
   unit: RATIO,
   none: "No logins",
   width: 6,
@@ -141,9 +141,9 @@ const successRate = gauge({
 const usersByRole = lines({
   id: 10,
   title: "Users by Role",
-  text: "Distinct people with a live session, by role. One with three sessions counts once.",
+  text: "Distinct users with a live session, by role. A user with three sessions counts once.",
   unit: COUNT,
-  none: "Unknown: the session store does not answer",
+  none: "Unknown: the session store does not respond",
   width: 18,
   decimals: 0,
   stacked: true,
@@ -154,7 +154,7 @@ const usersByRole = lines({
 const latency = lines({
   id: 11,
   title: "Login latency",
-  text: "How long login attempts took, over five minutes. A password check alone takes some 25 ms of a processor, on purpose.",
+  text: "Duration of login attempts, over five minutes. A password check takes about 25 ms of processor time, on purpose.",
   unit: SECONDS,
   none: "No logins",
   width: 12,
@@ -171,7 +171,7 @@ const faults = sum(rate(own("skriptoteket_login_failures_total", `reason=~"${OUR
 const burn = lines({
   id: 12,
   title: "Error-budget burn",
-  text: `How fast the last hour used up the error budgets: at 1 a budget lasts exactly its period, at 14.4 a month's is gone in two days. Availability: ${AVAILABILITY * 100} % of login attempts do not fail by a fault of ours. Latency: ${FAST_ENOUGH * 100} % of successful logins take at most ${FAST_SECONDS} s.`,
+  text: `How fast the last hour used the error budgets. At 1, a budget lasts exactly its period; at 14.4, the budget of a month lasts two days. Availability: ${AVAILABILITY * 100} % of login attempts do not fail because of the service. Latency: ${FAST_ENOUGH * 100} % of successful logins take at most ${FAST_SECONDS} s.`,
   unit: MULTIPLE,
   none: "No logins",
   width: 12,
@@ -211,7 +211,7 @@ const everyday = 'http_route=~"/api/login|/api/logout|/api/session"';
 const requestLatency = lines({
   id: 14,
   title: "Request p95 by route",
-  text: "19 of 20 requests took no longer, by route, over five minutes: the routes that everybody who logs in uses.",
+  text: "95 % of requests took at most this long, by route, over five minutes: the routes that every logged-in user needs.",
   unit: SECONDS,
   none: "No requests",
   width: 8,
@@ -223,7 +223,7 @@ const requestLatency = lines({
 const inFlight = lines({
   id: 15,
   title: "Requests in flight",
-  text: "HTTP requests being answered, by replica, at the moment of each sample.",
+  text: "HTTP requests in progress, by replica, at the time of each sample.",
   unit: COUNT,
   none: "No data",
   width: 8,

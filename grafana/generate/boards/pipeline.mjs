@@ -22,7 +22,7 @@ const accepted = sum(rate(collector("receiver_accepted_metric_points")));
 const lastSample = stat({
   id: 1,
   title: "Last sample",
-  text: "How long ago Prometheus last got a sample of the service. The gauges go with the last replica; this one looks back 15 minutes.",
+  text: "Time since Prometheus last got a sample of the service, within the last 15 minutes. The gauges disappear with the last replica.",
   unit: SECONDS,
   none: "None in 15 min",
   width: 4,
@@ -38,7 +38,7 @@ const lastSample = stat({
 const census = stat({
   id: 2,
   title: "Session census",
-  text: "Whether the session gauges can be believed. Down: the session store answers no replica, and the gauges are absent. Partly: it answers some replicas.",
+  text: "Whether the session gauges are current. Down: the session store responds to no replica, and the gauges are absent. Partly: it responds to some replicas.",
   unit: COUNT,
   none: "No replica",
   width: 4,
@@ -54,7 +54,7 @@ const census = stat({
 const age = stat({
   id: 3,
   title: "Census age",
-  text: "How old the last count of sessions is.",
+  text: "Age of the last count of sessions.",
   unit: SECONDS,
   none: "Unknown",
   width: 4,
@@ -70,7 +70,7 @@ const age = stat({
 const observers = stat({
   id: 4,
   title: "Observers",
-  text: "Replicas that count the sessions for all: one at a time. After a crash the last export of the dead replica stays for up to 50 seconds: 2 for so long is no fault. 0 or 2 for longer is one.",
+  text: "Replicas that count the sessions for the whole service: one at a time. After a crash, the last export of the dead replica stays for up to 50 seconds, so 2 is normal for that time. 0, or 2 for longer, is a fault.",
   unit: COUNT,
   none: "Unknown",
   width: 4,
@@ -101,7 +101,7 @@ const targetsDown = stat({
 const overflow = stat({
   id: 6,
   title: "Overflowing series",
-  text: "Series that stand for all label sets beyond an instrument's limit. Should be 0: labels are closed sets.",
+  text: "Series that combine all label sets beyond the limit of an instrument. Should be 0: labels are closed sets.",
   unit: COUNT,
   none: "No data",
   width: 4,
@@ -124,7 +124,7 @@ const overflow = stat({
 const points = lines({
   id: 7,
   title: "Metric points through the Collector",
-  text: "Points per second that the Collector took in, and that its exporters sent on. They should lie on each other.",
+  text: "Points per second received by the Collector, and sent by its exporters. The two lines should be equal.",
   unit: PER_SECOND,
   none: NO_COLLECTOR,
   width: 12,
@@ -139,7 +139,7 @@ const points = lines({
 const lost = lines({
   id: 8,
   title: "Metric points lost",
-  text: "Points per second that the Collector refused for want of memory, could not read, or could not send on. Should be 0.",
+  text: "Points per second that the Collector rejected because of its memory limit, could not read, or could not send. Should be 0.",
   unit: PER_SECOND,
   none: NO_COLLECTOR,
   width: 12,
@@ -156,7 +156,7 @@ const lost = lines({
 const queue = lines({
   id: 9,
   title: "Collector queue",
-  text: "How full the sending queues of the Collector are. No data is normal: the exporter that Prometheus scrapes has no queue. There are queues where the Collector sends traces or logs on, as with the Compose profile backends.",
+  text: "Use of the sending queues of the Collector. No data is normal: the exporter that Prometheus scrapes has no queue. Exporters of traces and logs have one, for example with the Compose profile backends.",
   unit: RATIO,
   none: "No exporter with a queue, which is normal",
   width: 8,
@@ -172,7 +172,7 @@ const queue = lines({
 const memory = lines({
   id: 10,
   title: "Collector memory",
-  text: "Resident memory of the Collector. It refuses points when it comes near its limit.",
+  text: "Resident memory of the Collector. It rejects points near its limit.",
   unit: BYTES,
   none: NO_COLLECTOR,
   width: 8,
@@ -195,7 +195,7 @@ const targets = lines({
 const believed = lines({
   id: 12,
   title: "Session census by replica",
-  text: "1 while the replica can believe the session gauges, 0 while the session store does not answer it.",
+  text: "1 while the session gauges of the replica are current, 0 while the session store does not respond to it.",
   unit: COUNT,
   none: "No replica",
   width: 8,
@@ -208,7 +208,7 @@ const believed = lines({
 const ages = lines({
   id: 13,
   title: "Census age over time",
-  text: "How old the last count of sessions was. It grows while the session store does not answer.",
+  text: "Age of the last count of sessions. It grows while the session store does not respond.",
   unit: SECONDS,
   none: "Unknown",
   width: 8,
@@ -218,8 +218,8 @@ const ages = lines({
 
 const observing = lines({
   id: 14,
-  title: "Who counts the sessions",
-  text: "1 for the replica that counts the sessions for all. When it goes, another takes over within seconds: a handover.",
+  title: "Observer by replica",
+  text: "1 for the replica that counts the sessions for the whole service. When it stops, another takes over within seconds.",
   unit: COUNT,
   none: "Unknown",
   width: 8,
@@ -254,7 +254,7 @@ const storeErrors = lines({
 const storeLatency = lines({
   id: 16,
   title: "Store p95",
-  text: "19 of 20 operations took no longer, by store.",
+  text: "95 % of operations took at most this long, by store.",
   unit: SECONDS,
   none: "No store is used",
   width: 6,
@@ -267,7 +267,7 @@ const shortened = "(?:skriptoteket_)?(.+?)(?:_bucket|_sum|_count)?";
 const cardinality = bars({
   id: 17,
   title: "Series per metric",
-  text: "How many series each metric has now, with all its buckets; the ten largest. Labels are closed sets: it follows the number of replicas, not that of visitors.",
+  text: "Number of series of each metric, with all its buckets; the ten largest. Labels are closed sets: the number depends on the replicas, not on the users.",
   unit: COUNT,
   none: "No data",
   width: 12,
@@ -283,7 +283,7 @@ const cardinality = bars({
 export const pipeline = board({
   name: "pipeline",
   title: "Skriptoteket: Pipeline health",
-  question: "Can the other boards be believed?",
+  question: "Is the data of the other boards complete and current?",
   rows: [
     row(4, lastSample, census, age, observers, targetsDown, overflow),
     row(8, points, lost),

@@ -56,7 +56,7 @@ const busiest = (selector) =>
 const active = stat({
   id: 1,
   title: "Active services",
-  text: "Services, of all that are registered, that are healthy or degraded: they have shown themselves lately.",
+  text: "Registered services that are healthy or degraded: they were active recently.",
   unit: COUNT,
   none: UNKNOWN,
   width: 4,
@@ -67,7 +67,7 @@ const active = stat({
 const stale = stat({
   id: 2,
   title: "Stale services",
-  text: "Services, of all that are registered, that have been silent for so long that they may be gone. Which they are is further down.",
+  text: "Registered services that have been inactive for longer than service_stale_after. The panel Health of each service lists them.",
   unit: COUNT,
   none: UNKNOWN,
   width: 4,
@@ -82,7 +82,7 @@ const stale = stat({
 const letIn = stat({
   id: 3,
   title: "Success ratio",
-  text: "Share of the authentications of the last five minutes that succeeded. Machines do not mistype: it should be near 100 %.",
+  text: "Share of the authentications of the last five minutes that succeeded. Services do not mistype: it should be near 100 %.",
   unit: RATIO,
   none: NOBODY,
   width: 4,
@@ -97,8 +97,8 @@ const letIn = stat({
 
 const refused = stat({
   id: 4,
-  title: "Refused by limits in range",
-  text: "Requests that a limit of their service refused within the time range of the board.",
+  title: "Rejected by limits in range",
+  text: "Requests rejected by a limit of their service within the time range of the board.",
   unit: COUNT,
   none: "No data",
   width: 4,
@@ -107,13 +107,13 @@ const refused = stat({
     [null, "green"],
     [0.5, "orange"],
   ],
-  queries: [now(sum(increase(EXCEEDED)), "refused")],
+  queries: [now(sum(increase(EXCEEDED)), "rejected")],
 });
 
 const retired = stat({
   id: 5,
   title: "Retired credentials used",
-  text: "Authentications within the time range of the board with a secret that a rotation has replaced. Whoever uses it still is locked out when the overlap ends.",
+  text: "Authentications within the time range of the board with a secret that a rotation has replaced. Clients that still use it cannot authenticate once the overlap ends.",
   unit: COUNT,
   none: "No data",
   width: 4,
@@ -128,7 +128,7 @@ const retired = stat({
 const keyAge = stat({
   id: 6,
   title: "Signing key age",
-  text: "How long the key that signs tokens has been in use. Much more than signing_key_rotation means that keys do not rotate.",
+  text: "Age of the key that signs tokens. Much more than signing_key_rotation means that keys do not rotate.",
   unit: DAYS,
   none: UNKNOWN,
   width: 4,
@@ -150,7 +150,7 @@ const successes = lines({
 const failuresByReason = lines({
   id: 8,
   title: "Failures by reason",
-  text: "Authentications per second that failed, by reason, over five minutes. Red ones are our own faults.",
+  text: "Authentications per second that failed, by reason, over five minutes. Shades of red are faults of the service.",
   unit: PER_SECOND,
   none: "No data",
   width: 12,
@@ -162,7 +162,7 @@ const failuresByReason = lines({
 const failuresByService = lines({
   id: 9,
   title: "Failures by service",
-  text: "Authentications per second that failed, by service, over five minutes; the ten with the most in the time range. _other is whoever is not registered.",
+  text: "Authentications per second that failed, by service, over five minutes; the ten with the most in the time range. _other: clients that are not registered.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -180,7 +180,7 @@ const triedBy = `${succeededBy} + ${sumBy("service_id", rate(failed, "5m"))}`;
 const ratioByService = lines({
   id: 10,
   title: "Success ratio by service",
-  text: "Share of a service's authentications that succeeded, over five minutes; the ten services with the most failures in the time range. A gap: it did not try.",
+  text: "Share of a service's authentications that succeeded, over five minutes; the ten services with the most failures in the time range. A gap: it did not authenticate.",
   unit: RATIO,
   none: NOBODY,
   width: 8,
@@ -196,7 +196,7 @@ const ratioByService = lines({
 const latency = lines({
   id: 11,
   title: "Authentication p95",
-  text: "19 of 20 authentications took no longer, by what they were for, over five minutes.",
+  text: "95 % of authentications took at most this long, by operation, over five minutes.",
   unit: SECONDS,
   none: NOBODY,
   width: 8,
@@ -209,7 +209,7 @@ const latency = lines({
 const verifications = lines({
   id: 12,
   title: "Token verifications",
-  text: "Access tokens looked at per second, by what they were found to be, over five minutes.",
+  text: "Access tokens checked per second, by result, over five minutes.",
   unit: PER_SECOND,
   none: "No data",
   width: 12,
@@ -220,8 +220,8 @@ const verifications = lines({
 
 const invalid = lines({
   id: 13,
-  title: "Tokens refused",
-  text: "The same without those that were valid. Some expired ones are usual. Bad signatures, other audiences and what is no token are not sent by a service that is well.",
+  title: "Tokens rejected",
+  text: "Access tokens per second that were not valid, by result, over five minutes. Some expired tokens are usual. A service in order sends no bad signatures, wrong audiences or malformed tokens.",
   unit: PER_SECOND,
   none: "No data",
   width: 12,
@@ -242,9 +242,9 @@ const use = (at) =>
 const limitUse = lines({
   id: 14,
   title: "Use of limits",
-  text: "How much of its burst (requests) and of its day (daily_quota) a service has used; the ten that came nearest to a limit in the time range.",
+  text: "Share of its burst (requests) and of its daily quota (daily_quota) that a service has used; the ten that came closest to a limit in the time range.",
   unit: RATIO,
-  none: "No service was heard of",
+  none: "No service was active",
   width: 8,
   softTop: 1,
   limits: [
@@ -259,8 +259,8 @@ const limitUse = lines({
 
 const rejections = lines({
   id: 15,
-  title: "Refused by limits",
-  text: "Requests per second that a limit refused, by service and limit, over five minutes; the ten with the most in the time range.",
+  title: "Rejected by limits",
+  text: "Requests per second rejected by a limit, by service and limit, over five minutes; the ten with the most in the time range.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -276,7 +276,7 @@ const rejections = lines({
 const unchecked = lines({
   id: 16,
   title: "Limits that could not be checked",
-  text: "Requests per second of all services whose limits the store could not check, over five minutes. closed: they were refused; open: they passed. Should be 0.",
+  text: "Requests per second of all services whose limits the store could not check, over five minutes. closed: they were rejected; open: they were allowed. Should be 0.",
   unit: PER_SECOND,
   none: "No data",
   width: 8,
@@ -288,7 +288,7 @@ const unchecked = lines({
 const byHealth = lines({
   id: 17,
   title: "Services by health",
-  text: "All registered services, by how long they have been silent. A gap means that the store did not answer.",
+  text: "All registered services, by health. A gap means that the store did not respond.",
   unit: COUNT,
   none: UNANSWERED,
   width: 8,
@@ -306,9 +306,9 @@ const RANKS = ["disabled", "healthy", "degraded", "stale"];
 const healthTable = table({
   id: 18,
   title: "Health of each service",
-  text: "How each service is now, those that may be gone first. Stale: not a sign of life since service_stale_after.",
+  text: "Health of each service, stale ones first. Stale: no activity since service_stale_after.",
   unit: COUNT,
-  none: "No service, or the store does not answer",
+  none: "No service, or the store does not respond",
   width: 8,
   columns: { service_id: "Service" },
   value: "Health",
@@ -319,9 +319,9 @@ const healthTable = table({
 const expiry = bars({
   id: 19,
   title: "Days to credential expiry",
-  text: "Whole days until the last credential of a service expires, and the service is locked out; below 0 it is. The ten that come first; a bar is full at 90 days.",
+  text: "Whole days until the last credential of a service expires; below 0 it has expired and the service cannot authenticate. The ten that expire first; a bar is full at 90 days.",
   unit: DAYS,
-  none: "No credential expires, or the store does not answer",
+  none: "No credential expires, or the store does not respond",
   width: 8,
   decimals: 0,
   top: 90,
@@ -341,7 +341,7 @@ const expiry = bars({
 
 const retiredByService = lines({
   id: 20,
-  title: "Who uses retired credentials",
+  title: "Services that use retired credentials",
   text: "Authentications per second with a secret that a rotation has replaced, by service, over five minutes; the ten with the most in the time range.",
   unit: PER_SECOND,
   none: "No data",
@@ -355,10 +355,10 @@ const hourly = (label, name) => sumBy(label, increase(total(name), "1h"));
 
 const changes = lines({
   id: 21,
-  title: "Changes of the register",
-  text: "Services registered and deleted, and rotations of credentials, within the last hour. A rotation is refused while the credential of the one before overlaps.",
+  title: "Changes of the service register",
+  text: "Services registered and deleted, and rotations of credentials, within the last hour. A rotation is rejected while the previous credential is still accepted.",
   unit: COUNT,
-  none: "Unknown: no rules are evaluated, or the store does not answer",
+  none: "Unknown: no rules are evaluated, or the store does not respond",
   width: 8,
   decimals: 0,
   softTop: 1,
@@ -375,7 +375,7 @@ const changes = lines({
 const keys = lines({
   id: 22,
   title: "Signing key age over time",
-  text: "Days since the key that signs tokens came into use: they grow, and fall to 0 when the next key begins to sign.",
+  text: "Days since the key that signs tokens came into use. It grows, and falls to 0 when the next key begins to sign.",
   unit: MULTIPLE,
   none: UNANSWERED,
   width: 8,
@@ -386,7 +386,7 @@ const keys = lines({
 export const services = board({
   name: "services",
   title: "Skriptoteket: Services and tokens",
-  question: "Which machines call, are they let in, and what will soon stop working?",
+  question: "Which services authenticate, which are rejected, and what will expire soon?",
   services: true,
   rows: [
     row(4, active, stale, letIn, refused, retired, keyAge),

@@ -1,4 +1,4 @@
-// How many sessions, whose, and for how long?
+// How many sessions, by which role, and for how long?
 
 import { ENDS, QUANTILES, ROLES } from "../colors.mjs";
 import { board, row } from "../board.mjs";
@@ -11,15 +11,15 @@ const STARTED = "skriptoteket_sessions_started_total";
 const ENDED = "skriptoteket_sessions_ended_total";
 const DURATION = "skriptoteket_session_duration_seconds_bucket";
 
-const UNKNOWN = "Unknown: the session store does not answer";
+const UNKNOWN = "Unknown: the session store does not respond";
 /** The text without data for totals that rules record. */
-const UNRECORDED = "Unknown: no rules are evaluated, or the session store does not answer";
+const UNRECORDED = "Unknown: no rules are evaluated, or the session store does not respond";
 const users = sum(onceBy("role", shared("skriptoteket_users_by_role")));
 
 const sessionsNow = stat({
   id: 1,
   title: "Sessions now",
-  text: "Live sessions at this moment.",
+  text: "Live sessions now.",
   unit: COUNT,
   none: "Unknown",
   width: 4,
@@ -29,21 +29,21 @@ const sessionsNow = stat({
 
 const usersNow = stat({
   id: 2,
-  title: "People now",
-  text: "Distinct people with a live session.",
+  title: "Users now",
+  text: "Distinct users with a live session.",
   unit: COUNT,
   none: "Unknown",
   width: 4,
   decimals: 0,
-  queries: [now(users, "people")],
+  queries: [now(users, "users")],
 });
 
 const perUser = stat({
   id: 3,
-  title: "Sessions per person",
-  text: "Live sessions of a person, on average. Much more than the devices that people have means that somebody collects sessions.",
+  title: "Sessions per user",
+  text: "Average number of live sessions of a user. Far more than the devices of a user suggests that a client collects sessions.",
   unit: COUNT,
-  none: "Nobody",
+  none: "No users",
   width: 4,
   decimals: 2,
   queries: [now(`${once(shared(ACTIVE))} / (${users} > 0)`, "per person")],
@@ -64,7 +64,7 @@ const startedInRange = stat({
 const endedInRange = stat({
   id: 5,
   title: "Ended in range",
-  text: "Sessions that ended within the time range of the board, for whatever reason.",
+  text: "Sessions that ended within the time range of the board, for any reason.",
   unit: COUNT,
   none: "Unknown",
   width: 4,
@@ -76,7 +76,7 @@ const endedInRange = stat({
 const median = stat({
   id: 6,
   title: "Median length in range",
-  text: "Half of the sessions that ended within the time range of the board lasted no longer than this.",
+  text: "Half of the sessions that ended within the time range of the board lasted at most this long.",
   unit: SECONDS,
   none: "None ended",
   width: 4,
@@ -87,7 +87,7 @@ const median = stat({
 const byRole = lines({
   id: 7,
   title: "Sessions by role",
-  text: "Live sessions by the role of their user. A drained role is 0.",
+  text: "Live sessions by the role of their user. A role without sessions is 0.",
   unit: COUNT,
   none: UNKNOWN,
   width: 12,
@@ -100,7 +100,7 @@ const byRole = lines({
 const ends = lines({
   id: 8,
   title: "Ends by reason",
-  text: "Sessions that ended per minute, by reason, over five minutes. lost: the session store does not have them any more, and nobody ended them.",
+  text: "Sessions that ended per minute, by reason, over five minutes. lost: the session store no longer has them, although they did not end.",
   unit: PER_MINUTE,
   none: UNRECORDED,
   width: 12,
@@ -112,7 +112,7 @@ const ends = lines({
 const lengths = heatmap({
   id: 9,
   title: "Session length",
-  text: "How long the sessions lasted that ended: the stronger the colour, the more of them.",
+  text: "Duration of the sessions that ended: the stronger the colour, the more sessions.",
   unit: SECONDS,
   none: "None ended",
   width: 12,
@@ -122,7 +122,7 @@ const lengths = heatmap({
 const quantiles = lines({
   id: 10,
   title: "Session length, quantiles",
-  text: "Lengths of the sessions that ended within the last 30 minutes: half, nine of ten, and 99 of 100 lasted no longer.",
+  text: "Duration of the sessions that ended within the last 30 minutes: 50, 90 and 99 % of them lasted at most this long.",
   unit: SECONDS,
   none: "None ended",
   width: 12,
@@ -145,7 +145,7 @@ const starts = lines({
 const balance = lines({
   id: 12,
   title: "Started less ended, against active",
-  text: "Two ways to count live sessions: the totals of the store, and its index. They differ by the sessions that have expired and were not cleared away yet, for a moment. They must not stay apart: lost sessions are counted as ended, too.",
+  text: "Live sessions counted in two ways: from the totals of the store, and from its index. They differ briefly by the sessions that have expired and are not yet removed. A lasting difference is a fault: lost sessions are counted as ended, too.",
   unit: COUNT,
   none: UNKNOWN,
   width: 8,
@@ -164,7 +164,7 @@ const balance = lines({
 const disagreement = lines({
   id: 13,
   title: "Replica disagreement",
-  text: "The highest count of live sessions less the lowest, by role, where several replicas tell one. They read the same store: it should be 0 but for a moment.",
+  text: "Highest count of live sessions minus the lowest, by role, where several replicas report one. They read the same store, so a difference should be brief.",
   unit: COUNT,
   none: UNKNOWN,
   width: 8,
@@ -177,7 +177,7 @@ const disagreement = lines({
 export const sessions = board({
   name: "sessions",
   title: "Skriptoteket: Sessions and roles",
-  question: "How many sessions, whose, and for how long?",
+  question: "How many sessions, by which role, and for how long?",
   rows: [
     row(4, sessionsNow, usersNow, perUser, startedInRange, endedInRange, median),
     row(9, byRole, ends),
