@@ -102,13 +102,14 @@ impl ClientAuthenticator {
         // If the store does not respond, the failure is counted for the named service. Whether it is registered cannot
         // be checked then.
         *who = client.parse().ok();
+        let arrival = self.0.service_cache.arrival();
         let snapshot = self.0.service_cache.snapshot().await?;
         let mut found = self.proven(&snapshot, &client, &proof);
         if found.as_ref().is_err_and(depends_on_snapshot) {
             // Another replica may have just registered the service or rotated its secret.
-            let late = self.0.service_cache.recent_snapshot().await?;
-            if !Arc::ptr_eq(&snapshot, &late) {
-                found = self.proven(&late, &client, &proof);
+            let newer = self.0.service_cache.snapshot_since(arrival).await?;
+            if !Arc::ptr_eq(&snapshot, &newer) {
+                found = self.proven(&newer, &client, &proof);
             }
         }
         if matches!(found, Err(AuthFailure::UnknownService)) {

@@ -30,8 +30,9 @@ use skriptoteket_core::{
 /// read of the store.
 pub const FRESH: Duration = Duration::from_millis(500);
 
-/// Maximum age of a recent snapshot: a new service or secret works on every replica after this.
-const LATE: Duration = Duration::from_millis(50);
+/// Minimum time between two requests to the store by [`ServiceCache::snapshot_since`]. Invented keys and guessed secrets
+/// cause such requests.
+const PACE: Duration = Duration::from_millis(50);
 
 /// The content of the cache at one moment. Immutable.
 #[derive(Debug)]
@@ -92,6 +93,8 @@ struct Inner {
     revoked: RwLock<Revoked>,
     /// Increases when this process has changed something: earlier responses are outdated then.
     changes: AtomicU64,
+    /// The number of requests to the store that have begun.
+    begun: AtomicU64,
     /// Held while the store is asked.
     asking: Mutex<()>,
     /// The last failed request: when it failed, in monotonic time, and the error.
@@ -112,9 +115,15 @@ struct Answer {
     snapshot: Arc<Snapshot>,
     /// The monotonic time at which the store was asked.
     asked_at: Duration,
+    /// The number of the request to the store, counted from 1.
+    number: u64,
     /// The number of changes by this process up to then.
     changes: u64,
 }
+
+/// When a caller arrived, relative to the requests to the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival(u64);
 
 impl fmt::Debug for ServiceCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,6 +148,7 @@ impl ServiceCache {
             current: RwLock::default(),
             revoked: RwLock::default(),
             changes: AtomicU64::default(),
+            begun: AtomicU64::default(),
             asking: Mutex::default(),
             failed: RwLock::default(),
         }))
@@ -162,15 +172,31 @@ impl ServiceCache {
         }
     }
 
-    /// Returns a snapshot that was current at most 50 ms ago. Used for data that may be new, for example an unknown
-    /// key, and before a request is rejected because of what is registered. Concurrent callers share one request, so
-    /// that invented keys do not keep the store busy.
+    /// Notes that a caller arrives now, for [`ServiceCache::snapshot_since`].
+    #[must_use]
+    pub fn arrival(&self) -> Arrival {
+        Arrival(self.0.begun.load(SeqCst))
+    }
+
+    /// Returns a snapshot that the store was asked for after the arrival. It contains everything that was committed
+    /// before. Used for data that may be new, for example an unknown key, and before a request is rejected because of
+    /// what is registered.
+    ///
+    /// Concurrent callers share one request to the store. It begins at least 50 ms after the previous one, so that
+    /// invented keys do not keep the store busy: the caller waits up to 50 ms plus the request.
     ///
     /// # Errors
     ///
     /// As for [`ServiceCache::snapshot`].
-    pub async fn recent_snapshot(&self) -> Result<Arc<Snapshot>, AuthFailure> {
-        self.0.ask(|inner| inner.young(LATE)).await
+    pub async fn snapshot_since(&self, arrival: Arrival) -> Result<Arc<Snapshot>, AuthFailure> {
+        if let Some(answer) = self.0.answer_since(arrival) {
+            return Ok(answer.snapshot);
+        }
+        let pause = self.0.pause();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        self.0.ask(|inner| inner.answer_since(arrival)).await
     }
 
     /// True if this token was revoked, as of the last snapshot.
@@ -213,6 +239,18 @@ impl Inner {
         self.last().filter(young)
     }
 
+    fn answer_since(&self, arrival: Arrival) -> Option<Answer> {
+        let changes = self.changes.load(SeqCst);
+        let since = |it: &Answer| it.changes == changes && it.number > arrival.0;
+        self.last().filter(since)
+    }
+
+    /// Returns how long to wait before the store is asked again.
+    fn pause(&self) -> Duration {
+        let due = self.last().map_or(Duration::ZERO, |it| it.asked_at + PACE);
+        due.saturating_sub(self.clock.monotonic())
+    }
+
     /// Asks the store, unless another caller did so while this one waited for its turn, or the cached one is good
     /// `enough`.
     ///
@@ -223,20 +261,22 @@ impl Inner {
         &self,
         enough: impl Fn(&Self) -> Option<Answer> + Send + Sync,
     ) -> Result<Arc<Snapshot>, AuthFailure> {
+        let arrival = Arrival(self.begun.load(SeqCst));
         let came_at = self.clock.monotonic();
         let _asking = self.asking.lock().await;
         let asked_at = self.clock.monotonic();
         // Waiting for another caller's request counts as waiting for the store.
         wait_budget::spend(asked_at.saturating_sub(came_at));
-        let changes = self.changes.load(SeqCst);
-        let asked_since = |it: &Answer| it.asked_at > came_at && it.changes == changes;
-        if let Some(answer) = self.last().filter(asked_since).or_else(|| enough(self)) {
+        if let Some(answer) = self.answer_since(arrival).or_else(|| enough(self)) {
             return Ok(answer.snapshot);
         }
         if let Some(failed) = self.failed_since(came_at) {
             return Err(failed.into());
         }
-        // The changes and the time are read before the request: what happens after it is not in the response.
+        // The number, the changes and the time are read before the request: what happens after it is not in the
+        // response.
+        let number = self.begun.fetch_add(1, SeqCst) + 1;
+        let changes = self.changes.load(SeqCst);
         let result = self.question().await;
         if let Err(failure) = &result {
             let mut failed = self.failed.write().unwrap_or_else(PoisonError::into_inner);
@@ -247,6 +287,7 @@ impl Inner {
         *current = Some(Answer {
             snapshot: Arc::clone(&snapshot),
             asked_at,
+            number,
             changes,
         });
         Ok(snapshot)

@@ -211,10 +211,15 @@ impl Tokens {
 
     /// Verifies a token. Counts nothing, because only the caller knows the operation.
     pub(super) async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
-        match self.verify_cached(token) {
-            Some(verified) => verified,
-            None => self.verify_by_store(token).await,
+        let arrival = self.0.service_cache.arrival();
+        let snapshot = self.0.service_cache.snapshot().await?;
+        let (verified, outdated) = self.0.verify_with(&snapshot, token);
+        if !outdated {
+            return verified;
         }
+        // Another replica may have just registered the service or created the key.
+        let newer = self.0.service_cache.snapshot_since(arrival).await?;
+        self.0.verify_with(&newer, token).0
     }
 
     /// As [`Tokens::verify`], if that needs no request to the store.
@@ -223,29 +228,8 @@ impl Tokens {
         token: &str,
     ) -> Option<Result<Arc<Claims>, VerificationError>> {
         let snapshot = self.0.service_cache.cached()?;
-        let claims = match self.0.recall(&snapshot, token) {
-            Some(claims) => claims,
-            None => match self.0.open(&snapshot, token) {
-                Ok(claims) => claims,
-                // The key may be new.
-                Err(rejected) if rejected.unknown_key => return None,
-                Err(rejected) => return Some(Err(rejected.into())),
-            },
-        };
-        match self.0.check(&snapshot, claims) {
-            // Another replica may have just registered the service.
-            Err(error) if depends_on_snapshot(&error.failure) => None,
-            verified => Some(verified),
-        }
-    }
-
-    async fn verify_by_store(&self, token: &str) -> Result<Arc<Claims>, VerificationError> {
-        let snapshot = self.0.service_cache.recent_snapshot().await?;
-        let claims = match self.0.recall(&snapshot, token) {
-            Some(claims) => claims,
-            None => self.0.open(&snapshot, token)?,
-        };
-        self.0.check(&snapshot, claims)
+        let (verified, outdated) = self.0.verify_with(&snapshot, token);
+        (!outdated).then_some(verified)
     }
 
     /// Records that a service was active, by its token.
@@ -283,6 +267,27 @@ impl Inner {
             scopes: claims.scopes,
             allowance,
         })
+    }
+
+    /// Verifies a token with this snapshot. The second value is true if a newer snapshot could change the result.
+    fn verify_with(
+        &self,
+        snapshot: &Snapshot,
+        token: &str,
+    ) -> (Result<Arc<Claims>, VerificationError>, bool) {
+        let claims = match self.recall(snapshot, token) {
+            Some(claims) => claims,
+            None => match self.open(snapshot, token) {
+                Ok(claims) => claims,
+                Err(rejected) => {
+                    let unknown_key = rejected.unknown_key;
+                    return (Err(rejected.into()), unknown_key);
+                }
+            },
+        };
+        let verified = self.check(snapshot, claims);
+        let outdated = matches!(&verified, Err(it) if depends_on_snapshot(&it.failure));
+        (verified, outdated)
     }
 
     /// Returns the claims of a token whose signature was verified with the keys of this snapshot before.

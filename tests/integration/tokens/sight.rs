@@ -1,6 +1,6 @@
 //! How soon a replica sees another one's changes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use skriptoteket::services::{FRESH, LimitChange, SKEW, ServiceChange};
 
@@ -196,4 +196,54 @@ async fn what_another_replica_has_just_made_is_not_refused() {
     }
     assert_eq!(other.failed("orders", "bad_secret"), 0);
     assert_eq!(other.failed("_other", "unknown_service"), 0);
+}
+
+/// The clock does not advance: the other replica asked the store immediately before each change.
+#[tokio::test]
+async fn a_change_right_after_a_read_is_seen_before_a_request_is_rejected() {
+    let harness = Harness::new();
+    let (one, other) = pair(&harness).await;
+    let old = one.register("orders").await;
+    assert!(other.token(&old).await.is_ok());
+
+    let new = one.register("billing").await;
+    let token = one.token(&new).await.unwrap();
+    assert!(other.token(&new).await.is_ok());
+    let another = one.register("shipping").await;
+    let of_another = one.token(&another).await.unwrap();
+    assert!(other.comes_with(&of_another).await.is_ok());
+
+    let rotated = one.registry.rotate(&old.service.id, None, false);
+    assert!(other.token(&rotated.await.unwrap()).await.is_ok());
+
+    let disable = async |disabled| {
+        let change = ServiceChange {
+            disabled: Some(disabled),
+            ..ServiceChange::default()
+        };
+        one.registry.change(&new.service.id, change).await.unwrap();
+    };
+    disable(true).await;
+    harness.pass(FRESH);
+    assert_eq!(other.comes_with(&token).await.err(), Some("disabled"));
+    disable(false).await;
+    assert!(other.comes_with(&token).await.is_ok());
+
+    assert_eq!(other.failed("_other", "unknown_service"), 0);
+    assert_eq!(other.failed("orders", "bad_secret"), 0);
+}
+
+#[tokio::test]
+async fn a_key_that_was_created_right_after_a_read_is_known_before_a_token_is_rejected() {
+    let harness = Harness::new();
+    let stores = harness.stores().await;
+    let services = Arc::clone(&stores.services);
+    let other = harness.replica_on(stores, services);
+    other.service_cache.snapshot().await.unwrap();
+
+    // The first key signs at once.
+    let one = harness.replica().await;
+    let token = one.token(&one.register("orders").await).await.unwrap();
+    assert!(other.comes_with(&token).await.is_ok());
+    assert_eq!(other.failed("_other", "bad_signature"), 0);
 }

@@ -124,7 +124,7 @@ async fn rotate_secrets(operator: Operator, all: Vec<Busy>) {
             let operator = operator.clone();
             moves.spawn(async move {
                 let secret = operator.rotate(&busy.caller().id, Some(OVERLAP)).await;
-                // A caller never gets a secret before the replicas, which take 50 ms, or more on a slow machine.
+                // The callers change over one after the other, while both secrets are valid.
                 time::sleep(Duration::from_millis(1_000 + n * 570)).await;
                 busy.caller.lock().unwrap().secret = secret;
             });
