@@ -12,6 +12,9 @@ use skriptoteket_testing::{
 
 use super::{Meter, Scale, peers, progress};
 
+/// The directory of the service. Every service on one Redis shares the accounts database in it.
+pub(crate) const SERVICE: &str = "service";
+
 const CHECK: &str = "/api/session";
 
 /// Sessions over which the load is spread.
@@ -53,7 +56,7 @@ impl Case {
 
 /// Loads the servers in turn and prints the comparison.
 pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> anyhow::Result<()> {
-    let ours = our_service(&dir.join("checks"), redis).await?;
+    let ours = our_service(&dir.join(SERVICE), redis).await?;
     let (stock, bare) = peers::stock_and_bare(redis).await?;
     let express = peers::express(redis).await?;
 

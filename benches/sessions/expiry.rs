@@ -118,7 +118,8 @@ pub(crate) async fn measure(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let service = our_service(&dir.join("expiry"), &redis).await?;
     let _others = others(dir, &redis).await?;
     let mut meter = Meter::open(&redis.url())?;
-    let stores = population::open(&dir.join("outside"), &peers::our_url(&redis)).await?;
+    let stores =
+        population::open(&dir.join("expiry").join("data"), &peers::our_url(&redis)).await?;
     let start = |count: u64, deadline: Instant| {
         let sessions = stores.sessions.clone();
         async move {

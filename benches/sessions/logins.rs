@@ -13,7 +13,12 @@ use skriptoteket_testing::{
     service::PASSWORD,
 };
 
-use super::{Meter, Scale, checks::our_service, counting::thousands, peers, population, progress};
+use super::{
+    Meter, Scale,
+    checks::{SERVICE, our_service},
+    counting::thousands,
+    peers, population, progress,
+};
 
 /// Users who log in, in turn.
 const USERS: usize = 2_000;
@@ -27,7 +32,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// Loads one service in turn while it holds the lease, and while another holder does, so that the service does not
 /// count.
 pub(crate) async fn compare(dir: &Path, redis: &RedisServer, scale: Scale) -> anyhow::Result<()> {
-    let dir = dir.join("logins");
+    let dir = dir.join(SERVICE);
     let service = our_service(&dir, redis).await?;
     add_users(&dir, redis).await?;
     let script = write_script(&dir, "login.lua", &login_script())?;

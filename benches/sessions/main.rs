@@ -87,7 +87,8 @@ async fn compare(scale: Scale) -> anyhow::Result<()> {
     let redis = RedisServer::start(&[]);
     println!("{}\n", machine(&mut Meter::open(&redis.url())?)?);
 
-    let mut population = Population::open(&dir.path().join("ours"), &redis.url()).await?;
+    let mut population =
+        Population::open(&dir.path().join(checks::SERVICE).join("data"), &redis.url()).await?;
     counting::compare(&mut population, &redis, scale).await?;
     calls::measure(&population, &redis, scale).await?;
     checks::compare(dir.path(), &redis, scale).await?;
