@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use skriptoteket::accounts::{NewAccount, Role};
+use skriptoteket::accounts::{NewAccount, Profile, Role};
 use skriptoteket_testing::{
     load::{CONNECTIONS, Server, median, ratio, write_script, wrk},
     redis::RedisServer,
@@ -102,6 +102,7 @@ async fn add_users(dir: &Path, redis: &RedisServer) -> anyhow::Result<()> {
         let account = NewAccount {
             username: format!("bench{n}").parse()?,
             role: Role::User,
+            profile: Profile::default(),
             password_hash: admin.password_hash.clone(),
         };
         stores.accounts.add(account).await?;

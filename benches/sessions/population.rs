@@ -96,6 +96,7 @@ pub(crate) fn session_of(user: UserId, n: u64, idle: Duration) -> NewSession {
         idle,
         lifetime: LIFETIME + idle,
         user_agent: USER_AGENT.to_owned(),
+        network: None,
         state: SessionState::new(),
     }
 }

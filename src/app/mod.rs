@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     accounts::{
-        Role,
+        Profile, Role,
         password::Passwords,
         registration::{RegisterError, Registrar},
     },
@@ -366,7 +366,12 @@ async fn bootstrap(
         return Ok(());
     };
     let recording = audit.begin(Kind::UserCreate, Some(Actor::System), None);
-    let register = registrar.register(&first.username, Role::Superuser, first.password.clone());
+    let register = registrar.register(
+        &first.username,
+        Role::Superuser,
+        Profile::default(),
+        first.password.clone(),
+    );
     let made = recording.during(register).await;
     recording.finish(made.as_ref().err().map_or(SUCCESS, RegisterError::reason));
     match made {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ use super::{
         Body, JsonBody, OptionalJsonBody, Segment, SuperPrincipal, Whole, given, given_whole,
         whole_or_null,
     },
+    nullable::Nullable,
     rejection::Rejection,
     schemas::{RateText, ScopeText, ServiceIdText},
     service_view::{IssuedView, ServiceListView, ServiceView},
@@ -47,7 +48,7 @@ pub(super) struct NewServiceBody {
     /// Null for no quota; the configured default if omitted.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    daily_quota: Said<Whole<u64>>,
+    daily_quota: Nullable<Whole<u64>>,
     /// A JWK Set, for a service that signs its assertions.
     public_keys: Option<Map<String, Value>>,
 }
@@ -80,11 +81,11 @@ pub(super) struct ServiceChangeBody {
     /// Null removes the quota.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    daily_quota: Said<Whole<u64>>,
+    daily_quota: Nullable<Whole<u64>>,
     /// Null removes the keys.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    public_keys: Said<Map<String, Value>>,
+    public_keys: Nullable<Map<String, Value>>,
 }
 
 impl Body for ServiceChangeBody {
@@ -110,38 +111,18 @@ impl Body for RotationBody {
         r#"{"overlap_seconds": number, "force": boolean}, both optional"#;
 }
 
-/// A value that may be omitted or null.
-#[derive(Clone, Copy, Debug, Default)]
-enum Said<T> {
-    #[default]
-    Nothing,
-    Null,
-    Value(T),
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Said<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Option::deserialize(deserializer)?;
-        Ok(value.map_or(Self::Null, Self::Value))
-    }
-}
-
 /// Returns the requested limits.
 fn limits(
     rate: Option<&str>,
     burst: Option<u32>,
-    daily_quota: Said<Whole<u64>>,
+    daily_quota: Nullable<Whole<u64>>,
 ) -> Result<LimitChange, Rejection> {
     let rate = rate.map(str::parse::<Rate>).transpose();
     let rate = rate.map_err(|error| Rejection::Value(format!("rate: {error}")))?;
     Ok(LimitChange {
         interval: rate.map(Rate::interval),
         burst,
-        daily_quota: match daily_quota {
-            Said::Nothing => None,
-            Said::Null => Some(None),
-            Said::Value(Whole(it)) => Some(Some(it)),
-        },
+        daily_quota: daily_quota.change().map(|it| it.map(|Whole(it)| it)),
     })
 }
 
@@ -250,11 +231,8 @@ pub(super) async fn change(
         disabled: body.disabled,
         scopes: body.scopes.as_deref().map(scopes).transpose()?,
         limits: limits(body.rate.as_deref(), body.burst, body.daily_quota)?,
-        public_keys: match body.public_keys {
-            Said::Nothing => None,
-            Said::Null => Some(None),
-            Said::Value(keys) => Some(Some(Value::from(keys).to_string().into())),
-        },
+        public_keys: (body.public_keys.change())
+            .map(|keys| keys.map(|keys| Value::from(keys).to_string().into())),
     };
     if change == ServiceChange::default() {
         return Err(Rejection::Malformed {

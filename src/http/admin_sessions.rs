@@ -14,6 +14,7 @@ use super::{
 use crate::{
     accounts::{Role, UserId, Username},
     audit::{self, Kind},
+    network::ClientNetwork,
     sessions::{SessionFilter, SessionId, SessionRecord},
 };
 
@@ -43,6 +44,9 @@ pub(super) struct AnySessionView<'a> {
     expires_at: String,
     /// The client's `User-Agent` header; may be empty.
     user_agent: &'a str,
+    /// The network that the client logged in from: an IPv4 /24 or an IPv6 /48; null if it is not known.
+    #[schema(required, value_type = Option<String>, example = "192.0.2.0/24")]
+    network: Option<ClientNetwork>,
 }
 
 impl<'a> From<&'a SessionRecord> for AnySessionView<'a> {
@@ -54,6 +58,7 @@ impl<'a> From<&'a SessionRecord> for AnySessionView<'a> {
             last_seen_at: record.last_seen_at.to_rfc3339(),
             expires_at: record.expires_at.to_rfc3339(),
             user_agent: &record.user_agent,
+            network: record.network,
         }
     }
 }

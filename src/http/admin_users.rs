@@ -1,5 +1,7 @@
 //! `/api/admin/users`: accounts, for superusers.
 
+use std::{fmt, str::FromStr};
+
 use actix_web::{HttpResponse, http::header, web::Data};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -9,11 +11,12 @@ use super::{
     Api,
     error::ApiError,
     extract::{Body, JsonBody, Parameters, Segment, SuperPrincipal, given, page_size, secret},
+    nullable::Nullable,
     rejection::Rejection,
-    schemas::UsernameText,
+    schemas::{DisplayNameText, EmailText, UsernameText},
     session::RoleName,
 };
-use crate::accounts::{AccountChange, Role, User, UserId};
+use crate::accounts::{AccountChange, OptionalChange, Profile, Role, User, UserId};
 
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,6 +29,10 @@ pub(super) struct AccountView<'a> {
     role: Role,
     /// True if the user may not log in.
     disabled: bool,
+    #[schema(required, value_type = Option<DisplayNameText>)]
+    display_name: Option<&'a str>,
+    #[schema(required, value_type = Option<EmailText>)]
+    email: Option<&'a str>,
     #[schema(format = DateTime)]
     created_at: String,
 }
@@ -37,6 +44,8 @@ impl<'a> From<&'a User> for AccountView<'a> {
             username: user.username.as_str(),
             role: user.role,
             disabled: user.disabled,
+            display_name: user.profile.display_name(),
+            email: user.profile.email(),
             created_at: user.created_at.to_rfc3339(),
         }
     }
@@ -66,11 +75,14 @@ pub(super) struct NewAccountBody {
     /// `user` if omitted.
     #[schema(value_type = Option<RoleName>)]
     role: Option<String>,
+    #[schema(value_type = Option<DisplayNameText>)]
+    display_name: Option<String>,
+    #[schema(value_type = Option<EmailText>)]
+    email: Option<String>,
 }
 
 impl Body for NewAccountBody {
-    const EXPECTED: &'static str =
-        r#"{"username": string, "password": string, "role": string (optional)}"#;
+    const EXPECTED: &'static str = r#"{"username": string, "password": string} and, optionally, "role": string, "display_name": string, "email": string"#;
 }
 
 /// Changes to an account; at least one member is required.
@@ -84,16 +96,40 @@ pub(super) struct AccountChangeBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     disabled: Option<bool>,
+    /// Null removes the name.
+    #[serde(default)]
+    #[schema(value_type = Option<DisplayNameText>)]
+    display_name: Nullable<String>,
+    /// Null removes the address.
+    #[serde(default)]
+    #[schema(value_type = Option<EmailText>)]
+    email: Nullable<String>,
 }
 
 impl Body for AccountChangeBody {
-    const EXPECTED: &'static str =
-        r#"{"role": string, "disabled": boolean} with at least one of them"#;
+    const EXPECTED: &'static str = r#"at least one of "role": string, "disabled": boolean, "display_name": string or null, "email": string or null"#;
 }
 
 fn role_of(text: &str) -> Result<Role, Rejection> {
-    text.parse()
-        .map_err(|error: crate::accounts::UnknownRole| Rejection::Value(format!("role: {error}")))
+    value_of("role", text)
+}
+
+/// Parses the value of a member.
+fn value_of<T: FromStr<Err: fmt::Display>>(member: &str, text: &str) -> Result<T, Rejection> {
+    let value = text.parse::<T>();
+    value.map_err(|error| Rejection::Value(format!("{member}: {error}")))
+}
+
+/// Parses the change of a member that may be removed.
+fn change_of<T: FromStr<Err: fmt::Display>>(
+    member: &str,
+    change: Nullable<String>,
+) -> Result<OptionalChange<T>, Rejection> {
+    let parse = |text: String| value_of(member, &text);
+    change
+        .change()
+        .map(|it| it.map(parse).transpose())
+        .transpose()
 }
 
 /// List accounts
@@ -132,7 +168,7 @@ pub(super) async fn list(
         (status = 201, description = "Created", body = AccountView,
             headers(("Location" = String, description = "Path of the account"))),
         (status = 409, description = "The user name is taken"),
-        (status = 422, description = "The name or the role is invalid, or the password is too weak; the detail says which"),
+        (status = 422, description = "A name, the role or the email address is invalid, or the password is too weak; the detail says which"),
     ),
 )]
 pub(super) async fn create(
@@ -141,9 +177,17 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<NewAccountBody>,
 ) -> Result<HttpResponse, ApiError> {
     let role = body.role.as_deref().map_or(Ok(Role::User), role_of)?;
+    let display_name = body.display_name.as_deref();
+    let email = body.email.as_deref();
+    let profile = Profile {
+        display_name: display_name
+            .map(|it| value_of("display_name", it))
+            .transpose()?,
+        email: email.map(|it| value_of("email", it)).transpose()?,
+    };
     let user = api
         .registrar
-        .register(&body.username, role, body.password)
+        .register(&body.username, role, profile, body.password)
         .await?;
     let location = format!("/api/admin/users/{}", user.id);
     Ok(HttpResponse::Created()
@@ -151,7 +195,7 @@ pub(super) async fn create(
         .json(AccountView::from(&user)))
 }
 
-/// Change an account's role, disable or enable it
+/// Change an account: its role, its profile; disable or enable it
 ///
 /// Takes effect on live sessions at once: a new role is applied to them, disabling ends them. Enabling also unlocks an
 /// account that wrong passwords have locked, if the store of locks responds; a lock also expires by itself.
@@ -162,7 +206,7 @@ pub(super) async fn create(
         (status = 200, description = "The account after the change", body = AccountView),
         (status = 404, description = "There is no such user"),
         (status = 409, description = "It is the last superuser"),
-        (status = 422, description = "The role is invalid"),
+        (status = 422, description = "The role, the display name or the email address is invalid; the detail says which"),
     ),
 )]
 pub(super) async fn change(
@@ -174,6 +218,8 @@ pub(super) async fn change(
     let change = AccountChange {
         role: body.role.as_deref().map(role_of).transpose()?,
         disabled: body.disabled,
+        display_name: change_of("display_name", body.display_name)?,
+        email: change_of("email", body.email)?,
     };
     if change == AccountChange::default() {
         return Err(Rejection::Malformed {
@@ -183,9 +229,10 @@ pub(super) async fn change(
         }
         .into());
     }
+    let enabled = change.disabled == Some(false);
     let user = api.lifecycle.change(id, change).await?;
     let user = user.ok_or(Rejection::NotFound)?;
-    if change.disabled == Some(false) {
+    if enabled {
         // The account is changed and the change is recorded. What remains of a lock expires by itself.
         if let Err(error) = api.login.unlock(id).await {
             tracing::warn!(

@@ -11,6 +11,7 @@
 //! | `admin_services`, `service_view` | the register of services |
 //! | `audited` | which requests are administrative actions, and their rows in the audit trail |
 //! | `admin_audit` | the audit trail |
+//! | `nullable` | members of changes that may be omitted or null |
 //! | `openapi`, `openapi_responses`, `schemas` | the OpenAPI document; what its responses have in common; schemas |
 
 mod admin_audit;
@@ -18,6 +19,7 @@ mod admin_services;
 mod admin_sessions;
 mod admin_users;
 mod audited;
+mod nullable;
 mod oauth;
 mod openapi;
 mod openapi_responses;

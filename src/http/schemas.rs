@@ -8,7 +8,7 @@ use utoipa::{
 };
 
 use crate::{
-    accounts::Username,
+    accounts::{DisplayName, EmailAddress, Username},
     services::{Scope, ServiceId},
 };
 
@@ -49,4 +49,8 @@ text! {
     RateText, "Rate": 32, r"^[0-9]+(\.[0-9]+)?/[smhd]$", "100/s";
     /// A user name: letters, digits and `. _ - @ +`, starting with a letter or digit. Case-insensitive.
     UsernameText, "Username": Username::MAX_CHARS, r"^[\p{L}\p{N}][\p{L}\p{N}._@+-]*$", "ada";
+    /// A name to show: visible characters on one line.
+    DisplayNameText, "DisplayName": DisplayName::MAX_CHARS, r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$", "Ada Lovelace";
+    /// An email address, as `<input type="email">` accepts it. It is not verified.
+    EmailText, "EmailAddress": EmailAddress::MAX_BYTES, r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$", "ada@example.org";
 }

@@ -63,8 +63,10 @@ impl AccountLifecycle {
         change: AccountChange,
     ) -> Result<Option<User>, AccountError> {
         self.detached(|this| async move {
+            // A new profile does not concern the sessions, which may be in a store that does not respond.
+            let concerns_sessions = change.role.is_some() || change.disabled.is_some();
             let user = this.accounts.change(id, change).await?;
-            if user.is_some() {
+            if user.is_some() && concerns_sessions {
                 this.settle_now(id).await?;
             }
             Ok(user)

@@ -15,16 +15,17 @@
 //! | 101 | | a newline |
 //!
 //! Times and durations are decimal milliseconds, padded with zeros. The second line is JSON with the role of the key
-//! (`k`), the version of the account (`v`), the name (`n`) and the user agent (`a`); the third is the application's
-//! state. This JSON contains no newlines. `k` and `v` come first, so that a script can read and change them in place;
-//! older records have neither.
+//! (`k`), the version of the account (`v`), the name (`n`), the user agent (`a`) and the client's network (`w`); the
+//! third is the application's state. This JSON contains no newlines. `k` and `v` come first, so that a script can read
+//! and change them in place; older records have neither of them, and no `w`. Fields that a later version adds are
+//! ignored, so that its replicas can run beside those of this version.
 
 use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::keys::user_of;
-use skriptoteket_core::{clock::Timestamp, error::StoreError};
+use skriptoteket_core::{clock::Timestamp, error::StoreError, network::ClientNetwork};
 use skriptoteket_login::accounts::{Role, Username};
 use skriptoteket_sessions::{NewSession, SessionId, SessionRecord, SessionState};
 
@@ -39,10 +40,11 @@ struct WrittenClient<'a> {
     v: i64,
     n: &'a str,
     a: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    w: Option<ClientNetwork>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Client<'a> {
     #[serde(default)]
     k: Option<u8>,
@@ -52,6 +54,8 @@ struct Client<'a> {
     #[serde(borrow)]
     n: Cow<'a, str>,
     a: String,
+    #[serde(default, borrow)]
+    w: Option<Cow<'a, str>>,
 }
 
 /// A duration in ms, as scripts expect it.
@@ -66,6 +70,7 @@ pub(super) fn payload(new: &NewSession) -> Result<String, StoreError> {
         v: new.account_version,
         n: new.username.as_str(),
         a: &new.user_agent,
+        w: new.network,
     };
     let client =
         serde_json::to_string(&client).map_err(|error| StoreError::Unavailable(error.into()))?;
@@ -100,6 +105,7 @@ pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, Stor
     number(&head[65..78])?;
     let client: Client<'_> =
         serde_json::from_str(client).map_err(|_| StoreError::Corrupt("session.client"))?;
+    let network = client.w.map(|it| it.parse()).transpose();
     let session_role = role(&head[78..79])?;
     Ok(SessionRecord {
         id,
@@ -113,6 +119,7 @@ pub(super) fn decode(id: SessionId, record: &[u8]) -> Result<SessionRecord, Stor
         ends_at: time(&head[26..39])?,
         idle: Duration::from_millis(number(&head[52..65])?),
         user_agent: client.a,
+        network: network.map_err(|_| StoreError::Corrupt("session.network"))?,
         state: serde_json::from_str(state).map_err(|_| StoreError::Corrupt("session.state"))?,
     })
 }
@@ -157,7 +164,7 @@ fn number(digits: &str) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write;
+    use std::{fmt::Write, net::IpAddr};
 
     use proptest::prelude::*;
 
@@ -177,6 +184,7 @@ mod tests {
             idle: record.idle,
             lifetime: Duration::ZERO,
             user_agent: record.user_agent.clone(),
+            network: record.network,
             state: record.state.clone(),
         };
         let times = [
@@ -198,8 +206,10 @@ mod tests {
         let times = prop::array::uniform4(0..i64::try_from(LATEST).unwrap());
         let state =
             prop::collection::btree_map("\\PC{0,8}|[\\x00-\\x1f]{0,3}", "(?s).{0,20}", 0..4);
-        (times, 0..LATEST, 0..4_usize, "(?s).{0,40}", state).prop_map(
-            |([exp, seen, ends, born], idle, role, user_agent, state)| {
+        let network = prop::option::of(any::<IpAddr>().prop_map(ClientNetwork::from));
+        let client = ("(?s).{0,40}", network);
+        (times, 0..LATEST, 0..4_usize, client, state).prop_map(
+            |([exp, seen, ends, born], idle, role, (user_agent, network), state)| {
                 let user_id = UserId::generate();
                 SessionRecord {
                     id: SessionKey::generate(user_id).id(),
@@ -213,6 +223,7 @@ mod tests {
                     ends_at: Timestamp::from_millis(ends),
                     idle: Duration::from_millis(idle),
                     user_agent,
+                    network,
                     state,
                 }
             },
@@ -248,6 +259,21 @@ mod tests {
                 prop_assert!(read.is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_a_newer_version_adds_is_ignored_and_a_host_is_no_network() {
+        let user = UserId::generate();
+        let id = SessionKey::generate(user).id();
+        let read = |client: &str| {
+            let head = format!("{}{}", "0".repeat(79), keys::uid(user));
+            decode(id.clone(), format!("{head}\n{client}\n{{}}").as_bytes())
+        };
+        let newer = read(r#"{"n":"ada","a":"","w":"192.0.2.0/24","z":[1]}"#).unwrap();
+        assert_eq!(newer.network, Some("192.0.2.0/24".parse().unwrap()));
+        assert_eq!(read(r#"{"n":"ada","a":""}"#).unwrap().network, None);
+        let host = read(r#"{"n":"ada","a":"","w":"192.0.2.7/24"}"#);
+        assert!(matches!(host, Err(StoreError::Corrupt("session.network"))));
     }
 
     #[test]

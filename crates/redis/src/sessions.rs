@@ -127,6 +127,7 @@ impl SessionRepository for RedisSessions {
             ends_at: Timestamp::from_millis(answer::read(ends_at)?),
             idle: Duration::from_millis(millis(session.idle)),
             user_agent: session.user_agent,
+            network: session.network,
             state: session.state,
         };
         Ok((record, evicted))

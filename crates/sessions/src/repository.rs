@@ -8,6 +8,7 @@ use super::{Census, Count, EndReason, SessionId};
 use skriptoteket_core::{
     clock::Timestamp,
     error::StoreError,
+    network::ClientNetwork,
     user::{Role, UserId, Username},
 };
 
@@ -40,6 +41,9 @@ pub struct SessionRecord {
     pub idle: Duration,
     /// The user agent that the client sent at login, at most 256 characters.
     pub user_agent: String,
+    /// The network that the client logged in from. `None` if it is not known, for example for a session from before it
+    /// was stored.
+    pub network: Option<ClientNetwork>,
     /// What the application stores in it.
     pub state: SessionState,
 }
@@ -77,6 +81,8 @@ pub struct NewSession {
     pub lifetime: Duration,
     /// The user agent that the client sent.
     pub user_agent: String,
+    /// The network that the client logged in from, if it is known.
+    pub network: Option<ClientNetwork>,
     /// What the application stores in it from the start.
     pub state: SessionState,
 }

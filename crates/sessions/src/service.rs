@@ -14,6 +14,7 @@ use skriptoteket_core::{
     clock::Clock,
     detached,
     error::StoreError,
+    network::ClientNetwork,
     user::{Role, UserId, Username},
 };
 
@@ -32,6 +33,8 @@ pub struct StartSession {
     pub remember_me: bool,
     /// The user agent that the client sent; truncated to [`NewSession::USER_AGENT_MAX_CHARS`].
     pub user_agent: String,
+    /// The network that the client logs in from, if it is known.
+    pub network: Option<ClientNetwork>,
     /// The previous session of the client: it ends.
     pub replaces: Option<SessionId>,
     /// What the application stores in it from the start.
@@ -135,6 +138,7 @@ impl Sessions {
             },
             lifetime,
             user_agent: user_agent.take(NewSession::USER_AGENT_MAX_CHARS).collect(),
+            network: request.network,
             state: request.state,
         };
         match repository.create(session, policy.max_per_user).await {

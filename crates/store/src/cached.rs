@@ -295,6 +295,7 @@ mod tests {
             ends_at: now,
             idle: Duration::ZERO,
             user_agent: String::new(),
+            network: None,
             state: SessionState::new(),
         }
     }

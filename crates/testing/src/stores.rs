@@ -75,6 +75,7 @@ pub fn new_session(user: UserId, role: Role) -> NewSession {
         idle: IDLE,
         lifetime: LIFETIME,
         user_agent: "Mozilla/5.0".into(),
+        network: None,
         state: SessionState::new(),
     }
 }

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     accounts::{Role, UserId, Username},
     audit::{self as trail, Kind},
+    network::ClientNetwork,
     sessions::{EndReason, SessionFilter, SessionId, SessionRecord},
 };
 
@@ -311,6 +312,7 @@ struct SessionRow {
     created_at: String,
     last_seen_at: String,
     expires_at: String,
+    network: Option<ClientNetwork>,
     user_agent: String,
 }
 
@@ -333,6 +335,7 @@ impl From<SessionRecord> for SessionRow {
             created_at: session.created_at.to_rfc3339(),
             last_seen_at: session.last_seen_at.to_rfc3339(),
             expires_at: session.expires_at.to_rfc3339(),
+            network: session.network,
             user_agent: session.user_agent,
         }
     }
@@ -346,10 +349,11 @@ impl Row for SessionRow {
         "created_at",
         "last_seen_at",
         "expires_at",
+        "network",
         "user_agent",
     ];
     const LAST_COLUMN_IS_PROSE: bool = true;
-    const WIDE_ONLY: &'static [&'static str] = &["id", "expires_at"];
+    const WIDE_ONLY: &'static [&'static str] = &["id", "expires_at", "network"];
     const CUT: &'static [(&'static str, usize)] = &[("user_agent", 10), ("username", 8)];
 
     fn cells(&self) -> Vec<String> {
@@ -360,6 +364,7 @@ impl Row for SessionRow {
             self.created_at.clone(),
             self.last_seen_at.clone(),
             self.expires_at.clone(),
+            self.network.map_or_else(String::new, |it| it.to_string()),
             self.user_agent.clone(),
         ]
     }

@@ -4,7 +4,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{account_sql::FIND, error::Failure};
 use crate::{
-    accounts::{Account, Role, User, UserId},
+    accounts::{Account, Profile, Role, User, UserId},
     clock::Timestamp,
     error::StoreError,
 };
@@ -30,9 +30,21 @@ pub(super) fn user_of(row: &SqliteRow) -> Result<User, StoreError> {
             .map_err(|_| StoreError::Corrupt("account.username"))?,
         role: Role::from_index(role.into()).ok_or(StoreError::Corrupt("account.role"))?,
         disabled: row.try_get("disabled").map_err(Failure)?,
+        profile: profile_of(row)?,
         created_at: Timestamp::from_millis(row.try_get("created_at").map_err(Failure)?),
         version: row.try_get("version").map_err(Failure)?,
         sessions_since: row.try_get("sessions_since").map_err(Failure)?,
+    })
+}
+
+fn profile_of(row: &SqliteRow) -> Result<Profile, StoreError> {
+    let display_name: Option<String> = row.try_get("display_name").map_err(Failure)?;
+    let email: Option<String> = row.try_get("email").map_err(Failure)?;
+    let display_name = display_name.map(|it| it.parse()).transpose();
+    let email = email.map(|it| it.parse()).transpose();
+    Ok(Profile {
+        display_name: display_name.map_err(|_| StoreError::Corrupt("account.display_name"))?,
+        email: email.map_err(|_| StoreError::Corrupt("account.email"))?,
     })
 }
 

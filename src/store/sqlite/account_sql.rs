@@ -5,21 +5,23 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, username, role, disabled, password_hash, created_at, version, \
-             sessions_since FROM accounts ",
+             sessions_since, display_name, email FROM accounts ",
             $rest
         )
     };
 }
 
 pub(super) const ADD: &str = "INSERT INTO accounts \
-    (id, username, role, disabled, password_hash, created_at, version, unsettled, sessions_since) \
-    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?5, 0, 0)";
+    (id, username, role, disabled, password_hash, created_at, version, unsettled, sessions_since, \
+     display_name, email) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?5, 0, 0, ?6, ?7)";
 pub(super) const FIND_BY_USERNAME: &str = select!("WHERE username = ?1");
 pub(super) const FIND: &str = select!("WHERE id = ?1");
 pub(super) const LIST: &str = select!("WHERE id > ?1 ORDER BY id LIMIT ?2");
 pub(super) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM accounts)";
+/// `?4`: the version. The account is unsettled if it is a new one.
 pub(super) const CHANGE: &str = "UPDATE accounts \
-    SET role = ?2, disabled = ?3, version = ?4, unsettled = 1, sessions_since = ?5 WHERE id = ?1";
+    SET role = ?2, disabled = ?3, version = ?4, unsettled = unsettled OR version <> ?4, \
+    sessions_since = ?5, display_name = ?6, email = ?7 WHERE id = ?1";
 pub(super) const OTHERS_IN_CHARGE: &str = "SELECT EXISTS \
     (SELECT 1 FROM accounts WHERE role = 3 AND disabled = 0 AND id <> ?1)";
 

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     accounts::{
-        Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
-        Username,
+        Account, AccountChange, AccountError, AccountRepository, NewAccount, Profile, Role, User,
+        UserId, Username,
     },
     audit::{Action, Kind},
     error::StoreError,
@@ -65,6 +65,7 @@ impl AccountRepository for SqliteAccounts {
             username: account.username,
             role: account.role,
             disabled: false,
+            profile: account.profile,
             created_at,
             version: created_at.as_millis(),
             sessions_since: 0,
@@ -74,7 +75,9 @@ impl AccountRepository for SqliteAccounts {
             .bind(user.username.as_str().to_owned())
             .bind(user.role as u8)
             .bind(account.password_hash.expose_secret().to_owned())
-            .bind(user.created_at.as_millis());
+            .bind(user.created_at.as_millis())
+            .bind(user.profile.display_name().map(str::to_owned))
+            .bind(user.profile.email().map(str::to_owned));
         self.file
             .in_time(async {
                 let mut transaction = self.file.begin().await.map_err(Failure)?;
@@ -158,14 +161,21 @@ impl AccountRepository for SqliteAccounts {
                 let mut after = User {
                     role: change.role.unwrap_or(before.role),
                     disabled: change.disabled.unwrap_or(before.disabled),
+                    profile: Profile {
+                        display_name: (change.display_name)
+                            .unwrap_or_else(|| before.profile.display_name.clone()),
+                        email: change.email.unwrap_or_else(|| before.profile.email.clone()),
+                    },
                     ..before.clone()
                 };
                 if after == before {
                     return Ok(Some(before));
                 }
-                after.version = self.file.now().as_millis().max(before.version + 1);
-                if after.disabled {
-                    after.sessions_since = after.version;
+                if (after.role, after.disabled) != (before.role, before.disabled) {
+                    after.version = self.file.now().as_millis().max(before.version + 1);
+                    if after.disabled {
+                        after.sessions_since = after.version;
+                    }
                 }
                 if is_in_charge(&before) && !is_in_charge(&after) {
                     others_in_charge(&mut transaction, id).await?;
@@ -176,6 +186,8 @@ impl AccountRepository for SqliteAccounts {
                     .bind(after.disabled)
                     .bind(after.version)
                     .bind(after.sessions_since)
+                    .bind(after.profile.display_name().map(str::to_owned))
+                    .bind(after.profile.email().map(str::to_owned))
                     .execute(&mut *transaction)
                     .await
                     .map_err(Failure)?;
@@ -326,7 +338,7 @@ async fn others_in_charge(
     }
 }
 
-/// Describes a change of an account, for the audit trail.
+/// Describes a change of an account, for the audit trail. It does not repeat personal data.
 fn difference(before: &User, after: &User) -> String {
     let mut changes = Vec::new();
     if before.role != after.role {
@@ -338,6 +350,12 @@ fn difference(before: &User, after: &User) -> String {
         } else {
             "enabled"
         }));
+    }
+    if before.profile.display_name != after.profile.display_name {
+        changes.push(String::from("display name"));
+    }
+    if before.profile.email != after.profile.email {
+        changes.push(String::from("email"));
     }
     changes.join(", ")
 }

@@ -4,7 +4,7 @@
 /// damaged one may not be text.
 pub(super) const SESSIONS: &str = "SELECT seq, CAST(user_id AS BLOB) AS owner, \
      id, user_id, username, role, created_at, last_seen_at, expires_at, ends_at, idle, \
-     user_agent, state, key_role, \
+     user_agent, state, key_role, network, \
      (SELECT u.role FROM session_users u WHERE u.user_id = sessions.user_id) AS user_role, \
      (SELECT u.expires_at FROM session_users u WHERE u.user_id = sessions.user_id) AS user_expires_at \
      FROM sessions ORDER BY sessions.user_id";
@@ -25,7 +25,7 @@ pub(super) const TALLIES: &str = "SELECT role, sessions, users, started, \
 
 /// `?1`: the sequence number.
 pub(super) const SESSION: &str = "SELECT id, user_id, username, role, created_at, last_seen_at, \
-     expires_at, ends_at, idle, user_agent, state, key_role FROM sessions WHERE seq = ?1";
+     expires_at, ends_at, idle, user_agent, state, key_role, network FROM sessions WHERE seq = ?1";
 
 /// `?1`: the user, as bytes.
 pub(super) const FORGET_USER: &str = "DELETE FROM session_users WHERE user_id = CAST(?1 AS TEXT) \

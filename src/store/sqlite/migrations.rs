@@ -18,7 +18,7 @@ macro_rules! migration {
 }
 
 /// Files of a release must not change: the store keeps their checksums.
-const FILES: [File; 12] = [
+const FILES: [File; 13] = [
     migration!("0001_accounts"),
     migration!("0002_sessions"),
     migration!("0003_limits"),
@@ -31,6 +31,7 @@ const FILES: [File; 12] = [
     migration!("0010_service_rates"),
     migration!("0011_session_key_role"),
     migration!("0012_session_roles"),
+    migration!("0013_profiles"),
 ];
 
 pub(super) static MIGRATOR: LazyLock<Migrator> =

@@ -47,6 +47,7 @@ pub(super) async fn insert(
         .bind(record.user_agent.clone())
         .bind(state)
         .bind(record.key_role as u8)
+        .bind(record.network.map(|it| it.to_string()))
         .bind(version)
         .execute(connection)
         .await
@@ -64,6 +65,8 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
     let role = role_of(row)?;
     let key_role: Option<u8> = row.try_get("key_role").map_err(Failure)?;
     let key_role = key_role.map_or(Some(role), |index| Role::from_index(index.into()));
+    let network: Option<String> = row.try_get("network").map_err(Failure)?;
+    let network = network.map(|it| it.parse()).transpose();
     let id: String = row.try_get("id").map_err(Failure)?;
     Ok(SessionRecord {
         id: id.parse().map_err(|_| StoreError::Corrupt("session.id"))?,
@@ -79,6 +82,7 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<SessionRecord, StoreError> {
         ends_at: time_of(row, "ends_at")?,
         idle: Duration::from_millis(idle),
         user_agent: row.try_get("user_agent").map_err(Failure)?,
+        network: network.map_err(|_| StoreError::Corrupt("session.network"))?,
         state,
     })
 }

@@ -4,7 +4,7 @@
 macro_rules! record {
     () => {
         "id, user_id, username, role, created_at, last_seen_at, expires_at, ends_at, idle, \
-         user_agent, state, key_role"
+         user_agent, state, key_role, network"
     };
 }
 
@@ -30,7 +30,7 @@ macro_rules! delete {
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO sessions (",
     record!(),
-    ", account_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    ", account_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 );
 
 pub(super) const LOAD: &str = select!("WHERE id = ?1 AND expires_at > ?2");

@@ -70,6 +70,7 @@ impl SqliteSessions {
             ends_at,
             idle: new.idle,
             user_agent: new.user_agent,
+            network: new.network,
             state: new.state,
         }
     }

@@ -32,7 +32,8 @@ async fn an_administrator_sees_everybodys_sessions_with_their_owners() {
     assert_eq!(session["last_seen_at"], "2026-01-01T12:00:00Z");
     assert_eq!(session["expires_at"], "2026-01-01T12:30:00Z");
     assert_eq!(session["user_agent"], "");
-    assert_eq!(session.as_object().unwrap().len(), 6);
+    assert_eq!(session["network"], "127.0.0.0/24");
+    assert_eq!(session.as_object().unwrap().len(), 7);
     app.stop().await;
 }
 

@@ -25,7 +25,7 @@ async fn a_superuser_makes_an_account_that_can_log_in() {
         account,
         json!({
             "id": id, "username": "ada", "role": "contributor", "disabled": false,
-            "created_at": "2026-01-01T12:00:00Z",
+            "display_name": null, "email": null, "created_at": "2026-01-01T12:00:00Z",
         })
     );
     let location = answer.header("location").unwrap();
@@ -87,7 +87,7 @@ async fn pages_together_show_every_account_once_the_oldest_first() {
         loop {
             let body = boss.get(&format!("/api/admin/users?{query}")).await.json();
             for user in body["users"].as_array().unwrap() {
-                assert_eq!(user.as_object().unwrap().len(), 5);
+                assert_eq!(user.as_object().unwrap().len(), 7);
                 seen.push(user["username"].as_str().unwrap().to_owned());
             }
             let Some(next) = body["next_cursor"].as_str() else {
@@ -128,6 +128,75 @@ async fn role_and_disabled_are_changed_together_or_alone() {
     let both = json!({"role": "user", "disabled": false});
     assert_eq!(changed(both).await, ("user".into(), false.into()));
     app.logged_in("ada").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_is_given_changed_and_removed() {
+    let app = spawn_app().await;
+    let boss = app.someone("boss", Role::Superuser).await;
+    let name = "Ada \"<script>\" L\u{f6}velace";
+    let body = json!({
+        "username": "ada", "password": PASSWORD,
+        "display_name": format!("  {name} "), "email": "Ada@Example.ORG",
+    });
+    let answer = boss.post("/api/admin/users", &body).await;
+    let account = answer.expect_status(201).json();
+    let profile = |account: &Value| (account["display_name"].clone(), account["email"].clone());
+    assert_eq!(profile(&account), (name.into(), "Ada@example.org".into()));
+
+    let path = format!("/api/admin/users/{}", account["id"].as_str().unwrap());
+    let browser = app.logged_in("ada").await;
+    for (change, expected) in [
+        (json!({"email": null}), (json!(name), Value::Null)),
+        (
+            json!({"role": "admin", "display_name": "Ada"}),
+            (json!("Ada"), Value::Null),
+        ),
+        (
+            json!({"display_name": null, "email": "a@b"}),
+            (Value::Null, json!("a@b")),
+        ),
+    ] {
+        let changed = boss.patch(&path, &change).await.expect_status(200).json();
+        assert_eq!(profile(&changed), expected);
+        assert_eq!(
+            boss.get("/api/admin/users").await.json()["users"][1],
+            changed
+        );
+    }
+    // A promotion renews the session, a new profile does not end it.
+    browser.get("/api/session").await.expect_status(200);
+    for (body, member) in [
+        (json!({"display_name": ""}), "display_name"),
+        (json!({"display_name": "Ada\u{202e}"}), "display_name"),
+        (json!({"display_name": "a".repeat(101)}), "display_name"),
+        (json!({"email": "ada"}), "email"),
+        (json!({"email": "a@b\r\nBcc: c@d"}), "email"),
+    ] {
+        let refused = boss.patch(&path, &body).await;
+        refused.expect_problem(422, "/problems/invalid-value");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with(member), "{detail}");
+        let mut new = new_account("eve", "user");
+        new[member] = body[member].clone();
+        let refused = boss.post("/api/admin/users", &new).await;
+        refused.expect_problem(422, "/problems/invalid-value");
+    }
+    // The audit trail names what was changed, without the values.
+    let trail = boss
+        .get("/api/admin/audit?kind=user_change")
+        .await
+        .text
+        .clone();
+    assert!(
+        trail.contains("role: user to admin, display name"),
+        "{trail}"
+    );
+    assert!(
+        !trail.contains("a@b") && !trail.contains("script"),
+        "{trail}"
+    );
+    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

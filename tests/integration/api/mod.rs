@@ -24,5 +24,5 @@ mod promotion_library;
 mod requests;
 mod session;
 mod sessions;
-mod support;
+pub(crate) mod support;
 mod traces;

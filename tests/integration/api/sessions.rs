@@ -51,7 +51,8 @@ async fn one_sees_ones_own_sessions_the_newest_first() {
     assert_eq!(oldest["created_at"], "2026-01-01T12:00:00Z");
     assert_eq!(oldest["last_seen_at"], "2026-01-01T12:00:00Z");
     assert_eq!(oldest["expires_at"], "2026-01-01T12:30:00Z");
-    assert_eq!(oldest.as_object().unwrap().len(), 6);
+    assert_eq!(oldest["network"], "127.0.0.0/24");
+    assert_eq!(oldest.as_object().unwrap().len(), 7);
     app.stop().await;
 }
 

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use skriptoteket::{
     account_lifecycle::AccountLifecycle,
     accounts::{
-        AccountChange, AccountRepository, Role, User, password::HashingPolicy,
+        AccountChange, AccountRepository, Profile, Role, User, password::HashingPolicy,
         registration::Registrar,
     },
     audit::{AuditFilter, AuditMetrics, AuditRow},
@@ -39,6 +39,8 @@ pub(crate) const NEW: &str = "seven purple teapots sing 19";
 pub(crate) const DISABLED: AccountChange = AccountChange {
     role: None,
     disabled: Some(true),
+    display_name: None,
+    email: None,
 };
 
 pub(crate) struct Harness {
@@ -110,7 +112,7 @@ impl Harness {
 
     pub(crate) async fn user(&self, name: &str, role: Role) -> User {
         self.registrar
-            .register(name, role, PASSWORD.into())
+            .register(name, role, Profile::default(), PASSWORD.into())
             .await
             .unwrap()
     }

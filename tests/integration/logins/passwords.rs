@@ -39,6 +39,7 @@ async fn a_changed_password_ends_all_sessions_and_starts_one_under_a_new_key() {
     let new = new.unwrap();
     assert_eq!((new.state, new.role), (state, Role::Admin));
     assert_eq!(new.user_agent, here.record.user_agent);
+    assert!(new.network.is_some() && new.network == here.record.network);
     assert!(!changed.record.is_remembered());
     let census = harness.census.take().await.unwrap().unwrap();
     assert_eq!(census.sessions, [0, 0, 1, 0]);
@@ -234,6 +235,7 @@ async fn an_account_disabled_before_its_password_was_changed_has_no_session() {
         account_version: account.user.version,
         remember_me: false,
         user_agent: String::new(),
+        network: None,
         replaces: None,
         state: SessionState::new(),
     };

@@ -2,12 +2,12 @@
 
 use secrecy::ExposeSecret;
 use skriptoteket::{
-    accounts::{AccountChange, AccountError, Role, User, UserId},
+    accounts::{AccountChange, AccountError, Profile, Role, User, UserId},
     error::StoreError,
     store::Stores,
 };
 
-use crate::stores::world::{World, name, new_account};
+use crate::stores::world::{World, name, new_account, profile};
 
 on_every_store!(
     an_added_account_is_found_by_its_name_and_its_id,
@@ -16,6 +16,7 @@ on_every_store!(
     a_store_without_accounts_says_so,
     a_change_raises_the_version_and_marks_the_account,
     a_change_that_changes_nothing_leaves_version_and_mark,
+    a_new_profile_leaves_version_and_mark,
     nobody_who_is_not_there_is_changed_or_deleted,
     the_last_superuser_stays,
     a_disabled_superuser_is_not_in_charge,
@@ -34,12 +35,16 @@ on_every_store!(
 const DISABLE: AccountChange = AccountChange {
     role: None,
     disabled: Some(true),
+    display_name: None,
+    email: None,
 };
 
 const fn to(role: Role) -> AccountChange {
     AccountChange {
         role: Some(role),
         disabled: None,
+        display_name: None,
+        email: None,
     }
 }
 
@@ -59,6 +64,7 @@ async fn an_added_account_is_found_by_its_name_and_its_id(world: World) {
     assert_eq!((added.version, added.disabled), (created, false));
     assert_eq!((added.role, &added.username), (Role::Admin, &name("ada")));
     assert_eq!(added.created_at, world.now());
+    assert_eq!(added.profile, profile());
 
     let by_name = accounts.find_by_username(&name("ada")).await.unwrap();
     let by_id = accounts.find(added.id).await.unwrap();
@@ -134,11 +140,52 @@ async fn a_change_that_changes_nothing_leaves_version_and_mark(world: World) {
     let same = AccountChange {
         role: Some(Role::Contributor),
         disabled: Some(false),
+        display_name: Some(user.profile.display_name.clone()),
+        email: Some(user.profile.email.clone()),
     };
     for nothing in [same, AccountChange::default()] {
         assert_eq!(change(&world, user.id, nothing).await, Some(user.clone()));
     }
     assert_eq!(world.stores.accounts.unsettled(10).await.unwrap(), []);
+}
+
+async fn a_new_profile_leaves_version_and_mark(world: World) {
+    let user = world.add("ada", Role::Superuser).await;
+    let renamed = AccountChange {
+        display_name: Some(Some("Ada".parse().unwrap())),
+        email: Some(None),
+        ..AccountChange::default()
+    };
+    let expected = User {
+        profile: Profile {
+            display_name: Some("Ada".parse().unwrap()),
+            email: None,
+        },
+        ..user.clone()
+    };
+    let changed = change(&world, user.id, renamed.clone()).await;
+    assert_eq!(changed.as_ref(), Some(&expected));
+    assert_eq!(current(&world, user.id).await, expected);
+    assert_eq!(world.stores.accounts.unsettled(10).await.unwrap(), []);
+
+    // Together with a role, it is one change; and a profile does not settle what is unsettled.
+    let second = world.add("second", Role::User).await;
+    let both = AccountChange {
+        role: Some(Role::Admin),
+        ..renamed
+    };
+    let both = change(&world, second.id, both).await.unwrap();
+    assert_eq!((both.role, &both.profile), (Role::Admin, &expected.profile));
+    let without_name = AccountChange {
+        display_name: Some(None),
+        ..AccountChange::default()
+    };
+    let last = change(&world, second.id, without_name).await.unwrap();
+    assert_eq!(
+        (last.version, last.profile),
+        (both.version, Profile::default())
+    );
+    assert_eq!(world.stores.accounts.unsettled(10).await.unwrap().len(), 1);
 }
 
 async fn nobody_who_is_not_there_is_changed_or_deleted(world: World) {

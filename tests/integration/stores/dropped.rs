@@ -163,7 +163,7 @@ async fn a_change_given_up_is_marked_if_it_was_made(world: World) {
         let user = world.add(&format!("user{polls}"), Role::User).await;
         let promotion = AccountChange {
             role: Some(Role::Admin),
-            disabled: None,
+            ..AccountChange::default()
         };
         let finished = give_up_after(polls, accounts.change(user.id, promotion))
             .await

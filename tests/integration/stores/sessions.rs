@@ -40,6 +40,7 @@ async fn a_session_is_loaded_as_it_was_started(world: World) {
     .into();
     let new = NewSession {
         user_agent: "Agent\u{0} \"quoted\" \u{1f980}\n".into(),
+        network: Some("2001:db8:1::/48".parse().unwrap()),
         state: state.clone(),
         ..new_session(user, Role::Contributor)
     };
@@ -56,6 +57,7 @@ async fn a_session_is_loaded_as_it_was_started(world: World) {
         ends_at: world.now().plus(LIFETIME),
         idle: IDLE,
         user_agent: new.user_agent,
+        network: new.network,
         state,
     };
     assert_eq!((&record, evicted), (&expected, vec![]));

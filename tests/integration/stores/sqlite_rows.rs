@@ -16,7 +16,7 @@ use crate::stores::{
 };
 
 /// Invalid values of every kind that the table's constraints allow.
-const SPOILT: [&str; 9] = [
+const SPOILT: [&str; 10] = [
     "state = 'not json'",
     "state = '[1, 2]'",
     "state = '{\"a\": {\"nested\": 1}}'",
@@ -24,6 +24,7 @@ const SPOILT: [&str; 9] = [
     "username = '../etc/passwd'",
     "username = CAST(x'fffe' AS TEXT)",
     "user_agent = CAST(x'ff' AS TEXT)",
+    "network = '192.0.2.7'",
     "user_id = 'nobody'",
     "idle = -1",
 ];

@@ -9,7 +9,7 @@ use std::{
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use skriptoteket::{
-    accounts::{NewAccount, Role, User, UserId, Username},
+    accounts::{NewAccount, Profile, Role, User, UserId, Username},
     clock::{Clock, ManualClock, Timestamp},
     services::{ClientSecret, LimitPolicy, NewService, ServiceId},
     sessions::{Census, EndReason, Ended, SessionRecord},
@@ -285,10 +285,19 @@ pub(crate) fn ended(session: &SessionRecord, reason: EndReason, lasted: Duration
     }
 }
 
+/// The profile of every new account.
+pub(crate) fn profile() -> Profile {
+    Profile {
+        display_name: Some("Ada <b>Lovelace</b>".parse().unwrap()),
+        email: Some("ada@example.org".parse().unwrap()),
+    }
+}
+
 pub(crate) fn new_account(username: &str, role: Role) -> NewAccount {
     NewAccount {
         username: name(username),
         role,
+        profile: profile(),
         password_hash: format!("hash of {username}").into(),
     }
 }

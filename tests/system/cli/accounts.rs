@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use skriptoteket::{
-    accounts::{NewAccount, Role},
+    accounts::{NewAccount, Profile, Role},
     guard::{AttemptId, Budget, Charge, Checked, Decision, Entity},
     sessions::SessionFilter,
 };
@@ -22,7 +22,15 @@ fn an_account_is_added_and_listed() {
     assert_eq!(listed.len(), 2);
     let ada = listed[0].as_object().unwrap();
     let fields: Vec<&str> = ada.keys().map(String::as_str).collect();
-    let mut expected = ["id", "username", "role", "disabled", "created_at"];
+    let mut expected = [
+        "id",
+        "username",
+        "role",
+        "disabled",
+        "display_name",
+        "email",
+        "created_at",
+    ];
     expected.sort_unstable();
     assert_eq!(fields, expected);
     assert_eq!(ada["username"], json!("ada"));
@@ -37,7 +45,15 @@ fn an_account_is_added_and_listed() {
         .collect();
     assert_eq!(
         rows[0],
-        ["username", "role", "disabled", "created_at", "id"]
+        [
+            "username",
+            "role",
+            "disabled",
+            "display_name",
+            "email",
+            "created_at",
+            "id"
+        ]
     );
     assert_eq!(rows[1][..3], ["ada", "superuser", "no"]);
     assert_eq!(rows[2][..3], ["bob", "user", "no"]);
@@ -62,6 +78,7 @@ fn more_accounts_than_a_page_are_all_listed_once() {
             let account = NewAccount {
                 username: format!("user{n}").parse().unwrap(),
                 role: Role::User,
+                profile: Profile::default(),
                 password_hash: "none".into(),
             };
             stores.accounts.add(account).await.unwrap();
@@ -316,4 +333,45 @@ async fn lock(harness: &Harness, name: &str) -> bool {
     }
     stores.close().await;
     is_locked
+}
+
+#[test]
+fn a_profile_is_given_changed_and_removed() {
+    let harness = Harness::new();
+    harness.add("root", "superuser");
+    let add = [
+        "user",
+        "add",
+        "ada",
+        "--display-name",
+        "Ada Lovelace",
+        "--email",
+        "ada@Example.org",
+        "--password-stdin",
+    ];
+    let answer = harness.run_with(&add, &format!("{PASSWORD}\n"));
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let profile = || {
+        let ada = harness.json(&["user", "list"]).remove(1);
+        (ada["display_name"].clone(), ada["email"].clone())
+    };
+    assert_eq!(profile(), (json!("Ada Lovelace"), json!("ada@example.org")));
+    let set = |options: &[&str]| harness.done(&[&["user", "set-profile", "ada"], options].concat());
+    assert_eq!(set(&["--no-email"]), "the profile of ada is changed\n");
+    assert_eq!(profile(), (json!("Ada Lovelace"), json!(null)));
+    set(&["--no-display-name", "--email", "a@b"]);
+    assert_eq!(profile(), (json!(null), json!("a@b")));
+
+    for (options, complaint) in [
+        (&["--email", "ada"][..], "not an email address"),
+        (&["--display-name", " "], "not a display name"),
+        (&["--email", "a@b", "--no-email"], "cannot be used with"),
+        (&[], "required"),
+    ] {
+        let faults = harness.refused(&[&["user", "set-profile", "ada"], options].concat(), 2);
+        assert!(faults.contains(complaint), "{faults}");
+    }
+    let faults = harness.refused(&["user", "set-profile", "eve", "--no-email"], 1);
+    assert!(faults.contains("eve"), "{faults}");
+    assert_eq!(profile(), (json!(null), json!("a@b")));
 }

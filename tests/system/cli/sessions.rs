@@ -43,6 +43,7 @@ async fn live_sessions_are_listed_by_user_and_role() {
             "expires_at",
             "id",
             "last_seen_at",
+            "network",
             "user",
             "user_agent"
         ]

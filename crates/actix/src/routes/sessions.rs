@@ -13,6 +13,7 @@ use crate::{
     rejection::Rejection,
     session_store,
 };
+use skriptoteket_core::network::ClientNetwork;
 use skriptoteket_sessions::{EndReason, SessionId, SessionRecord};
 
 /// One's own sessions.
@@ -41,6 +42,9 @@ pub struct OwnSessionView<'a> {
     expires_at: String,
     /// The client's `User-Agent` header; may be empty.
     user_agent: &'a str,
+    /// The network that the client logged in from: an IPv4 /24 or an IPv6 /48; null if it is not known.
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>, example = "192.0.2.0/24"))]
+    network: Option<ClientNetwork>,
     /// True for the session of this request.
     current: bool,
 }
@@ -53,6 +57,7 @@ impl<'a> OwnSessionView<'a> {
             last_seen_at: record.last_seen_at.to_rfc3339(),
             expires_at: record.expires_at.to_rfc3339(),
             user_agent: &record.user_agent,
+            network: record.network,
             current: record.id == *current,
         }
     }

@@ -10,8 +10,8 @@ use skriptoteket_core::{
 };
 
 use super::{
-    Account, AccountChange, AccountError, AccountRepository, NewAccount, Role, User, UserId,
-    Username,
+    Account, AccountChange, AccountError, AccountRepository, NewAccount, Profile, Role, User,
+    UserId, Username,
 };
 
 /// The accounts of an application. It creates, changes and deletes them itself; this crate only looks them up.
@@ -141,6 +141,7 @@ impl ApplicationAccounts {
                     username: account.username,
                     role: account.role,
                     disabled: account.disabled,
+                    profile: Profile::default(),
                     created_at: Timestamp::default(),
                     // A change of the password is a change of the account, whatever the application says.
                     version: version.max(sessions_since),

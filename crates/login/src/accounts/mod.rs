@@ -7,6 +7,7 @@ mod application;
 mod hashing;
 pub mod metrics;
 pub mod password;
+mod profile;
 #[cfg(feature = "registration")]
 pub mod registration;
 #[cfg(feature = "registration")]
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 use skriptoteket_core::{clock::Timestamp, error::StoreError};
 
 pub use application::{Accounts, ApplicationAccount, ApplicationAccounts};
+pub use profile::{DisplayName, EmailAddress, InvalidDisplayName, InvalidEmailAddress, Profile};
 pub use skriptoteket_core::user::{InvalidUsername, Role, UnknownRole, UserId, Username};
 
 /// An account without its password hash.
@@ -33,6 +35,8 @@ pub struct User {
     pub role: Role,
     /// True if the account is disabled: its user cannot log in.
     pub disabled: bool,
+    /// The display name and the email address.
+    pub profile: Profile,
     /// When the account was created.
     pub created_at: Timestamp,
     /// Increases with every change of the role, of `disabled` or of the password; see [`AccountRepository::unsettled`].
@@ -60,17 +64,26 @@ pub struct NewAccount {
     pub username: Username,
     /// The role.
     pub role: Role,
+    /// The display name and the email address.
+    pub profile: Profile,
     /// The Argon2id hash in PHC string format.
     pub password_hash: SecretString,
 }
 
+/// The change of an optional value: `None` leaves it unchanged, `Some(None)` removes it.
+pub type OptionalChange<T> = Option<Option<T>>;
+
 /// The changes to an account; `None` leaves a value unchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
     /// The new role.
     pub role: Option<Role>,
     /// The new state: true to disable the account.
     pub disabled: Option<bool>,
+    /// The new display name.
+    pub display_name: OptionalChange<DisplayName>,
+    /// The new email address.
+    pub email: OptionalChange<EmailAddress>,
 }
 
 /// Why an account was not changed or deleted.
@@ -121,9 +134,9 @@ pub trait AccountRepository: fmt::Debug + Send + Sync {
     /// Returns true if there are no accounts.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
-    /// Changes role or `disabled`, increases the version and marks the account unsettled. A change without effect does
-    /// neither. Sessions of a disabled account that are older than that version have to end. Returns the account as it
-    /// is now, or `None` if it does not exist.
+    /// Changes the account. A change of the role or of `disabled` increases the version and marks the account unsettled;
+    /// a change of the profile, and one without effect, does neither. Sessions of a disabled account that are older
+    /// than that version have to end. Returns the account as it is now, or `None` if it does not exist.
     ///
     /// # Errors
     ///

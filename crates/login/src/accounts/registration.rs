@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::{
-    Account, AccountRepository, InvalidUsername, NewAccount, Role, User, Username,
+    Account, AccountRepository, InvalidUsername, NewAccount, Profile, Role, User, Username,
     password::{HashingError, NewPasswordError, Passwords, WeakPassword},
 };
 use skriptoteket_core::error::StoreError;
@@ -104,6 +104,7 @@ impl Registrar {
         &self,
         username: &str,
         role: Role,
+        profile: Profile,
         password: SecretString,
     ) -> Result<User, RegisterError> {
         let username: Username = username.parse()?;
@@ -111,6 +112,7 @@ impl Registrar {
         let account = NewAccount {
             username,
             role,
+            profile,
             password_hash,
         };
         Ok(self.accounts.add(account).await?)

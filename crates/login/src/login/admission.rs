@@ -12,7 +12,7 @@ use crate::{
     },
     guard::{Checked, Reservation},
 };
-use skriptoteket_core::{error::StoreError, wait_budget};
+use skriptoteket_core::{error::StoreError, network::ClientNetwork, wait_budget};
 use skriptoteket_sessions::{EndReason, SessionId, SessionState, StartSession, Started, Unclaimed};
 
 /// An attempt that has passed the guard.
@@ -23,6 +23,7 @@ pub(super) struct Attempt {
     pub(super) reservation: Reservation,
     pub(super) remember_me: bool,
     pub(super) user_agent: String,
+    pub(super) network: Option<ClientNetwork>,
     pub(super) replaces: Option<SessionId>,
 }
 
@@ -34,6 +35,7 @@ struct Admission {
     outdated: bool,
     remember_me: bool,
     user_agent: String,
+    network: Option<ClientNetwork>,
     replaces: Option<SessionId>,
 }
 
@@ -73,6 +75,7 @@ impl LoginService {
             reservation,
             remember_me,
             user_agent,
+            network,
             replaces,
         } = attempt;
         let hash = account.as_ref().map(|it| it.password_hash.clone());
@@ -93,6 +96,7 @@ impl LoginService {
             outdated: verified.outdated,
             remember_me,
             user_agent,
+            network,
             replaces,
         })
     }
@@ -136,6 +140,7 @@ impl LoginService {
             outdated,
             remember_me,
             user_agent,
+            network,
             mut replaces,
         } = admission;
         loop {
@@ -146,6 +151,7 @@ impl LoginService {
                 account_version: account.user.version,
                 remember_me,
                 user_agent: user_agent.clone(),
+                network,
                 replaces: replaces.take(),
                 state: SessionState::new(),
             };

@@ -285,6 +285,7 @@ impl LoginService {
             reservation: self.enter(address, person).await?,
             remember_me: credentials.remember_me,
             user_agent: from.user_agent,
+            network: (!from.address.is_unspecified()).then(|| from.address.into()),
             replaces: from.session,
         };
         self.conclude(attempt).await

@@ -207,6 +207,7 @@ impl LoginService {
                 account_version: account.user.version,
                 remember_me: change.session.is_remembered(),
                 user_agent: change.session.user_agent,
+                network: change.session.network,
                 replaces: None,
                 state: change.state,
             })

@@ -12,7 +12,7 @@ use actix_web::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use skriptoteket::{
-    accounts::Role,
+    accounts::{Profile, Role},
     audit::AdminAudit,
     catalogue::CATALOGUE,
     clock::{Clock, ManualClock},
@@ -98,7 +98,7 @@ pub(crate) async fn host_that(on_failure: FailurePolicy) -> Host {
     let api = wire(&stores, time, &telemetry, services);
     let password = SecretString::from(PASSWORD);
     api.registrar
-        .register("ada", Role::User, password)
+        .register("ada", Role::User, Profile::default(), password)
         .await
         .unwrap();
 

@@ -15,7 +15,7 @@ pub(crate) use machine::{Machine, with_form};
 use secrecy::SecretString;
 use serde_json::Value;
 use skriptoteket::{
-    accounts::{Role, User, registration::Registrar},
+    accounts::{Profile, Role, User, registration::Registrar},
     catalogue::CATALOGUE,
     clock::ManualClock,
     config::{Config, Database},
@@ -98,7 +98,11 @@ impl App {
     /// Creates an account whose password is [`PASSWORD`].
     pub(crate) async fn add_user(&self, name: &str, role: Role) -> User {
         let password = SecretString::from(PASSWORD);
-        self.registrar.register(name, role, password).await.unwrap()
+        {
+            let profile = Profile::default();
+            let registered = self.registrar.register(name, role, profile, password);
+            registered.await.unwrap()
+        }
     }
 
     /// Returns a browser without cookies.

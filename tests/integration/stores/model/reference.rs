@@ -67,6 +67,7 @@ impl Model {
             ends_at,
             idle: new.idle,
             user_agent: new.user_agent,
+            network: new.network,
             state: new.state,
         };
         self.set_role(record.user_id, record.role, now);

@@ -1,142 +1,28 @@
 //! `user`: accounts.
 
-use anyhow::Context;
-use clap::{
-    Subcommand,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
-use serde::Serialize;
+mod command;
+mod view;
 
+use anyhow::Context;
+
+pub(super) use self::command::{UserCommand, role_parser};
+use self::view::UserRow;
 use super::{
     Source,
     command_context::{CommandContext, Refused},
-    confirm,
-    output::{self, Row},
-    password,
+    confirm, output, password,
 };
 use crate::{
-    accounts::{AccountChange, Role, User, UserId, Username, registration::RegisterError},
+    accounts::{
+        AccountChange, OptionalChange, Profile, Role, User, UserId, Username,
+        registration::RegisterError,
+    },
     audit::{self, Kind},
     guard::Entity,
 };
 
 /// Accounts read from the store in one step.
 const PAGE: u32 = 500;
-
-/// Commands on accounts. They work while the server runs; sessions follow within a second.
-#[derive(Debug, Subcommand)]
-pub(super) enum UserCommand {
-    /// Add an account; prompts for the password
-    #[command(after_help = "\
-Examples:
-  skriptoteket user add ada --role superuser
-  skriptoteket user add bob --password-stdin < bob.password
-
-A password has 8 to 128 characters and must not be easy to guess; several uncommon words are good.")]
-    Add {
-        /// Login name: 1 to 64 letters, digits or . _ - @ +; case-insensitive
-        name: Username,
-        /// Role of the account
-        #[arg(long, default_value = "user", value_parser = role_parser())]
-        role: Role,
-        /// Read the password from standard input (one line) instead of prompting
-        #[arg(long)]
-        password_stdin: bool,
-    },
-
-    /// List all accounts, oldest first
-    ///
-    /// On a terminal, the table is fitted to its width: without IDs, and with times (UTC) to the minute. --wide shows
-    /// all columns.
-    #[command(after_help = "\
-Examples:
-  skriptoteket user list
-  skriptoteket user list --json | jq '.[] | select(.disabled) | .username'")]
-    List {
-        /// Show all columns, even if they do not fit
-        #[arg(long)]
-        wide: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-
-    /// Change the role of an account; its live sessions follow
-    #[command(after_help = "\
-Example:
-  skriptoteket user set-role ada admin
-
-The last superuser who can log in keeps the role.")]
-    SetRole {
-        /// Login name
-        name: Username,
-        /// New role of the account
-        #[arg(value_parser = role_parser())]
-        role: Role,
-    },
-
-    /// Disable an account and end its sessions
-    #[command(after_help = "\
-Example:
-  skriptoteket user disable ada")]
-    Disable {
-        /// Login name
-        name: Username,
-    },
-
-    /// Enable a disabled account and reset its failed logins
-    #[command(after_help = "\
-Example:
-  skriptoteket user enable ada")]
-    Enable {
-        /// Login name
-        name: Username,
-    },
-
-    /// Unlock an account that was locked after failed logins
-    #[command(after_help = "\
-Example:
-  skriptoteket user unlock ada
-
-A lock also ends by itself, after guard_longest_lock at the latest. `user set-password` and `user enable` unlock too. \
-An address that is locked stays locked.")]
-    Unlock {
-        /// Login name
-        name: Username,
-    },
-
-    /// Set a new password, end the sessions of the account, and unlock it
-    #[command(after_help = "\
-Examples:
-  skriptoteket user set-password ada
-  skriptoteket user set-password ada --password-stdin < ada.password")]
-    SetPassword {
-        /// Login name
-        name: Username,
-        /// Read the password from standard input (one line) instead of prompting
-        #[arg(long)]
-        password_stdin: bool,
-    },
-
-    /// Delete an account and end its sessions
-    #[command(after_help = "\
-Example:
-  skriptoteket user delete ada
-
-On a terminal it asks for confirmation. Its rows in the audit trail are kept for audit_retention.")]
-    Delete {
-        /// Login name
-        name: Username,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-/// Accepts the names of roles, and lists them in help and completion.
-pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
-    PossibleValuesParser::new(Role::NAMES).try_map(|name| name.parse::<Role>())
-}
 
 pub(super) async fn run(command: UserCommand, source: &Source) -> anyhow::Result<()> {
     // Before the action begins: a cancelled command is not recorded as rejected.
@@ -161,9 +47,10 @@ const fn action(command: &UserCommand) -> Option<Kind> {
     match command {
         UserCommand::List { .. } => None,
         UserCommand::Add { .. } => Some(Kind::UserCreate),
-        UserCommand::SetRole { .. } | UserCommand::Disable { .. } | UserCommand::Enable { .. } => {
-            Some(Kind::UserChange)
-        }
+        UserCommand::SetRole { .. }
+        | UserCommand::SetProfile { .. }
+        | UserCommand::Disable { .. }
+        | UserCommand::Enable { .. } => Some(Kind::UserChange),
         UserCommand::SetPassword { .. } => Some(Kind::UserSetPassword),
         UserCommand::Unlock { .. } => Some(Kind::UserUnlock),
         UserCommand::Delete { .. } => Some(Kind::UserDelete),
@@ -175,8 +62,31 @@ async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<
         UserCommand::Add {
             name,
             role,
+            display_name,
+            email,
             password_stdin,
-        } => add(context, &name, role, password_stdin).await,
+        } => {
+            let profile = Profile {
+                display_name,
+                email,
+            };
+            add(context, &name, role, profile, password_stdin).await
+        }
+        UserCommand::SetProfile {
+            name,
+            display_name,
+            no_display_name,
+            email,
+            no_email,
+        } => {
+            let change = AccountChange {
+                display_name: given_or_removed(display_name, no_display_name),
+                email: given_or_removed(email, no_email),
+                ..AccountChange::default()
+            };
+            change_account(context, &name, change).await?;
+            output::line(format!("the profile of {name} is changed"))
+        }
         UserCommand::List { wide, json } => list(context, wide, json).await,
         UserCommand::SetRole { name, role } => {
             let change = AccountChange {
@@ -226,10 +136,16 @@ async fn obey(command: UserCommand, context: &CommandContext) -> anyhow::Result<
     }
 }
 
+/// Returns the change of an optional value.
+fn given_or_removed<T>(value: Option<T>, removed: bool) -> OptionalChange<T> {
+    if removed { Some(None) } else { value.map(Some) }
+}
+
 async fn add(
     context: &CommandContext,
     name: &Username,
     role: Role,
+    profile: Profile,
     from_stdin: bool,
 ) -> anyhow::Result<()> {
     // Checked before the password prompt, so that the user does not type a password for a name that is taken.
@@ -245,7 +161,7 @@ async fn add(
     let password = password::ask(name, from_stdin)?;
     let registered = context
         .registrar()?
-        .register(name.as_str(), role, password)
+        .register(name.as_str(), role, profile, password)
         .await;
     let user = match registered {
         Err(RegisterError::AlreadyExists) => return Err(taken(name)),
@@ -330,43 +246,5 @@ async fn list(context: &CommandContext, wide: bool, json: bool) -> anyhow::Resul
         };
         after = Some(last.id);
         rows.extend(page.iter().map(UserRow::from));
-    }
-}
-
-/// An account, in the format of the API.
-#[derive(Debug, Serialize)]
-struct UserRow {
-    id: UserId,
-    username: Username,
-    role: Role,
-    disabled: bool,
-    created_at: String,
-}
-
-impl From<&User> for UserRow {
-    fn from(user: &User) -> Self {
-        Self {
-            id: user.id,
-            username: user.username.clone(),
-            role: user.role,
-            disabled: user.disabled,
-            created_at: user.created_at.to_rfc3339(),
-        }
-    }
-}
-
-impl Row for UserRow {
-    const COLUMNS: &'static [&'static str] = &["username", "role", "disabled", "created_at", "id"];
-    const WIDE_ONLY: &'static [&'static str] = &["id"];
-    const CUT: &'static [(&'static str, usize)] = &[("username", 12)];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.username.to_string(),
-            self.role.to_string(),
-            String::from(if self.disabled { "yes" } else { "no" }),
-            self.created_at.clone(),
-            self.id.to_string(),
-        ]
     }
 }
