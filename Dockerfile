@@ -2,7 +2,7 @@
 # There is no `# syntax` line: every build would pull another image, and would need a registry where a mirror is enough.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock askama.toml ./
 COPY src ./src
 COPY crates ./crates
 COPY benches ./benches

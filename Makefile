@@ -6,12 +6,12 @@ SHELL := bash
 # Warnings are errors here and in continuous integration, not during development.
 DENY := -D warnings
 
-.PHONY: help test tools interop-clients contract-tester deny fmt-check words msrv clippy features doc unit reference test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
+.PHONY: help test tools interop-clients contract-tester browser deny fmt-check words msrv clippy features doc unit reference test-repeat chaos test-pipeline collector dashboards dashboards-check check-prometheus check-compose test-compose bench bench-redis bench-peers clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-test: tools interop-clients contract-tester collector fmt-check deny dashboards-check check-prometheus check-compose words msrv clippy features doc unit ## everything that has to pass: format, lints, docs, all tests
+test: tools interop-clients contract-tester browser collector fmt-check deny dashboards-check check-prometheus check-compose words msrv clippy features doc unit ## everything that has to pass: format, lints, docs, all tests
 
 tools: ## checks the tools, and installs those that are missing
 	@scripts/need.sh cc=build-essential curl openssl redis-server redis-cli=redis-tools redis-sentinel setpriv=util-linux prometheus promtool=prometheus amtool=prometheus-alertmanager node=nodejs npm nginx=nginx-light
@@ -24,6 +24,9 @@ interop-clients: ## installs the stock OAuth clients, in Python and Node, that t
 
 contract-tester: ## installs schemathesis, which holds the API against its document
 	@tests/system/service/contract/install.sh
+
+browser: ## installs Chromium, Playwright and axe, which the tests of the pages use
+	@tests/system/pages/browser/install.sh
 
 collector: ## builds the OpenTelemetry Collector that the pipeline tests use
 	@otel-collector/build.sh

@@ -129,7 +129,7 @@ proxy_waits_for_attempts() {
   waits=$(sed -n 's/^const LONGEST_WAIT: Duration = Duration::from_secs(\([0-9]*\));$/\1/p' crates/login/src/guard/throttle.rs)
   servers=$(code docker/nginx.conf | grep -c '^    server {')
   [ -n "$waits" ] && code docker/nginx.conf | awk -v least=$((waits + 10)) -v servers="$servers" '
-    $1 == "location" { attempts = index($0, "location ~ ^/api/(login|password)$ {") }
+    $1 == "location" { attempts = index($0, "location ~ ^/(api/login|api/password|login|account/password)$ {") }
     attempts && $1 == "proxy_read_timeout" { if ($2 + 0 >= least) enough++; else print "only " $2 }
     $1 == "}" { attempts = 0 }
     END { if (enough != servers) print enough + 0 " of " servers " servers wait " least " s for attempts"; exit enough != servers }'

@@ -10,13 +10,14 @@
 //!
 //! ```text
 //! 1  store | http         SQLite and the choice of the stores; the HTTP API. Independent of each other
-//! 2  config               settings from a file and the environment
+//! 2  pages                web pages
+//! 3  config               settings from a file and the environment
 //!    catalogue            every metric
-//! 3  app                  starts, wires and stops everything
-//! 4  cli, main            one file per command; the demo
+//! 4  app                  starts, wires and stops everything
+//! 5  cli, main            one file per command; the demo
 //! ```
 //!
-//! Some external crates belong to a module: `sqlx` to `store`, `actix_*` to `http` and `app`, `clap` and `reqwest` to `cli`.
+//! Some external crates belong to a module: `sqlx` to `store`, `actix_*` to `http`, `pages` and `app`, `clap` and `reqwest` to `cli`.
 
 pub use skriptoteket_actix::{BuildError, Builder, Principal, ServiceIdentity, Skriptoteket};
 pub use skriptoteket_core::{
@@ -35,4 +36,5 @@ pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod pages;
 pub mod store;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::{
     App, HttpResponse, HttpServer, rt,
-    web::{Bytes, Data, get, post},
+    web::{Bytes, Data, Path, get, post},
 };
 use anyhow::{Context, bail};
 use skriptoteket::{
@@ -33,6 +33,9 @@ pub(crate) const NAME: &str = "application";
 
 /// The path of introspection, at a handler that checks nothing.
 pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+
+/// The path of a handler that sends as many bytes as its last segment says.
+pub(crate) const BYTES: &str = "/bytes";
 
 /// As long as the response to `GET /api/session`.
 const SESSION: &str = r#"{"user":{"id":"019a8f3e-0000-7000-8000-000000000000","username":"admin","role":"superuser"},"session":{"id":"00AAAAAAAAAAAAAAAAAAAAAA","created_at":"2026-01-01T12:00:00.000Z","expires_at":"2026-01-01T12:30:00.000Z"}}"#;
@@ -108,6 +111,14 @@ async fn serve_bare(port: u16) -> anyhow::Result<()> {
     let server = HttpServer::new(|| {
         App::new()
             .route(CHECK, get().to(async || json(SESSION)))
+            .route(
+                &format!("{BYTES}/{{number}}"),
+                get().to(async |number: Path<usize>| {
+                    HttpResponse::Ok()
+                        .content_type("text/html; charset=utf-8")
+                        .body("x".repeat(*number))
+                }),
+            )
             // Reads the body: if no handler does, actix closes the connection, which costs more than everything else.
             .route(INTROSPECT, post().to(async |_: Bytes| json(INTROSPECTION)))
     });

@@ -16,6 +16,7 @@
 //! | `rounds` | loads servers in turn, and prints the table |
 //! | `ours` | the service, as the benchmarks start it |
 //! | `checks` | session checks |
+//! | `pages` | the login page |
 //! | `issuer` | the service with registered machines, and their tokens |
 //! | `tokens` | requests with an access token, and introspection |
 //! | `limits` | the cost of one decision in Redis; tokens and decisions per second |
@@ -34,6 +35,7 @@ mod checks;
 mod issuer;
 mod limits;
 mod ours;
+mod pages;
 mod rounds;
 mod size;
 mod telemetry;
@@ -117,6 +119,8 @@ async fn compare(scale: Scale) -> anyhow::Result<Promises> {
     let mut promises = Promises::default();
     let done = checks::compare(&of("checks"), scale, &mut promises).await;
     promises.ended("session checks", done);
+    let done = pages::compare(&of("pages"), scale, &mut promises).await;
+    promises.ended("pages", done);
     let done = telemetry::compare(&of("telemetry"), scale, &mut promises).await;
     promises.ended("telemetry", done);
     let done = tokens::compare(&of("tokens"), scale, &mut promises).await;

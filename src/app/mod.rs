@@ -2,6 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `bootstrap` | the first superuser |
 //! | `data_dir` | the lock that prevents conflicting servers, the generated cookie key |
 //! | `files` | the open file limit of the process, and how the listeners share it |
 //! | `listeners` | binding and shutdown of the listeners |
@@ -14,6 +15,7 @@
 
 pub(crate) mod alerts;
 mod background;
+mod bootstrap;
 mod data_dir;
 mod files;
 mod listeners;
@@ -24,6 +26,7 @@ pub(crate) mod warnings;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
+use actix_web::web::ServiceConfig;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use skriptoteket_actix::application::{
@@ -43,17 +46,14 @@ use self::{
     services::Keys,
 };
 use crate::{
-    accounts::{
-        Profile, Role,
-        password::Passwords,
-        registration::{RegisterError, Registrar},
-    },
-    audit::{Actor, AdminAudit, AuditTrail, AuditWriter, Kind, SUCCESS},
+    accounts::{password::Passwords, registration::Registrar},
+    audit::{AdminAudit, AuditTrail, AuditWriter},
     clock::{Clock, ClockWatch},
     config::Config,
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, Readiness, serve_management, serve_public},
     login::{LoginParts, LoginService},
+    pages::Pages,
     sessions::census::CensusPace,
     store::{self, Stores},
     telemetry::{ServiceWide, Telemetry},
@@ -107,7 +107,7 @@ impl Application {
         let (trail, audit) = AuditTrail::new(Arc::clone(&stores.audit), recorders.audit);
         let admin_audit =
             AdminAudit::new(trail.clone(), Arc::clone(&stores.audit), Arc::clone(&clock));
-        bootstrap(config, &stores, &registrar, &admin_audit).await?;
+        bootstrap::first_superuser(config, &stores, &registrar, &admin_audit).await?;
 
         let meters = SessionMeters {
             own: telemetry.observed_meters(),
@@ -167,10 +167,11 @@ impl Application {
             trusted_proxies: config.trusted_proxies.clone().into(),
             wait_budget: config.store_timeout,
         };
+        let pages = pages(config, &key, &api)?;
         let management = management(config, telemetry, &stores);
         let (public, management_listening) = serve(
             config,
-            (api, public),
+            (api, pages, public),
             (management.clone(), management_listener),
         )?;
         let housekeeping = housekeeping(config, &stores, management.readiness, keys, clock);
@@ -286,12 +287,14 @@ fn housekeeping(
 /// Starts both servers on their listeners.
 fn serve(
     config: &Config,
-    (api, (public, address)): (Api, Bound),
+    (api, pages, (public, address)): (Api, Pages, Bound),
     (management, (management_listener, management_address)): (Management, Bound),
 ) -> anyhow::Result<(Listening, Listening)> {
     let (limits, management_limits) = files::connection_limits(config);
+    let layer = api.layer().with_error_pages(pages.error_pages());
+    let routes = move |config: &mut ServiceConfig| pages.routes(config);
     let public = Listening {
-        server: serve_public(api, public, config.workers, limits)?,
+        server: serve_public(api, routes, layer, public, config.workers, limits)?,
         address,
     };
     let management = Listening {
@@ -328,6 +331,12 @@ fn cookie_key(config: &Config, data_dir: &DataDir) -> anyhow::Result<SecretStrin
     }
 }
 
+fn pages(config: &Config, cookie_key: &SecretString, api: &Api) -> anyhow::Result<Pages> {
+    let login = api.login_api();
+    let pages = Pages::new(&config.pages, cookie_key, login, Arc::clone(&api.accounts));
+    pages.context("logo_file")
+}
+
 fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Management {
     Management {
         page: telemetry.page(),
@@ -346,43 +355,6 @@ fn tenancy(config: &Config) -> Tenancy {
     } else {
         Tenancy::Alone
     }
-}
-
-/// Creates the first superuser if there is no account and the configuration names one.
-async fn bootstrap(
-    config: &Config,
-    stores: &Stores,
-    registrar: &Registrar,
-    audit: &AdminAudit,
-) -> anyhow::Result<()> {
-    if !stores.accounts.is_empty().await? {
-        return Ok(());
-    }
-    let Some(first) = &config.bootstrap else {
-        tracing::warn!(
-            "there is no account yet, so no user can log in; create the first one with the same settings: \
-             `skriptoteket user add NAME --role superuser`"
-        );
-        return Ok(());
-    };
-    let recording = audit.begin(Kind::UserCreate, Some(Actor::System), None);
-    let register = registrar.register(
-        &first.username,
-        Role::Superuser,
-        Profile::default(),
-        first.password.clone(),
-    );
-    let made = recording.during(register).await;
-    recording.finish(made.as_ref().err().map_or(SUCCESS, RegisterError::reason));
-    match made {
-        // Another replica that started at the same moment has created it.
-        Err(RegisterError::AlreadyExists) => {}
-        made => {
-            made.context("bootstrap_password: the first superuser was not created")?;
-            tracing::info!("the first superuser was created from bootstrap_password");
-        }
-    }
-    Ok(())
 }
 
 fn guard_policy(config: &Config) -> GuardPolicy {

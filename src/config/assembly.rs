@@ -18,7 +18,7 @@ use skriptoteket_config::{
 use url::Url;
 
 use super::{
-    Bootstrap, Config, Database, GuardSettings, connections,
+    Bootstrap, Config, Database, GuardSettings, connections, pages,
     reader::{Given, Reader},
     settings as s, sharing,
 };
@@ -58,6 +58,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
     let guard = guard(reader);
     let services = services(reader, &public_url);
     let bootstrap = bootstrap(reader);
+    let pages = pages::settings(reader);
     let log = log(reader);
     let otel = otel::settings(&mut reader.variables);
 
@@ -95,6 +96,7 @@ pub(super) fn config(reader: &mut Reader<'_>) -> Result<Config, Reported> {
         guard: guard?,
         services: services?,
         bootstrap: bootstrap?,
+        pages: pages?,
         log: log?,
         otel: otel?,
         // Filled from the reader once everything has been read.

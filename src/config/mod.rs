@@ -12,6 +12,7 @@
 //! | `assembly` | builds the whole configuration, and checks settings against each other |
 //! | `sharing` | the Redis settings, from the URL and the separate settings |
 //! | `domains` | converts the configuration into the settings of each domain |
+//! | `connections`, `pages` | the settings of connections and of the pages |
 //! | `render` | `config show` and `config init` |
 //!
 //! The environment, the standard `OTEL_…` variables, the Redis URL, general forms and faults are in
@@ -22,6 +23,7 @@ mod connections;
 mod domains;
 mod forms;
 mod names;
+mod pages;
 mod reader;
 mod render;
 mod settings;
@@ -47,6 +49,7 @@ pub use skriptoteket_config::{
 
 use crate::{
     accounts::password::HashingPolicy,
+    pages::PageSettings,
     services::ServiceSettings,
     store::RedisSettings,
     telemetry::{LogSettings, OtelSettings},
@@ -143,6 +146,8 @@ pub struct Config {
     pub services: ServiceSettings,
     /// The first superuser, created at start if there is no account.
     pub bootstrap: Option<Bootstrap>,
+    /// The pages.
+    pub pages: PageSettings,
     /// Logs.
     pub log: LogSettings,
     /// OpenTelemetry, from the standard `OTEL_*` variables.

@@ -8,8 +8,11 @@ use skriptoteket_config::{
     redis_url::{self, KeyPrefix, RedisUser},
 };
 
-use super::forms::{Address, Audiences, LogFilter, Networks, RateForm, TomlForm, WebOrigin};
+use super::forms::{
+    AccentColor, Address, Audiences, LogFilter, Networks, RateForm, TomlForm, WebOrigin,
+};
 use crate::{
+    pages::{DARK, LIGHT, Language},
     services::{FailurePolicy, ServiceSettings, TokenAlgorithm},
     telemetry::LogFormat,
 };
@@ -266,6 +269,19 @@ table! {
         BOOTSTRAP_PASSWORD: Secret, "bootstrap_password", secret(1, "a password of 8 to 128 characters that is not easy to guess"),
             otherwise("none: `skriptoteket user add NAME --role superuser` creates the first account", ""),
             "Password of that superuser.";
+    }
+    "Pages" {
+        PRODUCT_NAME: Text, "product_name", Text, Fixed("Skriptoteket"),
+            "Name in the titles and the header of the pages.";
+        LOGO_FILE: Optional<FilePath>, "logo_file", Optional(FilePath), Fixed(""),
+            "SVG or PNG file of the logo in the header, at most 256 KiB. Empty: no logo.";
+        ACCENT_COLOR: AccentColor, "accent_color", AccentColor(LIGHT), Fixed("#1d4ed8"),
+            "Color of links and buttons in the light theme.";
+        ACCENT_COLOR_DARK: AccentColor, "accent_color_dark", AccentColor(DARK), Fixed("#93c5fd"),
+            "The same in the dark theme.";
+        LANGUAGE: Choice<Option<Language>>, "language",
+            Choice(&[("auto", None), ("en", Some(Language::English)), ("sv", Some(Language::Swedish))]), Fixed("auto"),
+            "Language of the pages. auto: the one that the browser prefers, English if it prefers neither.";
     }
     "Logs" {
         LOG: LogFilter, "log", LogFilter, Fixed("info,actix_server=warn,actix_session=error"),

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Returns the route, with its requests recorded as actions of this kind.
-pub(super) fn route(kind: Kind, route: Route) -> Route {
+pub(crate) fn route(kind: Kind, route: Route) -> Route {
     route.wrap(from_fn(move |request, next| record(kind, request, next)))
 }
 
@@ -70,14 +70,22 @@ fn concerns(kind: Kind, action: &Action, request: &ServiceRequest) {
     }
 }
 
+/// The outcome of a request whose response is a page that explains an error: an extension of the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome(pub(crate) &'static str);
+
 fn outcome_of<B>(result: &Result<ServiceResponse<B>, Error>) -> &'static str {
     let response = match result {
         Ok(response) => response.response(),
         Err(error) => return reason(error),
     };
+    if let Some(Outcome(outcome)) = response.extensions().get() {
+        return outcome;
+    }
+    let status = response.status();
     match response.error() {
         Some(error) => reason(error),
-        None if response.status().is_success() => SUCCESS,
+        None if status.is_success() || status.is_redirection() => SUCCESS,
         // The framework rejected the request before it reached a handler.
         None => "invalid_request",
     }

@@ -12,13 +12,14 @@
 //! | `audited` | which requests are administrative actions, and their rows in the audit trail |
 //! | `admin_audit` | the audit trail |
 //! | `nullable` | members of changes that may be omitted or null |
+//! | `urlencoded` | forms |
 //! | `openapi`, `openapi_responses`, `schemas` | the OpenAPI document; what its responses have in common; schemas |
 
 mod admin_audit;
 mod admin_services;
 mod admin_sessions;
 mod admin_users;
-mod audited;
+pub(crate) mod audited;
 mod nullable;
 mod oauth;
 mod openapi;
@@ -26,6 +27,7 @@ mod openapi_responses;
 mod schemas;
 mod service_view;
 mod services;
+pub(crate) mod urlencoded;
 
 pub use skriptoteket_actix::{
     ApiError, BearerError, ConnectionLimits, CookieSettings, Identifying, Layered, Management,
@@ -215,13 +217,19 @@ impl Api {
         session_middleware(self.sessions.clone(), &self.cookie)
     }
 
-    /// Registers every route of the API.
-    pub fn routes(&self, config: &mut ServiceConfig) {
-        let users = LoginApi {
+    /// Returns what the routes of the users themselves depend on.
+    #[must_use]
+    pub fn login_api(&self) -> LoginApi {
+        LoginApi {
             login: self.login.clone(),
             sessions: self.sessions.clone(),
             cookie: self.cookie.clone(),
-        };
+        }
+    }
+
+    /// Registers every route of the API.
+    pub fn routes(&self, config: &mut ServiceConfig) {
+        let users = self.login_api();
         config
             .app_data(Data::new(self.clone()))
             .app_data(Data::new(self.bearer.clone()));
@@ -232,7 +240,7 @@ impl Api {
     }
 }
 
-/// Serves the API on `listener` with `workers` threads. The server runs while its future is polled; it does not handle
+/// Serves the API and `more` routes on `listener` with `workers` threads. `layer` is [`Api::layer`]. The server runs while its future is polled; it does not handle
 /// signals. A stop completes the requests in flight, for at most a second.
 ///
 /// # Errors
@@ -240,14 +248,16 @@ impl Api {
 /// If the listener cannot be used.
 pub fn serve_public(
     api: Api,
+    more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    layer: RequestLayer,
     listener: TcpListener,
     workers: usize,
     limits: ConnectionLimits,
 ) -> io::Result<Server> {
-    let layer = api.layer();
     let app = move || {
         App::new()
             .configure(|config| api.routes(config))
+            .configure(more.clone())
             .default_service(to(no_such_path))
             .wrap(layer.clone())
     };

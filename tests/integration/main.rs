@@ -10,6 +10,7 @@
 //! | `embedding` | sessions in another application: `Skriptoteket::builder` |
 //! | `fuzzing` | the fuzz targets, on random input |
 //! | `logins` | every exit of a login |
+//! | `pages` | the web pages, without a browser |
 //! | `pipeline` | the telemetry that a Collector receives |
 //! | `redis` | failures of Redis |
 //! | `resource_server` | another application that accepts the tokens of a service |
@@ -33,6 +34,7 @@ mod docs;
 mod embedding;
 mod fuzzing;
 mod logins;
+mod pages;
 mod pipeline;
 mod redis;
 mod resource_server;

@@ -8,6 +8,7 @@
 //! | `embedding` | other applications with our sessions |
 //! | `end_to_end` | the service, the Collector, Prometheus, rules and boards together |
 //! | `interop` | OAuth clients, load, bursts, attackers and `kill -9` |
+//! | `pages` | the web pages in Chromium |
 //! | `service` | the server: started, scraped, attacked, killed and stopped |
 
 #![expect(
@@ -27,4 +28,5 @@ mod demo;
 mod embedding;
 mod end_to_end;
 mod interop;
+mod pages;
 mod service;

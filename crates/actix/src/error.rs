@@ -46,6 +46,11 @@ const CROSS_SITE: Kind = Kind::new(
     "The request came from another site",
     StatusCode::FORBIDDEN,
 );
+const OUTDATED_FORM: Kind = Kind::new(
+    "/problems/outdated-form",
+    "The form is outdated",
+    StatusCode::FORBIDDEN,
+);
 const NO_SESSION: Kind = Kind::new(
     "/problems/no-session",
     "No user is logged in",
@@ -225,9 +230,10 @@ fn rejected(rejection: &Rejection) -> Problem {
     let blank = |status| Problem::from(Kind::blank(status));
     match rejection {
         Rejection::CrossSite => CROSS_SITE.into(),
+        Rejection::OutdatedForm => OUTDATED_FORM.into(),
         Rejection::NoSession => NO_SESSION.into(),
         Rejection::RoleTooLow(_) => NOT_ALLOWED.into(),
-        Rejection::NotJson => {
+        Rejection::NotJson | Rejection::NotForm => {
             blank(StatusCode::UNSUPPORTED_MEDIA_TYPE).with_detail(rejection.to_string())
         }
         Rejection::TooLarge => {

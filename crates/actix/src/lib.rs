@@ -40,6 +40,7 @@ mod bearer_error;
 pub mod connection;
 pub mod cookie;
 pub mod error;
+mod error_pages;
 pub mod extract;
 #[cfg(feature = "telemetry")]
 pub mod management;
@@ -69,6 +70,7 @@ pub use bearer_error::BearerError;
 pub use connection::{ConnectionLimits, Timeouts};
 pub use cookie::CookieSettings;
 pub use error::ApiError;
+pub use error_pages::{ErrorPages, PageRequest, preferred_languages};
 pub use extract::Principal;
 #[cfg(feature = "services")]
 pub use extract::{Identifying, ServiceIdentity};

@@ -34,6 +34,7 @@ use span::{describe, labels, parent, span};
 use super::{
     connection::{Answering, Connection, Refusal},
     cookie::CookieSettings,
+    error_pages::{ErrorPages, PageRequest},
     presented,
     problem::{Kind, Problem},
     request_context::{LoginPaths, Purpose, RequestContext},
@@ -66,6 +67,7 @@ pub struct RequestLayer {
     pages: bool,
     /// The paths of login and logout, if the session middleware runs before the router.
     login_paths: LoginPaths,
+    error_pages: Option<Arc<dyn ErrorPages>>,
 }
 
 impl RequestLayer {
@@ -81,6 +83,7 @@ impl RequestLayer {
             cookie: None,
             pages: false,
             login_paths: LoginPaths::default(),
+            error_pages: None,
         }
     }
 
@@ -111,6 +114,14 @@ impl RequestLayer {
         }
     }
 
+    /// Shows these pages instead of problem documents to browsers, for routes of pages ([`Row::of_page`](crate::routes::Row::of_page))
+    /// and for paths without a route. A browser is a client that accepts `text/html` by name.
+    #[must_use]
+    pub fn with_error_pages(mut self, error_pages: Arc<dyn ErrorPages>) -> Self {
+        self.error_pages = Some(error_pages);
+        self
+    }
+
     /// Recognises logins and logouts by these paths, for a session middleware that runs before the router.
     #[must_use]
     #[cfg(feature = "builder")]
@@ -134,13 +145,14 @@ pub fn matched(pattern: &'static str) -> impl Guard {
     }
 }
 
-/// Like [`matched`], for a resource of this crate with this purpose.
-pub(crate) fn matched_for(pattern: &'static str, purpose: Purpose) -> impl Guard {
+/// Like [`matched`], for a resource of this crate with this purpose; `page` if it is a page for browsers.
+pub(crate) fn matched_for(pattern: &'static str, purpose: Purpose, page: bool) -> impl Guard {
     move |_: &GuardContext<'_>| {
         RequestContext::current(|context| {
             context.route.set(Some(pattern));
             context.purpose.set(purpose);
             context.own.set(true);
+            context.page.set(page);
         });
         true
     }
@@ -167,6 +179,7 @@ where
             cookie: self.cookie.clone(),
             pages: self.pages,
             login_paths: self.login_paths.clone(),
+            error_pages: self.error_pages.clone(),
         }))
     }
 }
@@ -182,6 +195,7 @@ pub struct Layered<S> {
     cookie: Option<CookieSettings>,
     pages: bool,
     login_paths: LoginPaths,
+    error_pages: Option<Arc<dyn ErrorPages>>,
 }
 
 impl<S, B> Service<ServiceRequest> for Layered<S>
@@ -208,6 +222,8 @@ where
             .set(self.login_paths.purpose(request.path()));
         let pages = self.pages;
         context.pages.set(pages);
+        let error_pages = self.error_pages.clone();
+        let error_pages = error_pages.and_then(|it| Some((it, PageRequest::of(&request)?)));
         let recorder = self.recorder.clone();
         let traces = Rc::clone(&self.traces);
         let wait_budget = WaitBudget::new(self.wait_budget);
@@ -226,6 +242,9 @@ where
                 let answer = answer(async { service.call(request).await }, pages);
                 wait_budget.during(answer.instrument(span.clone())).await
             };
+            if let Some((pages, request)) = &error_pages {
+                answer = answer.for_browser(&**pages, request);
+            }
             let status = answer.finish(pages);
             answer.close_where_it_ends(answering.as_ref());
             // A method that a path does not support is not served by any route. Counted under the route, arbitrary

@@ -143,7 +143,19 @@ impl Problem {
         self.kind.status
     }
 
-    /// Returns the response.
+    /// Returns the stable identifier of the kind.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        self.kind.id
+    }
+
+    /// Returns the seconds after which the client may try again.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
+    /// Returns the response. The problem is among its extensions, for a layer that shows it in another form.
     pub fn response(&self) -> HttpResponse {
         let body = ProblemBody {
             kind: self.kind.id,
@@ -166,15 +178,12 @@ impl Problem {
             response.insert_header((header::WWW_AUTHENTICATE, r#"Session realm="skriptoteket""#));
         }
         // Consists of texts and numbers, so this cannot fail; even with an empty body, the status would be correct.
-        #[cfg_attr(
-            not(feature = "services"),
-            expect(unused_mut, reason = "no header is added")
-        )]
         let mut response = response.body(serde_json::to_vec(&body).unwrap_or_default());
         #[cfg(feature = "services")]
         if let Some(allowance) = &self.allowance {
             rate_limit::tell(response.headers_mut(), allowance);
         }
+        response.extensions_mut().insert(self.clone());
         response
     }
 }

@@ -13,6 +13,9 @@ pub enum Rejection {
     /// A browser reports that another site sent the request.
     #[error("the request came from another site")]
     CrossSite,
+    /// A form was submitted without the CSRF token of the current session.
+    #[error("the form is outdated")]
+    OutdatedForm,
     /// The request has no live session.
     #[error("no user is logged in")]
     NoSession,
@@ -22,6 +25,11 @@ pub enum Rejection {
     /// The body is declared as another media type.
     #[error("expected Content-Type: application/json, in UTF-8 and without Content-Encoding")]
     NotJson,
+    /// The body is declared as another media type than that of forms.
+    #[error(
+        "expected Content-Type: application/x-www-form-urlencoded, in UTF-8 and without Content-Encoding"
+    )]
+    NotForm,
     /// The body is too large.
     #[error("a body has at most {} bytes", BODY_LIMIT)]
     TooLarge,

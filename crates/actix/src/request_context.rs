@@ -33,6 +33,8 @@ pub struct RequestContext {
     pub(super) purpose: Cell<Purpose>,
     /// The route belongs to this crate.
     pub(super) own: Cell<bool>,
+    /// The route is that of a page for browsers.
+    pub(super) page: Cell<bool>,
     /// The live session of the cookie.
     pub(super) session: RefCell<Option<Rc<SessionRecord>>>,
     /// The sessions that the request presents, in the order of its cookies. Empty for an ordinary request, whose only
@@ -121,6 +123,7 @@ impl RequestContext {
             route: Cell::new(None),
             purpose: Cell::new(Purpose::Other),
             own: Cell::new(false),
+            page: Cell::new(false),
             session: RefCell::new(None),
             presented: RefCell::new(Vec::new()),
             unchecked: RefCell::new(None),

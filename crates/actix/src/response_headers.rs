@@ -13,8 +13,8 @@ use super::{
     request_context::{CookieFate, RequestContext},
 };
 
-/// Headers of every response. Responses are data, never pages: browsers must not run, frame or sniff them, and must not
-/// cache them unless the handler allows it.
+/// Headers of every response. Responses are data unless a handler sets a policy for its page: browsers must not run,
+/// frame or sniff them, and must not cache them unless the handler allows it.
 static SAFETY: [(HeaderName, HeaderValue); 5] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
@@ -49,11 +49,17 @@ const FORGET: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("\"cache\", \"storage\""),
 );
 
-/// Adds the security headers to a response. `Cache-Control` is kept if it is already set.
+/// Headers that a handler may set itself.
+const OF_THE_HANDLER: [HeaderName; 3] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_SECURITY_POLICY,
+    header::REFERRER_POLICY,
+];
+
+/// Adds the security headers to a response. The policies of [`OF_THE_HANDLER`] are kept if they are already set.
 pub(super) fn make_safe(headers: &mut HeaderMap) {
     for (name, value) in &SAFETY {
-        // A handler may set its own caching policy.
-        if name != header::CACHE_CONTROL || !headers.contains_key(name) {
+        if !OF_THE_HANDLER.contains(name) || !headers.contains_key(name) {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -89,7 +95,7 @@ fn transport(status: StatusCode, headers: &mut HeaderMap) {
         let (name, value) = TRANSPORT;
         headers.insert(name, value);
         let logged_out = RequestContext::current(|it| it.logged_out.get()).unwrap_or(false);
-        if logged_out && status.is_success() {
+        if logged_out && (status.is_success() || status.is_redirection()) {
             let (name, value) = FORGET;
             headers.insert(name, value);
         }

@@ -1,5 +1,6 @@
 //! The syntax of values in TOML, and the forms of settings that only the server has.
 
+mod color;
 mod log_filter;
 mod network;
 mod service;
@@ -11,6 +12,7 @@ use skriptoteket_config::{
     redis_url::{KeyPrefix, RedisUser},
 };
 
+pub(in crate::config) use color::AccentColor;
 pub(in crate::config) use log_filter::LogFilter;
 pub(in crate::config) use network::{Address, Networks, WebOrigin};
 pub(in crate::config) use service::{Audiences, RateForm};

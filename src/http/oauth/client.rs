@@ -12,13 +12,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{
-    Fault,
-    error::OAuthError,
-    form::{Form, decode},
-};
+use super::{Fault, error::OAuthError, form::Form};
 use crate::{
-    http::Api,
+    http::{Api, urlencoded::decode},
     services::{AuthAttempt, AuthOperation, ClientCredentials, TokenError},
 };
 

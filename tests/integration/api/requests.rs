@@ -213,7 +213,6 @@ async fn paths_and_methods_that_are_not_there_are_problems_too() {
     let app = spawn_app().await;
     let browser = app.browser();
     for path in [
-        "/",
         "/api",
         "/api/",
         "/api/login/",

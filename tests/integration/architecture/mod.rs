@@ -18,6 +18,7 @@ use paths::{Source, all_sources};
 /// Layers of the root package, the lowest first.
 const LAYERS: &[&[&str]] = &[
     &["store", "http"],
+    &["pages"],
     &["catalogue", "config"],
     &["app"],
     &["cli"],
@@ -26,7 +27,7 @@ const LAYERS: &[&[&str]] = &[
 /// External crates, by the start of their name, and the modules of the root package that may use them.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
-    ("actix_", &["http", "app"]),
+    ("actix_", &["http", "pages", "app"]),
     ("clap", &["cli"]),
     ("crossterm", &["cli"]),
     ("reqwest", &["cli"]),

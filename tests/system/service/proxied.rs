@@ -265,16 +265,19 @@ async fn the_demo_names_its_clients_at_a_port_of_its_own() {
 }
 
 #[tokio::test]
-async fn behind_the_edge_proxy_only_the_root_is_no_404() {
+async fn behind_the_edge_proxy_a_browser_gets_the_login_page() {
     let dir = tempfile::tempdir().unwrap();
     let (_service, proxy) = proxied(dir.path()).await;
     let client = client_at(Ipv4Addr::LOCALHOST);
-    let get = async |path| client.get(proxy.url(path)).send().await.unwrap();
+    let get = async |path, accept: &'static str| {
+        let request = client.get(proxy.url(path)).header("accept", accept);
+        request.send().await.unwrap()
+    };
 
-    let root = get("/").await;
-    assert_eq!(root.status(), 200);
-    assert!(root.text().await.unwrap().contains("/api/openapi.json"));
-    let missing = get("/missing").await;
+    let root = get("/", "text/html").await;
+    assert_eq!((root.status().as_u16(), root.url().path()), (200, "/login"));
+    assert!(root.text().await.unwrap().contains("<h1>Log in</h1>"));
+    let missing = get("/missing", "*/*").await;
     assert_eq!(missing.status(), 404);
     let kind = missing.headers()["content-type"].clone();
     assert_eq!(kind, "application/problem+json");

@@ -14,6 +14,7 @@ use super::close_where_it_ends;
 use crate::{
     connection::Answering,
     error::{ApiError, Panicked},
+    error_pages::{self, ErrorPages, PageRequest},
     patterns,
     problem::{Kind, Problem},
     request_context::RequestContext,
@@ -35,6 +36,27 @@ impl Answer {
         };
         response_headers::finish(status, headers, only_own_headers);
         status
+    }
+
+    /// Replaces a problem document by the page for it, if the request is for a page.
+    pub(super) fn for_browser(self, pages: &dyn ErrorPages, request: &PageRequest) -> Self {
+        let (problem, headers) = match &self {
+            Self::Whole(response) => {
+                let response = response.response();
+                let problem = response.extensions().get::<Problem>().cloned();
+                (problem, response.headers())
+            }
+            Self::Bare(response) => {
+                let problem = response.extensions().get::<Problem>().cloned();
+                (problem, response.headers())
+            }
+        };
+        let page = problem.and_then(|problem| error_pages::page(pages, request, &problem, headers));
+        match (self, page) {
+            (answer, None) => answer,
+            (Self::Whole(response), Some(page)) => Self::Whole(response.into_response(page)),
+            (Self::Bare(_), Some(page)) => Self::Bare(page),
+        }
     }
 
     /// Returns the pattern that the router of the application matched.

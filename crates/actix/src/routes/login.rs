@@ -1,7 +1,7 @@
 //! `/api/login` and `/api/logout`.
 
 use actix_session::Session;
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, cookie::Cookie, web::Data};
 use secrecy::SecretString;
 use serde::Deserialize;
 #[cfg(feature = "openapi")]
@@ -15,7 +15,7 @@ use crate::{
     routes::session::{LoggedInView, UserView},
     session_store,
 };
-use skriptoteket_login::login::{Caller, Credentials};
+use skriptoteket_login::login::{Caller, Credentials, LoggedIn};
 
 /// A user name and a password.
 #[derive(Debug, Deserialize)]
@@ -60,6 +60,28 @@ pub async fn log_in(
         password: body.password,
         remember_me: body.remember_me,
     };
+    let logged_in = authenticate(&api, credentials, client, &session).await?;
+    let (user, record) = (&logged_in.user, &logged_in.session.record);
+    let view = UserView {
+        id: user.id,
+        username: user.username.as_str(),
+        role: user.role,
+    };
+    Ok(HttpResponse::Ok().json(LoggedInView::new(view, record)))
+}
+
+/// Logs a user in and gives the browser the cookie of the new session. The sessions that the client had before end.
+///
+/// # Errors
+///
+/// [`ApiError`] if the login failed; nothing has changed.
+pub async fn authenticate(
+    api: &LoginApi,
+    credentials: Credentials,
+    client: Client,
+    session: &Session,
+) -> Result<LoggedIn, ApiError> {
+    let remember_me = credentials.remember_me;
     let caller = Caller {
         address: client.address,
         cross_site: client.cross_site,
@@ -74,19 +96,12 @@ pub async fn log_in(
             "an additional session presented by the client was not ended"
         );
     }
-    let (user, started) = (logged_in.user, logged_in.session);
-    let record = &started.record;
-    let view = UserView {
-        id: user.id,
-        username: user.username.as_str(),
-        role: user.role,
-    };
-    let response = HttpResponse::Ok().json(LoggedInView::new(view, record));
+    let record = &logged_in.session.record;
     let age = record.ends_at.since(record.created_at);
-    let age = body.remember_me.then_some(age);
-    session_store::issue(&session, started.key, age, &api.cookie)
+    let age = remember_me.then_some(age);
+    session_store::issue(session, logged_in.session.key.clone(), age, &api.cookie)
         .map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(response)
+    Ok(logged_in)
 }
 
 /// Log out
@@ -105,15 +120,33 @@ pub async fn log_out(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::NoContent();
+    if let Some(removal) = end_session(&api, &session, &request).await? {
+        response.cookie(removal);
+    }
+    Ok(response.finish())
+}
+
+/// Ends the session of the request, and the others that the client presents. Returns the cookie that the response has
+/// to set, if the session middleware does not remove it.
+///
+/// # Errors
+///
+/// [`ApiError::Store`] if the session store does not respond.
+pub async fn end_session(
+    api: &LoginApi,
+    session: &Session,
+    request: &HttpRequest,
+) -> Result<Option<Cookie<'static>>, ApiError> {
+    let mut removal = None;
     if RequestContext::session().is_some() {
         // The session middleware ends the session and removes its cookie.
         session.purge();
     } else {
         session_store::end_others(&api.sessions).await?;
         if request.cookie(api.cookie.name()).is_some() {
-            response.cookie(api.cookie.removal());
+            removal = Some(api.cookie.removal());
         }
     }
     RequestContext::current(|context| context.logged_out.set(true));
-    Ok(response.finish())
+    Ok(removal)
 }

@@ -56,6 +56,7 @@ pub struct Row {
     /// Creates the route.
     pub handler: fn() -> Route,
     purpose: Purpose,
+    page: bool,
 }
 
 impl Row {
@@ -67,11 +68,34 @@ impl Row {
             pattern,
             handler,
             purpose: Purpose::Other,
+            page: false,
         }
     }
 
-    fn with_purpose(self, purpose: Purpose) -> Self {
-        Self { purpose, ..self }
+    /// Marks the route as that of a page for browsers: its errors are pages, if the layer has
+    /// [error pages](crate::RequestLayer::with_error_pages). All rows with the same pattern must agree.
+    #[must_use]
+    pub const fn of_page(mut self) -> Self {
+        self.page = true;
+        self
+    }
+
+    /// Marks the route as a login: it works without a session store that responds. All rows with the same pattern must
+    /// agree.
+    #[must_use]
+    pub const fn of_login(self) -> Self {
+        self.with_purpose(Purpose::Login)
+    }
+
+    /// Marks the route as a logout. All rows with the same pattern must agree.
+    #[must_use]
+    pub const fn of_logout(self) -> Self {
+        self.with_purpose(Purpose::Logout)
+    }
+
+    const fn with_purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
     }
 }
 
@@ -86,8 +110,8 @@ pub fn login_routes(prefix: &str) -> Vec<Row> {
     // The most frequent first, because the router tries them in this order.
     vec![
         Row::new(Method::GET, at("session"), || to(session::show)),
-        Row::new(Method::POST, at("login"), || to(login::log_in)).with_purpose(Purpose::Login),
-        Row::new(Method::POST, at("logout"), || to(login::log_out)).with_purpose(Purpose::Logout),
+        Row::new(Method::POST, at("login"), || to(login::log_in)).of_login(),
+        Row::new(Method::POST, at("logout"), || to(login::log_out)).of_logout(),
         Row::new(Method::GET, own, || to(sessions::list)),
         Row::new(Method::DELETE, own, || to(sessions::end_all)),
         Row::new(Method::DELETE, at("sessions/{id}"), || to(sessions::end)),
@@ -137,9 +161,12 @@ fn by_pattern(table: &[Row]) -> impl Iterator<Item = &[Row]> {
 /// Creates the resource for the rows of one pattern.
 fn resource(rows: &[Row]) -> Option<Resource> {
     let Row {
-        pattern, purpose, ..
+        pattern,
+        purpose,
+        page,
+        ..
     } = *rows.first()?;
-    let mut resource = web::resource(pattern).guard(matched_for(pattern, purpose));
+    let mut resource = web::resource(pattern).guard(matched_for(pattern, purpose, page));
     for Row {
         method, handler, ..
     } in rows

@@ -55,9 +55,25 @@ pub async fn change(
     JsonBody(body): JsonBody<PasswordBody>,
 ) -> Result<HttpResponse, ApiError> {
     let PasswordBody { current, new } = body;
+    replace(&api, &principal, &session, current, new).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Changes the password of the user and gives the browser the cookie of the session that continues.
+///
+/// # Errors
+///
+/// [`ApiError::PasswordChange`].
+pub async fn replace(
+    api: &LoginApi,
+    principal: &Principal,
+    session: &Session,
+    current: SecretString,
+    new: SecretString,
+) -> Result<(), ApiError> {
     let state = session.entries().clone().into_iter().collect();
     let change = PasswordChange {
-        session: SessionRecord::clone(&principal),
+        session: SessionRecord::clone(principal),
         state,
         current,
         new,
@@ -66,6 +82,6 @@ pub async fn change(
     let record = &started.record;
     let age = record.ends_at.since(record.created_at);
     let age = record.is_remembered().then_some(age);
-    session_store::hand_out(&session, started.key, age, &api.cookie);
-    Ok(HttpResponse::NoContent().finish())
+    session_store::hand_out(session, started.key, age, &api.cookie);
+    Ok(())
 }

@@ -93,6 +93,21 @@ pub async fn end(
     session: Session,
     Segment(id): Segment<SessionId>,
 ) -> Result<HttpResponse, ApiError> {
+    end_own(&api, &principal, &session, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends a session of the user. If it is the session of the request, its cookie is removed.
+///
+/// # Errors
+///
+/// [`Rejection::NotFound`] if the user has no such session; [`ApiError::Store`].
+pub async fn end_own(
+    api: &LoginApi,
+    principal: &Principal,
+    session: &Session,
+    id: SessionId,
+) -> Result<(), ApiError> {
     let own = api.sessions.list_user(principal.user_id).await?;
     if !own.iter().any(|record| record.id == id) {
         return Err(Rejection::NotFound.into());
@@ -103,9 +118,20 @@ pub async fn end(
     let ended = api.sessions.end(id, EndReason::Revoked).await?;
     ended.ok_or(Rejection::NotFound)?;
     if current {
-        session_store::dismiss(&session);
+        session_store::dismiss(session);
     }
-    Ok(HttpResponse::NoContent().finish())
+    Ok(())
+}
+
+/// Ends all sessions of the user except the one of the request.
+///
+/// # Errors
+///
+/// [`ApiError::Store`].
+pub async fn end_own_others(api: &LoginApi, principal: &Principal) -> Result<(), ApiError> {
+    let keep = Some(principal.id.clone());
+    api.sessions.end_user(principal.user_id, keep).await?;
+    Ok(())
 }
 
 /// Which of one's own sessions are kept.
@@ -132,18 +158,16 @@ pub async fn end_all(
     parameters: Parameters,
 ) -> Result<HttpResponse, ApiError> {
     let [keep] = parameters.named(["keep"])?;
-    let keep = match keep.as_deref() {
-        None => None,
-        Some("current") => Some(principal.id.clone()),
+    match keep.as_deref() {
+        None => {
+            api.sessions.end_user(principal.user_id, None).await?;
+            session_store::dismiss(&session);
+        }
+        Some("current") => end_own_others(&api, &principal).await?,
         Some(_) => {
             let text = String::from("keep: expected current");
             return Err(Rejection::Parameter(text).into());
         }
-    };
-    let all = keep.is_none();
-    api.sessions.end_user(principal.user_id, keep).await?;
-    if all {
-        session_store::dismiss(&session);
     }
     Ok(HttpResponse::NoContent().finish())
 }
