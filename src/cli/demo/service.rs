@@ -138,6 +138,7 @@ impl Service {
         let name = &self.superuser.username;
         let mut text = format!(
             "Skriptoteket is running here, in a temporary directory that is deleted at the end.\n\n  \
+             log in     {api}login\n  \
              API        {api}api/openapi.json\n  \
              metrics    {management}metrics\n"
         );

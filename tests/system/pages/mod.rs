@@ -10,7 +10,14 @@ use skriptoteket_testing::{
     service::{PASSWORD, Service},
 };
 
-const USERS: [&str; 5] = ["js-light", "js-dark", "plain", "locked-js", "locked-plain"];
+const USERS: [&str; 6] = [
+    "js-light",
+    "js-dark",
+    "plain",
+    "svensk",
+    "locked-js",
+    "locked-plain",
+];
 
 /// Creates the users of the browser.
 async fn add_users(service: &Service) {
@@ -48,7 +55,12 @@ fn run(service: &Service) -> std::process::Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_uses_every_page_with_and_without_javascript() {
     let dir = tempfile::tempdir().unwrap();
+    // A logo that is wider than a narrow screen.
+    let logo = dir.path().join("logo.svg");
+    let drawing = r#"<svg xmlns="http://www.w3.org/2000/svg" width="1200" height="32" viewBox="0 0 1200 32"/>"#;
+    std::fs::write(&logo, drawing).unwrap();
     let settings = [
+        ("logo_file", logo.to_str().unwrap()),
         ("guard_account_attempts", "3"),
         ("guard_account_regain", "1d"),
     ];

@@ -2,7 +2,7 @@
 //
 //   node main.mjs ORIGIN PASSWORD [PICTURES]
 //
-// The service has the accounts js-light, js-dark, plain, locked-js and locked-plain with this password. With PICTURES, a
+// The service has the accounts js-light, js-dark, plain, svensk, locked-js and locked-plain with this password. With PICTURES, a
 // directory, it also takes screenshots there.
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
@@ -108,6 +108,28 @@ async function lockout(name, options) {
   await one.close();
 }
 
+// The pages in Swedish, whose words are longer.
+async function swedish(name) {
+  const one = await Watched.open(browser, origin, { locale: "sv-SE" });
+  one.expected.add(401).add(403);
+  await one.go("/login");
+  await one.fill("Användarnamn", name);
+  await one.fill("Lösenord", "fel lösenord");
+  await one.press("Logga in");
+  await one.sees("Användarnamnet eller lösenordet är fel.");
+  await one.check("failed login, Swedish");
+  await one.fill("Användarnamn", name);
+  await one.fill("Lösenord", password);
+  await one.press("Logga in");
+  await one.arrives("/account");
+  await one.check("account, Swedish");
+  await one.go("/account/password");
+  await one.check("password, Swedish");
+  await one.go("/logout");
+  await one.check("logout, Swedish");
+  await one.close();
+}
+
 // The keyboard alone: skip link, form, menu.
 async function keyboard(name) {
   const one = await Watched.open(browser, origin);
@@ -149,6 +171,7 @@ try {
   await user("plain", { script: false });
   await lockout("locked-js", { script: true });
   await lockout("locked-plain", { script: false });
+  await swedish("svensk");
   await keyboard("js-light");
   console.log("all pages work");
 } finally {

@@ -24,12 +24,12 @@ export class Watched {
     });
   }
 
-  static async open(browser, origin, { script = true, scheme = "light", width = 1024 } = {}) {
+  static async open(browser, origin, { script = true, scheme = "light", locale = "en-GB" } = {}) {
     const context = await browser.newContext({
       javaScriptEnabled: script,
       colorScheme: scheme,
-      viewport: { width, height: 768 },
-      locale: "en-GB",
+      viewport: { width: 1024, height: 768 },
+      locale,
     });
     const page = await context.newPage();
     return new Watched(context, page, origin, { script, scheme });
