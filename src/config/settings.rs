@@ -9,7 +9,8 @@ use skriptoteket_config::{
 };
 
 use super::forms::{
-    AccentColor, Address, Audiences, LogFilter, Networks, RateForm, TomlForm, WebOrigin,
+    AccentColor, Address, Audiences, LogFilter, Networks, ProductName, RateForm, TomlForm,
+    WebOrigin,
 };
 use crate::{
     pages::{DARK, LIGHT, Language},
@@ -271,7 +272,7 @@ table! {
             "Password of that superuser.";
     }
     "Pages" {
-        PRODUCT_NAME: Text, "product_name", Text, Fixed("Skriptoteket"),
+        PRODUCT_NAME: ProductName, "product_name", ProductName, Fixed("Skriptoteket"),
             "Name in the titles and the header of the pages.";
         LOGO_FILE: Optional<FilePath>, "logo_file", Optional(FilePath), Fixed(""),
             "SVG or PNG file of the logo in the header, at most 256 KiB. Empty: no logo.";

@@ -3,6 +3,7 @@
 mod color;
 mod log_filter;
 mod network;
+mod product_name;
 mod service;
 
 use std::{fmt, str::FromStr};
@@ -15,6 +16,7 @@ use skriptoteket_config::{
 pub(in crate::config) use color::AccentColor;
 pub(in crate::config) use log_filter::LogFilter;
 pub(in crate::config) use network::{Address, Networks, WebOrigin};
+pub(in crate::config) use product_name::ProductName;
 pub(in crate::config) use service::{Audiences, RateForm};
 
 /// The syntax of one kind of value in the configuration file.

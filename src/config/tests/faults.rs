@@ -267,6 +267,7 @@ fn all_faults_are_told_at_once() {
                 "bootstrap_username",
                 "bootstrap_password",
                 "data_dir",
+                "logo_file",
                 "redis_password",
                 "redis_sentinel_password",
                 "redis_tls_ca",
