@@ -73,3 +73,33 @@ impl AuthFailure {
         }
     }
 }
+
+/// Why a request to the store failed, in a form that all callers that wait for it can share.
+#[derive(Clone, Debug)]
+pub(super) enum SharedFailure {
+    Unavailable,
+    Corrupt(&'static str),
+    Internal,
+}
+
+impl SharedFailure {
+    pub(super) fn of(failure: &AuthFailure) -> Self {
+        match failure {
+            AuthFailure::Store(StoreError::Corrupt(what)) => Self::Corrupt(what),
+            AuthFailure::Store(_) => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<SharedFailure> for AuthFailure {
+    fn from(failed: SharedFailure) -> Self {
+        match failed {
+            SharedFailure::Unavailable => {
+                StoreError::Unavailable("it did not respond a moment ago".into()).into()
+            }
+            SharedFailure::Corrupt(what) => StoreError::Corrupt(what).into(),
+            SharedFailure::Internal => Self::Internal("it failed a moment ago".into()),
+        }
+    }
+}

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::{
     AuthFailure, AuthMetrics, LimitPolicy, Register, Revision, Service, ServiceId,
-    ServiceRepository, SigningKeys, TokenId, TokenRepository,
+    ServiceRepository, SigningKeys, TokenId, TokenRepository, failure::SharedFailure,
 };
 use skriptoteket_core::{
     clock::{Clock, Timestamp},
@@ -93,20 +93,12 @@ struct Inner {
     revoked: RwLock<Revoked>,
     /// Increases when this process has changed something: earlier responses are outdated then.
     changes: AtomicU64,
-    /// The number of requests to the store that have begun.
-    begun: AtomicU64,
+    /// The last request to the store that has begun.
+    begun: RwLock<Begun>,
     /// Held while the store is asked.
     asking: Mutex<()>,
     /// The last failed request: when it failed, in monotonic time, and the error.
-    failed: RwLock<Option<(Duration, Failed)>>,
-}
-
-/// Why a request failed, in a form that all waiting callers can share.
-#[derive(Clone, Debug)]
-enum Failed {
-    Unavailable,
-    Corrupt(&'static str),
-    Internal,
+    failed: RwLock<Option<(Duration, SharedFailure)>>,
 }
 
 /// A snapshot, and when it was known to be current.
@@ -119,6 +111,15 @@ struct Answer {
     number: u64,
     /// The number of changes by this process up to then.
     changes: u64,
+}
+
+/// A request to the store that has begun.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begun {
+    /// Its number, counted from 1; 0 if there was none.
+    number: u64,
+    /// The monotonic time at which it began.
+    at: Duration,
 }
 
 /// When a caller arrived, relative to the requests to the store.
@@ -148,7 +149,7 @@ impl ServiceCache {
             current: RwLock::default(),
             revoked: RwLock::default(),
             changes: AtomicU64::default(),
-            begun: AtomicU64::default(),
+            begun: RwLock::default(),
             asking: Mutex::default(),
             failed: RwLock::default(),
         }))
@@ -175,7 +176,7 @@ impl ServiceCache {
     /// Notes that a caller arrives now, for [`ServiceCache::snapshot_since`].
     #[must_use]
     pub fn arrival(&self) -> Arrival {
-        Arrival(self.0.begun.load(SeqCst))
+        self.0.arrival()
     }
 
     /// Returns a snapshot that the store was asked for after the arrival. It contains everything that was committed
@@ -245,9 +246,17 @@ impl Inner {
         self.last().filter(since)
     }
 
-    /// Returns how long to wait before the store is asked again.
+    fn begun(&self) -> Begun {
+        *self.begun.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrival(&self) -> Arrival {
+        Arrival(self.begun().number)
+    }
+
+    /// Returns how long to wait before the store is asked again, also while a request is under way.
     fn pause(&self) -> Duration {
-        let due = self.last().map_or(Duration::ZERO, |it| it.asked_at + PACE);
+        let due = self.begun().at + PACE;
         due.saturating_sub(self.clock.monotonic())
     }
 
@@ -261,7 +270,7 @@ impl Inner {
         &self,
         enough: impl Fn(&Self) -> Option<Answer> + Send + Sync,
     ) -> Result<Arc<Snapshot>, AuthFailure> {
-        let arrival = Arrival(self.begun.load(SeqCst));
+        let arrival = self.arrival();
         let came_at = self.clock.monotonic();
         let _asking = self.asking.lock().await;
         let asked_at = self.clock.monotonic();
@@ -275,12 +284,16 @@ impl Inner {
         }
         // The number, the changes and the time are read before the request: what happens after it is not in the
         // response.
-        let number = self.begun.fetch_add(1, SeqCst) + 1;
+        let number = self.begun().number + 1;
+        *self.begun.write().unwrap_or_else(PoisonError::into_inner) = Begun {
+            number,
+            at: asked_at,
+        };
         let changes = self.changes.load(SeqCst);
         let result = self.question().await;
         if let Err(failure) = &result {
             let mut failed = self.failed.write().unwrap_or_else(PoisonError::into_inner);
-            *failed = Some((self.clock.monotonic(), Failed::of(failure)));
+            *failed = Some((self.clock.monotonic(), SharedFailure::of(failure)));
         }
         let snapshot = result?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -293,7 +306,7 @@ impl Inner {
         Ok(snapshot)
     }
 
-    fn failed_since(&self, came_at: Duration) -> Option<Failed> {
+    fn failed_since(&self, came_at: Duration) -> Option<SharedFailure> {
         let failed = self.failed.read().unwrap_or_else(PoisonError::into_inner);
         let recent = failed.as_ref().filter(|(known_at, _)| *known_at > came_at);
         recent.map(|(_, failed)| failed.clone())
@@ -373,27 +386,5 @@ impl Inner {
         let new = new.iter().map(|it| (it.token, it.expires_at));
         revoked.tokens.extend(new);
         Ok(())
-    }
-}
-
-impl Failed {
-    fn of(failure: &AuthFailure) -> Self {
-        match failure {
-            AuthFailure::Store(StoreError::Corrupt(what)) => Self::Corrupt(what),
-            AuthFailure::Store(_) => Self::Unavailable,
-            _ => Self::Internal,
-        }
-    }
-}
-
-impl From<Failed> for AuthFailure {
-    fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Unavailable => {
-                StoreError::Unavailable("it did not respond a moment ago".into()).into()
-            }
-            Failed::Corrupt(what) => StoreError::Corrupt(what).into(),
-            Failed::Internal => Self::Internal("it failed a moment ago".into()),
-        }
     }
 }

@@ -125,3 +125,24 @@ async fn strangers_share_the_answers_of_a_store_that_is_slow() {
     assert!(honest.is_ok());
     assert!(slow.asked() <= 3, "{}", slow.asked());
 }
+
+#[tokio::test]
+async fn callers_that_arrive_during_a_read_wait_for_the_next_one_as_long_as_others() {
+    let harness = Harness::new();
+    let (first, stores) = (harness.replica().await, harness.stores().await);
+    let watched = Arc::new(Watched::new(Arc::clone(&stores.services)));
+    let replica = harness.replica_on(stores, Arc::clone(&watched) as Arc<dyn ServiceRepository>);
+    let good = first.register("orders").await;
+    assert!(replica.token(&good).await.is_ok());
+    let mut guess = good;
+    guess.secret = "sks_a-guess".into();
+    // The last read is long ago: the first guess causes a read at once, and the others arrive while it is under way.
+    harness.pass(FRESH / 5);
+    let asked = watched.asked();
+    let started_at = Instant::now();
+    let came = join_all((0..50).map(|_| replica.token(&guess))).await;
+    let reasons = came.iter().map(reason);
+    assert!(reasons.into_iter().all(|it| it == Some("bad_secret")));
+    assert_eq!(watched.asked(), asked + 2);
+    assert!(started_at.elapsed() >= Duration::from_millis(50));
+}
