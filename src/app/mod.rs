@@ -53,7 +53,7 @@ use crate::{
     guard::{Budget, Entities, GuardPolicy},
     http::{Api, CookieSettings, Management, Readiness, serve_management, serve_public},
     login::{LoginParts, LoginService},
-    pages::Pages,
+    pages::{Branding, Pages},
     sessions::census::CensusPace,
     store::{self, Stores},
     telemetry::{ServiceWide, Telemetry},
@@ -90,7 +90,8 @@ impl Application {
         telemetry: &Telemetry,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        // Bound first: a port in use is reported before anything is changed.
+        // First: an unusable logo and a port in use are reported before anything is changed.
+        let branding = Branding::load(&config.pages).context("logo_file")?;
         let public = bind("listen", config.listen)?;
         let management_listener = bind("management_listen", config.management_listen)?;
         let public_url = with_real_port(&config.public_url, public.1);
@@ -167,7 +168,7 @@ impl Application {
             trusted_proxies: config.trusted_proxies.clone().into(),
             wait_budget: config.store_timeout,
         };
-        let pages = pages(config, &key, &api)?;
+        let pages = Pages::new(branding, &key, api.login_api(), Arc::clone(&api.accounts));
         let management = management(config, telemetry, &stores);
         let (public, management_listening) = serve(
             config,
@@ -329,12 +330,6 @@ fn cookie_key(config: &Config, data_dir: &DataDir) -> anyhow::Result<SecretStrin
         Some(key) => Ok(key.clone()),
         None => data_dir.cookie_key(),
     }
-}
-
-fn pages(config: &Config, cookie_key: &SecretString, api: &Api) -> anyhow::Result<Pages> {
-    let login = api.login_api();
-    let pages = Pages::new(&config.pages, cookie_key, login, Arc::clone(&api.accounts));
-    pages.context("logo_file")
 }
 
 fn management(config: &Config, telemetry: &Telemetry, stores: &Stores) -> Management {

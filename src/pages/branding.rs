@@ -84,7 +84,7 @@ impl Asset {
 
 /// The name, the language and the files of the pages. Created once.
 #[derive(Debug)]
-pub(super) struct Branding {
+pub struct Branding {
     pub(super) product_name: String,
     pub(super) language: Option<Language>,
     style: Asset,
@@ -95,7 +95,11 @@ pub(super) struct Branding {
 
 impl Branding {
     /// Reads the logo and creates the style sheet.
-    pub(super) fn load(settings: &PageSettings) -> Result<Self, LogoError> {
+    ///
+    /// # Errors
+    ///
+    /// [`LogoError`] if the logo cannot be used.
+    pub fn load(settings: &PageSettings) -> Result<Self, LogoError> {
         let style = format!(
             ":root{{--background:{LIGHT};--background-dark:{DARK};--accent:{};--accent-dark:{}}}\n{}",
             settings.accent_color,

@@ -43,12 +43,11 @@ use skriptoteket_actix::{
     routes::{LoginApi, Row, register, register_with_session},
 };
 
-pub use branding::{LogoError, PageSettings};
+pub use branding::{Branding, LogoError, PageSettings};
 pub use color::{Color, DARK, InvalidColor, LIGHT, MIN_CONTRAST};
 pub use language::Language;
 
 use crate::{accounts::AccountRepository, audit::Kind, http::audited};
-use branding::Branding;
 use csrf::CsrfKey;
 use errors::Errors;
 
@@ -102,22 +101,19 @@ struct Inner {
 impl Pages {
     /// Creates the pages for the users of `login`, whose accounts are `accounts`. `cookie_key` is the key material of the
     /// session cookie.
-    ///
-    /// # Errors
-    ///
-    /// [`LogoError`] if the logo cannot be used.
+    #[must_use]
     pub fn new(
-        settings: &PageSettings,
+        branding: Branding,
         cookie_key: &SecretString,
         login: LoginApi,
         accounts: Arc<dyn AccountRepository>,
-    ) -> Result<Self, LogoError> {
-        Ok(Self(Arc::new(Inner {
-            branding: Arc::new(Branding::load(settings)?),
+    ) -> Self {
+        Self(Arc::new(Inner {
+            branding: Arc::new(branding),
             csrf: CsrfKey::derive(cookie_key.expose_secret().as_bytes()),
             login,
             accounts,
-        })))
+        }))
     }
 
     /// Registers every page.

@@ -1,4 +1,4 @@
-//! Listeners that cannot bind their port: the error message, its place and its advice.
+//! What prevents a start: a port that cannot be bound, an unusable logo. The error message, its place and its advice.
 
 use std::{fs, net::TcpListener};
 
@@ -66,5 +66,24 @@ fn a_port_that_needs_a_privilege_is_told_with_the_ways_to_one() {
         "Permission denied",
     ] {
         assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[test]
+fn an_unusable_logo_is_told_before_anything_is_changed() {
+    for (file, complaint) in [
+        ("none.svg", "none.svg: cannot be read"),
+        ("logo.gif", "logo.gif: expected an SVG or PNG image"),
+    ] {
+        let harness = Harness::new()
+            .with("SKRIPTOTEKET_LISTEN", "127.0.0.1:0")
+            .with("SKRIPTOTEKET_LOGO_FILE", file);
+        harness.write("logo.gif", "GIF89a");
+        let said = harness.refused(&["serve"], 1);
+        assert!(
+            said.contains("logo_file") && said.contains(complaint),
+            "{said}"
+        );
+        assert!(!harness.path("skriptoteket-data").exists());
     }
 }
