@@ -30,16 +30,20 @@ pub struct PageRequest {
     pub method: Method,
     /// The path with the query, as it was sent.
     pub target: Uri,
+    accept: Vec<HeaderValue>,
     accept_language: Option<HeaderValue>,
 }
 
 impl PageRequest {
-    /// Returns the request if it comes from a client that can show a page, which is a browser.
+    /// Returns the request if its client may be a browser: it names `text/html` among what it accepts. The header is parsed
+    /// when there is an error; see [`shows_pages`].
     pub(crate) fn of(request: &ServiceRequest) -> Option<Self> {
         let headers = request.headers();
-        shows_pages(headers).then(|| Self {
+        let mut accepted = headers.get_all(header::ACCEPT);
+        accepted.any(names_html).then(|| Self {
             method: request.method().clone(),
             target: request.uri().clone(),
+            accept: headers.get_all(header::ACCEPT).cloned().collect(),
             accept_language: headers.get(header::ACCEPT_LANGUAGE).cloned(),
         })
     }
@@ -51,17 +55,15 @@ impl PageRequest {
     }
 }
 
-/// Returns whether the client accepts `text/html` by name, and at least as much as JSON.
-fn shows_pages(headers: &HeaderMap) -> bool {
+fn names_html(value: &HeaderValue) -> bool {
     let html = b"text/html";
-    let names_html = |value: &HeaderValue| {
-        let mut parts = value.as_bytes().windows(html.len());
-        parts.any(|part| part.eq_ignore_ascii_case(html))
-    };
-    if !headers.get_all(header::ACCEPT).any(names_html) {
-        return false;
-    }
-    let accepted = from_comma_delimited::<_, QualityItem<Mime>>(headers.get_all(header::ACCEPT));
+    let mut parts = value.as_bytes().windows(html.len());
+    parts.any(|part| part.eq_ignore_ascii_case(html))
+}
+
+/// Returns whether the client accepts `text/html` by name, and at least as much as JSON.
+fn shows_pages<'a>(accept: impl Iterator<Item = &'a HeaderValue> + 'a) -> bool {
+    let accepted = from_comma_delimited::<_, QualityItem<Mime>>(accept);
     let accepted = accepted.unwrap_or_default();
     let quality = |is_meant: &dyn Fn(&Mime) -> bool| {
         let ranges = accepted.iter().filter(|it| is_meant(&it.item));
@@ -103,7 +105,7 @@ pub(crate) fn page(
     headers: &HeaderMap,
 ) -> Option<HttpResponse> {
     let is_for_page = RequestContext::current(|it| it.page.get() || it.route.get().is_none());
-    if is_for_page != Some(true) {
+    if is_for_page != Some(true) || !shows_pages(request.accept.iter()) {
         return None;
     }
     let mut page = pages.page(request, problem)?;
@@ -126,7 +128,7 @@ mod tests {
     fn a_browser_accepts_html_by_name_and_at_least_as_much_as_json() {
         let shows = |accept: &str| {
             let request = TestRequest::get().insert_header((header::ACCEPT, accept));
-            shows_pages(request.to_http_request().headers())
+            shows_pages(request.to_http_request().headers().get_all(header::ACCEPT))
         };
         for browser in [
             "text/html",
